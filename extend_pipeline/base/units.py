@@ -1,0 +1,59 @@
+"""Exact quantities: units as integers of a millionth, times as integer milliseconds of UTC. No floats of money, ever."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+
+MICRO = 1_000_000
+
+
+def to_micros(value: Decimal | str | int) -> int:
+    """Turn a decimal quantity into millionths, exactly.
+
+    Raises ValueError where the value is no finite decimal or has more than six decimal places:
+    a quantity that would have to be rounded is not a quantity that can be reserved.
+    """
+    try:
+        number = Decimal(value)
+    except InvalidOperation as error:
+        raise ValueError(f"{value!r} is not a decimal number") from error
+    if not number.is_finite():
+        raise ValueError(f"{value!r} is not a finite number")
+    if number.adjusted() > 11:
+        raise ValueError(f"{value!r} is too large for a quantity of units")
+    scaled = number * MICRO
+    whole = int(scaled)
+    if scaled != whole:
+        raise ValueError(f"{value!r} has more than six decimal places")
+    return whole
+
+
+def from_micros(micros: int) -> Decimal:
+    """The decimal quantity of so many millionths, without trailing zeros: 3_500_000 → Decimal('3.5')."""
+    return Decimal(format(Decimal(micros).scaleb(-6).normalize(), "f"))
+
+
+def amount_micros(*, units_micros: int, unit_price_micros: int) -> int:
+    """What the units cost, in millionths of the currency; the twelfth decimal is rounded half to even, once, here."""
+    exact = Decimal(units_micros) * Decimal(unit_price_micros) / MICRO
+    return int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
+
+
+def to_ms(moment: datetime) -> int:
+    """Milliseconds of UTC since 1970 of an aware datetime. Raises ValueError for a naive one: its zone would be a
+    guess."""
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone can't be placed")
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1000 + delta.microseconds // 1000
+
+
+def from_ms(ms: int) -> datetime:
+    """The aware UTC datetime of so many milliseconds since 1970."""
+    return datetime.fromtimestamp(ms // 1000, tz=UTC).replace(microsecond=(ms % 1000) * 1000)
+
+
+def utc_day(ms: int) -> str:
+    """The UTC calendar day of a moment as YYYY-MM-DD: the day a reservation counts for."""
+    return from_ms(ms).strftime("%Y-%m-%d")

@@ -1,0 +1,181 @@
+"""Claims: one transaction that takes extensions and reserves their units inside every cap. Before any network.
+
+Many videos may be claimed in one transaction, since the cost is per commit. Whatever the plan thought is checked again
+here, where nobody else can write: pauses, stops, slots, budgets, the live attempt and the attempt that the plan saw
+last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import select
+
+from extend_pipeline.base.units import utc_day
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.states import LIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What an account may commit, in micro-units, and how many tasks it may have in flight."""
+
+    per_day_micros: int
+    total_micros: int
+    max_in_flight: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRequest:
+    """One extension that a plan found due. `last_attempt_id` is the newest attempt of this hop that the plan saw, if
+    any."""
+
+    attempt_id: str
+    video_key: str
+    hop: int
+    generation: int
+    try_no: int
+    chain_digest: str
+    account: str
+    provider: str
+    submit_class: str
+    external_task_id: str
+    root_video_id: str | None
+    parent_attempt_id: str | None
+    parent_video_id: str
+    parent_duration_ms: int | None
+    params: str
+    request: str
+    mode: str | None
+    unit: str
+    predicted_micros: int
+    unit_price_micros: int
+    currency: str
+    failed_tasks_charged: str
+    last_attempt_id: str | None
+
+    def row(self) -> dict[str, Any]:
+        """The columns that the event carries."""
+        skipped = ("attempt_id", "video_key", "account", "last_attempt_id")
+        return {name: getattr(self, name) for name in self.__slots__ if name not in skipped}
+
+
+class RefusalReason(StrEnum):
+    """Why a claim was not made; all but CHANGED are waits that the plan will show."""
+
+    PAUSED = "paused"
+    STOPPED = "account_stopped"
+    SLOTS = "no_free_slot"
+    DAY_BUDGET = "day_budget"
+    TOTAL_BUDGET = "total_budget"
+    BACKOFF = "backing_off"
+    CHANGED = "changed_meanwhile"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """This extension was not claimed."""
+
+    request: ClaimRequest
+    reason: RefusalReason
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimResult:
+    """What one claim transaction did."""
+
+    claimed: tuple[ClaimRequest, ...]
+    refused: tuple[Refused, ...]
+
+
+def claim(
+    tx: Writer, requests: Sequence[ClaimRequest], *, caps: Mapping[str, Caps], owner: str, lease_until: int
+) -> ClaimResult:
+    """Claim what fits. Raises KeyError where an account has no caps: no budget, no spending."""
+    claimed: list[ClaimRequest] = []
+    refused: list[Refused] = []
+    for request in requests:
+        reason = _refusal(tx, request, caps[request.account])
+        if reason is not None:
+            refused.append(Refused(request, reason))
+            continue
+        tx.append(
+            "attempt_claimed",
+            attempt_id=request.attempt_id,
+            video_key=request.video_key,
+            account=request.account,
+            data={
+                **request.row(),
+                "budget_day": utc_day(tx.now_ms),
+                "owner": owner,
+                "lease_until": lease_until,
+            },
+        )
+        claimed.append(request)
+    return ClaimResult(tuple(claimed), tuple(refused))
+
+
+def _refusal(tx: Writer, request: ClaimRequest, caps: Caps) -> RefusalReason | None:
+    everywhere = _account_row(tx, tables.EVERYWHERE)
+    account = _account_row(tx, request.account)
+    if (everywhere and everywhere.paused) or (account and account.paused):
+        return RefusalReason.PAUSED
+    if account and account.stopped_reason is not None:
+        return RefusalReason.STOPPED
+    in_flight = account.in_flight if account else 0
+    if in_flight >= caps.max_in_flight:
+        return RefusalReason.SLOTS
+    backoff = tx.connection.execute(select(tables.backoff).where(tables.backoff.c.account == request.account)).first()
+    if backoff and backoff.not_before > tx.now_ms:
+        return RefusalReason.BACKOFF
+    if backoff and backoff.failures and _unsent(tx, request.account):
+        return RefusalReason.BACKOFF  # one probe at a time until a submit goes through again
+    committed = account.committed_micros if account else 0
+    if committed + request.predicted_micros > caps.total_micros:
+        return RefusalReason.TOTAL_BUDGET
+    if _committed_today(tx, request.account) + request.predicted_micros > caps.per_day_micros:
+        return RefusalReason.DAY_BUDGET
+    if _last_attempt(tx, request) != request.last_attempt_id or _has_live(tx, request):
+        return RefusalReason.CHANGED
+    return None
+
+
+def _account_row(tx: Writer, account: str) -> Any:
+    return tx.connection.execute(select(tables.accounts).where(tables.accounts.c.account == account)).first()
+
+
+def _committed_today(tx: Writer, account: str) -> int:
+    days = tables.account_days
+    today = (days.c.account == account) & (days.c.day == utc_day(tx.now_ms))
+    return tx.connection.execute(select(days.c.committed_micros).where(today)).scalar() or 0
+
+
+def _unsent(tx: Writer, account: str) -> bool:
+    table = tables.attempts
+    waiting = (table.c.account == account) & table.c.state.in_(("claimed", "sending"))
+    return tx.connection.execute(select(table.c.attempt_id).where(waiting).limit(1)).first() is not None
+
+
+def _last_attempt(tx: Writer, request: ClaimRequest) -> str | None:
+    table = tables.attempts
+    return tx.connection.execute(
+        select(table.c.attempt_id)
+        .where(
+            (table.c.video_key == request.video_key)
+            & (table.c.hop == request.hop)
+            & (table.c.chain_digest == request.chain_digest)
+        )
+        .order_by(table.c.generation.desc(), table.c.try_no.desc())
+        .limit(1)
+    ).scalar()
+
+
+def _has_live(tx: Writer, request: ClaimRequest) -> bool:
+    table = tables.attempts
+    live = table.c.state.in_([state.value for state in LIVE])
+    same = (table.c.video_key == request.video_key) & (table.c.hop == request.hop)
+    return tx.connection.execute(select(table.c.attempt_id).where(same & live).limit(1)).first() is not None

@@ -1,0 +1,178 @@
+"""Opens the ledger and hands out transactions: many readers, one writer at a time, on SQLite and on PostgreSQL alike."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.events import Writer
+
+SCHEMA_HEAD: Final = "0001"
+"""The newest migration; a ledger that stands there is opened without loading Alembic, which costs 0.3 s."""
+
+BUSY_S: Final = 120  # a writer waits this long for the others' commits; each takes milliseconds
+
+
+class LedgerError(RuntimeError):
+    """The ledger can't be opened or written; nothing is submitted without it."""
+
+
+class Ledger:
+    """One process's way to the ledger. Safe to use from several threads; after a fork it opens its own connection."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._pid = os.getpid()
+        self._engine = _build_engine(url)
+        # threads of one process queue here rather than in the database's busy handler, which sleeps in coarse steps
+        self._writing = threading.Lock()
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    @property
+    def engine(self) -> Engine:
+        """The SQLAlchemy engine of this process."""
+        if os.getpid() != self._pid:
+            # a forked child must neither use nor close its parent's connection: closing would drop the parent's locks
+            self._engine.dispose(close=False)
+            self._engine = _build_engine(self.url)
+            self._writing = threading.Lock()
+            self._pid = os.getpid()
+        return self._engine
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A consistent snapshot to read from; nothing is written."""
+        with self.engine.connect() as connection:
+            connection.info["mode"] = "read"
+            if self.dialect == "postgresql":
+                connection = connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def write(self, *, now_ms: int, actor: str) -> Iterator[Writer]:
+        """A transaction that holds the ledger alone until it ends. It commits at the end of the block or leaves no
+        trace.
+
+        `actor` says who is acting (a process, a person), and goes into every event. The event numbers of two
+        transactions never interleave, so that a reader who has seen number n will never find a smaller one later.
+        """
+        engine = self.engine
+        with self._writing, engine.connect() as connection:
+            connection.info["mode"] = "write"
+            with connection.begin():
+                head = select(tables.ledger_head.c.seq).with_for_update()
+                before = connection.execute(head).scalar_one()
+                writer = Writer(connection, now_ms=now_ms, actor=actor, seq=before)
+                yield writer
+                if writer.seq != before:
+                    connection.execute(update(tables.ledger_head).values(seq=writer.seq))
+
+    def close(self) -> None:
+        """Close this process's connections."""
+        self.engine.dispose()
+
+    def migrate(self) -> None:
+        """Create the tables or bring them to the newest form; safe when several processes do it at once."""
+        with self.engine.connect() as connection:
+            connection.info["mode"] = "read"
+            if inspect(connection).has_table("alembic_version"):
+                version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+                if version == SCHEMA_HEAD:
+                    return
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self.engine.connect() as connection:
+            connection.info["mode"] = "write"
+            with connection.begin():
+                if self.dialect == "postgresql":
+                    # any fixed number does: it only keeps two migrations apart
+                    connection.execute(text("SELECT pg_advisory_xact_lock(7160315428)"))
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+                if connection.execute(select(tables.ledger_head.c.seq)).first() is None:
+                    connection.execute(insert(tables.ledger_head).values(id=1, seq=0))
+
+
+def open_ledger(url: str) -> Ledger:
+    """Open the ledger at a SQLAlchemy URL, creating or migrating it. Raises LedgerError with what to do where it
+    can't."""
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            path = Path(parsed.database)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not path.exists():
+                path.touch(mode=0o600)
+        ledger = Ledger(url)
+        ledger.migrate()
+    except (SQLAlchemyError, OSError) as error:
+        shown = _without_password(url)
+        cause = str(error.__cause__ or error).splitlines()[0]
+        raise LedgerError(
+            f"the ledger at {shown} can't be opened: {cause}. Nothing is submitted without it. "
+            "Check EXTEND_PIPELINE_LEDGER_URL, the folder's permissions and that the database runs."
+        ) from None
+    return ledger
+
+
+def _without_password(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return "an address that can't be read"
+
+
+def _build_engine(url: str) -> Engine:
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    if backend == "postgresql":
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        return create_engine(parsed, pool_size=2, max_overflow=2, pool_pre_ping=True, hide_parameters=True)
+    if backend != "sqlite":
+        raise LedgerError(
+            f"a ledger lives in SQLite or PostgreSQL, not in {backend}; set EXTEND_PIPELINE_LEDGER_URL to one of them"
+        )
+    engine = create_engine(
+        parsed,
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=BUSY_S,
+        connect_args={"check_same_thread": False, "timeout": BUSY_S},
+        hide_parameters=True,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _on_connect(dbapi_connection: Any, _record: Any) -> None:
+        dbapi_connection.isolation_level = None  # SQLAlchemy says BEGIN itself, below; the driver must not
+        cursor = dbapi_connection.cursor()
+        # a rollback journal: WAL of SQLite before 3.51.3 can lose a commit when the log is reset under load
+        cursor.execute("PRAGMA journal_mode=TRUNCATE")
+        cursor.execute("PRAGMA synchronous=EXTRA")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _on_begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("mode") == "write" else "BEGIN")
+
+    return engine

@@ -1,0 +1,63 @@
+"""Appends events. An event is written and folded into the state tables in the same breath, by the code a replay uses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from extend_pipeline.ledger import fold, tables
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the ledger's history. `data` holds everything the fold needs, as JSON-able values."""
+
+    seq: int
+    at: int
+    kind: str
+    actor: str
+    attempt_id: str | None
+    video_key: str | None
+    account: str | None
+    data: Mapping[str, Any]
+
+
+class Writer:
+    """An open write transaction. While it lives, nobody else writes: read, decide, append."""
+
+    def __init__(self, connection: Connection, *, now_ms: int, actor: str, seq: int) -> None:
+        self.connection = connection
+        self.now_ms = now_ms
+        self.actor = actor
+        self.seq = seq
+
+    def append(
+        self,
+        kind: str,
+        *,
+        attempt_id: str | None = None,
+        video_key: str | None = None,
+        account: str | None = None,
+        data: Mapping[str, Any] | None = None,
+    ) -> Event:
+        """Write one event and fold it. Raises KeyError for a kind that has no fold."""
+        event = Event(self.seq + 1, self.now_ms, kind, self.actor, attempt_id, video_key, account, data or {})
+        self.connection.execute(
+            insert(tables.events).values(
+                seq=event.seq,
+                at=event.at,
+                kind=event.kind,
+                actor=event.actor,
+                attempt_id=event.attempt_id,
+                video_key=event.video_key,
+                account=event.account,
+                data=json.dumps(dict(event.data), sort_keys=True, separators=(",", ":")),
+            )
+        )
+        fold.fold(self.connection, event)
+        self.seq = event.seq
+        return event

@@ -1,0 +1,8 @@
+"""Runs migrations on the connection that `Ledger.migrate` opened; there is no other way in."""
+
+from alembic import context
+
+from extend_pipeline.ledger.tables import metadata
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, transactional_ddl=True)
+context.run_migrations()

@@ -1,0 +1,115 @@
+"""Reads that plans, status and sensors are made from. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
+
+_CHUNK = 500  # SQLite's older builds take 999 parameters a statement
+
+
+def videos(connection: Connection, *, keys: Collection[str] | None = None, unfinished: bool = False) -> list[Row[Any]]:
+    """Rows of `videos`: all, or the named ones; `unfinished` leaves out what is complete or withdrawn."""
+    table = tables.videos
+    query = select(table).order_by(table.c.video_key)
+    if unfinished:
+        query = query.where(table.c.state.not_in([VideoState.COMPLETE.value, VideoState.WITHDRAWN.value]))
+    if keys is None:
+        return list(connection.execute(query))
+    return [row for part in _chunks(keys) for row in connection.execute(query.where(table.c.video_key.in_(part)))]
+
+
+def attempts_of(connection: Connection, keys: Collection[str]) -> list[Row[Any]]:
+    """All attempts of the named videos, in the order hop, claim."""
+    table = tables.attempts
+    query = select(table).order_by(table.c.video_key, table.c.hop, table.c.generation, table.c.try_no)
+    return [row for part in _chunks(keys) for row in connection.execute(query.where(table.c.video_key.in_(part)))]
+
+
+def attempt(connection: Connection, attempt_id: str) -> Row[Any] | None:
+    """One attempt, or None."""
+    return connection.execute(select(tables.attempts).where(tables.attempts.c.attempt_id == attempt_id)).first()
+
+
+def attempts_in(connection: Connection, states: Collection[AttemptState]) -> list[Row[Any]]:
+    """Every attempt in one of the states, oldest claim first."""
+    table = tables.attempts
+    names = [state.value for state in states]
+    return list(connection.execute(select(table).where(table.c.state.in_(names)).order_by(table.c.claimed_at)))
+
+
+def live_count(connection: Connection, keys: Collection[str] | None = None) -> int:
+    """How many attempts are live."""
+    table = tables.attempts
+    query = select(func.count()).select_from(table).where(table.c.state.in_([state.value for state in LIVE]))
+    if keys is None:
+        return int(connection.execute(query).scalar_one())
+    return sum(int(connection.execute(query.where(table.c.video_key.in_(part))).scalar_one()) for part in _chunks(keys))
+
+
+def known_task(connection: Connection, account: str, *, at_least_ms: int) -> Row[Any] | None:
+    """The newest attempt of the account whose task is known to exist upstream and was claimed after `at_least_ms`: the
+    positive control for "no such task" (upstream forgets tasks after 30 days)."""
+    table = tables.attempts
+    return connection.execute(
+        select(table)
+        .where(table.c.account == account, table.c.task_id.is_not(None), table.c.claimed_at > at_least_ms)
+        .order_by(table.c.submitted_at.desc())
+        .limit(1)
+    ).first()
+
+
+def accounts(connection: Connection) -> dict[str, Row[Any]]:
+    """State and totals by account name; `*` holds a pause of all."""
+    return {row.account: row for row in connection.execute(select(tables.accounts))}
+
+
+def day_totals(connection: Connection, day: str) -> dict[str, int]:
+    """Micro-units committed on one UTC day, by account."""
+    table = tables.account_days
+    rows = connection.execute(select(table.c.account, table.c.committed_micros).where(table.c.day == day))
+    return {row.account: row.committed_micros for row in rows}
+
+
+def backoffs(connection: Connection) -> dict[str, Row[Any]]:
+    """Accounts that rest, by name."""
+    return {row.account: row for row in connection.execute(select(tables.backoff))}
+
+
+def notes(connection: Connection) -> dict[str, Row[Any]]:
+    """What the last look at each scheduled attempt left, by attempt id."""
+    return {row.attempt_id: row for row in connection.execute(select(tables.schedule))}
+
+
+def scheduled_videos(connection: Connection) -> dict[str, int]:
+    """When somebody will next look at something of each video (UTC ms), for videos of which something is scheduled."""
+    table, schedule = tables.attempts, tables.schedule
+    query = (
+        select(table.c.video_key, func.min(schedule.c.due_at).label("due_at"))
+        .join(schedule, schedule.c.attempt_id == table.c.attempt_id)
+        .group_by(table.c.video_key)
+    )
+    return {row.video_key: row.due_at for row in connection.execute(query)}
+
+
+def head(connection: Connection) -> int:
+    """The number of the last event."""
+    return int(connection.execute(select(tables.ledger_head.c.seq)).scalar_one())
+
+
+def changed_videos(connection: Connection, *, after_seq: int) -> list[str]:
+    """Keys of videos of which something changed after an event number."""
+    table, attempts = tables.videos, tables.attempts
+    keys = set(connection.execute(select(table.c.video_key).where(table.c.seq > after_seq)).scalars())
+    keys.update(connection.execute(select(attempts.c.video_key).where(attempts.c.seq > after_seq)).scalars())
+    return sorted(keys)
+
+
+def _chunks(keys: Iterable[str]) -> Iterable[list[str]]:
+    names = list(dict.fromkeys(keys))
+    return (names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK))

@@ -1,0 +1,56 @@
+"""Folds a ledger's events again from nothing, and compares: the state tables hold no more than the events say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from extend_pipeline.ledger import fold, tables
+from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.events import Event
+
+
+def replay(source: Ledger, target: Ledger) -> int:
+    """Copy all events into an empty ledger and fold them there; answers how many. The databases may be of two kinds."""
+    with source.read() as reading, target.write(now_ms=0, actor="replay") as tx:
+        if tx.seq:
+            raise ValueError("a replay needs an empty ledger to fold into")
+        for row in reading.execute(select(tables.events).order_by(tables.events.c.seq)):
+            event = Event(
+                row.seq,
+                row.at,
+                row.kind,
+                row.actor,
+                row.attempt_id,
+                row.video_key,
+                row.account,
+                json.loads(row.data),
+            )
+            tx.connection.execute(insert(tables.events).values(**row._mapping))
+            fold.fold(tx.connection, event)
+        seq = reading.execute(select(tables.ledger_head.c.seq)).scalar_one()
+        tx.connection.execute(update(tables.ledger_head).values(seq=seq))
+        tx.seq = seq
+    return int(seq)
+
+
+def differences(left: Ledger, right: Ledger) -> list[str]:
+    """Rows of the folded tables that are not the same in both ledgers, in words; empty when they agree."""
+    found: list[str] = []
+    with left.read() as one, right.read() as two:
+        for table in tables.FOLDED:
+            keys = [column.name for column in table.primary_key.columns]
+
+            def by_key(
+                connection: Any, table: Any = table, keys: list[str] = keys
+            ) -> dict[tuple[Any, ...], dict[str, Any]]:
+                rows = connection.execute(select(table)).mappings()
+                return {tuple(row[key] for key in keys): dict(row) for row in rows}
+
+            mine, theirs = by_key(one), by_key(two)
+            for key in sorted(mine.keys() | theirs.keys()):
+                if mine.get(key) != theirs.get(key):
+                    found.append(f"{table.name} {'/'.join(map(str, key))}: {mine.get(key)} is not {theirs.get(key)}")
+    return found

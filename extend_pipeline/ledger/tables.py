@@ -1,0 +1,238 @@
+"""The ledger's tables, for SQLite and PostgreSQL. Times are integer milliseconds of UTC, units integers of a millionth.
+
+`videos`, `attempts`, `charges`, `accounts` and `account_days` are folds of `events`. `schedule` and `backoff` are
+hints (when to look again, who is looking): losing them costs a poll, never a task or a credit, so they are not in the
+events.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text, text
+
+from extend_pipeline.ledger.states import LIVE
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+_live_list = ", ".join(sorted(f"'{state.value}'" for state in LIVE))
+
+ledger_head = Table(
+    "ledger_head",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("seq", BigInteger, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("attempt_id", Text),
+    Column("video_key", Text),
+    Column("account", Text),
+    Column("data", Text, nullable=False),
+    Index("ix_events_attempt_id", "attempt_id"),
+)
+
+videos = Table(
+    "videos",
+    metadata,
+    Column("video_key", Text, primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("definition_digest", Text, nullable=False),
+    Column("source_video_id", Text),
+    Column("branch_of", Text),
+    Column("branch_hop", Integer),
+    Column("model", Text),
+    Column("mode", Text),
+    Column("source_created_at", BigInteger),
+    Column("extendable_until", BigInteger),
+    Column("source_duration_ms", BigInteger),
+    Column("source_sha256", Text),
+    Column("source_path", Text),
+    Column("target_ms", BigInteger),
+    Column("target_steps", Integer),
+    Column("state", Text, nullable=False),
+    Column("state_reason", Text, nullable=False),
+    Column("state_detail", Text, nullable=False),
+    Column("hops_done", Integer, nullable=False),
+    Column("current_duration_ms", BigInteger),
+    Column("declared_at", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Index("ix_videos_state", "state"),
+    Index("ix_videos_seq", "seq"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("attempt_id", Text, primary_key=True),
+    Column("video_key", Text, nullable=False),
+    Column("hop", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("try_no", Integer, nullable=False),
+    Column("chain_digest", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("submit_class", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("external_task_id", Text, nullable=False),
+    Column("task_id", Text),
+    Column("root_video_id", Text),
+    Column("parent_attempt_id", Text),
+    Column("parent_video_id", Text, nullable=False),
+    Column("parent_duration_ms", BigInteger),
+    Column("params", Text, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("mode", Text),
+    Column("unit", Text, nullable=False),
+    Column("predicted_micros", BigInteger, nullable=False),
+    Column("unit_price_micros", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("budget_day", Text, nullable=False),
+    Column("failed_tasks_charged", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("lease_until", BigInteger, nullable=False),
+    Column("claimed_at", BigInteger, nullable=False),
+    Column("sending_at", BigInteger),
+    Column("in_doubt_at", BigInteger),
+    Column("submitted_at", BigInteger),
+    Column("completed_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("stored_at", BigInteger),
+    Column("absences", Integer, nullable=False),
+    Column("last_absent_at", BigInteger),
+    Column("error_reason", Text),
+    Column("error_code", Text),
+    Column("error_message", Text),
+    Column("evidence", Text),
+    Column("resubmit_allowed", Boolean, nullable=False),
+    Column("video_id", Text),
+    Column("url", Text),
+    Column("watermark_url", Text),
+    Column("parent_url", Text),
+    Column("reported_duration_ms", BigInteger),
+    Column("expires_at", BigInteger),
+    Column("settled_micros", BigInteger),
+    Column("units_basis", Text),
+    Column("sha256", Text),
+    Column("path", Text),
+    Column("bytes", BigInteger),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("codec", Text),
+    Column("probed_duration_ms", BigInteger),
+    Column("output_kind", Text),
+    Column("seam_psnr_centi_db", Integer),
+    Column("parent_is_prefix", Boolean),
+    Column("poster_path", Text),
+    Column("seq", BigInteger, nullable=False),
+    Index(
+        "ux_attempts_one_live",
+        "video_key",
+        "hop",
+        unique=True,
+        sqlite_where=text(f"state IN ({_live_list})"),
+        postgresql_where=text(f"state IN ({_live_list})"),
+    ),
+    Index(
+        "ux_attempts_one_stored",
+        "video_key",
+        "hop",
+        "chain_digest",
+        unique=True,
+        sqlite_where=text("state = 'stored'"),
+        postgresql_where=text("state = 'stored'"),
+    ),
+    Index(
+        "ux_attempts_task",
+        "account",
+        "task_id",
+        unique=True,
+        sqlite_where=text("task_id IS NOT NULL"),
+        postgresql_where=text("task_id IS NOT NULL"),
+    ),
+    Index("ix_attempts_state", "state"),
+    Index("ix_attempts_external_task_id", "external_task_id"),
+    Index("ix_attempts_seq", "seq"),
+)
+
+charges = Table(
+    "charges",
+    metadata,
+    Column("charge_id", Text, primary_key=True),
+    Column("attempt_id", Text, ForeignKey("attempts.attempt_id"), nullable=False),
+    Column("video_key", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("entry", Text, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("micros", BigInteger, nullable=False),
+    Column("basis", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount_micros", BigInteger, nullable=False),
+    Column("budget_day", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Index("ix_charges_attempt_id", "attempt_id"),
+    Index("ix_charges_seq", "seq"),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("committed_micros", BigInteger, nullable=False),
+    Column("in_flight", Integer, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("stopped_reason", Text),
+    Column("stopped_message", Text),
+    Column("stopped_at", BigInteger),
+    Column("seq", BigInteger, nullable=False),
+)
+
+account_days = Table(
+    "account_days",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("day", Text, primary_key=True),
+    Column("committed_micros", BigInteger, nullable=False),
+)
+
+schedule = Table(
+    "schedule",
+    metadata,
+    Column("attempt_id", Text, ForeignKey("attempts.attempt_id"), primary_key=True),
+    Column("account", Text, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Index("ix_schedule_due_at", "due_at"),
+)
+
+backoff = Table(
+    "backoff",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("not_before", BigInteger, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("note", Text, nullable=False),
+)
+
+FOLDED: Final[tuple[Table, ...]] = (videos, attempts, charges, accounts, account_days)
+"""The tables that a replay of `events` must reproduce row for row."""
+
+EVERYWHERE: Final = "*"
+"""The account name under which a pause of all accounts is kept."""

@@ -1,0 +1,152 @@
+"""Moves of one attempt: compare-and-set on the state that is there, then the event. The only callers of `attempt_*`
+events after a claim.
+
+Each function takes an open `Writer` and answers `Moved` or `Stale`. A stale move is no error: somebody else was
+first, or the upstream went back; what it would have said is kept as an event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import delete, insert, select, update
+
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.states import MOVES, AttemptState
+
+S = AttemptState
+
+_KIND: Final[dict[AttemptState, str]] = {state: f"attempt_{state.value}" for state in S}
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The attempt is now in the state that was asked for."""
+
+    attempt_id: str
+    state: AttemptState
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The attempt was not where the caller thought; `state` is where it is (None: there is no such attempt)."""
+
+    attempt_id: str
+    state: AttemptState | None
+
+
+def move(
+    tx: Writer,
+    attempt_id: str,
+    *,
+    to: AttemptState,
+    expect: frozenset[AttemptState],
+    data: Mapping[str, Any] | None = None,
+) -> Moved | Stale:
+    """Move one attempt if it is in one of the expected states and the table of moves allows it."""
+    table = tables.attempts
+    row = tx.connection.execute(
+        select(table.c.state, table.c.video_key, table.c.account).where(table.c.attempt_id == attempt_id)
+    ).first()
+    if row is None:
+        return Stale(attempt_id, None)
+    state = AttemptState(row.state)
+    if state not in expect or to not in MOVES[state]:
+        return Stale(attempt_id, state)
+    tx.append(_KIND[to], attempt_id=attempt_id, video_key=row.video_key, account=row.account, data=data)
+    return Moved(attempt_id, to)
+
+
+def mark_sending(tx: Writer, attempt_id: str, *, owner: str, lease_until: int) -> Moved | Stale:
+    """Say that the first byte may leave from now on. Only the owner of the claim may, and only while its lease runs:
+    whoever was stopped for longer than the lease finds the claim gone or run out, and sends nothing."""
+    table = tables.attempts
+    row = tx.connection.execute(
+        select(table.c.owner, table.c.lease_until).where(table.c.attempt_id == attempt_id)
+    ).first()
+    if row is None or row.owner != owner or row.lease_until <= tx.now_ms:
+        return Stale(attempt_id, None if row is None else state_of(tx, attempt_id))
+    return move(tx, attempt_id, to=S.SENDING, expect=frozenset({S.CLAIMED}), data={"lease_until": lease_until})
+
+
+def submitted(tx: Writer, attempt_id: str, *, task_id: str, found_by: str, due_at: int) -> Moved | Stale:
+    """A task with this id exists for the attempt. `found_by`: post, lookup, list or a person's adopt.
+
+    An answer that comes after the attempt has left `sending` and `in_doubt` is kept as `late_answer`. A task id that
+    another attempt of the account holds already is refused in the same way: one task never pays two attempts.
+    """
+    table = tables.attempts
+    row = tx.connection.execute(select(table.c.account).where(table.c.attempt_id == attempt_id)).first()
+    if row is None:
+        return Stale(attempt_id, None)
+    holder = tx.connection.execute(
+        select(table.c.attempt_id).where((table.c.account == row.account) & (table.c.task_id == task_id))
+    ).scalar()
+    if holder is None:
+        expect = frozenset({S.SENDING, S.IN_DOUBT})
+        moved = move(tx, attempt_id, to=S.SUBMITTED, expect=expect, data={"task_id": task_id, "found_by": found_by})
+        if isinstance(moved, Moved):
+            schedule(tx, attempt_id, account=row.account, due_at=due_at)
+            return moved
+    if holder != attempt_id:
+        note = {"task_id": task_id, "found_by": found_by, "held_by": holder}
+        tx.append("late_answer", attempt_id=attempt_id, account=row.account, data=note)
+    return Stale(attempt_id, state_of(tx, attempt_id))
+
+
+def absent(tx: Writer, attempt_id: str, *, min_gap_ms: int) -> int:
+    """Count one well-formed "no such task" for an attempt in doubt; answers how many there are now.
+
+    Two answers closer together than `min_gap_ms` are one observation.
+    """
+    table = tables.attempts
+    row = tx.connection.execute(
+        select(table.c.state, table.c.video_key, table.c.account, table.c.absences, table.c.last_absent_at).where(
+            table.c.attempt_id == attempt_id
+        )
+    ).first()
+    if row is None or row.state != S.IN_DOUBT.value:
+        return 0
+    if row.last_absent_at is not None and tx.now_ms - row.last_absent_at < min_gap_ms:
+        return int(row.absences)
+    tx.append("attempt_absent", attempt_id=attempt_id, video_key=row.video_key, account=row.account)
+    return int(row.absences) + 1
+
+
+def note(tx: Writer, kind: str, attempt_id: str, data: Mapping[str, Any]) -> None:
+    """Keep evidence that changes no state (`late_answer`, `upstream_went_back`)."""
+    tx.append(kind, attempt_id=attempt_id, data=data)
+
+
+def refresh_url(tx: Writer, attempt_id: str, *, url: str, expires_at: int | None) -> None:
+    """Keep a fresh URL of a paid result that is not stored yet."""
+    if state_of(tx, attempt_id) is S.SUCCEEDED:
+        tx.append("attempt_url_refreshed", attempt_id=attempt_id, data={"url": url, "expires_at": expires_at})
+
+
+def state_of(tx: Writer, attempt_id: str) -> AttemptState | None:
+    """Where the attempt is now, inside this transaction."""
+    value = tx.connection.execute(
+        select(tables.attempts.c.state).where(tables.attempts.c.attempt_id == attempt_id)
+    ).scalar()
+    return None if value is None else AttemptState(value)
+
+
+# --- hints -------------------------------------------------------------------------------------------------------
+
+
+def schedule(tx: Writer, attempt_id: str, *, account: str, due_at: int, note: str = "", tries: int = 0) -> None:
+    """Say when somebody should look at the attempt again. A hint: losing it costs a poll."""
+    table = tables.schedule
+    values = {"due_at": due_at, "note": note, "tries": tries, "owner": ""}
+    changed = tx.connection.execute(update(table).where(table.c.attempt_id == attempt_id).values(**values))
+    if changed.rowcount == 0:
+        tx.connection.execute(insert(table).values(attempt_id=attempt_id, account=account, **values))
+
+
+def unschedule(tx: Writer, attempt_id: str) -> None:
+    """Nobody needs to look at the attempt any more."""
+    tx.connection.execute(delete(tables.schedule).where(tables.schedule.c.attempt_id == attempt_id))

@@ -1,0 +1,50 @@
+"""Fixtures shared by all tests: real ledgers on SQLite and on PostgreSQL, and a clean environment."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.base import failpoints
+from extend_pipeline.ledger.database import Ledger, open_ledger
+from extend_pipeline_tests.support.postgres import PostgresServer
+
+_databases = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No setting of whoever runs the tests reaches them, and no failpoint outlives its test."""
+    for name in ("HOME", "LEDGER_URL", "MEDIA_URL", "LEASE_S", "POST_DEADLINE_S", "FAILPOINTS"):
+        monkeypatch.delenv(f"EXTEND_PIPELINE_{name}", raising=False)
+    yield
+    failpoints.disarm()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL, started once a test process."""
+    # a short path: a Unix socket's name may hold 107 bytes
+    with tempfile.TemporaryDirectory(prefix="ep-pg-") as folder, PostgresServer.started(Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty ledger; every test that asks for it runs once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.sqlite"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database(f"ledger_{next(_databases)}")
+
+
+@pytest.fixture
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    """An empty, open ledger."""
+    opened = open_ledger(ledger_url)
+    yield opened
+    opened.close()

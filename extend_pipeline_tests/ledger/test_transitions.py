@@ -1,0 +1,270 @@
+"""Moves, charges and invariants, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from extend_pipeline.ledger import controls, replay, tables, transitions
+from extend_pipeline.ledger.claims import Caps, RefusalReason
+from extend_pipeline.ledger.database import Ledger, open_ledger
+from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.states import LIVE, MOVES, AttemptState
+from extend_pipeline.ledger.transitions import Moved, Stale
+from extend_pipeline_tests.support.ledger_steps import (
+    NOON,
+    claim,
+    move,
+    request,
+    run_through,
+    send,
+    store,
+    submit,
+    succeed,
+)
+
+S = AttemptState
+
+
+def entries(ledger: Ledger, attempt_id: str) -> list[tuple[str, int]]:
+    with ledger.read() as connection:
+        table = tables.charges
+        rows = connection.execute(select(table).where(table.c.attempt_id == attempt_id).order_by(table.c.seq))
+        return [(row.entry, row.micros) for row in rows]
+
+
+def state(ledger: Ledger, attempt_id: str) -> str:
+    with ledger.read() as connection:
+        table = tables.attempts
+        return connection.execute(select(table.c.state).where(table.c.attempt_id == attempt_id)).scalar_one()
+
+
+def test_a_hop_that_goes_well_reserves_then_settles_what_was_reported(ledger: Ledger) -> None:
+    attempt_id = run_through(ledger)
+    assert state(ledger, attempt_id) == "stored"
+    assert entries(ledger, attempt_id) == [("reserve", 2_000_000), ("release", -2_000_000), ("settle", 2_000_000)]
+    assert check_invariants(ledger) == []
+
+
+def test_without_a_reported_deduction_the_prediction_is_settled_and_called_estimated(ledger: Ledger) -> None:
+    wanted = request()
+    claim(ledger, wanted)
+    send(ledger, wanted.attempt_id)
+    submit(ledger, wanted.attempt_id)
+    succeed(ledger, wanted.attempt_id, reported_micros=None)
+    with ledger.read() as connection:
+        row = connection.execute(select(tables.attempts)).one()
+    assert (row.settled_micros, row.units_basis) == (2_000_000, "estimated")
+    assert check_invariants(ledger) == []
+
+
+@pytest.mark.parametrize("end", [S.REJECTED, S.RELEASED])
+def test_what_was_never_made_gives_its_reservation_back(ledger: Ledger, end: AttemptState) -> None:
+    wanted = request()
+    claim(ledger, wanted)
+    if end is S.REJECTED:
+        send(ledger, wanted.attempt_id)
+    assert isinstance(move(ledger, wanted.attempt_id, end), Moved)
+    assert sum(micros for _, micros in entries(ledger, wanted.attempt_id)) == 0
+    assert check_invariants(ledger) == []
+
+
+@pytest.mark.parametrize(("charged", "held"), [("yes", 2_000_000), ("no", 0), ("unknown", 2_000_000)])
+def test_a_failed_task_is_booked_as_the_account_says(ledger: Ledger, charged: str, held: int) -> None:
+    wanted = request(failed_tasks_charged=charged)
+    claim(ledger, wanted)
+    send(ledger, wanted.attempt_id)
+    submit(ledger, wanted.attempt_id)
+    move(ledger, wanted.attempt_id, S.FAILED, error_message="risk control")
+    assert sum(micros for _, micros in entries(ledger, wanted.attempt_id)) == held
+    assert check_invariants(ledger) == []
+
+
+def test_an_attempt_in_doubt_keeps_its_reservation_until_somebody_writes_it_off(ledger: Ledger) -> None:
+    wanted = request()
+    claim(ledger, wanted)
+    send(ledger, wanted.attempt_id)
+    move(ledger, wanted.attempt_id, S.IN_DOUBT, error_reason="reset")
+    assert entries(ledger, wanted.attempt_id) == [("reserve", 2_000_000)]
+    with ledger.write(now_ms=NOON, actor="ann") as tx:
+        controls.write_off(tx, wanted.attempt_id, data={"error_message": "gone"})
+    assert entries(ledger, wanted.attempt_id)[1:] == [("release", -2_000_000), ("settle", 2_000_000)]
+    assert check_invariants(ledger) == []
+
+
+def test_only_the_moves_of_the_table_are_possible(ledger: Ledger, tmp_path: Path) -> None:
+    refused = 0
+    for number, (start, end) in enumerate(product(S, S)):
+        if end in MOVES[start] or end is S.CLAIMED:
+            continue
+        wanted = request(f"v{number}")
+        claim(ledger, wanted, caps={"kling-main": Caps(10**12, 10**12, 10**6)})
+        with ledger.write(now_ms=NOON, actor="test") as tx:
+            table = tables.attempts
+            tx.connection.execute(table.update().where(table.c.attempt_id == wanted.attempt_id).values(state=start.value))
+        outcome = move(ledger, wanted.attempt_id, end)
+        assert outcome == Stale(wanted.attempt_id, start)
+        refused += 1
+    assert refused > 100
+
+
+def test_a_claim_whose_lease_ran_out_is_not_sent(ledger: Ledger) -> None:
+    wanted = request()
+    claim(ledger, wanted)
+    assert isinstance(send(ledger, wanted.attempt_id, now_ms=NOON + 180_000), Stale)
+    assert isinstance(send(ledger, wanted.attempt_id, owner="somebody else"), Stale)
+    assert state(ledger, wanted.attempt_id) == "claimed"
+
+
+def test_one_extension_has_one_live_attempt_at_most(ledger: Ledger) -> None:
+    first = request()
+    claim(ledger, first)
+    again = claim(ledger, request(try_no=2, last_attempt_id=first.attempt_id))
+    assert [refused.reason for refused in again.refused] == [RefusalReason.CHANGED]
+
+
+def test_the_database_itself_refuses_a_second_live_attempt(ledger: Ledger) -> None:
+    claim(ledger, request())
+    second = request(try_no=2)
+    with pytest.raises(IntegrityError), ledger.write(now_ms=NOON, actor="mistake") as tx:
+        tx.append(
+            "attempt_claimed",
+            attempt_id=second.attempt_id,
+            video_key=second.video_key,
+            account=second.account,
+            data={**second.row(), "budget_day": "2026-11-21", "owner": "me", "lease_until": NOON},
+        )
+    assert check_invariants(ledger) == []
+
+
+def test_one_task_never_pays_two_attempts(ledger: Ledger) -> None:
+    one, two = request("a"), request("b")
+    claim(ledger, one, two)
+    send(ledger, one.attempt_id)
+    send(ledger, two.attempt_id)
+    assert isinstance(submit(ledger, one.attempt_id, "task-1"), Moved)
+    assert isinstance(submit(ledger, two.attempt_id, "task-1"), Stale)
+    with ledger.read() as connection:
+        kinds = list(connection.execute(select(tables.events.c.kind)).scalars())
+    assert "late_answer" in kinds
+    assert check_invariants(ledger) == []
+
+
+def test_a_second_answer_with_the_same_task_changes_nothing(ledger: Ledger) -> None:
+    wanted = request()
+    claim(ledger, wanted)
+    send(ledger, wanted.attempt_id)
+    submit(ledger, wanted.attempt_id)
+    with ledger.read() as connection:
+        before = connection.execute(select(tables.ledger_head.c.seq)).scalar_one()
+    assert isinstance(submit(ledger, wanted.attempt_id), Stale)
+    with ledger.read() as connection:
+        assert connection.execute(select(tables.ledger_head.c.seq)).scalar_one() == before
+
+
+def test_absences_closer_together_than_the_gap_count_once(ledger: Ledger) -> None:
+    wanted = request()
+    claim(ledger, wanted)
+    send(ledger, wanted.attempt_id)
+    move(ledger, wanted.attempt_id, S.IN_DOUBT)
+    counts = []
+    for offset in (0, 50, 99, 100, 150, 250):
+        with ledger.write(now_ms=NOON + offset, actor="me") as tx:
+            counts.append(transitions.absent(tx, wanted.attempt_id, min_gap_ms=100))
+    assert counts == [1, 1, 1, 2, 2, 3]
+
+
+def test_a_higher_generation_without_a_persons_word_breaks_an_invariant(ledger: Ledger) -> None:
+    first = request()
+    claim(ledger, first)
+    send(ledger, first.attempt_id)
+    submit(ledger, first.attempt_id)
+    move(ledger, first.attempt_id, S.FAILED)
+    second = request(generation=2, last_attempt_id=first.attempt_id)
+    assert claim(ledger, second).claimed
+    assert any("without a person's word" in finding for finding in check_invariants(ledger))
+    with ledger.write(now_ms=NOON, actor="ann") as tx:
+        assert isinstance(controls.allow_resubmit(tx, first.attempt_id, why="it was a fluke"), Moved)
+    assert check_invariants(ledger) == []
+
+
+@pytest.mark.parametrize("live", sorted(LIVE))
+def test_a_live_attempt_can_never_be_paid_for_again(ledger: Ledger, live: AttemptState) -> None:
+    wanted = request()
+    claim(ledger, wanted)
+    with ledger.write(now_ms=NOON, actor="test") as tx:
+        tx.connection.execute(tables.attempts.update().values(state=live.value))
+    with ledger.write(now_ms=NOON, actor="ann") as tx:
+        assert controls.allow_resubmit(tx, wanted.attempt_id, why="impatient") == Stale(wanted.attempt_id, live)
+
+
+def test_the_events_fold_to_the_same_tables_in_either_database(ledger: Ledger, tmp_path: Path) -> None:
+    run_through(ledger, "a")
+    doubtful = request("b")
+    claim(ledger, doubtful)
+    send(ledger, doubtful.attempt_id)
+    move(ledger, doubtful.attempt_id, S.IN_DOUBT, error_reason="reset")
+    with ledger.write(now_ms=NOON, actor="ann") as tx:
+        controls.write_off(tx, doubtful.attempt_id, data={"error_message": "gone"})
+        controls.allow_resubmit(tx, doubtful.attempt_id, why="again")
+        controls.stop_account(tx, "kling-main", reason="balance", message="empty")
+    copy = open_ledger(f"sqlite:///{tmp_path}/copy.sqlite")
+    try:
+        count = replay.replay(ledger, copy)
+        assert count > 10
+        assert replay.differences(ledger, copy) == []
+        assert check_invariants(copy) == [
+            line for line in check_invariants(copy) if "nobody is going to look" in line
+        ]  # hints are no part of the events
+        with copy.write(now_ms=NOON, actor="test") as tx:
+            tx.connection.execute(tables.accounts.update().values(committed_micros=1))
+        assert len(replay.differences(ledger, copy)) == 1
+    finally:
+        copy.close()
+
+
+def test_a_transaction_that_fails_leaves_no_trace(ledger: Ledger) -> None:
+    with pytest.raises(RuntimeError, match="half way"), ledger.write(now_ms=NOON, actor="me") as tx:
+        tx.append("account_paused", account="kling-main", data={"why": "test"})
+        raise RuntimeError("half way")
+    with ledger.read() as connection:
+        assert connection.execute(select(tables.events)).first() is None
+        assert connection.execute(select(tables.accounts)).first() is None
+    assert check_invariants(ledger) == []
+
+
+def test_every_broken_promise_is_found(ledger: Ledger) -> None:
+    attempt_id = run_through(ledger)
+    wanted = request("other")
+    claim(ledger, wanted)
+    breaks = {
+        "committed": tables.accounts.update().values(committed_micros=7),
+        "in flight": tables.accounts.update().values(in_flight=9),
+        "stored without a file": tables.attempts.update().where(tables.attempts.c.attempt_id == attempt_id).values(sha256=None),
+        "must be": tables.charges.update().where(tables.charges.c.entry == "settle").values(micros=1),
+        "head": tables.ledger_head.update().values(seq=1),
+        "claimed, though": tables.attempts.update().where(tables.attempts.c.attempt_id == wanted.attempt_id).values(sending_at=1),
+    }
+    assert check_invariants(ledger) == []
+    for words, statement in breaks.items():
+        if words == "committed":
+            words = "its charges sum to"
+        with pytest.raises(InterruptedError), ledger.write(now_ms=NOON, actor="vandal") as tx:
+            tx.connection.execute(statement)
+            from extend_pipeline.ledger import invariants
+
+            findings = invariants.findings(tx.connection)
+            assert any(words in finding for finding in findings), (words, findings)
+            raise InterruptedError  # take it back
+    assert check_invariants(ledger) == []
+
+
+def test_settling_again_after_the_store_is_refused(ledger: Ledger) -> None:
+    attempt_id = run_through(ledger)
+    assert isinstance(succeed(ledger, attempt_id), Stale)
+    assert isinstance(store(ledger, attempt_id), Stale)
+    assert len(entries(ledger, attempt_id)) == 3
