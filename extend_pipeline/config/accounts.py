@@ -1,0 +1,150 @@
+"""An account: where it is, how to sign in, what it may spend, what a step costs, how its answers are awaited.
+
+Each provider has a subclass with its defaults (kling.py); a field without a default here must be decided there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+
+from extend_pipeline.config.addresses import base_url as parse_base_url
+from extend_pipeline.config.addresses import host_pattern
+from extend_pipeline.config.credentials import ApiKey, Credentials, KlingKeys
+from extend_pipeline.config.fields import Name, Written, YesNo, known_as, one_of, wrong
+from extend_pipeline.config.numbers import bounded, whole
+from extend_pipeline.config.price import Budget, Price
+
+SubmitClass = Literal["A", "B", "C", "D"]
+
+_number = {"type": "number"}
+
+
+def _loosened(data: Mapping[str, Any]) -> bool:
+    # where allow_local itself could not be read, only that is worth telling
+    return bool(data.get("allow_local", True))
+
+
+def _host(value: object, info: ValidationInfo) -> str:
+    return host_pattern(value, allow_local=_loosened(info.data))
+
+
+def _not_empty(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    if not hosts:
+        raise wrong("is an empty list, so no result could be fetched", 'Write download_hosts: ["*.klingai.com"]')
+    return hosts
+
+
+# only for fields that stand below allow_local
+DownloadHosts = Annotated[
+    tuple[Annotated[str, BeforeValidator(_host)], ...],
+    AfterValidator(_not_empty),
+    known_as({"type": "array", "items": {"type": "string"}, "minItems": 1}),
+]
+
+
+class Poll(Written):
+    """The rhythm of looking after a task; seconds."""
+
+    first_after_s: Annotated[
+        float, bounded(least="0", most="86400"), known_as(_number | {"minimum": 0, "maximum": 86400})
+    ] = Field(validation_alias="first_after", description="Seconds from submit to the first look.", examples=[60])
+    every_s: Annotated[
+        float, bounded(least="0.01", most="86400"), known_as(_number | {"minimum": 0.01, "maximum": 86400})
+    ] = Field(validation_alias="every", description="Seconds between looks.", examples=[15])
+
+
+class InDoubt(Written):
+    """When a submit that was not answered counts as never made: how long in seconds, and how often not found."""
+
+    settle_s: Annotated[
+        float, bounded(least="0", most="604800"), known_as(_number | {"minimum": 0, "maximum": 604800})
+    ] = Field(
+        default=600,
+        validation_alias="settle",
+        description="Seconds that must pass before 'not found' counts.",
+        examples=[600],
+    )
+    absences: Annotated[
+        int, whole(least=1, most=1000), known_as({"type": "integer", "minimum": 1, "maximum": 1000})
+    ] = Field(default=3, description="How often it must be looked for and not found.", examples=[3])
+
+
+class Account(Written):
+    """One account. Micro-units, seconds; secrets only by the names of their environment variables."""
+
+    name: Name = Field(description="Name that videos give as their account.", examples=["kling-main"])
+    provider: str = Field(description="The system that the account belongs to.", examples=["kling"])
+    # before all that it loosens: a validator sees only the fields above its own
+    allow_local: YesNo = Field(
+        default=False,
+        description="true allows http and local addresses, for the sandbox and tests; never for a real account.",
+    )
+    base_url: Annotated[str, known_as({"type": "string", "format": "uri"})] = Field(
+        description="Address of the API.", examples=["https://api-singapore.klingai.com"]
+    )
+    credentials: Credentials = Field(
+        description="Environment variables that hold the keys; the secrets themselves stand nowhere.",
+        examples=["{access_key_env: KLING_ACCESS_KEY, secret_key_env: KLING_SECRET_KEY}"],
+    )
+    max_in_flight: Annotated[
+        int, whole(least=1, most=10_000), known_as({"type": "integer", "minimum": 1, "maximum": 10000})
+    ] = Field(default=20, description="Most tasks running at the provider at once.", examples=[20])
+    budget: Budget | None = Field(
+        default=None,
+        description="What the account may spend, in units. No budget, no spending.",
+        examples=["{per_day: 100, total: 2000}"],
+    )
+    price: Price = Field(
+        description="What one extension costs; written whole.",
+        examples=["{unit: credit, per_extension: 2, unit_price: 0.14, currency: USD}"],
+    )
+    submit_class: Annotated[SubmitClass, one_of("A", "B", "C", "D"), known_as({"enum": ["A", "B", "C", "D"]})] = Field(
+        description="What a submit to this account can promise; A is the strongest.", examples=["A"]
+    )
+    download_hosts: DownloadHosts = Field(
+        description="Hosts that results may be fetched from; *.example.com is all below it.",
+        examples=['["*.klingai.com"]'],
+    )
+    poll: Poll = Field(
+        description="When to ask for a task's state, in seconds.", examples=["{first_after: 60, every: 15}"]
+    )
+    in_doubt: InDoubt = Field(
+        default=InDoubt(),
+        description="When an unanswered submit counts as never made.",
+        examples=["{settle: 600, absences: 3}"],
+    )
+    failed_tasks_charged: Annotated[
+        Literal["yes", "no", "unknown"],
+        one_of("yes", "no", "unknown"),
+        known_as({"enum": ["yes", "no", "unknown"]}),
+    ] = Field(default="unknown", description="Whether the provider charges failed tasks.", examples=["unknown"])
+    patience_s: Annotated[
+        float, bounded(above="0", most="604800"), known_as(_number | {"exclusiveMinimum": 0, "maximum": 604800})
+    ] = Field(
+        default=3600,
+        validation_alias="patience",
+        description="Seconds a task may run before status calls it overdue.",
+        examples=[3600],
+    )
+
+    @field_validator("base_url", mode="before")
+    @classmethod
+    def _check_base_url(cls, value: object, info: ValidationInfo) -> str:
+        return parse_base_url(value, allow_local=_loosened(info.data))
+
+
+__all__ = [
+    "Account",
+    "ApiKey",
+    "Budget",
+    "Credentials",
+    "DownloadHosts",
+    "InDoubt",
+    "KlingKeys",
+    "Poll",
+    "Price",
+    "SubmitClass",
+]

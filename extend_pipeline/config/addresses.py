@@ -1,0 +1,102 @@
+"""Addresses that a user may name: where an account lives, where results may be fetched from, where a source stands."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from extend_pipeline.config.fields import wrong
+
+_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\Z", re.ASCII)
+_PATTERN = re.compile(rf"\*\.{_LABEL}(\.{_LABEL})+\Z", re.ASCII)
+_LOCAL_ENDINGS = (".localhost", ".local", ".internal", ".test", ".lan", ".home.arpa")
+
+
+def base_url(value: object, *, allow_local: bool) -> str:
+    """An account's base URL without a trailing slash.
+
+    https to a public host; with `allow_local` also http and https to this machine and to private networks. http to a
+    public host is never allowed: the credentials would travel in the open.
+    """
+    hint = "Write it like https://api-singapore.klingai.com."
+    parts = _split(value, hint)
+    if parts.query or parts.fragment:
+        raise wrong("holds more than an address", f"Leave out what follows ? or #. {hint}")
+    local = is_local(parts.hostname or "")
+    if local and not allow_local:
+        raise wrong(
+            "is an address of this machine or of a private network",
+            "Set allow_local: true if this is the sandbox; never for a real account.",
+        )
+    if parts.scheme == "http" and not local:
+        raise wrong("would send the credentials unencrypted", "Write https://.")
+    return str(value).rstrip("/")
+
+
+def source_url(value: object) -> str:
+    """An http or https address of a source file, unchanged."""
+    _split(value, "Write the https address of the source file.")
+    return str(value)
+
+
+def host_pattern(value: object, *, allow_local: bool) -> str:
+    """A host (`cdn.example.com`) or a domain with everything below it (`*.example.com`), in lower case."""
+    hint = "Write a host such as cdn.example.com, or *.example.com for all below it."
+    if not isinstance(value, str):
+        raise wrong("is not a host", hint)
+    host = value.lower()
+    if "/" in host or "@" in host:
+        raise wrong("is more than a host", hint)
+    if host.startswith("*"):
+        if not _PATTERN.match(host):
+            raise wrong("is too wide or no domain", hint)
+        return host
+    if is_local(host) and not allow_local:
+        raise wrong(
+            "is an address of this machine or of a private network", "Set allow_local: true for the sandbox only."
+        )
+    if _address(host) is None and not _HOST.match(host):
+        raise wrong("is not a host", hint)
+    return host
+
+
+def is_local(host: str) -> bool:
+    """Whether a host is this machine, a private network, or a name that only such a network knows. Resolves nothing."""
+    host = host.lower().rstrip(".")
+    address = _address(host)
+    if address is not None:
+        return not address.is_global
+    return "." not in host or host.endswith(_LOCAL_ENDINGS)
+
+
+def _split(value: object, hint: str) -> SplitResult:
+    if not isinstance(value, str):
+        raise wrong("is not an address", hint)
+    if any(c.isspace() or not c.isprintable() for c in value) or "\\" in value or not value.isascii():
+        raise wrong("holds characters that no address has", hint)
+    try:
+        parts = urlsplit(value)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise wrong("is not an address", hint) from error
+    if parts.scheme not in ("http", "https"):
+        raise wrong("is no http or https address", hint)
+    if parts.username is not None or parts.password is not None:
+        raise wrong(
+            "holds credentials", "Name their environment variables under credentials; keep them out of addresses."
+        )
+    if not host or port == 0 or (_address(host) is None and not _HOST.match(host)):
+        raise wrong("names no host that can be reached", hint)
+    # 127.1, 0x7f.1 and 2130706433 are loopback to a resolver and a name to everyone else
+    if _address(host) is None and re.fullmatch(r"[0-9]+|0x[0-9a-f]*", host.rsplit(".", 1)[-1]):
+        raise wrong("is an unusual spelling of a network address", "Write the four numbers, such as 127.0.0.1.")
+    return parts
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return None

@@ -1,0 +1,49 @@
+"""One text for one meaning: the canonical JSON that identities are hashed from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+
+def canonical_json(obj: object) -> str:
+    """JSON with sorted keys, no spaces, ASCII only, and numbers by value: 1, 1.0 and Decimal("1.00") are all `1`.
+
+    Takes str, bool, None, int, finite float and Decimal, and mappings (of str) and sequences of them.
+    Raises TypeError for anything else and ValueError for NaN and infinities: an identity may not depend on a guess.
+    """
+    if obj is None or isinstance(obj, bool | str):
+        return json.dumps(obj, ensure_ascii=True)
+    if isinstance(obj, int | float | Decimal):
+        return _number(obj)
+    if isinstance(obj, Mapping):
+        if not all(isinstance(key, str) for key in obj):
+            raise TypeError("canonical JSON takes text keys only")
+        pairs = (f"{json.dumps(key)}:{canonical_json(obj[key])}" for key in sorted(obj))
+        return "{" + ",".join(pairs) + "}"
+    if isinstance(obj, Sequence) and not isinstance(obj, bytes | bytearray | memoryview):
+        return "[" + ",".join(canonical_json(item) for item in obj) + "]"
+    raise TypeError(f"{type(obj).__name__} has no canonical JSON")
+
+
+def digest(obj: object) -> str:
+    """sha256 of the canonical JSON, as 64 lower-case hex digits."""
+    return hashlib.sha256(canonical_json(obj).encode("ascii")).hexdigest()
+
+
+def _number(value: float | Decimal) -> str:
+    if isinstance(value, int):
+        return str(int(value))
+    if not math.isfinite(value):
+        raise ValueError(f"{value} has no JSON")
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))  # exactly: above 2^53 the shortest text names another integer
+    # repr is the shortest text that reads back as the same float, on every platform
+    exact = Decimal(repr(value)) if isinstance(value, float) else value
+    if exact == 0:
+        return "0"
+    text = format(exact, "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text

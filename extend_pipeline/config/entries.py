@@ -1,0 +1,139 @@
+"""Reads catalog.yaml and catalog.csv into located entries, before their providers are known."""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from extend_pipeline.config.catalogue import BranchSource, Entry
+from extend_pipeline.config.complaints import Complaint
+from extend_pipeline.config.csvfile import read_csv
+from extend_pipeline.config.located import Node
+from extend_pipeline.config.problems import Problem, did_you_mean
+from extend_pipeline.config.registry import columns
+from extend_pipeline.config.textfile import missing, read_text
+from extend_pipeline.config.translate import Scope, no_signed_url
+from extend_pipeline.config.yamlfile import read_yaml
+
+
+@dataclass(frozen=True)
+class Row:
+    """One entry as far as it could be read; `key`, `account`, `branch_of` are None where missing or wrong."""
+
+    scope: Scope
+    key: str | None
+    account: str | None
+    is_branch: bool
+    branch_of: str | None
+    branch: BranchSource | None
+
+
+def read_list(path: Path, root: str) -> tuple[list[Node], list[Problem]]:
+    """The items of the list `root` of a YAML file. Names beside it that begin with `x-` are free, for anchors."""
+    text = read_text(path)
+    if isinstance(text, Problem):
+        return [], [text]
+    tree, problems = read_yaml(text, path.name)
+
+    def problem(line: int, field: str | None, message: str, hint: str) -> None:
+        problems.append(Problem(path.name, line, None, field, None, message, hint))
+
+    if tree is None or tree.value is None:
+        if not problems:
+            problem(1, None, "the file is empty", "`extend-pipeline init` writes an example.")
+        return [], problems
+    if not tree.is_mapping:
+        problem(tree.line, None, "the file is not a set of fields", f"Begin it with {root}: and a list below.")
+        return [], problems
+    for name, (line, _) in tree.children.items():
+        if name != root and not str(name).startswith("x-"):
+            problem(line, str(name), "is not a known field here", did_you_mean(str(name), [root], label="Known here"))
+    found = tree.children.get(root)
+    if found is None:
+        problem(tree.line, root, "is missing", f"Write {root}: and a list below.")
+        return [], problems
+    line, items = found
+    if not items.is_sequence and items.value is not None:
+        problem(line, root, "is not a list", 'Begin each entry with "- ".')
+        return [], problems
+    nodes = [item for _, item in items.children.values()]
+    return nodes, _with_subjects(problems, nodes)
+
+
+def read_rows(home: Path) -> tuple[list[Row], list[Problem], Path]:
+    """All entries of both catalogue files, what is wrong with their outer shape, and the file that was read first."""
+    as_yaml, as_csv = home / "catalog.yaml", home / "catalog.csv"
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    if not as_yaml.exists() and not as_csv.exists():
+        misnamed = ("catalog.yml", "catalogue.yaml", "catalogue.yml", "catalogue.csv")
+        return [], [missing(as_yaml, what="catalogue", misnamed=misnamed)], as_yaml
+    if as_yaml.exists():
+        nodes, found = read_list(as_yaml, "videos")
+        problems += found
+        rows += [_row(node, as_yaml.name, problems) for node in nodes]
+    if as_csv.exists():
+        text = read_text(as_csv)
+        nodes, found = ([], [text]) if isinstance(text, Problem) else read_csv(text, as_csv.name, columns())
+        problems += found
+        rows += [_row(node, as_csv.name, problems) for node in nodes]
+    problems += _twice(rows)
+    return rows, problems, as_yaml if as_yaml.exists() else as_csv
+
+
+def _row(node: Node, file: str, problems: list[Problem]) -> Row:
+    key = node.child("key")
+    scope = Scope(file, node, None if key is None else key.text, no_signed_url)
+    _, found = scope.read(Entry)
+    problems += found
+    wrong = {each.field for each in found}
+    account = node.child("account")
+    source = node.child("source")
+    is_branch = source is not None and source.is_mapping and bool(source.children.keys() & {"branch_of", "hop"})
+    branch = None
+    if is_branch:
+        branch, found = scope.read(BranchSource, "source")
+        problems += found
+        wrong |= {each.field for each in found}
+    return Row(
+        scope,
+        key=None if key is None or "key" in wrong or not node.is_mapping else key.text,
+        account=None if account is None or "account" in wrong else account.text,
+        is_branch=is_branch,
+        branch_of=_branch_of(scope, wrong) if is_branch else None,
+        branch=branch,
+    )
+
+
+def _branch_of(scope: Scope, wrong: set[str | None]) -> str | None:
+    parent = (scope.node.child("source") or scope.node).child("branch_of")
+    return None if parent is None or "source.branch_of" in wrong else parent.text
+
+
+def _twice(rows: list[Row]) -> list[Problem]:
+    first: dict[str, Row] = {}
+    problems = []
+    for row in rows:
+        if row.key is None:
+            continue
+        before = first.setdefault(row.key, row)
+        if before is not row:
+            where = f"{before.scope.file}:{before.scope.node.line}"
+            problems.append(
+                row.scope.problem(Complaint(("key",), f"is the key of {where} too", "Give each video its own key."))
+            )
+    return problems
+
+
+def _with_subjects(problems: list[Problem], nodes: list[Node]) -> list[Problem]:
+    """Mistakes of the syntax, with the key of the entry that each stands in."""
+    lines = [node.line for node in nodes]
+    if lines != sorted(lines):  # aliases stand where they were first written
+        return problems
+    told = []
+    for problem in problems:
+        position = bisect.bisect_right(lines, problem.line or 0) - 1
+        key = None if position < 0 else nodes[position].child("key") or nodes[position].child("name")
+        told.append(problem if key is None else replace(problem, subject=key.text))
+    return told

@@ -1,0 +1,170 @@
+"""The types of single fields that are text: how each is read, what is refused in which words, how a schema tells it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
+
+from extend_pipeline.base.units import from_ms
+
+WRONG: Final = "extend_pipeline"  # the type of every error of ours; message and hint travel in its context
+
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
+_EPOCH_MS = re.compile(r"[12][0-9]{12}\Z", re.ASCII)
+_SPREADSHEET = re.compile(r"[0-9][.,][0-9]+E\+[0-9]{2}\Z", re.ASCII)
+# control characters but tab and line ends, and halves of surrogate pairs, which no UTF-8 body can carry
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_TRUE = frozenset({"true", "yes", "on"})
+_FALSE = frozenset({"false", "no", "off"})
+
+
+def wrong(message: str, hint: str) -> PydanticCustomError:
+    """A refusal in plain words: `message` goes on from the value that was given, `hint` says what would do."""
+    return PydanticCustomError(WRONG, "{message}. {hint}", {"message": message, "hint": hint})
+
+
+class Written(BaseModel):
+    """What a user writes. Fields are frozen, unknown ones refused; null is the same as not written.
+
+    Files are read by the written names (`to`, `duration`), code constructs by the field names (`to_ms`, `duration_ms`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_written(cls, data: object) -> object:
+        if not isinstance(data, dict):
+            return data
+        known = written_names(cls).keys() | cls.model_fields.keys()
+        return {key: value for key, value in data.items() if value is not None or key not in known}
+
+
+def written_names(model: type[BaseModel]) -> Mapping[str, str]:
+    """Field names by the names that users write."""
+    return {str(info.validation_alias or name): name for name, info in model.model_fields.items()}
+
+
+def words(value: object) -> str:
+    """The text of a single value, without spaces around it; refuses lists and sets of fields."""
+    if isinstance(value, str):
+        return value.strip()
+    raise wrong("is not a single value", "Write one value here.")
+
+
+def one_of(*values: str, also: Mapping[str, str] | None = None) -> BeforeValidator:
+    """One of a few words, in any case; `also` are other spellings of them."""
+    spellings = {value.lower(): value for value in values} | dict(also or {})
+
+    def parse(value: object) -> str:
+        found = spellings.get(words(value).lower())
+        if found is None:
+            raise wrong("is none of the choices", f"Choose one of: {', '.join(values)}.")
+        return found
+
+    return BeforeValidator(parse)
+
+
+def matching(pattern: str, message: str, hint: str) -> BeforeValidator:
+    """Text that matches a whole pattern, unchanged."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def parse(value: object) -> str:
+        if not isinstance(value, str):
+            raise wrong("is not a single value", hint)
+        if not compiled.fullmatch(value):
+            raise wrong(message, hint)
+        return value
+
+    return BeforeValidator(parse)
+
+
+def _name(value: object) -> str:
+    hint = "Use 1 to 64 of the letters A-Z a-z 0-9 . _ - and begin with no dot."
+    if not isinstance(value, str):
+        raise wrong("is not a single value", hint)
+    if not _NAME.match(value):
+        raise wrong("can't be a name", hint)
+    return value
+
+
+def _yes_no(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = words(value).lower()
+    if text not in _TRUE | _FALSE:
+        raise wrong("is neither true nor false", "Write true or false.")
+    return text in _TRUE
+
+
+def _exact_id(value: object) -> str:
+    if not isinstance(value, str):
+        raise wrong("is not a single value", "Give the id as the provider gave it.")
+    if not value or len(value) > 256:
+        raise wrong("has no length that an id has", "Give the id as the provider gave it.")
+    if any(c.isspace() or not c.isprintable() for c in value):
+        raise wrong("holds a space or an invisible character", "Give the id as the provider gave it.")
+    if _SPREADSHEET.match(value):
+        raise wrong(
+            "was rounded by a spreadsheet, its last digits are gone",
+            "Format the column as text and paste the id again.",
+        )
+    return value
+
+
+def prompt_text(*, most: int) -> BeforeValidator:
+    """A prompt: text, not blank, of so many characters (not bytes) at most, without control characters."""
+
+    def parse(value: object) -> str:
+        if not isinstance(value, str):
+            raise wrong("is not one text", "Write the prompt as one text, in quotes.")
+        if not value.strip():
+            raise wrong("is blank", "Write a prompt or leave the field out.")
+        if len(value) > most:
+            raise wrong(f"has {len(value)} characters", f"Shorten it to {most} at most.")
+        if found := _CONTROL.search(value):
+            raise wrong(f"holds the control character U+{ord(found[0]):04X}", "Remove it.")
+        return value
+
+    return BeforeValidator(parse)
+
+
+def _moment(value: object) -> datetime:
+    hint = "Write it like 2026-11-01T08:00:00Z."
+    if isinstance(value, datetime):
+        moment = value
+    else:
+        text = words(value)
+        if _EPOCH_MS.match(text):  # as Kling itself answers (upstream/001, created_at)
+            return from_ms(int(text))
+        try:
+            moment = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise wrong("is not a point in time", hint) from error
+    if moment.tzinfo is None:
+        raise wrong("has no time zone", "Add Z for UTC, or the offset: 2026-11-01T08:00:00Z.")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise wrong("is outside the calendar", hint) from error
+
+
+def known_as(schema: Mapping[str, Any]) -> WithJsonSchema:
+    """How an editor sees the field: as it is written, not as it is kept."""
+    return WithJsonSchema(dict(schema), mode="validation")
+
+
+Name = Annotated[
+    str,
+    BeforeValidator(_name),
+    known_as({"type": ["string", "integer"], "pattern": r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"}),
+]
+YesNo = Annotated[bool, BeforeValidator(_yes_no), known_as({"type": "boolean"})]
+# an unquoted id of digits is a number to an editor, and exact text here
+ExactId = Annotated[str, BeforeValidator(_exact_id), known_as({"type": ["string", "number"], "minLength": 1})]
+Moment = Annotated[datetime, BeforeValidator(_moment), known_as({"type": ["string", "integer"], "format": "date-time"})]

@@ -1,0 +1,191 @@
+"""Reads everything that the user writes, and either returns all of it checked or tells all that is wrong with it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.catalogue import Catalogue, Video
+from extend_pipeline.config.complaints import Complaint
+from extend_pipeline.config.entries import read_list, read_rows
+from extend_pipeline.config.located import Node
+from extend_pipeline.config.problems import ACCOUNTS_FILE, ConfigError, Problem, did_you_mean, shown
+from extend_pipeline.config.registry import PLANNED, PROVIDERS
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.config.textfile import missing
+from extend_pipeline.config.translate import Scope
+from extend_pipeline.config.videos import AccountBook, Use, build_catalogue
+
+# Values of these fields may be repeated in an error. Everywhere else in accounts.yaml somebody may have put a secret.
+_TELLABLE = frozenset(
+    {"provider", "allow_local", "max_in_flight", "budget", "price", "submit_class", "poll", "in_doubt"}
+    | {"failed_tasks_charged", "patience"}
+)
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Settings, accounts and catalogue, checked against each other."""
+
+    settings: Settings
+    accounts: Mapping[str, Account]
+    catalogue: Catalogue
+
+    def account_of(self, video: Video | str) -> Account:
+        """The account of a video or of its key. KeyError for an unknown key."""
+        found = self.catalogue.videos[video] if isinstance(video, str) else video
+        return self.accounts[found.account]
+
+
+@dataclass(frozen=True)
+class _Accounts:
+    book: AccountBook
+    scopes: Mapping[str, Scope]
+    problems: list[Problem]
+
+
+def load_configuration(settings: Settings, *, now: datetime) -> Configuration:
+    """Read both files. `now` is aware. Raises ConfigError with all problems of both at once."""
+    accounts = _read_accounts(settings.home)
+    catalogue, uses, problems = _read_catalogue(settings.home, accounts.book, now=now)
+    problems = [*accounts.problems, *problems, *_spending_problems(accounts, uses)]
+    if problems:
+        raise ConfigError(problems)
+    return Configuration(settings, accounts.book.accounts, catalogue)
+
+
+def load_accounts(settings: Settings) -> dict[str, Account]:
+    """The accounts by name, in the order of the file. Raises ConfigError with all problems of accounts.yaml."""
+    accounts = _read_accounts(settings.home)
+    if accounts.problems:
+        raise ConfigError(accounts.problems)
+    return dict(accounts.book.accounts)
+
+
+def load_catalogue(settings: Settings, accounts: Mapping[str, Account], *, now: datetime) -> Catalogue:
+    """The catalogue, checked against accounts that are loaded already. Raises ConfigError with all problems of it.
+
+    Whether an account may spend and has a price for each mode is left to `load_configuration`.
+    """
+    claimed = {name: account.provider for name, account in accounts.items()}
+    catalogue, _, problems = _read_catalogue(settings.home, AccountBook(accounts, claimed, readable=True), now=now)
+    if problems:
+        raise ConfigError(problems)
+    return catalogue
+
+
+def _read_catalogue(home: Path, book: AccountBook, *, now: datetime) -> tuple[Catalogue, list[Use], list[Problem]]:
+    rows, problems, path = read_rows(home)
+    catalogue, uses, found = build_catalogue(rows, book, path=path, now=now)
+    return catalogue, uses, problems + found
+
+
+def _read_accounts(home: Path) -> _Accounts:
+    path = home / ACCOUNTS_FILE
+    if not path.exists():
+        problem = missing(path, what="list of accounts", misnamed=("accounts.yml", "account.yaml"))
+        return _Accounts(AccountBook({}, {}, readable=False), {}, [problem])
+    nodes, problems = read_list(path, "accounts")
+    accounts: dict[str, Account] = {}
+    claimed: dict[str, str] = {}
+    scopes: dict[str, Scope] = {}
+    unreadable = bool(problems) and not nodes
+    for node in nodes:
+        scope, provider = _scope(node), node.child("provider")
+        if scope.subject is not None:
+            if scope.subject in scopes:
+                first = scopes[scope.subject].node.line
+                told = Complaint(("name",), f"is the name of the account in line {first} too", "Give each its own.")
+                problems.append(scope.problem(told))
+                continue
+            scopes[scope.subject] = scope
+            claimed[scope.subject] = (provider.text if provider is not None else None) or ""
+        account, found = _account(scope)
+        problems += found
+        if account is not None:
+            accounts[account.name] = account
+    return _Accounts(AccountBook(accounts, claimed, readable=not unreadable), scopes, problems)
+
+
+def _scope(node: Node) -> Scope:
+    name = node.child("name")
+    return Scope(ACCOUNTS_FILE, node, None if name is None else name.text, _tellable)
+
+
+def _tellable(field: str, given: str) -> bool:
+    top = field.partition(".")[0]
+    return top in _TELLABLE or (top in ("base_url", "download_hosts") and not set("@?#") & set(given))
+
+
+def _account(scope: Scope) -> tuple[Account | None, list[Problem]]:
+    node = scope.node.child("provider")
+    if not scope.node.is_mapping:
+        return None, [scope.problem(Complaint((), "an account is a set of fields", "Write - name: kling-main"))]
+    if node is None or node.value is None:
+        example = f"Write provider: {next(iter(PROVIDERS))}"
+        return None, [scope.problem(Complaint(("provider",), "is missing", example))]
+    provider = PROVIDERS.get(node.text or "")
+    if provider is None:
+        return None, [scope.problem(_unsupported(node.text or ""))]
+    account, problems = scope.read(provider.account)
+    if account is not None and not isinstance(account.price.per_extension_micros, int):
+        for mode in account.price.per_extension_micros.keys() - set(provider.modes):
+            told = Complaint(
+                ("price", "per_extension", mode),
+                f"{provider.name} has no mode {mode}",
+                f"Its modes are: {', '.join(provider.modes)}.",
+                about_value=False,
+            )
+            problems.append(scope.problem(told))
+    return account, problems
+
+
+def _unsupported(name: str) -> Complaint:
+    supported = f"Supported: {', '.join(PROVIDERS)}."
+    if name not in PLANNED and (near := did_you_mean(name, PROVIDERS, label="")).startswith("Did"):
+        supported = f"{near} {supported}"
+    return Complaint(
+        ("provider",), f"provider {shown(name)} is not supported by this version", supported, about_value=False
+    )
+
+
+def _spending_problems(accounts: _Accounts, uses: Sequence[Use]) -> Iterator[Problem]:
+    """No budget, no spending; no price, no submit: told once for each account that a video uses."""
+    users: dict[str, list[Use]] = defaultdict(list)
+    for use in uses:
+        users[use.account].append(use)
+    for name, those in users.items():
+        account = accounts.book.accounts.get(name)
+        if account is None:
+            continue
+        scope = accounts.scopes[name]
+        if account.budget is None:
+            yield scope.problem(
+                Complaint(
+                    ("budget",),
+                    f"is missing, and {_some(those)} it: no budget, no spending",
+                    "Write budget: {per_day: 100, total: 2000}, in units.",
+                )
+            )
+        by_mode: dict[str, list[Use]] = defaultdict(list)
+        for use in those:
+            if use.mode is not None:
+                by_mode[use.mode].append(use)
+        for mode, needing in by_mode.items():
+            if account.price.quote(mode=mode) is None:
+                yield scope.problem(
+                    Complaint(
+                        ("price", "per_extension"),
+                        f"has no price for mode {mode}, and {_some(needing)} it",
+                        f"Add {mode}: and the units of one extension.",
+                    )
+                )
+
+
+def _some(uses: Sequence[Use]) -> str:
+    first = uses[0].key
+    return f"video {first} needs" if len(uses) == 1 else f"{len(uses)} videos ({first}, …) need"

@@ -1,0 +1,96 @@
+"""The types of single fields that are numbers: plain decimals between bounds, seconds, units.
+
+Files give text; code may give the ready value instead (an int is already milliseconds or micro-units).
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from pydantic import BeforeValidator
+
+from extend_pipeline.base.units import to_micros
+from extend_pipeline.config.fields import words, wrong
+
+_PLAIN_NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,12})?\Z", re.ASCII)
+
+
+def decimal(value: object, *, least: str | None, most: str | None, above: str | None = None) -> Decimal:
+    """A plain decimal number between bounds. Exponents, NaN and infinities are refused: here they are mistakes."""
+    allowed = _range_hint(least=least, most=most, above=above)
+    number = value if isinstance(value, Decimal) else _plain(value, allowed)
+    if not number.is_finite():
+        raise wrong("is not a number", allowed)
+    if least is not None and number < Decimal(least):
+        raise wrong(f"is below {least}", allowed)
+    if above is not None and number <= Decimal(above):
+        raise wrong(f"is not above {above}", allowed)
+    if most is not None and number > Decimal(most):
+        raise wrong(f"is above {most}", allowed)
+    return number if number else Decimal(0)  # -0 would be a second name of the same value
+
+
+def _plain(value: object, allowed: str) -> Decimal:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Decimal(repr(value))
+    text = words(value)
+    if not _PLAIN_NUMBER.match(text):
+        raise wrong("is not a plain number", allowed)
+    return Decimal(text)
+
+
+def _range_hint(*, least: str | None, most: str | None, above: str | None) -> str:
+    if least is not None and most is not None:
+        return f"Give a number from {least} to {most}."
+    if above is not None and most is not None:
+        return f"Give a number above {above}, at most {most}."
+    floor = f"above {above}" if above is not None else f"of at least {least}"
+    return f"Give a number {floor}, such as 5 or 0.5."
+
+
+def bounded(*, least: str | None = None, most: str | None = None, above: str | None = None) -> BeforeValidator:
+    """A decimal number between bounds."""
+    return BeforeValidator(lambda value: decimal(value, least=least, most=most, above=above))
+
+
+def whole(*, least: int, most: int) -> BeforeValidator:
+    """A whole number between bounds."""
+
+    def parse(value: object) -> int:
+        number = decimal(value, least=str(least), most=str(most))
+        if number != int(number) or (isinstance(value, str) and "." in value):
+            raise wrong("is not a whole number", f"Give a whole number from {least} to {most}.")
+        return int(number)
+
+    return BeforeValidator(parse)
+
+
+def seconds_as_ms(*, most: str) -> BeforeValidator:
+    """Text is seconds and becomes milliseconds, to the nearest; an int is milliseconds already."""
+
+    def parse(value: object) -> int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        exact = decimal(value, least=None, most=most, above="0") * 1000
+        ms = int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
+        if ms < 1:
+            raise wrong("is less than a millisecond", f"Give a number above 0, at most {most}.")
+        return ms
+
+    return BeforeValidator(parse)
+
+
+def as_micros(*, above: str | None = None, least: str | None = None) -> BeforeValidator:
+    """Text is units (or currency) and becomes millionths, exactly; an int is millionths already."""
+
+    def parse(value: object) -> int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        number = decimal(value, least=least, most=None, above=above)
+        try:
+            return to_micros(number)
+        except ValueError as error:
+            raise wrong("has more than six decimal places", "Give at most six.") from error
+
+    return BeforeValidator(parse)

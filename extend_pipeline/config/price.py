@@ -1,0 +1,75 @@
+"""What an account may spend and what a step of it costs: units and unit prices, exact, in millionths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Discriminator, Field, Tag
+
+from extend_pipeline.config.fields import Written, known_as, matching
+from extend_pipeline.config.numbers import as_micros
+
+_number = {"type": "number"}
+
+
+class Budget(Written):
+    """What the account may spend, in millionths of its unit. No budget, no spending."""
+
+    per_day_micros: Annotated[int, as_micros(above="0"), known_as(_number | {"exclusiveMinimum": 0})] = Field(
+        validation_alias="per_day", description="Most units spent in one UTC day.", examples=[100]
+    )
+    total_micros: Annotated[int, as_micros(above="0"), known_as(_number | {"exclusiveMinimum": 0})] = Field(
+        validation_alias="total", description="Most units ever spent by this account.", examples=[2000]
+    )
+
+
+_ExtensionPrice = Annotated[int, as_micros(above="0")]
+
+
+class Price(Written):
+    """What one extension costs in units, and what a unit costs. Both in millionths."""
+
+    unit: Annotated[
+        str,
+        matching(r"[A-Za-z0-9._ -]{1,32}", "can't be the name of a unit", "Use a short name such as kling-unit."),
+        known_as({"type": "string", "minLength": 1, "maxLength": 32}),
+    ] = Field(description="Name of what the account is charged in.", examples=["kling-unit"])
+    per_extension_micros: Annotated[
+        Annotated[_ExtensionPrice, Tag("form:all")] | Annotated[dict[str, _ExtensionPrice], Tag("form:mode")],
+        Discriminator(lambda value: "form:mode" if isinstance(value, Mapping) else "form:all"),
+        known_as(
+            {
+                "anyOf": [
+                    _number | {"exclusiveMinimum": 0},
+                    {
+                        "type": "object",
+                        "minProperties": 1,
+                        "additionalProperties": _number | {"exclusiveMinimum": 0},
+                    },
+                ]
+            }
+        ),
+    ] = Field(
+        validation_alias="per_extension",
+        description="Units for one extension: one number, or one by mode: {std: 2, pro: 3.5}.",
+        examples=["{std: 2, pro: 3.5}"],
+    )
+    unit_price_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
+        validation_alias="unit_price", description="Price of one unit in the currency.", examples=[0.14]
+    )
+    currency: Annotated[
+        str,
+        matching(r"[A-Z]{3}", "is no currency code", "Write three capital letters, such as USD or CNY."),
+        known_as({"type": "string", "pattern": "^[A-Z]{3}$"}),
+    ] = Field(description="ISO 4217 code of the currency.", examples=["USD"])
+
+    def __hash__(self) -> int:
+        return hash((self.unit, self.unit_price_micros, self.currency))
+
+    def quote(self, *, mode: str | None) -> int | None:
+        """Micro-units for one extension in a mode; None where this mode has no price, and nothing may be submitted."""
+        price = self.per_extension_micros
+        if isinstance(price, int):
+            return price
+        return None if mode is None else price.get(mode)

@@ -1,0 +1,151 @@
+"""Settings of the process, from the environment: where things are, and how patient and how parallel the work is."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Any, Self
+from urllib.parse import quote, unquote, urlsplit
+
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from extend_pipeline.config.fields import WRONG, wrong
+from extend_pipeline.config.problems import ConfigError, Problem
+
+PREFIX = "EXTEND_PIPELINE_"
+# between the end of a POST and the commit of its outcome; a lease that ends first would put a good submit in doubt
+LEASE_MARGIN_S = 5.0
+
+_Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Count = Annotated[int, Field(ge=1, le=1000)]
+
+
+class Settings(BaseSettings):
+    """Settings by field, or by environment variable EXTEND_PIPELINE_<FIELD>. Durations in seconds, sizes in bytes.
+
+    `home` becomes absolute against the working directory; `{home}` in the URLs is replaced by it. Raises ConfigError.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+
+    home: Path = Field(default=Path("data"), validate_default=True)
+    # may hold a password, so it is not shown
+    ledger_url: str = Field(default="sqlite:///{home}/state/ledger.sqlite", validate_default=True, repr=False)
+    media_url: str = Field(default="file://{home}/state/media", validate_default=True)
+    post_deadline_s: _Seconds = 60  # over a whole submit call
+    lease_s: _Seconds = Field(default=180, validate_default=True)
+    get_deadline_s: _Seconds = 30
+    download_deadline_s: _Seconds = 900
+    max_downloads: _Count = 4
+    max_submits: _Count = 8
+    max_polls: _Count = 8
+    max_file_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
+    linger_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 120
+
+    def __init__(self, **values: Any) -> None:
+        problems = list(_misspelt())
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            problems += [_problem(dict(detail)) for detail in error.errors(include_url=False)]
+        if problems:
+            raise ConfigError(problems)
+
+    @classmethod
+    def for_home(cls, home: Path | str) -> Self:
+        """Settings for a home; the environment is still read for the rest."""
+        return cls(home=Path(home))
+
+    @field_validator("home", mode="after")
+    @classmethod
+    def _absolute_home(cls, value: Path) -> Path:
+        if "?" in str(value) or "\0" in str(value):
+            raise wrong("holds a character that the ledger's address can't", "Name another folder.")
+        return Path(os.path.abspath(value.expanduser()))  # noqa: PTH100 - resolve() would follow links
+
+    @field_validator("ledger_url", mode="after")
+    @classmethod
+    def _resolved_ledger_url(cls, value: str, info: ValidationInfo) -> str:
+        if "://" not in value:
+            raise wrong("is not an address", "Write sqlite:///… or postgresql://…")
+        return value.replace("{home}", str(info.data.get("home", "")))
+
+    @field_validator("media_url", mode="after")
+    @classmethod
+    def _resolved_media_url(cls, value: str, info: ValidationInfo) -> str:
+        resolved = value.replace("{home}", quote(str(info.data.get("home", ""))))
+        parts = urlsplit(resolved)
+        hint = "Write file:///folder or file://{home}/folder."
+        if parts.scheme != "file":
+            raise wrong("is not a file:// address, and no other media store is supported", hint)
+        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+            raise wrong("names no absolute folder of this machine", hint)
+        return resolved
+
+    @field_validator("lease_s", mode="after")
+    @classmethod
+    def _lease_outlasts_a_post(cls, value: float, info: ValidationInfo) -> float:
+        least = info.data.get("post_deadline_s", 0.0) + LEASE_MARGIN_S
+        if value <= least:
+            raise wrong(
+                f"is not above {least:g}, the deadline of a submit and {LEASE_MARGIN_S:g} s",
+                "Raise EXTEND_PIPELINE_LEASE_S, or lower EXTEND_PIPELINE_POST_DEADLINE_S.",
+            )
+        return value
+
+    @property
+    def resolved_ledger_url(self) -> str:
+        """The ledger's SQLAlchemy URL, absolute."""
+        return self.ledger_url
+
+    @property
+    def state_dir(self) -> Path:
+        """The folder of all that is generated."""
+        return self.home / "state"
+
+    @property
+    def media_dir(self) -> Path:
+        """The folder of the media store."""
+        return Path(unquote(urlsplit(self.media_url).path))
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The published DuckDB file."""
+        return self.state_dir / "warehouse.duckdb"
+
+
+def _misspelt() -> list[Problem]:
+    # a ledger address under a misspelt name would quietly start an empty ledger, which knows of no payment
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    problems = []
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.92)
+            if near:
+                hint = f"Did you mean {near[0]}?"
+                problems.append(_environment(name, None, "is not a known setting", hint))
+    return problems
+
+
+def _problem(detail: dict[str, Any]) -> Problem:
+    name = PREFIX + str(detail["loc"][0]).upper() if detail["loc"] else None
+    tellable = name not in (None, PREFIX + "LEDGER_URL")
+    given = str(detail["input"]) if tellable else None
+    if detail["type"] == WRONG:
+        return _environment(name, given, detail["ctx"]["message"], detail["ctx"]["hint"])
+    limits: dict[str, Any] = detail.get("ctx", {})
+    if detail["type"] == "greater_than":
+        return _environment(name, given, f"is not above {limits['gt']:g}", "Give a number above it.")
+    if detail["type"] == "greater_than_equal":
+        return _environment(name, given, f"is below {limits['ge']:g}", "Give a number of at least that.")
+    if detail["type"] == "less_than_equal":
+        return _environment(name, given, f"is above {limits['le']:g}", "Give a number of at most that.")
+    if detail["type"] == "extra_forbidden":
+        return _environment(name, None, "is not a known setting", "")
+    return _environment(name, given, "is not a number of the kind that is needed", "Give a plain number.")
+
+
+def _environment(field: str | None, given: str | None, message: str, hint: str) -> Problem:
+    return Problem("environment", None, None, field, given, message, hint)

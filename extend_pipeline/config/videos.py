@@ -1,0 +1,244 @@
+"""From written entries to checked videos: accounts, branches, lengths, and what a provider would refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.addresses import is_local
+from extend_pipeline.config.branches import grow
+from extend_pipeline.config.catalogue import BranchSource, Catalogue, Extend, Source, Video
+from extend_pipeline.config.complaints import Complaint
+from extend_pipeline.config.entries import Row
+from extend_pipeline.config.problems import Problem, Suggestions
+from extend_pipeline.config.registry import PROVIDERS, Provider
+
+_CLOCK_SLACK = timedelta(days=1)  # clocks and zones of those who write lists are off by hours, not by days
+
+
+@dataclass(frozen=True)
+class AccountBook:
+    """What is known of the accounts: the sound ones, and the provider that each name in the file claims, sound or not.
+
+    `readable` is False where accounts.yaml could not be read at all: then no account is called unknown.
+    """
+
+    accounts: Mapping[str, Account]
+    claimed: Mapping[str, str]
+    readable: bool
+
+    def provider_of(self, account: str | None) -> Provider | None:
+        """The provider whose fields an entry should have; a guess where the account is unknown and one is possible."""
+        claimed = self.claimed.get(account or "")
+        if claimed is not None:
+            return PROVIDERS.get(claimed)
+        possible = (set(self.claimed.values()) & PROVIDERS.keys()) or set(PROVIDERS)
+        return PROVIDERS.get(possible.pop()) if len(possible) == 1 else None
+
+
+@dataclass(frozen=True)
+class Use:
+    """A video's use of an account; `mode` is None where its root could not be read."""
+
+    key: str
+    account: str
+    mode: str | None
+
+
+@dataclass(frozen=True)
+class Length:
+    """The least and the most that a video lasts, in milliseconds; the same for a source."""
+
+    least_ms: int
+    most_ms: int
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What could be read of a row: None where it was wrong."""
+
+    row: Row
+    account: str | None
+    source: Source | BranchSource | None
+    extend: Extend | None
+    root: Source | None = None
+    start: Length | None = None
+
+
+def build_catalogue(
+    rows: Sequence[Row], book: AccountBook, *, path: Path, now: datetime
+) -> tuple[Catalogue, list[Use], list[Problem]]:
+    """The catalogue of all sound rows, who uses which account, and what is wrong. `now` is aware."""
+    keyed: dict[str, Row] = {}
+    for row in rows:
+        if row.key is not None:
+            keyed.setdefault(row.key, row)
+    forest = grow({key: row.branch_of for key, row in keyed.items()})
+    problems = list(_branch_problems(rows, keyed, forest.circles))
+    read: dict[str, _Read] = {}
+    accounts_known = Suggestions(book.claimed)
+    # parents before their branches, then what has no sound key or parent, which is checked by itself
+    in_order = [keyed[key] for key in forest.order]
+    told = {id(row) for row in in_order}
+    for row in [*in_order, *(row for row in rows if id(row) not in told)]:
+        parent = None if row.branch_of is None else read.get(row.branch_of)
+        result, found = _read(row, parent, book, accounts_known, now=now)
+        problems += found
+        if row.key is not None and keyed[row.key] is row:
+            read[row.key] = result
+    sound: dict[str, Video] = {}
+    for key in forest.order:
+        video = _video(read[key], book)
+        if video is not None and (not isinstance(video.source, BranchSource) or video.source.branch_of in sound):
+            sound[key] = video
+    uses = [
+        Use(key, each.account, None if each.root is None else each.root.mode)
+        for key, each in read.items()
+        if each.account is not None
+    ]
+    return Catalogue({key: sound[key] for key in keyed if key in sound}, path), uses, problems
+
+
+def _read(
+    row: Row, parent: _Read | None, book: AccountBook, known: Suggestions, *, now: datetime
+) -> tuple[_Read, list[Problem]]:
+    scope, complaints = row.scope, list[Complaint]()
+    account = row.account
+    if row.is_branch:
+        if parent is not None and parent.account is not None:
+            if account is not None and account != parent.account:
+                complaints.append(_other_account(parent))
+            account = parent.account
+    elif account is None and scope.node.is_mapping and scope.node.child("account") is None:
+        example = next(iter(book.claimed), "kling-main")
+        complaints.append(Complaint(("account",), "is missing", f"Write account: {example}"))
+    if row.account is not None and parent is None and book.readable and row.account not in book.claimed:
+        near = known.nearest(row.account)
+        hint = f'Did you mean "{near}"?' if near else "Add it to accounts.yaml."
+        complaints.append(Complaint(("account",), "is no account of accounts.yaml", hint))
+    provider = book.provider_of(account)
+    source: Source | BranchSource | None = row.branch
+    extend: Extend | None = None
+    problems: list[Problem] = []
+    if provider is not None and _has(row, "extend"):
+        extend, found = scope.read(provider.extend, "extend")
+        problems += found
+    if provider is not None and not row.is_branch and _has(row, "source"):
+        source, found = scope.read(provider.source, "source")
+        problems += found
+    root, start = _start(source, parent, provider)
+    if provider is not None:
+        if isinstance(source, BranchSource) and parent is not None:
+            complaints += _hop_complaints(source, parent)
+        if start is not None and extend is not None:
+            complaints += _length_complaints(start, extend, provider)
+        if root is not None and extend is not None:
+            complaints += provider.check(root=root, extend=extend)
+    if source is not None and not isinstance(source, BranchSource):
+        complaints += _source_complaints(source, book.accounts.get(account or ""), now=now)
+    problems += [scope.problem(complaint) for complaint in complaints]
+    return _Read(row, account, source, extend, root, start), problems
+
+
+def _has(row: Row, field: str) -> bool:
+    node = row.scope.node.child(field)
+    return node is not None and node.is_mapping
+
+
+def _start(
+    source: Source | BranchSource | None, parent: _Read | None, provider: Provider | None
+) -> tuple[Source | None, Length | None]:
+    if source is None:
+        return None, None
+    if not isinstance(source, BranchSource):
+        return source, Length(source.duration_ms, source.duration_ms)
+    if parent is None or parent.start is None or provider is None:
+        return (None if parent is None else parent.root), None
+    least = parent.start.least_ms + source.hop * provider.least_added_ms
+    most = parent.start.most_ms + source.hop * provider.most_added_ms
+    return parent.root, Length(least, most)
+
+
+def _other_account(parent: _Read) -> Complaint:
+    return Complaint(
+        ("account",),
+        f"is not the account of {parent.row.key}, which it branches off ({parent.account})",
+        "A video can be extended only by the account that made it; leave account out.",
+    )
+
+
+def _hop_complaints(source: BranchSource, parent: _Read) -> Iterator[Complaint]:
+    steps = None if parent.extend is None else parent.extend.steps
+    if steps is not None and source.hop > steps:
+        yield Complaint(
+            ("source", "hop"),
+            f"is more than {source.branch_of} will have (steps: {steps})",
+            f"Give a hop from 1 to {steps}, or {source.branch_of} more steps.",
+        )
+
+
+def _length_complaints(start: Length, extend: Extend, provider: Provider) -> Iterator[Complaint]:
+    limit = provider.longest_ms
+    if extend.to_ms is not None and extend.to_ms <= start.least_ms:
+        yield Complaint(
+            ("extend", "to"),
+            f"is not longer than the source, which lasts {_seconds(start.least_ms)} s",
+            "Give a longer target.",
+        )
+    if extend.steps is not None and limit is not None:
+        most = start.most_ms + extend.steps * provider.most_added_ms
+        if most > limit:
+            fitting = (limit - start.most_ms) // provider.most_added_ms
+            yield Complaint(
+                ("extend", "steps"),
+                f"steps may end at {_seconds(most)} s, and {provider.name} makes nothing over {_seconds(limit)} s",
+                f"Give {fitting} at most." if fitting > 0 else "This source is too long to be extended.",
+            )
+
+
+def _source_complaints(source: Source, account: Account | None, *, now: datetime) -> Iterator[Complaint]:
+    if source.created_at is not None and source.created_at > now + _CLOCK_SLACK:
+        yield Complaint(("source", "created_at"), "is in the future", "Give the time when the source was made.")
+    if source.url is not None and account is not None and not account.allow_local:
+        parts = urlsplit(source.url)
+        if parts.scheme != "https" or is_local(parts.hostname or ""):
+            yield Complaint(
+                ("source", "url"), "is not https to a public host", "Give a public https address, or leave it out."
+            )
+
+
+def _branch_problems(
+    rows: Sequence[Row], keyed: Mapping[str, Row], circles: Sequence[Sequence[str]]
+) -> Iterator[Problem]:
+    known = Suggestions(keyed)
+    for row in rows:
+        if row.branch_of is not None and row.branch_of not in keyed:
+            near = known.nearest(row.branch_of)
+            hint = f'Did you mean "{near}"?' if near else "Give the key of another video."
+            yield row.scope.problem(Complaint(("source", "branch_of"), "is no video of the catalogue", hint))
+    for circle in circles:
+        shown = " → ".join([*circle[:6], "…"] if len(circle) > 6 else [*circle, circle[0]])
+        yield keyed[circle[0]].scope.problem(
+            Complaint(
+                ("source", "branch_of"),
+                f"runs in a circle: {shown}",
+                "One of them must have a source of its own.",
+            )
+        )
+
+
+def _video(read: _Read, book: AccountBook) -> Video | None:
+    provider = book.provider_of(read.account)
+    key, account, source, extend = read.row.key, read.account, read.source, read.extend
+    if key is None or account is None or source is None or extend is None or provider is None:
+        return None
+    scope = read.row.scope
+    return Video(key, account, provider.name, source, extend, file=scope.file, line=scope.node.line)
+
+
+def _seconds(ms: int) -> str:
+    return f"{ms / 1000:g}"

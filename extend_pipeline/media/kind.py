@@ -1,0 +1,59 @@
+"""Whether a result is the whole film or only the new part, which providers do not say (`providers.md`, "What extended
+means").
+
+Decided by length first, by pictures where length allows both. `d` is the result's length minus the parent's; a segment
+is at most 8 s long, because no documented extension adds more.
+
+| d | seam: prefix | seam: not a prefix | no seam |
+|---|---|---|---|
+| parent's length not known | full | unknown | unknown |
+| ≤ −0.5 s: shorter than what it would contain | segment | segment | segment |
+| within ±0.5 s, result ≤ 8 s: the new part, or the parent returned as it was | unknown | segment ¹ | unknown |
+| within ±0.5 s, result > 8 s | unknown | unknown | unknown |
+| ≥ +0.5 s, result ≤ 8 s | full | segment ¹ | unknown |
+| ≥ +0.5 s, result > 8 s: too long for a segment | full | unknown (contradiction) | full |
+
+¹ unknown where the pictures do not bear it out either: the result's first picture is no closer to the parent's last one
+than its pictures at the parent's instants are. That is what a whole film looks like that was drawn or cropped anew.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from extend_pipeline.media.seam import Seam
+
+CLEARLY_MS: Final = 500  # below one second, the shortest extension on offer; above encoders' differences at the end
+LONGEST_SEGMENT_MS: Final = 8_000  # Vidu adds 1-7 s, Kling 4-5 s, Luma about 5 s; and a second of slack
+
+
+class OutputKind(StrEnum):
+    """What a result's file holds."""
+
+    FULL = "full"
+    SEGMENT = "segment"
+    UNKNOWN = "unknown"
+
+
+def recognise(*, parent_ms: int | None, probed_ms: int, seam: Seam | None) -> OutputKind:
+    """Tell the kind from the parent's length, the result's probed length and the seam; the table is the module's."""
+    measured = seam if seam is not None and seam.compared_frames else None
+    prefix = measured is not None and measured.parent_is_prefix
+    if parent_ms is None:
+        return OutputKind.FULL if prefix else OutputKind.UNKNOWN
+    difference_ms = probed_ms - parent_ms
+    if difference_ms <= -CLEARLY_MS:
+        return OutputKind.SEGMENT
+    longer = difference_ms >= CLEARLY_MS
+    if prefix:
+        return OutputKind.FULL if longer else OutputKind.UNKNOWN
+    too_long_for_segment = probed_ms > LONGEST_SEGMENT_MS
+    if measured is None:
+        return OutputKind.FULL if longer and too_long_for_segment else OutputKind.UNKNOWN
+    return OutputKind.SEGMENT if _continues(measured) and not too_long_for_segment else OutputKind.UNKNOWN
+
+
+def _continues(seam: Seam) -> bool:
+    """Whether the result starts where the parent ends, rather than running beside it; yes where it was not measured."""
+    return seam.joint_db is None or seam.psnr_db is None or seam.joint_db > seam.psnr_db

@@ -1,0 +1,209 @@
+"""The media store: files by the hash of their bytes, whole or not there at all.
+
+Layout below the root, folders 0700 and files 0600:
+
+    ab/abcd….mp4           a stored film; its name is the sha256 of its bytes
+    ab/abcd….poster.jpg    its poster strip
+    .incoming/….part       being written now, or left by a writer that died; same file system: rename is atomic
+    quarantine/….bin       bytes that arrived whole but are no sound film: evidence of what was paid for
+
+Nothing from outside, no id and no URL, ever becomes a part of a path.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.media.probe import Broken, Probe, Sound
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_FOLDER_MODE: Final = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A film that is durably in the store. `relative_path` is below the store's root: `ab/abcd….mp4`."""
+
+    sha256: str
+    bytes: int
+    relative_path: str
+    probe: Probe
+
+
+class MediaStore:
+    """The files below one root. Several threads and processes may use the same root at once.
+
+    The root is made when the first file comes; a root that already exists keeps its mode.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def ingest(
+        self,
+        chunks: Iterable[bytes],
+        *,
+        expected_bytes: int | None,
+        max_bytes: int,
+        check: Callable[[Path], Sound | Broken],
+    ) -> Stored | Broken:
+        """Write the bytes beside their place while hashing them, check them, and move them in: whole, or not at all.
+
+        Broken where more than `max_bytes` come, other than `expected_bytes` come, or `check` refuses the file. Refused
+        bytes that came whole are kept in quarantine, and `Broken.kept` says where. What `chunks` raises is passed on,
+        and so is OSError (a full disk); no temporary file stays behind. The same bytes may come again, at any time.
+        """
+        if expected_bytes is not None and expected_bytes > max_bytes:
+            return Broken(f"the server announced {expected_bytes:,} bytes; {max_bytes:,} is the most allowed")
+        with self._incoming() as (file, temporary):
+            sha256, written = _write(file, chunks, max_bytes=max_bytes)
+            if written > max_bytes:
+                return Broken(f"more than {max_bytes:,} bytes came, the most allowed; the download was stopped")
+            if expected_bytes is not None and written != expected_bytes:
+                return Broken(f"the server announced {expected_bytes:,} bytes, but {written:,} came")
+            match check(temporary):
+                case Broken(reason):
+                    return Broken(reason, kept=self._quarantine(file, temporary, sha256) if written else None)
+                case Sound(probe):
+                    relative = _relative(sha256, ".mp4")
+                    self._place(file, temporary, relative, written)
+                    return Stored(sha256, written, relative, probe)
+
+    def path_of(self, relative: str) -> Path:
+        """Where a path below the root lies. ValueError for one that leads out of it, by `..`, root or symbolic link."""
+        root = self.root.resolve()
+        path = (root / relative).resolve() if "\0" not in relative else root
+        if path == root or not path.is_relative_to(root):
+            raise ValueError(f"{relative!r} is not a path below the media store")
+        return path
+
+    def put_poster(self, sha256: str, jpeg: bytes) -> str:
+        """Keep a film's poster, in place of an earlier one; returns its path below the root."""
+        relative = _relative(sha256, ".poster.jpg")
+        with self._incoming() as (file, temporary):
+            file.write(jpeg)
+            _sync(file)
+            self._rename(temporary, self.root / relative)
+            self._make_lasting(self.root / relative)
+        return relative
+
+    def poster_of(self, sha256: str) -> Path | None:
+        """Where a film's poster lies; None where it has none."""
+        path = self.root / _relative(sha256, ".poster.jpg")
+        return path if path.is_file() else None
+
+    def sweep(self, *, older_than_s: float, now: float) -> int:
+        """Remove what dead writers left in `.incoming`; returns how many files. `now` is in seconds since 1970.
+
+        A file goes when it was last written more than `older_than_s` ago and nobody holds its lock. The lock ends with
+        its process; the age protects writers on other machines where the file system does not pass locks on.
+        """
+        removed = 0
+        for path in sorted(self.root.glob(".incoming/*.part")):
+            try:
+                with path.open("rb") as file:
+                    if now - os.fstat(file.fileno()).st_mtime <= older_than_s:
+                        continue
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+                    removed += 1
+            except (BlockingIOError, FileNotFoundError):
+                continue  # a living writer's, or finished meanwhile
+        return removed
+
+    @contextmanager
+    def _incoming(self) -> Iterator[tuple[BinaryIO, Path]]:
+        """A locked temporary file, mode 0600, gone afterwards unless it was renamed."""
+        folder = self._folder(".incoming")
+        descriptor, name = tempfile.mkstemp(suffix=".part", dir=folder)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield file, temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _place(self, file: BinaryIO, temporary: Path, relative: str, size: int) -> None:
+        """Make the checked file durable under its name."""
+        failpoint("collect.before_fsync")
+        _sync(file)
+        failpoint("collect.before_rename")
+        final = self.root / relative
+        # A file of another size under this name was damaged since: the new one, whose hash is known, replaces it.
+        if not (final.is_file() and final.stat().st_size == size):
+            self._rename(temporary, final)
+            failpoint("collect.after_rename")
+        # Also where it was there: its writer may have died before this, and the name must last.
+        self._make_lasting(final)
+
+    def _quarantine(self, file: BinaryIO, temporary: Path, sha256: str) -> str:
+        relative = f"quarantine/{sha256}.bin"
+        _sync(file)
+        self._rename(temporary, self.root / relative)
+        self._make_lasting(self.root / relative)
+        return relative
+
+    def _rename(self, temporary: Path, final: Path) -> None:
+        self._folder(final.parent.name)
+        temporary.replace(final)
+
+    def _make_lasting(self, final: Path) -> None:
+        """A rename lasts only once the folders that hold the names are on the disk too."""
+        _sync_folder(final.parent)
+        _sync_folder(self.root)
+
+    def _folder(self, name: str) -> Path:
+        if not self.root.is_dir():
+            self.root.parent.mkdir(parents=True, exist_ok=True)
+            self.root.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+            _sync_folder(self.root.parent)
+        folder = self.root / name
+        folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        return folder
+
+
+def _write(file: BinaryIO, chunks: Iterable[bytes], *, max_bytes: int) -> tuple[str, int]:
+    """Write the chunks; their sha256 and length. Once `max_bytes` is exceeded it stops, and the length says so."""
+    digest = hashlib.sha256()
+    written = 0
+    for number, chunk in enumerate(chunks):
+        written += len(chunk)
+        if written > max_bytes:
+            break
+        file.write(chunk)
+        digest.update(chunk)
+        if number == 0:
+            file.flush()
+            failpoint("collect.mid_download")
+    file.flush()
+    return digest.hexdigest(), written
+
+
+def _relative(sha256: str, suffix: str) -> str:
+    if not _SHA256.fullmatch(sha256):
+        raise ValueError(f"{sha256!r} is not a sha256 in lower-case hexadecimal")
+    return f"{sha256[:2]}/{sha256}{suffix}"
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,18 @@
+"""The upstream systems on localhost, written from their documents; imports nothing else of the package.
+
+For tests and the demo: a real HTTP server with checks, run times, faults, a charge book and real MP4 files.
+"""
+
+from extend_pipeline.sandbox.config import SandboxAccount, SandboxConfig, SandboxError, Seed
+from extend_pipeline.sandbox.handle import SandboxHandle
+from extend_pipeline.sandbox.server import running_sandbox, serve
+
+__all__ = [
+    "SandboxAccount",
+    "SandboxConfig",
+    "SandboxError",
+    "SandboxHandle",
+    "Seed",
+    "running_sandbox",
+    "serve",
+]

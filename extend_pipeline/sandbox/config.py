@@ -1,0 +1,90 @@
+"""What a sandbox can be told before it starts: accounts, prices, run times, limits, the look of its films."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+
+class SandboxError(Exception):
+    """The sandbox cannot do what was asked; the message says why and what would do."""
+
+
+@dataclass(frozen=True)
+class SandboxAccount:
+    """One account of the pretended provider, with both ways of proving who calls."""
+
+    name: str
+    access_key: str
+    secret_key: str
+    api_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seed:
+    """A video that exists before any extension: `duration` in seconds, `created_at` None meaning now."""
+
+    video_id: str
+    duration: float
+    model: str = "kling-v1-6"
+    mode: str = "std"
+    created_at: datetime | None = None
+    account: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxConfig:
+    """Everything that can be set; the defaults make a patient upstream with no limits on money.
+
+    Times are in seconds, prices and `balance` in units. `run_time` is the range that each task's run time is drawn
+    from. `extra_accounts` share nothing with the first but the server. `share_media` lets films of equal make-up
+    share one file, and draws the added length from the parent's length, so that sharing keeps every prefix exact.
+    """
+
+    account: str = "sandbox"
+    access_key: str = "sandbox-access"
+    # not a secret: a double on localhost has to accept something that tests and demo can write down
+    secret_key: str = "sandbox-secret"  # noqa: S105
+    api_key: str = "sandbox-api-key"
+    extra_accounts: tuple[SandboxAccount, ...] = ()
+    seeds: tuple[Seed | Mapping[str, object], ...] = ()
+    seed: int = 0
+    run_time: tuple[float, float] = (2.0, 4.0)
+    slots: int = 20
+    balance: Decimal | None = None
+    price_std: Decimal = Decimal("2")
+    price_pro: Decimal = Decimal("3.5")
+    refund_failed: bool = True
+    url_ttl: float = 30 * 86400.0
+    now_offset: float = 0.0
+    width: int = 320
+    height: int = 180
+    fps: int = 12
+    share_media: bool = False
+    webhook_secret: str | None = None
+
+    def __post_init__(self) -> None:
+        low, high = self.run_time
+        names = [account.name for account in self.accounts]
+        problems = [
+            (not 0 <= low <= high, f"run_time must be (low, high) with 0 <= low <= high, got {self.run_time}"),
+            (self.slots < 1, f"slots must be at least 1, got {self.slots}"),
+            (self.url_ttl <= 0, f"url_ttl must be more than 0 seconds, got {self.url_ttl}"),
+            (not 1 <= self.fps <= 60, f"fps must be 1 to 60, got {self.fps}"),
+            (
+                min(self.width, self.height) < 64 or self.width % 2 != 0 or self.height % 2 != 0,
+                f"width and height must be even and at least 64, got {self.width}x{self.height}",
+            ),
+            (len(set(names)) != len(names), f"account names must differ, got {names}"),
+        ]
+        told = [message for wrong, message in problems if wrong]
+        if told:
+            raise SandboxError("; ".join(told))
+
+    @property
+    def accounts(self) -> tuple[SandboxAccount, ...]:
+        """The first account and the extra ones."""
+        first = SandboxAccount(self.account, self.access_key, self.secret_key, self.api_key)
+        return (first, *self.extra_accounts)

@@ -1,0 +1,95 @@
+"""The sandbox's own routes under `/_sandbox`: what a test orders and reads; no real provider has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from extend_pipeline.sandbox.charges import charge_summary
+from extend_pipeline.sandbox.config import SandboxError
+from extend_pipeline.sandbox.core import Core
+from extend_pipeline.sandbox.faults import read_fault
+from extend_pipeline.sandbox.records import status_at, units_text
+
+
+class Control:
+    """Health, charges, tasks, requests, callbacks, seeds, faults and the clock."""
+
+    def __init__(self, core: Core) -> None:
+        """Control that sandbox."""
+        self._core = core
+
+    def routes(self) -> list[Route]:
+        """All control routes; wrong input is 400 with {"error": message}."""
+        core = self._core
+        reads: dict[str, Callable[[], object]] = {
+            "health": lambda: {"status": "ok", "now": core.clock.now_ms(), "now_offset": core.clock.offset},
+            "charges": lambda: charge_summary(core.store.charges(), core.clock.now_ms()),
+            "tasks": self._tasks,
+            "requests": core.requests.describe,
+            "callbacks": core.callbacks.describe,
+            "faults": lambda: {"faults": core.faults.describe()},
+        }
+        writes: dict[str, Callable[[object], object]] = {
+            "videos": self._seed,
+            "faults": self._order_faults,
+            "clock": self._set_clock,
+        }
+        routes = [Route(f"/_sandbox/{name}", _reader(read), methods=["GET"]) for name, read in reads.items()]
+        routes += [Route(f"/_sandbox/{name}", _writer(write), methods=["POST"]) for name, write in writes.items()]
+        return [*routes, Route("/_sandbox/faults", _reader(self._clear_faults), methods=["DELETE"])]
+
+    def _tasks(self) -> dict[str, object]:
+        now_ms = self._core.clock.now_ms()
+        rows = []
+        for task in self._core.store.all_tasks():
+            row = asdict(task) | {"status": status_at(task, now_ms)[0], "units": units_text(task.units_milli)}
+            del row["units_milli"]
+            rows.append(row)
+        return {"tasks": rows}
+
+    def _seed(self, given: object) -> dict[str, object]:
+        seeds: list[dict[str, object]] = []
+        for seed in given if isinstance(given, list) else [given]:
+            if not isinstance(seed, dict):
+                raise SandboxError(f"a seed must be an object like {{video_id, duration, model, mode}}, got {seed!r}")
+            seeds.append(seed)
+        return {"videos": [asdict(video) for video in self._core.seed(seeds)]}
+
+    def _order_faults(self, given: object) -> dict[str, object]:
+        orders = given if isinstance(given, list) else [given]
+        self._core.faults.add([read_fault(order) for order in orders])
+        return {"faults": self._core.faults.describe()}
+
+    def _clear_faults(self) -> dict[str, object]:
+        self._core.faults.clear()
+        return {"faults": []}
+
+    def _set_clock(self, given: object) -> dict[str, object]:
+        offset = given.get("now_offset") if isinstance(given, dict) else None
+        if not isinstance(offset, int | float) or isinstance(offset, bool):
+            raise SandboxError(f'the clock needs {{"now_offset": seconds}}, got {given!r}')
+        self._core.clock.offset = float(offset)
+        self._core.callbacks.clock_moved()
+        return {"now": self._core.clock.now_ms(), "now_offset": self._core.clock.offset}
+
+
+def _reader(read: Callable[[], object]) -> Callable[[Request], object]:
+    async def endpoint(_request: Request) -> Response:
+        return JSONResponse(read())
+
+    return endpoint
+
+
+def _writer(write: Callable[[object], object]) -> Callable[[Request], object]:
+    async def endpoint(request: Request) -> Response:
+        try:
+            return JSONResponse(write(await request.json()))
+        except (SandboxError, ValueError) as problem:
+            return JSONResponse({"error": str(problem)}, 400)
+
+    return endpoint

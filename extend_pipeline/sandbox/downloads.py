@@ -1,0 +1,77 @@
+"""Serving films by signed link, and the ways in which that goes wrong."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from extend_pipeline.sandbox.answers import Reset, faulty_answer
+from extend_pipeline.sandbox.core import Core
+from extend_pipeline.sandbox.fault_book import Ids
+from extend_pipeline.sandbox.links import link_problem
+from extend_pipeline.sandbox.records import Video
+
+_PATH = "/_sandbox/media/{video_id:path}.mp4"
+# upstream/000: "videos will be cleared 30 days after generation".
+_KEPT_MS = 30 * 86_400_000
+
+
+class Downloads:
+    """`GET /_sandbox/media/{video_id}.mp4?expires=&v=&sig=`; no credentials, as with a real content network."""
+
+    def __init__(self, core: Core) -> None:
+        """Serve that sandbox's films."""
+        self._core = core
+
+    def routes(self) -> list[Route]:
+        """The one route."""
+        return [Route(_PATH, self._core.requests.counted(_PATH, self._download), methods=["GET", "HEAD"])]
+
+    async def _download(self, request: Request) -> Response:
+        core, video_id = self._core, str(request.path_params["video_id"])
+        if core.faults.take("download", "connect", {}) is not None:
+            return Reset()
+        video = core.store.video(video_id)
+        ids = self._ids(video_id)
+        fault = core.faults.take("download", "before", ids)
+        if fault is not None and fault.kind == "expired_url":
+            core.store.withdraw_links(video_id)
+            video = core.store.video(video_id)
+        elif fault is not None:
+            return faulty_answer(fault, Response(), core.stopping, server_error=_server_error)
+        refusal = self._refusal(video, request)
+        if refusal is not None or video is None:
+            return refusal or _denied(404, "NoSuchKey")
+        film = Response(await core.film(video), media_type="video/mp4")
+        fault = core.faults.take("download", "after", ids)
+        if fault is not None:
+            return faulty_answer(fault, film, core.stopping, server_error=_server_error)
+        return film
+
+    def _refusal(self, video: Video | None, request: Request) -> Response | None:
+        now_ms = self._core.clock.now_ms()
+        if video is None:
+            return _denied(404, "NoSuchKey")
+        problem = link_problem(video, request.query_params, now_s=now_ms / 1000, key=self._core.store.signing_key)
+        if problem is not None:
+            return _denied(403, problem)
+        if now_ms - video.created_ms >= _KEPT_MS or (video.parent_id is not None and video.created_ms > now_ms):
+            return _denied(404, "NoSuchKey")
+        return None
+
+    def _ids(self, video_id: str) -> Ids:
+        task = self._core.store.task_that_made(video_id)
+        if task is None:
+            return {"video_id": (video_id,)}
+        external = () if task.external_task_id is None else (task.external_task_id,)
+        return {"video_id": (video_id,), "task_id": (task.task_id,), "external_task_id": external}
+
+
+def _denied(status: int, code: str) -> Response:
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>AccessDenied</Code><Message>{code}</Message></Error>'
+    return Response(body, status, media_type="application/xml")
+
+
+def _server_error(status: int) -> Response:
+    return PlainTextResponse("upstream connect error", status)

@@ -1,0 +1,32 @@
+"""Signed links to films: how they are written, and why one is turned down."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from extend_pipeline.sandbox.records import Video
+
+
+def media_url(base_url: str, video: Video, *, expires_s: int, key: bytes) -> str:
+    """A link that works until `expires_s` (sandbox time, seconds since the epoch) or until links are withdrawn."""
+    signature = _signature(video.video_id, str(expires_s), str(video.url_version), key)
+    path = f"{base_url}/_sandbox/media/{quote(video.video_id, safe='')}.mp4"
+    return f"{path}?expires={expires_s}&v={video.url_version}&sig={signature}"
+
+
+def link_problem(video: Video, query: Mapping[str, str], *, now_s: float, key: bytes) -> str | None:
+    """Why a link must not be served, or None if it is good."""
+    expires, version = query.get("expires", ""), query.get("v", "")
+    expected = _signature(video.video_id, expires, version, key)
+    if not hmac.compare_digest(expected.encode(), query.get("sig", "").encode()):
+        return "SignatureDoesNotMatch"
+    if now_s >= int(expires) or version != str(video.url_version):
+        return "Request has expired"
+    return None
+
+
+def _signature(video_id: str, expires: str, version: str, key: bytes) -> str:
+    return hmac.new(key, f"{video_id}\n{expires}\n{version}".encode(), hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,149 @@
+"""Encoding: a source film from nothing, and an extension as its parent's packets plus newly encoded ones.
+
+The parent is copied packet by packet, never decoded, so that it is bit for bit the beginning of its child.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from extend_pipeline.sandbox.media.picture import Frames, Segment, draw
+
+if TYPE_CHECKING:
+    import av
+    from av.container import OutputContainer
+    from av.stream import Stream
+    from av.video.stream import VideoStream
+
+    VideoPacket = av.Packet[VideoStream]
+
+# Twelve ticks a millisecond: every frame time is exact, and the mp4 muxer takes 12000 over as it is.
+_TICKS_PER_MS = 12
+_TIME_BASE = Fraction(1, 1000 * _TICKS_PER_MS)
+
+# One thread and no look-ahead make the same bytes each time; without B-frames the order is that of showing.
+_X264 = {
+    "preset": "ultrafast",
+    "crf": "30",
+    "x264-params": "bframes=0:open-gop=0:keyint=240:scenecut=0:threads=1:sync-lookahead=0:rc-lookahead=0",
+}
+
+
+class ParentMismatch(RuntimeError):
+    """A parent file was made with other encoder settings, so that new frames cannot follow its packets."""
+
+
+def render_source(path: Path, segment: Segment, frames: Frames) -> None:
+    """Write a film that has no parent to `path`, whole or not at all."""
+    with _whole_file(path) as output:
+        stream = output.add_stream("libx264", rate=frames.fps, options=dict(_X264))
+        _configure(stream.codec_context, frames)
+        for packet in _encode(stream.codec_context, segment, frames):
+            packet.stream = stream
+            output.mux(packet)
+
+
+def render_extension(path: Path, parent: Path, segment: Segment, frames: Frames) -> None:
+    """Write to `path` the film `parent` followed by `segment`, whole or not at all.
+
+    Raises ParentMismatch if the parent was encoded with another size, rate or encoder.
+    """
+    import av
+
+    encoder = _encoder(frames)
+    with _whole_file(path) as output, av.open(str(parent)) as source:
+        stream = output.add_stream_from_template(source.streams.video[0])
+        stream.time_base = _TIME_BASE
+        _require_same_headers(stream.codec_context.extradata, encoder.extradata, parent)
+        for copied in source.demux(video=0):
+            # the demuxer ends with an empty packet, which is no frame
+            if copied.dts is not None:
+                copied.stream = stream
+                output.mux(copied)
+        for packet in _encode(encoder, segment, frames):
+            joined = _length_prefixed(packet)
+            joined.stream = stream
+            output.mux(joined)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[OutputContainer]:
+    """Open a faststart mp4 that takes its name only when it is complete."""
+    import av
+
+    part = path.with_name(f"{path.name}.part")
+    with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as output:
+        yield output
+    part.replace(path)
+
+
+def _encoder(frames: Frames) -> av.VideoCodecContext:
+    import av
+
+    encoder = av.VideoCodecContext.create("libx264", "w")
+    encoder.options = dict(_X264)
+    _configure(encoder, frames)
+    encoder.open()
+    return encoder
+
+
+def _configure(encoder: av.VideoCodecContext, frames: Frames) -> None:
+    from av.codec.context import Flags
+
+    encoder.width, encoder.height, encoder.pix_fmt = frames.width, frames.height, "yuv420p"
+    encoder.framerate = Fraction(frames.fps)
+    encoder.time_base = _TIME_BASE
+    encoder.thread_count = 1
+    # mp4 keeps the parameter sets in its header; parent and child must share that one copy
+    encoder.flags |= Flags.global_header
+
+
+def _encode(encoder: av.VideoCodecContext, segment: Segment, frames: Frames) -> Iterator[VideoPacket]:
+    """Yield encoded packets with exact times; the last one's duration ends the segment to the millisecond."""
+    import av
+
+    packets: list[VideoPacket] = []
+    for at, picture in draw(segment, frames):
+        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+        frame.pts, frame.time_base = at * _TICKS_PER_MS, _TIME_BASE
+        packets += encoder.encode(frame)
+    packets += encoder.encode(None)
+    ends = [packet.pts for packet in packets[1:]] + [(segment.start_ms + segment.length_ms) * _TICKS_PER_MS]
+    for packet, end in zip(packets, ends, strict=True):
+        assert packet.pts is not None
+        assert end is not None
+        packet.duration = end - packet.pts
+        packet.dts = packet.pts
+        yield packet
+
+
+def _length_prefixed(packet: VideoPacket) -> av.Packet[Stream]:
+    """Turn Annex B start codes into the four-byte lengths that the parent's `avcC` header declares."""
+    import av
+
+    data = bytearray()
+    for unit in _units(bytes(packet)):
+        data += len(unit).to_bytes(4, "big") + unit
+    joined = av.Packet(bytes(data))
+    joined.pts, joined.dts, joined.duration = packet.pts, packet.dts, packet.duration
+    joined.time_base, joined.is_keyframe = _TIME_BASE, packet.is_keyframe
+    return joined
+
+
+def _units(data: bytes) -> list[bytes]:
+    """Split an Annex B stream at its start codes (00 00 01, with or without a zero before it)."""
+    return [unit for piece in data.split(b"\0\0\1") if (unit := piece.rstrip(b"\0"))]
+
+
+def _require_same_headers(parent_header: bytes | None, own_header: bytes | None, parent: Path) -> None:
+    if not all(unit in (parent_header or b"") for unit in _units(own_header or b"\0")):
+        message = (
+            f"{os.fspath(parent)} was encoded with other settings than this sandbox has now. "
+            "Start with the size and rate that the state directory was made with, or with a new directory."
+        )
+        raise ParentMismatch(message)

@@ -1,0 +1,89 @@
+"""The rows that the sandbox keeps: videos, tasks and charge lines, and what a task's state is at a given time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["submitted", "processing", "succeed", "failed"]
+
+
+@dataclass(frozen=True)
+class Video:
+    """A film, whether seeded or made; `created_ms` of a made one is when its task ends, and before that it is not.
+
+    Field order is the table's column order.
+    """
+
+    video_id: str
+    account: str
+    surface: str
+    model: str
+    mode: str
+    duration_ms: int
+    created_ms: int
+    parent_id: str | None
+    root_id: str
+    hop: int
+    media_key: str
+    url_version: int
+
+
+@dataclass(frozen=True)
+class Task:
+    """An accepted extension. All that will happen to it is known at once; its state follows from the time.
+
+    `video_id` is the result's, None if the task fails; `failure` then holds the reason. Field order is the table's.
+    """
+
+    seq: int
+    task_id: str
+    account: str
+    surface: str
+    external_task_id: str | None
+    parent_video_id: str
+    video_id: str | None
+    watermark: bool | None
+    callback_url: str | None
+    created_ms: int
+    processing_ms: int
+    done_ms: int
+    failure: str | None
+    units_milli: int
+    refunded: bool
+
+
+@dataclass(frozen=True)
+class Charge:
+    """One line of the charge book. `refunded_ms` None means that the money stays spent.
+
+    `fingerprint` is the same for two tasks that extend the same parent with the same parameters.
+    """
+
+    task_id: str
+    external_task_id: str | None
+    account: str
+    video_id: str
+    fingerprint: str
+    units_milli: int
+    at_ms: int
+    refunded_ms: int | None
+
+
+def status_at(task: Task, now_ms: int) -> tuple[Status, int]:
+    """The task's state at a time, and since when (ms)."""
+    if now_ms >= task.done_ms:
+        return ("failed" if task.failure is not None else "succeed"), task.done_ms
+    if now_ms >= task.processing_ms:
+        return "processing", task.processing_ms
+    return "submitted", task.created_ms
+
+
+def units_text(milli: int) -> str:
+    """Thousandths of a unit as upstream writes units: "2", "3.5"."""
+    return f"{milli / 1000:.3f}".rstrip("0").rstrip(".")
+
+
+def seconds_text(ms: int) -> str:
+    """Milliseconds as upstream writes durations: "9.6", "10"."""
+    return f"{ms / 1000:.3f}".rstrip("0").rstrip(".")

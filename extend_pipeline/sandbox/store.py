@@ -1,0 +1,185 @@
+"""The sandbox's memory on disk: one SQLite file, committed before any answer that it backs."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import astuple
+from pathlib import Path
+
+from extend_pipeline.sandbox.config import SandboxError
+from extend_pipeline.sandbox.records import Charge, Task, Video
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS videos (
+    video_id TEXT PRIMARY KEY, account TEXT NOT NULL, surface TEXT NOT NULL, model TEXT NOT NULL, mode TEXT NOT NULL,
+    duration_ms INTEGER NOT NULL, created_ms INTEGER NOT NULL, parent_id TEXT, root_id TEXT NOT NULL,
+    hop INTEGER NOT NULL, media_key TEXT NOT NULL, url_version INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS tasks (
+    seq INTEGER PRIMARY KEY, task_id TEXT NOT NULL UNIQUE, account TEXT NOT NULL, surface TEXT NOT NULL,
+    external_task_id TEXT, parent_video_id TEXT NOT NULL, video_id TEXT UNIQUE, watermark INTEGER, callback_url TEXT,
+    created_ms INTEGER NOT NULL, processing_ms INTEGER NOT NULL, done_ms INTEGER NOT NULL, failure TEXT,
+    units_milli INTEGER NOT NULL, refunded INTEGER NOT NULL,
+    UNIQUE (surface, account, external_task_id));
+CREATE INDEX IF NOT EXISTS tasks_by_end ON tasks (surface, account, done_ms);
+CREATE INDEX IF NOT EXISTS tasks_by_age ON tasks (surface, account, seq);
+CREATE TABLE IF NOT EXISTS charges (
+    task_id TEXT PRIMARY KEY, external_task_id TEXT, account TEXT NOT NULL, video_id TEXT NOT NULL,
+    fingerprint TEXT NOT NULL, units_milli INTEGER NOT NULL, at_ms INTEGER NOT NULL, refunded_ms INTEGER);
+CREATE TABLE IF NOT EXISTS faults (
+    position INTEGER PRIMARY KEY, spec TEXT NOT NULL, skipped INTEGER NOT NULL, fired INTEGER NOT NULL);
+"""
+
+
+class Store:
+    """Typed reads and writes over one connection, used by one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the file; SandboxError if another sandbox has it open."""
+        # The server's thread is not the one that opens the file, and it alone uses it from then on.
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
+        try:
+            # Exclusive: two servers on one state would break the charge book. synchronous=OFF: a killed process
+            # loses nothing that was committed; only a power cut could, and a sandbox may lose to that.
+            self._db.executescript(
+                "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=OFF; BEGIN IMMEDIATE;"
+                f"{_SCHEMA} COMMIT;"
+            )
+        except sqlite3.OperationalError as problem:
+            self._db.close()
+            message = f"{path} cannot be opened ({problem}). Is another sandbox running on this state directory?"
+            raise SandboxError(message) from problem
+        # Kept, so that links issued before a restart still work after it.
+        self.signing_key = bytes.fromhex(self._remember("signing_key", secrets.token_hex(16)))
+
+    def close(self) -> None:
+        """Release the file."""
+        self._db.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes inside are committed together, or none; a transaction inside another is part of it."""
+        if self._db.in_transaction:
+            yield
+            return
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _remember(self, key: str, value: str) -> str:
+        self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, value))
+        return str(self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()[0])
+
+    def add_video(self, video: Video) -> None:
+        """Write a new video."""
+        self._db.execute("INSERT INTO videos VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", astuple(video))
+
+    def videos(self, ids: Iterable[str | None]) -> dict[str, Video]:
+        """Those of the ids that exist; cheap for hundreds at once."""
+        wanted = json.dumps([video_id for video_id in ids if video_id is not None])
+        sql = "SELECT * FROM videos WHERE video_id IN (SELECT value FROM json_each(?))"
+        return {row[0]: Video(*row) for row in self._db.execute(sql, (wanted,))}
+
+    def video(self, video_id: str) -> Video | None:
+        """One video, whether its task has ended or not."""
+        row = self._db.execute("SELECT * FROM videos WHERE video_id = ?", (video_id,)).fetchone()
+        return None if row is None else Video(*row)
+
+    def lineage(self, video: Video) -> list[Video]:
+        """The video and its ancestors, source first."""
+        chain = [video]
+        while (parent_id := chain[0].parent_id) is not None:
+            parent = self.video(parent_id)
+            if parent is None:
+                message = f"video {parent_id}, the parent of {chain[0].video_id}, is missing in the sandbox's state"
+                raise SandboxError(message)
+            chain.insert(0, parent)
+        return chain
+
+    def withdraw_links(self, video_id: str) -> None:
+        """Make every URL issued so far for a video expired; the next query issues a good one."""
+        self._db.execute("UPDATE videos SET url_version = url_version + 1 WHERE video_id = ?", (video_id,))
+
+    def next_seq(self) -> int:
+        """The number of the next task."""
+        return int(self._db.execute("SELECT COALESCE(MAX(seq), 0) + 1 FROM tasks").fetchone()[0])
+
+    def add_task(self, task: Task, video: Video | None, charge: Charge) -> None:
+        """Write a task, its result to be and its charge line, in one commit."""
+        with self.transaction():
+            self._db.execute("INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", astuple(task))
+            if video is not None:
+                self.add_video(video)
+            self._db.execute("INSERT INTO charges VALUES (?,?,?,?,?,?,?,?)", astuple(charge))
+
+    def task(self, surface: str, account: str, key: str) -> Task | None:
+        """A task of an account by its own id, else by the client's."""
+        sql = "SELECT * FROM tasks WHERE task_id = ? AND surface = ? AND account = ?"
+        row = self._db.execute(sql, (key, surface, account)).fetchone()
+        return self.task_with_external_id(surface, account, key) if row is None else _task(row)
+
+    def task_with_external_id(self, surface: str, account: str, external_task_id: str) -> Task | None:
+        """A task of an account by the client's id alone."""
+        sql = "SELECT * FROM tasks WHERE external_task_id = ? AND surface = ? AND account = ?"
+        row = self._db.execute(sql, (external_task_id, surface, account)).fetchone()
+        return None if row is None else _task(row)
+
+    def task_that_made(self, video_id: str) -> Task | None:
+        """The task whose result a video is."""
+        row = self._db.execute("SELECT * FROM tasks WHERE video_id = ?", (video_id,)).fetchone()
+        return None if row is None else _task(row)
+
+    def page(self, surface: str, account: str, *, offset: int, limit: int) -> list[Task]:
+        """An account's tasks, newest first."""
+        sql = "SELECT * FROM tasks WHERE surface = ? AND account = ? ORDER BY seq DESC LIMIT ? OFFSET ?"
+        return [_task(row) for row in self._db.execute(sql, (surface, account, limit, offset))]
+
+    def all_tasks(self) -> list[Task]:
+        """Every task, oldest first."""
+        return [_task(row) for row in self._db.execute("SELECT * FROM tasks ORDER BY seq")]
+
+    def in_flight(self, surface: str, account: str, now_ms: int) -> int:
+        """How many tasks have not ended."""
+        sql = "SELECT COUNT(*) FROM tasks WHERE surface = ? AND account = ? AND done_ms > ?"
+        return int(self._db.execute(sql, (surface, account, now_ms)).fetchone()[0])
+
+    def charges(self) -> list[Charge]:
+        """The charge book, in the order of writing."""
+        return [Charge(*row) for row in self._db.execute("SELECT * FROM charges ORDER BY rowid")]
+
+    def spent_milli(self, account: str, now_ms: int) -> int:
+        """Thousandths of units that an account has spent and not got back by now."""
+        sql = (
+            "SELECT COALESCE(SUM(units_milli), 0) FROM charges"
+            " WHERE account = ? AND (refunded_ms IS NULL OR refunded_ms > ?)"
+        )
+        return int(self._db.execute(sql, (account, now_ms)).fetchone()[0])
+
+    def fault_rows(self) -> list[tuple[int, str, int, int]]:
+        """(position, spec as JSON, skipped, fired), in order."""
+        return list(self._db.execute("SELECT * FROM faults ORDER BY position"))
+
+    def save_faults(self, rows: Sequence[tuple[int, str, int, int]]) -> None:
+        """Write or overwrite fault rows."""
+        with self.transaction():
+            self._db.executemany("INSERT OR REPLACE INTO faults VALUES (?,?,?,?)", rows)
+
+    def clear_faults(self) -> None:
+        """Forget all faults."""
+        self._db.execute("DELETE FROM faults")
+
+
+def _task(row: Sequence[object]) -> Task:
+    """SQLite has no booleans; everything else is kept as it was given."""
+    values: list[object] = list(row)
+    values[7] = None if values[7] is None else bool(values[7])
+    values[14] = bool(values[14])
+    return Task(*values)  # type: ignore[arg-type]

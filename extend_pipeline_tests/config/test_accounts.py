@@ -1,0 +1,263 @@
+"""Every rule of accounts.yaml, and that no secret is ever repeated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.config.accounts import Account, ApiKey, InDoubt, KlingKeys, Poll, Price
+from extend_pipeline.config.kling import KlingAccount
+from extend_pipeline.config.load import load_accounts, load_catalogue
+from extend_pipeline.config.settings import Settings
+from extend_pipeline_tests.config.written import (
+    ACCOUNTS,
+    NOW,
+    entry,
+    load,
+    only_problem,
+    problems_of,
+    source,
+    without_jargon,
+    write_home,
+)
+
+
+def accounts_with(**changes: str | None) -> str:
+    """One account, a field a line from line 2, with some fields changed, added, or left out where None."""
+    fields: dict[str, str | None] = {
+        "name": "kling-main",
+        "provider": "kling",
+        "base_url": "https://api-singapore.klingai.com",
+        "credentials": "{access_key_env: KLING_ACCESS_KEY, secret_key_env: KLING_SECRET_KEY}",
+        "budget": "{per_day: 100, total: 2000}",
+    }
+    written = {name: value for name, value in (fields | changes).items() if value is not None}
+    return "accounts:\n  -\n" + "".join(f"    {name}: {value}\n" for name, value in written.items())
+
+
+def account(home: Path, **changes: str | None) -> Account:
+    return load(write_home(home, entry(), accounts=accounts_with(**changes))).accounts["kling-main"]
+
+
+def test_an_account_has_klings_defaults(tmp_path: Path) -> None:
+    read = account(tmp_path)
+    assert isinstance(read, KlingAccount)
+    assert [read.price.quote(mode=mode) for mode in ("std", "pro", "ultra", None)] == [2_000_000, 3_500_000, None, None]
+    assert (read.price.unit, read.price.unit_price_micros, read.price.currency) == ("kling-unit", 140_000, "USD")
+    assert (read.submit_class, read.failed_tasks_charged, read.max_in_flight) == ("A", "unknown", 20)
+    assert read.poll == Poll(first_after_s=60, every_s=15)
+    assert read.in_doubt == InDoubt(settle_s=600, absences=3)
+    assert "*.klingai.com" in read.download_hosts
+    assert not read.allow_local
+    assert read.patience_s == 3600
+    assert hash(read) == hash(read.model_copy())
+
+
+def test_every_field_is_read_as_it_is_written(tmp_path: Path) -> None:
+    read = account(
+        tmp_path,
+        base_url="https://API.example.com/kling/",
+        credentials="{api_key_env: THE_KEY}",
+        budget="{per_day: 0.5, total: 2000.000001}",
+        price="{unit: credit, per_extension: 1.25, unit_price: 0, currency: CNY}",
+        max_in_flight="3",
+        submit_class="b",
+        download_hosts='["CDN.example.com", "*.example.com"]',
+        poll="{first_after: 1.5, every: 2}",
+        in_doubt="{settle: 60}",
+        failed_tasks_charged="no",
+        patience="7200",
+    )
+    assert read.base_url == "https://API.example.com/kling"
+    assert read.credentials == ApiKey(api_key_env="THE_KEY")
+    assert read.budget is not None
+    assert (read.budget.per_day_micros, read.budget.total_micros) == (500_000, 2_000_000_001)
+    assert read.price.quote(mode=None) == read.price.quote(mode="std") == 1_250_000
+    assert (read.max_in_flight, read.submit_class, read.failed_tasks_charged) == (3, "B", "no")
+    assert read.download_hosts == ("cdn.example.com", "*.example.com")
+    assert read.poll == Poll(first_after_s=1.5, every_s=2)
+    assert (read.in_doubt.settle_s, read.in_doubt.absences, read.patience_s) == (60, 3, 7200)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "words"),
+    [
+        ({"name": "a b"}, "name", "can't be a name"),
+        ({"provider": None}, "provider", "is missing"),
+        ({"provider": "klng"}, "provider", "provider klng is not supported by this version"),
+        ({"provider": "vidu"}, "provider", "provider vidu is not supported by this version"),
+        ({"provider": "luma"}, "provider", "provider luma is not supported by this version"),
+        ({"provider": "kling-gateway"}, "provider", "provider kling-gateway is not supported by this version"),
+        ({"base_url": None}, "base_url", "is missing"),
+        ({"base_url": "api.klingai.com"}, "base_url", "is no http or https address"),
+        ({"base_url": "ftp://api.klingai.com"}, "base_url", "is no http or https address"),
+        ({"base_url": "http://api.klingai.com"}, "base_url", "would send the credentials unencrypted"),
+        ({"base_url": "https://127.0.0.1:8080"}, "base_url", "is an address of this machine"),
+        ({"base_url": "https://10.0.0.8"}, "base_url", "is an address of this machine or of a private network"),
+        ({"base_url": "'https://[::1]:80'"}, "base_url", "is an address of this machine"),
+        ({"base_url": "https://localhost"}, "base_url", "is an address of this machine"),
+        ({"base_url": "https://169.254.169.254"}, "base_url", "is an address of this machine"),
+        ({"base_url": "https://127.1"}, "base_url", "unusual spelling"),
+        ({"base_url": "https://0x7f.0.0.1"}, "base_url", "unusual spelling"),
+        ({"base_url": "https://api.klingai.com?x=1"}, "base_url", "holds more than an address"),
+        ({"base_url": "https://me:hush@api.klingai.com"}, "base_url", "holds credentials"),
+        ({"base_url": "https://api.klingai.com:99999"}, "base_url", "is not an address"),
+        ({"base_url": "'https://'"}, "base_url", "names no host"),
+        ({"base_url": "http://api.klingai.com", "allow_local": "true"}, "base_url", "unencrypted"),
+        ({"credentials": None}, "credentials", "is missing"),
+        ({"credentials": "KLING"}, "credentials", "is not a set of fields"),
+        ({"credentials": "{access_key_env: A}"}, "credentials.secret_key_env", "is missing"),
+        ({"credentials": "{api_key_env: A, access_key_env: B}"}, "credentials", "two ways to sign in are given"),
+        ({"max_in_flight": "0"}, "max_in_flight", "is below 1"),
+        ({"budget": "{per_day: 0, total: 5}"}, "budget.per_day", "is not above 0"),
+        ({"budget": "{per_day: -1, total: 5}"}, "budget.per_day", "is not above 0"),
+        ({"budget": "{per_day: 1}"}, "budget.total", "is missing"),
+        ({"budget": "{per_day: 1, total: 0.0000001}"}, "budget.total", "has more than six decimal places"),
+        ({"price": "{unit: u, per_extension: 1, unit_price: 1, currency: usd}"}, "price.currency", "no currency code"),
+        ({"price": "{unit: u, per_extension: 0, unit_price: 1, currency: USD}"}, "price.per_extension", "not above 0"),
+        (
+            {"price": "{unit: u, per_extension: {std: x}, unit_price: 1, currency: USD}"},
+            "price.per_extension.std",
+            "is not a plain number",
+        ),
+        ({"price": "{unit: u, per_extension: 1, currency: USD}"}, "price.unit_price", "is missing"),
+        (
+            {"price": "{unit: u, per_extension: {std: 1, ultra: 2}, unit_price: 1, currency: USD}"},
+            "price.per_extension.ultra",
+            "kling has no mode ultra",
+        ),
+        (
+            {"price": "{unit: u, per_extension: {pro: 2}, unit_price: 1, currency: USD}"},
+            "price.per_extension",
+            "has no price for mode std, and video one needs it",
+        ),
+        ({"submit_class": "E"}, "submit_class", "is none of the choices"),
+        ({"download_hosts": '["*"]'}, "download_hosts.1", "is too wide"),
+        ({"download_hosts": '["a.com", "*.com"]'}, "download_hosts.2", "is too wide"),
+        ({"download_hosts": '["https://cdn.klingai.com"]'}, "download_hosts.1", "is more than a host"),
+        ({"download_hosts": '["127.0.0.1"]'}, "download_hosts.1", "is an address of this machine"),
+        ({"download_hosts": "[]"}, "download_hosts", "is an empty list"),
+        ({"download_hosts": "cdn.klingai.com"}, "download_hosts", "can't be used here"),
+        ({"poll": "{first_after: 60, every: 0}"}, "poll.every", "is below 0.01"),
+        ({"in_doubt": "{absences: 0}"}, "in_doubt.absences", "is below 1"),
+        ({"failed_tasks_charged": "maybe"}, "failed_tasks_charged", "is none of the choices"),
+        ({"patience": "soon"}, "patience", "is not a plain number"),
+        ({"max_inflight": "5"}, "max_inflight", "is not a known field here"),
+        ({"budget": None}, "budget", "is missing, and video one needs it: no budget, no spending"),
+    ],
+)
+def test_an_account_that_can_not_be_used_is_refused(
+    tmp_path: Path, changes: dict[str, str | None], field: str, words: str
+) -> None:
+    written = accounts_with(**changes)
+    home = write_home(tmp_path, entry(account=f'"{changes.get("name", "kling-main")}"'), accounts=written)
+    problem = next(each for each in problems_of(home) if each.file == "accounts.yaml")
+    assert problem.field == field
+    assert words in problem.message
+    lines = written.splitlines()
+    top = field.partition(".")[0]
+    assert problem.line == next((n for n, line in enumerate(lines, 1) if line.startswith(f"    {top}:")), 3)
+    assert without_jargon(problem.text())
+    others = [each.text() for each in problems_of(home) if each.file == "accounts.yaml" and each != problem]
+    assert not others
+
+
+def test_an_unsupported_provider_error_names_the_supported_ones(tmp_path: Path) -> None:
+    problem = only_problem(write_home(tmp_path, entry(), accounts=accounts_with(provider="vidu")))
+    assert problem.hint == "Supported: kling."
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["AJ7dk3kQp9sXw2", "sk-live-77aa", "A1B2C3D4E5F6G7H8I9J0K1L2", "key with spaces", "lower_case_name"],
+)
+@pytest.mark.parametrize("where", ["access_key_env", "api_key_env"])
+def test_a_secret_in_place_of_a_variables_name_is_refused_and_not_repeated(
+    tmp_path: Path, secret: str, where: str
+) -> None:
+    other = ", secret_key_env: B" if where == "access_key_env" else ""
+    written = accounts_with(credentials=f'{{{where}: "{secret}"{other}}}')
+    problem = only_problem(write_home(tmp_path, entry(), accounts=written))
+    assert problem.message == "this names an environment variable, it must not hold the secret itself"
+    assert problem.given is None
+    assert secret not in problem.text()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"base_url": "https://me:hush-hush@api.klingai.com"},
+        {"base_url": "https://api.klingai.com/?key=hush-hush"},
+        {"credentials": "{access_key: hush-hush, secret_key: hush-hush}"},
+        {"credentials": "hush-hush"},
+        {"api_key": "hush-hush"},
+        {"download_hosts": "[hush-hush@cdn.klingai.com]"},
+    ],
+)
+def test_a_secret_in_a_wrong_place_is_not_repeated(tmp_path: Path, changes: dict[str, str | None]) -> None:
+    problems = problems_of(write_home(tmp_path, entry(), accounts=accounts_with(**changes)))
+    assert not any("hush" in f"{problem.text()}{problem!r}" for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:8123", "http://localhost:1", "http://sandbox:8080", "http://10.1.2.3"]
+)
+def test_allow_local_lets_an_account_be_the_sandbox(tmp_path: Path, url: str) -> None:
+    read = account(tmp_path, base_url=url, allow_local="true", download_hosts="[127.0.0.1, localhost]")
+    assert (read.base_url, read.download_hosts) == (url, ("127.0.0.1", "localhost"))
+
+
+def test_two_accounts_of_one_name_are_a_problem(tmp_path: Path) -> None:
+    twice = ACCOUNTS + ACCOUNTS.replace("accounts:\n", "")
+    problem = only_problem(write_home(tmp_path, entry(), accounts=twice))
+    assert (problem.line, problem.field) == (7, "name")
+    assert "is the name of the account in line 2 too" in problem.message
+
+
+def test_an_account_that_no_video_uses_needs_no_budget(tmp_path: Path) -> None:
+    idle = ACCOUNTS + accounts_with(name="idle", budget=None).replace("accounts:\n", "")
+    read = load(write_home(tmp_path, entry(), accounts=idle))
+    assert read.accounts["idle"].budget is None
+
+
+def test_a_missing_budget_is_told_once_even_where_its_videos_are_wrong(tmp_path: Path) -> None:
+    home = write_home(
+        tmp_path, *(entry(f"v{n}", extend="{to: 999}") for n in range(3)), accounts=accounts_with(budget=None)
+    )
+    told = [problem for problem in problems_of(home) if problem.field == "budget"]
+    assert [problem.message for problem in told] == ["is missing, and 3 videos (v0, …) need it: no budget, no spending"]
+
+
+def test_accounts_and_catalogue_can_be_loaded_one_by_one(tmp_path: Path) -> None:
+    settings = Settings.for_home(write_home(tmp_path, entry()))
+    accounts = load_accounts(settings)
+    assert list(accounts) == ["kling-main"]
+    assert list(load_catalogue(settings, accounts, now=NOW).videos) == ["one"]
+
+
+def test_code_constructs_in_micro_units_and_seconds() -> None:
+    price = Price(unit="u", per_extension_micros={"std": 5}, unit_price_micros=7, currency="EUR")
+    made = KlingAccount(
+        name="a",
+        base_url="http://127.0.0.1:9",
+        credentials=KlingKeys(access_key_env="A", secret_key_env="B"),
+        price=price,
+        poll=Poll(first_after_s=0, every_s=0.05),
+        download_hosts=("127.0.0.1",),
+        allow_local=True,
+    )
+    assert (made.provider, made.price.quote(mode="std"), made.poll.every_s) == ("kling", 5, 0.05)
+
+
+def test_an_unknown_account_suggests_the_nearest_and_the_entry_is_still_checked(tmp_path: Path) -> None:
+    problems = problems_of(write_home(tmp_path, entry(account="kling-mian", source=source(mode="x"))))
+    assert [(each.field, each.hint) for each in problems] == [
+        ("source.mode", "Choose one of: std, pro."),
+        ("account", 'Did you mean "kling-main"?'),
+    ]
+
+
+def test_a_video_without_an_account_is_a_problem(tmp_path: Path) -> None:
+    problem = only_problem(write_home(tmp_path, entry(account=None)))
+    assert (problem.field, problem.message, problem.line) == ("account", "is missing", 2)

@@ -1,0 +1,112 @@
+"""Branches: whose account, which hop, how long, and no circles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extend_pipeline.config.branches import grow
+from extend_pipeline_tests.config.written import ACCOUNTS, entry, load, only_problem, problems_of, source, write_home
+
+SECOND = ACCOUNTS + ACCOUNTS.replace("accounts:\n", "").replace("kling-main", "kling-other")
+
+
+def branch(key: str, of: str, hop: int | str = 1, *, extend: str = "{to: 60}", account: str | None = None) -> str:
+    return entry(key, source=f"{{branch_of: {of}, hop: {hop}}}", extend=extend, account=account)
+
+
+def test_a_branch_takes_its_parents_account_wherever_it_stands_in_the_file(tmp_path: Path) -> None:
+    read = load(write_home(tmp_path, branch("leaf", "twig"), branch("twig", "root"), entry("root")))
+    assert [(video.key, video.account) for video in read.catalogue.videos.values()] == [
+        ("leaf", "kling-main"),
+        ("twig", "kling-main"),
+        ("root", "kling-main"),
+    ]
+    assert read.catalogue.root_of("leaf").key == "root"
+    assert read.catalogue.source_of("leaf") == read.catalogue.videos["root"].source
+    parent = read.catalogue.parent_of("leaf")
+    assert parent is not None
+    assert parent.key == "twig"
+    assert read.catalogue.parent_of("root") is None
+    assert read.account_of("leaf").name == read.account_of(read.catalogue.videos["root"]).name == "kling-main"
+
+
+def test_a_branch_may_name_its_parents_account_but_no_other(tmp_path: Path) -> None:
+    same = branch("same", "root", account="kling-main")
+    other = branch("other", "root", account="kling-other")
+    problem = only_problem(write_home(tmp_path, entry("root"), same, other, accounts=SECOND))
+    assert (problem.subject, problem.field, problem.given) == ("other", "account", "kling-other")
+    assert "is not the account of root" in problem.message
+
+
+def test_a_branch_of_an_unknown_video_suggests_the_nearest(tmp_path: Path) -> None:
+    problem = only_problem(write_home(tmp_path, entry("harbour-dawn"), branch("night", "harbor-dawn")))
+    assert (problem.subject, problem.field) == ("night", "source.branch_of")
+    assert problem.hint == 'Did you mean "harbour-dawn"?'
+
+
+def test_branches_that_run_in_a_circle_are_told_once(tmp_path: Path) -> None:
+    home = write_home(tmp_path, branch("a", "b"), branch("b", "c"), branch("c", "a"), branch("below", "a"))
+    problem = only_problem(home)
+    assert (problem.subject, problem.message) == ("a", "runs in a circle: a → b → c → a")
+
+
+def test_a_video_that_branches_off_itself_is_a_circle(tmp_path: Path) -> None:
+    assert "runs in a circle: a → a" in only_problem(write_home(tmp_path, branch("a", "a"))).message
+
+
+def test_a_hop_that_the_parent_will_never_have_is_refused(tmp_path: Path) -> None:
+    root = entry("root", extend="{steps: 3}")
+    assert load(write_home(tmp_path / "good", root, branch("b", "root", 3)))
+    problem = only_problem(write_home(tmp_path / "bad", root, branch("b", "root", 4)))
+    assert (problem.field, problem.given) == ("source.hop", "4")
+    assert "is more than root will have (steps: 3)" in problem.message
+
+
+def test_hop_zero_and_a_missing_hop_are_refused(tmp_path: Path) -> None:
+    assert "is below 1" in only_problem(write_home(tmp_path / "zero", entry("root"), branch("b", "root", 0))).message
+    missing = entry("b", source="{branch_of: root}", account=None)
+    problem = only_problem(write_home(tmp_path / "none", entry("root"), missing))
+    assert (problem.field, problem.message) == ("source.hop", "is missing")
+
+
+def test_a_branchs_source_is_as_long_as_its_hop_makes_it(tmp_path: Path) -> None:
+    # hop 2 of 5.1 s lasts between 13.1 and 15.1 s: 13 can't be a target, 14 may be one, and 33 steps may pass 180 s
+    home = write_home(
+        tmp_path,
+        entry("root", extend="{to: 60}"),
+        branch("short", "root", 2, extend="{to: 13}"),
+        branch("unsure", "root", 2, extend="{to: 14}"),
+        branch("fits", "root", 2, extend="{steps: 32}"),
+        branch("long", "root", 2, extend="{steps: 33}"),
+    )
+    assert [(each.subject, each.field) for each in problems_of(home)] == [
+        ("short", "extend.to"),
+        ("long", "extend.steps"),
+    ]
+
+
+def test_a_broken_parent_does_not_hide_its_branch(tmp_path: Path) -> None:
+    home = write_home(tmp_path, entry("root", source=source(model="kling-v9")), branch("b", "root", extend="{to: 999}"))
+    assert [(each.subject, each.field) for each in problems_of(home)] == [("root", "source.model"), ("b", "extend.to")]
+
+
+@given(st.dictionaries(st.integers(0, 12).map(str), st.none() | st.integers(0, 14).map(str), max_size=13))
+def test_every_key_is_sound_or_ends_in_a_circle_or_at_an_unknown_key(parents: dict[str, str | None]) -> None:
+    forest = grow(parents)
+    assert len(set(forest.order)) == len(forest.order)
+    for position, key in enumerate(forest.order):
+        parent = parents[key]
+        assert parent is None or parent in forest.order[:position]
+    circling = {key for circle in forest.circles for key in circle}
+    assert len(circling) == sum(map(len, forest.circles))
+    for key in parents:
+        at: str | None = key
+        seen = set()
+        while at is not None and at in parents and at not in seen:
+            seen.add(at)
+            at = parents[at]
+        assert (key in forest.order) == (at is None)
+        assert (at in circling) == (at is not None and at in seen)

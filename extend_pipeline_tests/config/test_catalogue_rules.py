@@ -1,0 +1,195 @@
+"""Every rule of a catalogue entry: what is refused, in which field, with which words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.config.catalogue import BranchSource
+from extend_pipeline.config.kling import KlingExtend, KlingSource
+from extend_pipeline_tests.config.written import (
+    entry,
+    load,
+    only_problem,
+    problems_of,
+    source,
+    without_jargon,
+    write_home,
+)
+
+LONG = "x" * 2501
+
+
+@pytest.mark.parametrize(
+    ("extend", "field", "words"),
+    [
+        ("{to: 181}", "extend.to", "is above 180"),
+        ("{to: 5}", "extend.to", "is not longer than the source, which lasts 5.1 s"),
+        ("{to: 5.1}", "extend.to", "is not longer than the source"),
+        ("{to: -1}", "extend.to", "is not above 0"),
+        ("{to: 1e2}", "extend.to", "is not a plain number"),
+        ("{to: .inf}", "extend.to", "is not a plain number"),
+        ("{to: nan}", "extend.to", "is not a plain number"),
+        ("{to: 30, steps: 3}", "extend.steps", "only one of them can hold"),
+        ("{prompt: fog}", "extend.steps", "neither to nor steps is given"),
+        ("{steps: 0}", "extend.steps", "is below 1"),
+        ("{steps: 2.5}", "extend.steps", "is not a whole number"),
+        ("{steps: 2.0}", "extend.steps", "is not a whole number"),
+        ("{steps: 46}", "extend.steps", "is above 45"),
+        ("{steps: 35}", "extend.steps", "may end at 180.1 s"),
+        ("{to: 30, cfg_scale: 1.5}", "extend.cfg_scale", "is above 1"),
+        ("{to: 30, cfg_scale: -0.1}", "extend.cfg_scale", "is below 0"),
+        ("{to: 30, cfg_scale: .nan}", "extend.cfg_scale", "is not a plain number"),
+        ("{to: 30, watermark: perhaps}", "extend.watermark", "is neither true nor false"),
+        (f"{{to: 30, prompt: {LONG}}}", "extend.prompt", "has 2501 characters"),
+        (f"{{to: 30, negative_prompt: {LONG}}}", "extend.negative_prompt", "has 2501 characters"),
+        (f"{{to: 30, prompts: [fog, {LONG}]}}", "extend.prompts.2", "has 2501 characters"),
+        ("{to: 30, prompts: [fog, null]}", "extend.prompts.2", "is not one text"),
+        ("{to: 30, prompts: fog}", "extend.prompts", "is not a list"),
+        ("{to: 30, prompts: []}", "extend.prompts", "the list is empty"),
+        ("{to: 30, prompt: fog, prompts: [fog]}", "extend.prompts", "prompt and prompts are both given"),
+        ('{to: 30, prompt: "fog\\0"}', "extend.prompt", "control character U+0000"),
+        ('{to: 30, prompt: "fog\\x1b[0m"}', "extend.prompt", "control character U+001B"),
+        ('{to: 30, prompt: "  "}', "extend.prompt", "is blank"),
+        ("{to: 30, prompt: [fog]}", "extend.prompt", "is not one text"),
+        ("{to: {seconds: 30}}", "extend.to", "is not a single value"),
+        ("{to: 30, expand_prompt: true}", "extend.expand_prompt", "is not a known field here"),
+        ("[30]", "extend", "is not a set of fields"),
+    ],
+)
+def test_an_extend_that_can_not_be_made_is_refused(tmp_path: Path, extend: str, field: str, words: str) -> None:
+    problem = only_problem(write_home(tmp_path, entry(extend=extend)))
+    assert (problem.file, problem.line, problem.subject, problem.field) == ("catalog.yaml", 4, "one", field)
+    assert words in problem.message
+    assert without_jargon(problem.text())
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "words"),
+    [
+        ({"video_id": None}, "source.video_id", "is missing"),
+        ({"video_id": "null"}, "source.video_id", "is missing"),
+        ({"video_id": '""'}, "source.video_id", "has no length that an id has"),
+        ({"video_id": '"8 2"'}, "source.video_id", "holds a space"),
+        ({"video_id": "8.27942E+17"}, "source.video_id", "was rounded by a spreadsheet"),
+        ({"model": "kling-v2-1"}, "source.model", "is a model whose videos can't be extended"),
+        ({"model": "kling-v1-60"}, "source.model", "is a model whose videos can't be extended"),
+        ({"mode": "ultra"}, "source.mode", "is none of the choices"),
+        ({"mode": None}, "source.mode", "is missing"),
+        ({"duration": "181"}, "source.duration", "is above 180"),
+        ({"duration": "0"}, "source.duration", "is not above 0"),
+        ({"duration": "0.0001"}, "source.duration", "is less than a millisecond"),
+        ({"duration_ms": "5100"}, "source.duration_ms", "is not a known field here"),
+        ({"created_at": "2026-11-01T08:00:00"}, "source.created_at", "has no time zone"),
+        ({"created_at": "2026-11-01"}, "source.created_at", "has no time zone"),
+        ({"created_at": "yesterday"}, "source.created_at", "is not a point in time"),
+        ({"created_at": "'0001-01-01T00:00:00+14:00'"}, "source.created_at", "is outside the calendar"),
+        ({"created_at": "2026-11-22T00:00:01Z"}, "source.created_at", "is in the future"),
+        ({"url": "ftp://cdn.klingai.com/a.mp4"}, "source.url", "is no http or https address"),
+        ({"url": "http://cdn.klingai.com/a.mp4"}, "source.url", "is not https to a public host"),
+        ({"url": "https://127.0.0.1/a.mp4"}, "source.url", "is not https to a public host"),
+        ({"task_id": "7"}, "source.task_id", "is not a known field here"),
+    ],
+)
+def test_a_source_that_can_not_be_extended_is_refused(
+    tmp_path: Path, changes: dict[str, str | None], field: str, words: str
+) -> None:
+    problem = only_problem(write_home(tmp_path, entry(source=source(**changes))))
+    assert (problem.line, problem.subject, problem.field) == (3, "one", field)
+    assert words in problem.message
+    assert without_jargon(problem.text())
+
+
+def test_the_model_error_names_the_three_models(tmp_path: Path) -> None:
+    hint = only_problem(write_home(tmp_path, entry(source=source(model="kling-v2")))).hint
+    assert all(model in hint for model in ("kling-v1-0", "kling-v1-5", "kling-v1-6"))
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("kling-v1", "kling-v1-0"),
+        ("V1.0", "kling-v1-0"),
+        ("1.0", "kling-v1-0"),
+        ("v1.5", "kling-v1-5"),
+        ("Kling V1.6", "kling-v1-6"),
+        ("kling-v1.6", "kling-v1-6"),
+        ("kling-v1-5", "kling-v1-5"),
+    ],
+)
+def test_models_are_understood_in_their_usual_spellings(tmp_path: Path, written: str, kept: str) -> None:
+    read = load(write_home(tmp_path, entry(source=source(model=written)))).catalogue.videos["one"].source
+    assert isinstance(read, KlingSource)
+    assert read.model == kept
+
+
+@pytest.mark.parametrize("model", ["kling-v1", "V1.0"])
+def test_a_v1_0_source_takes_neither_negative_prompt_nor_cfg_scale_nor_do_its_branches(
+    tmp_path: Path, model: str
+) -> None:
+    extras = "{to: 60, negative_prompt: text, cfg_scale: 0}"
+    home = write_home(
+        tmp_path,
+        entry("root", source=source(model=model), extend=extras),
+        entry("twig", source="{branch_of: root, hop: 1}", extend=extras, account=None),
+        entry("leaf", source="{branch_of: twig, hop: 1}", extend=extras, account=None),
+    )
+    found = [(problem.subject, problem.field) for problem in problems_of(home)]
+    fields = ("extend.negative_prompt", "extend.cfg_scale")
+    assert found == [(key, field) for key in ("root", "twig", "leaf") for field in fields]
+
+
+@pytest.mark.parametrize("key", [".", "..", ".hidden", "a b", "a/b", "é", "x" * 65, "a:b", '"a\\nb"'])
+def test_a_key_that_is_no_partition_key_is_refused(tmp_path: Path, key: str) -> None:
+    problem = only_problem(write_home(tmp_path, entry(key)))
+    assert (problem.line, problem.field, problem.message) == (2, "key", "can't be a name")
+    assert "\n" not in problem.text()
+
+
+def test_prompts_are_counted_in_characters_not_bytes(tmp_path: Path) -> None:
+    long = "霧" * 2500
+    extend = load(write_home(tmp_path, entry(extend=f"{{to: 30, prompt: {long}}}"))).catalogue.videos["one"].extend
+    assert extend.prompt == long
+
+
+def test_a_source_older_than_thirty_days_is_left_to_the_planner(tmp_path: Path) -> None:
+    read = load(write_home(tmp_path, entry(source=source(created_at="2025-01-01 08:00:00+08:00")))).catalogue.videos[
+        "one"
+    ]
+    assert isinstance(read.source, KlingSource)
+    assert read.source.created_at == datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def test_klings_milliseconds_are_a_point_in_time(tmp_path: Path) -> None:
+    read = load(write_home(tmp_path, entry(source=source(created_at="1722769557708")))).catalogue.videos["one"].source
+    assert isinstance(read, KlingSource)
+    assert read.created_at == datetime(2024, 8, 4, 11, 5, 57, 708000, tzinfo=UTC)
+
+
+def test_a_signed_address_is_not_repeated_in_an_error(tmp_path: Path) -> None:
+    url = "http://cdn.klingai.com/a.mp4?signature=hush"
+    problem = only_problem(write_home(tmp_path, entry(source=source(url=url))))
+    assert "hush" not in problem.text()
+
+
+def test_hop_params_hold_only_what_was_given_and_the_last_prompt_repeats() -> None:
+    extend = KlingExtend(steps=4, prompts=("a", "b"), cfg_scale=Decimal("0.50"), watermark=False)
+    assert [extend.hop_params(hop)["prompt"] for hop in (1, 2, 3, 4)] == ["a", "b", "b", "b"]
+    assert extend.hop_params(1) == {"prompt": "a", "cfg_scale": 0.5, "watermark": False}
+    assert KlingExtend(to_ms=30_000).hop_params(1) == {}
+    with pytest.raises(ValueError, match="hops count from 1"):
+        extend.hop_params(0)
+
+
+def test_a_video_is_kept_in_exact_milliseconds_with_the_place_where_it_stands(tmp_path: Path) -> None:
+    read = load(write_home(tmp_path, entry("zero"), entry("one", extend="{to: 30.5, watermark: yes}"))).catalogue
+    video = read.videos["one"]
+    assert isinstance(video.source, KlingSource)
+    assert (video.source.video_id, video.source.duration_ms) == ("827942411241803822", 5100)
+    assert (video.extend.to_ms, video.extend.watermark) == (30_500, True)
+    assert (video.account, video.provider, video.file, video.line) == ("kling-main", "kling", "catalog.yaml", 6)
+    assert list(read.videos) == ["zero", "one"]
+    assert not isinstance(video.source, BranchSource)

@@ -1,0 +1,102 @@
+"""catalog.csv: the same videos as YAML, from a sheet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.config.catalogue import BranchSource
+from extend_pipeline_tests.config.written import entry, load, only_problem, problems_of, write_home
+
+HEADER = "key,account,source.video_id,source.model,source.mode,source.duration,extend.to"
+ROW = "one,kling-main,827942411241803822,kling-v1-6,std,5.1,30"
+
+
+def test_a_row_is_the_same_video_as_an_entry(tmp_path: Path) -> None:
+    table = (
+        "\ufeffkey,account,source.video_id,source.model,source.mode,source.duration,source.created_at,branch_of,hop,"
+        "extend.to,extend.steps,extend.prompt,extend.prompts,extend.negative_prompt,extend.cfg_scale,extend.watermark\r\n"
+        'a,kling-main,0070,kling-v1-6,std,5.1,2026-11-01T08:00:00Z,,,30,,"the ""fog""\r\nlifts",,text,0.50,no\r\n'
+        "b,,,,,,,a,3,,2,,one|two | three,,,\r\n"
+        'c,kling-main,1e5,v1.5,pro,5,,,,,3,,"[""a|b"", ""c""]",,,\r\n'
+    )
+    entries = (
+        entry(
+            "a",
+            source="{video_id: 0070, model: kling-v1-6, mode: std, duration: 5.1, created_at: 2026-11-01T08:00:00Z}",
+            extend='{to: 30, watermark: no, prompt: "the \\"fog\\"\\r\\nlifts", negative_prompt: text, cfg_scale: 0.5}',
+        ),
+        entry("b", source="{branch_of: a, hop: 3}", extend="{steps: 2, prompts: [one, two, three]}", account=None),
+        entry(
+            "c",
+            source="{video_id: 1e5, model: v1.5, mode: pro, duration: 5}",
+            extend='{steps: 3, prompts: ["a|b", c]}',
+        ),
+    )
+    from_table = load(write_home(tmp_path / "csv", table=table)).catalogue
+    from_yaml = load(write_home(tmp_path / "yaml", *entries)).catalogue
+    assert [video.line for video in from_table.videos.values()] == [2, 4, 5]
+    assert from_table.path.name == "catalog.csv"
+    plain = {key: replace(video, file="", line=0) for key, video in from_table.videos.items()}
+    assert plain == {key: replace(video, file="", line=0) for key, video in from_yaml.videos.items()}
+
+
+def test_dotted_branch_columns_work_as_well(tmp_path: Path) -> None:
+    table = f"{HEADER},source.branch_of,source.hop\n{ROW},,\ntwo,,,,,,60,one,1\n"
+    assert load(write_home(tmp_path, table=table)).catalogue.videos["two"].source == BranchSource(
+        branch_of="one", hop=1
+    )
+
+
+def test_yaml_and_csv_are_read_together_and_share_their_keys(tmp_path: Path) -> None:
+    both = load(write_home(tmp_path / "good", entry("zero"), table=f"{HEADER}\n{ROW}\n"))
+    assert [(video.key, video.file) for video in both.catalogue.videos.values()] == [
+        ("zero", "catalog.yaml"),
+        ("one", "catalog.csv"),
+    ]
+    problem = only_problem(write_home(tmp_path / "bad", entry("one"), table=f"{HEADER}\n{ROW}\n"))
+    assert problem.text().startswith("catalog.csv:2: video one: key: one is the key of catalog.yaml:2 too.")
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_semicolons_and_tabs_separate_too(tmp_path: Path, separator: str) -> None:
+    table = f"{HEADER}\n{ROW}\n".replace(",", separator)
+    assert list(load(write_home(tmp_path, table=table)).catalogue.videos) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "subject", "field", "words"),
+    [
+        (f"{HEADER},extend.promt\n{ROW},x\n", 1, None, "extend.promt", "is not a known column"),
+        (f"{HEADER},extend.to\n{ROW},31\n", 1, None, "extend.to", "stands twice in the header"),
+        (f"{HEADER},branch_of,source.branch_of\n{ROW},,\n", 1, None, "source.branch_of", "stands twice in the header"),
+        (f"{HEADER}\n{ROW},left over\n", 2, "one", None, "stands in a column without a name"),
+        (f"{HEADER}\n\n,,,\n{ROW[:-2]}999\n", 4, "one", "extend.to", "is above 180"),
+        (f"{HEADER}\n{ROW[:-3]}\n", 2, "one", "extend.steps", "neither to nor steps is given"),
+        (f'{HEADER}\n{ROW}\n"two,kling-main\n', 3, None, None, "this is not CSV"),
+        (f'{HEADER},extend.prompts\n{ROW},"[""a"", ""b"""\n', 2, "one", "extend.prompts", "begins like a JSON list"),
+        (f'{HEADER},extend.prompts\n{ROW},"[1, [2]]"\n', 2, "one", "extend.prompts", "is a list of more than texts"),
+        (f"{HEADER},extend.prompts\n{ROW},a||b\n", 2, "one", "extend.prompts.2", "is blank"),
+        (
+            f"{HEADER}\n{ROW}\n".replace("827942411241803822", "8.27942E+17"),
+            2,
+            "one",
+            "source.video_id",
+            "by a spreadsheet",
+        ),
+        ("  \n", 1, None, None, "the file is empty"),
+    ],
+)
+def test_a_table_that_is_no_catalogue_says_where_and_why(
+    tmp_path: Path, *, table: str, line: int, subject: str | None, field: str | None, words: str
+) -> None:
+    problem = only_problem(write_home(tmp_path, table=table))
+    assert (problem.file, problem.line, problem.subject, problem.field) == ("catalog.csv", line, subject, field)
+    assert words in problem.message
+
+
+def test_a_table_without_a_key_column_says_so_first(tmp_path: Path) -> None:
+    first = problems_of(write_home(tmp_path, table="a,b\n1,2\n"))
+    assert "key" in {problem.field for problem in first if problem.line == 1}

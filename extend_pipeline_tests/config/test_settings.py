@@ -1,0 +1,93 @@
+"""Settings from the environment, and what they are checked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.config.problems import ConfigError
+from extend_pipeline.config.settings import Settings
+
+
+def test_everything_lies_under_the_home_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    read = Settings()
+    assert read.home == tmp_path / "data"
+    assert read.state_dir == tmp_path / "data/state"
+    assert read.media_dir == tmp_path / "data/state/media"
+    assert read.warehouse_path == tmp_path / "data/state/warehouse.duckdb"
+    assert read.ledger_url == read.resolved_ledger_url == f"sqlite:///{tmp_path}/data/state/ledger.sqlite"
+    assert (read.lease_s, read.post_deadline_s, read.get_deadline_s, read.linger_s) == (180, 60, 30, 120)
+    assert (read.download_deadline_s, read.max_downloads, read.max_submits, read.max_polls) == (900, 4, 8, 8)
+    assert read.max_file_bytes == 2 * 1024**3
+
+
+def test_the_environment_is_read_and_a_given_home_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTEND_PIPELINE_HOME", str(tmp_path / "other"))
+    monkeypatch.setenv("EXTEND_PIPELINE_LEASE_S", "300.5")
+    monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URL", "postgresql://db/ledger")
+    monkeypatch.setenv("EXTEND_PIPELINE_MEDIA_URL", "file://{home}/films")
+    monkeypatch.setenv("EXTEND_PIPELINE_MAX_POLLS", "")
+    assert Settings().home == tmp_path / "other"
+    read = Settings.for_home(tmp_path / "a home")
+    assert (read.home, read.lease_s, read.max_polls) == (tmp_path / "a home", 300.5, 8)
+    assert read.ledger_url == "postgresql://db/ledger"
+    assert read.media_dir == tmp_path / "a home/films"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("LEASE_S", "65", "65 is not above 65, the deadline of a submit and 5 s"),
+        ("LEASE_S", "soon", "soon is not a number"),
+        ("POST_DEADLINE_S", "0", "0 is not above 0"),
+        ("POST_DEADLINE_S", "inf", "inf is not a number"),
+        ("POST_DEADLINE_S", "400", "EXTEND_PIPELINE_LEASE_S: 180 is not above 405"),
+        ("LINGER_S", "-1", "-1 is below 0"),
+        ("MAX_SUBMITS", "1001", "1001 is above 1000"),
+        ("MAX_SUBMITS", "0", "0 is below 1"),
+        ("MEDIA_URL", "s3://bucket/films", "is not a file:// address, and no other media store is supported"),
+        ("MEDIA_URL", "/mnt/films", "is not a file:// address"),
+        ("MEDIA_URL", "file://server/films", "names no absolute folder of this machine"),
+        ("LEDGER_URL", "ledger.sqlite", "is not an address"),
+        ("HOME", "/tmp/what?", "holds a character that the ledger's address can't"),
+    ],
+)
+def test_a_setting_that_can_not_hold_is_refused_by_its_variables_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(f"EXTEND_PIPELINE_{name}", value)
+    with pytest.raises(ConfigError) as caught:
+        Settings()
+    (problem,) = caught.value.problems
+    assert problem.text().startswith("environment: EXTEND_PIPELINE_")
+    assert words in problem.text()
+
+
+def test_all_wrong_settings_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTEND_PIPELINE_MAX_POLLS", "0")
+    monkeypatch.setenv("EXTEND_PIPELINE_LINGER_S", "x")
+    with pytest.raises(ConfigError) as caught:
+        Settings()
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_the_ledgers_password_is_neither_shown_nor_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URL", "postgresql://me:hush@db/ledger")
+    assert "hush" not in repr(Settings.for_home(tmp_path))
+    monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URL", "me:hush@db")
+    with pytest.raises(ConfigError) as caught:
+        Settings.for_home(tmp_path)
+    assert "hush" not in f"{caught.value} {caught.value.problems!r}"
+
+
+def test_a_misspelt_variable_is_told_instead_of_starting_an_empty_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URI", "postgresql://db/ledger")
+    with pytest.raises(ConfigError, match="Did you mean EXTEND_PIPELINE_LEDGER_URL"):
+        Settings()
+
+
+def test_variables_of_other_parts_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTEND_PIPELINE_FAILPOINTS", "submit.after_post=kill")
+    assert Settings().lease_s == 180

@@ -1,0 +1,89 @@
+"""Homes with written files, for the tests of the configuration."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.config.load import Configuration, load_configuration
+from extend_pipeline.config.problems import ConfigError, Problem
+from extend_pipeline.config.settings import Settings
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+
+ACCOUNTS = """\
+accounts:
+  - name: kling-main
+    provider: kling
+    base_url: https://api-singapore.klingai.com
+    credentials: {access_key_env: KLING_ACCESS_KEY, secret_key_env: KLING_SECRET_KEY}
+    budget: {per_day: 100, total: 2000}
+"""
+
+SOURCE = "{video_id: 827942411241803822, model: kling-v1-6, mode: std, duration: 5.1}"
+
+
+def entry(
+    key: str = "one", *, source: str = SOURCE, extend: str = "{to: 30}", account: str | None = "kling-main"
+) -> str:
+    """One catalogue entry of YAML, four lines (three without an account)."""
+    lines = [f"  - key: {key}", f"    source: {source}", f"    extend: {extend}"]
+    if account is not None:
+        lines.append(f"    account: {account}")
+    return "\n".join(lines) + "\n"
+
+
+def source(**changes: str | None) -> str:
+    """A Kling source in flow style with some fields changed, or left out where None."""
+    fields = {"video_id": "827942411241803822", "model": "kling-v1-6", "mode": "std", "duration": "5.1"} | changes
+    return "{" + ", ".join(f"{name}: {value}" for name, value in fields.items() if value is not None) + "}"
+
+
+def write_home(
+    home: Path,
+    *entries: str,
+    accounts: str | None = ACCOUNTS,
+    catalogue: str | bytes | None = None,
+    table: str | None = None,
+) -> Path:
+    """Write a home: entries or a whole catalogue, accounts, and a CSV catalogue."""
+    home.mkdir(parents=True, exist_ok=True)
+    if accounts is not None:
+        (home / "accounts.yaml").write_text(accounts, encoding="utf-8")
+    if entries:
+        catalogue = "videos:\n" + "".join(entries)
+    if isinstance(catalogue, str):
+        catalogue = catalogue.encode("utf-8")
+    if catalogue is not None:
+        (home / "catalog.yaml").write_bytes(catalogue)
+    if table is not None:
+        (home / "catalog.csv").write_bytes(table.encode("utf-8"))
+    return home
+
+
+def load(home: Path) -> Configuration:
+    """The configuration of a home, at NOW."""
+    return load_configuration(Settings.for_home(home), now=NOW)
+
+
+def problems_of(home: Path) -> tuple[Problem, ...]:
+    """All problems of a home that must have some."""
+    with pytest.raises(ConfigError) as caught:
+        load(home)
+    assert caught.value.problems
+    return caught.value.problems
+
+
+def only_problem(home: Path) -> Problem:
+    """The one problem of a home that must have exactly one."""
+    problems = problems_of(home)
+    assert len(problems) == 1, [problem.text() for problem in problems]
+    return problems[0]
+
+
+def without_jargon(text: str) -> bool:
+    """No word of pydantic's or Python's in what a user reads."""
+    return not re.search(r"pydantic|validation error|type=|input_|Extra inputs|NoneType|Traceback", text)

@@ -1,0 +1,139 @@
+"""The poster is a small JPEG of three panels: the parent's end, the first new picture, the result's end."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from extend_pipeline.media.frames import open_clip
+from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.poster import make_poster
+from extend_pipeline_tests.support.mp4 import extend_clip, make_clip
+
+if TYPE_CHECKING:
+    import numpy as np
+
+PARENT_HUE, NEW_HUE = 0.25, 0.75  # opposite tints: a panel tells by its colour which part it is from
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("clips")
+    parent = make_clip(folder / "parent.mp4", seconds=2, hue=PARENT_HUE)
+    return parent, extend_clip(parent, folder / "result.mp4", seconds=3, hue=NEW_HUE)
+
+
+def panels(jpeg: bytes) -> list[np.ndarray]:
+    """The decoded JPEG as three RGB panels."""
+    import av
+    import numpy as np
+
+    assert jpeg[:3] == b"\xff\xd8\xff"
+    assert jpeg[-2:] == b"\xff\xd9"
+    with av.open(io.BytesIO(jpeg), "r", format="mjpeg") as image:
+        strip = next(image.decode(video=0)).to_ndarray(format="rgb24")
+    assert strip.shape[1] % 3 == 0
+    return np.split(strip, 3, axis=1)
+
+
+def picture(path: Path, index: int, like: np.ndarray) -> np.ndarray:
+    with open_clip(path) as clip:
+        index %= len(clip.ticks)
+        frame = clip.pictures({index})[index]
+        return frame.reformat(
+            width=like.shape[1], height=like.shape[0], format="rgb24", interpolation="AREA"
+        ).to_ndarray()
+
+
+def distance(one: np.ndarray, other: np.ndarray) -> float:
+    return float(abs(one.astype(int) - other.astype(int)).mean())
+
+
+@pytest.mark.parametrize("with_parent", [True, False])
+def test_the_panels_are_the_parents_end_the_first_new_picture_and_the_end(
+    clips: tuple[Path, Path], with_parent: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    parent, result = clips
+
+    jpeg = make_poster(parent=parent if with_parent else None, result=result, parent_ms=2000)
+
+    assert len(jpeg) <= 10_000
+    assert capfd.readouterr().err == ""
+    shown = panels(jpeg)
+    assert all(panel.shape == (112, 200, 3) for panel in shown)
+    wanted = [picture(parent, -1, shown[0]), picture(result, 24, shown[1]), picture(result, -1, shown[2])]
+    for number, panel in enumerate(shown):
+        distances = [distance(panel, each) for each in wanted]
+        assert distances.index(min(distances)) == number
+        assert distances[number] < 8
+
+
+def test_a_segment_starts_with_its_first_picture(clips: tuple[Path, Path], tmp_path: Path) -> None:
+    parent, _ = clips
+    segment = make_clip(tmp_path / "segment.mp4", seconds=3, hue=NEW_HUE, start_s=2)
+
+    _, new, _ = panels(make_poster(parent=parent, result=segment, parent_ms=2000, segment=True))
+
+    assert distance(new, picture(segment, 0, new)) < 8
+
+
+def test_a_result_no_longer_than_the_parent_is_taken_for_a_segment(clips: tuple[Path, Path], tmp_path: Path) -> None:
+    parent, _ = clips
+    segment = make_clip(tmp_path / "segment.mp4", seconds=1, hue=NEW_HUE, start_s=2)
+
+    _, new, _ = panels(make_poster(parent=parent, result=segment, parent_ms=2000))
+
+    assert distance(new, picture(segment, 0, new)) < 8
+
+
+def test_without_the_parents_length_the_panels_are_beginning_middle_and_end(clips: tuple[Path, Path]) -> None:
+    _, result = clips
+
+    shown = panels(make_poster(parent=None, result=result, parent_ms=None))
+
+    for panel, index in zip(shown, (0, 29, 59), strict=True):
+        assert distance(panel, picture(result, index, panel)) < 8
+
+
+@pytest.mark.parametrize("most", [10_000, 4_000, 2_000])
+def test_a_noisy_upright_film_still_fits(tmp_path: Path, most: int) -> None:
+    film = make_clip(tmp_path / "film.mp4", seconds=1, size=(360, 640), noise=120)
+
+    jpeg = make_poster(parent=None, result=film, parent_ms=500, max_bytes=most)
+
+    assert len(jpeg) <= most
+    assert len(panels(jpeg)) == 3
+
+
+def test_what_can_not_be_drawn_says_why(clips: tuple[Path, Path], tmp_path: Path) -> None:
+    parent, result = clips
+    page = tmp_path / "page.mp4"
+    page.write_bytes(b"<html>")
+
+    with pytest.raises(PictureError, match="fits into 100 bytes"):
+        make_poster(parent=parent, result=result, parent_ms=2000, max_bytes=100)
+    with pytest.raises(PictureError, match="can't be read"):
+        make_poster(parent=parent, result=page, parent_ms=2000)
+    with pytest.raises(FileNotFoundError):
+        make_poster(parent=tmp_path / "nowhere.mp4", result=result, parent_ms=2000)
+
+
+@pytest.mark.parametrize(
+    "shape", [{}, {"bframes": 2}, {"keyframe_every": 7, "bframes": 2}, {"keyframe_every": 1}], ids=str
+)
+def test_chosen_pictures_are_those_a_full_decode_gives(tmp_path: Path, shape: dict[str, int]) -> None:
+    import av
+
+    path = make_clip(tmp_path / "clip.mp4", seconds=3, **shape)  # type: ignore[arg-type]
+    with av.open(str(path)) as whole:
+        expected = [frame.to_ndarray() for frame in whole.decode(video=0)]
+    chosen = {0, 1, 6, 7, 8, 20, 34, 35}
+
+    with open_clip(path) as clip:
+        found = clip.pictures(chosen)
+
+    assert set(found) == chosen
+    assert all((found[index].to_ndarray() == expected[index]).all() for index in chosen)

@@ -1,0 +1,304 @@
+"""A file is in the store whole or not at all, whatever happens while it comes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.base.failpoints import ENVIRONMENT
+from extend_pipeline.media.probe import Broken, Sound, check_file
+from extend_pipeline.media.store import MediaStore, Stored
+from extend_pipeline_tests.support.mp4 import make_clip
+
+MOST = 10_000_000
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return make_clip(tmp_path_factory.mktemp("films") / "film.mp4", seconds=2).read_bytes()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> MediaStore:
+    return MediaStore(tmp_path / "media")
+
+
+def pieces(data: bytes, size: int = 4096) -> Iterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+def ingest(store: MediaStore, data: bytes) -> Stored | Broken:
+    return store.ingest(pieces(data), expected_bytes=len(data), max_bytes=MOST, check=check_file)
+
+
+def files(store: MediaStore) -> list[str]:
+    return sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*") if path.is_file())
+
+
+def test_a_sound_film_is_stored_under_the_hash_of_its_bytes(store: MediaStore, film: bytes) -> None:
+    stored = ingest(store, film)
+
+    sha256 = hashlib.sha256(film).hexdigest()
+    assert isinstance(stored, Stored)
+    assert (stored.sha256, stored.bytes) == (sha256, len(film))
+    assert stored.relative_path == f"{sha256[:2]}/{sha256}.mp4"
+    assert stored.probe.duration_ms == 2000
+    assert store.path_of(stored.relative_path).read_bytes() == film
+    assert files(store) == [stored.relative_path]
+
+
+def test_files_are_0600_and_folders_0700_whatever_the_umask(store: MediaStore, film: bytes) -> None:
+    before = os.umask(0)
+    try:
+        stored = ingest(store, film)
+        assert isinstance(stored, Stored)
+        store.put_poster(stored.sha256, b"jpeg")
+        ingest(store, b"<html>")
+    finally:
+        os.umask(before)
+
+    modes = {path.stat().st_mode & 0o777 for path in store.root.rglob("*") if path.is_file()}
+    folders = {path.stat().st_mode & 0o777 for path in (store.root, *store.root.rglob("*")) if path.is_dir()}
+    assert modes == {0o600}
+    assert folders == {0o700}
+
+
+def test_the_same_bytes_again_are_the_same_file(store: MediaStore, film: bytes) -> None:
+    first = ingest(store, film)
+    assert isinstance(first, Stored)
+    inode = store.path_of(first.relative_path).stat().st_ino
+
+    assert ingest(store, film) == first
+    assert store.path_of(first.relative_path).stat().st_ino == inode
+    assert files(store) == [first.relative_path]
+
+
+def test_a_stored_file_that_was_cut_since_is_healed_by_the_same_bytes(store: MediaStore, film: bytes) -> None:
+    first = ingest(store, film)
+    assert isinstance(first, Stored)
+    path = store.path_of(first.relative_path)
+    path.write_bytes(film[:100])
+
+    assert ingest(store, film) == first
+    assert path.read_bytes() == film
+
+
+def test_threads_may_bring_the_same_bytes_at_once(store: MediaStore, film: bytes) -> None:
+    ends: list[Stored | Broken] = []
+    start = threading.Barrier(8)
+
+    def bring() -> None:
+        start.wait()
+        ends.append(ingest(store, film))
+
+    threads = [threading.Thread(target=bring) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(ends) == 8
+    assert len(set(ends)) == 1
+    assert isinstance(ends[0], Stored)
+    assert files(store) == [ends[0].relative_path]
+
+
+def test_a_download_that_breaks_off_leaves_nothing(store: MediaStore, film: bytes) -> None:
+    def broken_off() -> Iterator[bytes]:
+        yield film[:5000]
+        raise ConnectionResetError("peer went away")
+
+    with pytest.raises(ConnectionResetError):
+        store.ingest(broken_off(), expected_bytes=len(film), max_bytes=MOST, check=check_file)
+
+    assert files(store) == []
+
+
+def test_a_check_that_fails_itself_leaves_nothing(store: MediaStore, film: bytes) -> None:
+    def check(path: Path) -> Sound:
+        raise PermissionError(f"no access to {path.name}")
+
+    with pytest.raises(PermissionError):
+        store.ingest(pieces(film), expected_bytes=None, max_bytes=MOST, check=check)
+
+    assert files(store) == []
+
+
+def test_other_than_the_announced_length_is_refused_and_not_kept(store: MediaStore, film: bytes) -> None:
+    for announced in (len(film) + 1, len(film) - 1):
+        verdict = store.ingest(pieces(film), expected_bytes=announced, max_bytes=MOST, check=check_file)
+        assert isinstance(verdict, Broken)
+        assert f"announced {announced:,} bytes, but {len(film):,} came" in verdict.reason
+    assert files(store) == []
+
+
+def test_an_endless_download_is_stopped_at_the_limit(store: MediaStore) -> None:
+    taken = 0
+
+    def endless() -> Iterator[bytes]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield bytes(1000)
+
+    verdict = store.ingest(endless(), expected_bytes=None, max_bytes=10_500, check=check_file)
+
+    assert isinstance(verdict, Broken)
+    assert "more than 10,500 bytes" in verdict.reason
+    assert taken == 11
+    assert files(store) == []
+
+
+def test_a_length_announced_above_the_limit_is_refused_before_a_byte_is_taken(store: MediaStore) -> None:
+    chunks = iter([bytes(2_000)])
+
+    verdict = store.ingest(chunks, expected_bytes=2_000, max_bytes=1_000, check=check_file)
+
+    assert isinstance(verdict, Broken)
+    assert "2,000 bytes; 1,000 is the most" in verdict.reason
+    assert len(list(chunks)) == 1
+
+
+def test_an_empty_download_is_broken_and_not_kept(store: MediaStore) -> None:
+    assert ingest(store, b"") == Broken("the file is empty")
+    assert files(store) == []
+
+
+def test_bytes_that_are_no_film_are_kept_as_evidence(store: MediaStore) -> None:
+    page = b"<html>gone</html>"
+
+    verdict = ingest(store, page)
+
+    assert isinstance(verdict, Broken)
+    assert "web page" in verdict.reason
+    assert verdict.kept == f"quarantine/{hashlib.sha256(page).hexdigest()}.bin"
+    assert store.path_of(verdict.kept).read_bytes() == page
+    assert files(store) == [verdict.kept]
+
+
+CHILD = """
+import resource, sys
+from pathlib import Path
+from extend_pipeline.base.failpoints import arm_from_environment
+from extend_pipeline.media.probe import check_file
+from extend_pipeline.media.store import MediaStore
+arm_from_environment()
+root, film, limit = sys.argv[1:]
+data = Path(film).read_bytes()
+if int(limit):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
+chunks = [data[at : at + 4096] for at in range(0, len(data), 4096)]
+try:
+    print(MediaStore(Path(root)).ingest(chunks, expected_bytes=len(data), max_bytes=10**9, check=check_file))
+except OSError as error:
+    print("OSError", error.errno)
+"""
+
+
+def run_child(
+    store: MediaStore, film: bytes, tmp_path: Path, *, failpoint: str = "", limit: int = 0
+) -> tuple[int, str]:
+    source = tmp_path / "source.mp4"
+    source.write_bytes(film)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(store.root), str(source), str(limit)],
+        env={**os.environ, ENVIRONMENT: failpoint},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("name", ["collect.mid_download", "collect.before_fsync", "collect.before_rename"])
+def test_a_process_killed_before_the_rename_leaves_no_final_file_and_sweep_clears_up(
+    store: MediaStore, film: bytes, tmp_path: Path, name: str
+) -> None:
+    code, _ = run_child(store, film, tmp_path, failpoint=f"{name}=kill")
+
+    assert code == -signal.SIGKILL
+    (left,) = files(store)
+    assert left.startswith(".incoming/")
+    size = (store.root / left).stat().st_size
+    assert size == (4096 if name == "collect.mid_download" else len(film))
+
+    assert store.sweep(older_than_s=3600, now=time.time()) == 0, "too young to be called dead"
+    assert store.sweep(older_than_s=3600, now=time.time() + 7200) == 1
+    assert files(store) == []
+    assert isinstance(ingest(store, film), Stored)
+
+
+def test_a_process_killed_after_the_rename_leaves_the_whole_file(
+    store: MediaStore, film: bytes, tmp_path: Path
+) -> None:
+    code, _ = run_child(store, film, tmp_path, failpoint="collect.after_rename=kill")
+
+    assert code == -signal.SIGKILL
+    (left,) = files(store)
+    assert (store.root / left).read_bytes() == film
+    again = ingest(store, film)
+    assert isinstance(again, Stored)
+    assert again.relative_path == left
+
+
+def test_a_full_disk_is_an_oserror_and_leaves_nothing(store: MediaStore, film: bytes, tmp_path: Path) -> None:
+    code, out = run_child(store, film, tmp_path, limit=10_000)
+
+    assert (code, out.split()[0]) == (0, "OSError")
+    assert files(store) == []
+
+
+def test_sweep_spares_a_writer_that_lives_however_slow_it_is(store: MediaStore, film: bytes) -> None:
+    swept: list[int] = []
+
+    def slow() -> Iterator[bytes]:
+        yield film[:5000]
+        swept.append(store.sweep(older_than_s=0, now=time.time() + 10**6))
+        yield film[5000:]
+
+    stored = store.ingest(slow(), expected_bytes=len(film), max_bytes=MOST, check=check_file)
+
+    assert swept == [0]
+    assert isinstance(stored, Stored)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../outside", "ab/../../outside", "/etc/passwd", "", ".", "ab/..", "a\0b", "link/file", "..", "./../media2/x"],
+)
+def test_a_path_that_leads_out_of_the_store_is_refused(store: MediaStore, tmp_path: Path, path: str) -> None:
+    store.root.mkdir()
+    (store.root / "link").symlink_to(tmp_path)
+
+    with pytest.raises(ValueError, match="not a path below the media store"):
+        store.path_of(path)
+
+
+def test_a_poster_is_found_again_and_can_be_replaced(store: MediaStore) -> None:
+    sha256 = "ab" * 32
+    assert store.poster_of(sha256) is None
+
+    assert store.put_poster(sha256, b"one") == f"ab/{sha256}.poster.jpg"
+    store.put_poster(sha256, b"two")
+
+    poster = store.poster_of(sha256)
+    assert poster is not None
+    assert poster.read_bytes() == b"two"
+    assert files(store) == [f"ab/{sha256}.poster.jpg"]
+
+
+@pytest.mark.parametrize("sha256", ["../../x", "AB" * 32, "ab" * 31, "ab" * 32 + "\n", ""])
+def test_only_a_hash_names_a_poster(store: MediaStore, sha256: str) -> None:
+    with pytest.raises(ValueError, match="is not a sha256"):
+        store.put_poster(sha256, b"jpeg")

@@ -1,0 +1,109 @@
+"""Fixtures of the sandbox's tests: sandboxes on loopback, and a client that speaks Kling to one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
+
+PATH = "/v1/videos/video-extend"
+_numbers = itertools.count(1)
+
+
+def make_jwt(*, key: str = "sandbox-access", secret: str = "sandbox-secret", exp: float = 1800, nbf: float = -5) -> str:
+    """A token as a client would mint it; `exp` and `nbf` in seconds from now."""
+
+    def part(data: bytes) -> str:
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    now = int(time.time())
+    header = part(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
+    claims = part(json.dumps({"iss": key, "exp": now + exp, "nbf": now + nbf}).encode())
+    signed = f"{header}.{claims}"
+    return f"{signed}.{part(hmac.new(secret.encode(), signed.encode(), hashlib.sha256).digest())}"
+
+
+def eventually(condition: Callable[[], Any], *, within: float = 10.0) -> Any:
+    """The first true value of `condition`, polled until a deadline."""
+    deadline = time.monotonic() + within
+    pause = 0.005
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(pause)
+    return value
+
+
+class Kling:
+    """One sandbox and a client with its API key."""
+
+    def __init__(self, handle: SandboxHandle) -> None:
+        self.handle = handle
+        headers = {"Authorization": "Bearer sandbox-api-key"}
+        self.http = httpx.Client(base_url=handle.base_url, headers=headers, timeout=10, trust_env=False)
+
+    def source(self, **fields: Any) -> str:
+        """Seed a new source video; its id."""
+        seed = {"video_id": f"source-{next(_numbers)}", "duration": 5.1, **fields}
+        self.handle.seed([seed])
+        return str(seed["video_id"])
+
+    def submit(self, video_id: str, **fields: Any) -> httpx.Response:
+        return self.http.post(PATH, json={"video_id": video_id, **fields})
+
+    def extend(self, video_id: str, **fields: Any) -> dict[str, Any]:
+        """Submit and query at once; the finished task's data (run time 0)."""
+        answer = self.submit(video_id, **fields)
+        assert answer.status_code == 200, answer.text
+        return self.query(answer.json()["data"]["task_id"])
+
+    def query(self, key: str) -> dict[str, Any]:
+        answer = self.http.get(f"{PATH}/{key}")
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json()["data"])
+
+    def code(self, answer: httpx.Response) -> tuple[int, int]:
+        return answer.status_code, answer.json()["code"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Kling]]:
+    """Start sandboxes of one's own; all end with the test."""
+    with ExitStack() as stack:
+
+        def run(state: str = "state", **config: Any) -> Kling:
+            handle = stack.enter_context(
+                running_sandbox(tmp_path / state, SandboxConfig(**{"run_time": (0, 0), "slots": 500, **config}))
+            )
+            kling = Kling(handle)
+            stack.callback(kling.http.close)
+            return kling
+
+        yield run
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kling]:
+    config = SandboxConfig(run_time=(0, 0), slots=500)
+    with running_sandbox(tmp_path_factory.mktemp("sandbox"), config) as handle:
+        kling = Kling(handle)
+        yield kling
+        kling.http.close()
+
+
+@pytest.fixture
+def kling(shared: Kling) -> Iterator[Kling]:
+    """A sandbox that a module shares, run time 0, with no faults left over."""
+    yield shared
+    shared.handle.clear_faults()

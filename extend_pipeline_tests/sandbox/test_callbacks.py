@@ -1,0 +1,104 @@
+"""Callbacks: what is posted when, signed if there is a secret, and never in the way."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from extend_pipeline_tests.sandbox.conftest import Kling, eventually
+
+Received = list[tuple[dict[str, str], bytes]]
+
+
+def _has(received: Received, count: int) -> bool:
+    return len(received) == count
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, Received]]:
+    """A real HTTP server that keeps what is posted to it."""
+    received: Received = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            received.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/hook?token=1", received
+        server.shutdown()
+        thread.join()
+
+
+def test_each_change_is_posted_unwrapped_and_without_watermarks(
+    start: Callable[..., Kling], receiver: tuple[str, Received]
+) -> None:
+    url, received = receiver
+    kling = start(run_time=(1000, 1000))
+    fields = {"external_task_id": "told", "watermark_info": {"enabled": True}}
+    task_id = kling.submit(kling.source(), callback_url=url, **fields).json()["data"]["task_id"]
+    for offset, count in ((0, 1), (300, 2), (1001, 3)):
+        kling.handle.set_offset(offset)
+        eventually(partial(_has, received, count))
+    bodies = [json.loads(body) for _, body in received]
+    assert [body["task_status"] for body in bodies] == ["submitted", "processing", "succeed"]
+    assert {body["task_id"] for body in bodies} == {task_id}
+    last = bodies[-1]
+    assert "code" not in last
+    assert "watermark_info" not in last
+    assert "watermark_url" not in last["task_result"]["videos"][0]
+    assert last["task_info"]["external_task_id"] == "told"
+    assert last["final_unit_deduction"] == "2"
+    assert kling.http.get(last["task_result"]["videos"][0]["url"]).status_code == 200
+    assert "webhook-signature" not in received[0][0]
+
+
+def test_a_secret_signs_callbacks_the_standard_webhooks_way(
+    start: Callable[..., Kling], receiver: tuple[str, Received]
+) -> None:
+    url, received = receiver
+    key = b"twenty-four bytes of key"
+    kling = start(webhook_secret="whsec_" + base64.b64encode(key).decode())
+    kling.submit(kling.source(), callback_url=url)
+    eventually(lambda: received)
+    headers, body = received[0]
+    signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    expected = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+    assert headers["webhook-signature"] == f"v1,{expected}"
+
+
+def test_a_receiver_that_is_not_there_is_counted_and_harms_nothing(start: Callable[..., Kling]) -> None:
+    kling = start()
+    kling.submit(kling.source(), external_task_id="deaf", callback_url="http://127.0.0.1:9/hook")
+    eventually(lambda: kling.handle.callbacks()["failed"] == 1)
+    assert kling.query("deaf")["task_status"] == "succeed"
+
+
+def test_callbacks_that_were_due_later_are_taken_up_after_a_restart(
+    start: Callable[..., Kling], receiver: tuple[str, Received]
+) -> None:
+    url, received = receiver
+    kling = start("s", run_time=(1000, 1000))
+    kling.submit(kling.source(), callback_url=url)
+    eventually(lambda: len(received) == 1)
+    kling.handle.stop()
+    again = start("s", run_time=(1000, 1000), now_offset=500.0)
+    again.handle.set_offset(1001)
+    eventually(lambda: len(received) == 2)
+    assert json.loads(received[-1][1])["task_status"] == "succeed"
