@@ -1,0 +1,51 @@
+# Needs Python >= 3.11 with pip and venv, and make. Every target sets up what it needs; the second time it starts at once.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# prefixed, so that a shell's own settings for real accounts never reach the demo or the tests
+RUN := env -u EXTEND_PIPELINE_HOME -u EXTEND_PIPELINE_LEDGER_URL -u EXTEND_PIPELINE_MEDIA_URL
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test check bench format lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "extend_pipeline needs Python 3.11 or newer; set PYTHON=")'
+	@echo "setting up $(VENV) (about a minute, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## sandbox, Dagster and five videos: watch them grow, see what they cost; ends by itself
+	@$(RUN) $(BIN)/extend-pipeline --home data/demo demo
+
+dev: $(READY) ## the same with the Dagster UI at http://127.0.0.1:3000, until Ctrl-C
+	@$(RUN) $(BIN)/extend-pipeline --home data/demo dev
+
+test: $(READY) ## all tests, on SQLite and on a real PostgreSQL
+	@$(RUN) $(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
+
+check: $(READY) ## lint, format, types, import rules, Dagster definitions, lock file
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(RUN) $(BIN)/dagster definitions validate -w workspace.yaml
+	@! grep -nE 'https?://|--(extra-)?index-url' requirements.lock
+
+bench: $(READY) ## speed, as a ratio to a bare script that does only the calls, the commits and the file writes
+	@$(RUN) $(BIN)/python -m benchmarks.bench $(ARGS)
+
+format: $(READY) ## format the code
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
+
+lock: $(READY) ## resolve the dependencies again
+	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --no-strip-extras --quiet -o requirements.lock
+
+clean: ## remove the virtual environment and the demo's state
+	rm -rf $(VENV) data/demo/state

@@ -1,0 +1,176 @@
+"""One round of everything, and rounds until nothing is left to do. Sensors, assets, backfills and the command line
+all call these two functions; the ledger decides who does what."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import Final
+
+from extend_pipeline.engine.collect import CollectReport, collect_due
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.plan import plan
+from extend_pipeline.engine.plan_types import Obstacle, Plan, VideoPlan
+from extend_pipeline.engine.poll import PollReport, poll_due
+from extend_pipeline.engine.publish import publish_if_changed
+from extend_pipeline.engine.recover import RecoverReport, recover
+from extend_pipeline.engine.snapshot import declarations, plan_input
+from extend_pipeline.engine.submit import SubmitReport, submit_due
+from extend_pipeline.ledger import declare, reads
+from extend_pipeline.ledger.declare import Progress
+
+SHORTEST_WAIT_MS: Final = 50  # between two rounds that found nothing: keeps a loop from spinning on a hint in the past
+LONGEST_WAIT_MS: Final = 5_000  # other processes and people change things that no hint of ours tells of
+STALE_PART_S: Final = 86_400  # half files of writers that died; a running download is never a day old
+
+
+@dataclass
+class Round:
+    """What one round did, and the plan as it stood at its end."""
+
+    plan: Plan
+    recovered: RecoverReport = field(default_factory=RecoverReport)
+    polled: PollReport = field(default_factory=PollReport)
+    collected: CollectReport = field(default_factory=CollectReport)
+    submitted: SubmitReport = field(default_factory=SubmitReport)
+    changed: list[str] = field(default_factory=list)
+
+    @property
+    def did_something(self) -> bool:
+        """Whether anything moved."""
+        return bool(
+            self.changed
+            or self.submitted.posts
+            or self.collected.stored
+            or self.collected.lost
+            or self.collected.quarantined
+            or self.polled.succeeded
+            or self.polled.failed
+            or self.recovered.released
+            or self.recovered.put_in_doubt
+            or self.recovered.found
+            or self.recovered.proved_absent
+        )
+
+
+def declare_catalogue(pipeline: Pipeline) -> declare.Declared:
+    """Bring the ledger's videos to the catalogue; writes nothing when nothing changed."""
+    entries = declarations(pipeline)
+    with pipeline.ledger.read() as connection:
+        known = reads.videos(connection)
+    if not declare.stale_declarations(known, entries):
+        return declare.Declared((), (), ())
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        return declare.declare(tx, entries)
+
+
+def advance(
+    pipeline: Pipeline,
+    *,
+    videos: Collection[str] | None = None,
+    submit: bool = True,
+    publish: bool = True,
+    stop: threading.Event | None = None,
+) -> Round:
+    """One round: recover → poll → collect → submit → write down progress → publish if anything changed.
+
+    `videos` bounds what is polled, collected and submitted; recovery is always for all, since it costs nothing.
+    """
+    declare_catalogue(pipeline)
+    recovered = recover(pipeline)
+    polled = poll_due(pipeline, videos=videos)
+    collected = collect_due(pipeline, videos=videos, stop=stop)
+    before = plan(plan_input(pipeline, videos=videos, unfinished=True))
+    submitted = SubmitReport()
+    after = before
+    if submit and before.due and not (stop is not None and stop.is_set()):
+        submitted = submit_due(pipeline, before, stop=stop)
+        after = plan(plan_input(pipeline, videos=videos, unfinished=True))
+    changed = record_progress(pipeline, after)
+    if publish:
+        publish_if_changed(pipeline)
+    return Round(after, recovered, polled, collected, submitted, changed)
+
+
+def advance_until_idle(
+    pipeline: Pipeline,
+    *,
+    videos: Collection[str] | None = None,
+    max_seconds: float | None = None,
+    on_round: Callable[[Round], None] | None = None,
+    stop: threading.Event | None = None,
+) -> Plan:
+    """Rounds until every video is complete, waits for a person, or waits for tomorrow; answers the last plan of all
+    of them.
+
+    `max_seconds` bounds the whole; `stop` ends it after the step that is under way. Publishes at the end and, in
+    between, no more often than once a few seconds.
+    """
+    pipeline.store.sweep(older_than_s=STALE_PART_S, now=pipeline.now_ms() / 1000)
+    stop = stop or threading.Event()
+    began = pipeline.now_ms()
+    published = began
+    try:
+        while True:
+            now = advance(pipeline, videos=videos, publish=pipeline.now_ms() - published >= LONGEST_WAIT_MS, stop=stop)
+            if pipeline.now_ms() - published >= LONGEST_WAIT_MS:
+                published = pipeline.now_ms()
+            if on_round is not None:
+                on_round(now)
+            left = None if max_seconds is None else began + max_seconds * 1000 - pipeline.now_ms()
+            wait_ms = next_wait_ms(pipeline, now, videos=videos)
+            if wait_ms is None or stop.is_set() or (left is not None and left <= 0):
+                break
+            stop.wait(min(wait_ms, left if left is not None else wait_ms) / 1000)
+            if stop.is_set():
+                break
+    finally:
+        publish_if_changed(pipeline)
+    return plan(plan_input(pipeline, videos=videos))
+
+
+def next_wait_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | None = None) -> int | None:
+    """How long to wait before the next round; None when only a person or another day would help."""
+    if now.did_something or now.plan.due:
+        return SHORTEST_WAIT_MS
+    with pipeline.ledger.read() as connection:
+        scheduled = reads.scheduled_videos(connection)
+    for video in now.plan.needs_person:  # what waits for a person is polled on, but nobody need sit and watch
+        scheduled.pop(video.key, None)
+    # a video that left the catalogue is in no plan, but what was paid for it is still fetched
+    moments = [at for key, at in scheduled.items() if videos is None or key in videos]
+    going_on = [video for video in now.plan.videos if goes_on_soon(video)]
+    if not going_on and not moments:
+        return None
+    moments += [video.hindrance.until_ms for video in going_on if video.hindrance and video.hindrance.until_ms]
+    soonest = min(moments, default=pipeline.now_ms() + LONGEST_WAIT_MS) - pipeline.now_ms()
+    return int(max(SHORTEST_WAIT_MS, min(soonest, LONGEST_WAIT_MS)))
+
+
+def goes_on_soon(video: VideoPlan) -> bool:
+    """Whether a video goes on by itself without waiting for another day."""
+    if video.hindrance is None:
+        return video.due is not None or video.running is not None
+    return not video.hindrance.obstacle.needs_person and video.hindrance.obstacle is not Obstacle.DAY_BUDGET
+
+
+def record_progress(pipeline: Pipeline, now: Plan) -> list[str]:
+    """Write down how far each video of the plan has come; answers the keys that moved."""
+    progress = {
+        video.key: Progress(
+            video.state,
+            video.hindrance.obstacle.value if video.hindrance else "",
+            f"{video.hindrance.message} → {video.hindrance.todo}" if video.hindrance else "",
+            video.hops_done,
+            video.current_ms,
+        )
+        for video in now.videos
+    }
+    with pipeline.ledger.read() as connection:
+        known = {row.video_key: row for row in reads.videos(connection, keys=progress)}
+    moved = {key: entry for key, entry in progress.items() if key in known and declare.moved(known[key], entry)}
+    if not moved:
+        return []
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        return declare.record_progress(tx, moved)

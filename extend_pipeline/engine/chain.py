@@ -1,0 +1,49 @@
+"""Names of steps. A hop is named by what it is made from, all the way up: change a prompt at hop k, and k and
+everything after it are other steps, while everything before keeps its name and its paid results.
+
+All names are pure functions of the catalogue, so that a lost ledger, rebuilt, asks for the same `external_task_id`s
+and is refused as a duplicate instead of paying again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from extend_pipeline.config.catalogue import BranchSource, Video
+from extend_pipeline.config.digest import digest
+
+
+def source_digest(video: Video) -> str:
+    """The name of a root source: which account holds which video."""
+    if isinstance(video.source, BranchSource):
+        raise TypeError(f"{video.key} is a branch; its chain begins in the video that it branches from")
+    return digest({"provider": video.provider, "account": video.account, "video_id": video.source.video_id})
+
+
+def hop_digest(parent_digest: str, params: Mapping[str, object]) -> str:
+    """The name of a hop: its parent's name and its own parameters, nothing else."""
+    return digest({"parent": parent_digest, "params": dict(params)})
+
+
+def digests(video: Video, hops: int, *, videos: Mapping[str, Video]) -> list[str]:
+    """Names of the source (index 0) and the first `hops` hops of a video, through the branches above it."""
+    if isinstance(video.source, BranchSource):
+        above = videos[video.source.branch_of]
+        names = [digests(above, video.source.hop, videos=videos)[-1]]
+    else:
+        names = [source_digest(video)]
+    for hop in range(1, hops + 1):
+        names.append(hop_digest(names[-1], video.extend.hop_params(hop)))
+    return names
+
+
+def external_task_id(*, video_key: str, hop: int, generation: int, chain_digest: str) -> str:
+    """Our own key of one generation of one extension, `[A-Za-z0-9_-]{1,64}`; the same on every try."""
+    text = "\x1f".join((video_key, str(hop), str(generation), chain_digest))
+    return "ep-" + hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+def attempt_id(external_id: str, try_no: int) -> str:
+    """The ledger's name of one try of one generation."""
+    return f"{external_id.removeprefix('ep-')[:16]}-{try_no}"

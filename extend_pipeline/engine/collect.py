@@ -1,0 +1,165 @@
+"""Fetches paid results as soon as they are seen, soonest-expiring first, and never pays to fetch again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.engine.fetch import Missed, fetch
+from extend_pipeline.engine.picture import examine
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.ledger import due, transitions
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.media.store import Stored
+from extend_pipeline.providers.outcomes import Absent, Seen, TaskState, Unanswered
+
+S = AttemptState
+
+FIRST_GAP_MS: Final = 2_000  # after a failed fetch; doubles, up to LONGEST_GAP_MS
+LONGEST_GAP_MS: Final = 600_000  # a result that nobody can fetch is looked at six times an hour until it expires
+
+
+@dataclass
+class CollectReport:
+    """What one round of collecting did; lists of VIDEO/HOP."""
+
+    stored: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    quarantined: list[str] = field(default_factory=list)
+    bytes: int = 0
+
+
+def collect_due(
+    pipeline: Pipeline,
+    *,
+    videos: Collection[str] | None = None,
+    accounts: Collection[str] | None = None,
+    stop: threading.Event | None = None,
+) -> CollectReport:
+    """Fetch every result that is due, `max_downloads` at a time."""
+    report = CollectReport()
+    names = list(pipeline.accounts if accounts is None else accounts)
+    lock = threading.Lock()
+    size = pipeline.settings.max_downloads
+    with ThreadPoolExecutor(max_workers=size, thread_name_prefix="collect") as pool:
+        while not (stop is not None and stop.is_set()):
+            rows = _take(pipeline, names, videos, size * 4)
+            if not rows:
+                break
+            for _ in pool.map(lambda row: _collect(pipeline, row, report, lock), rows):
+                pass
+    return report
+
+
+def _take(pipeline: Pipeline, names: list[str], videos: Collection[str] | None, limit: int) -> list[Row[Any]]:
+    if not due.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=(S.SUCCEEDED,), accounts=names):
+        return []
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        return due.take_due(
+            tx,
+            states=(S.SUCCEEDED,),
+            accounts=names,
+            videos=videos,
+            hold_ms=int(pipeline.settings.lease_s * 1000),
+            limit=limit,
+            owner=pipeline.owner,
+            soonest_expiring_first=True,
+        )
+
+
+def _collect(pipeline: Pipeline, row: Row[Any], report: CollectReport, lock: threading.Lock) -> None:
+    where = f"{row.video_key}/{row.hop}"
+    got = fetch(pipeline, row.account, row.url)
+    if isinstance(got, Missed) and (got.stale_url or got.sha256):
+        fresh = _fresh_url(pipeline, row)
+        if isinstance(fresh, str):
+            again = fetch(pipeline, row.account, fresh)
+            got = _same_bytes_twice(got, again)
+        else:
+            got = Missed(f"{got.message}; {fresh.message}", stale_url=True, sha256=got.sha256)
+    if isinstance(got, Stored):
+        _store(pipeline, row, got)
+        with lock:
+            report.stored.append(where)
+            report.bytes += got.bytes
+        return
+    word = _give_up_or_wait(pipeline, row, got)
+    with lock:
+        {"lost": report.lost, "quarantined": report.quarantined, "again": report.failed}[word].append(where)
+
+
+def _fresh_url(pipeline: Pipeline, row: Row[Any]) -> str | Missed:
+    """Ask the provider for the result again: a query costs nothing, and its answer carries a fresh URL."""
+    match pipeline.provider(row.account).query(row.task_id):
+        case Seen(view) if view.state is TaskState.SUCCEEDED:
+            output = view.outputs[0]
+            if output.url != row.url:
+                with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+                    transitions.refresh_url(tx, row.attempt_id, url=output.url, expires_at=row.expires_at)
+            return output.url
+        case Seen(view):
+            return Missed(f"the provider now says {view.status_word!r} of a task that had succeeded")
+        case Absent(answer):
+            return Missed(f"the provider knows the task no more: {answer.message}")
+        case Unanswered(_, answer):
+            return Missed(f"no fresh URL could be had: {answer.message}")
+
+
+def _same_bytes_twice(first: Missed, second: Stored | Missed) -> Stored | Missed:
+    if isinstance(second, Stored) or second.sha256 is None or second.sha256 == first.sha256:
+        return second
+    return Missed(second.message)  # other bytes this time: the way here is broken, not the film
+
+
+def _store(pipeline: Pipeline, row: Row[Any], got: Stored) -> None:
+    seen = examine(pipeline, row, got)
+    failpoint("collect.before_stored")
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        data = {
+            "sha256": got.sha256,
+            "path": got.relative_path,
+            "bytes": got.bytes,
+            "width": got.probe.width,
+            "height": got.probe.height,
+            "codec": got.probe.codec,
+            "probed_duration_ms": got.probe.duration_ms,
+            "output_kind": seen.kind,
+            "seam_psnr_centi_db": seen.seam_centi_db,
+            "parent_is_prefix": seen.parent_is_prefix,
+            "poster_path": seen.poster_path,
+        }
+        transitions.move(tx, row.attempt_id, to=S.STORED, expect=frozenset({S.SUCCEEDED}), data=data)
+        transitions.unschedule(tx, row.attempt_id)
+    failpoint("collect.after_stored")
+
+
+def _give_up_or_wait(pipeline: Pipeline, row: Row[Any], missed: Missed) -> str:
+    """Wait and try again while there is hope. The same unsound bytes twice, from two URLs, are what the provider has; a
+    result past its keeping time that can't be fetched is lost. Both are said loudly and wait for a person."""
+    now_ms = pipeline.now_ms()
+    expired = row.expires_at is not None and now_ms >= row.expires_at
+    with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
+        data = {"error_message": missed.message}
+        same = row.note.startswith("unsound ") and row.note.split(" ")[1] == missed.sha256
+        if missed.sha256 and same:
+            data["error_reason"] = "unsound_file"
+            transitions.move(tx, row.attempt_id, to=S.QUARANTINED, expect=frozenset({S.SUCCEEDED}), data=data)
+        elif expired:
+            data["error_reason"] = "expired"
+            transitions.move(tx, row.attempt_id, to=S.RESULT_LOST, expect=frozenset({S.SUCCEEDED}), data=data)
+        else:
+            gap = min(FIRST_GAP_MS * 2 ** min(row.tries, 10), LONGEST_GAP_MS)
+            note = f"unsound {missed.sha256} {missed.message}" if missed.sha256 else missed.message
+            transitions.schedule(
+                tx, row.attempt_id, account=row.account, due_at=now_ms + gap, note=note, tries=row.tries + 1
+            )
+            return "again"
+        transitions.unschedule(tx, row.attempt_id)
+        return "quarantined" if missed.sha256 and same else "lost"

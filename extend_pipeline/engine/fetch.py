@@ -1,0 +1,47 @@
+"""Brings one file from a URL into the media store: policy in, checked file or the reason out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.media.probe import Broken, check_file
+from extend_pipeline.media.store import Stored
+from extend_pipeline.providers.download import DownloadInterrupted, DownloadPolicy, Fault, FaultKind, open_download
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A fetch that gave no sound file. `sha256` is known where a whole file came and failed the checks."""
+
+    message: str
+    stale_url: bool = False
+    sha256: str | None = None
+
+
+def fetch(pipeline: Pipeline, account_name: str, url: str) -> Stored | Missed:
+    """Fetch one URL into the store, within the account's download rules. OSError where our own disk fails."""
+    account, settings = pipeline.accounts[account_name], pipeline.settings
+    policy = DownloadPolicy(
+        hosts=account.download_hosts,
+        allow_local=account.allow_local,
+        max_bytes=settings.max_file_bytes,
+        deadline_s=settings.download_deadline_s,
+    )
+    failpoint("collect.before_download")
+    try:
+        with open_download(url, policy) as body:
+            if isinstance(body, Fault):
+                return Missed(body.message, stale_url=body.kind is FaultKind.EXPIRED)
+            got = pipeline.store.ingest(
+                body.chunks, expected_bytes=body.content_length, max_bytes=settings.max_file_bytes, check=check_file
+            )
+    except DownloadInterrupted as error:
+        return Missed(error.message)
+    if isinstance(got, Broken):
+        return Missed(
+            f"what came is no sound video: {got.reason}", sha256=None if got.kept is None else Path(got.kept).stem
+        )
+    return got

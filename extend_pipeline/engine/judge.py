@@ -1,0 +1,126 @@
+"""Reads the attempts of one hop: is the next try due, is one under way, or does somebody have to decide?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine.plan_types import AttemptView, Hindrance, Obstacle
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.providers.outcomes import RejectReason
+
+S = AttemptState
+
+UNCLEAR_VALUE: Final = "duplicate_or_bad_value"
+"""The reason kept for a 1201 whose own key was not found: the value itself may be what is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The hop may be tried (again). A rise of the generation needs a person's word, which has been given."""
+
+    generation: int
+    try_no: int
+    last: AttemptView | None
+
+
+@dataclass(frozen=True, slots=True)
+class Underway:
+    """An attempt is live; it goes on by itself."""
+
+    attempt: AttemptView
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The hop waits."""
+
+    hindrance: Hindrance
+    attempt: AttemptView | None
+
+
+Judgement = Due | Underway | Stopped
+
+
+def judge(where: str, tries: Sequence[AttemptView], account: Account, now_ms: int) -> Judgement:
+    """Judge one hop by its newest attempt. `where` is VIDEO/HOP, as a person types it; `tries` are all of the same
+    chain."""
+    if not tries:
+        return Due(1, 1, None)
+    last = max(tries, key=lambda a: (a.generation, a.try_no))
+    if last.resubmit_allowed:
+        return Due(last.generation + 1, 1, last)
+    again = Due(last.generation, last.try_no + 1, last)
+    words = f": {last.error_message}" if last.error_message else ""
+    match last.state:
+        case S.CLAIMED | S.SENDING | S.SUCCEEDED:
+            return Underway(last)
+        case S.SUBMITTED | S.PROCESSING:
+            return _overdue(where, last, account, now_ms) or Underway(last)
+        case S.IN_DOUBT:
+            return Stopped(_in_doubt(where, last, now_ms), last)
+        case S.RELEASED if last.error_reason == UNCLEAR_VALUE:
+            return _stopped(Obstacle.REJECTED, last, f"{where} was refused{words}", _mend(where))
+        case S.RELEASED:
+            return again
+        case S.REJECTED:
+            reason = RejectReason(last.error_reason or RejectReason.BAD_REQUEST)
+            # a stopped account is shown as such; once a person resumes it, the step is simply due again
+            if reason.transient or reason.stops_account:
+                return again
+            return _stopped(Obstacle.REJECTED, last, f"{where} was refused{words}", _mend(where))
+        case S.FAILED:
+            todo = (
+                f"change the prompt in the catalogue, or pay for another try: extend-pipeline resolve {where} resubmit"
+            )
+            return _stopped(Obstacle.FAILED, last, f"{where} failed at the provider{words}", todo)
+        case S.RESULT_LOST:
+            todo = f"ask the provider for the file; to pay again: extend-pipeline resolve {where} resubmit"
+            return _stopped(
+                Obstacle.RESULT_LOST, last, f"{where} was paid and its file can't be had any more{words}", todo
+            )
+        case S.QUARANTINED:
+            todo = f"look at the file in quarantine; to pay again: extend-pipeline resolve {where} resubmit"
+            return _stopped(Obstacle.QUARANTINED, last, f"{where} came back as no sound video{words}", todo)
+        case S.WRITTEN_OFF:
+            todo = f"nothing, or pay for another try: extend-pipeline resolve {where} resubmit"
+            return _stopped(Obstacle.WRITTEN_OFF, last, f"{where} was written off{words}", todo)
+        case S.STORED:
+            raise ValueError(f"{where} is stored; there is nothing to judge")
+
+
+def _stopped(obstacle: Obstacle, attempt: AttemptView, message: str, todo: str) -> Stopped:
+    return Stopped(Hindrance(obstacle, message, todo), attempt)
+
+
+def _mend(where: str) -> str:
+    return f"mend the entry in the catalogue, or try the same again: extend-pipeline resolve {where} resubmit"
+
+
+def _overdue(where: str, last: AttemptView, account: Account, now_ms: int) -> Stopped | None:
+    since = last.submitted_at
+    if since is None or now_ms - since <= account.patience_s * 1000:
+        return None
+    minutes = (now_ms - since) // 60_000
+    note = f"; the last look: {last.note}" if last.note else ""
+    return _stopped(
+        Obstacle.OVERDUE,
+        last,
+        f"{where} has been running for {minutes} minutes{note}",
+        f"ask the provider; it is polled on. To give it up: extend-pipeline resolve {where} write-off",
+    )
+
+
+def _in_doubt(where: str, last: AttemptView, now_ms: int) -> Hindrance:
+    minutes = (now_ms - (last.in_doubt_at or now_ms)) // 60_000
+    words = f" ({last.error_message})" if last.error_message else ""
+    told = f"{where} may or may not have been accepted{words}, for {minutes} minutes"
+    decide = f"extend-pipeline resolve {where} adopt TASK | resubmit | write-off"
+    if last.submit_class != "A":
+        return Hindrance(Obstacle.IN_DOUBT, told, f"look at the provider's console, then: {decide}")
+    if last.note.startswith("no control"):
+        return Hindrance(Obstacle.IN_DOUBT, f"{told}; {last.note}", f"look at the provider's console, then: {decide}")
+    checked = f"; looked up, not found {last.absences} times" if last.absences else ""
+    return Hindrance(Obstacle.IN_DOUBT_CHECKING, told + checked, "nothing: it is looked up by its own key")

@@ -1,0 +1,84 @@
+"""Turns what a query showed of a task into the attempt's next state, or into when to look again."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine.plan import SOURCE_LIFE_MS
+from extend_pipeline.ledger import controls, transitions
+from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.states import POLLED, AttemptState
+from extend_pipeline.ledger.transitions import Moved
+from extend_pipeline.providers.outcomes import Absent, QueryFault, QueryOutcome, Seen, TaskState, TaskView, Unanswered
+
+S = AttemptState
+
+LONGEST_GAP_MS: Final = 300_000  # between looks at a task whose queries fail
+JITTER: Final = 0.2  # so that a crowd of tasks submitted together doesn't come back together
+
+
+def observe(tx: Writer, account: Account, row: Row[Any], outcome: QueryOutcome) -> str:
+    """Write down one answer; says `succeeded`, `failed`, `running`, or `fault` where it told nothing."""
+    match outcome:
+        case Seen(view):
+            return _seen(tx, account, row, view)
+        case Absent(answer):
+            _again(tx, account, row, f"the provider knows no such task: {answer.message}", failed=True)
+            return "fault"
+        case Unanswered(fault, answer, retry_after_s):
+            if fault in (QueryFault.AUTH, QueryFault.FORBIDDEN):
+                controls.stop_account(tx, account.name, reason=fault.value, message=answer.message)
+            _again(tx, account, row, f"{fault.value}: {answer.message}", failed=True, least_s=retry_after_s or 0)
+            return "fault"
+
+
+def success_data(view: TaskView, now_ms: int) -> dict[str, object]:
+    """The columns of a success. Kling keeps results for 30 days (upstream/001), counted from when it was done."""
+    output = view.outputs[0]
+    return {
+        "video_id": output.video_id,
+        "url": output.url,
+        "watermark_url": output.watermark_url,
+        "parent_url": view.parent_url,
+        "reported_duration_ms": output.duration_ms,
+        "reported_micros": view.units_micros,
+        "expires_at": (view.updated_ms or now_ms) + SOURCE_LIFE_MS,
+    }
+
+
+def _seen(tx: Writer, account: Account, row: Row[Any], view: TaskView) -> str:
+    match view.state:
+        case TaskState.SUCCEEDED:
+            data = success_data(view, tx.now_ms)
+            if isinstance(transitions.move(tx, row.attempt_id, to=S.SUCCEEDED, expect=POLLED, data=data), Moved):
+                transitions.schedule(tx, row.attempt_id, account=account.name, due_at=tx.now_ms)
+            return "succeeded"
+        case TaskState.FAILED:
+            data = {
+                "error_reason": "failed",
+                "error_code": view.status_word,
+                "error_message": view.message or "the provider gave no reason",
+                "evidence": view.raw,
+                "reported_micros": view.units_micros,
+            }
+            if isinstance(transitions.move(tx, row.attempt_id, to=S.FAILED, expect=POLLED, data=data), Moved):
+                transitions.unschedule(tx, row.attempt_id)
+            return "failed"
+        case TaskState.PROCESSING:
+            transitions.move(tx, row.attempt_id, to=S.PROCESSING, expect=frozenset({S.SUBMITTED}))
+        case TaskState.SUBMITTED:
+            pass
+    _again(tx, account, row, "; ".join(view.warnings), failed=False)
+    return "running"
+
+
+def _again(tx: Writer, account: Account, row: Row[Any], note: str, *, failed: bool, least_s: float = 0) -> None:
+    every_ms = account.poll.every_s * 1000
+    tries = row.tries + 1 if failed else 0
+    gap = min(every_ms * 2 ** min(tries, 10), max(LONGEST_GAP_MS, every_ms)) if failed else every_ms
+    gap = max(gap, least_s * 1000) * (1 + random.uniform(-JITTER, JITTER))
+    transitions.schedule(tx, row.attempt_id, account=account.name, due_at=tx.now_ms + int(gap), note=note, tries=tries)

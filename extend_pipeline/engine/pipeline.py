@@ -1,0 +1,132 @@
+"""One open home: configuration, ledger, media store, providers, clock. Everything that acts takes this and nothing
+global."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from extend_pipeline.base.units import from_ms
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.load import Configuration, load_configuration
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.ledger.claims import Caps
+from extend_pipeline.ledger.database import Ledger, open_ledger
+from extend_pipeline.media.store import MediaStore
+from extend_pipeline.providers.outcomes import Provider
+from extend_pipeline.providers.registry import build_provider
+
+
+def wall_ms() -> int:
+    """Now, in milliseconds of UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def process_name() -> str:
+    """Who this process is, as leases name it: host, process id and its start, so that a reused id is another owner."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def owner_is_gone(owner: str) -> bool:
+    """Whether the owner of a lease is a process of this host that has ended. Never a guess: False where it can't be
+    told.
+
+    It only makes a recovery quicker. Even a wrong True could cost no money: a claim whose lease is taken is not sent,
+    and a send that is put in doubt is looked up, not repeated.
+    """
+    host, _, rest = owner.partition(":")
+    pid, _, started = rest.partition(":")
+    if host != socket.gethostname() or not pid.isdigit() or not started:
+        return False
+    return _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "" if Path("/proc/self/stat").exists() else "unknown"
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] == "Z" else fields[19]  # field 22 of proc(5): start time in clock ticks since boot
+
+
+class MakeProvider(Protocol):
+    """How an account becomes its upstream."""
+
+    def __call__(self, account: Account, *, settings: Settings) -> Provider:
+        """Build it; nothing is sent yet."""
+        ...
+
+
+@dataclass
+class Pipeline:
+    """A home that is open for work. `now_ms` is the only clock the engine reads."""
+
+    configuration: Configuration
+    ledger: Ledger
+    store: MediaStore
+    now_ms: Callable[[], int] = wall_ms
+    make_provider: MakeProvider = build_provider
+    owner: str = field(default_factory=process_name)
+    _providers: dict[str, Provider] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this home."""
+        return self.configuration.settings
+
+    @property
+    def accounts(self) -> Mapping[str, Account]:
+        """Accounts by name."""
+        return self.configuration.accounts
+
+    def now(self) -> datetime:
+        """Now, as an aware UTC datetime."""
+        return from_ms(self.now_ms())
+
+    def provider(self, account: str) -> Provider:
+        """The upstream of an account; built at first use, shared by the threads."""
+        with self._lock:
+            if account not in self._providers:
+                self._providers[account] = self.make_provider(self.accounts[account], settings=self.settings)
+            return self._providers[account]
+
+    def caps(self) -> dict[str, Caps]:
+        """What each account may commit. An account without a budget has no caps and is never claimed for."""
+        return {
+            name: Caps(account.budget.per_day_micros, account.budget.total_micros, account.max_in_flight)
+            for name, account in self.accounts.items()
+            if account.budget is not None
+        }
+
+    def reload(self) -> None:
+        """Read the catalogue and the accounts again. Raises ConfigError and keeps the old ones where they are wrong."""
+        self.configuration = load_configuration(self.settings, now=self.now())
+
+    def close(self) -> None:
+        """Close connections to upstreams and to the ledger."""
+        for provider in self._providers.values():
+            provider.close()
+        self._providers.clear()
+        self.ledger.close()
+
+
+@contextmanager
+def open_pipeline(settings: Settings, *, now_ms: Callable[[], int] = wall_ms) -> Iterator[Pipeline]:
+    """Open a home: read its configuration first (ConfigError before anything is touched), then its ledger and store."""
+    configuration = load_configuration(settings, now=from_ms(now_ms()))
+    ledger = open_ledger(settings.ledger_url)
+    pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir), now_ms=now_ms)
+    try:
+        yield pipeline
+    finally:
+        pipeline.close()

@@ -1,0 +1,124 @@
+"""Looks at tasks that are in flight and due, and writes down what became of them. Costs what is in flight, never what
+was ever done."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine.observe import observe
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.ledger import due
+from extend_pipeline.ledger.states import POLLED
+from extend_pipeline.providers.outcomes import Page, Provider, QueryOutcome, Seen, Unanswered
+
+TAKE: Final = 2_000  # tasks a round; far above any account's slots
+
+LIST_WORTH: Final = 8
+"""From so many due tasks on, a page of the list (one request, however many tasks) costs less than asking one by one."""
+
+MOST_PAGES: Final = 4  # beyond these a task is older than 2,000 others of its account: it is asked for by itself
+
+
+@dataclass
+class PollReport:
+    """What one round of polling did."""
+
+    polled: int = 0
+    requests: int = 0
+    succeeded: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+def poll_due(
+    pipeline: Pipeline, *, videos: Collection[str] | None = None, accounts: Collection[str] | None = None
+) -> PollReport:
+    """Poll every due task of the accounts (all by default), each account's by list pages or by bounded concurrent
+    GETs."""
+    report = PollReport()
+    names = list(pipeline.accounts if accounts is None else accounts)
+    if not due.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=POLLED, accounts=names):
+        return report
+    by_account: dict[str, list[Row[Any]]] = defaultdict(list)
+    shortest = min(pipeline.accounts[name].poll.every_s for name in names)
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        rows = due.take_due(
+            tx,
+            states=POLLED,
+            accounts=names,
+            videos=videos,
+            hold_ms=int(max(shortest, pipeline.settings.get_deadline_s) * 1000),
+            limit=TAKE,
+            owner=pipeline.owner,
+        )
+    for row in rows:
+        by_account[row.account].append(row)
+    failpoint("poll.before_query")
+    with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="poll") as pool:
+        for name, mine in by_account.items():
+            _poll_account(pipeline, pipeline.accounts[name], mine, pool, report)
+    return report
+
+
+def _poll_account(
+    pipeline: Pipeline, account: Account, rows: list[Row[Any]], pool: ThreadPoolExecutor, report: PollReport
+) -> None:
+    provider = pipeline.provider(account.name)
+    rest = rows
+    if provider.list_page_size and len(rows) >= LIST_WORTH:
+        found = _by_list(provider, {row.task_id for row in rows}, report)
+        _write(pipeline, account, [(row, found[row.task_id]) for row in rows if row.task_id in found], report)
+        rest = [row for row in rows if row.task_id not in found]
+    size = pipeline.settings.max_polls * 4  # so much work is lost at most by a crash between a query and its commit
+    for start in range(0, len(rest), size):
+        part = rest[start : start + size]
+        answers = list(pool.map(lambda row: provider.query(row.task_id), part))
+        report.requests += len(part)
+        _write(pipeline, account, list(zip(part, answers, strict=True)), report)
+
+
+def _by_list(provider: Provider, wanted: set[str], report: PollReport) -> dict[str, QueryOutcome]:
+    """Read list pages until every wanted task was seen or a page comes short. New tasks shift pages while one reads,
+    and a page may be refused as too long: what is not found is asked for one by one, so neither matters."""
+    found: dict[str, QueryOutcome] = {}
+    for number in range(1, MOST_PAGES + 1):
+        page = provider.list_page(number, provider.list_page_size)
+        report.requests += 1
+        if isinstance(page, Unanswered):
+            break
+        found.update({view.task_id: Seen(view) for view in page.views if view.task_id in wanted})
+        if wanted <= found.keys() or _is_last(page, provider.list_page_size):
+            break
+    return found
+
+
+def _is_last(page: Page, size: int) -> bool:
+    return page.rows < size
+
+
+def _write(
+    pipeline: Pipeline, account: Account, answers: Sequence[tuple[Row[Any], QueryOutcome]], report: PollReport
+) -> None:
+    if not answers:
+        return
+    failpoint("poll.after_query")
+    failpoint("poll.before_settle")
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        told = [observe(tx, account, row, answer) for row, answer in answers]
+    failpoint("poll.after_settle")
+    report.polled += len(answers)
+    report.succeeded.extend(_named(answers, told, "succeeded"))
+    report.failed.extend(_named(answers, told, "failed"))
+    report.faults.extend(_named(answers, told, "fault"))
+
+
+def _named(answers: Sequence[tuple[Row[Any], QueryOutcome]], told: Iterable[str], word: str) -> list[str]:
+    return [f"{row.video_key}/{row.hop}" for (row, _), what in zip(answers, told, strict=True) if what == word]

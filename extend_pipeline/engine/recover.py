@@ -1,0 +1,149 @@
+"""Clears up after crashes and unclear answers. Never sends anything that could cost: it only looks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine.outcome import belongs, in_doubt
+from extend_pipeline.engine.pipeline import Pipeline, owner_is_gone
+from extend_pipeline.engine.plan import SOURCE_LIFE_MS
+from extend_pipeline.ledger import due, reads, transitions
+from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.transitions import Moved
+from extend_pipeline.providers.outcomes import Absent, QueryOutcome, Seen, Unanswered
+
+S = AttemptState
+
+NO_CONTROL: Final = (
+    "no control: no task of this account is known to exist, so a look-up that finds nothing proves nothing"
+)
+
+
+@dataclass
+class RecoverReport:
+    """What one round of recovery did; lists of VIDEO/HOP."""
+
+    released: list[str] = field(default_factory=list)
+    put_in_doubt: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+    proved_absent: list[str] = field(default_factory=list)
+
+
+def recover(pipeline: Pipeline, *, accounts: Collection[str] | None = None) -> RecoverReport:
+    """End the leases of the dead, and look up what is in doubt."""
+    report = RecoverReport()
+    _end_leases(pipeline, report)
+    _look_up(pipeline, list(pipeline.accounts if accounts is None else accounts), report)
+    return report
+
+
+def lease_is_over(row: Row[Any], now_ms: int) -> bool:
+    """Whether nobody is at work on a claim any more: its time is up, or its process is known to have ended."""
+    return bool(row.lease_until <= now_ms or owner_is_gone(row.owner))
+
+
+def _end_leases(pipeline: Pipeline, report: RecoverReport) -> None:
+    with pipeline.ledger.read() as connection:
+        held = reads.attempts_in(connection, (S.CLAIMED, S.SENDING))
+    over = [row for row in held if row.owner != pipeline.owner and lease_is_over(row, pipeline.now_ms())]
+    over += [row for row in held if row.owner == pipeline.owner and row.lease_until <= pipeline.now_ms()]
+    if not over:
+        return
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        for row in over:
+            _end_lease(tx, pipeline, row, report)
+
+
+def _end_lease(tx: Writer, pipeline: Pipeline, row: Row[Any], report: RecoverReport) -> None:
+    where = f"{row.video_key}/{row.hop}"
+    if transitions.state_of(tx, row.attempt_id) is S.SENDING:
+        account = pipeline.accounts.get(row.account)
+        cause = "the process that was sending it ended before the answer was written down"
+        if account is not None:
+            in_doubt(tx, row.attempt_id, account, cause, None)
+            report.put_in_doubt.append(where)
+        return
+    data = {"error_reason": "unsent", "error_message": "the process that had claimed it ended before it sent anything"}
+    if isinstance(transitions.move(tx, row.attempt_id, to=S.RELEASED, expect=frozenset({S.CLAIMED}), data=data), Moved):
+        report.released.append(where)
+
+
+def _look_up(pipeline: Pipeline, names: list[str], report: RecoverReport) -> None:
+    """Look up attempts in doubt by their own key. Only class A accounts schedule any."""
+    names = [name for name in names if pipeline.accounts[name].submit_class == "A"]
+    if not due.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=(S.IN_DOUBT,), accounts=names):
+        return
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        rows = due.take_due(
+            tx,
+            states=(S.IN_DOUBT,),
+            accounts=names,
+            hold_ms=int(pipeline.settings.get_deadline_s * 1000),
+            limit=200,
+            owner=pipeline.owner,
+        )
+    failpoint("recover.before_lookup")
+    with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="recover") as pool:
+        answers = list(pool.map(lambda row: pipeline.provider(row.account).find(row.external_task_id), rows))
+    failpoint("recover.after_lookup")
+    absent_in = {row.account for row, answer in zip(rows, answers, strict=True) if isinstance(answer, Absent)}
+    controls = {name: _control(pipeline, name) for name in absent_in}
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        for row, answer in zip(rows, answers, strict=True):
+            _judge(tx, pipeline.accounts[row.account], row, answer, controls.get(row.account), report)
+
+
+def _control(pipeline: Pipeline, account: str) -> str:
+    """The positive control: does the same route find a task that is known to exist? Empty when it does, else why not."""
+    since = pipeline.now_ms() - SOURCE_LIFE_MS
+    with pipeline.ledger.read() as connection:
+        known = reads.known_task(connection, account, at_least_ms=since)
+    if known is None:
+        return NO_CONTROL
+    match pipeline.provider(account).find(known.external_task_id):
+        case Seen(view) if view.task_id == known.task_id:
+            return ""
+        case Seen():
+            return "the control look-up found another task than the one that is known"
+        case Absent():
+            return "the look-up doesn't find a task that is known to exist either, so it proves nothing"
+        case Unanswered(_, answer):
+            return f"the control look-up got no answer: {answer.message}"
+
+
+def _judge(
+    tx: Writer, account: Account, row: Row[Any], answer: QueryOutcome, control: str | None, report: RecoverReport
+) -> None:
+    where = f"{row.video_key}/{row.hop}"
+    gap_ms = int(account.in_doubt.settle_s * 1000 / max(account.in_doubt.absences, 1))
+    due_at, note = tx.now_ms + max(gap_ms, 500), ""
+    match answer:
+        case Seen(view) if belongs(view, row.external_task_id, row.parent_video_id):
+            # it is polled at once: it may have ended long ago
+            transitions.submitted(tx, row.attempt_id, task_id=view.task_id, found_by="lookup", due_at=tx.now_ms)
+            report.found.append(where)
+            return
+        case Seen(view):
+            note = f"its key was found on task {view.task_id}, which is not made from {row.parent_video_id}"
+        case Absent() if control:
+            note = control
+        case Absent():
+            count = transitions.absent(tx, row.attempt_id, min_gap_ms=gap_ms // 2)
+            settled = tx.now_ms - (row.in_doubt_at or tx.now_ms) >= account.in_doubt.settle_s * 1000
+            if settled and count >= account.in_doubt.absences:
+                transitions.move(tx, row.attempt_id, to=S.RELEASED, expect=frozenset({S.IN_DOUBT}))
+                transitions.unschedule(tx, row.attempt_id)
+                report.proved_absent.append(where)
+                return
+            note = f"not found {count} times"
+        case Unanswered(fault, message):
+            note = f"{fault.value}: {message.message}"
+    transitions.schedule(tx, row.attempt_id, account=account.name, due_at=due_at, note=note)

@@ -1,0 +1,73 @@
+"""How much an account may still take on: slots and budgets, handed out in catalogue order while a plan is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from extend_pipeline.base.units import from_micros
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine.plan_types import AccountView, Hindrance, Obstacle
+
+DAY_MS = 86_400_000
+
+
+@dataclass
+class Room:
+    """What is left of one account during one plan. The claim checks the same again, alone."""
+
+    account: Account
+    view: AccountView
+    now_ms: int
+    everything_paused: bool
+    taken_slots: int = 0
+    taken_micros: int = 0
+
+    def standing(self) -> Hindrance | None:
+        """What holds the whole account, whatever a step costs."""
+        name = self.account.name
+        if self.everything_paused or self.view.paused:
+            what = "everything is" if self.everything_paused else f"account {name} is"
+            todo = "extend-pipeline resume" if self.everything_paused else f"extend-pipeline resume {name}"
+            return Hindrance(Obstacle.PAUSED, f"{what} paused", todo)
+        if self.view.stopped_reason is not None:
+            message = f"account {name} is stopped ({self.view.stopped_reason}): {self.view.stopped_message}"
+            return Hindrance(Obstacle.ACCOUNT_STOPPED, message, f"mend it, then: extend-pipeline resume {name}")
+        if self.account.budget is None:
+            message = f"account {name} has no budget, and without one nothing is spent"
+            return Hindrance(Obstacle.NO_BUDGET, message, "give budget.per_day and budget.total in accounts.yaml")
+        return None
+
+    def take(self, price: int) -> Hindrance | None:
+        """Take a slot and `price` micro-units, or say why not."""
+        held = self.standing() or self._over_budget(price)
+        if held is not None:
+            return held
+        view, name = self.view, self.account.name
+        if view.backing_off_until is not None and view.backing_off_until > self.now_ms:
+            message = f"account {name} rests after a refusal for the moment"
+            return Hindrance(Obstacle.BACKOFF, message, "nothing", view.backing_off_until)
+        free = 1 if view.probing else self.account.max_in_flight - view.in_flight
+        if self.taken_slots >= min(free, self.account.max_in_flight - view.in_flight):
+            message = f"all {self.account.max_in_flight} slots of account {name} are in use"
+            return Hindrance(Obstacle.SLOTS, message, "nothing, or raise max_in_flight if your plan has more slots")
+        self.taken_slots += 1
+        self.taken_micros += price
+        return None
+
+    def _over_budget(self, price: int) -> Hindrance | None:
+        budget, name = self.account.budget, self.account.name
+        assert budget is not None
+        cost = from_micros(price)
+        left = budget.total_micros - self.view.committed_micros - self.taken_micros
+        if price > left:
+            message = f"account {name} has {from_micros(left)} units of its total budget left, the step costs {cost}"
+            return Hindrance(Obstacle.TOTAL_BUDGET, message, "raise budget.total in accounts.yaml")
+        if price > budget.per_day_micros:
+            message = f"one step costs {cost}, account {name} may spend {from_micros(budget.per_day_micros)} a day"
+            return Hindrance(Obstacle.TOTAL_BUDGET, message, "raise budget.per_day in accounts.yaml")
+        left = budget.per_day_micros - self.view.committed_today_micros - self.taken_micros
+        if price > left:
+            message = f"account {name} has {from_micros(left)} units left for today, the step costs {cost}"
+            tomorrow = (self.now_ms // DAY_MS + 1) * DAY_MS
+            return Hindrance(Obstacle.DAY_BUDGET, message, "nothing: it goes on tomorrow (UTC)", tomorrow)
+        return None

@@ -1,0 +1,149 @@
+"""Reads what a plan needs from the ledger, in one consistent snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Row
+
+from extend_pipeline.base.units import to_ms, utc_day
+from extend_pipeline.config.catalogue import BranchSource, Video
+from extend_pipeline.config.digest import digest
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.plan import SOURCE_LIFE_MS, root_source
+from extend_pipeline.engine.plan_types import AccountView, AttemptView, PlanInput
+from extend_pipeline.ledger import reads, tables
+from extend_pipeline.ledger.declare import Declaration
+from extend_pipeline.ledger.states import AttemptState, VideoState
+
+_SETTLED = (VideoState.COMPLETE.value, VideoState.WITHDRAWN.value)
+
+
+def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unfinished: bool = False) -> PlanInput:
+    """The input of a plan for the named videos (all by default), in catalogue order.
+
+    `unfinished` leaves out videos that the ledger has as complete, so that a round costs what is open, not what was
+    ever done.
+    """
+    catalogue = pipeline.configuration.catalogue.videos
+    now_ms = pipeline.now_ms()
+    with pipeline.ledger.read() as connection:
+        chosen = [video for key, video in catalogue.items() if videos is None or key in videos]
+        if unfinished:
+            done = {row.video_key for row in reads.videos(connection) if row.state in _SETTLED}
+            chosen = [video for video in chosen if video.key not in done]
+        needed = set(_with_parents(chosen, catalogue))
+        notes = {key: row.note for key, row in reads.notes(connection).items()}
+        attempts: dict[str, list[AttemptView]] = {}
+        for row in reads.attempts_of(connection, needed):
+            attempts.setdefault(row.video_key, []).append(view_of(row, notes.get(row.attempt_id, "")))
+        rows = reads.accounts(connection)
+        today = reads.day_totals(connection, utc_day(now_ms))
+        backoffs = reads.backoffs(connection)
+    everywhere = rows.get(tables.EVERYWHERE)
+    return PlanInput(
+        now_ms=now_ms,
+        videos=chosen,
+        catalogue=catalogue,
+        accounts=pipeline.accounts,
+        attempts=attempts,
+        account_views={
+            name: _account_view(rows.get(name), today.get(name, 0), backoffs.get(name)) for name in pipeline.accounts
+        },
+        everything_paused=bool(everywhere is not None and everywhere.paused),
+    )
+
+
+def _with_parents(videos: Sequence[Video], catalogue: Mapping[str, Video]) -> list[str]:
+    keys = []
+    for video in videos:
+        keys.append(video.key)
+        source = video.source
+        while isinstance(source, BranchSource):
+            keys.append(source.branch_of)
+            source = catalogue[source.branch_of].source
+    return keys
+
+
+def view_of(row: Row[Any], note: str = "") -> AttemptView:
+    """A ledger row as a plan sees it."""
+    return AttemptView(
+        attempt_id=row.attempt_id,
+        video_key=row.video_key,
+        hop=row.hop,
+        generation=row.generation,
+        try_no=row.try_no,
+        chain_digest=row.chain_digest,
+        state=AttemptState(row.state),
+        submit_class=row.submit_class,
+        error_reason=row.error_reason,
+        error_message=row.error_message,
+        resubmit_allowed=row.resubmit_allowed,
+        root_video_id=row.root_video_id,
+        video_id=row.video_id,
+        output_ms=output_ms(row),
+        completed_at=row.completed_at,
+        submitted_at=row.submitted_at,
+        in_doubt_at=row.in_doubt_at,
+        expires_at=row.expires_at,
+        absences=row.absences,
+        predicted_micros=row.predicted_micros,
+        note=note,
+    )
+
+
+def output_ms(row: Row[Any]) -> int | None:
+    """How long the film is after a stored hop: the file's length, or with its parent's where only the new part came."""
+    if row.probed_duration_ms is None:
+        return None
+    if row.output_kind == "segment":
+        return int(row.probed_duration_ms + (row.parent_duration_ms or 0))
+    return int(row.probed_duration_ms)
+
+
+def _account_view(row: Row[Any] | None, today: int, backoff: Row[Any] | None) -> AccountView:
+    return AccountView(
+        paused=bool(row.paused) if row else False,
+        stopped_reason=row.stopped_reason if row else None,
+        stopped_message=row.stopped_message if row else None,
+        committed_micros=row.committed_micros if row else 0,
+        committed_today_micros=today,
+        in_flight=row.in_flight if row else 0,
+        backing_off_until=backoff.not_before if backoff else None,
+        probing=bool(backoff and backoff.failures),
+    )
+
+
+def declarations(pipeline: Pipeline) -> list[Declaration]:
+    """The catalogue as the ledger keeps it."""
+    catalogue = pipeline.configuration.catalogue.videos
+    return [_declaration(video, catalogue) for video in catalogue.values()]
+
+
+def _declaration(video: Video, catalogue: Mapping[str, Video]) -> Declaration:
+    source = root_source(video, catalogue)
+    branch = video.source if isinstance(video.source, BranchSource) else None
+    created = None if source.created_at is None else to_ms(source.created_at)
+    meaning = {
+        "account": video.account,
+        "source": video.source.model_dump(mode="json"),
+        "extend": video.extend.model_dump(mode="json"),
+        "root": source.model_dump(mode="json"),
+    }
+    return Declaration(
+        video_key=video.key,
+        account=video.account,
+        provider=video.provider,
+        definition_digest=digest(meaning),
+        source_video_id=source.video_id,
+        branch_of=branch.branch_of if branch else None,
+        branch_hop=branch.hop if branch else None,
+        model=source.model,
+        mode=source.mode,
+        source_created_at=created,
+        extendable_until=None if created is None else created + SOURCE_LIFE_MS,
+        source_duration_ms=source.duration_ms,
+        target_ms=video.extend.to_ms,
+        target_steps=video.extend.steps,
+    )

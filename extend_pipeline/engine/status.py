@@ -1,0 +1,122 @@
+"""What a person asks of a home: how far is everything, what does it cost, what needs me?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from extend_pipeline.base.units import amount_micros, from_micros, utc_day
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.plan import plan
+from extend_pipeline.engine.plan_types import Plan, VideoPlan
+from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.ledger import reads, tables
+from extend_pipeline.ledger.states import AttemptState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountStatus:
+    """One account: units are in its own unit, amounts in its own currency."""
+
+    account: str
+    provider: str
+    unit: str
+    currency: str
+    committed: Decimal
+    committed_today: Decimal
+    per_day: Decimal | None
+    total: Decimal | None
+    amount: Decimal
+    in_flight: int
+    max_in_flight: int
+    paused: bool
+    stopped: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """One attempt in doubt: what is exposed, for how long, and the exact request."""
+
+    where: str
+    attempt_id: str
+    account: str
+    external_task_id: str
+    exposure: Decimal
+    unit: str
+    age_s: float
+    why: str
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A home at one moment."""
+
+    plan: Plan
+    accounts: tuple[AccountStatus, ...]
+    doubts: tuple[Doubt, ...]
+    everything_paused: bool
+
+    @property
+    def needs_person(self) -> tuple[VideoPlan, ...]:
+        """Videos that wait for somebody."""
+        return self.plan.needs_person
+
+    @property
+    def exit_code(self) -> int:
+        """0 done or going on by itself, 1 something needs a person."""
+        stopped = any(account.stopped for account in self.accounts)
+        return 1 if self.needs_person or stopped or self.everything_paused else 0
+
+
+def status(pipeline: Pipeline) -> Status:
+    """Read where everything stands; changes nothing."""
+    given = plan_input(pipeline)
+    with pipeline.ledger.read() as connection:
+        rows = reads.accounts(connection)
+        today = reads.day_totals(connection, utc_day(given.now_ms))
+        doubtful = reads.attempts_in(connection, (AttemptState.IN_DOUBT,))
+    everywhere = rows.get(tables.EVERYWHERE)
+    return Status(
+        plan(given),
+        tuple(_account(pipeline, name, rows.get(name), today.get(name, 0)) for name in pipeline.accounts),
+        tuple(_doubt(row, given.now_ms) for row in doubtful),
+        bool(everywhere is not None and everywhere.paused),
+    )
+
+
+def _account(pipeline: Pipeline, name: str, row: Any, today: int) -> AccountStatus:
+    account = pipeline.accounts[name]
+    committed = row.committed_micros if row else 0
+    amount = amount_micros(units_micros=committed, unit_price_micros=account.price.unit_price_micros)
+    stopped = f"{row.stopped_reason}: {row.stopped_message}" if row and row.stopped_reason else None
+    return AccountStatus(
+        account=name,
+        provider=account.provider,
+        unit=account.price.unit,
+        currency=account.price.currency,
+        committed=from_micros(committed),
+        committed_today=from_micros(today),
+        per_day=from_micros(account.budget.per_day_micros) if account.budget else None,
+        total=from_micros(account.budget.total_micros) if account.budget else None,
+        amount=from_micros(amount),
+        in_flight=row.in_flight if row else 0,
+        max_in_flight=account.max_in_flight,
+        paused=bool(row and row.paused),
+        stopped=stopped,
+    )
+
+
+def _doubt(row: Any, now_ms: int) -> Doubt:
+    return Doubt(
+        where=f"{row.video_key}/{row.hop}",
+        attempt_id=row.attempt_id,
+        account=row.account,
+        external_task_id=row.external_task_id,
+        exposure=from_micros(row.predicted_micros),
+        unit=row.unit,
+        age_s=(now_ms - (row.in_doubt_at or now_ms)) / 1000,
+        why=row.error_message or "",
+        request=row.request,
+    )

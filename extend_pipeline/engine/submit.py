@@ -1,0 +1,197 @@
+"""Submits what is due: claim, say that it is being sent, POST once, write down the answer. In this order, always."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED as FIRST
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.config.digest import canonical_json
+from extend_pipeline.engine import chain
+from extend_pipeline.engine.outcome import record_outcome
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.plan_types import DueStep, Plan
+from extend_pipeline.ledger import transitions
+from extend_pipeline.ledger.claims import ClaimRequest, Refused, claim
+from extend_pipeline.ledger.transitions import Moved
+from extend_pipeline.providers.outcomes import (
+    Absent,
+    Accepted,
+    Duplicate,
+    QueryOutcome,
+    Rejected,
+    Seen,
+    SubmitOutcome,
+    SubmitRequest,
+    Unanswered,
+    Unknown,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the upstream said to one POST, with what a look-up of our own key found where it called the key taken."""
+
+    request: ClaimRequest
+    outcome: SubmitOutcome
+    found: QueryOutcome | None = None
+
+
+@dataclass
+class SubmitReport:
+    """What one round of submits did; lists of VIDEO/HOP."""
+
+    accepted: list[str] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+    in_doubt: list[str] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+    @property
+    def posts(self) -> int:
+        """How many requests went out."""
+        return len(self.accepted) + len(self.rejected) + len(self.in_doubt)
+
+
+def submit_due(pipeline: Pipeline, plan: Plan, *, stop: threading.Event | None = None) -> SubmitReport:
+    """Submit the plan's due steps, several at once, in waves. `stop` ends it after the wave that is under way."""
+    report = SubmitReport()
+    size = pipeline.settings.max_submits
+    steps = [step for step in plan.due if step.video.account in pipeline.caps()]
+    with ThreadPoolExecutor(max_workers=size, thread_name_prefix="submit") as pool:
+        for start in range(0, len(steps), size):
+            if stop is not None and stop.is_set():
+                break
+            _wave(pipeline, steps[start : start + size], pool, report)
+    return report
+
+
+def claim_request(pipeline: Pipeline, step: DueStep) -> ClaimRequest:
+    """A due step as the claim wants it, with the exact body that will go out."""
+    account = pipeline.accounts[step.video.account]
+    external_id = chain.external_task_id(
+        video_key=step.video.key, hop=step.hop, generation=step.generation, chain_digest=step.chain_digest
+    )
+    wire = SubmitRequest(external_id, step.parent_video_id, step.params)
+    return ClaimRequest(
+        attempt_id=chain.attempt_id(external_id, step.try_no),
+        video_key=step.video.key,
+        hop=step.hop,
+        generation=step.generation,
+        try_no=step.try_no,
+        chain_digest=step.chain_digest,
+        account=account.name,
+        provider=account.provider,
+        submit_class=account.submit_class,
+        external_task_id=external_id,
+        root_video_id=step.root_video_id,
+        parent_attempt_id=step.parent_attempt_id,
+        parent_video_id=step.parent_video_id,
+        parent_duration_ms=step.parent_duration_ms,
+        params=canonical_json(dict(step.params)),
+        request=canonical_json(pipeline.provider(account.name).body(wire)),
+        mode=step.mode,
+        unit=account.price.unit,
+        predicted_micros=step.predicted_micros,
+        unit_price_micros=account.price.unit_price_micros,
+        currency=account.price.currency,
+        failed_tasks_charged=account.failed_tasks_charged,
+        last_attempt_id=step.last_attempt_id,
+    )
+
+
+def _wave(pipeline: Pipeline, steps: Sequence[DueStep], pool: ThreadPoolExecutor, report: SubmitReport) -> None:
+    by_request = {(request := claim_request(pipeline, step)).attempt_id: (request, step) for step in steps}
+    lease_ms = int(pipeline.settings.lease_s * 1000)
+    failpoint("submit.before_claim")
+    now_ms = pipeline.now_ms()
+    with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
+        result = claim(
+            tx,
+            [request for request, _ in by_request.values()],
+            caps=pipeline.caps(),
+            owner=pipeline.owner,
+            lease_until=now_ms + lease_ms,
+        )
+    failpoint("submit.after_claim")
+    report.refused.extend(result.refused)
+    grouped = [request for request in result.claimed if request.submit_class == "A"]
+    alone = [request for request in result.claimed if request.submit_class != "A"]
+    ready = _mark_sending(pipeline, grouped)
+    futures = [pool.submit(_post, pipeline, request, by_request[request.attempt_id][1]) for request in ready]
+    for request in alone:  # no look-up would clear a group of these up, so each is marked just before its own POST
+        if _mark_sending(pipeline, [request]):
+            futures.append(pool.submit(_post, pipeline, request, by_request[request.attempt_id][1]))
+    _record_all(pipeline, futures, report)
+
+
+def _mark_sending(pipeline: Pipeline, requests: Iterable[ClaimRequest]) -> list[ClaimRequest]:
+    """Commit that these may be on the wire from now on; answers those whose claim was still ours."""
+    requests = list(requests)
+    if not requests:
+        return []
+    failpoint("submit.before_sending")
+    now_ms = pipeline.now_ms()
+    lease_until = now_ms + int(pipeline.settings.lease_s * 1000)
+    with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
+        moves = {
+            request.attempt_id: transitions.mark_sending(
+                tx, request.attempt_id, owner=pipeline.owner, lease_until=lease_until
+            )
+            for request in requests
+        }
+    failpoint("submit.after_sending")
+    return [request for request in requests if isinstance(moves[request.attempt_id], Moved)]
+
+
+def _post(pipeline: Pipeline, request: ClaimRequest, step: DueStep) -> Answered:
+    provider = pipeline.provider(request.account)
+    outcome = provider.submit(SubmitRequest(request.external_task_id, request.parent_video_id, step.params))
+    failpoint("submit.after_post")
+    found = provider.find(request.external_task_id) if isinstance(outcome, Duplicate) and provider.can_find else None
+    return Answered(request, outcome, found)
+
+
+def _record_all(pipeline: Pipeline, futures: Sequence[Future[Answered]], report: SubmitReport) -> None:
+    """Write answers down as they come; those that are there together share a commit. A task id waits for nobody."""
+    pending = set(futures)
+    crashed: BaseException | None = None
+    while pending:
+        done, pending = wait(pending, return_when=FIRST)
+        answers = []
+        for future in done:
+            if (error := future.exception()) is not None:
+                crashed = error  # its attempt stays `sending` and becomes in_doubt; the others' answers are kept first
+            else:
+                answers.append(future.result())
+        if not answers:
+            continue
+        failpoint("submit.before_outcome")
+        now_ms = pipeline.now_ms()
+        with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
+            for answer in answers:
+                record_outcome(tx, answer, pipeline.accounts[answer.request.account])
+        failpoint("submit.after_outcome")
+        for answer in answers:
+            _tell(report, answer)
+    if crashed is not None:
+        raise crashed
+
+
+def _tell(report: SubmitReport, answer: Answered) -> None:
+    where = f"{answer.request.video_key}/{answer.request.hop}"
+    match answer.outcome:
+        case Accepted():
+            report.accepted.append(where)
+        case Rejected():
+            report.rejected.append(where)
+        case Duplicate():
+            match answer.found:
+                case Seen():
+                    report.accepted.append(where)
+                case Absent() | Unanswered() | None:
+                    report.in_doubt.append(where)
+        case Unknown():
+            report.in_doubt.append(where)
