@@ -1,0 +1,1 @@
+"""Benchmarks: always two programs in one run, and their ratio."""

@@ -1,0 +1,185 @@
+"""Fetching a result: one streamed GET, with a policy of where it may go, and no credentials, cookies or headers of
+ours.
+
+URLs come from upstream answers, so each of them, redirects included, is checked as if a stranger had written it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+from urllib.parse import urljoin
+
+from extend_pipeline.providers.addresses import (
+    Reach,
+    Refused,
+    Target,
+    is_loopback_host,
+    literal,
+    parse_url,
+)
+from extend_pipeline.providers.http import open_stream
+from extend_pipeline.providers.http_results import Lost, Stream, StreamBroken, Unsent
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_GONE: Final = frozenset({401, 403, 404, 410})  # what object stores say of a signature that is past its time
+_NO_VIDEO: Final = ("text/html", "application/xhtml", "application/json", "application/xml", "text/xml")
+
+
+class FaultKind(StrEnum):
+    """What to do about a download that failed."""
+
+    EXPIRED = "expired"  # ask the provider for a fresh URL
+    TRANSIENT = "transient"  # try again
+    REFUSED = "refused"  # against the policy: a person has to look
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadPolicy:
+    """Where results may come from, and how large and slow they may be.
+
+    `hosts` are host names or patterns: `*.example.com` is every host below example.com but not itself, `*` every named
+    host. With `allow_local`, loopback hosts are allowed although they are not listed, and over http. Times are seconds,
+    `deadline_s` for the whole download and `idle_s` for a single wait.
+    """
+
+    hosts: tuple[str, ...]
+    allow_local: bool = False
+    max_bytes: int = 2_000_000_000
+    deadline_s: float = 900.0
+    idle_s: float = 30.0
+    max_redirects: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """An answer that is being fetched. `chunks` raises DownloadInterrupted; it is read inside the `with` only."""
+
+    status: int
+    content_length: int | None
+    content_type: str
+    chunks: Iterator[bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """No body, and why. The message has no query of the URL's in it: that may be a signature."""
+
+    kind: FaultKind
+    message: str
+
+
+class DownloadInterrupted(Exception):
+    """A body ended before its end, or went on beyond what is allowed."""
+
+    def __init__(self, kind: FaultKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+@contextmanager
+def open_download(url: str, policy: DownloadPolicy) -> Iterator[Body | Fault]:
+    """Open a result for reading. Yields a Body, or a Fault where there is none; what is left unread is dropped at the
+    end."""
+    with ExitStack() as stack:
+        yield _open(url, policy, stack)
+
+
+def check_url(url: str, policy: DownloadPolicy) -> tuple[Target, Reach] | Fault:
+    """Where a URL leads and which addresses it may lead to, or why it isn't fetched. Pure: no name is looked up."""
+    target = parse_url(url)
+    if isinstance(target, Refused):
+        return Fault(FaultKind.REFUSED, target.message)
+    if policy.allow_local and is_loopback_host(target.host):
+        return target, Reach.LOOPBACK
+    if target.scheme != "https":
+        return Fault(FaultKind.REFUSED, f"results are fetched over https only, and {target.host} is named with http")
+    if target.port != 443 and target.port < 1024:
+        return Fault(FaultKind.REFUSED, f"{target.host}: port {target.port} belongs to another service")
+    if not any(host_matches(target.host, pattern) for pattern in policy.hosts):
+        return Fault(
+            FaultKind.REFUSED,
+            f"{target.host} is not among the account's download_hosts; add it there if the result is to be fetched",
+        )
+    return target, Reach.PUBLIC
+
+
+def host_matches(host: str, pattern: str) -> bool:
+    """Whether a host is meant by a pattern. An address is only ever meant by itself, written out."""
+    pattern = pattern.lower().strip("[]").removesuffix(".")
+    if literal(host) is not None or not pattern.startswith("*"):
+        return host == pattern
+    return pattern == "*" or (pattern.startswith("*.") and host.endswith(pattern[1:]) and host != pattern[2:])
+
+
+def _open(url: str, policy: DownloadPolicy, stack: ExitStack) -> Body | Fault:
+    clock = _Clock(policy.deadline_s)
+    for _ in range(policy.max_redirects + 1):
+        checked = check_url(url, policy)
+        if isinstance(checked, Fault):
+            return checked
+        target, reach = checked
+        hop = stack.enter_context(ExitStack())
+        answer = hop.enter_context(open_stream(target, reach=reach, deadline_s=clock.left(), idle_s=policy.idle_s))
+        match answer:
+            case Unsent(reason=reason, refused=refused):
+                return Fault(FaultKind.REFUSED if refused else FaultKind.TRANSIENT, f"{target.host}: {reason}")
+            case Lost(reason=reason):
+                return Fault(FaultKind.TRANSIENT, f"{target.host}: {reason}")
+            case Stream(status=status, headers=headers) if status in _REDIRECTS and "location" in headers:
+                hop.close()
+                try:
+                    url = urljoin(url, headers["location"])
+                except ValueError:
+                    return Fault(FaultKind.REFUSED, f"{target.host} redirects to something that is no URL")
+            case Stream():
+                return _body(answer, target, policy)
+    return Fault(FaultKind.REFUSED, f"more than {policy.max_redirects} redirects")
+
+
+def _body(answer: Stream, target: Target, policy: DownloadPolicy) -> Body | Fault:
+    status, headers = answer.status, answer.headers
+    if status in _GONE:
+        return Fault(FaultKind.EXPIRED, f"{target.host} answers HTTP {status}: the URL has expired or is gone")
+    if status != 200:
+        return Fault(FaultKind.TRANSIENT, f"{target.host} answers HTTP {status}")
+    content_type = headers.get("content-type", "").split(";")[0].strip().lower()
+    if content_type.startswith(_NO_VIDEO):
+        what = "an HTML page" if "html" in content_type else content_type
+        return Fault(FaultKind.TRANSIENT, f"{target.host} sent {what} instead of a video")
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        return Fault(FaultKind.TRANSIENT, f"{target.host} sent the video compressed ({encoding[:40]}) unasked")
+    written = headers.get("content-length", "")
+    length = int(written) if written.isascii() and written.isdigit() and len(written) < 19 else None
+    if length is not None and length > policy.max_bytes:
+        return Fault(FaultKind.REFUSED, f"{length} bytes; the limit is {policy.max_bytes}")
+    return Body(status, length, content_type, _guarded(answer.chunks, length, policy.max_bytes))
+
+
+def _guarded(chunks: Iterator[bytes], length: int | None, max_bytes: int) -> Iterator[bytes]:
+    taken = 0
+    try:
+        for chunk in chunks:
+            taken += len(chunk)
+            if taken > max_bytes:
+                raise DownloadInterrupted(FaultKind.REFUSED, f"more than the limit of {max_bytes} bytes")
+            yield chunk
+    except StreamBroken as error:
+        of = "" if length is None else f" of {length}"
+        raise DownloadInterrupted(FaultKind.TRANSIENT, f"broken off after {taken}{of} bytes: {error}") from error
+    if length is not None and taken != length:
+        raise DownloadInterrupted(FaultKind.TRANSIENT, f"{taken} bytes came, {length} were announced")
+
+
+class _Clock:
+    def __init__(self, seconds: float) -> None:
+        self._ends = time.monotonic() + seconds
+
+    def left(self) -> float:
+        return max(self._ends - time.monotonic(), 0.0)

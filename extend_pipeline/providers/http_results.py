@@ -1,0 +1,51 @@
+"""What an HTTP exchange can come to, as types. Imports no HTTP library, so that callers and tests need none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer. Header names are lower-case; `truncated` says that the body went on beyond the cap."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    truncated: bool
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """No byte of the request left: provably nothing was asked. `refused` is our own refusal; asking again won't
+    help."""
+
+    reason: str
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The request may have arrived, and no whole answer came back. What did come is kept as evidence."""
+
+    reason: str
+    status: int | None = None
+    body: bytes = b""
+
+
+HttpResult = Reply | Unsent | Lost
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer whose body is still to be read. `chunks` raises StreamBroken."""
+
+    status: int
+    headers: Mapping[str, str]
+    chunks: Iterator[bytes] = field(repr=False)
+
+
+class StreamBroken(Exception):
+    """The body ended before its end: broken off, silent for too long, or out of time."""

@@ -1,0 +1,132 @@
+"""When a question is asked again. For questions only: nothing that may be charged goes through here.
+
+`stamina` does the repeating; how long to wait, and whether at all, is decided by pure functions, because stamina's own
+time-out looks at the time that has passed and not at the wait that is about to begin.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final, Generic, TypeVar
+
+import stamina
+
+T = TypeVar("T")
+
+RETRY_AFTER_CAP_S: Final = 3600.0  # an upstream that asks for more is asked again by the engine's own rhythm
+_NUMBER: Final = re.compile(r"[+-]?\d{1,12}(\.\d{0,9})?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, and how long between: `wait_initial_s` doubles up to `wait_max_s`, and half of every wait is
+    chance."""
+
+    attempts: int = 3
+    wait_initial_s: float = 0.4
+    wait_max_s: float = 5.0
+    least_left_s: float = 0.2  # an attempt that gets less time than this isn't worth making
+
+
+@dataclass(frozen=True, slots=True)
+class Try(Generic[T]):
+    """What one attempt came to, whether another may do better, and how long the upstream asked to be left alone."""
+
+    outcome: T
+    again: bool = False
+    retry_after_s: float | None = None
+
+
+class _Again(Exception):
+    def __init__(self, attempt: Try[object]) -> None:
+        super().__init__("the upstream could not be asked; asking again")
+        self.attempt = attempt
+
+
+def with_retries(
+    ask: Callable[[float], Try[T]],
+    *,
+    deadline_s: float,
+    policy: RetryPolicy,
+    clock: Callable[[], float] = time.monotonic,
+    chance: Callable[[], float] = random.random,
+) -> T:
+    """Ask until an answer needs no repeating, for at most `deadline_s` seconds in all; the last outcome stands.
+
+    `ask` is given the seconds it may take.
+    """
+    ends = clock() + deadline_s
+    made = 0
+    last: Try[T] | None = None
+
+    def backoff(error: Exception) -> float | bool:
+        if not isinstance(error, _Again):
+            return False
+        left = ends - clock()
+        wait = next_wait(made, error.attempt.retry_after_s, left_s=left, policy=policy, chance=chance())
+        return False if wait is None else wait
+
+    try:
+        for attempt in stamina.retry_context(on=backoff, attempts=policy.attempts, timeout=None):
+            with attempt:
+                made += 1
+                last = ask(max(ends - clock(), 0.001))
+                if last.again:
+                    raise _Again(Try(None, True, last.retry_after_s))
+    except _Again:
+        pass
+    assert last is not None  # attempts is at least one
+    return last.outcome
+
+
+def next_wait(
+    made: int, retry_after_s: float | None, *, left_s: float, policy: RetryPolicy, chance: float
+) -> float | None:
+    """Seconds until the next attempt after `made` of them, or None where there is to be none.
+
+    A Retry-After is kept, never shortened: where it doesn't fit into what is left, the caller is told instead.
+    """
+    if made >= policy.attempts:
+        return None
+    grown: float = min(policy.wait_max_s, policy.wait_initial_s * 2 ** (made - 1))
+    wait = grown * (0.5 + chance / 2)
+    if retry_after_s is not None:
+        wait = max(wait, retry_after_s)
+    return wait if wait + policy.least_left_s <= left_s else None
+
+
+def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
+    """Seconds that an upstream asks to be left alone, from `retry-after-ms` or `retry-after` (lower-case names), in
+    0 … 3600; None where it says nothing that can be read. `now` is seconds of UTC since 1970."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name, "").strip()
+        if _NUMBER.fullmatch(value):
+            return _clamp(float(value) * scale)
+    date = _date(headers.get("retry-after", ""))
+    return None if date is None else _clamp(date - now)
+
+
+def clock_skew(headers: Mapping[str, str], *, now: float) -> float | None:
+    """Seconds by which this machine's clock is ahead of the upstream's `date`, or None where it gives none."""
+    date = _date(headers.get("date", ""))
+    return None if date is None else now - date
+
+
+def _clamp(seconds: float) -> float:
+    return min(max(seconds, 0.0), RETRY_AFTER_CAP_S)
+
+
+def _date(value: str) -> float | None:
+    try:
+        moment = parsedate_to_datetime(value)
+        # "-0000" reads as a naive time, which HTTP means as UTC
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return (aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

@@ -1,0 +1,142 @@
+"""When a question is asked again: the waits as pure numbers, the loop with a clock of the test's own."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+
+import pytest
+import stamina
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extend_pipeline.providers.retry import (
+    RETRY_AFTER_CAP_S,
+    RetryPolicy,
+    Try,
+    clock_skew,
+    next_wait,
+    retry_after,
+    with_retries,
+)
+
+NOW = 1_780_000_000.0
+POLICY = RetryPolicy(attempts=4, wait_initial_s=1.0, wait_max_s=3.0, least_left_s=0.5)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": " 7 "}, 7.0),
+        ({"retry-after": "1.5"}, 1.5),
+        ({"retry-after": "0"}, 0.0),
+        ({"retry-after": "-5"}, 0.0),
+        ({"retry-after": "999999999"}, RETRY_AFTER_CAP_S),
+        ({"retry-after": formatdate(NOW + 30, usegmt=True)}, 30.0),
+        ({"retry-after": formatdate(NOW - 30, usegmt=True)}, 0.0),
+        ({"retry-after": "Thu, 28 May 2026 20:27:00 -0000"}, 20.0),
+        ({"retry-after-ms": "250"}, 0.25),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "1e3"}, None),
+        ({"retry-after": "1_0"}, None),
+        ({"retry-after": "٧"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "Mon, 99 Foo 2026 99:99:99 GMT"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after_is_read_in_all_its_forms(headers: dict[str, str], seconds: float | None) -> None:
+    assert retry_after(headers, now=NOW) == seconds
+
+
+@given(st.text(), st.text())
+def test_no_header_breaks_the_reading_or_leaves_its_bounds(value: str, millis: str) -> None:
+    seconds = retry_after({"retry-after": value, "retry-after-ms": millis}, now=NOW)
+    assert seconds is None or 0 <= seconds <= RETRY_AFTER_CAP_S
+
+
+def test_the_clock_is_compared_with_the_upstreams_date() -> None:
+    assert clock_skew({"date": formatdate(NOW - 300, usegmt=True)}, now=NOW) == 300
+    assert clock_skew({"date": "yesterday"}, now=NOW) is None
+
+
+def test_waits_double_up_to_their_limit_and_half_of_each_is_chance() -> None:
+    def waits(chance: float) -> list[float | None]:
+        return [next_wait(made, None, left_s=60, policy=POLICY, chance=chance) for made in (1, 2, 3, 4)]
+
+    assert waits(1.0) == [1.0, 2.0, 3.0, None]
+    assert waits(0.0) == [0.5, 1.0, 1.5, None]
+
+
+def test_a_retry_after_is_kept_and_never_shortened() -> None:
+    assert next_wait(1, 20.0, left_s=60, policy=POLICY, chance=0) == 20.0
+    assert next_wait(1, 20.0, left_s=20.4, policy=POLICY, chance=0) is None
+    assert next_wait(1, 0.0, left_s=60, policy=POLICY, chance=0) == 0.5
+
+
+@given(st.integers(1, 9), st.none() | st.floats(0, 3600), st.floats(-10, 100), st.floats(0, 1, exclude_max=True))
+def test_a_wait_always_leaves_time_for_another_attempt(
+    made: int, asked: float | None, left_s: float, chance: float
+) -> None:
+    wait = next_wait(made, asked, left_s=left_s, policy=POLICY, chance=chance)
+    assert wait is None or (0 < wait <= left_s - POLICY.least_left_s and made < POLICY.attempts)
+    assert wait is None or asked is None or wait >= asked
+
+
+class _Script:
+    def __init__(self, *tries: Try[str]) -> None:
+        self.tries = list(tries)
+        self.allowed: list[float] = []
+
+    def __call__(self, allowed_s: float) -> Try[str]:
+        self.allowed.append(allowed_s)
+        return self.tries[min(len(self.allowed), len(self.tries)) - 1]
+
+
+FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, least_left_s=0.001)
+
+
+def test_the_first_answer_that_needs_no_repeating_stands() -> None:
+    script = _Script(Try("no", again=True), Try("yes"), Try("never"))
+    assert with_retries(script, deadline_s=5, policy=FAST) == "yes"
+    assert len(script.allowed) == 2
+    assert script.allowed[1] < script.allowed[0] <= 5
+
+
+def test_the_last_outcome_stands_when_the_attempts_are_used_up() -> None:
+    script = _Script(Try("1", again=True), Try("2", again=True), Try("3", again=True), Try("4"))
+    assert with_retries(script, deadline_s=5, policy=FAST) == "3"
+
+
+def test_nothing_is_repeated_when_the_time_is_used_up() -> None:
+    moments = iter([0.0, 0.0, 4.9995])
+    script = _Script(Try("late", again=True), Try("never"))
+    assert with_retries(script, deadline_s=5, policy=FAST, clock=lambda: next(moments)) == "late"
+    assert len(script.allowed) == 1
+
+
+def test_a_retry_after_beyond_the_deadline_is_handed_to_the_caller() -> None:
+    script = _Script(Try("busy", again=True, retry_after_s=60), Try("never"))
+    assert with_retries(script, deadline_s=5, policy=FAST) == "busy"
+    assert len(script.allowed) == 1
+
+
+def test_an_error_of_our_own_is_not_repeated() -> None:
+    def broken(_allowed_s: float) -> Try[str]:
+        raise KeyError("a mistake in the program")
+
+    with pytest.raises(KeyError):
+        with_retries(broken, deadline_s=5, policy=FAST)
+
+
+def test_retries_that_are_switched_off_leave_one_attempt() -> None:
+    script = _Script(Try("no", again=True), Try("yes"))
+    stamina.set_active(False)
+    try:
+        assert with_retries(script, deadline_s=5, policy=FAST) == "no"
+    finally:
+        stamina.set_active(True)
