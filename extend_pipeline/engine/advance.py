@@ -8,12 +8,13 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
+from extend_pipeline.config.problems import ConfigError
 from extend_pipeline.engine.collect import CollectReport, collect_due
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Obstacle, Plan, VideoPlan
 from extend_pipeline.engine.poll import PollReport, poll_due
-from extend_pipeline.engine.publish import publish_if_changed
+from extend_pipeline.engine.publish import publish_if_changed, publish_last
 from extend_pipeline.engine.recover import RecoverReport, recover
 from extend_pipeline.engine.snapshot import declarations, plan_input
 from extend_pipeline.engine.submit import SubmitReport, submit_due
@@ -35,6 +36,7 @@ class Round:
     collected: CollectReport = field(default_factory=CollectReport)
     submitted: SubmitReport = field(default_factory=SubmitReport)
     changed: list[str] = field(default_factory=list)
+    config_error: ConfigError | None = None
 
     @property
     def did_something(self) -> bool:
@@ -75,8 +77,15 @@ def advance(
 ) -> Round:
     """One round: recover → poll → collect → submit → write down progress → publish if anything changed.
 
-    `videos` bounds what is polled, collected and submitted; recovery is always for all, since it costs nothing.
+    `videos` bounds what is polled, collected and submitted; recovery is always for all, since it costs nothing. While
+    the catalogue or the accounts are wrong, what is paid is polled and fetched as before, and nothing is submitted.
     """
+    wrong = None
+    try:
+        pipeline.refresh()
+    except ConfigError as error:
+        wrong = error
+    submit = submit and wrong is None
     declare_catalogue(pipeline)
     recovered = recover(pipeline)
     polled = poll_due(pipeline, videos=videos)
@@ -90,7 +99,7 @@ def advance(
     changed = record_progress(pipeline, after)
     if publish:
         publish_if_changed(pipeline)
-    return Round(after, recovered, polled, collected, submitted, changed)
+    return Round(after, recovered, polled, collected, submitted, changed, wrong)
 
 
 def advance_until_idle(
@@ -126,7 +135,7 @@ def advance_until_idle(
             if stop.is_set():
                 break
     finally:
-        publish_if_changed(pipeline)
+        publish_last(pipeline)
     return plan(plan_input(pipeline, videos=videos))
 
 

@@ -58,6 +58,19 @@ def _started(pid: int) -> str:
     return "" if fields[0] == "Z" else fields[19]  # field 22 of proc(5): start time in clock ticks since boot
 
 
+def file_marks(home: Path) -> tuple[object, ...]:
+    """What tells that a file of the home was written again; costs three looks at the disk."""
+    marks: list[object] = []
+    for name in ("accounts.yaml", "catalog.yaml", "catalog.csv"):
+        try:
+            found = (home / name).stat()
+        except OSError:
+            marks.append(None)
+        else:
+            marks.append((found.st_mtime_ns, found.st_size, found.st_ino))
+    return tuple(marks)
+
+
 class MakeProvider(Protocol):
     """How an account becomes its upstream."""
 
@@ -78,6 +91,10 @@ class Pipeline:
     owner: str = field(default_factory=process_name)
     _providers: dict[str, Provider] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _marks: tuple[object, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._marks = self._marks or file_marks(self.settings.home)
 
     @property
     def settings(self) -> Settings:
@@ -108,9 +125,18 @@ class Pipeline:
             if account.budget is not None
         }
 
-    def reload(self) -> None:
-        """Read the catalogue and the accounts again. Raises ConfigError and keeps the old ones where they are wrong."""
+    def refresh(self) -> None:
+        """Read the catalogue and the accounts again if their files have changed, so that a long run spends by what they
+        say now. Raises ConfigError, each time until they are mended, and keeps the old ones."""
+        marks = file_marks(self.settings.home)
+        if marks == self._marks:
+            return
         self.configuration = load_configuration(self.settings, now=self.now())
+        self._marks = marks
+        with self._lock:
+            for provider in self._providers.values():
+                provider.close()
+            self._providers.clear()
 
     def close(self) -> None:
         """Close connections to upstreams and to the ledger."""
@@ -123,9 +149,10 @@ class Pipeline:
 @contextmanager
 def open_pipeline(settings: Settings, *, now_ms: Callable[[], int] = wall_ms) -> Iterator[Pipeline]:
     """Open a home: read its configuration first (ConfigError before anything is touched), then its ledger and store."""
+    marks = file_marks(settings.home)
     configuration = load_configuration(settings, now=from_ms(now_ms()))
     ledger = open_ledger(settings.ledger_url)
-    pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir), now_ms=now_ms)
+    pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir), now_ms=now_ms, _marks=marks)
     try:
         yield pipeline
     finally:

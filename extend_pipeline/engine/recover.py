@@ -102,7 +102,8 @@ def _look_up(pipeline: Pipeline, names: list[str], report: RecoverReport) -> Non
 
 
 def _control(pipeline: Pipeline, account: str) -> str:
-    """The positive control: does the same route find a task that is known to exist? Empty when it does, else why not."""
+    """The positive control: does the same route find a task that is known to exist? Empty when it does, else why not.
+    """
     since = pipeline.now_ms() - SOURCE_LIFE_MS
     with pipeline.ledger.read() as connection:
         known = reads.known_task(connection, account, at_least_ms=since)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -12,7 +13,7 @@ from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
 from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.ledger import reads, tables
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import LIVE, AttemptState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +58,8 @@ class Status:
     accounts: tuple[AccountStatus, ...]
     doubts: tuple[Doubt, ...]
     everything_paused: bool
+    unknown_accounts: tuple[tuple[str, int], ...]
+    """Accounts that accounts.yaml no longer names, with how many paid or running attempts nobody can look at."""
 
     @property
     def needs_person(self) -> tuple[VideoPlan, ...]:
@@ -67,7 +70,7 @@ class Status:
     def exit_code(self) -> int:
         """0 done or going on by itself, 1 something needs a person."""
         stopped = any(account.stopped for account in self.accounts)
-        return 1 if self.needs_person or stopped or self.everything_paused else 0
+        return 1 if self.needs_person or stopped or self.everything_paused or self.unknown_accounts else 0
 
 
 def status(pipeline: Pipeline) -> Status:
@@ -76,13 +79,16 @@ def status(pipeline: Pipeline) -> Status:
     with pipeline.ledger.read() as connection:
         rows = reads.accounts(connection)
         today = reads.day_totals(connection, utc_day(given.now_ms))
-        doubtful = reads.attempts_in(connection, (AttemptState.IN_DOUBT,))
+        live = reads.attempts_in(connection, LIVE)
+    doubtful = [row for row in live if row.state == AttemptState.IN_DOUBT.value]
+    unknown = Counter(row.account for row in live if row.account not in pipeline.accounts)
     everywhere = rows.get(tables.EVERYWHERE)
     return Status(
         plan(given),
         tuple(_account(pipeline, name, rows.get(name), today.get(name, 0)) for name in pipeline.accounts),
         tuple(_doubt(row, given.now_ms) for row in doubtful),
         bool(everywhere is not None and everywhere.paused),
+        tuple(sorted(unknown.items())),
     )
 
 

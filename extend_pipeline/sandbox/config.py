@@ -46,7 +46,7 @@ class SandboxConfig:
     account: str = "sandbox"
     access_key: str = "sandbox-access"
     # not a secret: a double on localhost has to accept something that tests and demo can write down
-    secret_key: str = "sandbox-secret"  # noqa: S105
+    secret_key: str = "sandbox-secret-of-32-bytes-or-more"  # noqa: S105
     api_key: str = "sandbox-api-key"
     extra_accounts: tuple[SandboxAccount, ...] = ()
     seeds: tuple[Seed | Mapping[str, object], ...] = ()

@@ -1,0 +1,50 @@
+"""Nothing secret and nothing endless is written down."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from extend_pipeline.base.scrub import RAW_CAP, scrub
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJjYW5hcnkifQ.c2lnbmF0dXJlLWNhbmFyeQ"
+
+
+def test_given_secrets_are_taken_out_wherever_they_stand() -> None:
+    assert "hunter22" not in scrub("a hunter22 b{hunter22}", secrets=("hunter22",))
+
+
+def test_an_empty_secret_takes_nothing_out() -> None:
+    assert scrub("all of it", secrets=("",)) == "all of it"
+
+
+def test_what_looks_like_a_credential_is_taken_out_even_when_nobody_named_it() -> None:
+    for text in (
+        f"Authorization: Bearer {JWT}",
+        f'{{"token": "{JWT}"}}',
+        "api_key=sk-abcdef123456",
+        '{"secret_key": "abcdef123456"}',
+        "bearer abcdef123456",
+    ):
+        shown = scrub(text)
+        assert "abcdef123456" not in shown
+        assert "canary" not in shown
+        assert JWT not in shown
+
+
+def test_ordinary_words_of_a_provider_stay_readable() -> None:
+    told = '{"code":1303,"message":"parallel task over resource pack limit","request_id":"d57c7fa4-9f49"}'
+    assert scrub(told) == told
+
+
+def test_a_long_text_is_cut_and_says_so() -> None:
+    shown = scrub("x" * (RAW_CAP * 10))
+    assert len(shown) == RAW_CAP
+    assert shown.endswith("…")
+
+
+@given(st.text(st.characters(codec=None), max_size=200))
+def test_whatever_comes_in_what_goes_out_can_be_stored_in_any_database(text: str) -> None:
+    shown = scrub(text)
+    assert "\x00" not in shown
+    assert shown.encode("utf-8").decode("utf-8") == shown
