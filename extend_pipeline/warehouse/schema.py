@@ -1,0 +1,276 @@
+"""The warehouse's tables and columns, once: the file, Dagster's metadata and the docs' lists are made from it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from extend_pipeline.warehouse.columns import (
+    AMOUNT,
+    SECONDS,
+    UNITS,
+    TableSchema,
+    amount,
+    day,
+    derived,
+    flag,
+    integer,
+    moment,
+    seconds,
+    seconds_of,
+    text,
+    units,
+)
+
+STORAGE_VERSION: Final = "v1.2.0"
+"""The oldest DuckDB that opens the file."""
+
+_CHANGED_ATTEMPTS: Final = "SELECT attempt_id FROM new_attempts"
+
+# what was spent for an attempt, and how far it is from its root: from the tables that were filled just before
+_STORED: Final = """(
+    SELECT a.*, paid.units, paid.amount, up.depth
+    FROM new_attempts AS a
+    JOIN (
+        WITH RECURSIVE up(attempt_id, parent, steps) AS (
+            SELECT attempt_id, parent_attempt_id, 1 FROM new_attempts WHERE state = 'stored'
+            UNION ALL
+            SELECT up.attempt_id, r.parent_attempt_id, up.steps + 1
+            FROM up JOIN extension_requests AS r ON r.attempt_id = up.parent
+        )
+        SELECT attempt_id, max(steps) AS depth FROM up GROUP BY attempt_id
+    ) AS up USING (attempt_id)
+    LEFT JOIN (
+        SELECT attempt_id, sum(units) AS units, sum(amount) AS amount
+        FROM charges
+        WHERE entry IN ('settle', 'adjust') AND attempt_id IN (SELECT attempt_id FROM new_attempts)
+        GROUP BY attempt_id
+    ) AS paid USING (attempt_id)
+    WHERE a.state = 'stored'
+) AS attempts"""
+
+_LENGTHS: Final = ("attempts.probed_duration_ms", "attempts.parent_duration_ms", "attempts.output_kind")
+
+SOURCE_VIDEOS: Final = TableSchema(
+    name="source_videos",
+    description="One row a video of the catalogue: where it starts, how long it shall become, how far it has come.",
+    key="video_key",
+    changed="SELECT video_key FROM new_videos",
+    rows="new_videos AS videos",
+    columns=(
+        text("videos.video_key", "key of the catalogue entry, and Dagster's partition key"),
+        text("videos.account", "account that made the source and pays for every extension"),
+        text("videos.provider", "protocol of the account: kling, kling-gateway, vidu or luma"),
+        text("videos.source_video_id", "the provider's id or URL of the source; empty for a branch"),
+        text("videos.branch_of", "video whose hop is the source of this one, if it is a branch"),
+        integer("videos.branch_hop", "hop of that video"),
+        text("videos.model", "model that made the source"),
+        text("videos.mode", "mode that the source was made in"),
+        moment("videos.source_created_at", "when the source was made", name="created_at"),
+        moment("videos.extendable_until", "after this moment the provider refuses to extend the source"),
+        seconds("videos.source_duration_ms", "length of the source, as declared", name="duration_s"),
+        seconds("videos.target_ms", "length that was asked for, if a length was", name="target_s"),
+        integer("videos.target_steps", "number of extensions that was asked for, if a number was"),
+        text("videos.state", "new, working, waiting, blocked, complete or withdrawn"),
+        text("videos.state_reason", "why it is in this state, in one word"),
+        text("videos.state_detail", "why it is in this state, for people"),
+        integer("videos.hops_done", "extensions that are stored"),
+        seconds("videos.current_duration_ms", "length reached so far", name="current_duration_s"),
+        moment("videos.declared_at", "when the entry was declared in its present form"),
+    ),
+)
+
+EXTENSION_REQUESTS: Final = TableSchema(
+    name="extension_requests",
+    description="One row an attempt: one paid submit at most, whatever became of it.",
+    key="attempt_id",
+    changed=_CHANGED_ATTEMPTS,
+    rows="new_attempts AS attempts",
+    columns=(
+        text("attempts.attempt_id", "id of the attempt"),
+        text("attempts.video_key", "video that is extended"),
+        integer("attempts.hop", "which extension of the video, from 1"),
+        integer("attempts.generation", "rises when an extension may be paid for again"),
+        integer("attempts.try_no", "which try of this generation"),
+        text("attempts.account", "account that pays"),
+        text("attempts.provider", "protocol of the account"),
+        text("attempts.submit_class", "how an unclear submit can be resolved: A, B, C or D"),
+        text("attempts.state", "where the attempt stands"),
+        text("attempts.external_task_id", "our own id of the task, the same on every try"),
+        text("attempts.task_id", "the provider's id of the task"),
+        text("attempts.root_video_id", "the provider's id of the source at the root of the chain"),
+        text("attempts.parent_attempt_id", "attempt whose result is extended; empty where it is the source itself"),
+        text("attempts.parent_video_id", "the provider's id or URL of the video that is extended"),
+        seconds("attempts.parent_duration_ms", "length of the video that is extended", name="parent_duration_s"),
+        text("attempts.video_id", "the provider's id of the result"),
+        text("attempts.mode", "mode that is charged for"),
+        derived("prompt", "VARCHAR", "prompt of this extension", "attempts.prompt", "attempts.params"),
+        text("attempts.params", "all parameters of the extension, as JSON"),
+        text("attempts.request", "the exact request that is sent"),
+        text("attempts.unit", "what the account is charged in"),
+        units("attempts.predicted_micros", "units that were reserved", name="predicted_units"),
+        units("attempts.settled_micros", "units that were booked at the end", name="settled_units"),
+        text("attempts.units_basis", "whether those were reported by the provider or estimated from the prediction"),
+        units("attempts.unit_price_micros", "price of one unit in the currency", name="unit_price"),
+        text("attempts.currency", "currency of the account"),
+        day("attempts.budget_day", "UTC day whose budget the attempt counts for"),
+        text("attempts.failed_tasks_charged", "whether the account pays for failed tasks: yes, no or unknown"),
+        moment("attempts.claimed_at", "when the units were reserved"),
+        moment("attempts.sending_at", "from when on a byte may have left"),
+        moment("attempts.in_doubt_at", "when it became unclear whether a task exists"),
+        moment("attempts.submitted_at", "when a task was known to exist"),
+        moment("attempts.completed_at", "when the provider was seen to have finished"),
+        moment("attempts.stored_at", "when the file was ours, checked and on disk"),
+        moment("attempts.finished_at", "when the attempt came to its end"),
+        moment("attempts.expires_at", "until when the provider keeps the result"),
+        integer("attempts.absences", "how often the provider said that it knows no such task"),
+        flag("attempts.resubmit_allowed", "whether a person allowed to pay for this extension again"),
+        text("attempts.error_reason", "kind of the failure"),
+        text("attempts.error_code", "the provider's code"),
+        text("attempts.error_message", "the provider's words"),
+    ),
+)
+
+CHARGES: Final = TableSchema(
+    name="charges",
+    description="One row an entry of the ledger's books. The sum of all entries of an attempt is what is committed "
+    "for it now; the sum of settle and adjust is what was spent. Currencies and units are never added to each other.",
+    key="charge_id",
+    changed="SELECT charge_id FROM new_charges",
+    rows="new_charges AS charges",
+    columns=(
+        text("charges.charge_id", "id of the entry"),
+        text("charges.attempt_id", "attempt that it belongs to"),
+        text("charges.video_key", "video of the attempt"),
+        text("charges.account", "account that pays"),
+        text("charges.provider", "protocol of the account"),
+        text("charges.entry", "reserve (+), release (-), settle (+) or adjust (+ or -)"),
+        text("charges.unit", "what the account is charged in"),
+        units("charges.micros", "units, signed", name="units"),
+        text("charges.basis", "predicted, estimated or reported"),
+        text("charges.currency", "currency of the amount"),
+        amount("charges.amount_micros", "units times unit price, signed", name="amount"),
+        moment("charges.at", "when it was booked"),
+        day("charges.budget_day", "UTC day whose budget it counts for"),
+    ),
+)
+
+COMPLETED_EXTENSIONS: Final = TableSchema(
+    name="completed_extensions",
+    description="One row a stored extension: the file, how long it is, what it cost.",
+    key="attempt_id",
+    changed=_CHANGED_ATTEMPTS,
+    rows=_STORED,
+    columns=(
+        text("attempts.attempt_id", "attempt that made it"),
+        text("attempts.video_key", "video that was extended"),
+        integer("attempts.hop", "which extension of the video, from 1"),
+        text("attempts.account", "account that paid"),
+        text("attempts.provider", "protocol of the account"),
+        text("attempts.task_id", "the provider's id of the task"),
+        text("attempts.parent_video_id", "the provider's id or URL of the video that was extended"),
+        text("attempts.video_id", "the provider's id of the result"),
+        seconds("attempts.parent_duration_ms", "length of the video that was extended", name="parent_duration_s"),
+        derived(
+            "added_duration_s",
+            SECONDS,
+            "length that was added, measured; empty where it is not known whether the file holds its parent too",
+            seconds_of(
+                "CASE attempts.output_kind WHEN 'segment' THEN attempts.probed_duration_ms"
+                " WHEN 'full' THEN attempts.probed_duration_ms - attempts.parent_duration_ms END"
+            ),
+            *_LENGTHS,
+        ),
+        derived(
+            "output_duration_s",
+            SECONDS,
+            "length as the provider reported it, else as measured",
+            seconds_of("coalesce(attempts.reported_duration_ms, attempts.probed_duration_ms)"),
+            "attempts.reported_duration_ms",
+            "attempts.probed_duration_ms",
+        ),
+        seconds("attempts.probed_duration_ms", "length of the file, measured", name="probed_duration_s"),
+        text("attempts.output_kind", "full (with its parent), segment (only the new part) or unknown"),
+        text("attempts.unit", "what the account is charged in"),
+        derived("units", UNITS, "units that were spent on it", "attempts.units", "charges.micros"),
+        text("attempts.units_basis", "whether those were reported by the provider or estimated from the prediction"),
+        derived("amount", AMOUNT, "what those cost", "attempts.amount", "charges.amount_micros"),
+        text("attempts.currency", "currency of the amount"),
+        text("attempts.path", "place of the file in the media store"),
+        text("attempts.sha256", "SHA-256 of the file, and its name"),
+        integer("attempts.bytes", "size of the file"),
+        integer("attempts.width", "width of the picture in pixels"),
+        integer("attempts.height", "height of the picture in pixels"),
+        text("attempts.codec", "video codec"),
+        derived(
+            "seam_psnr_db",
+            "DECIMAL(8,2)",
+            "likeness of the result's beginning to its parent, in decibel",
+            "CAST(CAST(attempts.seam_psnr_centi_db AS DECIMAL(8,0)) * CAST('0.01' AS DECIMAL(3,2)) AS DECIMAL(8,2))",
+            "attempts.seam_psnr_centi_db",
+        ),
+        flag("attempts.parent_is_prefix", "whether the result begins with its parent, by its pictures"),
+        text("attempts.poster_path", "place of the poster in the media store"),
+        moment("attempts.submitted_at", "when a task was known to exist"),
+        moment("attempts.completed_at", "when the provider was seen to have finished"),
+        moment("attempts.stored_at", "when the file was ours, checked and on disk"),
+        derived(
+            "wait_s",
+            SECONDS,
+            "from submitted to completed",
+            seconds_of("attempts.completed_at - attempts.submitted_at"),
+            "attempts.completed_at",
+            "attempts.submitted_at",
+        ),
+    ),
+)
+
+LINEAGE: Final = TableSchema(
+    name="lineage",
+    description="One row an edge: which video a stored extension came from, and its root.",
+    key="attempt_id",
+    changed=_CHANGED_ATTEMPTS,
+    rows=_STORED,
+    columns=(
+        text("attempts.video_key", "video that was extended"),
+        integer("attempts.hop", "which extension of the video, from 1"),
+        text("attempts.root_video_id", "the provider's id of the source at the root of the chain"),
+        text("attempts.parent_video_id", "the provider's id or URL of the video that was extended"),
+        text("attempts.video_id", "the provider's id of the result"),
+        derived(
+            "depth",
+            "BIGINT",
+            "extensions between the root source and the result, through branches too",
+            "attempts.depth",
+            "attempts.parent_attempt_id",
+        ),
+        text("attempts.attempt_id", "attempt that made it"),
+        text("attempts.parent_attempt_id", "attempt that made the parent; empty where that is the source itself"),
+        text("attempts.account", "account that paid"),
+        text("attempts.provider", "protocol of the account"),
+        derived("prompt", "VARCHAR", "prompt of this extension", "attempts.prompt", "attempts.params"),
+        seconds("attempts.parent_duration_ms", "length of the film before", name="duration_before_s"),
+        derived(
+            "duration_after_s",
+            SECONDS,
+            "length of the film after, with its parent where only the new part came",
+            seconds_of(
+                "CASE attempts.output_kind WHEN 'segment'"
+                " THEN attempts.probed_duration_ms + attempts.parent_duration_ms ELSE attempts.probed_duration_ms END"
+            ),
+            *_LENGTHS,
+        ),
+    ),
+)
+
+TABLES: Final[tuple[TableSchema, ...]] = (SOURCE_VIDEOS, EXTENSION_REQUESTS, CHARGES, COMPLETED_EXTENSIONS, LINEAGE)
+"""In the order in which they are filled: the last two are made from those before."""
+
+META_COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("ledger_seq", "BIGINT", "number of the last ledger event that is in this file"),
+    ("ledger_event", "VARCHAR", "SHA-256 of that event, so that another ledger's numbers are not taken for this one's"),
+    ("published_at", "TIMESTAMPTZ", "when the rows were read from the ledger"),
+    ("schema_version", "VARCHAR", "digest of the tables' and views' definitions"),
+    ("storage_version", "VARCHAR", "the oldest DuckDB that opens the file"),
+    ("package_version", "VARCHAR", "version of extend_pipeline that wrote the file"),
+    ("duckdb_version", "VARCHAR", "version of DuckDB that wrote the file"),
+)

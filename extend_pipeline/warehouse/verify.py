@@ -1,0 +1,120 @@
+"""Compares a published file with the ledger at the event number that the file names."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, distinct, func, select
+
+from extend_pipeline.base.units import from_micros
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.warehouse.changes import Mark, head, mark_at
+from extend_pipeline.warehouse.errors import NotPublishedError
+from extend_pipeline.warehouse.read import meta, query
+
+_BOOKS: Final = """
+    SELECT account, entry, unit, currency, count(*), coalesce(sum(units), 0), coalesce(sum(amount), 0)
+    FROM charges GROUP BY account, entry, unit, currency
+"""
+_COUNTS: Final = """
+    SELECT (SELECT count(*) FROM source_videos), (SELECT count(*) FROM extension_requests),
+           (SELECT count(*) FROM completed_extensions), (SELECT count(*) FROM lineage)
+"""
+_STATES: Final = """
+    SELECT 'source_videos', state, count(*) FROM source_videos GROUP BY state
+    UNION ALL SELECT 'extension_requests', state, count(*) FROM extension_requests GROUP BY state
+"""
+_Books = dict[tuple[str, str, str, str], tuple[int, Decimal, Decimal]]  # by account, entry, unit, currency
+
+
+def compare(ledger: Ledger, target: Path) -> list[str]:
+    """Every figure of the published file that differs from the ledger's at `_meta.ledger_seq`, in words.
+
+    Row counts and the books are compared at that number, however far the ledger has gone on; the numbers of videos and
+    attempts by state only while it is still the newest, since the ledger keeps states of now. Raises NotPublishedError.
+    """
+    about = meta(target)
+    if about is None:
+        raise NotPublishedError(target)
+    at = Mark(about.ledger_seq, about.ledger_event)
+    with ledger.read() as connection:
+        if mark_at(connection, at.seq) != at:
+            return [
+                f"{target} stands at event {at.seq}, which this ledger does not have: the ledger was restored or "
+                "replaced. Run extend-pipeline publish."
+            ]
+        books = _ledger_books(connection, at.seq)
+        counts = _ledger_counts(connection, at.seq)
+        states = _ledger_states(connection) if head(connection) == at else None
+    return [
+        *_compare_books(books, _warehouse_books(target)),
+        *_compare_counts(counts, dict(zip(counts, query(target, _COUNTS).rows[0], strict=True))),
+        *([] if states is None else _compare_counts(states, _warehouse_states(target))),
+    ]
+
+
+def _ledger_books(connection: Connection, seq: int) -> _Books:
+    c = tables.charges.c
+    keys = (c.account, c.entry, c.unit, c.currency)
+    sums = (func.count(), func.sum(c.micros), func.sum(c.amount_micros))
+    rows = connection.execute(select(*keys, *sums).where(c.seq <= seq).group_by(*keys))
+    return {
+        (row[0], row[1], row[2], row[3]): (row[4], from_micros(int(row[5])), from_micros(int(row[6]))) for row in rows
+    }
+
+
+def _warehouse_books(target: Path) -> _Books:
+    return {row[:4]: (row[4], row[5], row[6]) for row in query(target, _BOOKS).rows}
+
+
+def _compare_books(ledger: _Books, warehouse: _Books) -> list[str]:
+    found = []
+    nothing = (0, Decimal(0), Decimal(0))
+    for key in sorted(ledger.keys() | warehouse.keys()):
+        ours, theirs = warehouse.get(key, nothing), ledger.get(key, nothing)
+        if ours != theirs:
+            account, entry, unit, currency = key
+            found.append(
+                f"charges of {account}, {entry}: the warehouse has {ours[0]} rows, {ours[1]} {unit}, {ours[2]} "
+                f"{currency}; the ledger {theirs[0]} rows, {theirs[1]} {unit}, {theirs[2]} {currency}"
+            )
+    return found
+
+
+def _ledger_counts(connection: Connection, seq: int) -> dict[str, int]:
+    """Rows of each table at that number, from the events: every row has one event that began it."""
+    e = tables.events.c
+
+    def events(kind: str, counted: Any) -> int:
+        return int(connection.execute(select(counted).where(e.kind == kind, e.seq <= seq)).scalar_one())
+
+    stored = events("attempt_stored", func.count(distinct(e.attempt_id)))
+    return {
+        "source_videos": events("video_declared", func.count(distinct(e.video_key))),
+        "extension_requests": events("attempt_claimed", func.count(distinct(e.attempt_id))),
+        "completed_extensions": stored,
+        "lineage": stored,
+    }
+
+
+def _ledger_states(connection: Connection) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name, table in (("source_videos", tables.videos), ("extension_requests", tables.attempts)):
+        rows = connection.execute(select(table.c.state, func.count()).group_by(table.c.state))
+        found.update({f"{name} in state {row[0]}": int(row[1]) for row in rows})
+    return found
+
+
+def _warehouse_states(target: Path) -> dict[str, int]:
+    return {f"{name} in state {state}": count for name, state, count in query(target, _STATES).rows}
+
+
+def _compare_counts(ledger: dict[str, int], warehouse: dict[str, int]) -> list[str]:
+    return [
+        f"{name}: {warehouse.get(name, 0)} in the warehouse, {ledger.get(name, 0)} in the ledger"
+        for name in sorted(ledger.keys() | warehouse.keys())
+        if warehouse.get(name, 0) != ledger.get(name, 0)
+    ]

@@ -1,0 +1,15 @@
+-- What was spent and what is still reserved, by UTC budget day, account, unit and currency. Never added across currencies.
+SELECT
+    budget_day AS day,
+    account,
+    provider,
+    unit,
+    currency,
+    CAST(coalesce(sum(units) FILTER (entry IN ('settle', 'adjust')), 0) AS DECIMAL(38,6)) AS spent_units,
+    CAST(coalesce(sum(amount) FILTER (entry IN ('settle', 'adjust')), 0) AS DECIMAL(38,6)) AS spent_amount,
+    CAST(coalesce(sum(units) FILTER (entry IN ('reserve', 'release')), 0) AS DECIMAL(38,6)) AS reserved_units,
+    CAST(coalesce(sum(amount) FILTER (entry IN ('reserve', 'release')), 0) AS DECIMAL(38,6)) AS reserved_amount,
+    count(DISTINCT attempt_id) FILTER (entry = 'reserve') AS attempts
+FROM charges
+GROUP BY budget_day, account, provider, unit, currency
+ORDER BY day, account, unit, currency

@@ -1,0 +1,32 @@
+-- What one measured second of film cost, by account, unit and currency; extensions of unknown length are counted apart.
+WITH stored AS (
+    SELECT
+        account,
+        unit,
+        currency,
+        count(*) AS extensions,
+        count(*) FILTER (added_duration_s IS NULL) AS unmeasured_extensions,
+        sum(added_duration_s) AS added_s,
+        sum(units) FILTER (added_duration_s IS NOT NULL) AS measured_units,
+        sum(amount) FILTER (added_duration_s IS NOT NULL) AS measured_amount
+    FROM completed_extensions
+    GROUP BY account, unit, currency
+)
+SELECT
+    c.account,
+    c.provider,
+    c.unit,
+    c.currency,
+    coalesce(s.extensions, 0) AS extensions,
+    coalesce(s.unmeasured_extensions, 0) AS unmeasured_extensions,
+    s.added_s,
+    c.spent_units,
+    c.spent_amount,
+    -- what the measured extensions themselves cost, and the same with all that was paid and gave no film
+    CAST(s.measured_units / nullif(s.added_s, 0) AS DECIMAL(20,6)) AS units_per_second,
+    CAST(s.measured_amount / nullif(s.added_s, 0) AS DECIMAL(20,6)) AS amount_per_second,
+    CAST((s.measured_amount + c.amount_without_result) / nullif(s.added_s, 0) AS DECIMAL(20,6))
+        AS amount_per_second_with_failures
+FROM cost_by_account AS c
+LEFT JOIN stored AS s ON s.account = c.account AND s.unit = c.unit AND s.currency = c.currency
+ORDER BY c.account, c.unit, c.currency

@@ -1,0 +1,237 @@
+"""Deaths, damage and restored ledgers: the next publish puts everything right, and readers never notice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.base import failpoints
+from extend_pipeline.ledger.database import Ledger, open_ledger
+from extend_pipeline.warehouse import definitions
+from extend_pipeline.warehouse.errors import PublishError
+from extend_pipeline.warehouse.publish import Published
+from extend_pipeline.warehouse.read import meta, query
+from extend_pipeline.warehouse.verify import compare
+from extend_pipeline_tests.support.ledger_events import START, seed_attempt
+from extend_pipeline_tests.warehouse.conftest import Place
+
+POINTS = [name for name in failpoints.POINTS if name.startswith("publish.")]
+
+CHILD = """
+import sys
+from pathlib import Path
+from extend_pipeline.base import failpoints
+from extend_pipeline.ledger.database import open_ledger
+from extend_pipeline.warehouse.publish import publish
+failpoints.arm_from_environment()
+publish(open_ledger(sys.argv[1]), target=Path(sys.argv[2]), work=Path(sys.argv[3]), now_ms=1)
+"""
+
+
+def die_at(point: str, ledger: Ledger, place: Place) -> None:
+    command = [sys.executable, "-c", CHILD, ledger.url, str(place.target), str(place.work)]
+    environment = {**os.environ, failpoints.ENVIRONMENT: f"{point}=kill"}
+    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
+
+
+def attempts(place: Place) -> int:
+    count: int = query(place.target, "SELECT count(*) FROM extension_requests").rows[0][0]
+    return count
+
+
+def seqs(place: Place) -> int | None:
+    about = meta(place.target)
+    return about.ledger_seq if about else None
+
+
+def test_there_are_publish_failpoints_to_die_at() -> None:
+    assert POINTS == ["publish.before_commit", "publish.before_rename", "publish.after_rename"]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_publisher_killed_in_the_first_publish_leaves_nothing_half_done(
+    small_ledger: Ledger, place: Place, point: str
+) -> None:
+    seed_attempt(small_ledger, "a1")
+    die_at(point, small_ledger, place)
+    assert seqs(place) == (5 if point == "publish.after_rename" else None)
+    place.publish(small_ledger)
+    assert compare(small_ledger, place.target) == []
+    assert attempts(place) == 1
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_publisher_killed_later_leaves_the_old_file_or_the_new_one(
+    small_ledger: Ledger, place: Place, point: str
+) -> None:
+    seed_attempt(small_ledger, "a1")
+    place.publish(small_ledger)
+    seed_attempt(small_ledger, "a2", hop=2)
+    die_at(point, small_ledger, place)
+    assert attempts(place) == (2 if point == "publish.after_rename" else 1)
+    seed_attempt(small_ledger, "a3", hop=3)
+
+    published = place.publish(small_ledger)
+
+    assert isinstance(published, Published)
+    assert published.rebuilt is None
+    assert published.rows["extension_requests"] == (2 if point == "publish.before_commit" else 1)
+    assert compare(small_ledger, place.target) == []
+    assert attempts(place) == 3
+    names = {path.name for path in place.target.parent.iterdir()}
+    assert names == {place.target.name, place.work.name, place.work.name + ".lock"}
+
+
+def test_a_failure_before_the_rename_leaves_the_old_file_and_no_rubbish(small_ledger: Ledger, place: Place) -> None:
+    seed_attempt(small_ledger, "a1")
+    place.publish(small_ledger)
+    seed_attempt(small_ledger, "a2", hop=2)
+    failpoints.arm("publish.before_rename=raise")
+    with pytest.raises(failpoints.FailpointError):
+        place.publish(small_ledger)
+    assert attempts(place) == 1
+    assert not list(place.target.parent.glob(".*.new*"))
+
+
+def damage(work: Path, how: str) -> None:
+    content = bytearray(work.read_bytes())
+    if how == "cut":
+        content = content[: len(content) // 2]
+    elif how == "empty":
+        content = bytearray()
+    elif how == "no database":
+        content = bytearray(b"hello" * 1000)
+    elif how == "bits turned":
+        for position in range(12_288 + 100, len(content), 4_096):
+            content[position] ^= 0xFF
+    work.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "no database", "bits turned"])
+def test_a_damaged_working_file_is_made_anew(small_ledger: Ledger, place: Place, how: str) -> None:
+    seed_attempt(small_ledger, "a1")
+    place.publish(small_ledger)
+    damage(place.work, how)
+    seed_attempt(small_ledger, "a2", hop=2)
+
+    published = place.publish(small_ledger)
+
+    assert isinstance(published, Published)
+    assert published.rebuilt
+    assert published.rows["extension_requests"] == 2
+    assert compare(small_ledger, place.target) == []
+
+
+def test_a_log_without_its_working_file_is_not_taken_for_the_new_ones(small_ledger: Ledger, place: Place) -> None:
+    import duckdb
+
+    seed_attempt(small_ledger, "a1")
+    place.publish(small_ledger)
+    wal = place.work.with_name(place.work.name + ".wal")
+    with duckdb.connect(str(place.work)) as connection:
+        connection.execute("DELETE FROM charges")
+        left = wal.read_bytes()
+    wal.write_bytes(left)
+    place.work.unlink()
+    seed_attempt(small_ledger, "a2", hop=2)
+    published = place.publish(small_ledger)
+    assert isinstance(published, Published)
+    assert published.rebuilt == "there was no working file"
+    assert compare(small_ledger, place.target) == []
+
+
+def test_a_place_that_cannot_be_written_is_told(small_ledger: Ledger, place: Place, tmp_path: Path) -> None:
+    (tmp_path / "a file").write_text("")
+    elsewhere = Place(tmp_path / "a file" / "warehouse.duckdb", place.work)
+    with pytest.raises(PublishError, match="Check the free space and the permissions"):
+        elsewhere.publish(small_ledger)
+
+
+def test_a_damaged_published_file_is_replaced(small_ledger: Ledger, place: Place) -> None:
+    seed_attempt(small_ledger, "a1")
+    place.publish(small_ledger)
+    damage(place.target, "cut")
+    assert isinstance(place.publish(small_ledger), Published)
+    assert compare(small_ledger, place.target) == []
+
+
+def test_a_working_file_that_lost_rows_is_made_anew(small_ledger: Ledger, place: Place) -> None:
+    import duckdb
+
+    seed_attempt(small_ledger, "a1")
+    place.publish(small_ledger)
+    with duckdb.connect(str(place.work)) as connection:
+        connection.execute("DELETE FROM charges WHERE entry = 'settle'")
+    seed_attempt(small_ledger, "a2", hop=2)
+    published = place.publish(small_ledger)
+    assert isinstance(published, Published)
+    assert "charges has 5 rows" in str(published.rebuilt)
+    assert compare(small_ledger, place.target) == []
+
+
+def test_a_file_of_another_schema_is_made_anew_even_if_nothing_happened(
+    small_ledger: Ledger, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seed_attempt(small_ledger, "a1")
+    with monkeypatch.context() as patched:
+        patched.setattr(definitions, "schema_version", lambda: "of yesterday")
+        place.publish(small_ledger)
+    published = place.publish(small_ledger)
+    assert isinstance(published, Published)
+    assert "another schema" in str(published.rebuilt)
+    about = meta(place.target)
+    assert about is not None
+    assert about.schema_version == definitions.schema_version()
+
+
+def backup(ledger: Ledger, to: Path) -> None:
+    with sqlite3.connect(str(ledger.engine.url.database)) as source, sqlite3.connect(to) as copy:
+        source.backup(copy)
+    source.close()
+    copy.close()
+
+
+@pytest.mark.parametrize("lived_on", [0, 1, 3])
+def test_a_ledger_restored_from_a_backup_is_published_as_it_is_now(
+    small_ledger: Ledger, place: Place, tmp_path: Path, lived_on: int
+) -> None:
+    """Also when it has meanwhile come as far as before, or farther, with other events under the same numbers."""
+    seed_attempt(small_ledger, "a1")
+    backup(small_ledger, tmp_path / "backup.sqlite")
+    seed_attempt(small_ledger, "a2", hop=2)
+    place.publish(small_ledger)
+    small_ledger.close()
+    shutil.copy(tmp_path / "backup.sqlite", tmp_path / "small.sqlite")
+    restored = open_ledger(small_ledger.url)
+    for number in range(lived_on):
+        seed_attempt(restored, f"other-{number}", hop=number + 2)
+    assert compare(restored, place.target)
+
+    published = place.publish(restored)
+
+    assert isinstance(published, Published)
+    assert "restored or replaced" in str(published.rebuilt)
+    assert compare(restored, place.target) == []
+    found = query(place.target, "SELECT attempt_id FROM extension_requests ORDER BY 1").rows
+    assert found == [("a1",)] + [(f"other-{number}",) for number in range(lived_on)]
+
+
+def test_a_failure_that_a_new_working_file_does_not_cure_is_told_and_leaves_the_old_file(
+    small_ledger: Ledger, place: Place
+) -> None:
+    seed_attempt(small_ledger, "a1")
+    place.publish(small_ledger)
+    with small_ledger.write(now_ms=START, actor="test") as tx:
+        # the ledger's own checks would find this: a day that is none
+        tx.connection.exec_driver_sql("UPDATE charges SET budget_day = 'no day', seq = 6")
+        tx.append("late_answer", attempt_id="a1", data={})
+    with pytest.raises(PublishError, match=r"(?s)could not be published.*no day.*untouched"):
+        place.publish(small_ledger)
+    assert attempts(place) == 1

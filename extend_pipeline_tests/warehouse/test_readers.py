@@ -1,0 +1,209 @@
+"""Readers: they see the old file or the new one, whole; they can do no harm; they are told what to do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import pytest
+
+from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.warehouse.errors import NotPublishedError, QueryError, WarehouseError
+from extend_pipeline.warehouse.publish import Published
+from extend_pipeline.warehouse.read import query, reading, table_frame
+from extend_pipeline_tests.support.ledger_events import append_attempt, seed_attempt, seed_video
+from extend_pipeline_tests.warehouse.conftest import Place
+
+WHOLE = """
+    SELECT (SELECT ledger_seq FROM _meta), (SELECT count(*) FROM extension_requests), (SELECT count(*) FROM charges),
+           (SELECT count(*) FROM lineage), (SELECT count(*) FROM completed_extensions)
+"""
+
+OTHER_PROCESS = """
+import json, os, sys, time
+import duckdb
+path, stop, sql = sys.argv[1:]
+looks, seen, wrong = 0, set(), []
+print("ready", flush=True)
+while not os.path.exists(stop):
+    try:
+        with duckdb.connect(path, read_only=True) as connection:
+            row = connection.execute(sql).fetchall()[0]
+            if not (row[0] == 5 * row[1] and row[2] == 3 * row[1] and row[3] == row[4] == row[1]):
+                wrong.append(str(row))
+        seen.add(row[0])
+    except Exception as error:
+        wrong.append(repr(error))
+    looks += 1
+print(json.dumps({"looks": looks, "seen": len(seen), "wrong": wrong[:3]}))
+"""
+
+
+def test_readers_at_any_moment_of_many_publishes_find_a_whole_file(
+    small_ledger: Ledger, place: Place, tmp_path: Path
+) -> None:
+    """An attempt has five events and three charges: a mixture of two publishes would break the sums."""
+    seed_attempt(small_ledger, "a0")
+    place.publish(small_ledger)
+    stop = tmp_path / "stop"
+    command = [sys.executable, "-c", OTHER_PROCESS, str(place.target), str(stop), WHOLE]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    assert other.stdout.readline() == "ready\n"
+    looks: list[tuple[int, ...]] = []
+    failures: list[Exception] = []
+
+    def look() -> None:
+        while not stop.exists():
+            try:
+                looks.append(query(place.target, WHOLE).rows[0])
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test tells it
+                failures.append(error)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        for number in range(1, 21):
+            with small_ledger.write(now_ms=number, actor="test") as tx:
+                append_attempt(tx, f"a{number}", hop=number + 1)
+            assert isinstance(place.publish(small_ledger), Published)
+    finally:
+        stop.touch()
+        thread.join()
+        said = json.loads(other.communicate(timeout=30)[0])
+    assert failures == []
+    assert {(5 * n, n, 3 * n, n, n) for _, n, *_ in looks} == set(looks)
+    assert len(set(looks)) >= 5
+    assert said["wrong"] == []
+    assert said["looks"] >= 20
+    assert said["seen"] >= 5
+
+
+def test_a_reader_keeps_the_file_that_it_opened(small_ledger: Ledger, place: Place) -> None:
+    seed_attempt(small_ledger, "a1")
+    place.publish(small_ledger)
+    count = "SELECT count(*) FROM charges"
+    with duckdb.connect(str(place.target), read_only=True) as plain, reading(place.target) as ours:
+        seed_attempt(small_ledger, "a2", hop=2)
+        place.publish(small_ledger)
+        assert plain.execute(count).fetchall() == [(3,)]
+        assert ours.execute(count).fetchall() == [(3,)]
+        # and whoever comes now, even in this process, finds the new one
+        assert query(place.target, count).rows == [(6,)]
+    assert query(place.target, count).rows == [(6,)]
+
+
+def test_every_table_and_view_works_from_the_file_alone_under_any_name(
+    small_ledger: Ledger, place: Place, tmp_path: Path
+) -> None:
+    seed_video(small_ledger, "harbour")
+    seed_attempt(small_ledger, "a1")
+    place.publish(small_ledger)
+    copy = tmp_path / "a copy.db"
+    copy.write_bytes(place.target.read_bytes())
+    place.target.unlink()
+    place.work.unlink()
+    with duckdb.connect(str(copy), read_only=True) as connection:
+        names = [row[0] for row in connection.execute("SHOW TABLES").fetchall()]
+        assert len(names) == 6 + 9
+        for name in names:
+            connection.execute(f'SELECT * FROM "{name}"').fetchall()
+        assert connection.execute("SELECT spent_units FROM cost_by_day").fetchall() == [(Decimal(2),)]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "COPY charges TO '{folder}/stolen.csv'",
+        "ATTACH '{folder}/new.duckdb'",
+        "SELECT * FROM read_text('{folder}/secret.txt')",
+        "SELECT * FROM '{folder}/secret.txt'",
+        "SET enable_external_access = true",
+        "SET memory_limit = '1TB'",
+        "DELETE FROM charges",
+        "CREATE TABLE warehouse.mine (x INT)",
+        "EXPORT DATABASE '{folder}/out'",
+        "INSTALL httpfs",
+        "SELECT * FROM place",
+    ],
+)
+def test_a_query_can_neither_write_nor_reach_anything_else(
+    small_ledger: Ledger, place: Place, tmp_path: Path, sql: str
+) -> None:
+    place.publish(small_ledger)
+    (tmp_path / "secret.txt").write_text("secret")
+    before = place.target.read_bytes()
+    with pytest.raises(QueryError):
+        query(place.target, sql.format(folder=tmp_path))
+    assert place.target.read_bytes() == before
+    assert not {path.name for path in tmp_path.iterdir()} & {"stolen.csv", "new.duckdb", "out"}
+
+
+def test_a_query_answers_with_names_types_and_python_values(small_ledger: Ledger, place: Place) -> None:
+    seed_attempt(small_ledger, "a1")
+    place.publish(small_ledger)
+    answer = query(place.target, "SELECT hop, units, task_id FROM completed_extensions WHERE attempt_id = ?", ["a1"])
+    assert answer.columns == ("hop", "units", "task_id")
+    assert answer.types == ("BIGINT", "DECIMAL(18,6)", "VARCHAR")
+    assert answer.rows == [(1, Decimal(2), "00task-a1")]
+    assert query(place.target, "SELECT 1 WHERE false").rows == []
+
+
+def test_a_wrong_query_is_answered_with_duckdbs_words_and_leaves_nothing_open(
+    small_ledger: Ledger, place: Place
+) -> None:
+    place.publish(small_ledger)
+    with pytest.raises(QueryError, match="no_such_column"):
+        query(place.target, "SELECT no_such_column FROM charges")
+    # a connection left open would refuse this: another configuration of the same file
+    duckdb.connect(str(place.target)).close()
+
+
+def test_who_reads_before_the_first_publish_is_told_what_to_run(place: Place) -> None:
+    with pytest.raises(NotPublishedError, match="run extend-pipeline publish"):
+        query(place.target, "SELECT 1")
+    with pytest.raises(NotPublishedError, match=r"warehouse\.duckdb"):
+        table_frame(place.target, "charges")
+
+
+def test_a_file_that_is_no_database_is_told(place: Place) -> None:
+    place.target.parent.mkdir(parents=True)
+    place.target.write_text("not a database")
+    with pytest.raises(WarehouseError, match="Remove it and run extend-pipeline publish"):
+        query(place.target, "SELECT 1")
+
+
+def test_a_frame_keeps_money_exact_ids_as_text_and_moments_in_utc(small_ledger: Ledger, place: Place) -> None:
+    seed_attempt(small_ledger, "a1", predicted_micros=100_000, unit_price_micros=1_000_000)
+    seed_attempt(small_ledger, "a2", hop=2, parent_duration_ms=None)
+    place.publish(small_ledger)
+    charges = table_frame(place.target, "charges")
+    assert charges["units"].sum() == Decimal("2.1")
+    assert charges["attempt_id"].tolist() == ["a1"] * 3 + ["a2"] * 3
+    assert isinstance(charges["at"].dtype, pd.DatetimeTZDtype)
+    completed = table_frame(place.target, "completed_extensions").set_index("attempt_id")
+    assert completed["added_duration_s"].to_dict() == {"a1": Decimal("4.5"), "a2": None}
+    assert completed["parent_video_id"].tolist() == ["000827942411241803"] * 2
+    assert list(table_frame(place.target, "cost_by_day")["spent_amount"]) == [Decimal("0.38")]
+
+
+def test_a_frame_of_something_that_is_no_table_names_the_tables(small_ledger: Ledger, place: Place) -> None:
+    place.publish(small_ledger)
+    with pytest.raises(QueryError, match="cost_by_account"):
+        table_frame(place.target, "charges; DROP TABLE charges")
+
+
+def test_reading_is_quick_enough_for_a_sensor(small_ledger: Ledger, place: Place) -> None:
+    place.publish(small_ledger)
+    query(place.target, "SELECT 1")
+    began = time.perf_counter()
+    for _ in range(5):
+        query(place.target, "SELECT count(*) FROM charges")
+    assert time.perf_counter() - began < 5 * 0.5
