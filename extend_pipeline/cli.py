@@ -1,0 +1,129 @@
+"""The command line's way in: which verbs there are, and nothing that costs time before one of them is chosen.
+
+Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration, 70 a crash, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from extend_pipeline.base import failpoints
+
+WRONG_USE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """Where a command lives (`module:attribute`) and what --help says of it, so that --help imports none of them."""
+
+    target: str
+    help: str
+
+
+_COMMANDS: Final = "extend_pipeline.commands"
+
+VERBS: Final[Mapping[str, Verb]] = {
+    "demo": Verb(
+        f"{_COMMANDS}.demo:demo", "Watch five videos grow in the sandbox, through a real Dagster; ends by itself."
+    ),
+    "dev": Verb(f"{_COMMANDS}.demo:dev", "Keep the sandbox and Dagster with its UI running, until Ctrl-C."),
+    "init": Verb(f"{_COMMANDS}.init:init", "Write commented example files into the home."),
+    "sandbox": Verb(f"{_COMMANDS}.sandbox:sandbox", "Run the pretended providers on this machine."),
+    "doctor": Verb(f"{_COMMANDS}.doctor:doctor", "Check everything that the work needs; spends nothing."),
+    "plan": Verb(f"{_COMMANDS}.plan:plan", "Show what would be done and what it would cost; changes nothing."),
+    "advance": Verb(f"{_COMMANDS}.advance:advance", "Recover, poll, fetch, submit: one round, or until idle."),
+    "status": Verb(f"{_COMMANDS}.status:status", "Show where everything stands and what needs a person."),
+    "resolve": Verb(f"{_COMMANDS}.resolve:resolve", "Decide about an extension: adopt, resubmit, write-off."),
+    "pause": Verb(f"{_COMMANDS}.controls:pause", "Stop all submits, of one account or of all."),
+    "resume": Verb(f"{_COMMANDS}.controls:resume", "Lift a pause or a stop."),
+    "publish": Verb(f"{_COMMANDS}.publish:publish", "Bring the warehouse file up to date."),
+    "sql": Verb(f"{_COMMANDS}.sql:sql", "Ask the warehouse a question in SQL."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are run, and whose errors end as one of the exit codes."""
+
+    verbs: Mapping[str, Verb] = VERBS
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The verbs, in the order in which a person meets them."""
+        return list(self.verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """Import the command of one verb; None for a word that is no verb."""
+        verb = self.verbs.get(cmd_name)
+        if verb is None:
+            return None
+        module, _, attribute = verb.target.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command. An unknown word is told with the verbs that are near."""
+        word = args[0]
+        if word not in self.verbs and not word.startswith("-") and not ctx.resilient_parsing:
+            raise click.exceptions.NoSuchCommand(word, possibilities=list(self.verbs), ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """List the verbs from the map."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, verb.help) for name, verb in self.verbs.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. What it raises becomes a message for a person and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
+            raise
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("stopped.", err=True)
+            ctx.exit(130)
+        except Exception as error:  # noqa: BLE001 - the last place that can keep secrets out of a traceback
+            from extend_pipeline.commands.errors import tell
+
+            ctx.exit(tell(error, home=ctx.params.get("home")))
+
+
+@click.group(cls=LazyGroup, subcommand_metavar="VERB [ARGS]...")
+@click.option(
+    "--home",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of catalog.yaml, accounts.yaml and state. Default: $EXTEND_PIPELINE_HOME, or data.",
+)
+@click.version_option(package_name="extend_pipeline")
+@click.pass_context
+def cli(ctx: click.Context, home: Path | None) -> None:
+    """Make AI-generated videos longer, and never pay twice for the same step.
+
+    Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration.
+    """
+    ctx.obj = home
+
+
+def main() -> None:
+    """Entry point of `extend-pipeline`."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # a terminal that can't show a character shows its number instead of ending the work
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        failpoints.arm_from_environment()
+    except ValueError as error:
+        click.echo(f"{failpoints.ENVIRONMENT}: {error}", err=True)
+        sys.exit(WRONG_USE)
+    cli(prog_name="extend-pipeline")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Doctor's checks of accounts: variables are set, the upstream answers, takes the credentials, and agrees on the time.
+
+Only questions that are free of charge are asked, and no value of a credential is ever shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from extend_pipeline.commands.findings import Finding, ok, problem, warning
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.providers.credentials import KeyPair, SecretFault, SingleKey, read_secret
+from extend_pipeline.providers.http import HttpClient
+from extend_pipeline.providers.http_results import Lost, Reply, Unsent
+from extend_pipeline.providers.outcomes import Absent, Page, Provider, QueryFault, QueryOutcome, Seen, Unanswered
+from extend_pipeline.providers.registry import build_provider, credentials_of
+from extend_pipeline.providers.retry import clock_skew
+
+# tokens are valid from 5 s before they are minted (upstream/001), and an HTTP date is whole seconds
+MOST_SKEW_S: Final = 4.0
+FAR_SKEW_S: Final = 60.0
+
+NO_SUCH_TASK: Final = "extend-pipeline-doctor"  # the id of no task: asking for it finds nothing and costs nothing
+
+
+def check_variables(account: Account, *, used: bool) -> Iterator[Finding]:
+    """The environment variables that an account names hold something that can be a key."""
+    check = f"account {account.name}"
+    for name in _names(account):
+        value = read_secret(name)
+        if not isinstance(value, SecretFault):
+            yield ok(check, f"{name} is set")
+        elif used:
+            yield problem(check, value.message, f"set {name} where the pipeline runs")
+        else:
+            yield warning(
+                f"account {account.name}", f"{value.message} (no video uses it)", f"set {name} before one does"
+            )
+
+
+def check_upstream(account: Account, settings: Settings, *, now: Callable[[], float]) -> Iterator[Finding]:
+    """The account's upstream can be reached, its clock is ours, and it takes the credentials."""
+    check = f"account {account.name}"
+    client = HttpClient(account.base_url, allow_local=account.allow_local)
+    try:
+        reply = client.get("/", headers={}, deadline_s=settings.get_deadline_s)
+    finally:
+        client.close()
+    match reply:
+        case Unsent(reason) | Lost(reason):
+            todo = "check base_url, the network, the firewall and the provider's status page"
+            yield problem(check, f"{account.base_url} can't be reached: {reason}", todo)
+            return
+        case Reply():
+            yield judge_clock(check, clock_skew(reply.headers, now=now()))
+    if any(isinstance(read_secret(name), SecretFault) for name in _names(account)):
+        return  # told already, by name
+    provider = build_provider(account, settings=settings, now=now)
+    try:
+        yield judge_access(check, account, _ask(provider))
+    finally:
+        provider.close()
+
+
+def judge_clock(check: str, skew_s: float | None) -> Finding:
+    """What the difference between two clocks means; `skew_s` is how far this machine's is ahead, in seconds."""
+    if skew_s is None:
+        return ok(check, "it answers, without a date to compare clocks by")
+    if abs(skew_s) < MOST_SKEW_S:
+        return ok(check, "it answers, and the clocks agree")
+    way = "ahead of" if skew_s > 0 else "behind"
+    told = f"this machine's clock is {abs(skew_s):.0f} s {way} the provider's"
+    todo = "set the clock by NTP: tokens are refused, and budgets and expiries are reckoned by it"
+    return (problem if abs(skew_s) >= FAR_SKEW_S else warning)(check, told, todo)
+
+
+def judge_access(check: str, account: Account, answer: Page | QueryOutcome) -> Finding:
+    """What the answer to a free question says of the credentials."""
+    match answer:
+        case Page() | Seen() | Absent():
+            return ok(check, "the credentials are accepted")
+        case Unanswered(QueryFault.AUTH | QueryFault.FORBIDDEN, told):
+            names = " and ".join(_names(account))
+            return problem(
+                check, f"the credentials are refused: {told.message}", f"look at {names} and the key's region"
+            )
+        case Unanswered(QueryFault.BALANCE, told):
+            return problem(check, f"the account can't pay: {told.message}", "charge it up at the provider")
+        case Unanswered(fault, told):
+            return warning(check, f"it gave no clear answer ({fault.value}): {told.message}", "try again")
+
+
+def _ask(provider: Provider) -> Page | QueryOutcome:
+    return provider.list_page(1, 1) if provider.list_page_size else provider.query(NO_SUCH_TASK)
+
+
+def _names(account: Account) -> tuple[str, ...]:
+    match credentials_of(account):
+        case KeyPair(access, secret):
+            return access, secret
+        case SingleKey(key):
+            return (key,)

@@ -1,0 +1,121 @@
+"""`advance`: recover, poll, fetch, submit; one round, or rounds until nothing is left to do."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import click
+
+from extend_pipeline.commands import interruptible
+from extend_pipeline.commands.boards import print_accounts, print_doubts, print_obstacles
+from extend_pipeline.commands.describe import status_document
+from extend_pipeline.commands.happenings import Follower
+from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.output import emit, json_option, say
+from extend_pipeline.commands.progress import progress
+from extend_pipeline.config.problems import did_you_mean
+from extend_pipeline.engine.advance import Round, advance_until_idle, declare_catalogue
+from extend_pipeline.engine.advance import advance as advance_once
+from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
+from extend_pipeline.engine.plan_types import Plan
+from extend_pipeline.engine.status import Status
+from extend_pipeline.engine.status import status as read_status
+
+_COUNTED = {
+    "submitted": "attempt_submitted",
+    "stored": "attempt_stored",
+    "failed": "attempt_failed",
+    "refused": "attempt_rejected",
+    "in_doubt": "attempt_in_doubt",
+    "lost": "attempt_result_lost",
+    "quarantined": "attempt_quarantined",
+}
+
+
+@click.command()
+@click.option("--until-idle", is_flag=True, help="Go on until everything is complete or waits for somebody.")
+@click.option("--max-seconds", type=click.FloatRange(min=0), help="Go on for at most so long.")
+@click.option("--video", "videos", multiple=True, metavar="KEY", help="Only this video; may be given several times.")
+@json_option
+@click.pass_context
+def advance(
+    ctx: click.Context, until_idle: bool, max_seconds: float | None, videos: tuple[str, ...], as_json: bool
+) -> None:
+    """Recover, poll, fetch and submit: one round, or until idle.
+
+    Spends what the budgets allow. Ctrl-C ends it after the step that is under way, twice at once; either way nothing
+    that was paid for is lost. Exit code 1 when something needs a person.
+    """
+    home: Path | None = ctx.obj
+    with open_pipeline(settings_of(home)) as pipeline:
+        chosen = _chosen(pipeline, videos)
+        declare_catalogue(pipeline)
+        follower = Follower(pipeline.ledger, videos=chosen)
+        stopped = _work(
+            pipeline, follower, chosen, rounds=until_idle or max_seconds is not None, limit=max_seconds, as_json=as_json
+        )
+        found = read_status(pipeline)
+        did = {name: follower.counts.get(kind, 0) for name, kind in _COUNTED.items()}
+        if as_json:
+            emit({"stopped": stopped, "did": did, **status_document(found, pipeline.accounts, home=home)})
+        else:
+            _summary(found, did, stopped=stopped, home=home)
+    ctx.exit(found.exit_code)
+
+
+def _chosen(pipeline: Pipeline, videos: tuple[str, ...]) -> frozenset[str] | None:
+    known = pipeline.configuration.catalogue.videos
+    for key in videos:
+        if key not in known:
+            hint = did_you_mean(key, list(known)[:1000], label="") if known else ""
+            raise click.UsageError(f"the catalogue has no video {key!r}. {hint if hint.startswith('Did') else ''}")
+    return frozenset(videos) or None
+
+
+def _work(
+    pipeline: Pipeline,
+    follower: Follower,
+    chosen: frozenset[str] | None,
+    *,
+    rounds: bool,
+    limit: float | None,
+    as_json: bool,
+) -> bool:
+    """Advance while showing what happens; answers whether a person stopped it."""
+    newest: list[Plan] = []
+    asked = threading.Event()
+    with progress(pipeline.accounts, as_json=as_json) as shown:
+
+        def keep(now: Round) -> None:
+            newest[:] = [now.plan]
+
+        def work(stop: threading.Event) -> None:
+            if rounds:
+                advance_until_idle(pipeline, videos=chosen, max_seconds=limit, on_round=keep, stop=stop)
+            else:
+                keep(advance_once(pipeline, videos=chosen, stop=stop))
+
+        def watch() -> None:
+            shown.happened(follower.news())
+            if newest:
+                shown.planned(newest[0])
+
+        def stopping() -> None:
+            asked.set()
+            shown.say("stopping after what is under way; once more stops at once, which loses nothing that was paid")
+
+        interruptible.run(work, watch=watch, stopping=stopping, at_once=shown.leave)
+    return asked.is_set()
+
+
+def _summary(found: Status, did: dict[str, int], *, stopped: bool, home: Path | None) -> None:
+    moved = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in did.items() if count)
+    say(f"{'stopped' if stopped else 'done'}: {moved or 'nothing moved'}")
+    states: dict[str, int] = {}
+    for video in found.plan.videos:
+        states[video.state.value] = states.get(video.state.value, 0) + 1
+    say(f"videos: {', '.join(f'{count} {name}' for name, count in states.items()) or 'none'}")
+    print_accounts(found.accounts)
+    print_doubts(found, home=home)
+    print_obstacles(found.plan.videos, home=home)

@@ -1,0 +1,163 @@
+"""Plans and statuses as tables for a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from extend_pipeline.commands.describe import Cost, cost_of, start_unknown, totals
+from extend_pipeline.commands.output import Column, print_table, say
+from extend_pipeline.commands.text import age, plain, seconds, shortened, spread, typed
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine.plan_types import VideoPlan
+from extend_pipeline.engine.resolve import split_where
+from extend_pipeline.engine.status import AccountStatus, Status
+from extend_pipeline.ledger.states import VideoState
+
+MOST_NAMES: Final = 5  # videos named where many wait for the same thing; --json names them all
+MOST_WORDS: Final = 500  # characters of a provider's words
+MOST_REQUEST: Final = 6_000  # a prompt and a negative prompt of 2,500 characters, and the rest
+
+_VIDEOS: Final = (
+    Column("video", whole=True),
+    Column("account"),
+    Column("state", whole=True),
+    Column("hops", right=True, whole=True),
+    Column("length", right=True, whole=True),
+    Column("cost left", right=True),
+    Column("waits for"),
+)
+
+
+def print_videos(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
+    """Every video: how far it is, what is left, what it waits for."""
+    print_table(_VIDEOS, (video_row(video, accounts[video.account]) for video in videos))
+    counts = Counter(video.state for video in videos)
+    told = ", ".join(f"{counts[state]} {state.value}" for state in VideoState if counts[state])
+    say(f"{len(videos)} videos{': ' + told if told else ''}")
+
+
+def video_row(video: VideoPlan, account: Account) -> list[str]:
+    """One row of the table of videos."""
+    return [
+        video.key,
+        video.account,
+        video.state.value,
+        hops(video),
+        length(video),
+        cost_left(video, account),
+        video.hindrance.obstacle.value.replace("_", " ") if video.hindrance else "",
+    ]
+
+
+def hops(video: VideoPlan) -> str:
+    """Hops done and to do: `2 + 3–4`."""
+    if video.state is VideoState.COMPLETE:
+        return str(video.hops_done)
+    if start_unknown(video):
+        return f"{video.hops_done} + ?"
+    return f"{video.hops_done} + {spread(str(video.hops_left[0]), str(video.hops_left[1]))}"
+
+
+def length(video: VideoPlan) -> str:
+    """Length now and to be: `9.6 → 30 s`; where steps were asked for, `9.6 s, 3 steps`."""
+    now = seconds(video.current_ms) or "?"
+    if video.target_ms is not None:
+        return f"{now} → {seconds(video.target_ms)} s"
+    return f"{now} s, {video.target_steps} steps"
+
+
+def cost_left(video: VideoPlan, account: Account) -> str:
+    """What a video still costs, or that nobody can tell; nothing where it costs nothing."""
+    if start_unknown(video) or video.micros_left is None:
+        return "not known yet"
+    return "" if video.micros_left == (0, 0) else cost(cost_of(account, video.micros_left))
+
+
+def cost(of: Cost) -> str:
+    """`6–8 kling-unit (0.84–1.12 USD)`."""
+    units = spread(plain(of.units[0]), plain(of.units[1]))
+    return f"{units} {of.unit} ({spread(plain(of.amount[0]), plain(of.amount[1]))} {of.currency})"
+
+
+def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
+    """What is left to spend by account; never added across accounts."""
+    for total in totals(videos, accounts):
+        say(f"left to spend with {total.account}: {cost(total)}")
+    uncounted = sum(start_unknown(video) for video in videos)
+    if uncounted:
+        say(f"not counted: {uncounted} that branch off a hop which isn't there yet")
+
+
+def print_obstacles(videos: Iterable[VideoPlan], *, home: Path | None) -> None:
+    """What videos wait for, in words, those that need a person first; videos that wait for the same are told once."""
+    groups: dict[tuple[bool, str, str], list[str]] = {}
+    for video in videos:
+        if (held := video.hindrance) is not None:
+            told = (not held.obstacle.needs_person, held.message, held.todo)
+            groups.setdefault(told, []).append(video.key)
+    for (by_itself, message, todo), keys in sorted(groups.items(), key=lambda group: group[0][0]):
+        named = ", ".join(keys[:MOST_NAMES]) + (f" and {len(keys) - MOST_NAMES} more" if len(keys) > MOST_NAMES else "")
+        say(f"{'waits' if by_itself else 'needs you'}: {named}: {shortened(message, MOST_WORDS)}")
+        say(f"    → {typed(todo, home)}")
+
+
+def print_accounts(accounts: Sequence[AccountStatus]) -> None:
+    """Accounts: what is committed, of what budget, what runs, what is stopped."""
+    columns = (
+        Column("account", whole=True),
+        Column("unit"),
+        Column("today", right=True),
+        Column("in all", right=True),
+        Column("amount", right=True),
+        Column("in flight", right=True),
+        Column("standing"),
+    )
+    print_table(columns, (_account_row(account) for account in accounts))
+
+
+def standing(account: AccountStatus) -> str:
+    """Whether an account may submit, in words."""
+    words = ["paused"] if account.paused else []
+    if account.stopped:
+        words.append(f"stopped: {shortened(account.stopped, MOST_WORDS)}")
+    if account.total is None:
+        words.append("no budget")
+    return "; ".join(words) or "open"
+
+
+def print_doubts(found: Status, *, home: Path | None) -> None:
+    """Every attempt in doubt with the exact request that may or may not have been accepted; and what nobody can look at
+    any more, since its video or its account is no longer written down."""
+    planned = {video.key for video in found.plan.videos}
+    for doubt in found.doubts:
+        say(
+            f"in doubt: {doubt.where} ({doubt.account}) for {age(doubt.age_s)},"
+            f" {plain(doubt.exposure)} {doubt.unit} at stake: {shortened(doubt.why, MOST_WORDS)}"
+        )
+        say(f"    our key {doubt.external_task_id}, request {shortened(doubt.request, MOST_REQUEST)}")
+        if split_where(doubt.where)[0] not in planned:
+            decide = f"extend-pipeline resolve {doubt.where} adopt TASK | write-off"
+            say(f"    → its video left the catalogue; {typed(decide, home)}")
+    for name, count in found.unknown_accounts:
+        say(f"needs you: {count} paid or running attempts are with account {name}, which accounts.yaml doesn't name")
+        say("    → put the account back until they are fetched")
+
+
+def _account_row(account: AccountStatus) -> list[str]:
+    return [
+        account.account,
+        account.unit,
+        _of(account.committed_today, account.per_day),
+        _of(account.committed, account.total),
+        f"{plain(account.amount)} {account.currency}",
+        f"{account.in_flight} of {account.max_in_flight}",
+        standing(account),
+    ]
+
+
+def _of(used: Decimal, budget: Decimal | None) -> str:
+    return plain(used) if budget is None else f"{plain(used)} of {plain(budget)}"

@@ -1,0 +1,80 @@
+"""`pause` and `resume`: a person stops spending and starts it again, and says why."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Final
+
+import click
+
+from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.output import emit, json_option, say
+from extend_pipeline.config.problems import did_you_mean
+from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
+from extend_pipeline.ledger import controls, tables
+
+EVERYTHING: Final = "everything"
+
+
+def login_name() -> str:
+    """Who is at the keyboard, as the machine knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user may have a number and no name
+        return "unknown"
+
+
+who_option = click.option("--who", default=login_name, help="Who decides. Default: your login name.")
+why_option = click.option("--why", default="", help="Why, for whoever reads the ledger later.")
+
+
+@click.command()
+@click.argument("account", required=False)
+@why_option
+@who_option
+@json_option
+@click.pass_obj
+def pause(home: Path | None, account: str | None, why: str, who: str, as_json: bool) -> None:
+    """Stop all submits, of one ACCOUNT or of all. What is in flight is still polled and fetched."""
+    with open_pipeline(settings_of(home)) as pipeline:
+        name = _known(pipeline, account)
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
+            controls.pause(tx, name, why=why)
+    if as_json:
+        emit({"paused": [account or EVERYTHING], "why": why, "who": who})
+    else:
+        say(f"{_named(account)} is paused: nothing more is submitted; what runs is still polled and fetched")
+
+
+@click.command()
+@click.argument("account", required=False)
+@why_option
+@who_option
+@json_option
+@click.pass_obj
+def resume(home: Path | None, account: str | None, why: str, who: str, as_json: bool) -> None:
+    """Lift the pause and the stop of one ACCOUNT, or of everything that is paused or stopped."""
+    with open_pipeline(settings_of(home)) as pipeline:
+        name = _known(pipeline, account)
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
+            lifted = [EVERYTHING if held == tables.EVERYWHERE else held for held in controls.resume(tx, name, why=why)]
+    if as_json:
+        emit({"resumed": lifted, "why": why, "who": who})
+    elif lifted:
+        say(f"resumed: {', '.join(lifted)}")
+    else:
+        say(f"{_named(account)} was neither paused nor stopped")
+
+
+def _known(pipeline: Pipeline, account: str | None) -> str:
+    if account is None:
+        return tables.EVERYWHERE
+    if account not in pipeline.accounts:
+        hint = did_you_mean(account, pipeline.accounts, label="Accounts")
+        raise click.UsageError(f"accounts.yaml has no account {account!r}. {hint}")
+    return account
+
+
+def _named(account: str | None) -> str:
+    return EVERYTHING if account is None else f"account {account}"

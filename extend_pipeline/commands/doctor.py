@@ -1,0 +1,93 @@
+"""`doctor`: looks at everything that the work needs, and says what to do about what is wrong. Spends nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from extend_pipeline.base.units import from_ms
+from extend_pipeline.commands.account_checks import check_upstream, check_variables
+from extend_pipeline.commands.findings import Finding, Level, ok, problem
+from extend_pipeline.commands.local_checks import check_dagster, check_ledger, check_media
+from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.output import Column, emit, json_option, print_table, say
+from extend_pipeline.commands.text import typed
+from extend_pipeline.config.load import Configuration, load_configuration
+from extend_pipeline.config.problems import ConfigError
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.pipeline import wall_ms
+
+WRONG_CONFIGURATION = 2
+
+
+@click.command()
+@click.option("--offline", is_flag=True, help="Ask no provider anything.")
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, offline: bool, as_json: bool) -> None:
+    """Check everything that the work needs.
+
+    Configuration, variables, ledger, media folder, disk, warehouse, clocks, and whether the accounts answer. Spends
+    nothing and shows no secret. Exit code 1 when there is a problem, 2 when the configuration is wrong.
+    """
+    home: Path | None = ctx.obj
+    settings = settings_of(home)
+    findings, sound = examine(settings, offline=offline)
+    if as_json:
+        emit(
+            {
+                "home": str(settings.home),
+                "findings": [
+                    {
+                        "level": finding.level.value,
+                        "check": finding.check,
+                        "message": finding.message,
+                        "todo": typed(finding.todo, home),
+                    }
+                    for finding in findings
+                ],
+            }
+        )
+    else:
+        columns = (Column("", whole=True), Column("check"), Column("found"), Column("what to do"))
+        print_table(columns, ([f.level.value, f.check, f.message, typed(f.todo, home)] for f in findings))
+        counts = {level: sum(finding.level is level for finding in findings) for level in Level}
+        say(", ".join(f"{level.value}: {count}" for level, count in counts.items()))
+    if not sound:
+        ctx.exit(WRONG_CONFIGURATION)
+    ctx.exit(1 if any(finding.level is Level.PROBLEM for finding in findings) else 0)
+
+
+def examine(settings: Settings, *, offline: bool) -> tuple[list[Finding], bool]:
+    """All findings, and whether the configuration is sound. What can be looked at without it is looked at anyway."""
+    findings: list[Finding] = []
+    configuration = _read(settings, findings)
+    findings += check_ledger(settings)
+    findings += check_media(settings)
+    findings.append(check_dagster(os.environ))
+    if configuration is not None:
+        findings += _accounts(configuration, offline=offline)
+    return findings, configuration is not None
+
+
+def _read(settings: Settings, findings: list[Finding]) -> Configuration | None:
+    try:
+        configuration = load_configuration(settings, now=from_ms(wall_ms()))
+    except ConfigError as error:
+        findings += [problem("configuration", found.text(), "mend the file") for found in error.problems]
+        return None
+    videos, accounts = len(configuration.catalogue.videos), len(configuration.accounts)
+    findings.append(ok("configuration", f"{settings.home}: videos: {videos}, accounts: {accounts}"))
+    return configuration
+
+
+def _accounts(configuration: Configuration, *, offline: bool) -> Iterator[Finding]:
+    used = {video.account for video in configuration.catalogue.videos.values()}
+    for name, account in configuration.accounts.items():
+        yield from check_variables(account, used=name in used)
+        if not offline:
+            yield from check_upstream(account, configuration.settings, now=time.time)

@@ -1,0 +1,79 @@
+"""Turns what a verb raised into words for a person and an exit code, without any secret."""
+
+from __future__ import annotations
+
+import os
+import re
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+import click
+
+from extend_pipeline.base.scrub import scrub
+from extend_pipeline.commands.text import typed, visible
+from extend_pipeline.config.problems import ACCOUNTS_FILE, ConfigError
+
+NEEDS_PERSON: Final = 1
+WRONG_USE: Final = 2
+CRASH: Final = 70  # EX_SOFTWARE of sysexits.h
+
+_FORESEEN: Final[Mapping[str, int]] = {
+    "PublishError": NEEDS_PERSON,
+    "WarehouseError": WRONG_USE,
+    "LedgerError": WRONG_USE,
+    "SandboxError": WRONG_USE,
+    "OSError": NEEDS_PERSON,  # a full disk, a folder that may not be written
+}
+"""Errors that say themselves what to do, and their exit codes; the first that fits counts."""
+
+_LONGEST_REPORT: Final = 20_000  # characters of a crash report: a deep traceback, never a film
+_SHORTEST_SECRET: Final = 6  # shorter values are words like "yes", which must not be cut out of a report
+_SOUNDS_SECRET: Final = re.compile(r"KEY|SECRET|TOKEN|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
+_NAMED: Final = re.compile(r"_env[\"']?\s*:\s*[\"']?([A-Z_][A-Z0-9_]*)")
+
+
+def tell(error: Exception, *, home: Path | None) -> int:
+    """Write one error to stderr; answers the exit code. Only a crash, which nobody foresaw, shows a traceback."""
+    if isinstance(error, ConfigError):
+        for problem in error.problems:
+            click.echo(visible(problem.text()), err=True)
+        return WRONG_USE
+    secrets = secrets_of(home)
+    # by name: to import the ledger or the sandbox only to look at their errors would cost half a second
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    for foreseen, code in _FORESEEN.items():
+        if foreseen in kinds:
+            click.echo(typed(visible(scrub(str(error), secrets=secrets)), home), err=True)
+            return code
+    report = scrub("".join(traceback.format_exception(error)), secrets=secrets, cap=_LONGEST_REPORT)
+    click.echo(visible(report, keep_lines=True), err=True)
+    click.echo(
+        "This is a mistake in extend-pipeline. What was under way is cleared up by the next advance.",
+        err=True,
+    )
+    return CRASH
+
+
+def secrets_of(home: Path | None) -> tuple[str, ...]:
+    """Values of the environment that must not be shown, longest first: those that accounts.yaml names, and those whose
+    name sounds like a secret. Works where the configuration is broken, too."""
+    names = {name for name in os.environ if _SOUNDS_SECRET.search(name)}
+    folder = home or Path(os.environ.get("EXTEND_PIPELINE_HOME") or "data")
+    try:
+        names |= set(_NAMED.findall((folder / ACCOUNTS_FILE).read_text(encoding="utf-8", errors="replace")))
+    except OSError:
+        names |= set()  # no accounts, no names
+    found = {os.environ.get(name, "") for name in names}
+    found |= _password(os.environ.get("EXTEND_PIPELINE_LEDGER_URL", ""))
+    return tuple(sorted((value for value in found if len(value) >= _SHORTEST_SECRET), key=len, reverse=True))
+
+
+def _password(url: str) -> set[str]:
+    try:
+        written = urlsplit(url).password
+    except ValueError:
+        return set()
+    return set() if written is None else {written, unquote(written)}

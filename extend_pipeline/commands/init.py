@@ -1,0 +1,68 @@
+"""`init`: writes commented example files into a home, and never over anything."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import click
+
+from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.output import emit, json_option, say
+
+_IGNORED: Final = "# All that is generated: the ledger, the films, the warehouse.\n/state/\n"
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def init(home: Path | None, as_json: bool) -> None:
+    """Write commented example files into the home.
+
+    catalog.yaml says which videos to extend, accounts.yaml through which accounts and for how much. Files that are
+    there already are left as they are.
+    """
+    folder = settings_of(home).home
+    written, existing = write_examples(folder)
+    if as_json:
+        emit({"home": str(folder), "written": written, "existing": existing})
+        return
+    for name in written:
+        say(f"wrote {folder / name}")
+    for name in existing:
+        say(f"{folder / name} exists and was left as it is")
+    if written:
+        say("Next: put your own accounts and videos there, then `extend-pipeline doctor` and `extend-pipeline plan`.")
+
+
+def write_examples(folder: Path) -> tuple[list[str], list[str]]:
+    """Write what is missing; answers (written, existing) file names. OSError where the folder can't be written."""
+    examples = files("extend_pipeline.config") / "examples"
+    contents = {name: (examples / name).read_text(encoding="utf-8") for name in ("catalog.yaml", "accounts.yaml")}
+    contents[".gitignore"] = _IGNORED
+    written: list[str] = []
+    existing: list[str] = []
+    if (folder / "catalog.csv").exists():
+        # both catalogues are read together, and the examples are nobody's videos
+        del contents["catalog.yaml"]
+        existing.append("catalog.csv")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in contents.items():
+            if _write_new(folder / name, content):
+                written.append(name)
+            else:
+                existing.append(name)
+    except OSError as error:
+        raise click.UsageError(f"{error.filename or folder} can't be written: {error.strerror or error}") from error
+    return written, existing
+
+
+def _write_new(path: Path, content: str) -> bool:
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(content)
+    except FileExistsError:
+        return False
+    return True

@@ -1,0 +1,90 @@
+"""Work that a person may stop: Ctrl-C or SIGTERM once ends it after the step that is under way, twice at once.
+
+The work runs in a thread of its own and the main thread only waits and watches. A signal's handler runs in the main
+thread at any instruction; setting an event that the same thread is just waiting for would lock up for good.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, Generic, TypeVar
+
+T = TypeVar("T")
+
+LOOK_S: Final = 0.25  # between two looks at the work: quick for an eye, nothing for a processor
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+
+class _Work(threading.Thread, Generic[T]):
+    def __init__(self, work: Callable[[threading.Event], T], stop: threading.Event) -> None:
+        super().__init__(name="work", daemon=False)
+        self._work = work
+        self.stop = stop
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.result = self._work(self.stop)
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            self.error = error
+
+
+def run(
+    work: Callable[[threading.Event], T],
+    *,
+    watch: Callable[[], None],
+    stopping: Callable[[], None],
+    at_once: Callable[[], None],
+) -> T:
+    """Run `work` and answer its result; what it raises is raised here.
+
+    `watch` is called every LOOK_S seconds and once at the end, `stopping` after the first signal, `at_once` just before
+    the process ends by the second.
+    """
+    stop = threading.Event()
+    thread = _Work(work, stop)
+    told = False
+    with _signals(stop, at_once):
+        thread.start()
+        try:
+            while thread.is_alive():
+                thread.join(LOOK_S)
+                if stop.is_set() and not told:
+                    told = True
+                    stopping()
+                watch()
+        finally:
+            stop.set()
+            thread.join()
+    if thread.error is not None:
+        raise thread.error
+    watch()
+    return thread.result  # type: ignore[return-value]  # it ended without an error, so it has one
+
+
+@contextmanager
+def _signals(stop: threading.Event, at_once: Callable[[], None]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may say what a signal does
+        return
+
+    def on_signal(number: int, _frame: Any) -> None:
+        if not stop.is_set():
+            stop.set()
+            return
+        at_once()
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

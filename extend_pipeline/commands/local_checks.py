@@ -1,0 +1,132 @@
+"""Doctor's checks of this machine: ledger, media folder, disk, warehouse, Dagster's home. They leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import text
+
+from extend_pipeline.commands.findings import Finding, ok, problem, warning
+from extend_pipeline.commands.opening import has_ledger
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.ledger import reads
+from extend_pipeline.ledger.database import Ledger, LedgerError, open_ledger
+from extend_pipeline.ledger.invariants import check_invariants
+
+GIB: Final = 1024**3
+LEAST_FREE: Final = GIB  # one large film and the warehouse's copy of itself
+FEW_FREE: Final = 10 * GIB  # some hundred films of 20 to 50 MB: a night's work
+
+MOST_BROKEN: Final = 20  # broken promises that are told one by one
+
+
+def check_ledger(settings: Settings) -> Iterator[Finding]:
+    """The ledger opens and keeps its promises; a home may also have none yet."""
+    if not has_ledger(settings.ledger_url):
+        yield ok("ledger", "there is none yet; the first advance makes it")
+        yield from _folder("ledger", settings.state_dir)
+        return
+    try:
+        ledger = open_ledger(settings.ledger_url)
+    except LedgerError as error:
+        yield problem("ledger", str(error), "see the message; nothing is submitted until it opens")
+        return
+    try:
+        with ledger.read() as connection:
+            seq = reads.head(connection)
+        yield ok("ledger", f"{_engine(ledger)}, {seq} events")
+        broken = check_invariants(ledger)
+        for sentence in broken[:MOST_BROKEN]:
+            yield problem("ledger", sentence, "pause, keep a copy of the ledger, and report this")
+        if len(broken) > MOST_BROKEN:
+            yield problem("ledger", f"and {len(broken) - MOST_BROKEN} more broken promises", "see above")
+        if not broken:
+            yield ok("ledger", "every promise holds: charges match states, one live attempt a hop, nothing lost")
+        yield check_warehouse(settings.warehouse_path, seq)
+    finally:
+        ledger.close()
+
+
+def check_media(settings: Settings) -> Iterator[Finding]:
+    """The media folder can be written by us and read by nobody else, and there is room."""
+    folder = settings.media_dir
+    yield from _folder("media", folder)
+    if folder.is_dir():
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if mode & 0o077:
+            yield warning("media", f"{folder} is open to other users (mode {mode:04o})", f"chmod 700 {folder}")
+    free = shutil.disk_usage(_nearest(folder)).free
+    told = f"{free / GIB:.1f} GiB free"
+    if free < LEAST_FREE:
+        yield problem("disk", told, "make room: results that can't be stored expire at the provider")
+    elif free < FEW_FREE:
+        yield warning("disk", told, "make room soon")
+    else:
+        yield ok("disk", told)
+
+
+def check_warehouse(path: Path, seq: int) -> Finding:
+    """The published file holds everything that the ledger does."""
+    from extend_pipeline.warehouse.errors import WarehouseError
+    from extend_pipeline.warehouse.read import meta
+
+    try:
+        found = meta(path)
+    except WarehouseError as error:
+        return problem("warehouse", str(error), "extend-pipeline publish")
+    if found is None:
+        return warning("warehouse", "nothing has been published yet", "extend-pipeline publish")
+    told = f"published {found.published_at:%Y-%m-%d %H:%M:%S} UTC at event {found.ledger_seq}"
+    if found.ledger_seq > seq:
+        todo = "look which ledger this home uses; if it was lost and made anew: extend-pipeline publish"
+        return problem("warehouse", f"{told}, and the ledger has only {seq} events", todo)
+    if found.ledger_seq < seq:
+        return warning("warehouse", f"{told}, {seq - found.ledger_seq} events behind", "extend-pipeline publish")
+    return ok("warehouse", told)
+
+
+def check_dagster(environment: Mapping[str, str]) -> Finding:
+    """DAGSTER_HOME is set: without it Dagster forgets its runs and partitions when it ends."""
+    home = environment.get("DAGSTER_HOME", "")
+    if not home:
+        return warning("dagster", "DAGSTER_HOME is not set", "set it to a folder that lasts, if you use Dagster's UI")
+    if not Path(home).is_absolute():
+        return problem("dagster", f"DAGSTER_HOME={home} is not absolute", "Dagster wants an absolute path")
+    if not Path(home).is_dir():
+        return problem("dagster", f"DAGSTER_HOME={home} is no folder", f"mkdir -p {home}")
+    return ok("dagster", f"DAGSTER_HOME={home}")
+
+
+def _engine(ledger: Ledger) -> str:
+    with ledger.read() as connection:
+        if ledger.dialect == "sqlite":
+            version = connection.execute(text("SELECT sqlite_version()")).scalar_one()
+            journal = connection.execute(text("PRAGMA journal_mode")).scalar_one()
+            return f"SQLite {version}, journal {journal}"
+        version = connection.execute(text("SHOW server_version")).scalar_one()
+        return f"PostgreSQL {version}"
+
+
+def _folder(check: str, folder: Path) -> Iterator[Finding]:
+    nearest = _nearest(folder)
+    try:
+        with tempfile.TemporaryFile(dir=nearest) as probe:
+            probe.write(b"x")
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        yield problem(check, f"{nearest} can't be written: {error.strerror or error}", "give this user the right to")
+    else:
+        later = "" if nearest == folder else f"; {folder} is made when it is needed"
+        yield ok(check, f"{nearest} can be written{later}")
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next((path for path in (folder, *folder.parents) if path.is_dir()), Path("/"))

@@ -1,0 +1,96 @@
+"""Child processes of `demo` and `dev`: started with a log of their own, awaited by a condition, ended together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+GRACE_S: Final = 20.0  # Dagster's daemon waits for its threads
+TAIL_LINES: Final = 15
+
+
+class ChildError(RuntimeError):
+    """A child process ended or did not become ready; the message ends with the last lines of its log."""
+
+
+@dataclass
+class Child:
+    """A running child process."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def check(self) -> None:
+        """Raise ChildError where it has ended."""
+        if (code := self.process.poll()) is not None:
+            raise ChildError(f"{self.name} ended with code {code}. The end of {self.log}:\n{self.tail()}")
+
+    def tail(self) -> str:
+        """The last lines of its log."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join(f"  {line}" for line in lines[-TAIL_LINES:])
+
+
+@contextlib.contextmanager
+def running(name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Iterator[Child]:
+    """Run a command of this virtual environment until the end of the block; its whole process group ends with it."""
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+    try:
+        yield Child(name, process, log)
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for how in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            break
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # what its own children left behind
+
+
+def tool(name: str) -> str:
+    """A program of the environment that runs us."""
+    return str(Path(sys.executable).parent / name)
+
+
+def answers(url: str) -> bool:
+    """Whether something answers at a local URL."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def wait_for(condition: Callable[[], bool], *, child: Child, what: str, seconds: float) -> None:
+    """Poll a condition until it holds. Raises ChildError when the child ends or the time is up."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        child.check()
+        if time.monotonic() > deadline:
+            raise ChildError(f"{what} was not ready within {seconds:g} s. The end of {child.log}:\n{child.tail()}")
+        time.sleep(0.1)

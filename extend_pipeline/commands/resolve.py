@@ -1,0 +1,102 @@
+"""`resolve`: a person's decision about one extension, asked for once more where it costs money."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from extend_pipeline.base.units import amount_micros, from_micros
+from extend_pipeline.commands.controls import who_option, why_option
+from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.output import emit, json_option, say
+from extend_pipeline.commands.text import plain, typed, visible
+from extend_pipeline.engine import resolve as decisions
+from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
+from extend_pipeline.engine.resolve import Declined, Resolved, split_where
+from extend_pipeline.ledger import reads
+
+Action = Literal["adopt", "resubmit", "write-off"]
+
+
+@click.command()
+@click.argument("where", metavar="VIDEO/HOP")
+@click.argument("action", type=click.Choice(["adopt", "resubmit", "write-off"]), metavar="adopt|resubmit|write-off")
+@click.argument("task", required=False)
+@why_option
+@who_option
+@click.option("--yes", is_flag=True, help="Do not ask again.")
+@json_option
+@click.pass_context
+def resolve(
+    ctx: click.Context, where: str, action: Action, task: str | None, why: str, who: str, yes: bool, as_json: bool
+) -> None:
+    """Decide about one extension.
+
+    \b
+    adopt TASK   it is this task of the provider's: poll and fetch it
+    resubmit     pay for it again
+    write-off    give it up, and book its charge
+    """
+    try:
+        split_where(where)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if (task is not None) != (action == "adopt"):
+        raise click.UsageError("adopt wants the id of the provider's task, and only adopt does.")
+    home: Path | None = ctx.obj
+    with open_pipeline(settings_of(home)) as pipeline:
+        if action != "adopt" and not yes:
+            _confirm(consequence(pipeline, where, action), as_json=as_json)
+        outcome = _decide(pipeline, where, action, task, who=who, why=why)
+    done = isinstance(outcome, Resolved)
+    message = typed(outcome.message, home)
+    if as_json:
+        emit({"extension": where, "action": action, "task_id": task, "done": done, "message": message, "who": who})
+    else:
+        say(message, err=not done)
+    ctx.exit(0 if done else 1)
+
+
+def consequence(pipeline: Pipeline, where: str, action: Action) -> str:
+    """What a decision does to money, in a sentence."""
+    key, hop = split_where(where)
+    with pipeline.ledger.read() as connection:
+        rows = [row for row in reads.attempts_of(connection, [key]) if row.hop == hop]
+    if not rows:
+        return f"Nothing is known of {where}."
+    last = rows[-1]
+    micros = amount_micros(units_micros=last.predicted_micros, unit_price_micros=last.unit_price_micros)
+    units = f"{plain(from_micros(last.predicted_micros))} {last.unit}"
+    price = f"{units} ({plain(from_micros(micros))} {last.currency})"
+    if action == "write-off":
+        return f"{where} ({last.state}) will be given up, and its {price} booked as spent. This can't be taken back."
+    booked = f" The {price} of the attempt in doubt are booked as spent." if last.state == "in_doubt" else ""
+    return f"{where} ({last.state}) will be submitted and paid for again, about {price}.{booked}"
+
+
+def asked_by_person() -> bool:
+    """Whether somebody is at the keyboard who can be asked."""
+    return sys.stdin.isatty()
+
+
+def _confirm(told: str, *, as_json: bool) -> None:
+    if as_json or not asked_by_person():
+        raise click.UsageError(f"{visible(told)} Nobody is there to be asked: add --yes if that is what you want.")
+    say(told, err=True)
+    if not click.confirm("Do it?", default=False, err=True):
+        raise click.Abort
+
+
+def _decide(
+    pipeline: Pipeline, where: str, action: Action, task: str | None, *, who: str, why: str
+) -> Resolved | Declined:
+    match action:
+        case "adopt":
+            return decisions.adopt(pipeline, where, task or "", who=who, why=why)
+        case "resubmit":
+            return decisions.resubmit(pipeline, where, who=who, why=why)
+        case "write-off":
+            return decisions.write_off(pipeline, where, who=who, why=why)

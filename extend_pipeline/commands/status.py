@@ -1,0 +1,42 @@
+"""`status`: where everything stands, what is in doubt, and what needs a person, with the command to type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from extend_pipeline.commands.boards import (
+    print_accounts,
+    print_doubts,
+    print_obstacles,
+    print_videos,
+)
+from extend_pipeline.commands.describe import status_document
+from extend_pipeline.commands.opening import open_for_reading, settings_of
+from extend_pipeline.commands.output import emit, json_option, say
+from extend_pipeline.commands.text import typed
+from extend_pipeline.engine.status import status as read_status
+
+
+@click.command()
+@json_option
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Show where everything stands and what needs a person.
+
+    Reads only. Exit code 1 when something needs a person.
+    """
+    home: Path | None = ctx.obj
+    with open_for_reading(settings_of(home)) as pipeline:
+        found = read_status(pipeline)
+        if as_json:
+            emit(status_document(found, pipeline.accounts, home=home))
+        else:
+            print_videos(found.plan.videos, pipeline.accounts)
+            print_accounts(found.accounts)
+            if found.everything_paused:
+                say(f"everything is paused → {typed('extend-pipeline resume', home)}")
+            print_doubts(found, home=home)
+            print_obstacles(found.plan.videos, home=home)
+    ctx.exit(found.exit_code)

@@ -1,0 +1,72 @@
+"""Text that is safe on a terminal: what came from a catalogue or from a provider can't move the cursor, colour the
+screen, or turn the reading direction."""
+
+from __future__ import annotations
+
+import shlex
+import unicodedata
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+_JOINERS: Final = "\u200c\u200d"  # harmless, and Persian and many emoji can't be written without them
+_HARMFUL: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def visible(text: str, *, keep_lines: bool = False) -> str:
+    """The text with control, bidi and other invisible characters shown by their numbers (`\\x1b`, `\\u202e`)."""
+    return "".join(
+        char
+        if char in _JOINERS or (keep_lines and char == "\n") or unicodedata.category(char) not in _HARMFUL
+        else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+def shortened(text: str, longest: int) -> str:
+    """The text, cut to so many characters."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def spread(least: str, most: str) -> str:
+    """A range as a person writes it: `2`, or `2–3`."""
+    return least if least == most else f"{least}–{most}"
+
+
+def plain(number: Decimal) -> str:
+    """A decimal without exponent: 100, 3.5."""
+    return format(number, "f")
+
+
+def seconds(ms: int | None) -> str | None:
+    """Milliseconds as exact seconds: 9600 → `9.6`."""
+    return None if ms is None else plain((Decimal(ms) / 1000).normalize())
+
+
+def iso(ms: int | None) -> str | None:
+    """UTC milliseconds as ISO 8601 with milliseconds and Z."""
+    if ms is None:
+        return None
+    moment = datetime.fromtimestamp(ms // 1000, tz=UTC).replace(microsecond=ms % 1000 * 1000)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def clock(ms: int) -> str:
+    """UTC milliseconds as HH:MM:SS."""
+    return datetime.fromtimestamp(ms // 1000, tz=UTC).strftime("%H:%M:%S")
+
+
+def age(seconds_: float) -> str:
+    """A duration in words: `40 s`, `12 min`, `3 h`, `2 d`."""
+    for size, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds_ >= size * 2 or (word != "d" and seconds_ >= size):
+            return f"{int(seconds_ // size)} {word}"
+    return f"{int(seconds_)} s"
+
+
+def typed(words: str, home: Path | None) -> str:
+    """Words that name an `extend-pipeline …` command, with the command as it must be typed for this home."""
+    if home is None:
+        return words
+    return words.replace("extend-pipeline ", f"extend-pipeline --home {shlex.quote(str(home))} ")

@@ -1,0 +1,198 @@
+"""The way in: help imports nothing, errors end as exit codes, and secrets stay where they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from extend_pipeline import cli as entry
+from extend_pipeline.cli import VERBS, cli
+from extend_pipeline_tests.cli.conftest import Cli
+from extend_pipeline_tests.support.homes import account, video, write_home
+
+HEAVY = ("dagster", "pandas", "sqlalchemy", "rich", "duckdb", "av", "numpy", "pydantic", "httpx")
+
+
+def test_help_names_every_verb_and_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from extend_pipeline.cli import main\n"
+        "try:\n    main()\n"
+        "except SystemExit as end:\n"
+        f"    print([name for name in {HEAVY!r} if name in sys.modules], end.code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
+    *told, last = done.stdout.splitlines()
+    assert last == "[] 0"
+    for name, verb in VERBS.items():
+        assert any(line.split()[:1] == [name] and verb.help[:20] in line for line in told)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_verb_can_be_loaded_and_explains_itself(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
+
+
+def test_no_verb_but_the_demos_imports_the_sandbox_before_it_runs_and_none_of_these_dagster() -> None:
+    code = (
+        "import sys\nfrom extend_pipeline.cli import cli\n"
+        "for name in cli.list_commands(None):\n"
+        "    if name not in ('demo', 'dev'):\n"
+        "        cli.get_command(None, name)\n"
+        "bad = ('dagster', 'pandas', 'duckdb', 'av', 'rich', 'extend_pipeline.sandbox')\n"
+        "print([name for name in bad if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_misspelt_verb_is_wrong_use_and_the_near_one_is_named() -> None:
+    result = CliRunner().invoke(cli, ["advanse"])
+    assert result.exit_code == 2
+    assert "advance" in result.stderr
+
+
+def test_eight_mistakes_are_eight_lines_with_line_and_key_and_nothing_is_written(tmp_path: Path) -> None:
+    wrong = [
+        video("one", extend={"to": 4, "prompt": "x"}),
+        video("two", extend={"steps": 2, "prmpt": "x"}),
+        video("three", account="nobody"),
+        video("four", source={"video_id": "s", "model": "kling-v2", "mode": "std", "duration": 5}),
+        video("five", source={"video_id": "s", "model": "kling-v1-6", "mode": "fast", "duration": 5}),
+        video("six", extend={"steps": 2, "cfg_scale": 1.5}),
+        video("seven", source={"branch_of": "eight", "hop": 1}, account=None),
+        video("one"),
+    ]
+    run = Cli(write_home(tmp_path / "home", "http://127.0.0.1:9", wrong))
+    before = run.files()
+    for verb in ("plan", "advance", "status", "pause", "resume", "publish"):
+        result = run(verb)
+        assert result.exit_code == 2, result.output
+        lines = result.stderr.splitlines()
+        assert len(lines) == 8, result.stderr
+        assert all(line.startswith("catalog.yaml:") and line.split(":")[1].isdigit() for line in lines)
+        for key in ("one", "two", "three", "four", "five", "six", "seven"):
+            assert any(f"video {key}" in line for line in lines), key
+        assert result.stdout == ""
+    assert run.files() == before
+
+
+def test_a_ledger_that_cannot_be_opened_is_told_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Cli(write_home(tmp_path / "home", "http://127.0.0.1:9", [video("one")]))
+    url = "postgresql+psycopg://someone:hunter2-hunter2@127.0.0.1:9/none"
+    monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URL", url)
+    for verb in ("plan", "advance"):
+        result = run(verb)
+        assert result.exit_code == 2
+        assert "can't be opened" in result.stderr
+        assert "hunter2" not in result.output
+
+
+def test_a_crash_is_told_without_any_secret_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry_of = account("http://127.0.0.1:9", credentials={"api_key_env": "PLAIN_LOOKING_NAME"})
+    home = write_home(tmp_path / "home", "", [video("one")], accounts=[entry_of])
+    monkeypatch.setenv("PLAIN_LOOKING_NAME", "first-value-nobody-may-see")
+    monkeypatch.setenv("SOME_API_TOKEN", "second-value-nobody-may-see")
+
+    def broken(_home: object) -> None:
+        raise RuntimeError("failed with first-value-nobody-may-see and second-value-nobody-may-see \x1b[31m")
+
+    monkeypatch.setattr("extend_pipeline.commands.plan.settings_of", broken)
+    result = Cli(home)("plan")
+    assert result.exit_code == 70
+    assert "RuntimeError: failed with [secret] and [secret]" in result.stderr
+    assert "nobody-may-see" not in result.output
+    assert "\x1b" not in result.output
+
+
+def test_an_unknown_failpoint_is_wrong_use(tmp_path: Path) -> None:
+    env = {**os.environ, "EXTEND_PIPELINE_FAILPOINTS": "submit.nowhere=kill"}
+    command = [sys.executable, "-m", "extend_pipeline.cli", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    assert done.returncode == 2
+    assert "submit.nowhere" in done.stderr
+
+
+def test_ctrl_c_outside_of_work_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_home: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("extend_pipeline.commands.plan.settings_of", interrupted)
+    assert CliRunner().invoke(cli, ["plan"]).exit_code == 130
+
+
+def test_init_writes_examples_that_load_and_never_overwrites(tmp_path: Path) -> None:
+    run = Cli(tmp_path / "new" / "home")
+    assert run.json("init")["written"] == ["catalog.yaml", "accounts.yaml", ".gitignore"]
+    assert run("plan").exit_code in (0, 1)  # the example's source has a date, and expires one day
+    (run.home / "accounts.yaml").write_text("mine", encoding="utf-8")
+    (run.home / "catalog.yaml").unlink()
+    again = run.json("init")
+    assert (again["written"], again["existing"]) == (["catalog.yaml"], ["accounts.yaml", ".gitignore"])
+    assert (run.home / "accounts.yaml").read_text(encoding="utf-8") == "mine"
+    assert "/state/" in (run.home / ".gitignore").read_text(encoding="utf-8")
+
+
+def test_init_does_not_add_examples_to_a_catalogue_kept_as_csv(tmp_path: Path) -> None:
+    (tmp_path / "catalog.csv").write_text("key,account\n", encoding="utf-8")
+    result = Cli(tmp_path)("init")
+    assert result.exit_code == 0
+    assert "catalog.csv exists" in result.stdout
+    assert not (tmp_path / "catalog.yaml").exists()
+
+
+def test_init_where_nothing_can_be_written_is_wrong_use(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    result = Cli(tmp_path / "file" / "home")("init")
+    assert result.exit_code == 2
+    assert "can't be written" in result.stderr
+
+
+def test_the_sandbox_runs_until_interrupted_and_tells_how_to_reach_it(tmp_path: Path) -> None:
+    seeds = tmp_path / "seeds.json"
+    seeds.write_text(json.dumps([{"video_id": "s", "duration": 5.0}]), encoding="utf-8")
+    process = Cli(tmp_path / "home").start("sandbox", "--port", "0", "--seed-file", str(seeds))
+    assert process.stdout is not None
+    told = [process.stdout.readline()]
+    while "Ctrl-C ends it" not in told[-1]:
+        told.append(process.stdout.readline())
+        assert told[-1], "it ended by itself"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (0, "")
+    assert told[0].startswith("sandbox ready at http://127.0.0.1:")
+    assert "    allow_local: true\n" in told
+    assert (tmp_path / "home" / "state" / "sandbox").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--seed-file", "/no/such/file"], "can't be read"),
+        (["--balance", "much"], "no quantity of units"),
+        (["--run-time", "5", "1"], "run_time"),
+    ],
+)
+def test_wrong_options_of_the_sandbox_are_wrong_use(tmp_path: Path, arguments: list[str], told: str) -> None:
+    result = Cli(tmp_path)("sandbox", "--port", "0", *arguments)
+    assert result.exit_code == 2
+    assert told in result.stderr
+
+
+def test_commands_of_the_map_are_click_commands() -> None:
+    group = entry.cli
+    assert isinstance(group, entry.LazyGroup)
+    context = click.Context(group)
+    assert all(isinstance(group.get_command(context, name), click.Command) for name in group.list_commands(context))
