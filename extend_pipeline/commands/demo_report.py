@@ -61,9 +61,8 @@ def print_report(pipeline: Pipeline, *, charged: Decimal, seconds: float) -> boo
     probed = all(e["duration_after_s"] == e["probed_duration_s"] for e in edges)
     broken = check_invariants(pipeline.ledger)
     say(f"charges: {spent} units in the warehouse, {charged} in the sandbox's charge book")
-    say(
-        f"lineage: {len(edges)} hops, every one longer than its parent: {_yes(grows)}, equal to the probed files: {_yes(probed)}"
-    )
+    told = f"each longer than its parent: {_yes(grows)}, as long as its probed file: {_yes(probed)}"
+    say(f"lineage: {len(edges)} hops, {told}")
     for line in broken:
         say(f"broken promise: {line}")
     say(f"done in {seconds:.0f} s. Files: {pipeline.settings.media_dir}")

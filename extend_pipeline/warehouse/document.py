@@ -1,4 +1,4 @@
-"""Writes `docs/warehouse.md` from the one definition of tables and views: `python -m extend_pipeline.warehouse.document`."""
+"""Writes docs/warehouse.md from the definitions: `python -m extend_pipeline.warehouse.document`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from extend_pipeline.warehouse.schema import META_COLUMNS, STORAGE_VERSION, TABL
 
 HEAD = f"""# The warehouse
 
-`{{home}}/state/warehouse.duckdb` is a file for reading: any DuckDB from 1.2 on opens it (storage {STORAGE_VERSION}), at any
-time, while the pipeline runs.
+`{{home}}/state/warehouse.duckdb` is a file for reading: any DuckDB from 1.2 on opens it (storage {STORAGE_VERSION}),
+at any time, while the pipeline runs.
 
 ```python
 import duckdb
@@ -20,9 +20,9 @@ with duckdb.connect("data/state/warehouse.duckdb", read_only=True) as warehouse:
     warehouse.sql("FROM cost_by_video").show()
 ```
 
-A new file replaces the old one as a whole; who has the old one open goes on reading it. `_meta.ledger_seq` says up to which
-event of the ledger it goes, and sums equal the ledger's at that number. Ids are text, units and amounts exact decimals,
-durations seconds, times UTC. Amounts of different currencies are never added.
+A new file replaces the old one as a whole; who has the old one open goes on reading it. `_meta.ledger_seq` says up to
+which event of the ledger it goes, and sums equal the ledger's at that number. Ids are text, units and amounts exact
+decimals, durations seconds, times UTC. Amounts of different currencies are never added.
 
 This page is written from the definitions: `python -m extend_pipeline.warehouse.document`.
 """
