@@ -1,4 +1,5 @@
-"""Sockets that keep a deadline and go only where they may: what http.py hands to the HTTP library to speak through.
+"""Sockets that keep a deadline and go only where they may: what transport.py hands to the HTTP library to speak
+through.
 
 Every wait of a call (name, connect, TLS, write, read) ends with the call's own deadline, so that neither a slow
 handshake nor a server that sends one byte a second can stretch it. Errors are the operating system's: OSError and

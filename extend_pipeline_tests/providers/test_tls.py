@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.providers import http
+from extend_pipeline.providers import transport
 from extend_pipeline.providers.download import Body, DownloadPolicy, Fault, FaultKind, open_download
 from extend_pipeline.providers.http import HttpClient
 from extend_pipeline.providers.http_results import Reply, Unsent
@@ -60,9 +60,9 @@ def tls_server(certificate: Path, names: list[str | None]) -> Iterator[int]:
 @pytest.fixture
 def _trusting(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    http._ssl_context.cache_clear()
+    transport._ssl_context.cache_clear()
     yield
-    http._ssl_context.cache_clear()
+    transport._ssl_context.cache_clear()
 
 
 @pytest.mark.usefixtures("_trusting")
