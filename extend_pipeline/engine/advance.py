@@ -141,8 +141,16 @@ def advance_until_idle(
 
 def next_wait_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | None = None) -> int | None:
     """How long to wait before the next round; None when only a person or another day would help."""
+    moment = next_moment_ms(pipeline, now, videos=videos)
+    if moment is None:
+        return None
+    return int(max(SHORTEST_WAIT_MS, min(moment - pipeline.now_ms(), LONGEST_WAIT_MS)))
+
+
+def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | None = None) -> int | None:
+    """When the next round will find something to do (UTC ms); None when only a person or another day would help."""
     if now.did_something or now.plan.due:
-        return SHORTEST_WAIT_MS
+        return pipeline.now_ms()
     with pipeline.ledger.read() as connection:
         scheduled = reads.scheduled_videos(connection)
     for video in now.plan.needs_person:  # what waits for a person is polled on, but nobody need sit and watch
@@ -153,8 +161,7 @@ def next_wait_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | No
     if not going_on and not moments:
         return None
     moments += [video.hindrance.until_ms for video in going_on if video.hindrance and video.hindrance.until_ms]
-    soonest = min(moments, default=pipeline.now_ms() + LONGEST_WAIT_MS) - pipeline.now_ms()
-    return int(max(SHORTEST_WAIT_MS, min(soonest, LONGEST_WAIT_MS)))
+    return min(moments, default=pipeline.now_ms() + LONGEST_WAIT_MS)
 
 
 def goes_on_soon(video: VideoPlan) -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.engine.fetch import Missed, fetch
+from extend_pipeline.engine.judge import FETCH_REFUSED
 from extend_pipeline.engine.picture import examine
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import due, transitions
@@ -156,7 +157,9 @@ def _give_up_or_wait(pipeline: Pipeline, row: Row[Any], missed: Missed) -> str:
             transitions.move(tx, row.attempt_id, to=S.RESULT_LOST, expect=frozenset({S.SUCCEEDED}), data=data)
         else:
             gap = min(FIRST_GAP_MS * 2 ** min(row.tries, 10), LONGEST_GAP_MS)
-            note = f"unsound {missed.sha256} {missed.message}" if missed.sha256 else missed.message
+            note = f"{FETCH_REFUSED}{missed.message}" if missed.refused else missed.message
+            if missed.sha256:
+                note = f"unsound {missed.sha256} {missed.message}"
             transitions.schedule(
                 tx, row.attempt_id, account=row.account, due_at=now_ms + gap, note=note, tries=row.tries + 1
             )

@@ -18,6 +18,7 @@ class Missed:
 
     message: str
     stale_url: bool = False
+    refused: bool = False  # by our own rules: another try won't differ until somebody mends them
     sha256: str | None = None
 
 
@@ -34,12 +35,16 @@ def fetch(pipeline: Pipeline, account_name: str, url: str) -> Stored | Missed:
     try:
         with open_download(url, policy) as body:
             if isinstance(body, Fault):
-                return Missed(body.message, stale_url=body.kind is FaultKind.EXPIRED)
+                return Missed(
+                    body.message,
+                    stale_url=body.kind is FaultKind.EXPIRED,
+                    refused=body.kind is FaultKind.REFUSED,
+                )
             got = pipeline.store.ingest(
                 body.chunks, expected_bytes=body.content_length, max_bytes=settings.max_file_bytes, check=check_file
             )
     except DownloadInterrupted as error:
-        return Missed(error.message)
+        return Missed(error.message, refused=error.kind is FaultKind.REFUSED)
     if isinstance(got, Broken):
         return Missed(
             f"what came is no sound video: {got.reason}", sha256=None if got.kept is None else Path(got.kept).stem

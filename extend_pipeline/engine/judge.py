@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine.plan_types import AttemptView, Hindrance, Obstacle
 from extend_pipeline.ledger.states import AttemptState
@@ -15,6 +16,15 @@ S = AttemptState
 
 UNCLEAR_VALUE: Final = "duplicate_or_bad_value"
 """The reason kept for a 1201 whose own key was not found: the value itself may be what is refused."""
+
+NO_CONTROL: Final = "no control"
+"""How the note of a look-up begins that found nothing and could not be held against a task that is known."""
+
+FOREIGN_TASK: Final = "its key was found on task"
+"""How the note of a look-up begins that found our key on a task of another video: no further look-up will differ."""
+
+FETCH_REFUSED: Final = "refused: "
+"""How the note of a fetch begins that our own rules forbid: no further try will differ until somebody mends them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +65,10 @@ def judge(where: str, tries: Sequence[AttemptView], account: Account, now_ms: in
     again = Due(last.generation, last.try_no + 1, last)
     words = f": {last.error_message}" if last.error_message else ""
     match last.state:
-        case S.CLAIMED | S.SENDING | S.SUCCEEDED:
+        case S.CLAIMED | S.SENDING:
             return Underway(last)
+        case S.SUCCEEDED:
+            return _not_fetched(where, last, account, now_ms) or Underway(last)
         case S.SUBMITTED | S.PROCESSING:
             return _overdue(where, last, account, now_ms) or Underway(last)
         case S.IN_DOUBT:
@@ -113,6 +125,19 @@ def _overdue(where: str, last: AttemptView, account: Account, now_ms: int) -> St
     )
 
 
+def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -> Stopped | None:
+    """A paid result that only a person can bring home, or that has not come for as long as a task may run."""
+    since = last.completed_at if last.completed_at is not None else now_ms
+    refused = last.note.startswith(FETCH_REFUSED)
+    if not last.note or not (refused or now_ms - since > account.patience_s * 1000):
+        return None
+    until = "" if last.expires_at is None else f"; it is kept until {from_ms(last.expires_at):%Y-%m-%d %H:%M} UTC"
+    why = last.note.removeprefix(FETCH_REFUSED)
+    message = f"{where} is paid, and its file has not been fetched for {(now_ms - since) // 60_000} minutes: {why}"
+    todo = "mend what it says" if refused else "ask the provider"
+    return _stopped(Obstacle.NOT_FETCHED, last, f"{message}{until}", f"{todo}; it is tried again and again")
+
+
 def _in_doubt(where: str, last: AttemptView, now_ms: int) -> Hindrance:
     minutes = (now_ms - (last.in_doubt_at or now_ms)) // 60_000
     words = f" ({last.error_message})" if last.error_message else ""
@@ -120,7 +145,7 @@ def _in_doubt(where: str, last: AttemptView, now_ms: int) -> Hindrance:
     decide = f"extend-pipeline resolve {where} adopt TASK | resubmit | write-off"
     if last.submit_class != "A":
         return Hindrance(Obstacle.IN_DOUBT, told, f"look at the provider's console, then: {decide}")
-    if last.note.startswith("no control"):
+    if last.note.startswith((NO_CONTROL, FOREIGN_TASK)):
         return Hindrance(Obstacle.IN_DOUBT, f"{told}; {last.note}", f"look at the provider's console, then: {decide}")
     checked = f"; looked up, not found {last.absences} times" if last.absences else ""
     return Hindrance(Obstacle.IN_DOUBT_CHECKING, told + checked, "nothing: it is looked up by its own key")

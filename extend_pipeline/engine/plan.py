@@ -5,7 +5,7 @@ can write."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from extend_pipeline.base.units import from_ms, to_ms
@@ -138,6 +138,9 @@ def _parent_state(above: Video, hop: int, given: PlanInput) -> Hindrance | None:
     if told.hindrance is not None and told.hindrance.obstacle.needs_person:
         message = f"hop {hop} of {above.key} is not there, and {above.key} waits: {told.hindrance.message}"
         return Hindrance(Obstacle.PARENT_BLOCKED, message, told.hindrance.todo)
+    if told.hindrance is not None and told.hindrance.obstacle is Obstacle.DAY_BUDGET:
+        message = f"hop {hop} of {above.key} is not there, and {above.key} waits: {told.hindrance.message}"
+        return replace(told.hindrance, message=message)
     return None
 
 
@@ -164,6 +167,9 @@ def _next(
 ) -> VideoPlan:
     other = next((a for a in at_hop if a.chain_digest != name and a.state in LIVE), None)
     if other is not None:
+        held = judge(f"{here.video.key}/{hop}", [other], here.account, now_ms)
+        if isinstance(held, Stopped) and held.hindrance.obstacle.needs_person:
+            return _told(here, held.hindrance, running=other)
         message = f"hop {hop} is still running with its earlier parameters"
         return _told(
             here,

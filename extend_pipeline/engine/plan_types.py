@@ -89,6 +89,7 @@ class Obstacle(StrEnum):
     FAILED = "failed"
     IN_DOUBT = "in_doubt"
     OVERDUE = "overdue"
+    NOT_FETCHED = "not_fetched"
     RESULT_LOST = "result_lost"
     QUARANTINED = "quarantined"
     WRITTEN_OFF = "written_off"

@@ -4,7 +4,7 @@ was ever done."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -39,7 +39,11 @@ class PollReport:
 
 
 def poll_due(
-    pipeline: Pipeline, *, videos: Collection[str] | None = None, accounts: Collection[str] | None = None
+    pipeline: Pipeline,
+    *,
+    videos: Collection[str] | None = None,
+    accounts: Collection[str] | None = None,
+    go_on: Callable[[], bool] = lambda: True,
 ) -> PollReport:
     """Poll every due task of the accounts (all by default), each account's by list pages or by bounded concurrent
     GETs."""
@@ -64,12 +68,17 @@ def poll_due(
     failpoint("poll.before_query")
     with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="poll") as pool:
         for name, mine in by_account.items():
-            _poll_account(pipeline, pipeline.accounts[name], mine, pool, report)
+            _poll_account(pipeline, pipeline.accounts[name], mine, pool, report, go_on)
     return report
 
 
 def _poll_account(
-    pipeline: Pipeline, account: Account, rows: list[Row[Any]], pool: ThreadPoolExecutor, report: PollReport
+    pipeline: Pipeline,
+    account: Account,
+    rows: list[Row[Any]],
+    pool: ThreadPoolExecutor,
+    report: PollReport,
+    go_on: Callable[[], bool],
 ) -> None:
     provider = pipeline.provider(account.name)
     rest = rows
@@ -77,8 +86,10 @@ def _poll_account(
         found = _by_list(provider, {row.task_id for row in rows}, report)
         _write(pipeline, account, [(row, found[row.task_id]) for row in rows if row.task_id in found], report)
         rest = [row for row in rows if row.task_id not in found]
-    size = pipeline.settings.max_polls * 4  # so much work is lost at most by a crash between a query and its commit
+    size = pipeline.settings.max_polls * 2  # so many answers are lost at most by a crash before their commit
     for start in range(0, len(rest), size):
+        if not go_on():
+            break  # what was not asked for is due again when its hold is over
         part = rest[start : start + size]
         answers = list(pool.map(lambda row: provider.query(row.task_id), part))
         report.requests += len(part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,6 +11,7 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine import judge
 from extend_pipeline.engine.outcome import belongs, in_doubt
 from extend_pipeline.engine.pipeline import Pipeline, owner_is_gone
 from extend_pipeline.engine.plan import SOURCE_LIFE_MS
@@ -23,7 +24,7 @@ from extend_pipeline.providers.outcomes import Absent, QueryOutcome, Seen, Unans
 S = AttemptState
 
 NO_CONTROL: Final = (
-    "no control: no task of this account is known to exist, so a look-up that finds nothing proves nothing"
+    f"{judge.NO_CONTROL}: no task of this account is known to exist, so a look-up that finds nothing proves nothing"
 )
 
 
@@ -94,16 +95,28 @@ def _look_up(pipeline: Pipeline, names: list[str], report: RecoverReport) -> Non
     with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="recover") as pool:
         answers = list(pool.map(lambda row: pipeline.provider(row.account).find(row.external_task_id), rows))
     failpoint("recover.after_lookup")
-    absent_in = {row.account for row, answer in zip(rows, answers, strict=True) if isinstance(answer, Absent)}
-    controls = {name: _control(pipeline, name) for name in absent_in}
+    looked_up = list(zip(rows, answers, strict=True))
+    # what was found is written down first: it is a known task, and so the control for what was not found
+    _judge_all(pipeline, [(row, answer) for row, answer in looked_up if isinstance(answer, Seen)], {}, report)
+    controls = {name: _control(pipeline, name) for name in {r.account for r, a in looked_up if isinstance(a, Absent)}}
+    _judge_all(pipeline, [(r, a) for r, a in looked_up if not isinstance(a, Seen)], controls, report)
+
+
+def _judge_all(
+    pipeline: Pipeline,
+    looked_up: Sequence[tuple[Row[Any], QueryOutcome]],
+    controls: Mapping[str, str],
+    report: RecoverReport,
+) -> None:
+    if not looked_up:
+        return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        for row, answer in zip(rows, answers, strict=True):
+        for row, answer in looked_up:
             _judge(tx, pipeline.accounts[row.account], row, answer, controls.get(row.account), report)
 
 
 def _control(pipeline: Pipeline, account: str) -> str:
-    """The positive control: does the same route find a task that is known to exist? Empty when it does, else why not.
-    """
+    """The positive control: does the same route find a task that is known to exist? Empty if so, else why not."""
     since = pipeline.now_ms() - SOURCE_LIFE_MS
     with pipeline.ledger.read() as connection:
         known = reads.known_task(connection, account, at_least_ms=since)
@@ -133,7 +146,7 @@ def _judge(
             report.found.append(where)
             return
         case Seen(view):
-            note = f"its key was found on task {view.task_id}, which is not made from {row.parent_video_id}"
+            note = f"{judge.FOREIGN_TASK} {view.task_id}, which is not made from {row.parent_video_id}"
         case Absent() if control:
             note = control
         case Absent():

@@ -45,6 +45,8 @@ def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -
     row = _newest(pipeline, where)
     if row is None or row.state != S.IN_DOUBT.value:
         return Declined(f"{where} is not in doubt{_is(row)}; only what is in doubt can adopt a task")
+    if row.account not in pipeline.accounts:
+        return Declined(f"accounts.yaml names no account {row.account}; put it back first")
     match pipeline.provider(row.account).query(task_id):
         case Absent(answer):
             return Declined(f"account {row.account} knows no task {task_id}: {answer.message}")
@@ -86,9 +88,8 @@ def write_off(pipeline: Pipeline, where: str, *, who: str, why: str) -> Resolved
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=_actor(who, why)) as tx:
         moved = controls.write_off(tx, row.attempt_id, data=_why(who, why))
     if isinstance(moved, Moved):
-        return Resolved(
-            f"{where} is written off and its charge is booked; to pay for another try: resolve {where} resubmit"
-        )
+        again = f"extend-pipeline resolve {where} resubmit"
+        return Resolved(f"{where} is written off and its charge is booked; to pay for another try: {again}")
     return Declined(f"{where} can't be written off{_is(row)}")
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Row
 from extend_pipeline.base.units import to_ms, utc_day
 from extend_pipeline.config.catalogue import BranchSource, Video
 from extend_pipeline.config.digest import digest
+from extend_pipeline.engine import chain
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import SOURCE_LIFE_MS, root_source
 from extend_pipeline.engine.plan_types import AccountView, AttemptView, PlanInput
@@ -130,6 +131,8 @@ def _declaration(video: Video, catalogue: Mapping[str, Video]) -> Declaration:
         "source": video.source.model_dump(mode="json"),
         "extend": video.extend.model_dump(mode="json"),
         "root": source.model_dump(mode="json"),
+        # what a branch starts from changes with the prompts of the videos above it
+        "start": chain.digests(video, 0, videos=catalogue)[-1],
     }
     return Declaration(
         video_key=video.key,

@@ -70,7 +70,10 @@ class Status:
     def exit_code(self) -> int:
         """0 done or going on by itself, 1 something needs a person."""
         stopped = any(account.stopped for account in self.accounts)
-        return 1 if self.needs_person or stopped or self.everything_paused or self.unknown_accounts else 0
+        planned = {video.key for video in self.plan.videos}
+        left_behind = any(doubt.where.rpartition("/")[0] not in planned for doubt in self.doubts)
+        person = self.needs_person or stopped or left_behind or self.everything_paused or self.unknown_accounts
+        return 1 if person else 0
 
 
 def status(pipeline: Pipeline) -> Status:

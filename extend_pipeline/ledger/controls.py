@@ -15,7 +15,7 @@ from extend_pipeline.ledger.transitions import Moved, Stale, move, unschedule
 S = AttemptState
 
 WRITABLE_OFF = frozenset({S.IN_DOUBT, S.SUBMITTED, S.PROCESSING, S.SUCCEEDED})
-RESUBMITTABLE = frozenset({S.FAILED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF, S.REJECTED})
+RESUBMITTABLE = frozenset({S.FAILED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF, S.REJECTED, S.RELEASED})
 
 
 def pause(tx: Writer, account: str = tables.EVERYWHERE, *, why: str) -> None:
@@ -79,7 +79,7 @@ def write_off(tx: Writer, attempt_id: str, *, data: Mapping[str, Any]) -> Moved 
 
 
 def allow_resubmit(tx: Writer, attempt_id: str, *, why: str) -> Moved | Stale:
-    """A person's word: this extension may be paid for again, as a new generation. Only for an attempt that has ended."""
+    """A person's word: this extension may be paid for again, as a new generation. Only for one that has ended."""
     table = tables.attempts
     row = tx.connection.execute(select(table).where(table.c.attempt_id == attempt_id)).first()
     if row is None:

@@ -1,4 +1,4 @@
-"""Opens the ledger and hands out transactions: many readers, one writer at a time, on SQLite and on PostgreSQL alike."""
+"""Opens the ledger and hands out transactions: many readers, one writer at a time, on SQLite and PostgreSQL alike."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ SCHEMA_HEAD: Final = "0001"
 """The newest migration; a ledger that stands there is opened without loading Alembic, which costs 0.3 s."""
 
 BUSY_S: Final = 120  # a writer waits this long for the others' commits; each takes milliseconds
+
+
+_MIGRATING: Final = threading.Lock()
+"""Alembic keeps the migration that is under way in globals of the process; two at once in threads would mix."""
 
 
 class LedgerError(RuntimeError):
@@ -99,7 +103,7 @@ class Ledger:
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self.engine.connect() as connection:
+        with _MIGRATING, self.engine.connect() as connection:
             connection.info["mode"] = "write"
             with connection.begin():
                 if self.dialect == "postgresql":
@@ -123,9 +127,9 @@ def open_ledger(url: str) -> Ledger:
                 path.touch(mode=0o600)
         ledger = Ledger(url)
         ledger.migrate()
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, OSError, ImportError, ValueError) as error:
         shown = _without_password(url)
-        cause = str(error.__cause__ or error).splitlines()[0]
+        cause = _cause(error)
         raise LedgerError(
             f"the ledger at {shown} can't be opened: {cause}. Nothing is submitted without it. "
             "Check EXTEND_PIPELINE_LEDGER_URL, the folder's permissions and that the database runs."
@@ -136,8 +140,14 @@ def open_ledger(url: str) -> Ledger:
 def _without_password(url: str) -> str:
     try:
         return make_url(url).render_as_string(hide_password=True)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):
         return "an address that can't be read"
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, ValueError):  # from reading the address, of which it may repeat any part
+        return "the address is malformed"
+    return (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
 
 
 def _build_engine(url: str) -> Engine:

@@ -1,4 +1,4 @@
-"""Appends events. An event is written and folded into the state tables in the same breath, by the code a replay uses."""
+"""Appends events. An event is written and folded into the state tables in one breath, by the code a replay uses."""
 
 from __future__ import annotations
 

@@ -109,9 +109,8 @@ def _totals(connection: Connection, attempts: list[Any], charges: list[Any]) -> 
             found.append(f"account {row.account}: {row.in_flight} in flight, {flying[row.account]} attempts are")
     for row in connection.execute(select(tables.account_days)):
         if row.committed_micros != by_day[row.account, row.day]:
-            found.append(
-                f"account {row.account} on {row.day}: total {row.committed_micros}, charges {by_day[row.account, row.day]}"
-            )
+            charged = by_day[row.account, row.day]
+            found.append(f"account {row.account} on {row.day}: total {row.committed_micros}, charges {charged}")
     return found
 
 

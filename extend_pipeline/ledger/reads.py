@@ -110,6 +110,17 @@ def changed_videos(connection: Connection, *, after_seq: int) -> list[str]:
     return sorted(keys)
 
 
+def events_of(connection: Connection, kinds: Collection[str], *, after_seq: int) -> list[tuple[str, str]]:
+    """(kind, video key) of the events of some kinds after an event number, oldest first."""
+    table = tables.events
+    query = (
+        select(table.c.kind, table.c.video_key)
+        .where(table.c.seq > after_seq, table.c.kind.in_(list(kinds)), table.c.video_key.is_not(None))
+        .order_by(table.c.seq)
+    )
+    return [(row.kind, row.video_key) for row in connection.execute(query)]
+
+
 def _chunks(keys: Iterable[str]) -> Iterable[list[str]]:
     names = list(dict.fromkeys(keys))
     return (names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK))

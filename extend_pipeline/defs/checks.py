@@ -1,0 +1,180 @@
+"""Asset checks on the published tables: do the books agree, did films grow as asked, does anything need a person?"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import dagster as dg
+
+from extend_pipeline.defs.resources import HomeResource
+from extend_pipeline.defs.tables import COSTS, DURATIONS, LINEAGE
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.plan import LEAST_ADDED_MS, MOST_ADDED_MS
+from extend_pipeline.engine.status import status
+from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.media.seam import PREFIX_DB
+from extend_pipeline.warehouse.errors import NotPublishedError
+from extend_pipeline.warehouse.read import query
+from extend_pipeline.warehouse.verify import compare
+
+MOST_SHOWN: Final = 10  # findings in the UI; the count is always exact
+DOUBT_S: Final = 3_600  # ten settle windows of class A: whatever is in doubt for longer won't clear up by itself
+SLACK_MS: Final = 500  # encoders end a film up to some frames early or late
+NEARLY: Final = 0.9  # of a budget: the time to raise it, before work stops
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check found: nothing is a pass. `todo` says what to do about it."""
+
+    findings: Sequence[str]
+    todo: str
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found."""
+        return not self.findings
+
+    @property
+    def description(self) -> str:
+        """For the person who reads it."""
+        if self.passed:
+            return "all well"
+        more = len(self.findings) - MOST_SHOWN
+        rest = [f"… and {more} more"] if more > 0 else []
+        return "\n".join([*self.findings[:MOST_SHOWN], *rest, f"→ {self.todo}"])
+
+    @property
+    def metadata(self) -> Mapping[str, int]:
+        """How many there are."""
+        return {"findings": len(self.findings)}
+
+
+def charges_reconcile(pipeline: Pipeline) -> Verdict:
+    """The warehouse's sums equal the ledger's at the event that the file names."""
+    return Verdict(
+        compare(pipeline.ledger, pipeline.settings.warehouse_path),
+        "remove warehouse.work.duckdb beside the file and publish again: it is made anew from the ledger",
+    )
+
+
+def invariants_hold(pipeline: Pipeline) -> Verdict:
+    """Every promise of the ledger holds: one live attempt, charges that match states, evidence for what is stored."""
+    return Verdict(check_invariants(pipeline.ledger), "extend-pipeline pause, and look at the events of that attempt")
+
+
+def budgets_hold(pipeline: Pipeline) -> Verdict:
+    """No account is over its budget, and none has used nearly all of it."""
+    found, over = [], False
+    for account in status(pipeline).accounts:
+        for what, used, cap in (
+            ("in all", account.committed, account.total),
+            ("today", account.committed_today, account.per_day),
+        ):
+            if cap is not None and float(used) >= float(cap) * NEARLY:
+                over = over or used > cap
+                found.append(f"account {account.account}: {used} of {cap} {account.unit} {what}")
+    severity = dg.AssetCheckSeverity.ERROR if over else dg.AssetCheckSeverity.WARN
+    return Verdict(found, "raise the budget in accounts.yaml, or let the work wait", severity)
+
+
+def nothing_in_doubt(pipeline: Pipeline) -> Verdict:
+    """Nothing is in doubt for longer than an hour: its units are held, and its video stands still."""
+    old = [doubt for doubt in status(pipeline).doubts if doubt.age_s > DOUBT_S]
+    found = [
+        f"{doubt.where}: for {doubt.age_s / 3600:.1f} h, {doubt.exposure} {doubt.unit} at stake; {doubt.why}"
+        for doubt in old
+    ]
+    return Verdict(found, "extend-pipeline resolve VIDEO/HOP adopt TASK | resubmit | write-off")
+
+
+def durations_grew(pipeline: Pipeline) -> Verdict:
+    """Every extension added what the provider promises, and complete videos are as long as was asked."""
+    target = pipeline.settings.warehouse_path
+    least, most = (LEAST_ADDED_MS - SLACK_MS) / 1000, (MOST_ADDED_MS + SLACK_MS) / 1000
+    odd = query(
+        target,
+        "SELECT video_key, hop, added_duration_s FROM completed_extensions"
+        " WHERE added_duration_s IS NULL OR added_duration_s NOT BETWEEN ? AND ? ORDER BY video_key, hop",
+        [least, most],
+    )
+    short = query(
+        target,
+        "SELECT video_key, current_duration_s, target_s FROM source_videos"
+        " WHERE state = 'complete' AND current_duration_s + 0.1 < target_s ORDER BY video_key",
+    )
+    grown = [f"{key}/{hop}: added {'an unknown length' if s is None else f'{s} s'}" for key, hop, s in odd.rows]
+    ended = [f"{key}: complete at {now} s, {asked} s were asked for" for key, now, asked in short.rows]
+    return Verdict(
+        grown + ended,
+        "look at the film; if the provider sent something else than was paid for, ask it for the units back",
+        dg.AssetCheckSeverity.WARN,
+    )
+
+
+def seams_hold(pipeline: Pipeline) -> Verdict:
+    """Full films begin with their parent, by their pictures. What could not be compared is left out."""
+    broken = query(
+        pipeline.settings.warehouse_path,
+        "SELECT video_key, hop, seam_psnr_db FROM completed_extensions WHERE output_kind = 'full'"
+        " AND seam_psnr_db IS NOT NULL AND (NOT parent_is_prefix OR seam_psnr_db < ?) ORDER BY video_key, hop",
+        [PREFIX_DB],
+    )
+    return Verdict(
+        [f"{key}/{hop}: {psnr} dB to its parent, {PREFIX_DB:g} are expected" for key, hop, psnr in broken.rows],
+        "look at the poster and the film: the provider may have changed the parent's pictures",
+        dg.AssetCheckSeverity.WARN,
+    )
+
+
+CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], Verdict]]] = {
+    dg.AssetCheckKey(COSTS.asset, "charges_reconcile"): charges_reconcile,
+    dg.AssetCheckKey(COSTS.asset, "budgets_hold"): budgets_hold,
+    dg.AssetCheckKey(COSTS.asset, "nothing_in_doubt"): nothing_in_doubt,
+    dg.AssetCheckKey(LINEAGE.asset, "invariants_hold"): invariants_hold,
+    dg.AssetCheckKey(DURATIONS.asset, "durations_grew"): durations_grew,
+    dg.AssetCheckKey(DURATIONS.asset, "seams_hold"): seams_hold,
+}
+
+
+def judge(pipeline: Pipeline, key: dg.AssetCheckKey) -> Verdict:
+    """Run one check. Where nothing has been published yet, that is what it finds."""
+    try:
+        return CHECKS[key](pipeline)
+    except NotPublishedError as error:
+        return Verdict([str(error)], "materialise the tables", dg.AssetCheckSeverity.WARN)
+
+
+@dg.multi_asset_check(
+    name="check_tables",
+    specs=[dg.AssetCheckSpec(k.name, asset=k.asset_key, description=CHECKS[k].__doc__) for k in CHECKS],
+    can_subset=True,
+)
+def check_tables(context: dg.AssetCheckExecutionContext, home: HomeResource) -> Iterator[dg.AssetCheckResult]:
+    """Run the chosen checks in one step."""
+    with home.open() as pipeline:
+        for key in sorted(context.selected_asset_check_keys, key=str):
+            told = judge(pipeline, key)
+            yield dg.AssetCheckResult(
+                passed=told.passed,
+                asset_key=key.asset_key,
+                check_name=key.name,
+                severity=told.severity,
+                description=told.description,
+                metadata=told.metadata,
+            )
+
+
+def evaluations(pipeline: Pipeline) -> Iterator[dg.AssetCheckEvaluation]:
+    """All checks, as a run of another job logs them."""
+    for key in CHECKS:
+        told = judge(pipeline, key)
+        yield dg.AssetCheckEvaluation(
+            asset_key=key.asset_key,
+            check_name=key.name,
+            passed=told.passed,
+            severity=told.severity,
+            description=told.description,
+            metadata=dict[str, Any](told.metadata),
+        )

@@ -1,0 +1,96 @@
+"""Sensors: the catalogue becomes partitions, and what is due becomes one run. On by default: without accounts they only
+say so, and without a budget nothing is spent."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import dagster as dg
+
+from extend_pipeline.defs.due import something_due
+from extend_pipeline.defs.jobs import advance_job, unfinished_runs
+from extend_pipeline.defs.partitions import VIDEOS, videos
+from extend_pipeline.defs.resources import HomeResource
+from extend_pipeline.defs.tables import PUBLISHED
+from extend_pipeline.engine.advance import declare_catalogue
+from extend_pipeline.ledger import reads
+
+TICK_S: Final = 40.0
+"""Dagster ends a tick after 60 s; what a tick has begun must be written down by then."""
+
+KEYS_A_TICK: Final = 5_000  # Dagster keeps a tick's requests as one row; the rest comes with the next ticks
+
+
+@dg.sensor(
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Entries of the catalogue → partitions. Nothing is removed; what left the catalogue is withdrawn.",
+)
+def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
+    """Declare the catalogue in the ledger and add what is missing. Raises Failure with every mistake, and then leaves
+    ledger and partitions as they are. What the ledger knows has a partition too: a lost DAGSTER_HOME fills up again."""
+    if reason := home.lacks_accounts():
+        return dg.SkipReason(reason)
+    with home.open() as pipeline:
+        told = declare_catalogue(pipeline)
+        with pipeline.ledger.read() as connection:
+            keys = [row.video_key for row in reads.videos(connection)]
+    there = set(context.instance.get_dynamic_partitions(VIDEOS))
+    missing = [key for key in keys if key not in there]
+    context.log.info(
+        f"{len(keys)} videos; {len(told.new)} new, {len(told.changed)} changed, {len(told.withdrawn)} withdrawn; "
+        f"{len(missing)} without a partition"
+    )
+    if not missing:
+        return dg.SkipReason(f"all {len(keys)} videos have their partition")
+    added = missing[:KEYS_A_TICK]
+    return dg.SensorResult(
+        dynamic_partitions_requests=[videos.build_add_request(added)],
+        skip_reason=dg.SkipReason(f"{len(added)} partitions added, {len(missing) - len(added)} to come"),
+    )
+
+
+def build_poll_sensor(
+    provider: str, *, clock: Callable[[], float] = time.monotonic, tick_s: float = TICK_S
+) -> dg.SensorDefinition:
+    """The sensor that looks after one provider's accounts: `<provider>_poll_sensor`.
+
+    Each tick polls, writes down what it saw, and asks for one run of advance_job when something is due, unless one is
+    queued or running. There is no run_key: a key that was used once could never ask again, and a doubled run costs no
+    money, since the ledger decides what is submitted. `clock` is in seconds and never goes back.
+    """
+
+    @dg.sensor(
+        name=f"{provider.replace('-', '_')}_poll_sensor",
+        job=advance_job,
+        minimum_interval_seconds=10,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Polls {provider} accounts, and asks for one run of advance_job when something is due.",
+    )
+    def poll_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.RunRequest | dg.SkipReason:
+        deadline = clock() + tick_s
+        if reason := home.lacks_accounts():
+            return dg.SkipReason(reason)
+        with home.open() as pipeline:
+            names = [name for name, account in pipeline.accounts.items() if account.provider == provider]
+            if not names:
+                return dg.SkipReason(f"no account of {provider}")
+            due = something_due(pipeline, names, deadline=deadline, clock=clock)
+        context.log.info(f"{due.looked_at} tasks looked at; due: {due.what or 'nothing'}")
+        if not due.what:
+            return dg.SkipReason(f"nothing is due; {due.looked_at} tasks looked at")
+        if under_way := unfinished_runs(context.instance):
+            return dg.SkipReason(f"run {under_way[0].run_id} is {under_way[0].status.value.lower()}: {due.what}")
+        return dg.RunRequest(tags={"extend_pipeline/asked_by": f"{provider}: {due.what}"[:200]})
+
+    return poll_sensor
+
+
+def build_tables_sensor() -> dg.AutomationConditionSensorDefinition:
+    """Publishes the tables after runs that were started by hand; see `tables.table_condition`."""
+    return dg.AutomationConditionSensorDefinition(
+        "tables_automation_sensor",
+        target=dg.AssetSelection.assets(*(each.asset for each in PUBLISHED)),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        minimum_interval_seconds=30,
+    )
