@@ -13,7 +13,7 @@ import click
 from extend_pipeline.commands import demo_home
 from extend_pipeline.commands.demo_report import print_report, sandbox_units
 from extend_pipeline.commands.output import say
-from extend_pipeline.commands.processes import Child, ChildError, answers, wait_for
+from extend_pipeline.commands.processes import Child, ChildError, answers, end_children_too, wait_for
 from extend_pipeline.commands.watch import Watcher
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def demo(home: Path | None, max_seconds: float) -> None:
 
     where = demo_home.find(home)
     demo_home.prepare(where, fresh=True)
+    end_children_too()
     os.environ.update(where.environment())
     say(f"sandbox at {where.url}, Dagster instance in {where.dagster_home}; logs in {where.logs}")
     began = time.monotonic()
@@ -65,6 +66,7 @@ def dev(home: Path | None, port: int, fresh: bool) -> None:
     """Keep sandbox, Dagster webserver and daemon running for the UI, until Ctrl-C."""
     where = demo_home.find(home)
     demo_home.prepare(where, fresh=fresh)
+    end_children_too()
     try:
         with (
             demo_home.sandbox(where) as sandbox,

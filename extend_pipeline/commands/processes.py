@@ -59,6 +59,17 @@ def running(name: str, command: Sequence[str], *, log: Path, environment: Mappin
         _end(process)
 
 
+def end_children_too() -> None:
+    """From now on SIGTERM and a hang-up end this process as Ctrl-C does, children first: they live in sessions of their
+    own and would go on alone."""
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     for how in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
