@@ -1,4 +1,4 @@
-"""Exact quantities: units as integers of a millionth, times as integer milliseconds of UTC. No floats of money, ever."""
+"""Exact quantities: units as integers of a millionth, times as integer milliseconds of UTC. Money is never a float."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from extend_pipeline.ledger import controls, replay, tables, transitions
+from extend_pipeline.ledger import controls, invariants, replay, tables, transitions
 from extend_pipeline.ledger.claims import Caps, RefusalReason
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.ledger.invariants import check_invariants
@@ -40,7 +40,7 @@ def entries(ledger: Ledger, attempt_id: str) -> list[tuple[str, int]]:
 def state(ledger: Ledger, attempt_id: str) -> str:
     with ledger.read() as connection:
         table = tables.attempts
-        return connection.execute(select(table.c.state).where(table.c.attempt_id == attempt_id)).scalar_one()
+        return str(connection.execute(select(table.c.state).where(table.c.attempt_id == attempt_id)).scalar_one())
 
 
 def test_a_hop_that_goes_well_reserves_then_settles_what_was_reported(ledger: Ledger) -> None:
@@ -105,7 +105,9 @@ def test_only_the_moves_of_the_table_are_possible(ledger: Ledger, tmp_path: Path
         claim(ledger, wanted, caps={"kling-main": Caps(10**12, 10**12, 10**6)})
         with ledger.write(now_ms=NOON, actor="test") as tx:
             table = tables.attempts
-            tx.connection.execute(table.update().where(table.c.attempt_id == wanted.attempt_id).values(state=start.value))
+            tx.connection.execute(
+                table.update().where(table.c.attempt_id == wanted.attempt_id).values(state=start.value)
+            )
         outcome = move(ledger, wanted.attempt_id, end)
         assert outcome == Stale(wanted.attempt_id, start)
         refused += 1
@@ -228,7 +230,7 @@ def test_the_events_fold_to_the_same_tables_in_either_database(ledger: Ledger, t
 
 
 def test_a_transaction_that_fails_leaves_no_trace(ledger: Ledger) -> None:
-    with pytest.raises(RuntimeError, match="half way"), ledger.write(now_ms=NOON, actor="me") as tx:
+    with pytest.raises(RuntimeError, match="half way"), ledger.write(now_ms=NOON, actor="me") as tx:  # noqa: PT012
         tx.append("account_paused", account="kling-main", data={"why": "test"})
         raise RuntimeError("half way")
     with ledger.read() as connection:
@@ -244,19 +246,21 @@ def test_every_broken_promise_is_found(ledger: Ledger) -> None:
     breaks = {
         "committed": tables.accounts.update().values(committed_micros=7),
         "in flight": tables.accounts.update().values(in_flight=9),
-        "stored without a file": tables.attempts.update().where(tables.attempts.c.attempt_id == attempt_id).values(sha256=None),
+        "stored without a file": tables.attempts.update()
+        .where(tables.attempts.c.attempt_id == attempt_id)
+        .values(sha256=None),
         "must be": tables.charges.update().where(tables.charges.c.entry == "settle").values(micros=1),
         "head": tables.ledger_head.update().values(seq=1),
-        "claimed, though": tables.attempts.update().where(tables.attempts.c.attempt_id == wanted.attempt_id).values(sending_at=1),
+        "claimed, though": tables.attempts.update()
+        .where(tables.attempts.c.attempt_id == wanted.attempt_id)
+        .values(sending_at=1),
     }
     assert check_invariants(ledger) == []
     for words, statement in breaks.items():
         if words == "committed":
             words = "its charges sum to"
-        with pytest.raises(InterruptedError), ledger.write(now_ms=NOON, actor="vandal") as tx:
+        with pytest.raises(InterruptedError), ledger.write(now_ms=NOON, actor="vandal") as tx:  # noqa: PT012
             tx.connection.execute(statement)
-            from extend_pipeline.ledger import invariants
-
             findings = invariants.findings(tx.connection)
             assert any(words in finding for finding in findings), (words, findings)
             raise InterruptedError  # take it back

@@ -1,0 +1,33 @@
+"""Fixtures of the engine's tests: a sandbox, a home that talks to it, and its keys in the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extend_pipeline.sandbox import running_sandbox
+from extend_pipeline_tests.support.engine_home import EngineHome, sandbox_config, set_credentials
+
+
+@pytest.fixture
+def make_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., EngineHome]]:
+    """Make homes with a sandbox each; `config` is the sandbox's."""
+    set_credentials(monkeypatch)
+    with ExitStack() as stack:
+
+        def make(name: str = "home", *, ledger_url: str | None = None, **config: Any) -> EngineHome:
+            sandbox = stack.enter_context(running_sandbox(tmp_path / f"{name}-sandbox", sandbox_config(**config)))
+            path = tmp_path / name
+            return EngineHome(path, sandbox, ledger_url or f"sqlite:///{path}/state/ledger.sqlite")
+
+        yield make
+
+
+@pytest.fixture
+def home(make_home: Callable[..., EngineHome]) -> EngineHome:
+    """A home on SQLite whose sandbox finishes every task at once."""
+    return make_home()

@@ -1,0 +1,55 @@
+"""Several processes advance one home at once: the ledger arbitrates, nobody pays twice, everybody works."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.database import open_ledger
+from extend_pipeline_tests.support.children import advancing
+from extend_pipeline_tests.support.engine_home import EngineHome
+from extend_pipeline_tests.support.postgres import PostgresServer
+from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
+
+VIDEOS = 50
+_databases = itertools.count()
+
+
+@pytest.mark.parametrize(("database", "processes"), [("sqlite", 2), ("postgresql", 4)])
+def test_processes_that_advance_one_home_share_the_work_and_pay_once(
+    database: str, processes: int, make_home: Callable[..., EngineHome], request: pytest.FixtureRequest
+) -> None:
+    url = None
+    if database == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        url = server.new_database(f"several_{next(_databases)}")
+    home = make_home(ledger_url=url, share_media=True, width=64, height=64)
+    home.options["max_submits"] = 4
+    home.seeded(VIDEOS, steps=1)
+    settings: dict[str, Any] = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
+    open_ledger(home.ledger_url).close()
+    children = [advancing(settings, home.path / f"{number}.txt") for number in range(processes)]
+    assert [child.wait() for child in children] == [0] * processes, [child.told for child in children]
+    assert "Traceback" not in "".join(child.told for child in children)
+
+    ledger = open_ledger(home.ledger_url)
+    try:
+        found = reckon(home, ledger)
+        assert found.charges == VIDEOS
+        assert found.states == {"stored": VIDEOS}
+        with ledger.read() as connection:
+            events = list(connection.execute(select(tables.events.c.actor, tables.events.c.kind)))
+        claims = Counter(actor for actor, kind in events if kind == "attempt_claimed")
+        stores = Counter(actor for actor, kind in events if kind == "attempt_stored")
+        assert sum(claims.values()) == sum(stores.values()) == VIDEOS
+        assert len(claims.keys() | stores.keys()) >= 2, (claims, stores)
+        assert len(claims) >= 2, claims
+        replays_to_the_same(ledger, home.path)
+    finally:
+        ledger.close()

@@ -1,0 +1,263 @@
+"""Opening, migrating, forking, and transactions of several processes, on both databases."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import func, select, text
+
+from extend_pipeline.ledger import controls, tables
+from extend_pipeline.ledger.database import SCHEMA_HEAD, Ledger, LedgerError, open_ledger
+from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline_tests.support.children import CONTEXT
+from extend_pipeline_tests.support.ledger_steps import NOON, claim, request, run_through
+
+
+def test_migrations_make_exactly_the_tables_that_the_code_reads(ledger: Ledger) -> None:
+    with ledger.engine.connect() as connection:
+        connection.info["mode"] = "read"
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+        assert context.get_current_revision() == SCHEMA_HEAD
+
+
+def test_the_partial_indexes_are_there_with_their_conditions(ledger: Ledger) -> None:
+    sql = (
+        "SELECT sql FROM sqlite_master WHERE name LIKE 'ux_%'"
+        if ledger.dialect == "sqlite"
+        else "SELECT indexdef FROM pg_indexes WHERE indexname LIKE 'ux_%'"
+    )
+    with ledger.read() as connection:
+        found = sorted(connection.execute(text(sql)).scalars())
+    assert len(found) == 3
+    assert all("UNIQUE" in each and "WHERE" in each for each in found)
+
+
+def test_opening_again_changes_nothing(ledger_url: str) -> None:
+    first = open_ledger(ledger_url)
+    run_through(first)
+    first.close()
+    second = open_ledger(ledger_url)
+    try:
+        assert check_invariants(second) == []
+        with second.read() as connection:
+            assert connection.execute(select(func.count()).select_from(tables.attempts)).scalar_one() == 1
+    finally:
+        second.close()
+
+
+def _open_at_once(url: str, start: Any, results: Any) -> None:
+    start.wait(30)
+    try:
+        ledger = open_ledger(url)
+        claim(ledger, request(f"v{os.getpid()}"))
+        ledger.close()
+        results.put("")
+    except Exception as error:
+        results.put(repr(error))
+        raise
+
+
+def test_processes_that_open_a_new_ledger_at_once_all_find_it_ready(ledger_url: str) -> None:
+    start, results = CONTEXT.Barrier(4), CONTEXT.Queue()
+    children = [CONTEXT.Process(target=_open_at_once, args=(ledger_url, start, results), daemon=True) for _ in range(4)]
+    for child in children:
+        child.start()
+    assert [results.get(timeout=60) for _ in children] == [""] * 4
+    for child in children:
+        child.join(30)
+    results.close()
+    results.join_thread()
+    ledger = open_ledger(ledger_url)
+    try:
+        with ledger.read() as connection:
+            assert connection.execute(select(func.count()).select_from(tables.ledger_head)).scalar_one() == 1
+            assert connection.execute(select(func.count()).select_from(tables.attempts)).scalar_one() == 4
+        assert check_invariants(ledger) == []
+    finally:
+        ledger.close()
+
+
+def test_threads_may_open_ledgers_at_once(tmp_path: Path) -> None:
+    failed: list[Exception] = []
+
+    def one(number: int) -> None:
+        try:
+            open_ledger(f"sqlite:///{tmp_path}/{number % 4}.sqlite").close()
+        except Exception as error:  # noqa: BLE001 - whoever looks at it is another thread
+            failed.append(error)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failed == []
+
+
+def _fails(url: str, *words: str) -> None:
+    with pytest.raises(LedgerError) as caught:
+        open_ledger(url)
+    for word in words:
+        assert word in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+
+
+def test_a_place_where_no_file_can_be_is_told_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    _fails(f"sqlite:///{tmp_path}/file/ledger.sqlite", "can't be opened", "permissions", "Nothing is submitted")
+    (tmp_path / "folder").mkdir()
+    _fails(f"sqlite:///{tmp_path}/folder", "can't be opened")
+    (tmp_path / "notes.txt").write_text("not a database " * 100)
+    _fails(f"sqlite:///{tmp_path}/notes.txt", "not a database")
+    assert (tmp_path / "notes.txt").read_text().startswith("not a database")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    _fails(f"sqlite:///{tmp_path}/locked/ledger.sqlite", "ermission")
+
+
+def test_a_database_that_does_not_run_is_told_without_the_password() -> None:
+    with pytest.raises(LedgerError) as caught:
+        open_ledger("postgresql://ann:hidden-word@127.0.0.1:1/ledger")
+    assert "hidden-word" not in str(caught.value)
+    assert "127.0.0.1" in str(caught.value)
+    assert "the database runs" in str(caught.value)
+
+
+def test_a_ledger_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    open_ledger(f"sqlite:///{tmp_path}/state/ledger.sqlite").close()
+    assert (tmp_path / "state" / "ledger.sqlite").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+
+
+def test_sqlite_keeps_what_it_committed(tmp_path: Path) -> None:
+    ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    try:
+        with ledger.read() as connection:
+            modes = [connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "synchronous")]
+            assert modes == ["truncate", 3]
+            assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+    finally:
+        ledger.close()
+    assert sqlite3.sqlite_version_info >= (3, 35)
+
+
+def _claims_after_a_fork(ledger: Ledger) -> int:
+    """Fork; the child claims through the same object. Answers the child's exit code."""
+    child = os.fork()
+    if child == 0:
+        try:
+            code = 0 if claim(ledger, request("in-the-child")).claimed else 1
+        except BaseException:  # noqa: BLE001 - a forked child must never return into pytest
+            code = 2
+        os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_forked_child_opens_its_own_connection_and_leaves_its_parents_alone(ledger: Ledger) -> None:
+    claim(ledger, request("before"))
+    if ledger.dialect == "postgresql":
+        with ledger.read() as connection:
+            first = connection.execute(select(tables.ledger_head.c.seq)).scalar_one()
+            assert _claims_after_a_fork(ledger) == 0
+            assert connection.execute(select(tables.ledger_head.c.seq)).scalar_one() == first
+    else:  # SQLite itself forbids to fork while a transaction is open
+        assert _claims_after_a_fork(ledger) == 0
+    assert claim(ledger, request("after")).claimed
+    with ledger.read() as connection:
+        keys = set(connection.execute(select(tables.attempts.c.video_key)).scalars())
+    assert keys == {"before", "in-the-child", "after"}
+    assert check_invariants(ledger) == []
+
+
+def test_a_reader_sees_one_moment_while_a_writer_commits(ledger_url: str, ledger: Ledger) -> None:
+    other = open_ledger(ledger_url)
+    done = threading.Event()
+
+    def write() -> None:
+        claim(other, request("meanwhile"))
+        done.set()
+
+    try:
+        with ledger.read() as connection:
+            before = connection.execute(select(tables.ledger_head.c.seq)).scalar_one()
+            writer = threading.Thread(target=write)
+            writer.start()
+            if ledger.dialect == "postgresql":
+                assert done.wait(20)  # readers hold nobody up
+            assert connection.execute(select(func.count()).select_from(tables.events)).scalar_one() == before
+            assert connection.execute(select(tables.attempts)).first() is None
+        assert done.wait(20)
+        writer.join()
+        with ledger.read() as connection:
+            assert connection.execute(select(tables.ledger_head.c.seq)).scalar_one() == before + 1
+    finally:
+        other.close()
+
+
+def test_nothing_is_written_through_a_reader_of_postgresql(ledger: Ledger) -> None:
+    if ledger.dialect == "sqlite":
+        with ledger.read() as connection:
+            assert connection.info["mode"] == "read"
+        return
+    with pytest.raises(Exception, match="read-only"), ledger.read() as connection:
+        connection.execute(tables.ledger_head.update().values(seq=7))
+
+
+def _hold(url: str, holding: Any, go: Any) -> None:
+    ledger = open_ledger(url)
+    with ledger.write(now_ms=NOON, actor="holder") as tx:
+        controls.pause(tx, "kling-main", why="held")
+        holding.set()
+        go.wait(30)
+    ledger.close()
+
+
+def test_a_writer_waits_for_the_writer_of_another_process_and_then_sees_what_it_did(
+    ledger_url: str, ledger: Ledger
+) -> None:
+    holding, go = CONTEXT.Event(), CONTEXT.Event()
+    holder = CONTEXT.Process(target=_hold, args=(ledger_url, holding, go), daemon=True)
+    holder.start()
+    assert holding.wait(30)
+    results: list[Any] = []
+    waiting = threading.Thread(target=lambda: results.append(claim(ledger, request("late"))))
+    waiting.start()
+    waiting.join(0.3)
+    assert waiting.is_alive()
+    assert results == []
+    go.set()
+    waiting.join(30)
+    holder.join(30)
+    assert [refused.reason for refused in results[0].refused] == ["paused"]
+    assert check_invariants(ledger) == []
+
+
+def test_numbers_of_events_never_interleave_however_many_write(ledger_url: str, ledger: Ledger) -> None:
+    others = [open_ledger(ledger_url) for _ in range(3)]
+
+    def write(each: Ledger, name: str) -> None:
+        for number in range(8):
+            run_through(each, f"{name}-{number}")
+
+    threads = [threading.Thread(target=write, args=(each, str(n))) for n, each in enumerate([ledger, *others])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for each in others:
+        each.close()
+    with ledger.read() as connection:
+        numbers = list(connection.execute(select(tables.events.c.seq).order_by(tables.events.c.seq)).scalars())
+    assert numbers == list(range(1, 4 * 8 * 5 + 1))
+    assert check_invariants(ledger) == []

@@ -1,0 +1,189 @@
+"""Homes against a running sandbox: what the user would write, opened for work, with a clock that can jump."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extend_pipeline.base.units import from_ms
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.load import load_configuration
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.advance import LONGEST_WAIT_MS, Round, advance, next_wait_ms
+from extend_pipeline.engine.pipeline import Pipeline, wall_ms
+from extend_pipeline.engine.plan import plan
+from extend_pipeline.engine.plan_types import Plan
+from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.ledger.database import open_ledger
+from extend_pipeline.media.store import MediaStore
+from extend_pipeline.providers.kling import KlingProvider
+from extend_pipeline.providers.outcomes import Provider
+from extend_pipeline.providers.registry import credentials_of
+from extend_pipeline.providers.retry import RetryPolicy
+from extend_pipeline.sandbox import SandboxConfig, SandboxHandle
+
+ACCESS_ENV, SECRET_ENV = "ENGINE_TEST_ACCESS_KEY", "ENGINE_TEST_SECRET_KEY"
+FIRST_SOURCE = 800_000_000_000_000_000
+DAY_MS = 86_400_000
+SMALL_FILMS: Mapping[str, Any] = {"width": 96, "height": 64, "fps": 6, "run_time": (0, 0), "slots": 300}
+QUICK: Mapping[str, float] = {
+    "post_deadline_s": 1.0,
+    "lease_s": 6.5,
+    "get_deadline_s": 2.0,
+    "download_deadline_s": 10.0,
+}
+
+
+def sandbox_config(**changes: Any) -> SandboxConfig:
+    """A sandbox whose films are small and whose tasks take no time."""
+    return SandboxConfig(**{**SMALL_FILMS, **changes})
+
+
+def source_id(number: int) -> str:
+    """The id of the `number`-th source video."""
+    return str(FIRST_SOURCE + number)
+
+
+def entry(key: str, source: str, *, account: str = "k", duration: float = 5.0, **extend: Any) -> dict[str, Any]:
+    """A catalogue entry over a source video; `extend` is as a user writes it."""
+    made = {"video_id": source, "model": "kling-v1-6", "mode": "std", "duration": duration}
+    return {"key": key, "account": account, "source": made, "extend": extend or {"steps": 1}}
+
+
+def branch(key: str, of: str, hop: int, **extend: Any) -> dict[str, Any]:
+    """A catalogue entry that branches off another."""
+    return {"key": key, "source": {"branch_of": of, "hop": hop}, "extend": extend}
+
+
+def account(base_url: str = "http://127.0.0.1:9", name: str = "k", **changes: Any) -> dict[str, Any]:
+    """An account of the sandbox as a user writes it, with a quick rhythm."""
+    return {
+        "name": name,
+        "provider": "kling",
+        "base_url": base_url,
+        "allow_local": True,
+        "credentials": {"access_key_env": ACCESS_ENV, "secret_key_env": SECRET_ENV},
+        "max_in_flight": 200,
+        "budget": {"per_day": 10_000, "total": 20_000},
+        "poll": {"first_after": 0.05, "every": 0.1},
+        "in_doubt": {"settle": 0.5, "absences": 2},
+        **changes,
+    }
+
+
+class JumpClock:
+    """The wall clock, plus as much as a test has skipped."""
+
+    def __init__(self, skipped_ms: int = 0) -> None:
+        self.skipped_ms = skipped_ms
+
+    def __call__(self) -> int:
+        return wall_ms() + self.skipped_ms
+
+    def skip(self, ms: float) -> None:
+        """Let so many milliseconds pass at once."""
+        self.skipped_ms += int(ms)
+
+
+@dataclass
+class EngineHome:
+    """A home on disk and the sandbox that it talks to."""
+
+    path: Path
+    sandbox: SandboxHandle
+    ledger_url: str
+    options: dict[str, Any] = field(default_factory=lambda: dict(QUICK))
+
+    def write(self, entries: Sequence[Mapping[str, Any]], *accounts: Mapping[str, Any]) -> None:
+        """Write catalogue and accounts (JSON is YAML); without accounts, one with the defaults."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.accounts(*accounts)
+        self.catalogue(entries)
+
+    def catalogue(self, entries: Sequence[Mapping[str, Any]]) -> None:
+        """Write the catalogue anew."""
+        (self.path / "catalog.yaml").write_text(json.dumps({"videos": list(entries)}), encoding="utf-8")
+
+    def accounts(self, *accounts: Mapping[str, Any]) -> None:
+        """Write the accounts anew."""
+        chosen = list(accounts) or [account(self.sandbox.base_url)]
+        (self.path / "accounts.yaml").write_text(json.dumps({"accounts": chosen}), encoding="utf-8")
+
+    def seeded(self, count: int, *, first: int = 0, **extend: Any) -> list[dict[str, Any]]:
+        """Plant `count` sources of 5 s and write a catalogue that extends each; answers the entries."""
+        numbers = range(first, first + count)
+        self.sandbox.seed([{"video_id": source_id(number), "duration": 5.0} for number in numbers])
+        entries = [entry(f"v{number:03}", source_id(number), **extend) for number in numbers]
+        self.write(entries)
+        return entries
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this home."""
+        return Settings(home=self.path, ledger_url=self.ledger_url, **self.options)
+
+    @contextmanager
+    def open(self, clock: Any = None, **changes: Any) -> Iterator[Pipeline]:
+        """Open it as `open_pipeline` does, but with short waits between repeated questions."""
+        settings, clock = self.settings, clock or JumpClock()
+        configuration = load_configuration(settings, now=from_ms(clock()))
+        store = MediaStore(settings.media_dir)
+        pipeline = Pipeline(
+            configuration,
+            open_ledger(settings.ledger_url),
+            store,
+            **{"now_ms": clock, "make_provider": impatient_provider, **changes},
+        )
+        try:
+            yield pipeline
+        finally:
+            pipeline.close()
+
+
+def impatient_provider(account: Account, *, settings: Settings) -> Provider:
+    """A real provider that repeats its questions after milliseconds."""
+    return KlingProvider(
+        base_url=account.base_url,
+        credentials=credentials_of(account),
+        allow_local=account.allow_local,
+        post_deadline_s=settings.post_deadline_s,
+        get_deadline_s=settings.get_deadline_s,
+        retry=RetryPolicy(wait_initial_s=0.01, wait_max_s=0.02),
+    )
+
+
+def drive(pipeline: Pipeline, *, rounds: int = 200, publish: bool = False) -> Plan:
+    """`advance` until idle, jumping over the waits instead of waiting; answers the last plan of all videos."""
+    clock = pipeline.now_ms
+    assert isinstance(clock, JumpClock)
+    for _ in range(rounds):
+        now: Round = advance(pipeline, publish=publish)
+        wait = next_wait_ms(pipeline, now)
+        if wait is None:
+            return plan(plan_input(pipeline))
+        # the longest wait only means that nothing of ours is due before it
+        clock.skip(wait if wait < LONGEST_WAIT_MS else 60_000)
+    raise AssertionError(f"still not idle after {rounds} rounds: {plan(plan_input(pipeline)).videos}")
+
+
+def eventually(condition: Any, *, within: float = 20.0) -> Any:
+    """The first true value of `condition`, asked again and again until a deadline."""
+    deadline = time.monotonic() + within
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not come true in time"
+        time.sleep(0.01)
+    return value
+
+
+def set_credentials(monkeypatch: pytest.MonkeyPatch, *, access: str | None = None, secret: str | None = None) -> None:
+    """Put the sandbox's keys (or the given ones) into the environment, where accounts look for them."""
+    config = SandboxConfig()
+    monkeypatch.setenv(ACCESS_ENV, access or config.access_key)
+    monkeypatch.setenv(SECRET_ENV, secret or config.secret_key)

@@ -1,0 +1,104 @@
+"""Inputs of a plan, built from what a user would write and from attempts made up in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from extend_pipeline.base.units import from_ms
+from extend_pipeline.config.load import Configuration, load_configuration
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine import chain
+from extend_pipeline.engine.plan_types import AccountView, AttemptView, DueStep, PlanInput
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline_tests.support.engine_home import EngineHome, account
+from extend_pipeline_tests.support.ledger_steps import NOON
+
+S = AttemptState
+
+
+def configured(folder: Path, entries: Sequence[Mapping[str, Any]], *accounts: Mapping[str, Any]) -> Configuration:
+    """The configuration of a home with these entries, and one plain account unless others are given."""
+    home = EngineHome(folder / "planned", None, f"sqlite:///{folder}/none.sqlite")  # type: ignore[arg-type]
+    home.write(entries, *(accounts or (account(),)))
+    return load_configuration(Settings(home=home.path), now=from_ms(NOON))
+
+
+def given(
+    configuration: Configuration,
+    *attempts: AttemptView,
+    views: Mapping[str, AccountView] | None = None,
+    now_ms: int = NOON,
+    everything_paused: bool = False,
+    accounts: Mapping[str, Any] | None = None,
+) -> PlanInput:
+    """A plan's input for the whole catalogue."""
+    catalogue = configuration.catalogue.videos
+    return PlanInput(
+        now_ms=now_ms,
+        videos=list(catalogue.values()),
+        catalogue=catalogue,
+        accounts=accounts or configuration.accounts,
+        attempts={key: [a for a in attempts if a.video_key == key] for key in catalogue},
+        account_views=views or {},
+        everything_paused=everything_paused,
+    )
+
+
+def attempt(
+    configuration: Configuration, key: str, hop: int = 1, state: AttemptState = S.STORED, **changes: Any
+) -> AttemptView:
+    """An attempt of a hop with the parameters that the catalogue has now; stored ones add 4.5 s each."""
+    names = chain.digests(configuration.catalogue.videos[key], hop, videos=configuration.catalogue.videos)
+    done = state in (S.STORED, S.SUCCEEDED)
+    view = AttemptView(
+        attempt_id=f"{key}-{hop}-{state.value}",
+        video_key=key,
+        hop=hop,
+        generation=1,
+        try_no=1,
+        chain_digest=names[-1],
+        state=state,
+        submit_class="A",
+        error_reason=None,
+        error_message=None,
+        resubmit_allowed=False,
+        root_video_id="827",
+        video_id=f"9{hop}" if done else None,
+        output_ms=5_000 + 4_500 * hop if done else None,
+        completed_at=NOON - 1_000 if done else None,
+        submitted_at=NOON - 2_000,
+        in_doubt_at=NOON - 2_000 if state is S.IN_DOUBT else None,
+        expires_at=None,
+        absences=0,
+        predicted_micros=2_000_000,
+    )
+    return replace(view, **changes)
+
+
+def stored_from(step: DueStep, added_ms: int) -> AttemptView:
+    """What became of a step that a plan found due."""
+    return AttemptView(
+        attempt_id=f"{step.video.key}-{step.hop}-{step.generation}",
+        video_key=step.video.key,
+        hop=step.hop,
+        generation=step.generation,
+        try_no=step.try_no,
+        chain_digest=step.chain_digest,
+        state=S.STORED,
+        submit_class="A",
+        error_reason=None,
+        error_message=None,
+        resubmit_allowed=False,
+        root_video_id=step.root_video_id,
+        video_id=f"{step.parent_video_id}x",
+        output_ms=step.parent_duration_ms + added_ms,
+        completed_at=NOON,
+        submitted_at=NOON,
+        in_doubt_at=None,
+        expires_at=None,
+        absences=0,
+        predicted_micros=step.predicted_micros,
+    )
