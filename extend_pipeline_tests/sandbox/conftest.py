@@ -22,7 +22,19 @@ PATH = "/v1/videos/video-extend"
 _numbers = itertools.count(1)
 
 
-def make_jwt(*, key: str = "sandbox-access", secret: str = "sandbox-secret-of-32-bytes-or-more", exp: float = 1800, nbf: float = -5) -> str:
+def make_jwt(
+    *,
+    key: str = "sandbox-access",
+    secret: str = "sandbox-secret-of-32-bytes-or-more",
+    exp: float = 1800,
+    nbf: float = -5,
+) -> str:
+    *,
+    key: str = "sandbox-access",
+    secret: str = "sandbox-secret-of-32-bytes-or-more",
+    exp: float = 1800,
+    nbf: float = -5,
+) -> str:
     """A token as a client would mint it; `exp` and `nbf` in seconds from now."""
 
     def part(data: bytes) -> str:

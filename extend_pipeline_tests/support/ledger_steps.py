@@ -51,7 +51,9 @@ def request(video: str = "harbour", hop: int = 1, **changes: Any) -> ClaimReques
     return replace(base, **changes)
 
 
-def claim(ledger: Ledger, *requests: ClaimRequest, now_ms: int = NOON, owner: str = "me", caps: Any = None) -> ClaimResult:
+def claim(
+    ledger: Ledger, *requests: ClaimRequest, now_ms: int = NOON, owner: str = "me", caps: Any = None
+) -> ClaimResult:
     """Claim in one transaction, with a lease of three minutes."""
     with ledger.write(now_ms=now_ms, actor=owner) as tx:
         return claims.claim(tx, requests, caps=caps or CAPS, owner=owner, lease_until=now_ms + 180_000)
@@ -75,9 +77,12 @@ def submit(ledger: Ledger, attempt_id: str, task_id: str = "task-1", *, now_ms: 
         return transitions.submitted(tx, attempt_id, task_id=task_id, found_by="post", due_at=now_ms + 60_000)
 
 
-def succeed(ledger: Ledger, attempt_id: str, *, reported_micros: int | None = 2_000_000, now_ms: int = NOON) -> Moved | Stale:
+def succeed(
+    ledger: Ledger, attempt_id: str, *, reported_micros: int | None = 2_000_000, now_ms: int = NOON
+) -> Moved | Stale:
     """The upstream finished the task."""
-    data = {"video_id": "999", "url": "https://x/9.mp4", "reported_duration_ms": 9_600, "reported_micros": reported_micros}
+    data: dict[str, Any] = {"video_id": "999", "url": "https://x/9.mp4", "reported_duration_ms": 9_600}
+    data["reported_micros"] = reported_micros
     with ledger.write(now_ms=now_ms, actor="me") as tx:
         moved = transitions.move(tx, attempt_id, to=S.SUCCEEDED, expect=POLLED, data=data)
         transitions.schedule(tx, attempt_id, account="kling-main", due_at=now_ms)
@@ -87,7 +92,8 @@ def succeed(ledger: Ledger, attempt_id: str, *, reported_micros: int | None = 2_
 def store(ledger: Ledger, attempt_id: str, *, now_ms: int = NOON) -> Moved | Stale:
     """The file is ours."""
     with ledger.write(now_ms=now_ms, actor="me") as tx:
-        data = {"sha256": "ab" * 32, "path": "ab/ab.mp4", "bytes": 5, "probed_duration_ms": 9_600, "output_kind": "full"}
+        data: dict[str, Any] = {"sha256": "ab" * 32, "path": "ab/ab.mp4", "bytes": 5, "output_kind": "full"}
+        data["probed_duration_ms"] = 9_600
         moved = transitions.move(tx, attempt_id, to=S.STORED, expect=frozenset({S.SUCCEEDED}), data=data)
         transitions.unschedule(tx, attempt_id)
         return moved
