@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row
 
-from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import VideoPlan
@@ -21,24 +19,15 @@ from extend_pipeline.ledger.states import AttemptState
 S = AttemptState
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
-    """`what` is due, in words (empty: nothing), and how many tasks were looked at."""
-
-    what: str
-    looked_at: int
-
-
-def something_due(pipeline: Pipeline, accounts: Sequence[str], *, deadline: float, clock: Callable[[], float]) -> Due:
-    """Poll the accounts one by one until `deadline` on `clock`; what was not reached comes with the next tick, since
-    the longest overdue is polled first. Then see whether a run has anything to do for them."""
+def poll_accounts(pipeline: Pipeline, accounts: Sequence[str], *, deadline: float, clock: Callable[[], float]) -> int:
+    """Poll the accounts one by one until `deadline` on `clock` (seconds), and answer how many tasks were looked at.
+    What was not reached comes with the next tick, since the longest overdue is polled first."""
     looked_at = 0
-    longest_overdue = sorted(accounts, key=lambda name: _next_look(pipeline, name))
-    for name in longest_overdue:
+    for name in sorted(accounts, key=lambda name: _next_look(pipeline, name)):
         if clock() >= deadline:
             break
-        looked_at += poll_due(pipeline, accounts=[name]).polled
-    return Due("; ".join(_reasons(pipeline, accounts)), looked_at)
+        looked_at += poll_due(pipeline, accounts=[name], go_on=lambda: clock() < deadline).polled
+    return looked_at
 
 
 def _next_look(pipeline: Pipeline, account: str) -> int:
@@ -47,14 +36,14 @@ def _next_look(pipeline: Pipeline, account: str) -> int:
     return min(waiting, default=pipeline.now_ms())
 
 
-def _reasons(pipeline: Pipeline, accounts: Sequence[str]) -> list[str]:
+def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
+    """What a run would have to do for the accounts now, in words; empty: nothing. Plans everything unfinished."""
     now_ms, ledger = pipeline.now_ms(), pipeline.ledger
     found = []
     if due.has_due(ledger, now_ms=now_ms, states=(S.SUCCEEDED,), accounts=accounts):
         found.append("results to fetch")
     if due.has_due(ledger, now_ms=now_ms, states=(S.IN_DOUBT,), accounts=accounts):
         found.append("attempts in doubt to look up")
-    declare_catalogue(pipeline)
     now = plan(plan_input(pipeline, unfinished=True))
     with ledger.read() as connection:
         held = reads.attempts_in(connection, (S.CLAIMED, S.SENDING))
@@ -67,7 +56,7 @@ def _reasons(pipeline: Pipeline, accounts: Sequence[str]) -> list[str]:
     moved = sum(video.account in accounts and _moved(known.get(video.key), video) for video in now.videos)
     if moved:
         found.append(f"{moved} videos whose state changed")
-    return found
+    return "; ".join(found)
 
 
 def _moved(row: Row[Any] | None, video: VideoPlan) -> bool:

@@ -76,4 +76,4 @@ def _open(settings: Settings) -> Pipeline:
 
         known = _read[settings] = (marks, load_configuration(settings, now=datetime.now(UTC)))
     ledger = open_ledger(settings.ledger_url)
-    return Pipeline(known[1], ledger, MediaStore(settings.media_dir), _marks=marks)
+    return Pipeline(known[1], ledger, MediaStore(settings.media_dir), marks=marks)

@@ -7,8 +7,8 @@ from typing import Final
 
 import dagster as dg
 
-from extend_pipeline.defs.due import something_due
-from extend_pipeline.defs.jobs import advance_job, unfinished_runs
+from extend_pipeline.defs.due import poll_accounts, what_is_due
+from extend_pipeline.defs.jobs import ADVANCE_JOB, unfinished_runs
 from extend_pipeline.defs.partitions import VIDEOS, videos
 from extend_pipeline.defs.resources import HomeResource
 from extend_pipeline.defs.tables import PUBLISHED
@@ -62,7 +62,7 @@ def build_poll_sensor(
 
     @dg.sensor(
         name=f"{provider.replace('-', '_')}_poll_sensor",
-        job=advance_job,
+        job_name=ADVANCE_JOB,  # by name: with the job itself, Dagster 1.13 warns of a parameter that nobody gave
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=f"Polls {provider} accounts, and asks for one run of advance_job when something is due.",
@@ -75,13 +75,15 @@ def build_poll_sensor(
             names = [name for name, account in pipeline.accounts.items() if account.provider == provider]
             if not names:
                 return dg.SkipReason(f"no account of {provider}")
-            due = something_due(pipeline, names, deadline=deadline, clock=clock)
-        context.log.info(f"{due.looked_at} tasks looked at; due: {due.what or 'nothing'}")
-        if not due.what:
-            return dg.SkipReason(f"nothing is due; {due.looked_at} tasks looked at")
-        if under_way := unfinished_runs(context.instance):
-            return dg.SkipReason(f"run {under_way[0].run_id} is {under_way[0].status.value.lower()}: {due.what}")
-        return dg.RunRequest(tags={"extend_pipeline/asked_by": f"{provider}: {due.what}"[:200]})
+            looked_at = poll_accounts(pipeline, names, deadline=deadline, clock=clock)
+            if under_way := unfinished_runs(context.instance):  # it plans for itself, before each round
+                run = under_way[0]
+                return dg.SkipReason(f"run {run.run_id} is {run.status.value.lower()}; {looked_at} tasks looked at")
+            due = what_is_due(pipeline, names)
+        context.log.info(f"{looked_at} tasks looked at; due: {due or 'nothing'}")
+        if not due:
+            return dg.SkipReason(f"nothing is due; {looked_at} tasks looked at")
+        return dg.RunRequest(tags={"extend_pipeline/asked_by": f"{provider}: {due}"[:200]})
 
     return poll_sensor
 

@@ -91,10 +91,10 @@ class Pipeline:
     owner: str = field(default_factory=process_name)
     _providers: dict[str, Provider] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _marks: tuple[object, ...] = ()
+    marks: tuple[object, ...] = ()
 
     def __post_init__(self) -> None:
-        self._marks = self._marks or file_marks(self.settings.home)
+        self.marks = self.marks or file_marks(self.settings.home)
 
     @property
     def settings(self) -> Settings:
@@ -129,10 +129,10 @@ class Pipeline:
         """Read the catalogue and the accounts again if their files have changed, so that a long run spends by what they
         say now. Raises ConfigError, each time until they are mended, and keeps the old ones."""
         marks = file_marks(self.settings.home)
-        if marks == self._marks:
+        if marks == self.marks:
             return
         self.configuration = load_configuration(self.settings, now=self.now())
-        self._marks = marks
+        self.marks = marks
         with self._lock:
             for provider in self._providers.values():
                 provider.close()
@@ -152,7 +152,7 @@ def open_pipeline(settings: Settings, *, now_ms: Callable[[], int] = wall_ms) ->
     marks = file_marks(settings.home)
     configuration = load_configuration(settings, now=from_ms(now_ms()))
     ledger = open_ledger(settings.ledger_url)
-    pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir), now_ms=now_ms, _marks=marks)
+    pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir), now_ms=now_ms, marks=marks)
     try:
         yield pipeline
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -105,7 +106,12 @@ def moved(row: Any, now: Progress) -> bool:
     """Whether a video's row says something else than `now`; withdrawn videos keep their state."""
     if row.state == VideoState.WITHDRAWN.value:
         return False
-    return any(getattr(row, name) != value for name, value in now.row().items())
+    return any(_worth(name, getattr(row, name)) != _worth(name, value) for name, value in now.row().items())
+
+
+def _worth(name: str, value: Any) -> Any:
+    """Words that differ in numbers alone ("for 12 minutes") are no news: an event a minute would fill the ledger."""
+    return re.sub(r"\d+", "#", value) if name == "state_detail" else value
 
 
 def record_progress(tx: Writer, progress: Mapping[str, Progress]) -> list[str]:

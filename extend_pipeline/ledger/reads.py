@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
+from extend_pipeline.ledger.states import AttemptState, VideoState
 
 _CHUNK = 500  # SQLite's older builds take 999 parameters a statement
 
@@ -41,15 +41,6 @@ def attempts_in(connection: Connection, states: Collection[AttemptState]) -> lis
     table = tables.attempts
     names = [state.value for state in states]
     return list(connection.execute(select(table).where(table.c.state.in_(names)).order_by(table.c.claimed_at)))
-
-
-def live_count(connection: Connection, keys: Collection[str] | None = None) -> int:
-    """How many attempts are live."""
-    table = tables.attempts
-    query = select(func.count()).select_from(table).where(table.c.state.in_([state.value for state in LIVE]))
-    if keys is None:
-        return int(connection.execute(query).scalar_one())
-    return sum(int(connection.execute(query.where(table.c.video_key.in_(part))).scalar_one()) for part in _chunks(keys))
 
 
 def known_task(connection: Connection, account: str, *, at_least_ms: int) -> Row[Any] | None:
@@ -108,17 +99,6 @@ def changed_videos(connection: Connection, *, after_seq: int) -> list[str]:
     keys = set(connection.execute(select(table.c.video_key).where(table.c.seq > after_seq)).scalars())
     keys.update(connection.execute(select(attempts.c.video_key).where(attempts.c.seq > after_seq)).scalars())
     return sorted(keys)
-
-
-def events_of(connection: Connection, kinds: Collection[str], *, after_seq: int) -> list[tuple[str, str]]:
-    """(kind, video key) of the events of some kinds after an event number, oldest first."""
-    table = tables.events
-    query = (
-        select(table.c.kind, table.c.video_key)
-        .where(table.c.seq > after_seq, table.c.kind.in_(list(kinds)), table.c.video_key.is_not(None))
-        .order_by(table.c.seq)
-    )
-    return [(row.kind, row.video_key) for row in connection.execute(query)]
 
 
 def _chunks(keys: Iterable[str]) -> Iterable[list[str]]:

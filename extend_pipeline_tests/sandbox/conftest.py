@@ -29,12 +29,6 @@ def make_jwt(
     exp: float = 1800,
     nbf: float = -5,
 ) -> str:
-    *,
-    key: str = "sandbox-access",
-    secret: str = "sandbox-secret-of-32-bytes-or-more",
-    exp: float = 1800,
-    nbf: float = -5,
-) -> str:
     """A token as a client would mint it; `exp` and `nbf` in seconds from now."""
 
     def part(data: bytes) -> str:
