@@ -9,7 +9,6 @@ from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.media.probe import Broken, check_file
 from extend_pipeline.media.store import Stored
-from extend_pipeline.providers.download import DownloadInterrupted, DownloadPolicy, Fault, FaultKind, open_download
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +23,9 @@ class Missed:
 
 def fetch(pipeline: Pipeline, account_name: str, url: str) -> Stored | Missed:
     """Fetch one URL into the store, within the account's download rules. OSError where our own disk fails."""
+    # here, since it loads httpx (0.1 s), which those who only look at the ledger need not wait for
+    from extend_pipeline.providers.download import DownloadInterrupted, DownloadPolicy, Fault, FaultKind, open_download
+
     account, settings = pipeline.accounts[account_name], pipeline.settings
     policy = DownloadPolicy(
         hosts=account.download_hosts,

@@ -22,7 +22,6 @@ from extend_pipeline.ledger.claims import Caps
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline.providers.outcomes import Provider
-from extend_pipeline.providers.registry import build_provider
 
 
 def wall_ms() -> int:
@@ -79,6 +78,12 @@ class MakeProvider(Protocol):
         ...
 
 
+def _build_provider(account: Account, *, settings: Settings) -> Provider:
+    from extend_pipeline.providers.registry import build_provider  # httpx costs 0.1 s; plan and status send nothing
+
+    return build_provider(account, settings=settings)
+
+
 @dataclass
 class Pipeline:
     """A home that is open for work. `now_ms` is the only clock the engine reads."""
@@ -87,7 +92,7 @@ class Pipeline:
     ledger: Ledger
     store: MediaStore
     now_ms: Callable[[], int] = wall_ms
-    make_provider: MakeProvider = build_provider
+    make_provider: MakeProvider = _build_provider
     owner: str = field(default_factory=process_name)
     _providers: dict[str, Provider] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
