@@ -10,7 +10,6 @@ from pathlib import Path
 import click
 
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.commands.account_checks import check_upstream, check_variables
 from extend_pipeline.commands.findings import Finding, Level, ok, problem
 from extend_pipeline.commands.local_checks import check_dagster, check_ledger, check_media
 from extend_pipeline.commands.opening import settings_of
@@ -86,6 +85,8 @@ def _read(settings: Settings, findings: list[Finding]) -> Configuration | None:
 
 
 def _accounts(configuration: Configuration, *, offline: bool) -> Iterator[Finding]:
+    from extend_pipeline.commands.account_checks import check_upstream, check_variables  # they load httpx
+
     used = {video.account for video in configuration.catalogue.videos.values()}
     for name, account in configuration.accounts.items():
         yield from check_variables(account, used=name in used)
