@@ -37,8 +37,24 @@ def base_url(value: object, *, allow_local: bool) -> str:
 
 def source_url(value: object) -> str:
     """An http or https address of a source file, unchanged."""
-    _split(value, "Write the https address of the source file.")
+    return web_address(value, "Write the https address of the source file.")
+
+
+def web_address(value: object, hint: str) -> str:
+    """An http or https address, unchanged; `hint` says what would do instead of anything else."""
+    _split(value, hint)
     return str(value)
+
+
+def public_prefix(value: object, *, allow_local: bool) -> str:
+    """An http or https address that others append paths to, without a trailing slash; public unless `allow_local`."""
+    hint = "Write it like https://media.example.com/store."
+    parts = _split(value, hint)
+    if parts.query or parts.fragment:
+        raise wrong("holds more than an address", f"Leave out what follows ? or #. {hint}")
+    if is_local(parts.hostname or "") and not allow_local:
+        raise wrong("is an address of this machine or of a private network", "The provider must reach it: " + hint)
+    return str(value).rstrip("/")
 
 
 def host_pattern(value: object, *, allow_local: bool) -> str:

@@ -12,8 +12,11 @@ from pydantic import Field
 
 from extend_pipeline.config.fields import Name, Written, known_as
 from extend_pipeline.config.kling import KlingExtend, KlingSource
+from extend_pipeline.config.kling_gateway import GatewayExtend, GatewaySource
+from extend_pipeline.config.luma import LumaExtend, LumaSource
 from extend_pipeline.config.numbers import whole
-from extend_pipeline.config.target import MOST_STEPS
+from extend_pipeline.config.target import MOST_HOPS
+from extend_pipeline.config.vidu import ViduExtend, ViduSource
 
 
 class BranchSource(Written):
@@ -22,14 +25,14 @@ class BranchSource(Written):
     branch_of: Name = Field(description="Key of the video whose extension is the source.", examples=["harbour-dawn"])
     hop: Annotated[
         int,
-        whole(least=1, most=MOST_STEPS),
-        known_as({"type": "integer", "minimum": 1, "maximum": MOST_STEPS}),
+        whole(least=1, most=MOST_HOPS),
+        known_as({"type": "integer", "minimum": 1, "maximum": MOST_HOPS}),
     ] = Field(description="Which extension of it, counted from 1.", examples=[3])
 
 
-# one member a provider
-Source = KlingSource
-Extend = KlingExtend
+# One member a provider. All sources have source_id, duration_ms, created_at and mode; all extends what Target has.
+Source = KlingSource | GatewaySource | ViduSource | LumaSource
+Extend = KlingExtend | GatewayExtend | ViduExtend | LumaExtend
 
 
 class Entry(Written):

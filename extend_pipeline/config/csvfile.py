@@ -13,8 +13,8 @@ from extend_pipeline.config.problems import Problem, did_you_mean
 
 _UNDOTTED = {"branch_of": "source.branch_of", "hop": "source.hop"}
 _LISTS = frozenset({"extend.prompts"})
-# A field longer than this is refused by the csv module; a prompt list of 45 hops of 2500 characters is 112,500.
-_LONGEST_CELL = 1_000_000
+# A field longer than this is refused by the csv module; a picture of 10 MB in base64 is 13.4 million characters.
+_LONGEST_CELL = 14_000_000
 
 
 class _BadCell(Exception):

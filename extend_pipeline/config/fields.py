@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -23,9 +24,18 @@ _TRUE = frozenset({"true", "yes", "on"})
 _FALSE = frozenset({"false", "no", "off"})
 
 
-def wrong(message: str, hint: str) -> PydanticCustomError:
-    """A refusal in plain words: `message` goes on from the value that was given, `hint` says what would do."""
-    return PydanticCustomError(WRONG, "{message}. {hint}", {"message": message, "hint": hint})
+def wrong(message: str, hint: str, *, at: str | None = None) -> PydanticCustomError:
+    """A refusal in plain words: `message` goes on from the value that was given, `hint` says what would do. `at` is the
+    written name of the field beside this one that the mistake belongs to."""
+    context = {"message": message, "hint": hint} | ({} if at is None else {"at": at})
+    return PydanticCustomError(WRONG, "{message}. {hint}", context)
+
+
+@dataclass(frozen=True, slots=True)
+class NoDefault:
+    """Stands in a field's annotation: why it must be written although other providers have a default for it."""
+
+    reason: str
 
 
 class Written(BaseModel):

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
 from extend_pipeline.config.accounts import Account, DownloadHosts, Poll, SubmitClass
-from extend_pipeline.config.addresses import source_url
+from extend_pipeline.config.addresses import is_local, source_url
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.fields import ExactId, Moment, Written, YesNo, known_as, one_of, prompt_text, wrong
 from extend_pipeline.config.numbers import bounded, seconds_as_ms
@@ -71,6 +72,11 @@ class KlingSource(Written):
     url: Annotated[str | None, BeforeValidator(source_url), known_as({"type": "string", "format": "uri"})] = Field(
         default=None, description="Where its file can be fetched, while it can.", examples=["https://…"]
     )
+
+    @property
+    def source_id(self) -> str:
+        """What Kling extends: its own id of the video."""
+        return self.video_id
 
 
 class KlingExtend(Target):
@@ -135,9 +141,21 @@ class KlingAccount(Account):
     )
 
 
-def check(*, root: KlingSource, extend: KlingExtend) -> Iterator[Complaint]:
-    """What Kling would refuse although every field is well by itself; `root` is the source at the start of a branch."""
-    if root.model == "kling-v1-0":
+def check(
+    *, source: KlingSource | None, root: KlingSource | None, extend: KlingExtend | None, account: Account | None
+) -> Iterator[Complaint]:
+    """What Kling would refuse although every field is well by itself.
+
+    `source` is the entry's own, None for a branch; `root` is the source that a branch leads back to, else the same.
+    Whatever could not be read is None.
+    """
+    if root is not None and extend is not None and root.model == "kling-v1-0":
         for name in ("negative_prompt", "cfg_scale"):
             if getattr(extend, name) is not None:
                 yield Complaint(("extend", name), "is refused for sources of V1.0", "Leave it out.")
+    if source is not None and source.url is not None and account is not None and not account.allow_local:
+        parts = urlsplit(source.url)
+        if parts.scheme != "https" or is_local(parts.hostname or ""):
+            yield Complaint(
+                ("source", "url"), "is not https to a public host", "Give a public https address, or leave it out."
+            )

@@ -9,12 +9,14 @@ from datetime import datetime
 from pathlib import Path
 
 from extend_pipeline.config.accounts import Account
-from extend_pipeline.config.catalogue import Catalogue, Video
+from extend_pipeline.config.catalogue import BranchSource, Catalogue, Video
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.entries import read_list, read_rows
 from extend_pipeline.config.located import Node
+from extend_pipeline.config.notes import notes_on
+from extend_pipeline.config.price import price_key
 from extend_pipeline.config.problems import ACCOUNTS_FILE, ConfigError, Problem, did_you_mean, shown
-from extend_pipeline.config.registry import PLANNED, PROVIDERS
+from extend_pipeline.config.registry import PROVIDERS, Provider, owners
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.config.textfile import missing
 from extend_pipeline.config.translate import Scope
@@ -23,17 +25,21 @@ from extend_pipeline.config.videos import AccountBook, Use, build_catalogue
 # Values of these fields may be repeated in an error. Everywhere else in accounts.yaml somebody may have put a secret.
 _TELLABLE = frozenset(
     {"provider", "allow_local", "max_in_flight", "budget", "price", "submit_class", "poll", "in_doubt"}
-    | {"failed_tasks_charged", "patience"}
+    | {"failed_tasks_charged", "patience", "passes", "auth", "output", "batch_query"}
 )
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """Settings, accounts and catalogue, checked against each other."""
+    """Settings, accounts and catalogue, checked against each other.
+
+    `notes` are plain sentences about what is no mistake and still worth a word before money is spent.
+    """
 
     settings: Settings
     accounts: Mapping[str, Account]
     catalogue: Catalogue
+    notes: tuple[str, ...] = ()
 
     def account_of(self, video: Video | str) -> Account:
         """The account of a video or of its key. KeyError for an unknown key."""
@@ -50,12 +56,39 @@ class _Accounts:
 
 def load_configuration(settings: Settings, *, now: datetime) -> Configuration:
     """Read both files. `now` is aware. Raises ConfigError with all problems of both at once."""
+    accounts, catalogue, problems = _read(settings, now=now)
+    if problems:
+        raise ConfigError(problems)
+    return Configuration(settings, accounts, catalogue, tuple(notes_on(catalogue)))
+
+
+def load_sound_part(settings: Settings, *, now: datetime) -> tuple[Configuration, list[Problem]]:
+    """What of both files is sound, and all problems of the rest: for showing a plan, never for spending."""
+    accounts, catalogue, problems = _read(settings, now=now)
+    wrong = {problem.subject for problem in problems if problem.file != ACCOUNTS_FILE}
+    sound: dict[str, Video] = {}
+    for key, video in catalogue.videos.items():
+        above = video.source.branch_of if isinstance(video.source, BranchSource) else None
+        if key not in wrong and video.account in accounts and (above is None or above in catalogue.videos):
+            sound[key] = video
+    part = Catalogue({k: v for k, v in sound.items() if _rooted(v, sound)}, catalogue.path)
+    return Configuration(settings, accounts, part, tuple(notes_on(part))), problems
+
+
+def _rooted(video: Video, sound: Mapping[str, Video]) -> bool:
+    source = video.source
+    while isinstance(source, BranchSource):
+        if source.branch_of not in sound:
+            return False
+        source = sound[source.branch_of].source
+    return True
+
+
+def _read(settings: Settings, *, now: datetime) -> tuple[Mapping[str, Account], Catalogue, list[Problem]]:
     accounts = _read_accounts(settings.home)
     catalogue, uses, problems = _read_catalogue(settings.home, accounts.book, now=now)
     problems = [*accounts.problems, *problems, *_spending_problems(accounts, uses)]
-    if problems:
-        raise ConfigError(problems)
-    return Configuration(settings, accounts.book.accounts, catalogue)
+    return accounts.book.accounts, catalogue, problems
 
 
 def load_accounts(settings: Settings) -> dict[str, Account]:
@@ -118,7 +151,8 @@ def _scope(node: Node) -> Scope:
 
 def _tellable(field: str, given: str) -> bool:
     top = field.partition(".")[0]
-    return top in _TELLABLE or (top in ("base_url", "download_hosts") and not set("@?#") & set(given))
+    address = top in ("base_url", "download_hosts", "public_media_url")
+    return top in _TELLABLE or (address and not set("@?#") & set(given))
 
 
 def _account(scope: Scope) -> tuple[Account | None, list[Problem]]:
@@ -131,22 +165,30 @@ def _account(scope: Scope) -> tuple[Account | None, list[Problem]]:
     provider = PROVIDERS.get(node.text or "")
     if provider is None:
         return None, [scope.problem(_unsupported(node.text or ""))]
-    account, problems = scope.read(provider.account)
+    account, problems = scope.read(provider.account, owners=owners("account"))
     if account is not None and not isinstance(account.price.per_extension_micros, int):
-        for mode in account.price.per_extension_micros.keys() - set(provider.modes):
-            told = Complaint(
-                ("price", "per_extension", mode),
-                f"{provider.name} has no mode {mode}",
-                f"Its modes are: {', '.join(provider.modes)}.",
-                about_value=False,
-            )
-            problems.append(scope.problem(told))
+        unknown = account.price.per_extension_micros.keys() - set(provider.price_keys)
+        problems += [scope.problem(_no_such_price(provider, key)) for key in sorted(unknown)]
     return account, problems
+
+
+def _no_such_price(provider: Provider, key: str) -> Complaint:
+    loc = ("price", "per_extension", key)
+    if provider.modes:
+        hint = f"Its modes are: {', '.join(provider.modes)}."
+        return Complaint(loc, f"{provider.name} has no mode {key}", hint, about_value=False)
+    if not provider.price_keys:
+        hint = "Write one number: the units of one extension."
+        return Complaint(loc, f"{provider.name} has one price for all extensions", hint, about_value=False)
+    hint = did_you_mean(key, provider.price_keys, label="") if "/" in key else ""
+    if not hint.startswith("Did"):
+        hint = f"Write it like {max(provider.price_keys, key=len)}."
+    return Complaint(loc, f"{provider.name} has nothing to price by that name", hint, about_value=False)
 
 
 def _unsupported(name: str) -> Complaint:
     supported = f"Supported: {', '.join(PROVIDERS)}."
-    if name not in PLANNED and (near := did_you_mean(name, PROVIDERS, label="")).startswith("Did"):
+    if (near := did_you_mean(name, PROVIDERS, label="")).startswith("Did"):
         supported = f"{near} {supported}"
     return Complaint(
         ("provider",), f"provider {shown(name)} is not supported by this version", supported, about_value=False
@@ -171,17 +213,19 @@ def _spending_problems(accounts: _Accounts, uses: Sequence[Use]) -> Iterator[Pro
                     "Write budget: {per_day: 100, total: 2000}, in units.",
                 )
             )
-        by_mode: dict[str, list[Use]] = defaultdict(list)
+        by_price: dict[str, list[Use]] = defaultdict(list)
         for use in those:
-            if use.mode is not None:
-                by_mode[use.mode].append(use)
-        for mode, needing in by_mode.items():
-            if account.price.quote(mode=mode) is None:
+            key = price_key(mode=use.mode, params=use.params)
+            if key is not None:
+                by_price[key].append(use)
+        for key, needing in by_price.items():
+            if account.price.quote(mode=needing[0].mode, params=needing[0].params) is None:
+                what = key if needing[0].mode is None else f"mode {key}"
                 yield scope.problem(
                     Complaint(
                         ("price", "per_extension"),
-                        f"has no price for mode {mode}, and {_some(needing)} it",
-                        f"Add {mode}: and the units of one extension.",
+                        f"has no price for {what}, and {_some(needing)} it",
+                        f"Add {key}: and the units of one extension.",
                     )
                 )
 

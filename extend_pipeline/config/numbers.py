@@ -66,16 +66,18 @@ def whole(*, least: int, most: int) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
-def seconds_as_ms(*, most: str) -> BeforeValidator:
-    """Text is seconds and becomes milliseconds, to the nearest; an int is milliseconds already."""
+def seconds_as_ms(*, most: str | None, least: str | None = None) -> BeforeValidator:
+    """Text is seconds, above 0 unless `least` is given, and becomes milliseconds, to the nearest; an int is
+    milliseconds already."""
+    above = "0" if least is None else None
 
     def parse(value: object) -> int:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        exact = decimal(value, least=None, most=most, above="0") * 1000
+        exact = decimal(value, least=least, most=most, above=above) * 1000
         ms = int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
         if ms < 1:
-            raise wrong("is less than a millisecond", f"Give a number above 0, at most {most}.")
+            raise wrong("is less than a millisecond", _range_hint(least=least, most=most, above=above))
         return ms
 
     return BeforeValidator(parse)

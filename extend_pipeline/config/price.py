@@ -52,7 +52,8 @@ class Price(Written):
         ),
     ] = Field(
         validation_alias="per_extension",
-        description="Units for one extension: one number, or one by mode: {std: 2, pro: 3.5}.",
+        description="Units for one extension: one number, or one by what the price depends on: {std: 2, pro: 3.5} by "
+        "mode, {viduq2-turbo/720p/5: 1.09} by model, resolution and seconds.",
         examples=["{std: 2, pro: 3.5}"],
     )
     unit_price_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
@@ -67,9 +68,25 @@ class Price(Written):
     def __hash__(self) -> int:
         return hash((self.unit, self.unit_price_micros, self.currency))
 
-    def quote(self, *, mode: str | None) -> int | None:
-        """Micro-units for one extension in a mode; None where this mode has no price, and nothing may be submitted."""
+    def quote(self, *, mode: str | None, params: Mapping[str, object] | None = None) -> int | None:
+        """Micro-units for one extension in a mode, or with a hop's parameters.
+
+        None where there is no price, and nothing may be submitted. `model/resolution` and `model` are the prices of all
+        that begins like this and has none of its own.
+        """
         price = self.per_extension_micros
         if isinstance(price, int):
             return price
-        return None if mode is None else price.get(mode)
+        key = price_key(mode=mode, params=params)
+        while key is not None and key not in price:
+            key = key.rpartition("/")[0] or None
+        return None if key is None else price[key]
+
+
+def price_key(*, mode: str | None, params: Mapping[str, object] | None = None) -> str | None:
+    """What the price of an extension depends on: the mode, else `model/resolution/seconds` of the hop's parameters,
+    such as `viduq2-turbo/720p/5`; None where neither is known."""
+    if mode is not None:
+        return mode
+    parts = [(params or {}).get(name) for name in ("model", "resolution", "seconds")]
+    return None if None in parts else "/".join(str(part) for part in parts)

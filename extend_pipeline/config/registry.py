@@ -1,16 +1,21 @@
-"""The providers that this version supports: one line each, one module each."""
+"""The providers that this version supports: one entry each, one module each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from typing import Final, Literal
 
-from extend_pipeline.config import kling
+from pydantic import BaseModel
+
+from extend_pipeline.config import kling, kling_gateway, luma, vidu
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import BranchSource, Extend, Source
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.fields import written_names
+
+_DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,10 @@ class Provider:
     """What the configuration knows of a provider.
 
     The account model carries the defaults (price, submit class, poll, download hosts). `least_added_ms` and
-    `most_added_ms` bound what one extension adds, `longest_ms` the whole video; None is no limit.
+    `most_added_ms` bound what one extension adds, unless the user chooses it; `longest_ms` bounds the whole video and
+    `source_range_ms` the file that a hop starts from. `source_life_ms` is for how long after its making a video can be
+    extended, `result_life_ms` for how long a result is kept where it does not say so itself. None is no limit.
+    `price_keys` are what prices may be given by, besides one number for all.
     """
 
     name: str
@@ -28,7 +36,11 @@ class Provider:
     least_added_ms: int
     most_added_ms: int
     longest_ms: int | None
+    source_life_ms: int | None
+    result_life_ms: int
+    source_range_ms: tuple[int, int] | None
     modes: tuple[str, ...]
+    price_keys: Collection[str]
     check: Callable[..., Iterator[Complaint]]
 
 
@@ -38,24 +50,86 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         source=kling.KlingSource,
         extend=kling.KlingExtend,
         account=kling.KlingAccount,
-        # "each extension can add 4 to 5 seconds", "cannot exceed 3 minutes" (upstream/000)
+        # "each extension can add 4 to 5 seconds", "cannot exceed 3 minutes", cleared after 30 days (upstream/000)
         least_added_ms=4_000,
         most_added_ms=5_000,
         longest_ms=180_000,
+        source_life_ms=30 * _DAY_MS,
+        result_life_ms=30 * _DAY_MS,
+        source_range_ms=None,
         modes=kling.MODES,
+        price_keys=kling.MODES,
         check=kling.check,
     ),
+    "kling-gateway": Provider(
+        name="kling-gateway",
+        source=kling_gateway.GatewaySource,
+        extend=kling_gateway.GatewayExtend,
+        account=kling_gateway.GatewayAccount,
+        # Kling's, which is what answers behind the gateway
+        least_added_ms=4_000,
+        most_added_ms=5_000,
+        longest_ms=180_000,
+        source_life_ms=30 * _DAY_MS,
+        result_life_ms=30 * _DAY_MS,
+        source_range_ms=None,
+        modes=kling.MODES,
+        price_keys=kling.MODES,
+        check=kling_gateway.check,
+    ),
+    "vidu": Provider(
+        name="vidu",
+        source=vidu.ViduSource,
+        extend=vidu.ViduExtend,
+        account=vidu.ViduAccount,
+        # 1 to 7 s as the user chooses, from a file of 4 to 60 s (upstream/003); 24 h is Vidu's own rule for results
+        least_added_ms=vidu.LEAST_SECONDS * 1000,
+        most_added_ms=vidu.MOST_SECONDS * 1000,
+        longest_ms=vidu.LONGEST_MS,
+        source_life_ms=None,
+        result_life_ms=_DAY_MS,
+        source_range_ms=vidu.SOURCE_RANGE_MS,
+        modes=(),
+        price_keys=vidu.PRICE_KEYS,
+        check=vidu.check,
+    ),
+    "luma": Provider(
+        name="luma",
+        source=luma.LumaSource,
+        extend=luma.LumaExtend,
+        account=luma.LumaAccount,
+        # "about 5 s" is all that is known; results outlive presigned URLs, which say themselves when they end
+        least_added_ms=4_000,
+        most_added_ms=6_000,
+        longest_ms=None,
+        source_life_ms=None,
+        result_life_ms=_DAY_MS,
+        source_range_ms=None,
+        modes=(),
+        price_keys=(),
+        check=luma.check,
+    ),
 }
-
-# known to the design, not to this version: named in the error, so that nobody looks for a typing mistake
-PLANNED: Final = ("kling-gateway", "vidu", "luma")
 
 
 def columns() -> frozenset[str]:
     """The dotted column names of catalog.csv: what any provider knows."""
     names = {"key", "account"}
-    names |= {f"source.{name}" for name in written_names(BranchSource)}
-    for provider in PROVIDERS.values():
-        names |= {f"source.{name}" for name in written_names(provider.source)}
-        names |= {f"extend.{name}" for name in written_names(provider.extend)}
+    names |= {f"source.{name}" for name in (*written_names(BranchSource), *owners("source"))}
+    names |= {f"extend.{name}" for name in owners("extend")}
     return frozenset(names)
+
+
+@cache
+def owners(part: Literal["source", "extend", "account"]) -> Mapping[str, tuple[str, ...]]:
+    """The providers by the fields that their sources, extends or accounts have."""
+    found: dict[str, tuple[str, ...]] = {}
+    for provider in PROVIDERS.values():
+        models: Mapping[str, type[BaseModel]] = {
+            "source": provider.source,
+            "extend": provider.extend,
+            "account": provider.account,
+        }
+        for name in written_names(models[part]):
+            found[name] = (*found.get(name, ()), provider.name)
+    return found

@@ -11,11 +11,13 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from extend_pipeline.config.fields import Written, known_as, prompt_text, wrong
 from extend_pipeline.config.numbers import seconds_as_ms, whole
 
-MOST_STEPS = 45  # 180 s at 4 s a step, and no provider goes further
+MOST_STEPS = 45  # 180 s at 4 s a step, which is as far as Kling goes
+MOST_HOPS = 1000  # where no limit is documented: more is a typing mistake
 _HOW_LONG = "Write to: 30 (seconds) or steps: 3."
 
 
-def _prompt_list(value: object) -> object:
+def prompt_list(value: object) -> object:
+    """A list of one prompt and more, as a tuple; its items are looked at elsewhere."""
     if not isinstance(value, list | tuple):
         raise wrong("is not a list of prompts", 'Write ["first", "second"], or prompt: for the same one in every hop.')
     if not value:
@@ -45,7 +47,7 @@ class Target(Written, ABC):
     )
     prompts: Annotated[
         tuple[Annotated[str, prompt_text(most=2500)], ...] | None,
-        BeforeValidator(_prompt_list),
+        BeforeValidator(prompt_list),
         known_as(
             {
                 "type": "array",
@@ -59,10 +61,16 @@ class Target(Written, ABC):
         examples=['["add cat", "the cat jumps"]'],
     )
 
+    most_steps: ClassVar[int] = MOST_STEPS
     written_schema: ClassVar[Mapping[str, Any]] = {
         "oneOf": [{"required": ["to"]}, {"required": ["steps"]}],
         "not": {"required": ["prompt", "prompts"]},
     }
+
+    @property
+    def added_ms(self) -> int | None:
+        """How much one extension adds, where the user chooses it; None where the provider does."""
+        return None
 
     @field_validator("steps", mode="before")
     @classmethod
@@ -75,7 +83,7 @@ class Target(Written, ABC):
             return None
         if to_written:
             raise wrong("stands beside to, and only one of them can hold", f"Keep one. {_HOW_LONG}")
-        return whole(least=1, most=MOST_STEPS).func(value)  # type: ignore[call-arg]
+        return whole(least=1, most=cls.most_steps).func(value)  # type: ignore[call-arg]
 
     @field_validator("prompts", mode="after")
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from extend_pipeline.config.complaints import Complaint
-from extend_pipeline.config.fields import WRONG, written_names
+from extend_pipeline.config.fields import WRONG, NoDefault, written_names
 from extend_pipeline.config.located import Node, locate
 from extend_pipeline.config.problems import Problem, did_you_mean
 
@@ -40,27 +40,44 @@ class Scope:
             given = None
         return Problem(self.file, place.line, self.subject, place.field, given, complaint.message, complaint.hint)
 
-    def read(self, model: type[M], *under: str) -> tuple[M | None, list[Problem]]:
-        """The part of the entry under some keys as a model, by written names; or None and everything that is wrong."""
+    def read(
+        self,
+        model: type[M],
+        *under: str,
+        context: object = None,
+        owners: Mapping[str, Sequence[str]] | None = None,
+    ) -> tuple[M | None, list[Problem]]:
+        """The part of the entry under some keys as a model, by written names; or None and everything that is wrong.
+
+        Validators are handed `context`. `owners` are the providers by the fields that they have: a field that the model
+        hasn't may be another provider's.
+        """
         node = self.node
         for key in under:
             node = node.child(key) or Node(node.line, None)
         try:
-            return model.model_validate(node.value, by_alias=True, by_name=False), []
+            return model.model_validate(node.value, by_alias=True, by_name=False, context=context), []
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
-            return None, [self.problem(_complaint(model, under, dict(detail))) for detail in details]
+            return None, [self.problem(_complaint(model, under, dict(detail), owners or {})) for detail in details]
 
 
-def _complaint(model: type[BaseModel], under: Sequence[str], detail: dict[str, Any]) -> Complaint:
+def _complaint(
+    model: type[BaseModel], under: Sequence[str], detail: dict[str, Any], owners: Mapping[str, Sequence[str]]
+) -> Complaint:
     inner = tuple(step for step in detail["loc"] if not str(step).startswith("form:"))
     loc = (*under, *inner)
     kind: str = detail["type"]
     if kind == WRONG:
+        if "at" in detail["ctx"]:
+            loc = (*loc[:-1], detail["ctx"]["at"])
         return Complaint(loc, detail["ctx"]["message"], detail["ctx"]["hint"])
     if kind == "missing":
-        return Complaint(loc, "is missing", _example(model, inner))
+        return Complaint(loc, f"is missing{_reason(model, inner)}", _example(model, inner))
     if kind == "extra_forbidden":
+        if len(inner) == 1 and inner[0] in owners:
+            hint = f"It is a field of {' and '.join(owners[str(inner[0])])}; leave it out."
+            return Complaint(loc, "is not a known field here", hint, about_value=False)
         known = [name for holder in _models_at(model, inner[:-1]) for name in written_names(holder)]
         hint = did_you_mean(str(inner[-1]), known, label="Known here")
         return Complaint(loc, "is not a known field here", hint, about_value=False)
@@ -77,6 +94,12 @@ def _example(model: type[BaseModel], loc: Sequence[object]) -> str:
     if info is None or not info.examples:
         return ""
     return f"Write {loc[-1]}: {info.examples[0]}"
+
+
+def _reason(model: type[BaseModel], loc: Sequence[object]) -> str:
+    info = _field_at(model, loc)
+    found = [] if info is None else [each.reason for each in info.metadata if isinstance(each, NoDefault)]
+    return f", and it has no default: {found[0]}" if found else ""
 
 
 def _field_at(model: type[BaseModel], loc: Sequence[object]) -> FieldInfo | None:

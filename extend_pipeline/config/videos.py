@@ -6,16 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from extend_pipeline.config.accounts import Account
-from extend_pipeline.config.addresses import is_local
 from extend_pipeline.config.branches import grow
 from extend_pipeline.config.catalogue import BranchSource, Catalogue, Extend, Source, Video
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.entries import Row
+from extend_pipeline.config.frames import FrameFolder
+from extend_pipeline.config.lengths import Length, after_hops, length_complaints
 from extend_pipeline.config.problems import Problem, Suggestions
-from extend_pipeline.config.registry import PROVIDERS, Provider
+from extend_pipeline.config.registry import PROVIDERS, Provider, owners
 
 _CLOCK_SLACK = timedelta(days=1)  # clocks and zones of those who write lists are off by hours, not by days
 
@@ -42,19 +42,13 @@ class AccountBook:
 
 @dataclass(frozen=True)
 class Use:
-    """A video's use of an account; `mode` is None where its root could not be read."""
+    """A video's use of an account: its mode and the parameters of its hops, as far as prices depend on them. None where
+    they could not be read, and `mode` also where the provider has none."""
 
     key: str
     account: str
     mode: str | None
-
-
-@dataclass(frozen=True)
-class Length:
-    """The least and the most that a video lasts, in milliseconds; the same for a source."""
-
-    least_ms: int
-    most_ms: int
+    params: Mapping[str, object] | None
 
 
 @dataclass(frozen=True)
@@ -69,10 +63,23 @@ class _Read:
     start: Length | None = None
 
 
+@dataclass(frozen=True)
+class _Given:
+    """What all rows are read by."""
+
+    book: AccountBook
+    known: Suggestions
+    frames: FrameFolder
+    now: datetime
+
+
 def build_catalogue(
     rows: Sequence[Row], book: AccountBook, *, path: Path, now: datetime
 ) -> tuple[Catalogue, list[Use], list[Problem]]:
-    """The catalogue of all sound rows, who uses which account, and what is wrong. `now` is aware."""
+    """The catalogue of all sound rows, who uses which account, and what is wrong.
+
+    `now` is aware; pictures that are named by a path are looked for beside `path`.
+    """
     keyed: dict[str, Row] = {}
     for row in rows:
         if row.key is not None:
@@ -80,13 +87,13 @@ def build_catalogue(
     forest = grow({key: row.branch_of for key, row in keyed.items()})
     problems = list(_branch_problems(rows, keyed, forest.circles))
     read: dict[str, _Read] = {}
-    accounts_known = Suggestions(book.claimed)
+    given = _Given(book, Suggestions(book.claimed), FrameFolder(path.parent), now)
     # parents before their branches, then what has no sound key or parent, which is checked by itself
     in_order = [keyed[key] for key in forest.order]
     told = {id(row) for row in in_order}
     for row in [*in_order, *(row for row in rows if id(row) not in told)]:
         parent = None if row.branch_of is None else read.get(row.branch_of)
-        result, found = _read(row, parent, book, accounts_known, now=now)
+        result, found = _read(row, parent, given)
         problems += found
         if row.key is not None and keyed[row.key] is row:
             read[row.key] = result
@@ -96,17 +103,20 @@ def build_catalogue(
         if video is not None and (not isinstance(video.source, BranchSource) or video.source.branch_of in sound):
             sound[key] = video
     uses = [
-        Use(key, each.account, None if each.root is None else each.root.mode)
+        Use(
+            key,
+            each.account,
+            None if each.root is None else each.root.mode,
+            None if each.extend is None else each.extend.hop_params(1),
+        )
         for key, each in read.items()
         if each.account is not None
     ]
     return Catalogue({key: sound[key] for key in keyed if key in sound}, path), uses, problems
 
 
-def _read(
-    row: Row, parent: _Read | None, book: AccountBook, known: Suggestions, *, now: datetime
-) -> tuple[_Read, list[Problem]]:
-    scope, complaints = row.scope, list[Complaint]()
+def _read(row: Row, parent: _Read | None, given: _Given) -> tuple[_Read, list[Problem]]:
+    scope, book, complaints = row.scope, given.book, list[Complaint]()
     account = row.account
     if row.is_branch:
         if parent is not None and parent.account is not None:
@@ -117,7 +127,7 @@ def _read(
         example = next(iter(book.claimed), "kling-main")
         complaints.append(Complaint(("account",), "is missing", f"Write account: {example}"))
     if row.account is not None and parent is None and book.readable and row.account not in book.claimed:
-        near = known.nearest(row.account)
+        near = given.known.nearest(row.account)
         hint = f'Did you mean "{near}"?' if near else "Add it to accounts.yaml."
         complaints.append(Complaint(("account",), "is no account of accounts.yaml", hint))
     provider = book.provider_of(account)
@@ -125,21 +135,22 @@ def _read(
     extend: Extend | None = None
     problems: list[Problem] = []
     if provider is not None and _has(row, "extend"):
-        extend, found = scope.read(provider.extend, "extend")
+        extend, found = scope.read(provider.extend, "extend", context=given.frames, owners=owners("extend"))
         problems += found
     if provider is not None and not row.is_branch and _has(row, "source"):
-        source, found = scope.read(provider.source, "source")
+        source, found = scope.read(provider.source, "source", owners=owners("source"))
         problems += found
     root, start = _start(source, parent, provider)
     if provider is not None:
         if isinstance(source, BranchSource) and parent is not None:
             complaints += _hop_complaints(source, parent)
         if start is not None and extend is not None:
-            complaints += _length_complaints(start, extend, provider)
-        if root is not None and extend is not None:
-            complaints += provider.check(root=root, extend=extend)
-    if source is not None and not isinstance(source, BranchSource):
-        complaints += _source_complaints(source, book.accounts.get(account or ""), now=now)
+            complaints += length_complaints(start, extend, provider)
+        own = None if isinstance(source, BranchSource) else source
+        sound = book.accounts.get(account or "")
+        complaints += provider.check(source=own, root=root, extend=extend, account=sound)
+        if own is not None:
+            complaints += _from_the_future(own, now=given.now)
     problems += [scope.problem(complaint) for complaint in complaints]
     return _Read(row, account, source, extend, root, start), problems
 
@@ -155,12 +166,11 @@ def _start(
     if source is None:
         return None, None
     if not isinstance(source, BranchSource):
-        return source, Length(source.duration_ms, source.duration_ms)
+        length = source.duration_ms
+        return source, None if length is None else Length(length, length)
     if parent is None or parent.start is None or provider is None:
         return (None if parent is None else parent.root), None
-    least = parent.start.least_ms + source.hop * provider.least_added_ms
-    most = parent.start.most_ms + source.hop * provider.most_added_ms
-    return parent.root, Length(least, most)
+    return parent.root, after_hops(parent.start, source.hop, parent.extend, provider)
 
 
 def _other_account(parent: _Read) -> Complaint:
@@ -181,34 +191,9 @@ def _hop_complaints(source: BranchSource, parent: _Read) -> Iterator[Complaint]:
         )
 
 
-def _length_complaints(start: Length, extend: Extend, provider: Provider) -> Iterator[Complaint]:
-    limit = provider.longest_ms
-    if extend.to_ms is not None and extend.to_ms <= start.least_ms:
-        yield Complaint(
-            ("extend", "to"),
-            f"is not longer than the source, which lasts {_seconds(start.least_ms)} s",
-            "Give a longer target.",
-        )
-    if extend.steps is not None and limit is not None:
-        most = start.most_ms + extend.steps * provider.most_added_ms
-        if most > limit:
-            fitting = (limit - start.most_ms) // provider.most_added_ms
-            yield Complaint(
-                ("extend", "steps"),
-                f"steps may end at {_seconds(most)} s, and {provider.name} makes nothing over {_seconds(limit)} s",
-                f"Give {fitting} at most." if fitting > 0 else "This source is too long to be extended.",
-            )
-
-
-def _source_complaints(source: Source, account: Account | None, *, now: datetime) -> Iterator[Complaint]:
+def _from_the_future(source: Source, *, now: datetime) -> Iterator[Complaint]:
     if source.created_at is not None and source.created_at > now + _CLOCK_SLACK:
         yield Complaint(("source", "created_at"), "is in the future", "Give the time when the source was made.")
-    if source.url is not None and account is not None and not account.allow_local:
-        parts = urlsplit(source.url)
-        if parts.scheme != "https" or is_local(parts.hostname or ""):
-            yield Complaint(
-                ("source", "url"), "is not https to a public host", "Give a public https address, or leave it out."
-            )
 
 
 def _branch_problems(
@@ -238,7 +223,3 @@ def _video(read: _Read, book: AccountBook) -> Video | None:
         return None
     scope = read.row.scope
     return Video(key, account, provider.name, source, extend, file=scope.file, line=scope.node.line)
-
-
-def _seconds(ms: int) -> str:
-    return f"{ms / 1000:g}"

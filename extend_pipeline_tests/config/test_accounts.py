@@ -86,9 +86,8 @@ def test_every_field_is_read_as_it_is_written(tmp_path: Path) -> None:
         ({"name": "a b"}, "name", "can't be a name"),
         ({"provider": None}, "provider", "is missing"),
         ({"provider": "klng"}, "provider", "provider klng is not supported by this version"),
-        ({"provider": "vidu"}, "provider", "provider vidu is not supported by this version"),
-        ({"provider": "luma"}, "provider", "provider luma is not supported by this version"),
-        ({"provider": "kling-gateway"}, "provider", "provider kling-gateway is not supported by this version"),
+        ({"provider": "sora"}, "provider", "provider sora is not supported by this version"),
+        ({"passes": "[task_id]"}, "passes", "is not a known field here"),
         ({"base_url": None}, "base_url", "is missing"),
         ({"base_url": "api.klingai.com"}, "base_url", "is no http or https address"),
         ({"base_url": "ftp://api.klingai.com"}, "base_url", "is no http or https address"),
@@ -164,8 +163,14 @@ def test_an_account_that_can_not_be_used_is_refused(
 
 
 def test_an_unsupported_provider_error_names_the_supported_ones(tmp_path: Path) -> None:
-    problem = only_problem(write_home(tmp_path, entry(), accounts=accounts_with(provider="vidu")))
-    assert problem.hint == "Supported: kling."
+    problem = only_problem(write_home(tmp_path, entry(), accounts=accounts_with(provider="sora")))
+    assert problem.hint == "Supported: kling, kling-gateway, vidu, luma."
+
+
+def test_a_field_of_another_provider_is_told_with_its_owner(tmp_path: Path) -> None:
+    problem = only_problem(write_home(tmp_path, entry(), accounts=accounts_with(batch_query="true")))
+    assert (problem.field, problem.message) == ("batch_query", "is not a known field here")
+    assert problem.hint == "It is a field of luma; leave it out."
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,7 @@ def test_a_video_is_kept_in_exact_milliseconds_with_the_place_where_it_stands(tm
     video = read.videos["one"]
     assert isinstance(video.source, KlingSource)
     assert (video.source.video_id, video.source.duration_ms) == ("827942411241803822", 5100)
+    assert isinstance(video.extend, KlingExtend)
     assert (video.extend.to_ms, video.extend.watermark) == (30_500, True)
     assert (video.account, video.provider, video.file, video.line) == ("kling-main", "kling", "catalog.yaml", 6)
     assert list(read.videos) == ["zero", "one"]

@@ -19,7 +19,7 @@ import extend_pipeline
 from extend_pipeline.config.digest import canonical_json, digest
 from extend_pipeline.config.problems import ConfigError, Problem
 from extend_pipeline.config.schema import accounts_schema, catalogue_schema, rendered, write
-from extend_pipeline_tests.config.written import load
+from extend_pipeline_tests.config.written import load, write_home
 
 SCHEMAS = Path(extend_pipeline.__file__).parent.parent / "docs/schema"
 _json = st.recursive(
@@ -108,6 +108,31 @@ def test_the_examples_are_valid(tmp_path: Path) -> None:
     read = load(tmp_path)
     assert list(read.catalogue.videos) == ["harbour-dawn", "harbour-walk", "harbour-night"]
     assert list(read.accounts) == ["kling-main"]
+
+
+def test_the_commented_examples_are_valid_too_and_show_every_provider(tmp_path: Path) -> None:
+    for name in ("catalog.yaml", "accounts.yaml"):
+        text = resources.files("extend_pipeline.config").joinpath("examples", name).read_text("utf-8")
+        head, tail = text.split('take away "# " in front of what you need.')
+        (tmp_path / name).write_text(f"{head}\n" + re.sub(r"(?m)^  # (?=[- ])", "  ", tail.partition("\n")[2]), "utf-8")
+    read = load(tmp_path)
+    assert [account.provider for account in read.accounts.values()] == ["kling", "kling-gateway", "vidu", "luma"]
+    assert [video.provider for video in read.catalogue.videos.values()][3:] == ["kling-gateway", "vidu", "luma"]
+    assert read.notes == ()
+
+
+@pytest.mark.parametrize("name", ["kling-resale", "modelverse", "luma-resale"])
+def test_the_defaults_in_the_commented_examples_are_the_defaults(tmp_path: Path, name: str) -> None:
+    text = resources.files("extend_pipeline.config").joinpath("examples", "accounts.yaml").read_text("utf-8")
+    block = text[text.index(f"  # - name: {name}") :].split("\n\n")[0]
+    quiet = re.sub(r"(?m)^  # (?=[- ])", "  ", block)
+    told = re.sub("(?m)^    # (?!price:)", "    ", quiet)
+    assert told != quiet
+    read = []
+    for number, written in enumerate((quiet, told)):
+        home = write_home(tmp_path / str(number), catalogue="videos:\n", accounts=f"accounts:\n{written}\n")
+        read.append(load(home).accounts[name])
+    assert read[0] == read[1]
 
 
 def test_the_defaults_that_the_example_comments_on_are_the_defaults(tmp_path: Path) -> None:

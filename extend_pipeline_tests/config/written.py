@@ -23,6 +23,22 @@ accounts:
     budget: {per_day: 100, total: 2000}
 """
 
+CREDIT = "price: {unit: credit, per_extension: 4, unit_price: 0.1, currency: USD}"
+
+
+def account_of(provider: str, *lines: str, name: str | None = None) -> str:
+    """One account of a provider with a budget; each of `lines` is one more field."""
+    fields = [
+        f"- name: {name or provider}",
+        f"  provider: {provider}",
+        "  base_url: https://api.example.com",
+        "  credentials: {api_key_env: THE_KEY}",
+        "  budget: {per_day: 100, total: 2000}",
+        *(f"  {line}" for line in lines),
+    ]
+    return "accounts:\n" + "".join(f"  {line}\n" for line in fields)
+
+
 SOURCE = "{video_id: 827942411241803822, model: kling-v1-6, mode: std, duration: 5.1}"
 
 

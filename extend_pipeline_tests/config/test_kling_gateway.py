@@ -1,0 +1,153 @@
+"""Kling through a reseller: the account's own fields, and what it passes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.config.kling_gateway import GatewayAccount, GatewaySource
+from extend_pipeline.config.registry import PROVIDERS
+from extend_pipeline_tests.config.written import (
+    CREDIT,
+    account_of,
+    entry,
+    load,
+    only_problem,
+    problems_of,
+    source,
+    without_jargon,
+    write_home,
+)
+
+
+def home(
+    folder: Path, *lines: str, written: str | None = None, extend: str = "{to: 30}", price: str | None = CREDIT
+) -> Path:
+    """One video on one gateway account."""
+    given = lines if price is None else (price, *lines)
+    one = entry(source=written or source(), extend=extend, account="kling-gateway")
+    return write_home(folder, one, accounts=account_of("kling-gateway", *given))
+
+
+def test_an_account_passes_nothing_and_promises_class_c_by_default(tmp_path: Path) -> None:
+    read = load(home(tmp_path))
+    account = read.accounts["kling-gateway"]
+    assert isinstance(account, GatewayAccount)
+    assert (account.passes, account.submit_class, account.price.quote(mode="std")) == ((), "C", 4_000_000)
+    assert (account.poll.first_after_s, account.poll.every_s) == (60, 15)
+    video = read.catalogue.videos["one"]
+    assert isinstance(video.source, GatewaySource)
+    assert (video.provider, video.source.source_id, video.source.duration_ms) == (
+        "kling-gateway",
+        "827942411241803822",
+        5100,
+    )
+    assert (video.source.mode, video.source.created_at, video.source.task_id) == ("std", None, None)
+
+
+def test_prices_may_be_given_by_mode_and_a_missing_mode_is_told(tmp_path: Path) -> None:
+    by_mode = CREDIT.replace("4", "{pro: 7}")
+    problem = only_problem(home(tmp_path, price=by_mode))
+    assert (problem.field, problem.message) == (
+        "price.per_extension",
+        "has no price for mode std, and video one needs it",
+    )
+
+
+def test_a_gateway_without_a_price_is_refused_because_there_is_no_default(tmp_path: Path) -> None:
+    problem = only_problem(home(tmp_path, price=None))
+    assert (problem.file, problem.field) == ("accounts.yaml", "price")
+    assert problem.message == "is missing, and it has no default: gateway prices are the reseller's"
+    assert problem.hint.startswith("Write price: {unit: credit")
+
+
+def test_no_budget_no_spending_holds_for_gateways_too(tmp_path: Path) -> None:
+    path = home(tmp_path)
+    accounts = path / "accounts.yaml"
+    accounts.write_text("\n".join(line for line in accounts.read_text().split("\n") if "budget" not in line))
+    assert "no budget, no spending" in only_problem(path).message
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("negative_prompt", "text"), ("cfg_scale", "0.5"), ("watermark", "false")]
+)
+def test_what_the_gateway_does_not_pass_is_refused_instead_of_dropped(tmp_path: Path, field: str, value: str) -> None:
+    extend = f"{{to: 30, {field}: {value}}}"
+    problem = only_problem(home(tmp_path / "off", extend=extend))
+    assert (problem.subject, problem.field, problem.line) == ("one", f"extend.{field}", 4)
+    assert problem.message == f"would not reach Kling: account kling-gateway does not pass {field}"
+    passing = load(home(tmp_path / "on", f"passes: [{field}]", extend=extend)).catalogue.videos["one"]
+    assert list(passing.extend.hop_params(1)) == [field]
+
+
+def test_a_branch_is_held_to_what_its_account_passes(tmp_path: Path) -> None:
+    leaf = entry("leaf", source="{branch_of: one, hop: 1}", extend="{to: 40, cfg_scale: 1}", account=None)
+    path = home(tmp_path)
+    with (path / "catalog.yaml").open("a") as file:
+        file.write(leaf)
+    problem = only_problem(path)
+    assert (problem.subject, problem.field) == ("leaf", "extend.cfg_scale")
+
+
+def test_the_task_id_is_needed_only_where_the_account_passes_it(tmp_path: Path) -> None:
+    passes = "passes: [task_id]"
+    problem = only_problem(home(tmp_path / "missing", passes))
+    assert (problem.field, problem.line) == ("source.task_id", 3)
+    assert problem.message == "is missing, and account kling-gateway passes it"
+    for number, lines in enumerate([(passes,), ()]):
+        read = load(home(tmp_path / str(number), *lines, written=source(task_id="0815"))).catalogue.videos["one"].source
+        assert isinstance(read, GatewaySource)
+        assert read.task_id == "0815"
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "words"),
+    [
+        ("passes: [seed]", "passes.1", "is none of the choices"),
+        ("passes: task_id", "passes", "can't be used here"),
+        ("submit_class: A", "passes", "submit_class A needs a gateway that passes external_task_id"),
+        ("auth: raw", "auth", "is not a known field here"),
+        ("batch_query: true", "batch_query", "is not a known field here"),
+    ],
+)
+def test_an_account_that_can_not_be_used_is_refused(tmp_path: Path, line: str, field: str, words: str) -> None:
+    problem = only_problem(home(tmp_path, line))
+    assert (problem.file, problem.subject, problem.field) == ("accounts.yaml", "kling-gateway", field)
+    assert words in problem.message
+    assert without_jargon(problem.text())
+
+
+def test_class_a_is_taken_from_a_gateway_that_passes_our_id(tmp_path: Path) -> None:
+    account = load(home(tmp_path, "submit_class: A", "passes: [external_task_id]")).accounts["kling-gateway"]
+    assert account.submit_class == "A"
+
+
+def test_two_keys_are_refused_where_one_is_sent(tmp_path: Path) -> None:
+    path = home(tmp_path)
+    accounts = path / "accounts.yaml"
+    text = accounts.read_text().replace("{api_key_env: THE_KEY}", "{access_key_env: A, secret_key_env: B}")
+    accounts.write_text(text)
+    fields = {problem.field for problem in problems_of(path)}
+    assert fields == {"credentials.api_key_env", "credentials.access_key_env", "credentials.secret_key_env"}
+
+
+@pytest.mark.parametrize(
+    ("written", "extend", "field"),
+    [
+        (source(duration=None), "{to: 30}", "source.duration"),
+        (source(), "{to: 181}", "extend.to"),
+        (source(), "{steps: 36}", "extend.steps"),
+        (source(model="v1.0"), "{to: 30, negative_prompt: text}", "extend.negative_prompt"),
+    ],
+)
+def test_klings_own_rules_hold_behind_a_gateway(tmp_path: Path, written: str, extend: str, field: str) -> None:
+    path = home(tmp_path, "passes: [negative_prompt]", written=written, extend=extend)
+    assert only_problem(path).field == field
+
+
+def test_the_registry_has_klings_limits(tmp_path: Path) -> None:
+    ours, klings = PROVIDERS["kling-gateway"], PROVIDERS["kling"]
+    assert (ours.longest_ms, ours.source_life_ms, ours.result_life_ms) == (180_000, 2_592_000_000, 2_592_000_000)
+    assert (ours.least_added_ms, ours.most_added_ms, ours.source_range_ms) == (4_000, 5_000, None)
+    assert ours.modes == klings.modes == ("std", "pro")

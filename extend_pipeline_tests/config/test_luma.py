@@ -1,0 +1,142 @@
+"""Luma through a reseller: a prompt for every hop, pictures, accounts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.config.luma import LumaAccount, LumaSource
+from extend_pipeline.config.registry import PROVIDERS
+from extend_pipeline_tests.config.test_frames import data_uri, png
+from extend_pipeline_tests.config.written import (
+    CREDIT,
+    account_of,
+    entry,
+    load,
+    only_problem,
+    problems_of,
+    without_jargon,
+    write_home,
+)
+
+TASK = "4665a07c-7641-4809-a133-10786201bb56"
+
+
+def home(
+    folder: Path,
+    *lines: str,
+    source: str = f"{{task_id: {TASK}}}",
+    extend: str = "{steps: 3, prompt: add cat}",
+    price: str | None = CREDIT,
+) -> Path:
+    """One video on one Luma account."""
+    given = lines if price is None else (price, *lines)
+    return write_home(folder, entry(source=source, extend=extend, account="luma"), accounts=account_of("luma", *given))
+
+
+def test_a_video_is_a_generation_and_sends_only_what_was_given(tmp_path: Path) -> None:
+    extend = '{steps: 3, prompts: ["add cat", "it jumps"], expand_prompt: yes}'
+    video = load(home(tmp_path, extend=extend)).catalogue.videos["one"]
+    assert isinstance(video.source, LumaSource)
+    assert (video.source.source_id, video.source.duration_ms) == (TASK, None)
+    assert (video.source.mode, video.source.created_at) == (None, None)
+    assert video.extend.hop_params(1) == {"prompt": "add cat", "expand_prompt": True}
+    assert video.extend.hop_params(3) == {"prompt": "it jumps", "expand_prompt": True}
+
+
+def test_pictures_may_be_addresses_or_data_uris(tmp_path: Path) -> None:
+    uri = data_uri(png(16, 9))
+    extend = f"{{to: 300, prompt: x, image_url: 'https://a.example.com/i.png?s=1', image_end_url: '{uri}'}}"
+    params = load(home(tmp_path, extend=extend)).catalogue.videos["one"].extend.hop_params(1)
+    assert params == {"prompt": "x", "image_url": "https://a.example.com/i.png?s=1", "image_end_url": uri}
+
+
+def test_an_account_has_its_defaults(tmp_path: Path) -> None:
+    account = load(home(tmp_path)).accounts["luma"]
+    assert isinstance(account, LumaAccount)
+    assert (account.batch_query, account.output, account.submit_class) == (False, "unknown", "C")
+    assert (account.poll.first_after_s, account.poll.every_s) == (30, 10)
+    assert account.price.quote(mode=None, params={"prompt": "x"}) == account.price.quote(mode=None) == 4_000_000
+
+
+def test_a_missing_prompt_is_told_by_its_field_beside_all_other_mistakes(tmp_path: Path) -> None:
+    problem = only_problem(home(tmp_path / "alone", extend="{steps: 3}"))
+    assert (problem.line, problem.subject, problem.field) == (4, "one", "extend.prompt")
+    assert problem.message == "is missing: Luma extends nothing without a prompt"
+    both = problems_of(home(tmp_path / "both", extend="{steps: 0, expand_prompt: maybe}"))
+    assert [each.field for each in both] == ["extend.steps", "extend.prompt", "extend.expand_prompt"]
+
+
+def test_a_prompt_that_can_not_be_read_is_not_called_missing_too(tmp_path: Path) -> None:
+    problem = only_problem(home(tmp_path, extend='{steps: 3, prompt: " "}'))
+    assert (problem.field, problem.message) == ("extend.prompt", "is blank")
+
+
+@pytest.mark.parametrize(
+    ("extend", "field", "words"),
+    [
+        ("{steps: 3, prompts: []}", "extend.prompts", "the list is empty"),
+        ("{steps: 3, prompts: [a, ' ']}", "extend.prompts.2", "is blank"),
+        ("{steps: 3, prompt: a, prompts: [b]}", "extend.prompts", "prompt and prompts are both given"),
+        ("{steps: 1001, prompt: a}", "extend.steps", "is above 1000"),
+        ("{to: 5, prompt: a}", "extend.to", "is not longer than the source, which lasts 5 s"),
+        ("{to: 30, prompt: a, expand_prompt: perhaps}", "extend.expand_prompt", "is neither true nor false"),
+        ("{to: 30, prompt: a, image_url: cat.png}", "extend.image_url", "is no http or https address"),
+        ("{to: 30, prompt: a, image_url: 'data:image/png,x'}", "extend.image_url", "is a data URI without ;base64"),
+        ("{to: 30, prompt: a, image_url: 'http://10.0.0.8/a.png'}", "extend.image_url", "is an address of this"),
+        ("{to: 30, prompt: a, image_end_url: 'http://nas/a.png'}", "extend.image_end_url", "is an address of this"),
+        ("{to: 30, prompt: a, watermark: false}", "extend.watermark", "is not a known field here"),
+        ("{to: 30, prompt: a, seconds: 5}", "extend.seconds", "is not a known field here"),
+    ],
+)
+def test_an_extend_that_can_not_be_made_is_refused(tmp_path: Path, extend: str, field: str, words: str) -> None:
+    problem = only_problem(home(tmp_path, source=f"{{task_id: {TASK}, duration: 5}}", extend=extend))
+    assert (problem.line, problem.subject, problem.field) == (4, "one", field)
+    assert words in problem.message
+    assert without_jargon(problem.text())
+
+
+def test_no_length_is_too_long(tmp_path: Path) -> None:
+    assert load(home(tmp_path, extend="{to: 3600, prompt: a}")).catalogue.videos["one"].extend.to_ms == 3_600_000
+
+
+def test_fields_of_other_providers_are_told_with_their_owners(tmp_path: Path) -> None:
+    path = home(tmp_path, source=f"{{task_id: {TASK}, mode: std}}", extend="{to: 9, prompt: a, last_frame_url: x}")
+    assert [(each.field, each.hint) for each in problems_of(path)] == [
+        ("source.mode", "It is a field of kling and kling-gateway; leave it out."),
+        ("extend.last_frame_url", "It is a field of vidu; leave it out."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "field", "words"),
+    [
+        ("batch_query: perhaps", "batch_query", "is neither true nor false"),
+        ("output: half", "output", "is none of the choices"),
+        ("submit_class: A", "submit_class", "is none of the choices"),
+        ("public_media_url: https://a.example.com", "public_media_url", "is not a known field here"),
+    ],
+)
+def test_an_account_that_can_not_be_used_is_refused(tmp_path: Path, line: str, field: str, words: str) -> None:
+    problem = only_problem(home(tmp_path, line))
+    assert (problem.file, problem.subject, problem.field) == ("accounts.yaml", "luma", field)
+    assert words in problem.message
+    assert without_jargon(problem.text())
+
+
+def test_a_price_is_needed_and_is_one_number(tmp_path: Path) -> None:
+    missing = only_problem(home(tmp_path / "none", price=None))
+    assert missing.message == "is missing, and it has no default: gateway prices are the reseller's"
+    problem = only_problem(home(tmp_path / "modes", price=CREDIT.replace("4", "{std: 4}")))
+    assert (problem.field, problem.message) == (
+        "price.per_extension.std",
+        "luma has one price for all extensions",
+    )
+
+
+def test_the_registry_knows_no_limit_of_lumas() -> None:
+    luma = PROVIDERS["luma"]
+    assert (luma.longest_ms, luma.source_life_ms, luma.source_range_ms, luma.modes) == (None, None, None, ())
+    assert luma.result_life_ms == 86_400_000
+    assert luma.least_added_ms <= 5_000 <= luma.most_added_ms
