@@ -6,13 +6,19 @@ For tests and the demo: a real HTTP server with checks, run times, faults, a cha
 from extend_pipeline.sandbox.config import SandboxAccount, SandboxConfig, SandboxError, Seed
 from extend_pipeline.sandbox.handle import SandboxHandle
 from extend_pipeline.sandbox.server import running_sandbox, serve
+from extend_pipeline.sandbox.surfaces import GatewayConfig, KeyAccount, LumaConfig, Reserialised, ViduConfig
 
 __all__ = [
+    "GatewayConfig",
+    "KeyAccount",
+    "LumaConfig",
+    "Reserialised",
     "SandboxAccount",
     "SandboxConfig",
     "SandboxError",
     "SandboxHandle",
     "Seed",
+    "ViduConfig",
     "running_sandbox",
     "serve",
 ]

@@ -49,7 +49,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--state", type=Path, required=True, metavar="DIR", help="where state and films are kept")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--seed-file", type=Path, metavar="JSON", help="a list of {video_id, duration, model, mode}")
+    parser.add_argument(
+        "--seed-file", type=Path, metavar="JSON", help="a list of {video_id, duration, provider, model, mode}"
+    )
     parser.add_argument("--seed", type=int, default=default.seed, help="what all draws depend on")
     parser.add_argument("--run-time", type=float, nargs=2, default=default.run_time, metavar=("LOW", "HIGH"))
     parser.add_argument("--slots", type=int, default=default.slots, help="parallel tasks an account may have")

@@ -93,6 +93,9 @@ def faulty_answer(
             return Response(b"", media_type="application/json")
         case "cut_body" | "cut_download":
             return Cut(whole)
+        case "two_documents":
+            body = bytes(whole.body) + b'\n{"error":{"message":"upstream closed the stream","type":"server_error"}}'
+            return Response(body, whole.status_code, media_type="application/json")
         case "slow_headers":
             return SlowHead(whole, fault.hold, stopping)
         case "broken_file":

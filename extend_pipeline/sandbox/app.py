@@ -13,8 +13,11 @@ from starlette.responses import Response
 from extend_pipeline.sandbox.control import Control
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.downloads import Downloads
+from extend_pipeline.sandbox.gateway import GatewaySurface
 from extend_pipeline.sandbox.kling import KlingSurface
 from extend_pipeline.sandbox.kling.errors import Refusal, refusal_response
+from extend_pipeline.sandbox.luma import LumaSurface
+from extend_pipeline.sandbox.vidu import ViduSurface
 
 
 def build_app(core: Core) -> Starlette:
@@ -31,7 +34,8 @@ def build_app(core: Core) -> Starlette:
         finally:
             core.close()
 
-    parts = (KlingSurface(core), Downloads(core), Control(core))
+    surfaces = (KlingSurface(core), GatewaySurface(core), ViduSurface(core), LumaSurface(core))
+    parts = (*surfaces, Downloads(core), Control(core))
     return Starlette(
         routes=[route for part in parts for route in part.routes()],
         exception_handlers={404: no_such_route, 405: no_such_route, HTTPException: no_such_route},

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+
+from extend_pipeline.sandbox.surfaces import GatewayConfig, LumaConfig, SurfaceConfig, ViduConfig, name_problems
 
 
 class SandboxError(Exception):
@@ -24,7 +26,11 @@ class SandboxAccount:
 
 @dataclass(frozen=True, kw_only=True)
 class Seed:
-    """A video that exists before any extension: `duration` in seconds, `created_at` None meaning now."""
+    """A video that exists before any extension: `duration` in seconds, `created_at` None meaning now.
+
+    `provider` is whose it is. For luma `video_id` is the generation's id. For vidu, whose sources are URLs, the sandbox
+    serves the film under `/_sandbox/media/`; `video_url` names one more URL that shall be known as this film.
+    """
 
     video_id: str
     duration: float
@@ -32,6 +38,8 @@ class Seed:
     mode: str = "std"
     created_at: datetime | None = None
     account: str | None = None
+    provider: str = "kling"
+    video_url: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +49,8 @@ class SandboxConfig:
     Times are in seconds, prices and `balance` in units. `run_time` is the range that each task's run time is drawn
     from. `extra_accounts` share nothing with the first but the server. `share_media` lets films of equal make-up
     share one file, and draws the added length from the parent's length, so that sharing keeps every prefix exact.
+
+    All but the last three fields speak of Kling, or of all surfaces; those three of one surface each.
     """
 
     account: str = "sandbox"
@@ -64,9 +74,13 @@ class SandboxConfig:
     fps: int = 12
     share_media: bool = False
     webhook_secret: str | None = None
+    gateway: GatewayConfig = field(default_factory=GatewayConfig)
+    vidu: ViduConfig = field(default_factory=ViduConfig)
+    luma: LumaConfig = field(default_factory=LumaConfig)
 
     def __post_init__(self) -> None:
         low, high = self.run_time
+        others: dict[str, SurfaceConfig] = {"gateway": self.gateway, "vidu": self.vidu, "luma": self.luma}
         names = [account.name for account in self.accounts]
         problems = [
             (not 0 <= low <= high, f"run_time must be (low, high) with 0 <= low <= high, got {self.run_time}"),
@@ -77,9 +91,11 @@ class SandboxConfig:
                 min(self.width, self.height) < 64 or self.width % 2 != 0 or self.height % 2 != 0,
                 f"width and height must be even and at least 64, got {self.width}x{self.height}",
             ),
-            (len(set(names)) != len(names), f"account names must differ, got {names}"),
         ]
         told = [message for wrong, message in problems if wrong]
+        told += [f"{name}.{problem}" for name, other in others.items() for problem in other.problems()]
+        names += [account.name for other in others.values() for account in other.accounts]
+        told += name_problems(names)
         if told:
             raise SandboxError("; ".join(told))
 

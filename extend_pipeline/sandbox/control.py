@@ -9,10 +9,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from extend_pipeline.sandbox.charges import charge_summary
+from extend_pipeline.sandbox.charges import charge_summary, holders
 from extend_pipeline.sandbox.config import SandboxError
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults import read_fault
+from extend_pipeline.sandbox.links import is_public
 from extend_pipeline.sandbox.records import status_at, units_text
 
 
@@ -28,7 +29,9 @@ class Control:
         core = self._core
         reads: dict[str, Callable[[], object]] = {
             "health": lambda: {"status": "ok", "now": core.clock.now_ms(), "now_offset": core.clock.offset},
-            "charges": lambda: charge_summary(core.store.charges(), core.clock.now_ms()),
+            "charges": lambda: charge_summary(
+                core.store.charges(), holders(core.terms, core.store), core.clock.now_ms()
+            ),
             "tasks": self._tasks,
             "requests": core.requests.describe,
             "callbacks": core.callbacks.describe,
@@ -58,7 +61,10 @@ class Control:
             if not isinstance(seed, dict):
                 raise SandboxError(f"a seed must be an object like {{video_id, duration, model, mode}}, got {seed!r}")
             seeds.append(seed)
-        return {"videos": [asdict(video) for video in self._core.seed(seeds)]}
+        videos = self._core.seed(seeds)
+        # A public film's address never changes; a signed one is for those who are given it.
+        public = [{"url": self._core.media_url("", video)} if is_public(video) else {} for video in videos]
+        return {"videos": [asdict(video) | more for video, more in zip(videos, public, strict=True)]}
 
     def _order_faults(self, given: object) -> dict[str, object]:
         orders = given if isinstance(given, list) else [given]

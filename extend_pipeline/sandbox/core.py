@@ -12,13 +12,14 @@ from extend_pipeline.sandbox.callbacks import Callbacks
 from extend_pipeline.sandbox.clock import Clock
 from extend_pipeline.sandbox.config import SandboxConfig, Seed
 from extend_pipeline.sandbox.fault_book import FaultBook
-from extend_pipeline.sandbox.links import media_url
+from extend_pipeline.sandbox.links import surface_url
 from extend_pipeline.sandbox.media.library import MediaLibrary
 from extend_pipeline.sandbox.media.picture import Frames, Segment
 from extend_pipeline.sandbox.records import Video
 from extend_pipeline.sandbox.request_log import RequestLog
 from extend_pipeline.sandbox.seeding import plant
 from extend_pipeline.sandbox.store import Store
+from extend_pipeline.sandbox.terms import all_terms
 
 # A task is "submitted" for the first quarter of its run time, then "processing".
 _WAITING_SHARE = 4
@@ -30,7 +31,7 @@ class Core:
     def __init__(self, state_dir: Path, config: SandboxConfig) -> None:
         """Open the state, plant the config's seeds. SandboxError if the state is in use or a seed is wrong."""
         state_dir.mkdir(parents=True, exist_ok=True)
-        self.config = config
+        self.config, self.terms = config, all_terms(config)
         self.clock = Clock(config.now_offset)
         self.store = Store(state_dir / "sandbox.sqlite")
         self.faults = FaultBook(self.store)
@@ -54,22 +55,35 @@ class Core:
 
     def seed(self, seeds: Iterable[Seed | Mapping[str, object]]) -> list[Video]:
         """Plant source videos, all or none; one that is there already with the same values is left alone."""
-        return plant(self.store, self.config, seeds, self.clock.now_ms())
+        return plant(self.store, self.config, self.terms, seeds, now_ms=self.clock.now_ms())
 
     def media_url(self, base_url: str, video: Video) -> str:
-        """A fresh link to a film."""
-        expires_s = int(self.clock.now_ms() / 1000 + self.config.url_ttl)
-        return media_url(base_url or self.base_url, video, expires_s=expires_s, key=self.store.signing_key)
+        """The link to a film that its surface gives now."""
+        ttl_s, now_ms = self.terms[video.surface].url_ttl, self.clock.now_ms()
+        return surface_url(base_url or self.base_url, video, now_ms=now_ms, ttl_s=ttl_s, key=self.store.signing_key)
 
-    def times(self, task_id: str, created_ms: int) -> tuple[int, int]:
-        """When a task made now turns to processing, and when it ends (ms)."""
-        run_ms = draws.draw_run_time_ms(self.config.seed, task_id, self.config.run_time)
+    def times(self, task_id: str, created_ms: int, run_time: tuple[float, float]) -> tuple[int, int]:
+        """When a task made now turns to processing, and when it ends (ms), its run time drawn from a range (s)."""
+        run_ms = draws.draw_run_time_ms(self.config.seed, task_id, run_time)
         return created_ms + run_ms // _WAITING_SHARE, created_ms + run_ms
 
-    def extended(self, parent: Video, *, task_id: str, video_id: str, done_ms: int) -> Video:
-        """The film that a task makes of its parent: 4.5-5.0 s longer, there from `done_ms` on."""
+    def extended(
+        self,
+        parent: Video,
+        *,
+        task_id: str,
+        video_id: str,
+        done_ms: int,
+        added_ms: int | None = None,
+        segment: bool = False,
+    ) -> Video:
+        """The film that a task makes of its parent, there from `done_ms` on, under the parent's account.
+
+        It is `added_ms` longer, by default 4.5-5.0 s; its file is the whole or, as a `segment`, the new frames alone.
+        """
         shared = self.config.share_media
-        added_ms = draws.draw_added_ms(self.config.seed, str(parent.duration_ms) if shared else task_id)
+        if added_ms is None:
+            added_ms = draws.draw_added_ms(self.config.seed, str(parent.duration_ms) if shared else task_id)
         return Video(
             video_id=video_id,
             account=parent.account,
@@ -81,8 +95,9 @@ class Core:
             parent_id=parent.video_id,
             root_id=parent.root_id,
             hop=parent.hop + 1,
-            media_key=f"{parent.media_key}+{added_ms}" if shared else video_id,
+            media_key=f"{parent.media_key}{'/' if segment else '+'}{added_ms}" if shared else video_id,
             url_version=1,
+            segment=segment,
         )
 
     async def film(self, video: Video) -> bytes:
@@ -94,9 +109,17 @@ class Core:
         # Inline: a film is at most a few MB and most likely in the page cache.
         return path.read_bytes()
 
+    def file_ms(self, video: Video) -> int:
+        """How long a video's file is, which is less than the video where the file is a segment."""
+        return sum(segment.length_ms for _, segment in self._segments(self.store.lineage(video)))
+
     def _segments(self, lineage: list[Video]) -> list[tuple[str, Segment]]:
-        segments, start_ms = [], 0
+        """What a film's file is made of: a file that is a segment begins anew."""
+        segments: list[tuple[str, Segment]] = []
+        start_ms = 0
         for video in lineage:
+            if video.segment:
+                segments = []
             hue = draws.draw_hue(self.config.seed, lineage[0].media_key, video.hop)
             segments.append((video.media_key, Segment(start_ms, video.duration_ms - start_ms, hue, video.hop)))
             start_ms = video.duration_ms

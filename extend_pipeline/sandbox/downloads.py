@@ -9,7 +9,8 @@ from starlette.routing import Route
 from extend_pipeline.sandbox.answers import Reset, faulty_answer
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.fault_book import Ids
-from extend_pipeline.sandbox.links import link_problem
+from extend_pipeline.sandbox.links import is_public, link_problem
+from extend_pipeline.sandbox.making import request_ids, task_ids
 from extend_pipeline.sandbox.records import Video
 
 _PATH = "/_sandbox/media/{video_id:path}.mp4"
@@ -18,7 +19,7 @@ _KEPT_MS = 30 * 86_400_000
 
 
 class Downloads:
-    """`GET /_sandbox/media/{video_id}.mp4?expires=&v=&sig=`; no credentials, as with a real content network."""
+    """`GET /_sandbox/media/{video_id}.mp4?…`, signed; no credentials, as with a real content network."""
 
     def __init__(self, core: Core) -> None:
         """Serve that sandbox's films."""
@@ -56,16 +57,19 @@ class Downloads:
         problem = link_problem(video, request.query_params, now_s=now_ms / 1000, key=self._core.store.signing_key)
         if problem is not None:
             return _denied(403, problem)
+        if is_public(video):
+            return None
         if now_ms - video.created_ms >= _KEPT_MS or (video.parent_id is not None and video.created_ms > now_ms):
             return _denied(404, "NoSuchKey")
         return None
 
     def _ids(self, video_id: str) -> Ids:
         task = self._core.store.task_that_made(video_id)
-        if task is None:
-            return {"video_id": (video_id,)}
-        external = () if task.external_task_id is None else (task.external_task_id,)
-        return {"video_id": (video_id,), "task_id": (task.task_id,), "external_task_id": external}
+        if task is not None:
+            # the film asked for alone, not its parent
+            return {**task_ids(task), "video_id": (video_id,)}
+        video = self._core.store.video(video_id)
+        return {"video_id": (video_id,)} if video is None else request_ids(video.surface, None, video_id)
 
 
 def _denied(status: int, code: str) -> Response:

@@ -12,24 +12,31 @@ from starlette.responses import JSONResponse, Response
 from extend_pipeline.sandbox.answers import Reset, faulty_answer
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.fault_book import Ids
-from extend_pipeline.sandbox.faults import FaultSpec, Place
+from extend_pipeline.sandbox.faults import REFUSALS, FaultSpec, Place
 
 Json = dict[str, object]
 
 
 @dataclass(frozen=True)
 class Worked:
-    """What a request achieved: the answer's JSON, and the ids that a fault can be matched with."""
+    """What a request achieved: the answer's JSON, and the ids that a fault can be matched with.
+
+    `only` names the part of `payload` that is sent, for answers that are no objects.
+    """
 
     payload: Json
     ids: Ids
+    status: int = 200
+    only: str | None = None
 
 
 class Words(Protocol):
-    """How a surface says things that a fault makes it say."""
+    """How a surface says things that a fault makes it say. `provider` is its name, for faults to be matched with."""
+
+    provider: str
 
     def coded(self, code: int) -> Response:
-        """The surface's error of that business code."""
+        """The surface's error for what Kling says by that business code (providers.md, "Kling's codes")."""
 
     def server_error(self, status: int) -> Response:
         """The surface's 500, 503 or 504."""
@@ -48,12 +55,14 @@ async def exchange(
     work: Callable[[bytes], Worked | Response],
 ) -> Response:
     """Answer one request. `work` returns a Response where it refuses: a refusal uses up no later fault."""
-    nothing: Mapping[str, tuple[str, ...]] = {}
-    if core.faults.take(where, "connect", nothing) is not None:
+    caller: Mapping[str, tuple[str, ...]] = {"provider": (words.provider,)}
+    if core.faults.take(where, "connect", caller) is not None:
         return Reset()
     body = await request.body()
     fault = core.faults.take(where, "before", ids_of(body))
     if fault is not None:
+        if fault.kind in REFUSALS:
+            return words.coded(REFUSALS[fault.kind])
         if fault.kind.startswith(("code_", "auth_")):
             return words.coded(int(fault.kind.rpartition("_")[2]))
         return faulty_answer(fault, Response(), core.stopping, server_error=words.server_error)
@@ -61,7 +70,8 @@ async def exchange(
     if isinstance(worked, Response):
         return worked
     _alter(core, where, words, worked)
-    answer = JSONResponse(worked.payload)
+    payload = worked.payload if worked.only is None else worked.payload[worked.only]
+    answer = JSONResponse(payload, worked.status)
     fault = core.faults.take(where, "after", worked.ids)
     if fault is not None:
         return faulty_answer(fault, answer, core.stopping, server_error=words.server_error)

@@ -54,9 +54,27 @@ _KINDS: dict[str, _Kind] = {
 _CODES = (1000, 1001, 1002, 1003, 1004, 1100, 1101, 1102, 1103, 1200, 1201, 1202, 1203, 1300, 1301, 1302, 1303, 1304)
 _KINDS |= {f"code_{code}": _Kind(_API, ("before",)) for code in _CODES}
 _KINDS["auth_1004"] = _Kind(_API, ("before",))
+# Kling's commonest codes in words, each said by a surface in its own way.
+REFUSALS = {
+    "unauthorized": 1002,
+    "no_money": 1102,
+    "forbidden": 1103,
+    "not_found": 1203,
+    "content_refusal": 1301,
+    "rate_limit": 1302,
+}
+# What was met at the other surfaces; each may be ordered anywhere, but without a `match` it strikes Kling's too.
+_OTHER_KINDS: dict[str, _Kind] = {
+    "two_documents": _Kind(_API, ("after",)),
+    "expire_task": _Kind(frozenset({"submit"}), ("make",)),
+    "unknown_state": _Kind(_RESULT, ("alter",)),
+    "wrapped_failure": _Kind(_API, ("alter",)),
+    **{name: _Kind(_API, ("before",)) for name in REFUSALS},
+}
+_RULES = _KINDS | _OTHER_KINDS
 
 _SERVER_ERRORS = {500: 500, 503: 503, 504: 504, 5000: 500, 5001: 503, 5002: 504}
-_MATCHES = ("external_task_id", "video_id", "task_id")
+_MATCHES = ("external_task_id", "video_id", "task_id", "provider")
 # These go wrong after the task was made unless told otherwise; `html` alone is before unless told otherwise.
 _AFTER_BY_DEFAULT = frozenset({"not_json", "empty_body"})
 
@@ -82,7 +100,7 @@ class FaultSpec:
     @property
     def phases(self) -> tuple[Phase, ...]:
         """When it can strike; a kind that fits both sides takes the side that `after` says."""
-        phases = _KINDS[self.kind].phases
+        phases = _RULES[self.kind].phases
         if phases == ("before", "after"):
             return ("after",) if self.after else ("before",)
         return phases
@@ -105,11 +123,11 @@ def read_fault(order: object) -> FaultSpec:
     if unknown:
         raise SandboxError(f"unknown fault fields {sorted(unknown)}; known: {sorted(FaultSpec.__dataclass_fields__)}")
     kind = fields.get("kind")
-    if not isinstance(kind, str) or kind not in _KINDS:
-        raise SandboxError(f"unknown fault kind {kind!r}; known: {sorted(_KINDS)}")
-    where = fields.get("where", next(place for place in _PLACES if place in _KINDS[kind].places))
-    if where not in _KINDS[kind].places:
-        raise SandboxError(f"{kind} cannot strike at {where!r}, only at {sorted(_KINDS[kind].places)}")
+    if not isinstance(kind, str) or kind not in _RULES:
+        raise SandboxError(f"unknown fault kind {kind!r}; known: {sorted(_RULES)}")
+    where = fields.get("where", next(place for place in _PLACES if place in _RULES[kind].places))
+    if where not in _RULES[kind].places:
+        raise SandboxError(f"{kind} cannot strike at {where!r}, only at {sorted(_RULES[kind].places)}")
     match = fields.get("match") or {}
     if not isinstance(match, Mapping) or any(name not in _MATCHES for name in match):
         raise SandboxError(f"match of {kind} must name some of {list(_MATCHES)}, got {match!r}")

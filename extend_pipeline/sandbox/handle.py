@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,11 +21,11 @@ class SandboxHandle:
         self._stop = stop
 
     def charges(self) -> dict[str, Any]:
-        """The charge book: `charges`, `total_units`, `by_external_task_id`, `double`."""
+        """The charge book: `charges`, `total_units` (Kling's), `by_account`, `by_external_task_id`, `double`."""
         return self._object("GET", "charges")
 
     def tasks(self) -> list[dict[str, Any]]:
-        """Every task, oldest first, with its `status` now."""
+        """Every task of all surfaces (`surface`), oldest first, with its `status` now in Kling's words."""
         return list(self._object("GET", "tasks")["tasks"])
 
     def requests(self) -> dict[str, Any]:
@@ -36,8 +37,15 @@ class SandboxHandle:
         return self._object("GET", "callbacks")
 
     def seed(self, videos: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Plant source videos: {video_id, duration (s), model?, mode?, created_at?, account?}."""
+        """Plant source videos: {video_id, duration (s), model?, mode?, created_at?, account?, provider?, video_url?}.
+
+        `provider` is kling by default. The rows of vidu's have the `url` that the sandbox serves them at.
+        """
         return list(self._object("POST", "videos", list(videos))["videos"])
+
+    def source_url(self, video_id: str) -> str:
+        """Where the sandbox serves a film that was seeded for vidu: the `video_url` to extend."""
+        return f"{self.base_url}/_sandbox/media/{urllib.parse.quote(video_id, safe='')}.mp4"
 
     def faults(self, orders: Sequence[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
         """Order faults, if any are given; all orders so far, with `fired` and `remaining`."""

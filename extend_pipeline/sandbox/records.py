@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Status = Literal["submitted", "processing", "succeed", "failed"]
@@ -12,6 +13,7 @@ Status = Literal["submitted", "processing", "succeed", "failed"]
 class Video:
     """A film, whether seeded or made; `created_ms` of a made one is when its task ends, and before that it is not.
 
+    `duration_ms` counts from the beginning of the source, also where the file is only a `segment`.
     Field order is the table's column order.
     """
 
@@ -27,13 +29,15 @@ class Video:
     hop: int
     media_key: str
     url_version: int
+    segment: bool = False
 
 
 @dataclass(frozen=True)
 class Task:
     """An accepted extension. All that will happen to it is known at once; its state follows from the time.
 
-    `video_id` is the result's, None if the task fails; `failure` then holds the reason. Field order is the table's.
+    `video_id` is the result's, None if the task fails; `failure` then holds the reason.
+    `details` is what only its surface knows. Field order is the table's.
     """
 
     seq: int
@@ -51,6 +55,7 @@ class Task:
     failure: str | None
     units_milli: int
     refunded: bool
+    details: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,15 @@ from datetime import UTC, datetime
 from extend_pipeline.sandbox.config import SandboxConfig, SandboxError, Seed
 from extend_pipeline.sandbox.records import Video
 from extend_pipeline.sandbox.store import Store
+from extend_pipeline.sandbox.terms import Terms
 
-_SURFACE = "kling"
+_PROVIDERS = ("kling", "kling-gateway", "vidu", "luma")
 
 
 def read_seed(given: Mapping[str, object]) -> Seed:
-    """Read {video_id, duration (s), model, mode std|pro, created_at (ISO 8601 or ms), account}.
+    """Read {video_id, duration (s), model, mode std|pro, created_at (ISO 8601 or ms), account, provider, video_url}.
 
+    `provider` is kling, kling-gateway, vidu or luma; `video_url` goes with vidu alone.
     SandboxError names the field that is wrong.
     """
     unknown = given.keys() - Seed.__dataclass_fields__.keys()
@@ -33,6 +35,11 @@ def read_seed(given: Mapping[str, object]) -> Seed:
     if account is not None and not isinstance(account, str):
         raise SandboxError(f"account of seed {video_id} must be a name, got {account!r}")
     created_at = _time(video_id, given.get("created_at"))
+    provider, video_url = given.get("provider", "kling"), given.get("video_url")
+    if provider not in _PROVIDERS:
+        raise SandboxError(f"provider of seed {video_id} must be one of {list(_PROVIDERS)}, got {provider!r}")
+    if video_url is not None and (provider != "vidu" or not isinstance(video_url, str) or not video_url):
+        raise SandboxError(f"video_url of seed {video_id} must be a URL, and is for provider vidu only")
     return Seed(
         video_id=video_id,
         duration=float(duration),
@@ -40,11 +47,18 @@ def read_seed(given: Mapping[str, object]) -> Seed:
         mode=str(mode),
         created_at=created_at,
         account=account,
+        provider=str(provider),
+        video_url=video_url,
     )
 
 
 def plant(
-    store: Store, config: SandboxConfig, seeds: Iterable[Seed | Mapping[str, object]], now_ms: int
+    store: Store,
+    config: SandboxConfig,
+    terms: Mapping[str, Terms],
+    seeds: Iterable[Seed | Mapping[str, object]],
+    *,
+    now_ms: int,
 ) -> list[Video]:
     """Write the seeds that are not there, in one transaction; SandboxError if one contradicts a video that is."""
     read = [seed if isinstance(seed, Seed) else read_seed(seed) for seed in seeds]
@@ -52,26 +66,30 @@ def plant(
     with store.transaction():
         for seed in read:
             there = store.video(seed.video_id)
-            video = _video(config, seed, now_ms if there is None else there.created_ms)
+            video = _video(config, terms[seed.provider], seed, now_ms if there is None else there.created_ms)
             if there is None:
                 store.add_video(video)
             elif _told(there) != _told(video):
                 raise SandboxError(
                     f"video {seed.video_id} is there already with other values: {_told(there)}, not {_told(video)}"
                 )
+            if seed.video_url is not None:
+                store.add_source_url(seed.video_url, seed.video_id)
             planted.append(there or video)
     return planted
 
 
-def _video(config: SandboxConfig, seed: Seed, default_ms: int) -> Video:
-    account = seed.account or config.account
-    if account not in [known.name for known in config.accounts]:
-        raise SandboxError(f"seed {seed.video_id} names account {account!r}, which the sandbox does not have")
+def _video(config: SandboxConfig, terms: Terms, seed: Seed, default_ms: int) -> Video:
+    account = seed.account or terms.accounts[0]
+    if account not in terms.accounts:
+        raise SandboxError(
+            f"seed {seed.video_id} names account {account!r}, which the sandbox does not have for {terms.surface}"
+        )
     duration_ms = round(seed.duration * 1000)
     return Video(
         video_id=seed.video_id,
         account=account,
-        surface=_SURFACE,
+        surface=terms.surface,
         model=seed.model,
         mode=seed.mode,
         duration_ms=duration_ms,
@@ -85,7 +103,7 @@ def _video(config: SandboxConfig, seed: Seed, default_ms: int) -> Video:
 
 
 def _told(video: Video) -> tuple[object, ...]:
-    return video.account, video.model, video.mode, video.duration_ms, video.created_ms, video.parent_id
+    return video.surface, video.account, video.model, video.mode, video.duration_ms, video.created_ms, video.parent_id
 
 
 def _time(video_id: str, value: object) -> datetime | None:

@@ -12,27 +12,7 @@ from pathlib import Path
 
 from extend_pipeline.sandbox.config import SandboxError
 from extend_pipeline.sandbox.records import Charge, Task, Video
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS videos (
-    video_id TEXT PRIMARY KEY, account TEXT NOT NULL, surface TEXT NOT NULL, model TEXT NOT NULL, mode TEXT NOT NULL,
-    duration_ms INTEGER NOT NULL, created_ms INTEGER NOT NULL, parent_id TEXT, root_id TEXT NOT NULL,
-    hop INTEGER NOT NULL, media_key TEXT NOT NULL, url_version INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS tasks (
-    seq INTEGER PRIMARY KEY, task_id TEXT NOT NULL UNIQUE, account TEXT NOT NULL, surface TEXT NOT NULL,
-    external_task_id TEXT, parent_video_id TEXT NOT NULL, video_id TEXT UNIQUE, watermark INTEGER, callback_url TEXT,
-    created_ms INTEGER NOT NULL, processing_ms INTEGER NOT NULL, done_ms INTEGER NOT NULL, failure TEXT,
-    units_milli INTEGER NOT NULL, refunded INTEGER NOT NULL,
-    UNIQUE (surface, account, external_task_id));
-CREATE INDEX IF NOT EXISTS tasks_by_end ON tasks (surface, account, done_ms);
-CREATE INDEX IF NOT EXISTS tasks_by_age ON tasks (surface, account, seq);
-CREATE TABLE IF NOT EXISTS charges (
-    task_id TEXT PRIMARY KEY, external_task_id TEXT, account TEXT NOT NULL, video_id TEXT NOT NULL,
-    fingerprint TEXT NOT NULL, units_milli INTEGER NOT NULL, at_ms INTEGER NOT NULL, refunded_ms INTEGER);
-CREATE TABLE IF NOT EXISTS faults (
-    position INTEGER PRIMARY KEY, spec TEXT NOT NULL, skipped INTEGER NOT NULL, fired INTEGER NOT NULL);
-"""
+from extend_pipeline.sandbox.schema import TABLES, add_later_columns
 
 
 class Store:
@@ -47,8 +27,9 @@ class Store:
             # loses nothing that was committed; only a power cut could, and a sandbox may lose to that.
             self._db.executescript(
                 "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=OFF; BEGIN IMMEDIATE;"
-                f"{_SCHEMA} COMMIT;"
+                f"{TABLES} COMMIT;"
             )
+            add_later_columns(self._db)
         except sqlite3.OperationalError as problem:
             self._db.close()
             message = f"{path} cannot be opened ({problem}). Is another sandbox running on this state directory?"
@@ -80,18 +61,27 @@ class Store:
 
     def add_video(self, video: Video) -> None:
         """Write a new video."""
-        self._db.execute("INSERT INTO videos VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", astuple(video))
+        self._db.execute("INSERT INTO videos VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", astuple(video))
 
     def videos(self, ids: Iterable[str | None]) -> dict[str, Video]:
         """Those of the ids that exist; cheap for hundreds at once."""
         wanted = json.dumps([video_id for video_id in ids if video_id is not None])
         sql = "SELECT * FROM videos WHERE video_id IN (SELECT value FROM json_each(?))"
-        return {row[0]: Video(*row) for row in self._db.execute(sql, (wanted,))}
+        return {row[0]: _video(row) for row in self._db.execute(sql, (wanted,))}
 
     def video(self, video_id: str) -> Video | None:
         """One video, whether its task has ended or not."""
         row = self._db.execute("SELECT * FROM videos WHERE video_id = ?", (video_id,)).fetchone()
-        return None if row is None else Video(*row)
+        return None if row is None else _video(row)
+
+    def add_source_url(self, url: str, video_id: str) -> None:
+        """Let a URL elsewhere stand for a video; nothing happens if it does already."""
+        self._db.execute("INSERT OR IGNORE INTO source_urls VALUES (?, ?)", (url, video_id))
+
+    def video_at(self, url: str) -> str | None:
+        """The id of the video that a URL elsewhere stands for."""
+        row = self._db.execute("SELECT video_id FROM source_urls WHERE url = ?", (url,)).fetchone()
+        return None if row is None else str(row[0])
 
     def lineage(self, video: Video) -> list[Video]:
         """The video and its ancestors, source first."""
@@ -115,16 +105,21 @@ class Store:
     def add_task(self, task: Task, video: Video | None, charge: Charge) -> None:
         """Write a task, its result to be and its charge line, in one commit."""
         with self.transaction():
-            self._db.execute("INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", astuple(task))
+            row = (*astuple(task)[:-1], json.dumps(task.details))
+            self._db.execute("INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)", row)
             if video is not None:
                 self.add_video(video)
             self._db.execute("INSERT INTO charges VALUES (?,?,?,?,?,?,?,?)", astuple(charge))
 
     def task(self, surface: str, account: str, key: str) -> Task | None:
         """A task of an account by its own id, else by the client's."""
+        return self.task_with_id(surface, account, key) or self.task_with_external_id(surface, account, key)
+
+    def task_with_id(self, surface: str, account: str, task_id: str) -> Task | None:
+        """A task of an account by its own id alone."""
         sql = "SELECT * FROM tasks WHERE task_id = ? AND surface = ? AND account = ?"
-        row = self._db.execute(sql, (key, surface, account)).fetchone()
-        return self.task_with_external_id(surface, account, key) if row is None else _task(row)
+        row = self._db.execute(sql, (task_id, surface, account)).fetchone()
+        return None if row is None else _task(row)
 
     def task_with_external_id(self, surface: str, account: str, external_task_id: str) -> Task | None:
         """A task of an account by the client's id alone."""
@@ -145,6 +140,10 @@ class Store:
     def all_tasks(self) -> list[Task]:
         """Every task, oldest first."""
         return [_task(row) for row in self._db.execute("SELECT * FROM tasks ORDER BY seq")]
+
+    def surfaces(self) -> dict[str, str]:
+        """Which surface each account that ever had a task belongs to."""
+        return dict(self._db.execute("SELECT DISTINCT account, surface FROM tasks"))
 
     def in_flight(self, surface: str, account: str, now_ms: int) -> int:
         """How many tasks have not ended."""
@@ -182,4 +181,10 @@ def _task(row: Sequence[object]) -> Task:
     values: list[object] = list(row)
     values[7] = None if values[7] is None else bool(values[7])
     values[14] = bool(values[14])
+    values[15] = json.loads(str(values[15]))
     return Task(*values)  # type: ignore[arg-type]
+
+
+def _video(row: Sequence[object]) -> Video:
+    values: list[object] = [*row[:-1], bool(row[-1])]
+    return Video(*values)  # type: ignore[arg-type]

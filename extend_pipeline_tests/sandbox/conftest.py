@@ -7,9 +7,11 @@ import hashlib
 import hmac
 import itertools
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,11 @@ import httpx
 import pytest
 
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
+from extend_pipeline_tests.sandbox.surfaces import Client, Gateway, Luma, Vidu
 
 PATH = "/v1/videos/video-extend"
 _numbers = itertools.count(1)
+Received = list[tuple[dict[str, str], bytes]]
 
 
 def make_jwt(
@@ -113,3 +117,70 @@ def kling(shared: Kling) -> Iterator[Kling]:
     """A sandbox that a module shares, run time 0, with no faults left over."""
     yield shared
     shared.handle.clear_faults()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Start a sandbox of one's own and give a client of one of its surfaces; all end with the test."""
+    with ExitStack() as stack:
+
+        def start_one(client: type[Client], state: str = "state", **config: Any) -> Client:
+            handle = stack.enter_context(
+                running_sandbox(tmp_path / state, SandboxConfig(**{"run_time": (0, 0), "slots": 500, **config}))
+            )
+            made = client(handle)
+            stack.callback(made.http.close)
+            return made
+
+        yield start_one
+
+
+def _client_of(shared: Kling, client: type[Client]) -> Iterator[Any]:
+    made = client(shared.handle)
+    yield made
+    made.http.close()
+    shared.handle.clear_faults()
+
+
+@pytest.fixture
+def gateway(shared: Kling) -> Iterator[Gateway]:
+    yield from _client_of(shared, Gateway)
+
+
+@pytest.fixture
+def vidu(shared: Kling) -> Iterator[Vidu]:
+    yield from _client_of(shared, Vidu)
+
+
+@pytest.fixture
+def luma(shared: Kling) -> Iterator[Luma]:
+    yield from _client_of(shared, Luma)
+
+
+@pytest.fixture(params=[Gateway, Vidu, Luma], ids=lambda client: client.provider)
+def client(shared: Kling, request: pytest.FixtureRequest) -> Iterator[Client]:
+    """Each of the three in turn."""
+    yield from _client_of(shared, request.param)
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, Received]]:
+    """A real HTTP server that keeps what is posted to it."""
+    received: Received = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            received.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/hook?token=1", received
+        server.shutdown()
+        thread.join()

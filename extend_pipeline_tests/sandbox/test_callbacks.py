@@ -6,44 +6,14 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
-import pytest
-
-from extend_pipeline_tests.sandbox.conftest import Kling, eventually
-
-Received = list[tuple[dict[str, str], bytes]]
+from extend_pipeline_tests.sandbox.conftest import Kling, Received, eventually
 
 
 def _has(received: Received, count: int) -> bool:
     return len(received) == count
-
-
-@pytest.fixture
-def receiver() -> Iterator[tuple[str, Received]]:
-    """A real HTTP server that keeps what is posted to it."""
-    received: Received = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            received.append(({name.lower(): value for name, value in self.headers.items()}, body))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/hook?token=1", received
-        server.shutdown()
-        thread.join()
 
 
 def test_each_change_is_posted_unwrapped_and_without_watermarks(

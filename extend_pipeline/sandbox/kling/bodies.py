@@ -75,7 +75,8 @@ def _alter_item(item: Json, kind: str) -> bool:
         case "integer_ids":
             item["task_id"] = int(str(item["task_id"]))
             for video in _videos(item):
-                video["id"] = int(str(video["id"]))
+                if "id" in video:
+                    video["id"] = int(str(video["id"]))
             return True
         case "missing_task_info":
             return item.pop("task_info", None) is not None
@@ -86,8 +87,11 @@ def _alter_item(item: Json, kind: str) -> bool:
             if there:
                 item["task_result"] = {"videos": None}
             return there
+        case "unknown_state":
+            item |= {"task_status": "reviewing", "task_result": {}}
+            return True
         case _:
-            raise ValueError(f"{kind} does not alter an answer")
+            return False
 
 
 def _videos(item: Json) -> list[Json]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from extend_pipeline.sandbox.kling.errors import Refusal
+from extend_pipeline.sandbox.making import Purse
 from extend_pipeline.sandbox.records import Task, Video, seconds_text
 
 _FIELDS = (
@@ -40,15 +41,6 @@ class Submit:
     watermark: bool | None
     callback_url: str | None
     external_task_id: str | None
-
-
-@dataclass(frozen=True)
-class AccountState:
-    """What an account has free: None units left means no limit."""
-
-    in_flight: int
-    slots: int
-    units_left_milli: int | None
 
 
 def read_submit(content_type: str, body: bytes) -> Submit | Refusal:
@@ -131,7 +123,7 @@ def refuse_duplicate(submit: Submit, earlier: Task | None) -> Refusal | None:
     return Refusal(1201, f"external_task_id already exists: {submit.external_task_id}")
 
 
-def refuse_account(state: AccountState, price_milli: int) -> Refusal | None:
+def refuse_account(state: Purse, price_milli: int) -> Refusal | None:
     """Money first, then slots: both come as 429."""
     if state.units_left_milli is not None and state.units_left_milli < price_milli:
         return Refusal(1102)

@@ -47,6 +47,11 @@ def request_id() -> str:
     return str(uuid.uuid4())
 
 
+def status_and_text(code: int) -> tuple[int, str]:
+    """The HTTP status that a code comes with, and the error table's text for it."""
+    return _CODES[code]
+
+
 def refusal_response(refusal: Refusal) -> JSONResponse:
     """`{code, message, request_id}` with the code's HTTP status."""
     status, text = _CODES[refusal.code]

@@ -16,7 +16,8 @@ from extend_pipeline.sandbox.fault_book import Ids
 from extend_pipeline.sandbox.kling import bodies, checks
 from extend_pipeline.sandbox.kling.auth import authenticate
 from extend_pipeline.sandbox.kling.errors import SERVER_ERRORS, Refusal, refusal_response
-from extend_pipeline.sandbox.kling.tasks import NAME, TaskMaker, request_ids, task_ids
+from extend_pipeline.sandbox.kling.tasks import NAME, TaskMaker
+from extend_pipeline.sandbox.making import request_ids, task_ids
 from extend_pipeline.sandbox.records import Task
 
 _PATH = "/v1/videos/video-extend"
@@ -25,6 +26,8 @@ _LIST_DEFAULTS = {"pageNum": (1, 1000), "pageSize": (30, 500)}
 
 class KlingWords:
     """What faults need to know of Kling's way of speaking."""
+
+    provider: str = NAME
 
     def coded(self, code: int) -> Response:
         """An error envelope."""
@@ -69,7 +72,9 @@ class KlingSurface:
 
     async def _list(self, request: Request) -> Response:
         work = partial(self._read_page, request)
-        return await exchange(self._core, request, "list", self._words, ids_of=lambda _: {}, work=work)
+        return await exchange(
+            self._core, request, "list", self._words, ids_of=lambda _: request_ids(NAME, None), work=work
+        )
 
     def _account(self, request: Request) -> SandboxAccount | Refusal:
         header = request.headers.get("authorization")
@@ -92,7 +97,7 @@ class KlingSurface:
             task = self._core.store.task(NAME, account.name, key)
             if task is not None:
                 return task_ids(task)
-        return {"task_id": (key,), "external_task_id": (key,)}
+        return {**request_ids(NAME, key), "task_id": (key,)}
 
     def _read_one(self, request: Request, key: str, _body: bytes) -> Worked | Response:
         account = self._account(request)
@@ -130,7 +135,7 @@ def _submit_ids(body: bytes) -> Ids:
     try:
         given = json.loads(body)
     except ValueError:
-        return {}
+        given = None
     if not isinstance(given, dict):
-        return {}
-    return request_ids(str(given.get("external_task_id")), str(given.get("video_id")))
+        return request_ids(NAME, None)
+    return request_ids(NAME, str(given.get("external_task_id")), str(given.get("video_id")))

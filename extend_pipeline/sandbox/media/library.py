@@ -25,16 +25,20 @@ class MediaLibrary:
         return self._folder / f"{hashlib.sha256(media_key.encode()).hexdigest()[:40]}.mp4"
 
     def ensure(self, chain: Sequence[tuple[str, Segment]]) -> Path:
-        """Render what is missing of a film's (media key, segment) chain, source first; the last one's path."""
+        """Render what is missing of a film's (media key, segment) chain, source first; the last one's path.
+
+        A chain may begin in the middle of a story: its file's time still begins at nought.
+        """
         with self._lock:
             parent: Path | None = None
+            origin_ms = chain[0][1].start_ms if chain else 0
             for media_key, segment in chain:
                 path = self.path(media_key)
                 if not path.exists():
                     if parent is None:
                         render_source(path, segment, self._frames)
                     else:
-                        render_extension(path, parent, segment, self._frames)
+                        render_extension(path, parent, segment, self._frames, origin_ms=origin_ms)
                 parent = path
             if parent is None:
                 raise ValueError("a film needs at least its source in the chain")

@@ -39,17 +39,17 @@ class ParentMismatch(RuntimeError):
 
 
 def render_source(path: Path, segment: Segment, frames: Frames) -> None:
-    """Write a film that has no parent to `path`, whole or not at all."""
+    """Write a film that has no parent to `path`, whole or not at all; its time begins at nought."""
     with _whole_file(path) as output:
         stream = output.add_stream("libx264", rate=frames.fps, options=dict(_X264))
         _configure(stream.codec_context, frames)
-        for packet in _encode(stream.codec_context, segment, frames):
+        for packet in _encode(stream.codec_context, segment, frames, origin_ms=segment.start_ms):
             packet.stream = stream
             output.mux(packet)
 
 
-def render_extension(path: Path, parent: Path, segment: Segment, frames: Frames) -> None:
-    """Write to `path` the film `parent` followed by `segment`, whole or not at all.
+def render_extension(path: Path, parent: Path, segment: Segment, frames: Frames, *, origin_ms: int = 0) -> None:
+    """Write to `path` the film `parent`, which begins at `origin_ms`, followed by `segment`; whole or not at all.
 
     Raises ParentMismatch if the parent was encoded with another size, rate or encoder.
     """
@@ -65,7 +65,7 @@ def render_extension(path: Path, parent: Path, segment: Segment, frames: Frames)
             if copied.dts is not None:
                 copied.stream = stream
                 output.mux(copied)
-        for packet in _encode(encoder, segment, frames):
+        for packet in _encode(encoder, segment, frames, origin_ms=origin_ms):
             joined = _length_prefixed(packet)
             joined.stream = stream
             output.mux(joined)
@@ -103,17 +103,20 @@ def _configure(encoder: av.VideoCodecContext, frames: Frames) -> None:
     encoder.flags |= Flags.global_header
 
 
-def _encode(encoder: av.VideoCodecContext, segment: Segment, frames: Frames) -> Iterator[VideoPacket]:
-    """Yield encoded packets with exact times; the last one's duration ends the segment to the millisecond."""
+def _encode(
+    encoder: av.VideoCodecContext, segment: Segment, frames: Frames, *, origin_ms: int
+) -> Iterator[VideoPacket]:
+    """Yield packets with exact times, counted from `origin_ms`; the last one's ends the segment to the millisecond."""
     import av
 
     packets: list[VideoPacket] = []
     for at, picture in draw(segment, frames):
         frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
-        frame.pts, frame.time_base = at * _TICKS_PER_MS, _TIME_BASE
+        frame.pts, frame.time_base = (at - origin_ms) * _TICKS_PER_MS, _TIME_BASE
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
-    ends = [packet.pts for packet in packets[1:]] + [(segment.start_ms + segment.length_ms) * _TICKS_PER_MS]
+    end_ms = segment.start_ms + segment.length_ms - origin_ms
+    ends = [packet.pts for packet in packets[1:]] + [end_ms * _TICKS_PER_MS]
     for packet, end in zip(packets, ends, strict=True):
         assert packet.pts is not None
         assert end is not None

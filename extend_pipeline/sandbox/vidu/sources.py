@@ -1,0 +1,45 @@
+"""Which film a `video_url` stands for, and whether it can be fetched now and is of a length that can be extended."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from extend_pipeline.sandbox.core import Core
+from extend_pipeline.sandbox.links import is_public, link_problem
+from extend_pipeline.sandbox.records import Video, seconds_text
+from extend_pipeline.sandbox.vidu.errors import Refusal, param_error
+
+_MEDIA = re.compile(r"/_sandbox/media/(.+)\.mp4")
+# upstream/003: not less than 4 seconds, not more than a minute.
+_SHORTEST_MS, _LONGEST_MS = 4_000, 60_000
+
+
+def source_of(core: Core, url: str, base_url: str) -> Video | Refusal:
+    """The film behind a URL: one of this sandbox's links, of whatever surface, or a URL that a seed named."""
+    known = core.store.video_at(url)
+    video = None if known is None else core.store.video(known)
+    if video is None:
+        video = _own(core, url, {base_url, core.base_url})
+    if video is None:
+        return param_error(f"input.video_url cannot be fetched: {url.partition('?')[0]}")
+    length_ms = core.file_ms(video)
+    if not _SHORTEST_MS <= length_ms <= _LONGEST_MS:
+        return param_error(f"input.video_url must be 4 to 60 s long, got {seconds_text(length_ms)} s")
+    return video
+
+
+def _own(core: Core, url: str, hosts: set[str]) -> Video | None:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    match = _MEDIA.fullmatch(parts.path)
+    if match is None or f"{parts.scheme}://{parts.netloc}" not in hosts:
+        return None
+    video = core.store.video(unquote(match[1]))
+    now_ms = core.clock.now_ms()
+    if video is None or (not is_public(video) and video.parent_id is not None and video.created_ms > now_ms):
+        return None
+    query = dict(parse_qsl(parts.query))
+    return None if link_problem(video, query, now_s=now_ms / 1000, key=core.store.signing_key) else video

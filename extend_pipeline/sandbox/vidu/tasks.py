@@ -1,0 +1,56 @@
+"""Making a Vidu task: the source behind the URL, money and slots, then the task."""
+
+from __future__ import annotations
+
+from extend_pipeline.sandbox import draws
+from extend_pipeline.sandbox.core import Core
+from extend_pipeline.sandbox.making import Order, bound_to, make_task, purse
+from extend_pipeline.sandbox.records import Task, Video
+from extend_pipeline.sandbox.terms import Surface
+from extend_pipeline.sandbox.vidu.checks import Submit
+from extend_pipeline.sandbox.vidu.errors import NO_MONEY, Refusal
+from extend_pipeline.sandbox.vidu.prices import price_milli
+from extend_pipeline.sandbox.vidu.sources import source_of
+
+NAME: Surface = "vidu"
+
+
+def make(core: Core, account: str, submit: Submit, base_url: str) -> Task | Refusal:
+    """Check everything that depends on state; write task, result and charge line in one commit."""
+    terms, now_ms = core.terms[NAME], core.clock.now_ms()
+    source = source_of(core, submit.video_url, base_url)
+    if isinstance(source, Refusal):
+        return source
+    price, state = price_milli(submit.model, submit.resolution, submit.seconds), purse(core, terms, account, now_ms)
+    if state.units_left_milli is not None and state.units_left_milli < price:
+        return Refusal("forbidden", NO_MONEY)
+    if state.in_flight >= state.slots:
+        return Refusal("rate_limit", "too many tasks at once")
+    seq = core.store.next_seq()
+    task_id = draws.draw_uuid(core.config.seed, NAME, seq)
+    processing_ms, done_ms = core.times(task_id, now_ms, terms.run_time)
+    order = Order(
+        seq=seq,
+        task_id=task_id,
+        created_ms=now_ms,
+        processing_ms=processing_ms,
+        result=_result(core, source, account, submit, task_id=task_id, done_ms=done_ms),
+        price_milli=price,
+        params=submit.params(),
+        failure="the generated video did not pass the content check",
+        details={"seconds": submit.seconds, "prompt": submit.prompt, "resolution": submit.resolution},
+    )
+    return make_task(core, terms, order)
+
+
+def _result(core: Core, source: Video, account: str, submit: Submit, *, task_id: str, done_ms: int) -> Video:
+    """Unlike Kling's or Luma's, the source may be anybody's: the result is the payer's."""
+    result = core.extended(
+        source,
+        task_id=task_id,
+        video_id=f"{task_id}-extended",
+        done_ms=done_ms,
+        added_ms=submit.seconds * 1000,
+        segment=core.terms[NAME].segment,
+    )
+    return bound_to(account, NAME, result)
