@@ -34,15 +34,17 @@ class SecretFault:
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """What goes into the Authorization header. `secrets` are all values that must not be written down anywhere."""
+    """What goes into the Authorization header. `secrets` are all values that must not be written down anywhere.
+    `prefix` is "" where an upstream wants the bare key (upstream/003)."""
 
     token: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
+    prefix: str = "Bearer "
 
     @property
     def headers(self) -> dict[str, str]:
         """The header to send."""
-        return {"authorization": f"Bearer {self.token}"}
+        return {"authorization": f"{self.prefix}{self.token}"}
 
 
 def read_secret(variable: str, environment: Mapping[str, str] | None = None) -> str | SecretFault:
@@ -60,3 +62,9 @@ def read_secret(variable: str, environment: Mapping[str, str] | None = None) -> 
             " which no key has; set it again"
         )
     return value
+
+
+def read_key(key: SingleKey, *, prefix: str = "Bearer ") -> Bearer | SecretFault:
+    """An API key, read now, as it goes into the header."""
+    value = read_secret(key.api_key_env)
+    return value if isinstance(value, SecretFault) else Bearer(value, (value,), prefix)

@@ -61,14 +61,20 @@ class HttpClient:
         return f"HttpClient({self._origin.scheme}://{self._origin.authority}{self._prefix})"
 
     def post_json(
-        self, path: str, body: Mapping[str, object], *, headers: Mapping[str, str], deadline_s: float
+        self,
+        path: str,
+        body: Mapping[str, object],
+        *,
+        headers: Mapping[str, str],
+        deadline_s: float,
+        body_cap: int = BODY_CAP,
     ) -> HttpResult:
         """POST once, on a connection of its own: a kept one might be dead already, and nobody could tell what became of
         the request. Blocks for at most `deadline_s` seconds. Raises ValueError where the body is no JSON."""
         content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
         own = {"content-type": "application/json", "content-length": str(len(content)), "connection": "close"}
         request = self._request("POST", path, {**headers, **own}, content)
-        return _exchange(self._posts, request, Call(deadline_s), BODY_CAP)
+        return _exchange(self._posts, request, Call(deadline_s), body_cap)
 
     def get(
         self,

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Final
 
@@ -119,6 +120,20 @@ def timestamp_ms(value: object) -> int | None:
         return None
     value = value * 1000 if value < _SECONDS_BELOW else value
     return value if value <= _LATEST_MS else None
+
+
+def iso_ms(value: object) -> int | None:
+    """A moment in ISO 8601 as whole milliseconds since 1970; without a zone it is UTC. None for anything else,
+    and for what lies before 1970: `0001-01-01T00:00:00Z` is how Go writes that there is no time."""
+    if not isinstance(value, str) or not 10 < len(value) <= 40:
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip())
+        aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        found = (aware - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    except (ValueError, OverflowError):
+        return None
+    return found if found > 0 else None
 
 
 def units_to_micros(value: object) -> int | None:

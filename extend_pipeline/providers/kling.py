@@ -4,14 +4,14 @@ kling_parse."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 from urllib.parse import quote
 
-from extend_pipeline.base.scrub import scrub
 from extend_pipeline.providers.body_buffer import BODY_CAP
 from extend_pipeline.providers.credentials import Bearer, Credentials, SecretFault
+from extend_pipeline.providers.heard import evidence
 from extend_pipeline.providers.http import HttpClient
 from extend_pipeline.providers.http_results import HttpResult, Lost, Reply, Unsent
 from extend_pipeline.providers.kling_body import submit_body
@@ -51,6 +51,7 @@ class KlingProvider:
 
     can_find = True
     list_page_size = MAX_PAGE_SIZE
+    many = 0  # the list is what several tasks are read from
 
     def __init__(
         self,
@@ -104,6 +105,10 @@ class KlingProvider:
         """Look a task up by Kling's id."""
         return self._look_up(task_id, own_key=False)
 
+    def query_many(self, task_ids: Sequence[str]) -> dict[str, QueryOutcome]:
+        """Look tasks up one by one."""
+        return {task_id: self.query(task_id) for task_id in task_ids}
+
     def find(self, external_task_id: str) -> QueryOutcome:
         """Look a task up by our own id."""
         return self._look_up(external_task_id, own_key=True)
@@ -142,9 +147,9 @@ class KlingProvider:
             case Unsent(reason=reason):
                 return Rejected(RejectReason.UNSENT, Answer(f"nothing was sent: {reason}"))
             case Lost(reason=reason):
-                return Unknown(f"no whole answer came back: {reason}", _evidence(result, bearer))
+                return Unknown(f"no whole answer came back: {reason}", evidence(result, bearer.secrets))
             case Reply(truncated=True):
-                return Unknown("the answer is far larger than any of Kling's", _evidence(result, bearer))
+                return Unknown("the answer is far larger than any of Kling's", evidence(result, bearer.secrets))
             case Reply():
                 outcome = parse_submit(
                     result.status,
@@ -194,9 +199,9 @@ class KlingProvider:
             case Unsent(reason=reason, refused=refused):
                 return Try(Unanswered(QueryFault.UNREACHABLE, Answer(reason)), again=not refused)
             case Lost():
-                return Try(Unanswered(QueryFault.UNREACHABLE, _evidence(result, bearer)), again=True)
+                return Try(Unanswered(QueryFault.UNREACHABLE, evidence(result, bearer.secrets)), again=True)
             case Reply(truncated=True):
-                return Try(Unanswered(QueryFault.MALFORMED, _evidence(result, bearer)))
+                return Try(Unanswered(QueryFault.MALFORMED, evidence(result, bearer.secrets)))
             case Reply():
                 wait = retry_after(result.headers, now=self._now())
                 outcome = read(result, bearer.secrets, wait)
@@ -215,13 +220,3 @@ class KlingProvider:
             return answer
         word = "ahead of" if skew > 0 else "behind"
         return replace(answer, message=f"{answer.message} (this machine's clock is {abs(skew):.0f} s {word} Kling's)")
-
-
-def _evidence(result: Reply | Lost, bearer: Bearer) -> Answer:
-    """What did come back of an answer that can't be read."""
-    if isinstance(result, Reply):
-        message = f"the answer is larger than {len(result.body)} bytes and was not read to its end"
-    else:
-        message = result.reason
-    raw = scrub(result.body.decode("utf-8", "replace"), secrets=bearer.secrets)
-    return Answer(scrub(message, secrets=bearer.secrets, cap=500), http_status=result.status, raw=raw)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from extend_pipeline.base.scrub import RAW_CAP, scrub
+from extend_pipeline.providers.error_shapes import UNDECIDED_4XX, fault_of_status
 from extend_pipeline.providers.json_body import (
     NotJson,
     child,
@@ -40,9 +41,6 @@ from extend_pipeline.providers.outcomes import (
 )
 
 MESSAGE_CAP: Final = 500
-# These say nothing of what became of the request, whatever code a proxy put beside them (providers.md, "Reading an
-# answer").
-_UNDECIDED_4XX: Final = frozenset({408, 409, 425})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +61,19 @@ class _Read:
     @property
     def undecided(self) -> bool:
         """Whether the HTTP status alone forbids to believe that nothing was made."""
-        return not (200 <= self.status < 300 or 400 <= self.status < 500) or self.status in _UNDECIDED_4XX
+        return not (200 <= self.status < 300 or 400 <= self.status < 500) or self.status in UNDECIDED_4XX
 
 
 def parse_submit(
     status: int,
     body: bytes,
     *,
-    external_task_id: str,
+    external_task_id: str | None,
     secrets: tuple[str, ...] = (),
     retry_after_s: float | None = None,
 ) -> SubmitOutcome:
-    """What the answer to a submit means. `retry_after_s` is passed on with a rejection."""
+    """What the answer to a submit means. `retry_after_s` is passed on with a rejection. `external_task_id` is None
+    where none was sent, as through most gateways: then nothing can be a duplicate of it."""
     read = _read(status, body, secrets)
     if read.success:
         return _accepted(read, external_task_id, Guard(secrets))
@@ -83,7 +82,8 @@ def parse_submit(
         return _unknown(read, read.problem or f"HTTP {status}, code {read.code}: nothing says that no task was made")
     if _names_a_task(read.data):
         return _unknown(read, f"code {read.code} says failure, and yet the answer names a task")
-    if read.code == BAD_VALUE and concerns_our_key(read.answer.message, external_task_id):
+    own = external_task_id
+    if own is not None and read.code == BAD_VALUE and concerns_our_key(read.answer.message, own):
         return Duplicate(read.answer)
     return Rejected(rule.reject, _advised(read.answer, rule.advice), retry_after_s)
 
@@ -131,11 +131,11 @@ def parse_page(
     return Page(views, malformed=len(rows) - len(views), rows=len(rows))
 
 
-def _accepted(read: _Read, external_task_id: str, guard: Guard) -> Accepted | Unknown:
+def _accepted(read: _Read, external_task_id: str | None, guard: Guard) -> Accepted | Unknown:
     view = read_task(read.data, guard=guard, raw="")
     if view is None:
         return _unknown(read, "the answer says success and names no task")
-    if view.external_task_id not in (None, external_task_id):
+    if external_task_id is not None and view.external_task_id not in (None, external_task_id):
         # an answer to somebody else's request: the look-up by our own id tells what became of ours
         return _unknown(read, f"the answer is about {view.external_task_id}, which is not what was sent")
     return Accepted(view.task_id, view.state, read.answer)
@@ -191,20 +191,7 @@ def _unanswered(read: _Read, retry_after_s: float | None) -> Unanswered:
     rule = RULES.get(read.code) if read.code is not None else None
     if rule is not None:
         return Unanswered(rule.fault, _advised(read.answer, rule.advice), retry_after_s)
-    return Unanswered(_fault_of(read.status), read.answer, retry_after_s)
-
-
-def _fault_of(status: int) -> QueryFault:
-    """Where there is no code of Kling's to go by, as with a proxy's own page, the status is all there is."""
-    match status:
-        case 401:
-            return QueryFault.AUTH
-        case 429:
-            return QueryFault.RATE
-        case 408 | 425:
-            return QueryFault.UPSTREAM
-        case _:
-            return QueryFault.UPSTREAM if status >= 500 else QueryFault.MALFORMED
+    return Unanswered(fault_of_status(read.status), read.answer, retry_after_s)
 
 
 def _advised(answer: Answer, advice: str) -> Answer:

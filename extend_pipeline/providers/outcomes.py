@@ -7,7 +7,7 @@ says that our own key is taken, which is evidence of an earlier acceptance and i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -26,6 +26,7 @@ class RejectReason(StrEnum):
     """Why provably nothing was made."""
 
     UNSENT = "unsent"  # refused, DNS, TLS, connect or pool time-out: no byte of the request left
+    # the numbers are Kling's codes; what others answer is told by error_shapes.py
     AUTH = "auth"  # 1000-1004 after one re-mint
     BALANCE = "balance"  # 1100-1102: arrears, pack used up
     FORBIDDEN = "forbidden"  # 1103, 1304
@@ -95,8 +96,11 @@ SubmitOutcome = Accepted | Rejected | Duplicate | Unknown
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One video of a result. `video_id` is missing where a gateway passes only a URL; such a video can't be
-    extended."""
+    """One video of a result.
+
+    `video_id` is what the next hop extends: an id, for Vidu the result's URL, for Luma the generation's id. It is
+    missing where a gateway passes only a URL; such a video can't be extended. `duration_ms` is the file's, as reported.
+    """
 
     url: str
     video_id: str | None
@@ -106,7 +110,11 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
-    """A task as a query showed it. SUCCEEDED always carries at least one output with a URL."""
+    """A task as a query showed it. SUCCEEDED always carries at least one output with a URL.
+
+    `added_ms` is how much longer the task made its video, where a provider reports just that (Vidu), and only with
+    SUCCEEDED. `expires_ms` is when the first output's URL stops working, where the URL says so; UTC milliseconds.
+    """
 
     task_id: str
     state: TaskState
@@ -120,6 +128,8 @@ class TaskView:
     units_micros: int | None = None
     created_ms: int | None = None
     updated_ms: int | None = None
+    added_ms: int | None = None
+    expires_ms: int | None = None
     warnings: tuple[str, ...] = ()
     raw: str = ""
 
@@ -178,14 +188,16 @@ PageOutcome = Page | Unanswered
 class SubmitRequest:
     """One extension to be asked for.
 
-    `source_id` is what the provider extends (Kling: a `video_id`). `params` are the hop's own: prompt, negative_prompt,
-    cfg_scale, watermark. The same `external_task_id` goes out on every try of one attempt.
+    `source_id` is what the provider extends: Kling a `video_id`, Vidu a URL, Luma a generation's id. `params` are the
+    hop's own, as the config model of the provider names them. The same `external_task_id` goes out on every try of one
+    attempt. `parent_task_id` is the task that made the source, where it is known; only some gateways ask for it.
     """
 
     external_task_id: str
     source_id: str
     params: Mapping[str, object] = field(default_factory=dict)
     callback_url: str | None = None
+    parent_task_id: str | None = None
 
 
 class Provider(Protocol):
@@ -197,9 +209,11 @@ class Provider(Protocol):
 
     can_find: bool  # look-up by external_task_id (class A)
     list_page_size: int  # largest useful page of list_page; 0 where the provider has no list
+    many: int  # most tasks that one query_many asks for in one request; 0 where the provider has no such question
 
     def body(self, request: SubmitRequest) -> dict[str, object]:
-        """The exact JSON body that `submit` sends; pure. The ledger keeps it."""
+        """The JSON body that `submit` sends, for the ledger to keep; pure. A picture that goes along inside the body
+        is named by its type, size and sha256 instead of its megabytes; everything else is exact."""
         ...
 
     def submit(self, request: SubmitRequest) -> SubmitOutcome:
@@ -208,6 +222,14 @@ class Provider(Protocol):
 
     def query(self, task_id: str) -> QueryOutcome:
         """Look a task up by the upstream's id; GETs are retried within bounds."""
+        ...
+
+    def query_many(self, task_ids: Sequence[str]) -> dict[str, QueryOutcome]:
+        """Look several tasks up, in one request for each `many` of them; one by one where `many` is 0.
+
+        A task that the answer leaves out, or shows so that it can't be read, is left out here too: ask for it by
+        itself. Where the whole question failed, every task is Unanswered with what failed.
+        """
         ...
 
     def find(self, external_task_id: str) -> QueryOutcome:

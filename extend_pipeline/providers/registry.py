@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
 
 from extend_pipeline.config.accounts import Account, ApiKey, KlingKeys
 from extend_pipeline.providers.credentials import Credentials, KeyPair, SingleKey
 from extend_pipeline.providers.download import DownloadPolicy
+from extend_pipeline.providers.gateway import GatewayProvider
+from extend_pipeline.providers.key_client import KeyClient
 from extend_pipeline.providers.kling import KlingProvider
+from extend_pipeline.providers.luma import LumaProvider
 from extend_pipeline.providers.outcomes import Provider
+from extend_pipeline.providers.vidu import ViduProvider
 
 
 class Deadlines(Protocol):
@@ -28,7 +32,10 @@ class Deadlines(Protocol):
 
 
 def build_provider(account: Account, *, settings: Deadlines, now: Callable[[], float] = time.time) -> Provider:
-    """The provider of an account. `now` is seconds of UTC since 1970. Raises ValueError for a provider nobody wrote."""
+    """The provider of an account. `now` is seconds of UTC since 1970.
+
+    Raises ValueError for a provider nobody wrote, and where an account signs in in a way that its provider hasn't.
+    """
     match account.provider:
         case "kling":
             return KlingProvider(
@@ -39,6 +46,15 @@ def build_provider(account: Account, *, settings: Deadlines, now: Callable[[], f
                 get_deadline_s=settings.get_deadline_s,
                 now=now,
             )
+        case "kling-gateway":
+            passes: Collection[str] = _own(account, "passes", ())
+            return GatewayProvider(_key_client(account, settings, now), passes=passes)
+        case "vidu":
+            bare: bool = _own(account, "auth", "raw") == "raw"  # upstream/003 shows the key without a word before it
+            return ViduProvider(_key_client(account, settings, now, prefix="" if bare else "Bearer "))
+        case "luma":
+            batch_query: bool = _own(account, "batch_query", False)
+            return LumaProvider(_key_client(account, settings, now), batch_query=batch_query)
         case other:
             raise ValueError(f"account {account.name}: there is no provider called {other!r}")
 
@@ -55,3 +71,25 @@ def credentials_of(account: Account) -> Credentials:
             return KeyPair(keys.access_key_env, keys.secret_key_env)
         case ApiKey() as key:
             return SingleKey(key.api_key_env)
+
+
+def _key_client(
+    account: Account, settings: Deadlines, now: Callable[[], float], *, prefix: str = "Bearer "
+) -> KeyClient:
+    key = credentials_of(account)
+    if not isinstance(key, SingleKey):
+        raise ValueError(f"account {account.name}: {account.provider} signs in with one key: give it as api_key_env")
+    return KeyClient(
+        base_url=account.base_url,
+        key=key,
+        prefix=prefix,
+        allow_local=account.allow_local,
+        post_deadline_s=settings.post_deadline_s,
+        get_deadline_s=settings.get_deadline_s,
+        now=now,
+    )
+
+
+def _own(account: Account, name: str, default: object) -> Any:
+    """A setting that only one provider's accounts have."""
+    return getattr(account, name, default)

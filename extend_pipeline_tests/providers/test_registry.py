@@ -8,8 +8,13 @@ import pytest
 
 from extend_pipeline.config.accounts import Account, ApiKey, KlingKeys
 from extend_pipeline.providers.credentials import KeyPair, SingleKey
+from extend_pipeline.providers.gateway import GatewayProvider
 from extend_pipeline.providers.kling import KlingProvider
+from extend_pipeline.providers.luma import LumaProvider
+from extend_pipeline.providers.outcomes import SubmitRequest
 from extend_pipeline.providers.registry import build_provider, credentials_of, download_policy
+from extend_pipeline.providers.vidu import ViduProvider
+from extend_pipeline_tests.providers.raw_server import always, answer, raw_server
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,53 @@ def test_a_kling_account_gets_klings_class_without_any_secret_being_read() -> No
     assert isinstance(provider, KlingProvider)
     assert "api-singapore.klingai.com" in repr(provider)
     provider.close()
+
+
+def keyed(provider: str, **changes: object) -> Account:
+    """An account that signs in with one key. The settings of one provider alone stand beside Account's own."""
+    own = {name: changes.pop(name) for name in ("passes", "auth", "batch_query") if name in changes}
+    made = account(provider=provider, credentials=ApiKey.model_construct(api_key_env="R_KEY"), **changes)
+    for name, value in own.items():
+        object.__setattr__(made, name, value)
+    return made
+
+
+def test_a_gateway_gets_what_its_account_passes() -> None:
+    plain = build_provider(keyed("kling-gateway"), settings=_Settings())
+    assert isinstance(plain, GatewayProvider)
+    assert (plain.can_find, plain.list_page_size, plain.many) == (False, 0, 0)
+    plain.close()
+    passing = build_provider(keyed("kling-gateway", passes=("external_task_id", "cfg_scale")), settings=_Settings())
+    request = SubmitRequest("own_1", "827", params={"cfg_scale": 0.5, "negative_prompt": "n"})
+    assert passing.body(request) == {"video_id": "827", "cfg_scale": 0.5, "external_task_id": "own_1"}
+    assert passing.can_find
+    passing.close()
+
+
+@pytest.mark.parametrize(("auth", "sent"), [("raw", "k-1"), ("bearer", "Bearer k-1"), (None, "k-1")])
+def test_vidus_key_is_sent_as_its_account_says(auth: str | None, sent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("R_KEY", "k-1")
+    own = {} if auth is None else {"auth": auth}
+    with raw_server(always(answer(401))) as server:
+        vidu = build_provider(keyed("vidu", base_url=server.base_url, allow_local=True, **own), settings=_Settings())
+        assert isinstance(vidu, ViduProvider)
+        vidu.query("t")
+        assert server.header("authorization") == sent
+        vidu.close()
+
+
+def test_luma_asks_for_several_only_where_its_account_says_so() -> None:
+    for batch_query in (True, False):
+        luma = build_provider(keyed("luma", batch_query=batch_query), settings=_Settings())
+        assert isinstance(luma, LumaProvider)
+        assert (luma.many > 0) is batch_query
+        luma.close()
+
+
+@pytest.mark.parametrize("provider", ["kling-gateway", "vidu", "luma"])
+def test_a_pair_of_keys_is_no_way_into_a_system_that_wants_one(provider: str) -> None:
+    with pytest.raises(ValueError, match=r"kling-main.*api_key_env"):
+        build_provider(account(provider=provider), settings=_Settings())
 
 
 def test_a_provider_that_nobody_wrote_is_named() -> None:

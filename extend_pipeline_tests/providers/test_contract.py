@@ -1,0 +1,448 @@
+"""What every provider promises, whichever it is: one suite over real sockets, with bodies from the documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import pytest
+
+from extend_pipeline.providers.credentials import SingleKey
+from extend_pipeline.providers.gateway import GatewayProvider
+from extend_pipeline.providers.key_client import KeyClient
+from extend_pipeline.providers.kling import KlingProvider
+from extend_pipeline.providers.luma import LumaProvider
+from extend_pipeline.providers.outcomes import (
+    Absent,
+    Accepted,
+    Provider,
+    QueryFault,
+    Rejected,
+    RejectReason,
+    Seen,
+    SubmitRequest,
+    TaskState,
+    Unanswered,
+    Unknown,
+)
+from extend_pipeline.providers.retry import RetryPolicy
+from extend_pipeline.providers.vidu import ViduProvider
+from extend_pipeline_tests.providers import upstream_bodies as bodies
+from extend_pipeline_tests.providers.kling_bodies import DONE, done, envelope, failure
+from extend_pipeline_tests.providers.raw_server import (
+    RawServer,
+    Script,
+    always,
+    answer,
+    cut,
+    hang_up,
+    in_turn,
+    raw_server,
+    silence,
+    unused_port,
+)
+
+KEY = "canary-api-key-0123456789"
+FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, least_left_s=0.01)
+VIDU_PARAMS = {"prompt": "p", "model": "viduq2-turbo", "seconds": 5, "resolution": "720p"}
+NAMES = ("kling", "kling-gateway", "vidu", "luma")
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """One provider, and its bodies for the same happenings."""
+
+    make: Callable[[str, float], Provider]
+    request: SubmitRequest
+    task_id: str
+    submit_line: str
+    query_line: str
+    accepted: bytes
+    accepted_without_id: bytes
+    running: bytes
+    strange: bytes
+    done: bytes
+    done_without_url: bytes
+    failed: bytes
+    another: bytes
+    no_such_task: bytes
+    refusals: dict[str, tuple[int, bytes]]
+    next_source: str | None
+
+
+def client(url: str, deadline_s: float, prefix: str = "Bearer ") -> KeyClient:
+    return KeyClient(
+        base_url=url,
+        key=SingleKey("C_KEY"),
+        prefix=prefix,
+        allow_local=True,
+        post_deadline_s=deadline_s,
+        get_deadline_s=deadline_s,
+        retry=FAST,
+    )
+
+
+def _kling(url: str, deadline_s: float) -> Provider:
+    return KlingProvider(
+        base_url=url,
+        credentials=SingleKey("C_KEY"),
+        allow_local=True,
+        post_deadline_s=deadline_s,
+        get_deadline_s=deadline_s,
+        retry=FAST,
+    )
+
+
+KLING_REFUSALS = {
+    "auth": (401, failure(1002, "no such key")),
+    "balance": (429, failure(1102, "Account balance not enough")),
+    "forbidden": (403, failure(1103, "not allowed")),
+    "bad_request": (400, failure(1200, "bad request")),
+    "not_found": (404, failure(1203, "no such video")),
+    "content": (400, failure(1301, "content refused")),
+    "rate": (429, failure(1302, "slower")),
+    "slots": (429, failure(1303, "parallel task over resource pack limit")),
+}
+KLING_PATH = "/v1/videos/video-extend"
+UPSTREAMS = {
+    "kling": Upstream(
+        make=_kling,
+        request=SubmitRequest("own_1", "827", params={"prompt": "p"}),
+        task_id=DONE["task_id"],
+        submit_line=f"POST {KLING_PATH} HTTP/1.1",
+        query_line=f"GET {KLING_PATH}/{DONE['task_id']} HTTP/1.1",
+        accepted=envelope({"task_id": DONE["task_id"], "task_status": "submitted"}),
+        accepted_without_id=envelope({"task_status": "submitted"}),
+        running=envelope(done(task_status="processing", task_result={})),
+        strange=envelope(done(task_status="pondering")),
+        done=envelope(DONE),
+        done_without_url=envelope(done(task_result={"videos": None})),
+        failed=envelope(done(task_status="failed", task_status_msg="too dark", task_result={})),
+        another=envelope(done(task_id="5", task_info={})),
+        no_such_task=failure(1203, "Task not found"),
+        refusals=KLING_REFUSALS,
+        next_source="827942411241809999",
+    ),
+    "kling-gateway": Upstream(
+        make=lambda url, deadline_s: GatewayProvider(client(url, deadline_s)),
+        request=SubmitRequest("own_1", "827", params={"prompt": "p"}, parent_task_id="814"),
+        task_id=bodies.GATEWAY_ID,
+        submit_line=f"POST /kling{KLING_PATH} HTTP/1.1",
+        query_line=f"GET /kling{KLING_PATH}/{bodies.GATEWAY_ID} HTTP/1.1",
+        accepted=bodies.GATEWAY_CREATED,
+        accepted_without_id=envelope({"task_status": "submitted"}),
+        running=bodies.gateway(task_status="processing", task_result=None),
+        strange=bodies.gateway(task_status="pondering"),
+        done=bodies.gateway(),
+        done_without_url=bodies.gateway(task_result={"videos": [{"url": ""}]}),
+        failed=bodies.gateway(task_status="failed", task_status_msg="too dark"),
+        another=bodies.gateway(task_id="5"),
+        no_such_task=failure(1203, "Task not found"),
+        refusals={
+            **KLING_REFUSALS,
+            "auth": (401, bodies.error_object("Invalid token", "invalid_api_key")),
+            "balance": (403, bodies.body({"code": "insufficient_user_quota", "message": "余额不足", "data": None})),
+            "rate": (429, bodies.body({"error": "too many requests"})),
+        },
+        next_source=None,
+    ),
+    "vidu": Upstream(
+        make=lambda url, deadline_s: ViduProvider(client(url, deadline_s, "")),
+        request=SubmitRequest("own_1", "https://cdn.example.com/s.mp4", params=VIDU_PARAMS),
+        task_id=bodies.VIDU_ID,
+        submit_line="POST /v1/tasks/submit HTTP/1.1",
+        query_line=f"GET /v1/tasks/status?task_id={bodies.VIDU_ID} HTTP/1.1",
+        accepted=bodies.VIDU_CREATED,
+        accepted_without_id=bodies.body({"output": {"task_id": ""}, "request_id": "r"}),
+        running=bodies.vidu("Running"),
+        strange=bodies.vidu("Pondering"),
+        done=bodies.vidu(),
+        done_without_url=bodies.vidu(urls=[]),
+        failed=bodies.vidu("Failure", error_message="too dark"),
+        another=bodies.vidu(task_id="5"),
+        no_such_task=bodies.error_object("task not found", "param_error"),
+        refusals={
+            "auth": (401, bodies.error_object("bad key", "auth_error")),
+            "forbidden": (403, bodies.error_object("IP not on the list", "forbidden")),
+            "bad_request": (400, bodies.error_object("duration has to be 1-7", "param_error")),
+            "content": (400, bodies.error_object("refused", "sensitive_check_error")),
+            "rate": (429, bodies.error_object("slower", "rate_limit")),
+        },
+        next_source="https://cdn.example.com/v.mp4",
+    ),
+    "luma": Upstream(
+        make=lambda url, deadline_s: LumaProvider(client(url, deadline_s)),
+        request=SubmitRequest("own_1", "4665a07c-7641-4809-a133-10786201bb56", params={"prompt": "add cat"}),
+        task_id=bodies.LUMA_ID,
+        submit_line="POST /luma/generations/4665a07c-7641-4809-a133-10786201bb56/extend HTTP/1.1",
+        query_line=f"GET /luma/generations/{bodies.LUMA_ID} HTTP/1.1",
+        accepted=bodies.LUMA_CREATED,
+        accepted_without_id=bodies.body(bodies.generation("pending", id=None)),
+        running=bodies.body(bodies.generation("dreaming")),
+        strange=bodies.body(bodies.generation("pondering")),
+        done=bodies.body(bodies.generation()),
+        done_without_url=bodies.body(bodies.generation(video=None)),
+        failed=bodies.body(bodies.generation("failed", failure_reason="too dark")),
+        another=bodies.body(bodies.generation(id="5")),
+        no_such_task=bodies.body({"detail": "Generation not found"}),
+        refusals={
+            "auth": (401, bodies.error_object("bad key", "invalid_api_key")),
+            "balance": (400, bodies.body({"detail": "Insufficient credits"})),
+            "forbidden": (403, bodies.body({"success": False, "error": {"code": "forbidden", "message": "no"}})),
+            "bad_request": (400, bodies.body({"detail": {"message": "image_url can't be read"}})),
+            "not_found": (404, bodies.body({"error": "generation 4665 is not here"})),
+            "content": (400, bodies.error_object("the prompt failed moderation", "invalid_request_error")),
+            "rate": (429, bodies.error_object("slower", "rate_limit_exceeded")),
+            "slots": (429, bodies.body({"detail": "too many concurrent generations"})),
+        },
+        next_source=bodies.LUMA_ID,
+    ),
+}
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("C_KEY", KEY)
+
+
+@pytest.fixture(params=NAMES)
+def upstream(request: pytest.FixtureRequest) -> Upstream:
+    return UPSTREAMS[request.param]
+
+
+@contextmanager
+def talking(upstream: Upstream, script: Script, deadline_s: float = 5.0) -> Iterator[tuple[Provider, RawServer]]:
+    with raw_server(script) as server:
+        provider = upstream.make(server.base_url, deadline_s)
+        try:
+            yield provider, server
+        finally:
+            provider.close()
+
+
+# A submit
+
+
+def test_an_acceptance_names_the_task_and_the_body_is_the_one_in_the_ledger(upstream: Upstream) -> None:
+    with talking(upstream, always(answer(200, upstream.accepted))) as (provider, server):
+        outcome = provider.submit(upstream.request)
+        assert isinstance(outcome, Accepted), outcome
+        assert (outcome.task_id, outcome.state) == (upstream.task_id, TaskState.SUBMITTED)
+        assert json.loads(server.body()) == provider.body(upstream.request)
+        assert server.line() == upstream.submit_line
+        assert KEY in (server.header("authorization") or "")
+        assert server.header("content-type") == "application/json"
+
+
+@pytest.mark.parametrize(("name", "reason"), [(n, r) for n in NAMES for r in UPSTREAMS[n].refusals])
+def test_a_documented_refusal_is_rejected_with_the_providers_words_first(name: str, reason: str) -> None:
+    upstream = UPSTREAMS[name]
+    status, body = upstream.refusals[reason]
+    with talking(upstream, always(answer(status, body, {"Retry-After": "7"}))) as (provider, server):
+        outcome = provider.submit(upstream.request)
+        assert isinstance(outcome, Rejected), outcome
+        assert outcome.reason == RejectReason(reason)
+        assert outcome.retry_after_s == 7
+        said = json.loads(body)
+        words = next(
+            word
+            for word in (said.get("message"), said.get("detail"), said.get("error"))
+            if word is not None and word != ""
+        )
+        assert outcome.answer.message.startswith(words["message"] if isinstance(words, dict) else words)
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [408, 409, 422, 425, 418, 500, 502, 503, 504, 302, 307])
+def test_a_status_that_decides_nothing_is_unknown_whatever_the_words(upstream: Upstream, status: int) -> None:
+    for body in (bodies.error_object("bad key", "invalid_api_key"), bodies.body({"detail": "Not Found"}), b"<html>"):
+        with talking(upstream, always(answer(status, body, {"Location": "/elsewhere"}))) as (provider, server):
+            outcome = provider.submit(upstream.request)
+            assert isinstance(outcome, Unknown), outcome
+            assert outcome.answer.http_status == status
+            assert len(server.requests) == 1
+
+
+def test_the_upstreams_own_5xx_code_is_unknown_too(upstream: Upstream) -> None:
+    for status, code in ((500, 5000), (503, 5001), (504, 5002), (502, 1102)):
+        with talking(upstream, always(answer(status, failure(code, "maintenance")))) as (provider, _):
+            assert isinstance(provider.submit(upstream.request), Unknown)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html><title>502 Bad Gateway</title>",
+        b"null",
+        b"[]",
+        b"{}",
+        b'"ok"',
+        b'{"code": 0',
+        b'{"success": false, "error": {"code": "x", "message": "y"}}',
+        b'{"error": "y", "id": "6", "data": {"task_id": "6"}, "output": {"task_id": "6"}}',
+    ],
+)
+def test_a_2xx_that_names_no_task_is_unknown(upstream: Upstream, body: bytes) -> None:
+    with talking(upstream, always(answer(200, body))) as (provider, _):
+        outcome = provider.submit(upstream.request)
+        assert isinstance(outcome, Unknown), outcome
+    with talking(upstream, always(answer(201, upstream.accepted_without_id))) as (provider, _):
+        assert isinstance(provider.submit(upstream.request), Unknown)
+
+
+def test_a_refusal_that_names_a_task_is_unknown(upstream: Upstream) -> None:
+    status, body = upstream.refusals["bad_request"]
+    for extra in ({"data": {"task_id": "6"}}, {"task_id": "6", "data": {"task_id": 6}}):
+        with talking(upstream, always(answer(status, bodies.body(json.loads(body) | extra)))) as (provider, _):
+            assert isinstance(provider.submit(upstream.request), Unknown)
+
+
+def test_of_two_documents_the_first_counts(upstream: Upstream) -> None:
+    with talking(upstream, always(answer(200, upstream.accepted + b'\n{"error": "late"}'))) as (provider, _):
+        assert isinstance(provider.submit(upstream.request), Accepted)
+
+
+@pytest.mark.parametrize("script", [hang_up, cut(b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n{"), silence])
+def test_a_submit_that_is_not_answered_is_unknown_and_sent_once(upstream: Upstream, script: Script) -> None:
+    with talking(upstream, script, deadline_s=0.4) as (provider, server):
+        assert isinstance(provider.submit(upstream.request), Unknown)
+        assert len(server.requests) == 1
+
+
+def test_what_never_left_is_rejected_as_unsent(upstream: Upstream) -> None:
+    provider = upstream.make(f"http://127.0.0.1:{unused_port()}", 2.0)
+    outcome = provider.submit(upstream.request)
+    provider.close()
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is RejectReason.UNSENT
+
+
+def test_without_a_key_nothing_is_sent(upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("C_KEY")
+    with talking(upstream, always(answer(200, upstream.accepted))) as (provider, server):
+        outcome = provider.submit(upstream.request)
+        assert isinstance(outcome, Rejected)
+        assert outcome.reason is RejectReason.AUTH
+        assert "C_KEY" in outcome.answer.message
+        asked = provider.query(upstream.task_id)
+        assert isinstance(asked, Unanswered)
+        assert asked.fault is QueryFault.AUTH
+        assert server.requests == []
+
+
+def test_a_parameter_that_config_should_have_caught_is_a_programming_error(upstream: Upstream) -> None:
+    provider = upstream.make("http://127.0.0.1:1", 1.0)
+    with pytest.raises(ValueError, match="tempo"):
+        provider.body(replace(upstream.request, params={**upstream.request.params, "tempo": 1}))
+    with pytest.raises(ValueError, match="prompt has to be text"):
+        provider.body(replace(upstream.request, params={**upstream.request.params, "prompt": 1}))
+    provider.close()
+
+
+# A look-up
+
+
+def test_a_running_task_is_seen(upstream: Upstream) -> None:
+    with talking(upstream, always(answer(200, upstream.running))) as (provider, server):
+        outcome = provider.query(upstream.task_id)
+        assert isinstance(outcome, Seen), outcome
+        assert (outcome.view.task_id, outcome.view.state) == (upstream.task_id, TaskState.PROCESSING)
+        assert outcome.view.warnings == ()
+        assert outcome.view.added_ms is None
+        assert server.line() == upstream.query_line
+
+
+def test_an_unknown_word_and_a_success_without_a_url_are_still_running_with_a_warning(upstream: Upstream) -> None:
+    for body in (upstream.strange, upstream.done_without_url):
+        with talking(upstream, always(answer(200, body))) as (provider, _):
+            outcome = provider.query(upstream.task_id)
+            assert isinstance(outcome, Seen), outcome
+            assert outcome.view.state is TaskState.PROCESSING
+            assert outcome.view.warnings
+
+
+def test_a_finished_task_shows_its_file_and_what_the_next_hop_extends(upstream: Upstream) -> None:
+    with talking(upstream, always(answer(200, upstream.done))) as (provider, _):
+        outcome = provider.query(upstream.task_id)
+        assert isinstance(outcome, Seen), outcome
+        assert outcome.view.state is TaskState.SUCCEEDED
+        assert outcome.view.outputs[0].url.startswith("https://")
+        assert outcome.view.outputs[0].video_id == upstream.next_source
+        many = provider.query_many([upstream.task_id])
+        if not provider.many:
+            assert many == {upstream.task_id: outcome}
+
+
+def test_a_failed_task_says_why(upstream: Upstream) -> None:
+    with talking(upstream, always(answer(200, upstream.failed))) as (provider, _):
+        outcome = provider.query(upstream.task_id)
+        assert isinstance(outcome, Seen), outcome
+        assert (outcome.view.state, outcome.view.message) == (TaskState.FAILED, "too dark")
+        assert outcome.view.added_ms is None
+
+
+def test_an_answer_about_another_task_or_about_none_is_malformed(upstream: Upstream) -> None:
+    for body in (upstream.another, upstream.accepted_without_id, b"{}", b"[]", b"<html>", b""):
+        with talking(upstream, always(answer(200, body))) as (provider, server):
+            outcome = provider.query(upstream.task_id)
+            assert isinstance(outcome, Unanswered), outcome
+            assert outcome.fault is QueryFault.MALFORMED
+            assert len(server.requests) == 1
+
+
+def test_only_a_well_formed_no_is_an_absence(upstream: Upstream) -> None:
+    with talking(upstream, always(answer(404, upstream.no_such_task))) as (provider, _):
+        assert isinstance(provider.query(upstream.task_id), Absent)
+    for status, body in ((404, b"<html>404"), (404, b"{}"), (502, upstream.no_such_task), (200, b"null")):
+        with talking(upstream, always(answer(status, body))) as (provider, _):
+            assert isinstance(provider.query(upstream.task_id), Unanswered)
+
+
+@pytest.mark.parametrize(
+    ("status", "fault", "asked"),
+    [(401, "auth", 1), (429, "rate", 3), (408, "upstream", 3), (500, "upstream", 3), (504, "upstream", 3)],
+)
+def test_a_question_is_asked_again_where_that_may_help(upstream: Upstream, status: int, fault: str, asked: int) -> None:
+    with talking(upstream, always(answer(status, bodies.error_object("no", "some_error")))) as (provider, server):
+        outcome = provider.query(upstream.task_id)
+        assert isinstance(outcome, Unanswered)
+        assert (outcome.fault, len(server.requests)) == (QueryFault(fault), asked)
+    with talking(upstream, in_turn(answer(502), answer(200, upstream.done))) as (provider, server):
+        assert isinstance(provider.query(upstream.task_id), Seen)
+        assert len(server.requests) == 2
+
+
+def test_an_id_that_would_name_another_path_is_not_asked_for(upstream: Upstream) -> None:
+    with talking(upstream, always(answer(200, upstream.done))) as (provider, server):
+        assert isinstance(provider.query(""), Unanswered)
+        assert server.requests == []
+        provider.query("../x?y=1&z")
+        assert "../" not in server.line()
+        assert "&z" not in server.line()
+
+
+def test_a_key_that_comes_back_is_kept_nowhere(upstream: Upstream) -> None:
+    for status in (200, 400, 401, 500):
+        for body in (
+            bodies.error_object(f"key {KEY} is bad", KEY),
+            bodies.body({"detail": KEY}),
+            bodies.body({"id": KEY, "data": {"task_id": KEY}, "output": {"task_id": KEY}, "code": 0, "message": KEY}),
+            f"<title>{KEY}</title>".encode(),
+        ):
+            with talking(upstream, always(answer(status, body))) as (provider, _):
+                assert KEY not in repr(provider.submit(upstream.request))
+                assert KEY not in repr(provider.query(upstream.task_id))
+                assert KEY not in repr(provider)
+
+
+def test_who_has_no_list_and_no_key_of_ours_says_so_without_asking(upstream: Upstream) -> None:
+    with talking(upstream, always(answer(200, upstream.done))) as (provider, server):
+        if not provider.can_find:
+            assert isinstance(provider.find("own_1"), Unanswered)
+        if not provider.list_page_size:
+            assert isinstance(provider.list_page(1, 10), Unanswered)
+        if not (provider.can_find or provider.list_page_size):
+            assert server.requests == []
