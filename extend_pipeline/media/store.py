@@ -79,6 +79,34 @@ class MediaStore:
                     self._place(file, temporary, relative, written)
                     return Stored(sha256, written, relative, probe)
 
+    def build(
+        self,
+        write: Callable[[Path], Broken | None],
+        *,
+        max_bytes: int,
+        check: Callable[[Path], Sound | Broken],
+    ) -> Stored | Broken:
+        """As `ingest`, for a film that is made here: `write` fills the empty file at the path that it is given.
+
+        Broken where `write` says so, where the film is larger than `max_bytes`, or where `check` refuses it. Nothing is
+        kept in quarantine: nobody paid for these bytes, and they can be made again.
+        """
+        with self._incoming() as (file, temporary):
+            if (failed := write(temporary)) is not None:
+                return failed
+            size = temporary.stat().st_size
+            if size > max_bytes:
+                return Broken(f"the film has {size:,} bytes; {max_bytes:,} is the most allowed")
+            match check(temporary):
+                case Broken() as broken:
+                    return broken
+                case Sound(probe):
+                    with temporary.open("rb") as written:
+                        sha256 = hashlib.file_digest(written, "sha256").hexdigest()
+                    relative = _relative(sha256, ".mp4")
+                    self._place(file, temporary, relative, size)
+                    return Stored(sha256, size, relative, probe)
+
     def path_of(self, relative: str) -> Path:
         """Where a path below the root lies. ValueError for one that leads out of it, by `..`, root or symbolic link."""
         root = self.root.resolve()

@@ -31,6 +31,7 @@ def make_clip(
     fragmented: bool = False,
     every_other_twice_as_long: bool = False,
     noise: int = 0,
+    sound_rate: int = SAMPLE_RATE,
 ) -> Path:
     """Write `round(seconds * fps)` pictures of H.264 and return `path`.
 
@@ -59,7 +60,7 @@ def make_clip(
         }
         tone = None
         if audio:
-            tone = out.add_stream("aac", rate=SAMPLE_RATE)
+            tone = out.add_stream("aac", rate=sound_rate)
             tone.layout = "mono"
         frame_ticks = TICKS // fps
         total = round(seconds * fps)
@@ -79,7 +80,7 @@ def make_clip(
             number += 1
         out.mux(stream.encode(None))
         if tone is not None:
-            _write_tone(out, tone, seconds=total / fps)
+            _write_tone(out, tone, seconds=total / fps, rate=sound_rate)
     return path
 
 
@@ -162,19 +163,19 @@ def _picture(at_s: float, *, size: tuple[int, int], hue: float, noise: int) -> n
     return np.concatenate(planes).reshape(height * 3 // 2, width)
 
 
-def _write_tone(out: OutputContainer, stream: AudioStream, *, seconds: float) -> None:
+def _write_tone(out: OutputContainer, stream: AudioStream, *, seconds: float, rate: int) -> None:
     """Encode a quiet 440 Hz tone into the AAC stream."""
     import av
     import numpy as np
 
-    total = int(seconds * SAMPLE_RATE)
+    total = int(seconds * rate)
     for start in range(0, total, 1024):
-        at = np.arange(start, min(start + 1024, total)) / SAMPLE_RATE
+        at = np.arange(start, min(start + 1024, total)) / rate
         frame = av.AudioFrame.from_ndarray(
             (0.1 * np.sin(2 * np.pi * 440 * at)).astype(np.float32)[None, :], format="fltp", layout="mono"
         )
-        frame.sample_rate = SAMPLE_RATE
-        frame.time_base = Fraction(1, SAMPLE_RATE)
+        frame.sample_rate = rate
+        frame.time_base = Fraction(1, rate)
         frame.pts = start
         out.mux(stream.encode(frame))
     out.mux(stream.encode(None))

@@ -1,0 +1,135 @@
+"""The sound of an assembled film as packets: both parts' copied, or coded again as AAC.
+
+What lies outside a part's pictures is left out. Copied sound joins packet by packet: it may start up to one packet
+(21 ms of AAC) late after the seam, so that nothing overlaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+from extend_pipeline.media.libav import PictureError, open_video
+from extend_pipeline.media.part import Part, sound_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from av.audio.stream import AudioStream
+    from av.container import OutputContainer
+    from av.packet import Packet
+
+_RATES: Final = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # that AAC and every player know
+_BLOCK: Final = 1024  # samples of one AAC packet
+
+
+def copied_sound(out: OutputContainer, parent: Part, segment: Part) -> Iterator[Packet[AudioStream]]:
+    """The packets of both, unchanged but for their instants. Adds the stream now."""
+    with open_video(parent.path) as (container, _):
+        source = sound_of(container)
+        if source is None or source.time_base is None:
+            raise PictureError("the parent's sound can't be read")
+        stream = out.add_stream_from_template(source, opaque=True)
+        tick_s = source.time_base
+    return _copied(stream, parent, segment, tick_s)
+
+
+def encoded_sound(out: OutputContainer, parent: Part, segment: Part) -> Iterator[Packet[AudioStream]]:
+    """Both coded again as AAC at the parent's rate, mono or stereo. Adds the stream now."""
+    coding = parent.sound
+    if coding is None:
+        raise PictureError("the parent has no sound")
+    rate = coding.rate if coding.rate in _RATES else 48_000
+    layout = "mono" if coding.channels == 1 else "stereo"
+    stream = out.add_stream("aac", rate=rate)
+    stream.layout = layout
+    stream.bit_rate = 160_000
+    return _encoded(stream, parent, segment, rate, layout)
+
+
+def can_decode_sound(part: Part) -> bool:
+    """Whether all of the part's sound can be decoded: the pictures shall not be lost for the sake of the sound."""
+    try:
+        with open_video(part.path) as (container, _):
+            source = sound_of(container)
+            return source is not None and all(frame.sample_rate for frame in container.decode(source))
+    except PictureError:
+        return False
+
+
+def _copied(stream: AudioStream, parent: Part, segment: Part, tick_s: Fraction) -> Iterator[Packet[AudioStream]]:
+    seam = round(parent.duration_s / tick_s)
+    free = None
+    for part, begins in ((parent, 0), (segment, seam)):
+        late = None
+        with open_video(part.path) as (container, _):
+            source = sound_of(container)
+            if source is None or source.time_base is None:
+                raise PictureError("the sound can't be read")
+            for packet in container.demux(source):
+                if packet.size == 0 or packet.pts is None:
+                    continue
+                at_s = packet.pts * source.time_base - part.start_s
+                # What lies before the pictures only starts the decoder; at the seam it would be heard.
+                if at_s >= part.duration_s or (part is segment and (at_s < 0 or packet.is_discard)):
+                    continue
+                at = round(at_s / tick_s) + begins
+                if late is None:
+                    late = max(0, free - at) if free is not None else 0
+                packet.duration = round((packet.duration or 0) * source.time_base / tick_s)
+                packet.pts = packet.dts = at + late
+                packet.time_base = tick_s
+                # The header may cut the last packet short; its decoder plays all of it.
+                whole = round(Fraction(source.codec_context.frame_size, source.codec_context.sample_rate) / tick_s)
+                free = at + late + max(packet.duration, whole)
+                packet.stream = stream
+                yield packet
+
+
+def _encoded(stream: AudioStream, parent: Part, segment: Part, rate: int, layout: str) -> Iterator[Packet[AudioStream]]:
+    import av
+    import numpy as np
+
+    at = 0
+    rest = np.zeros((1 if layout == "mono" else 2, 0), dtype=np.float32)
+    for part in (parent, segment):
+        samples = np.concatenate([rest, _decoded(part, rate, layout)], axis=1)
+        whole = samples.shape[1] // _BLOCK * _BLOCK if part is parent else samples.shape[1]
+        for start in range(0, whole, _BLOCK):
+            block = np.ascontiguousarray(samples[:, start : min(start + _BLOCK, whole)])
+            frame = av.AudioFrame.from_ndarray(block, format="fltp", layout=layout)
+            frame.sample_rate = rate
+            frame.time_base = Fraction(1, rate)
+            frame.pts = at
+            at += block.shape[1]
+            yield from stream.encode(frame)
+        rest = samples[:, whole:]
+    yield from stream.encode(None)
+
+
+def _decoded(part: Part, rate: int, layout: str) -> np.ndarray:
+    """The sound under the part's pictures, shape (channels, samples): silent where the part has none."""
+    import av
+    import numpy as np
+
+    total = round(part.duration_s * rate)
+    samples = np.zeros((1 if layout == "mono" else 2, total), dtype=np.float32)
+    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+    at = None
+    with open_video(part.path) as (container, _):
+        source = sound_of(container)
+        if source is None or source.time_base is None:
+            raise PictureError("the sound can't be read")
+        for frame in chain(container.decode(source), (None,)):
+            if at is None and frame is not None and frame.pts is not None:
+                at = round((frame.pts * source.time_base - part.start_s) * rate)
+            if frame is None and at is None:
+                break
+            for piece in resampler.resample(frame):
+                block = np.asarray(piece.to_ndarray(), dtype=np.float32)
+                begin = at or 0
+                inside = block[:, max(0, -begin) : max(0, total - begin)]
+                samples[:, max(0, begin) : max(0, begin) + inside.shape[1]] = inside
+                at = begin + block.shape[1]
+    return samples

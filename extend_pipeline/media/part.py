@@ -1,0 +1,175 @@
+"""What one file brings to a film that is assembled from two: its pictures' instants and coding, and its sound's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from extend_pipeline.media.libav import PictureError, open_video
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+
+@dataclass(frozen=True, slots=True)
+class VideoCoding:
+    """How the pictures are coded. What a decoder needs to know before the first picture; equal means interchangeable.
+
+    `parameters` are the decoder's parameters as the file's header holds them (for H.264 in `avc1`: SPS and PPS).
+    """
+
+    codec: str
+    parameters: bytes
+    width: int
+    height: int
+    pixel_format: str
+    pixel_aspect: Fraction
+    rotation: int
+
+
+@dataclass(frozen=True, slots=True)
+class SoundCoding:
+    """How the sound is coded; equal means interchangeable. `rate` is in samples a second."""
+
+    codec: str
+    parameters: bytes
+    rate: int
+    channels: int
+    layout: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file's facts, from its packets. All instants are in ticks of `tick_s` seconds.
+
+    `starts`: when each picture is shown, in order. `end`: when the last one stops. `first_dts`: when the first packet
+    is decoded; `next_dts`: when one after the last could be. `clean_start`: a decoder can start at the first picture.
+    `hidden`: packets are stored that are not shown. `changes`: the decoder's parameters change on the way.
+    `sound` is None where there is none, or none that is known here.
+    """
+
+    path: Path
+    video: VideoCoding
+    tick_s: Fraction
+    starts: tuple[int, ...]
+    end: int
+    first_dts: int
+    next_dts: int
+    clean_start: bool
+    hidden: bool
+    changes: bool
+    sound: SoundCoding | None
+
+    @property
+    def first(self) -> int:
+        """When the first picture is shown, in ticks."""
+        return self.starts[0]
+
+    @property
+    def start_s(self) -> Fraction:
+        """When the first picture is shown, in seconds of the file's own clock."""
+        return self.first * self.tick_s
+
+    @property
+    def duration_s(self) -> Fraction:
+        """From the first picture's start to the last one's end."""
+        return (self.end - self.first) * self.tick_s
+
+    @property
+    def rate(self) -> Fraction:
+        """Pictures a second, on average."""
+        return len(self.starts) / self.duration_s
+
+    @property
+    def steady(self) -> bool:
+        """Whether all pictures stay equally long, but for a tick of rounding."""
+        edges = (*self.starts, self.end)
+        lengths = [after - before for before, after in pairwise(edges)]
+        return max(lengths) - min(lengths) <= 2
+
+
+def sound_of(container: InputContainer) -> AudioStream | None:
+    """The first stream of sound that can be read here; None where there is none."""
+    return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
+
+
+def read_part(path: Path) -> Part:
+    """Read the file's packets and decode its first picture. PictureError with a sentence, OSError."""
+    with open_video(path) as (container, stream):
+        return _pictures(path, container, stream, _sound(container))
+
+
+def _sound(container: InputContainer) -> SoundCoding | None:
+    stream = sound_of(container)
+    if stream is None or not stream.codec_context.sample_rate or not stream.codec_context.channels:
+        return None
+    context = stream.codec_context
+    return SoundCoding(
+        codec=context.name,
+        parameters=bytes(context.extradata or b""),
+        rate=context.sample_rate,
+        channels=context.channels,
+        layout=context.layout.name,
+    )
+
+
+def _pictures(path: Path, container: InputContainer, stream: VideoStream, sound: SoundCoding | None) -> Part:
+    spans: list[tuple[int, int]] = []
+    dts: list[int] = []
+    hidden = changes = False
+    first_packet: tuple[int, bool] | None = None
+    picture = None
+    heard = 0
+    streams = [stream] if sound is None else [stream, sound_of(container)]
+    for packet in container.demux([one for one in streams if one is not None]):
+        if packet.size == 0:
+            continue  # the end: it only flushes the decoder
+        if packet.stream.index != stream.index:
+            heard += 1
+            continue
+        if picture is None:
+            picture = next(iter(stream.decode(packet)), None)
+        if packet.is_discard or packet.pts is None or packet.dts is None:
+            hidden = True
+            continue
+        changes |= packet.has_sidedata("new_extradata")
+        first_packet = first_packet or (packet.pts, packet.is_keyframe)
+        spans.append((packet.pts, packet.duration or 0))
+        dts.append(packet.dts)
+        last_duration = packet.duration or 0
+    if picture is None and spans:
+        picture = next(iter(stream.decode(None)), None)
+    if first_packet is None or picture is None or stream.time_base is None:
+        raise PictureError("there are no pictures in the file that can be decoded")
+    spans.sort()
+    starts = tuple(start for start, _ in spans)
+    end = max(start + duration for start, duration in spans)
+    if len(set(starts)) != len(starts) or end <= starts[-1]:
+        raise PictureError("the pictures' times are not in order")
+    context = stream.codec_context
+    return Part(
+        path=path,
+        video=VideoCoding(
+            codec=context.name,
+            parameters=bytes(context.extradata or b""),
+            width=picture.width,
+            height=picture.height,
+            pixel_format=picture.format.name,
+            pixel_aspect=context.sample_aspect_ratio or Fraction(1),
+            rotation=picture.rotation,
+        ),
+        tick_s=stream.time_base,
+        starts=starts,
+        end=end,
+        first_dts=dts[0],
+        next_dts=dts[-1] + last_duration,
+        clean_start=first_packet == (starts[0], True),
+        hidden=hidden,
+        changes=changes,
+        sound=sound if heard else None,
+    )
