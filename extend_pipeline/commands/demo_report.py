@@ -17,26 +17,32 @@ if TYPE_CHECKING:
 
 LINEAGE = """
 SELECT l.video_key, l.hop, l.depth, l.parent_video_id, l.video_id, l.duration_before_s, l.duration_after_s, l.prompt,
-       c.units, c.probed_duration_s
+       c.units, coalesce(c.film_duration_s, c.probed_duration_s) AS film_s, c.output_kind
 FROM lineage l JOIN completed_extensions c USING (attempt_id)
 ORDER BY l.depth, l.video_key
 """
-SPENT = "SELECT coalesce(sum(units), 0) FROM charges WHERE entry IN ('settle', 'adjust')"
+SPENT = "SELECT provider, sum(units) AS units FROM charges WHERE entry IN ('settle', 'adjust') GROUP BY ALL"
 COSTS = """
-SELECT video_key, account, count(*) FILTER (entry = 'settle') AS hops, sum(units) AS units, any_value(unit) AS unit,
+SELECT account, video_key, count(*) FILTER (entry = 'settle') AS hops, sum(units) AS units, any_value(unit) AS unit,
        sum(amount) AS amount, currency
-FROM charges WHERE entry IN ('settle', 'adjust') GROUP BY ALL ORDER BY video_key
+FROM charges WHERE entry IN ('settle', 'adjust') GROUP BY ALL ORDER BY account, video_key
+"""
+TOTALS = """
+SELECT account, 'in all' AS video_key, count(*) FILTER (entry = 'settle') AS hops, sum(units) AS units,
+       any_value(unit) AS unit, sum(amount) AS amount, currency
+FROM charges WHERE entry IN ('settle', 'adjust') GROUP BY ALL ORDER BY account
 """
 
 
-def sandbox_units(url: str) -> Decimal:
-    """What the sandbox charged, by its own book."""
+def sandbox_units(url: str) -> dict[str, Decimal]:
+    """What the sandbox charged, by its own book: units by provider."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"{url}/_sandbox/charges", timeout=10) as answer:
-        return Decimal(str(json.load(answer)["total_units"]))
+        book = json.load(answer)["by_account"].values()
+    return {entry["provider"]: Decimal(str(entry["units"])) for entry in book if entry["charges"]}
 
 
-def print_report(pipeline: Pipeline, *, charged: Decimal, seconds: float) -> bool:
+def print_report(pipeline: Pipeline, *, charged: dict[str, Decimal], seconds: float) -> bool:
     """Print trees, costs and places; answers whether targets, durations and charges all hold."""
     from extend_pipeline.engine.publish import publish_if_changed
     from extend_pipeline.engine.status import status
@@ -52,15 +58,18 @@ def print_report(pipeline: Pipeline, *, charged: Decimal, seconds: float) -> boo
         if video.hindrance is not None:
             say(f"{video.key}: not extended: {video.hindrance.message}. {video.hindrance.todo}")
     say("")
-    columns = [Column("video"), Column("account"), Column("hops", right=True), Column("units", right=True)]
+    columns = [Column("account"), Column("video"), Column("hops", right=True), Column("units", right=True)]
     columns += [Column("unit"), Column("amount", right=True), Column("currency")]
-    rows = [[str(value) for value in row.values()] for row in _rows(pipeline, COSTS)]
-    print_table(columns, rows, title="what it cost, by the warehouse")
-    spent = Decimal(next(iter(_rows(pipeline, SPENT)[0].values())))
+    costs = _rows(pipeline, COSTS) + _rows(pipeline, TOTALS)
+    rows = [[_shown(value) for value in row.values()] for row in costs]
+    print_table(columns, rows, title="what it cost, by account in its own unit and currency")
+    spent = {row["provider"]: row["units"] for row in _rows(pipeline, SPENT)}
     grows = all(e["duration_after_s"] > e["duration_before_s"] for e in edges)
-    probed = all(e["duration_after_s"] == e["probed_duration_s"] for e in edges)
+    probed = all(e["duration_after_s"] == e["film_s"] for e in edges)
     broken = check_invariants(pipeline.ledger)
-    say(f"charges: {spent} units in the warehouse, {charged} in the sandbox's charge book")
+    for provider in sorted(spent | charged):
+        ours, theirs = _shown(spent.get(provider, 0)), _shown(charged.get(provider, 0))
+        say(f"charges of {provider}: {ours} units in the warehouse, {theirs} in the sandbox's charge book")
     told = f"each longer than its parent: {_yes(grows)}, as long as its probed file: {_yes(probed)}"
     say(f"lineage: {len(edges)} hops, {told}")
     for line in broken:
@@ -90,9 +99,14 @@ def _trees(edges: list[dict[str, Any]]) -> list[Tree]:
             )
             roots.append(nodes[above])
         length, units = f"{float(edge['duration_after_s']):g} s", f"{edge['units'].normalize():f} units"
-        told = f"{edge['video_key']}/{edge['hop']}  {length}  {units}  “{edge['prompt'] or ''}”"
+        kind = "" if edge["output_kind"] == "full" else f"  {edge['output_kind']}"
+        told = f"{edge['video_key']}/{edge['hop']}  {length}  {units}{kind}  “{edge['prompt'] or ''}”"
         nodes[edge["video_id"]] = nodes[above].add(text(told))
     return roots
+
+
+def _shown(value: object) -> str:
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
 
 
 def _yes(holds: bool) -> str:

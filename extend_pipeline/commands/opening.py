@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.config.load import load_configuration
+from extend_pipeline.config.load import Configuration, load_configuration
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.pipeline import Pipeline, wall_ms
 from extend_pipeline.ledger.database import Ledger, open_ledger
@@ -41,12 +41,13 @@ def has_ledger(url: str) -> bool:
 
 
 @contextmanager
-def open_for_reading(settings: Settings) -> Iterator[Pipeline]:
+def open_for_reading(settings: Settings, configuration: Configuration | None = None) -> Iterator[Pipeline]:
     """Open a home to look at it: a home without a ledger is read against an empty one elsewhere, and stays without.
 
     Raises ConfigError before anything is touched, and LedgerError.
     """
-    configuration = load_configuration(settings, now=from_ms(wall_ms()))
+    if configuration is None:
+        configuration = load_configuration(settings, now=from_ms(wall_ms()))
     with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
         there = has_ledger(settings.ledger_url)
         ledger = open_ledger(settings.ledger_url if there else f"sqlite:///{folder}/ledger.sqlite")

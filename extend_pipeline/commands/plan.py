@@ -6,10 +6,14 @@ from pathlib import Path
 
 import click
 
+from extend_pipeline.base.units import from_ms
 from extend_pipeline.commands.boards import print_obstacles, print_totals, print_videos
 from extend_pipeline.commands.describe import plan_document
 from extend_pipeline.commands.opening import open_for_reading, settings_of
-from extend_pipeline.commands.output import emit, json_option
+from extend_pipeline.commands.output import emit, json_option, say
+from extend_pipeline.config.load import load_sound_part
+from extend_pipeline.config.problems import ConfigError
+from extend_pipeline.engine.pipeline import wall_ms
 from extend_pipeline.engine.plan import plan as make_plan
 from extend_pipeline.engine.snapshot import plan_input
 
@@ -20,10 +24,16 @@ from extend_pipeline.engine.snapshot import plan_input
 def plan(ctx: click.Context, as_json: bool) -> None:
     """Show what would be done and what it would cost.
 
-    Reads only: nothing is written, nothing is sent. Exit code 1 when a video needs a person.
+    Reads only: nothing is written, nothing is sent. Exit code 1 when a video needs a person. Where a file has mistakes,
+    they are all told, what is sound is planned all the same, and the exit code is 2.
     """
     home: Path | None = ctx.obj
-    with open_for_reading(settings_of(home)) as pipeline:
+    settings = settings_of(home)
+    configuration, problems = load_sound_part(settings, now=from_ms(wall_ms()))
+    wrong = ConfigError(problems) if problems else None
+    if wrong is not None and (not configuration.catalogue.videos or as_json):
+        raise wrong
+    with open_for_reading(settings, configuration) as pipeline:
         made = make_plan(plan_input(pipeline))
         if as_json:
             emit(plan_document(made, pipeline.accounts, home=home))
@@ -31,4 +41,10 @@ def plan(ctx: click.Context, as_json: bool) -> None:
             print_videos(made.videos, pipeline.accounts)
             print_totals(made.videos, pipeline.accounts)
             print_obstacles(made.videos, home=home)
+            for note in configuration.notes:
+                say(f"note: {note}")
+    if wrong is not None:
+        say("")
+        say("mistakes to mend first; until then nothing is submitted:")
+        raise wrong
     ctx.exit(1 if made.needs_person else 0)

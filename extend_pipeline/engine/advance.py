@@ -10,10 +10,12 @@ from typing import Final
 
 from extend_pipeline.config.problems import ConfigError
 from extend_pipeline.engine.collect import CollectReport, collect_due
+from extend_pipeline.engine.picture import examine_again
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Obstacle, Plan, VideoPlan
 from extend_pipeline.engine.poll import PollReport, poll_due
+from extend_pipeline.engine.prepare import PrepareReport, prepare
 from extend_pipeline.engine.publish import publish_if_changed, publish_last
 from extend_pipeline.engine.recover import RecoverReport, recover
 from extend_pipeline.engine.snapshot import declarations, plan_input
@@ -37,12 +39,14 @@ class Round:
     submitted: SubmitReport = field(default_factory=SubmitReport)
     changed: list[str] = field(default_factory=list)
     config_error: ConfigError | None = None
+    prepared: PrepareReport = field(default_factory=PrepareReport)
 
     @property
     def did_something(self) -> bool:
         """Whether anything moved."""
         return bool(
             self.changed
+            or self.prepared.measured
             or self.submitted.posts
             or self.collected.stored
             or self.collected.lost
@@ -75,7 +79,7 @@ def advance(
     publish: bool = True,
     stop: threading.Event | None = None,
 ) -> Round:
-    """One round: recover → poll → collect → submit → write down progress → publish if anything changed.
+    """One round: recover → poll → collect → prepare → submit → write down progress → publish if anything changed.
 
     `videos` bounds what is polled, collected and submitted; recovery is always for all, since it costs nothing. While
     the catalogue or the accounts are wrong, what is paid is polled and fetched as before, and nothing is submitted.
@@ -90,6 +94,8 @@ def advance(
     recovered = recover(pipeline)
     polled = poll_due(pipeline, videos=videos)
     collected = collect_due(pipeline, videos=videos, stop=stop)
+    prepared = prepare(pipeline, videos=videos)
+    examine_again(pipeline)
     before = plan(plan_input(pipeline, videos=videos, unfinished=True))
     submitted = SubmitReport()
     after = before
@@ -99,7 +105,7 @@ def advance(
     changed = record_progress(pipeline, after)
     if publish:
         publish_if_changed(pipeline)
-    return Round(after, recovered, polled, collected, submitted, changed, wrong)
+    return Round(after, recovered, polled, collected, submitted, changed, wrong, prepared)
 
 
 def advance_until_idle(

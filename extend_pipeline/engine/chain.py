@@ -18,12 +18,16 @@ def source_digest(video: Video) -> str:
     """The name of a root source: which account holds which video."""
     if isinstance(video.source, BranchSource):
         raise TypeError(f"{video.key} is a branch; its chain begins in the video that it branches from")
-    return digest({"provider": video.provider, "account": video.account, "video_id": video.source.video_id})
+    return digest({"provider": video.provider, "account": video.account, "video_id": video.source.source_id})
 
 
 def hop_digest(parent_digest: str, params: Mapping[str, object]) -> str:
-    """The name of a hop: its parent's name and its own parameters, nothing else."""
-    return digest({"parent": parent_digest, "params": dict(params)})
+    """The name of a hop: its parent's name and its own parameters, nothing else. A local picture counts by its bytes,
+    not by where it lies: a home that moves has paid for its hops all the same."""
+    meant = dict(params)
+    if "last_frame_sha256" in meant:
+        meant.pop("last_frame_url", None)
+    return digest({"parent": parent_digest, "params": meant})
 
 
 def digests(video: Video, hops: int, *, videos: Mapping[str, Video]) -> list[str]:

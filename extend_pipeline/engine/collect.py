@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.engine import rules
 from extend_pipeline.engine.fetch import Missed, fetch
 from extend_pipeline.engine.judge import FETCH_REFUSED
 from extend_pipeline.engine.picture import examine
@@ -21,6 +22,8 @@ from extend_pipeline.media.store import Stored
 from extend_pipeline.providers.outcomes import Absent, Seen, TaskState, Unanswered
 
 S = AttemptState
+
+GONE_AFTER: Final = 3  # refusals of a URL that can't be refreshed; one may be a server's bad moment
 
 FIRST_GAP_MS: Final = 2_000  # after a failed fetch; doubles, up to LONGEST_GAP_MS
 LONGEST_GAP_MS: Final = 600_000  # a result that nobody can fetch is looked at six times an hour until it expires
@@ -35,6 +38,14 @@ class CollectReport:
     lost: list[str] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)
     bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """What a query tells of a result now: a URL that says itself when it ends puts off the end of the result too."""
+
+    url: str
+    expires_at: int | None
 
 
 def collect_due(
@@ -78,11 +89,12 @@ def _take(pipeline: Pipeline, names: list[str], videos: Collection[str] | None, 
 def _collect(pipeline: Pipeline, row: Row[Any], report: CollectReport, lock: threading.Lock) -> None:
     where = f"{row.video_key}/{row.hop}"
     got = fetch(pipeline, row.account, row.url)
-    if isinstance(got, Missed) and (got.stale_url or got.sha256):
+    expires_at = row.expires_at
+    if isinstance(got, Missed) and (got.stale_url or got.sha256 or _is_over(expires_at, pipeline.now_ms())):
         fresh = _fresh_url(pipeline, row)
-        if isinstance(fresh, str):
-            again = fetch(pipeline, row.account, fresh)
-            got = _same_bytes_twice(got, again)
+        if isinstance(fresh, _Fresh):
+            again = fetch(pipeline, row.account, fresh.url)
+            got, expires_at = _same_bytes_twice(got, again), fresh.expires_at
         else:
             got = Missed(f"{got.message}; {fresh.message}", stale_url=True, sha256=got.sha256)
     if isinstance(got, Stored):
@@ -91,20 +103,25 @@ def _collect(pipeline: Pipeline, row: Row[Any], report: CollectReport, lock: thr
             report.stored.append(where)
             report.bytes += got.bytes
         return
-    word = _give_up_or_wait(pipeline, row, got)
+    word = _give_up_or_wait(pipeline, row, got, expires_at)
     with lock:
         {"lost": report.lost, "quarantined": report.quarantined, "again": report.failed}[word].append(where)
 
 
-def _fresh_url(pipeline: Pipeline, row: Row[Any]) -> str | Missed:
+def _is_over(expires_at: int | None, now_ms: int) -> bool:
+    return expires_at is not None and now_ms >= expires_at
+
+
+def _fresh_url(pipeline: Pipeline, row: Row[Any]) -> _Fresh | Missed:
     """Ask the provider for the result again: a query costs nothing, and its answer carries a fresh URL."""
     match pipeline.provider(row.account).query(row.task_id):
         case Seen(view) if view.state is TaskState.SUCCEEDED:
             output = view.outputs[0]
+            expires_at = view.expires_ms or row.expires_at
             if output.url != row.url:
                 with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-                    transitions.refresh_url(tx, row.attempt_id, url=output.url, expires_at=row.expires_at)
-            return output.url
+                    transitions.refresh_url(tx, row.attempt_id, url=output.url, expires_at=expires_at)
+            return _Fresh(output.url, expires_at)
         case Seen(view):
             return Missed(f"the provider now says {view.status_word!r} of a task that had succeeded")
         case Absent(answer):
@@ -131,28 +148,27 @@ def _store(pipeline: Pipeline, row: Row[Any], got: Stored) -> None:
             "height": got.probe.height,
             "codec": got.probe.codec,
             "probed_duration_ms": got.probe.duration_ms,
-            "output_kind": seen.kind,
-            "seam_psnr_centi_db": seen.seam_centi_db,
-            "parent_is_prefix": seen.parent_is_prefix,
-            "poster_path": seen.poster_path,
+            **seen.columns(),
         }
         transitions.move(tx, row.attempt_id, to=S.STORED, expect=frozenset({S.SUCCEEDED}), data=data)
         transitions.unschedule(tx, row.attempt_id)
     failpoint("collect.after_stored")
 
 
-def _give_up_or_wait(pipeline: Pipeline, row: Row[Any], missed: Missed) -> str:
+def _give_up_or_wait(pipeline: Pipeline, row: Row[Any], missed: Missed, expires_at: int | None) -> str:
     """Wait and try again while there is hope. The same unsound bytes twice, from two URLs, are what the provider has; a
     result past its keeping time that can't be fetched is lost. Both are said loudly and wait for a person."""
     now_ms = pipeline.now_ms()
-    expired = row.expires_at is not None and now_ms >= row.expires_at
+    expired = _is_over(expires_at, now_ms)
+    # a provider whose queries give the same URL for ever has no other one to give: three refusals are an end
+    gone = missed.stale_url and not rules.refreshes_urls(row.provider) and row.tries + 1 >= GONE_AFTER
     with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
         data = {"error_message": missed.message}
         same = row.note.startswith("unsound ") and row.note.split(" ")[1] == missed.sha256
         if missed.sha256 and same:
             data["error_reason"] = "unsound_file"
             transitions.move(tx, row.attempt_id, to=S.QUARANTINED, expect=frozenset({S.SUCCEEDED}), data=data)
-        elif expired:
+        elif expired or gone:
             data["error_reason"] = "expired"
             transitions.move(tx, row.attempt_id, to=S.RESULT_LOST, expect=frozenset({S.SUCCEEDED}), data=data)
         else:

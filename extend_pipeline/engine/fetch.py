@@ -21,14 +21,15 @@ class Missed:
     sha256: str | None = None
 
 
-def fetch(pipeline: Pipeline, account_name: str, url: str) -> Stored | Missed:
-    """Fetch one URL into the store, within the account's download rules. OSError where our own disk fails."""
+def fetch(pipeline: Pipeline, account_name: str, url: str, *, also_from: str = "") -> Stored | Missed:
+    """Fetch one URL into the store, within the account's download rules; `also_from` is a host that is allowed besides.
+    OSError where our own disk fails."""
     # here, since it loads httpx (0.1 s), which those who only look at the ledger need not wait for
     from extend_pipeline.providers.download import DownloadInterrupted, DownloadPolicy, Fault, FaultKind, open_download
 
     account, settings = pipeline.accounts[account_name], pipeline.settings
     policy = DownloadPolicy(
-        hosts=account.download_hosts,
+        hosts=(*account.download_hosts, also_from) if also_from else account.download_hosts,
         allow_local=account.allow_local,
         max_bytes=settings.max_file_bytes,
         deadline_s=settings.download_deadline_s,

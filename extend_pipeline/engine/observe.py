@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from extend_pipeline.config.accounts import Account
-from extend_pipeline.engine.plan import SOURCE_LIFE_MS
+from extend_pipeline.engine import rules
 from extend_pipeline.ledger import controls, transitions
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import POLLED, AttemptState
@@ -36,8 +36,9 @@ def observe(tx: Writer, account: Account, row: Row[Any], outcome: QueryOutcome) 
             return "fault"
 
 
-def success_data(view: TaskView, now_ms: int) -> dict[str, object]:
-    """The columns of a success. Kling keeps results for 30 days (upstream/001), counted from when it was done."""
+def success_data(provider: str, view: TaskView, now_ms: int) -> dict[str, object]:
+    """The columns of a success. A result is kept until the time that it tells itself, else for as long as its provider
+    keeps results, from when it was done."""
     output = view.outputs[0]
     return {
         "video_id": output.video_id,
@@ -46,14 +47,14 @@ def success_data(view: TaskView, now_ms: int) -> dict[str, object]:
         "parent_url": view.parent_url,
         "reported_duration_ms": output.duration_ms,
         "reported_micros": view.units_micros,
-        "expires_at": (view.updated_ms or now_ms) + SOURCE_LIFE_MS,
+        "expires_at": view.expires_ms or (view.updated_ms or now_ms) + rules.result_life_ms(provider),
     }
 
 
 def _seen(tx: Writer, account: Account, row: Row[Any], view: TaskView) -> str:
     match view.state:
         case TaskState.SUCCEEDED:
-            data = success_data(view, tx.now_ms)
+            data = success_data(account.provider, view, tx.now_ms)
             if isinstance(transitions.move(tx, row.attempt_id, to=S.SUCCEEDED, expect=POLLED, data=data), Moved):
                 transitions.schedule(tx, row.attempt_id, account=account.name, due_at=tx.now_ms)
             return "succeeded"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import Final
 
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine.judge import UNCLEAR_VALUE
 from extend_pipeline.ledger import controls, transitions
+from extend_pipeline.ledger.claims import ClaimRequest
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.transitions import Stale
@@ -15,22 +17,30 @@ from extend_pipeline.providers.outcomes import (
     Accepted,
     Answer,
     Duplicate,
+    QueryOutcome,
     Rejected,
     RejectReason,
     Seen,
+    SubmitOutcome,
     TaskView,
     Unanswered,
     Unknown,
 )
-
-if TYPE_CHECKING:
-    from extend_pipeline.engine.submit import Answered
 
 S = AttemptState
 
 FIRST_REST_MS: Final = 1_000  # doubles with every refusal in a row
 LONGEST_REST_MS: Final = 60_000  # a slot comes free within minutes: a hop runs 4 to 6
 LONGEST_ASKED_REST_MS: Final = 600_000  # a Retry-After beyond this is not believed
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the upstream said to one POST, with what a look-up of our own key found where it called the key taken."""
+
+    request: ClaimRequest
+    outcome: SubmitOutcome
+    found: QueryOutcome | None = None
 
 
 def record_outcome(tx: Writer, answered: Answered, account: Account) -> None:

@@ -10,32 +10,50 @@ from sqlalchemy import Row
 
 from extend_pipeline.engine.fetch import fetch
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.ledger import declare, reads
+from extend_pipeline.ledger import declare, reads, transitions
+from extend_pipeline.media.assemble import Film, Unassembled, assemble
 from extend_pipeline.media.kind import OutputKind, recognise
 from extend_pipeline.media.libav import PictureError
 from extend_pipeline.media.poster import make_poster
-from extend_pipeline.media.seam import measure_seam
+from extend_pipeline.media.probe import Probe
+from extend_pipeline.media.seam import Seam, measure_seam
 from extend_pipeline.media.store import Stored
 
 
 @dataclass(frozen=True, slots=True)
 class Examined:
     """What was seen, as the ledger keeps it. The seam is in hundredths of a decibel; None where the parent's file is
-    not to be had."""
+    not to be had. `film` is the full-length film that was assembled from a segment, with a note on how."""
 
     kind: str
     seam_centi_db: int | None
     parent_is_prefix: bool | None
     poster_path: str | None
+    film: Stored | None
+    film_note: str | None
+
+    def columns(self) -> dict[str, object]:
+        """The columns of the `attempt_stored` event that come from looking."""
+        film = self.film
+        return {
+            "output_kind": self.kind,
+            "seam_psnr_centi_db": self.seam_centi_db,
+            "parent_is_prefix": self.parent_is_prefix,
+            "poster_path": self.poster_path,
+            "film_sha256": None if film is None else film.sha256,
+            "film_path": None if film is None else film.relative_path,
+            "film_duration_ms": None if film is None else film.probe.duration_ms,
+            "film_note": self.film_note,
+        }
 
 
 def examine(pipeline: Pipeline, row: Row[Any], got: Stored) -> Examined:
-    """Compare a stored result with its parent. A picture that can't be made never keeps a paid film from being
-    stored."""
+    """Compare a stored result with its parent, and make the film where only the new part came. A picture or a film that
+    can't be made never keeps a paid file from being stored."""
     result = pipeline.store.path_of(got.relative_path)
     parent = _parent_file(pipeline, row)
     seam = None if parent is None else measure_seam(parent=parent, result=result)
-    kind = recognise(parent_ms=row.parent_duration_ms, probed_ms=got.probe.duration_ms, seam=seam)
+    kind = _kind(pipeline, row, got.probe.duration_ms, seam)
     segment = kind is OutputKind.SEGMENT
     try:
         poster = make_poster(parent=parent, result=result, parent_ms=row.parent_duration_ms, segment=segment)
@@ -43,7 +61,48 @@ def examine(pipeline: Pipeline, row: Row[Any], got: Stored) -> Examined:
     except PictureError:
         poster_path = None
     psnr = None if seam is None or seam.psnr_db is None else round(seam.psnr_db * 100)
-    return Examined(kind.value, psnr, None if seam is None else seam.parent_is_prefix, poster_path)
+    prefix = None if seam is None else seam.parent_is_prefix
+    film, note = _film(pipeline, parent, result) if segment else (None, None)
+    return Examined(kind.value, psnr, prefix, poster_path, film, note)
+
+
+def _kind(pipeline: Pipeline, row: Row[Any], probed_ms: int, seam: Seam | None) -> OutputKind:
+    """What the account says that its files are, else what the file itself shows."""
+    said = said_kind(pipeline, row.account)
+    return said or recognise(parent_ms=row.parent_duration_ms, probed_ms=probed_ms, seam=seam)
+
+
+def said_kind(pipeline: Pipeline, account: str) -> OutputKind | None:
+    """What accounts.yaml says of an account's files; None where it leaves that to the files."""
+    said = OutputKind(getattr(pipeline.accounts[account], "output", OutputKind.UNKNOWN))
+    return None if said is OutputKind.UNKNOWN else said
+
+
+def examine_again(pipeline: Pipeline) -> list[str]:
+    """Look again at stored files of unknown kind whose account has been told what they are since; answers VIDEO/HOP."""
+    with pipeline.ledger.read() as connection:
+        rows = reads.of_unknown_kind(connection, [name for name in pipeline.accounts if said_kind(pipeline, name)])
+    for row in rows:
+        got = Stored(row.sha256, row.bytes, row.path, probe_of(row))
+        seen = examine(pipeline, row, got)
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+            transitions.examined(tx, row.attempt_id, seen.columns())
+    return [f"{row.video_key}/{row.hop}" for row in rows]
+
+
+def probe_of(row: Row[Any]) -> Probe:
+    """What a stored attempt's row knows of its file."""
+    return Probe(row.probed_duration_ms, row.width, row.height, row.codec, frames=0, fps=None, has_audio=False)
+
+
+def _film(pipeline: Pipeline, parent: Path | None, segment: Path) -> tuple[Stored | None, str]:
+    if parent is None:
+        return None, "the film was not assembled: the file that it continues is not in the store"
+    match assemble(parent=parent, segment=segment, store=pipeline.store, max_bytes=pipeline.settings.max_file_bytes):
+        case Film(stored, _, note):
+            return stored, note
+        case Unassembled(reason):
+            return None, f"the film was not assembled: {reason}"
 
 
 def _parent_file(pipeline: Pipeline, row: Row[Any]) -> Path | None:
@@ -52,7 +111,7 @@ def _parent_file(pipeline: Pipeline, row: Row[Any]) -> Path | None:
     with pipeline.ledger.read() as connection:
         if row.parent_attempt_id is not None:
             before = reads.attempt(connection, row.parent_attempt_id)
-            relative = before.path if before is not None else None
+            relative = (before.film_path or before.path) if before is not None else None
         else:
             known = reads.videos(connection, keys=[row.video_key])
             relative = known[0].source_path if known else None
@@ -60,7 +119,13 @@ def _parent_file(pipeline: Pipeline, row: Row[Any]) -> Path | None:
         got = fetch(pipeline, row.account, row.parent_url)
         if isinstance(got, Stored):
             with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-                declare.source_stored(tx, row.video_key, sha256=got.sha256, path=got.relative_path)
+                declare.source_stored(
+                    tx,
+                    row.video_key,
+                    sha256=got.sha256,
+                    path=got.relative_path,
+                    duration_ms=got.probe.duration_ms,
+                )
             relative = got.relative_path
     if relative is None:
         return None

@@ -8,41 +8,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from extend_pipeline.base.units import from_ms, to_ms
+from extend_pipeline.base.units import to_ms
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import BranchSource, Source, Video
-from extend_pipeline.engine import chain
+from extend_pipeline.engine import chain, rules
 from extend_pipeline.engine.judge import Due, Stopped, Underway, judge
+from extend_pipeline.engine.obstacles import impossible
 from extend_pipeline.engine.plan_types import (
     AccountView,
     AttemptView,
     DueStep,
     Hindrance,
     Obstacle,
+    Parent,
     Plan,
     PlanInput,
+    SourceView,
     VideoPlan,
 )
-from extend_pipeline.engine.rooms import DAY_MS, Room
+from extend_pipeline.engine.rooms import Room
 from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
 
-SOURCE_LIFE_MS: Final = 30 * DAY_MS  # upstream/000: videos are cleared 30 days after generation
-LENGTH_CAP_MS: Final = 180_000  # upstream/000: 3 minutes; unsure whether source or result, so the stricter: the result
-LEAST_ADDED_MS: Final = 4_000  # upstream/000: each extension adds 4 to 5 seconds
-MOST_ADDED_MS: Final = 5_000
 CLOSE_ENOUGH_MS: Final = 100  # a frame or two short of the target is not worth another paid hop
-
-
-@dataclass(frozen=True, slots=True)
-class Parent:
-    """What the next hop starts from: a source, or a stored result."""
-
-    attempt_id: str | None
-    video_id: str | None
-    root_video_id: str | None
-    duration_ms: int
-    born_ms: int | None
-    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +38,7 @@ class _Position:
 
     video: Video
     account: Account
-    mode: str
+    mode: str | None
     hops_done: int
     parent: Parent | None
 
@@ -83,6 +70,8 @@ def _plan_video(video: Video, given: PlanInput, room: Room) -> VideoPlan:
     mine = given.attempts.get(video.key, ())
     parent = start
     while not _at_target(video, parent.duration_ms, here.hops_done):
+        if (doubt := rules.unknown_kind(here.account, here.hops_done, parent)) is not None:
+            return _told(here, doubt)
         hop = here.hops_done + 1
         name = chain.hop_digest(parent.digest, video.extend.hop_params(hop))
         at_hop = [a for a in mine if a.hop == hop]
@@ -90,32 +79,41 @@ def _plan_video(video: Video, given: PlanInput, room: Room) -> VideoPlan:
         stored = next((a for a in tries if a.state is AttemptState.STORED), None)
         if stored is None:
             return _next(here, hop, name, at_hop, tries, given.now_ms, room)
-        parent = _after(stored, parent, name)
+        parent = _after(stored, parent.root_video_id, parent.duration_ms, name)
         here = _Position(video, account, source.mode, hop, parent)
     return _told(here, None, state=VideoState.COMPLETE)
 
 
 def _start_of(video: Video, source: Source, given: PlanInput) -> Parent | Hindrance:
     if not isinstance(video.source, BranchSource):
-        born = None if source.created_at is None else to_ms(source.created_at)
-        return Parent(None, source.video_id, source.video_id, source.duration_ms, born, chain.source_digest(video))
+        return _root(video, source, given.sources.get(video.key, SourceView()))
     above, hop = given.catalogue[video.source.branch_of], video.source.hop
     names = chain.digests(above, hop, videos=given.catalogue)
     attempts = [a for a in given.attempts.get(above.key, ()) if a.hop == hop and a.chain_digest == names[-1]]
     stored = next((a for a in attempts if a.state is AttemptState.STORED), None)
     if stored is not None:
-        return Parent(
-            stored.attempt_id,
-            stored.video_id,
-            stored.root_video_id,
-            stored.output_ms or 0,
-            stored.completed_at,
-            names[-1],
-        )
+        return _after(stored, stored.root_video_id, None, names[-1])
     state = _parent_state(above, hop, given)
     if state is None:
         return Hindrance(Obstacle.PARENT, f"hop {hop} of {above.key} is not there yet", "nothing: it comes first")
     return state
+
+
+def _root(video: Video, source: Source, seen: SourceView) -> Parent | Hindrance:
+    """A root source, by what was measured where it was measured, and by what was declared otherwise."""
+    length = seen.probed_ms if seen.probed_ms is not None else source.duration_ms
+    if seen.probed_ms is None and (rules.measures_source(video) or (length is None and video.extend.to_ms is not None)):
+        if seen.fault is None:
+            todo = "nothing: advance fetches and measures it first, which costs nothing"
+            return Hindrance(Obstacle.SOURCE_UNCHECKED, "the source has not been measured yet", todo)
+        if rules.measures_source(video):
+            todo = "mend the source's URL in the catalogue; it is tried again every ten minutes"
+            return Hindrance(Obstacle.UNREACHABLE_SOURCE, f"the source can't be fetched: {seen.fault}", todo)
+        message = f"nobody knows how long the source is, and it can't be fetched: {seen.fault}"
+        return Hindrance(Obstacle.UNKNOWN_LENGTH, message, "give source.duration, or say extend.steps instead of to")
+    born = None if source.created_at is None else to_ms(source.created_at)
+    digest = chain.source_digest(video)
+    return Parent(None, source.source_id, source.source_id, length, born, digest, file_ms=length, path=seen.path)
 
 
 def _parent_state(above: Video, hop: int, given: PlanInput) -> Hindrance | None:
@@ -128,6 +126,7 @@ def _parent_state(above: Video, hop: int, given: PlanInput) -> Hindrance | None:
         attempts=given.attempts,
         account_views=given.account_views,
         everything_paused=given.everything_paused,
+        sources=given.sources,
     )
     told = plan(silent).videos[0]
     if told.state is VideoState.COMPLETE and told.hops_done < hop:
@@ -144,16 +143,27 @@ def _parent_state(above: Video, hop: int, given: PlanInput) -> Hindrance | None:
     return None
 
 
-def _at_target(video: Video, duration_ms: int, hops_done: int) -> bool:
+def _at_target(video: Video, duration_ms: int | None, hops_done: int) -> bool:
     if video.extend.steps is not None:
         return hops_done >= video.extend.steps
     assert video.extend.to_ms is not None
-    return duration_ms + CLOSE_ENOUGH_MS >= video.extend.to_ms
+    return duration_ms is not None and duration_ms + CLOSE_ENOUGH_MS >= video.extend.to_ms
 
 
-def _after(stored: AttemptView, parent: Parent, name: str) -> Parent:
-    duration = stored.output_ms if stored.output_ms is not None else parent.duration_ms
-    return Parent(stored.attempt_id, stored.video_id, parent.root_video_id, duration, stored.completed_at, name)
+def _after(stored: AttemptView, root: str | None, before_ms: int | None, name: str) -> Parent:
+    return Parent(
+        stored.attempt_id,
+        stored.video_id,
+        root,
+        stored.output_ms if stored.output_ms is not None else before_ms,
+        stored.completed_at,
+        name,
+        file_ms=stored.file_ms,
+        expires_ms=stored.expires_at,
+        path=stored.film_path,
+        task_id=stored.task_id,
+        kind=stored.kind,
+    )
 
 
 def _next(
@@ -184,55 +194,41 @@ def _next(
             return _told(here, hindrance, running=attempt)
         case Due(generation, try_no, last):
             pass
-    price = here.account.price.quote(mode=here.mode)
-    blocked = _impossible(here, price, now_ms)
     parent = here.parent
-    if blocked is None and parent is not None and parent.video_id is not None and price is not None:
-        blocked = room.take(price)
-        if blocked is None:
-            step = DueStep(
-                video=here.video,
-                hop=hop,
-                generation=generation,
-                try_no=try_no,
-                chain_digest=name,
-                root_video_id=parent.root_video_id,
-                parent_attempt_id=parent.attempt_id,
-                parent_video_id=parent.video_id,
-                parent_duration_ms=parent.duration_ms,
-                params=here.video.extend.hop_params(hop),
-                mode=here.mode,
-                predicted_micros=price,
-                last_attempt_id=last.attempt_id if last else None,
-                paid_again=any(a.completed_at is not None for a in at_hop),
-            )
-            return _told(here, None, state=VideoState.WORKING, due=step)
-    return _told(here, blocked)
-
-
-def _impossible(here: _Position, price: int | None, now_ms: int) -> Hindrance | None:
-    """What no waiting will mend: checked before anything is spent."""
-    parent, account = here.parent, here.account
     assert parent is not None
+    params = here.video.extend.hop_params(hop)
+    price = here.account.price.quote(mode=here.mode, params=params)
     if price is None:
-        message = f"account {account.name} has no price for mode {here.mode}"
-        return Hindrance(Obstacle.NO_PRICE, message, "give price.per_extension for that mode in accounts.yaml")
-    if parent.video_id is None:
-        message = "the last result came without a video id, so it can't be extended further"
-        return Hindrance(
-            Obstacle.NOT_EXTENDABLE, message, "ask the reseller for the id, or lower the target to what is there"
-        )
-    if parent.born_ms is not None and now_ms >= parent.born_ms + SOURCE_LIFE_MS:
-        ended = from_ms(parent.born_ms + SOURCE_LIFE_MS)
-        what = "its source" if parent.attempt_id is None else f"hop {here.hops_done}"
-        message = f"{what} could be extended until {ended:%Y-%m-%d %H:%M} UTC; the provider keeps videos for 30 days"
-        return Hindrance(
-            Obstacle.SOURCE_EXPIRED, message, "make the source anew and give its new video_id and created_at"
-        )
-    if parent.duration_ms + MOST_ADDED_MS > LENGTH_CAP_MS:
-        message = f"it is {parent.duration_ms / 1000:g} s long; another hop could pass the provider's 180 s"
-        return Hindrance(Obstacle.LENGTH_CAP, message, "lower the target")
-    return None
+        message = f"account {here.account.name} has no price for mode {here.mode or 'that was asked for'}"
+        todo = "give price.per_extension in accounts.yaml; nothing is submitted at an unknown price"
+        return _told(here, Hindrance(Obstacle.NO_PRICE, message, todo))
+    source = impossible(here.video, hop, parent, now_ms) or rules.next_source(here.account, parent, now_ms)
+    blocked = source if isinstance(source, Hindrance) else room.take(price)
+    if isinstance(source, Hindrance) or blocked is not None:
+        return _told(here, blocked)
+    step = DueStep(
+        video=here.video,
+        hop=hop,
+        generation=generation,
+        try_no=try_no,
+        chain_digest=name,
+        root_video_id=parent.root_video_id,
+        parent_attempt_id=parent.attempt_id,
+        parent_video_id=source,
+        parent_task_id=parent.task_id or _task_of(here.video, parent),
+        parent_duration_ms=parent.duration_ms,
+        params=params,
+        mode=here.mode,
+        predicted_micros=price,
+        last_attempt_id=last.attempt_id if last else None,
+        paid_again=any(a.completed_at is not None for a in at_hop),
+    )
+    return _told(here, None, state=VideoState.WORKING, due=step)
+
+
+def _task_of(video: Video, parent: Parent) -> str | None:
+    """The task that made a root source, where the catalogue says so (upstream/002 may want it beside the video)."""
+    return None if parent.attempt_id is not None else getattr(video.source, "task_id", None)
 
 
 def _told(
@@ -247,7 +243,8 @@ def _told(
         person = hindrance is not None and hindrance.obstacle.needs_person
         state = VideoState.BLOCKED if person else VideoState.WAITING
     hops = (0, 0) if state is VideoState.COMPLETE else _hops_left(here)
-    price = here.account.price.quote(mode=here.mode)
+    params = here.video.extend.hop_params(here.hops_done + 1)
+    price = here.account.price.quote(mode=here.mode, params=params)
     return VideoPlan(
         key=here.video.key,
         account=here.account.name,
@@ -270,7 +267,8 @@ def _hops_left(here: _Position) -> tuple[int, int]:
     if extend.steps is not None:
         left = extend.steps - here.hops_done
         return left, left
-    if here.parent is None or extend.to_ms is None:
+    if here.parent is None or here.parent.duration_ms is None or extend.to_ms is None:
         return 0, 0
     missing = extend.to_ms - CLOSE_ENOUGH_MS - here.parent.duration_ms
-    return -(-missing // MOST_ADDED_MS), -(-missing // LEAST_ADDED_MS)
+    least, most = rules.added_ms(here.video, here.hops_done + 1)
+    return -(-missing // most), -(-missing // least)

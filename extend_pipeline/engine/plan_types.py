@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from extend_pipeline.config.accounts import Account
@@ -35,7 +35,41 @@ class AttemptView:
     expires_at: int | None
     absences: int
     predicted_micros: int
+    file_ms: int | None = None
+    film_path: str | None = None
+    task_id: str | None = None
+    kind: str | None = None
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """What the ledger knows of a root source's file: how long it is, where it lies, or why it could not be fetched."""
+
+    probed_ms: int | None = None
+    path: str | None = None
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What the next hop starts from: a source, or a stored result.
+
+    `duration_ms` is the length of the film so far; `file_ms` that of the file that `video_id` names, which is shorter
+    where the provider returned only the new part. `path` is the film's, relative to the media store.
+    """
+
+    attempt_id: str | None
+    video_id: str | None
+    root_video_id: str | None
+    duration_ms: int | None
+    born_ms: int | None
+    digest: str
+    file_ms: int | None = None
+    expires_ms: int | None = None
+    path: str | None = None
+    task_id: str | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +98,14 @@ class PlanInput:
     attempts: Mapping[str, Sequence[AttemptView]]
     account_views: Mapping[str, AccountView]
     everything_paused: bool = False
+    sources: Mapping[str, SourceView] = field(default_factory=dict)
 
 
 class Obstacle(StrEnum):
     """Why a video doesn't go on now."""
 
     # these end by themselves
+    SOURCE_UNCHECKED = "source_unchecked"
     PARENT = "waiting_for_parent"
     SLOTS = "no_free_slot"
     DAY_BUDGET = "day_budget"
@@ -83,7 +119,9 @@ class Obstacle(StrEnum):
     NO_BUDGET = "no_budget"
     NO_PRICE = "no_price"
     SOURCE_EXPIRED = "source_expired"
-    SOURCE_MODEL = "source_model"
+    SOURCE_LENGTH = "source_length"
+    UNKNOWN_LENGTH = "unknown_length"
+    UNREACHABLE_SOURCE = "unreachable_source"
     LENGTH_CAP = "length_cap"
     REJECTED = "rejected"
     FAILED = "failed"
@@ -94,6 +132,7 @@ class Obstacle(StrEnum):
     QUARANTINED = "quarantined"
     WRITTEN_OFF = "written_off"
     NOT_EXTENDABLE = "not_extendable"
+    UNKNOWN_KIND = "unknown_kind"
     PARENT_BLOCKED = "parent_blocked"
 
     @property
@@ -104,6 +143,7 @@ class Obstacle(StrEnum):
 
 _PASSING = frozenset(
     {
+        Obstacle.SOURCE_UNCHECKED,
         Obstacle.PARENT,
         Obstacle.SLOTS,
         Obstacle.DAY_BUDGET,
@@ -137,9 +177,10 @@ class DueStep:
     root_video_id: str | None
     parent_attempt_id: str | None
     parent_video_id: str
-    parent_duration_ms: int
+    parent_task_id: str | None
+    parent_duration_ms: int | None
     params: Mapping[str, object]
-    mode: str
+    mode: str | None
     predicted_micros: int
     last_attempt_id: str | None
     paid_again: bool

@@ -86,14 +86,27 @@ def _poll_account(
         found = _by_list(provider, {row.task_id for row in rows}, report)
         _write(pipeline, account, [(row, found[row.task_id]) for row in rows if row.task_id in found], report)
         rest = [row for row in rows if row.task_id not in found]
-    size = pipeline.settings.max_polls * 2  # so many answers are lost at most by a crash before their commit
+    size = (
+        provider.many or pipeline.settings.max_polls * 2
+    )  # so many answers are lost at most by a crash before their commit
     for start in range(0, len(rest), size):
         if not go_on():
             break  # what was not asked for is due again when its hold is over
         part = rest[start : start + size]
-        answers = list(pool.map(lambda row: provider.query(row.task_id), part))
-        report.requests += len(part)
+        answers, requests = _ask(provider, [row.task_id for row in part], pool)
+        report.requests += requests
         _write(pipeline, account, list(zip(part, answers, strict=True)), report)
+
+
+def _ask(provider: Provider, task_ids: list[str], pool: ThreadPoolExecutor) -> tuple[list[QueryOutcome], int]:
+    """Ask for tasks: several in one request where the provider answers so, one by one otherwise and for what it left
+    out. Answers the outcomes in order, and how many requests they took."""
+    told: dict[str, QueryOutcome] = {}
+    if provider.many and len(task_ids) > 1:
+        told = provider.query_many(task_ids)
+    left = [task_id for task_id in task_ids if task_id not in told]
+    told.update(zip(left, pool.map(provider.query, left), strict=True))
+    return [told[task_id] for task_id in task_ids], len(left) + (len(left) < len(task_ids) or bool(provider.many))
 
 
 def _by_list(provider: Provider, wanted: set[str], report: PollReport) -> dict[str, QueryOutcome]:

@@ -11,10 +11,9 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.accounts import Account
-from extend_pipeline.engine import judge
+from extend_pipeline.engine import judge, rules
 from extend_pipeline.engine.outcome import belongs, in_doubt
 from extend_pipeline.engine.pipeline import Pipeline, owner_is_gone
-from extend_pipeline.engine.plan import SOURCE_LIFE_MS
 from extend_pipeline.ledger import due, reads, transitions
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import AttemptState
@@ -117,7 +116,7 @@ def _judge_all(
 
 def _control(pipeline: Pipeline, account: str) -> str:
     """The positive control: does the same route find a task that is known to exist? Empty if so, else why not."""
-    since = pipeline.now_ms() - SOURCE_LIFE_MS
+    since = pipeline.now_ms() - rules.result_life_ms(pipeline.accounts[account].provider)
     with pipeline.ledger.read() as connection:
         known = reads.known_task(connection, account, at_least_ms=since)
     if known is None:

@@ -10,10 +10,10 @@ from sqlalchemy import Row
 from extend_pipeline.base.units import to_ms, utc_day
 from extend_pipeline.config.catalogue import BranchSource, Video
 from extend_pipeline.config.digest import digest
-from extend_pipeline.engine import chain
+from extend_pipeline.engine import chain, rules
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan import SOURCE_LIFE_MS, root_source
-from extend_pipeline.engine.plan_types import AccountView, AttemptView, PlanInput
+from extend_pipeline.engine.plan import root_source
+from extend_pipeline.engine.plan_types import AccountView, AttemptView, PlanInput, SourceView
 from extend_pipeline.ledger import reads, tables
 from extend_pipeline.ledger.declare import Declaration
 from extend_pipeline.ledger.states import AttemptState, VideoState
@@ -35,6 +35,7 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             done = {row.video_key for row in reads.videos(connection) if row.state in _SETTLED}
             chosen = [video for video in chosen if video.key not in done]
         needed = set(_with_parents(chosen, catalogue))
+        sources = {row.video_key: _source_view(row) for row in reads.videos(connection, keys=needed)}
         notes = {key: row.note for key, row in reads.notes(connection).items()}
         attempts: dict[str, list[AttemptView]] = {}
         for row in reads.attempts_of(connection, needed):
@@ -53,6 +54,7 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             name: _account_view(rows.get(name), today.get(name, 0), backoffs.get(name)) for name in pipeline.accounts
         },
         everything_paused=bool(everywhere is not None and everywhere.paused),
+        sources=sources,
     )
 
 
@@ -84,6 +86,10 @@ def view_of(row: Row[Any], note: str = "") -> AttemptView:
         root_video_id=row.root_video_id,
         video_id=row.video_id,
         output_ms=output_ms(row),
+        file_ms=row.probed_duration_ms,
+        film_path=row.film_path or row.path,
+        task_id=row.task_id,
+        kind=row.output_kind,
         completed_at=row.completed_at,
         submitted_at=row.submitted_at,
         in_doubt_at=row.in_doubt_at,
@@ -96,11 +102,17 @@ def view_of(row: Row[Any], note: str = "") -> AttemptView:
 
 def output_ms(row: Row[Any]) -> int | None:
     """How long the film is after a stored hop: the file's length, or with its parent's where only the new part came."""
+    if row.film_duration_ms is not None:
+        return int(row.film_duration_ms)
     if row.probed_duration_ms is None:
         return None
     if row.output_kind == "segment":
         return int(row.probed_duration_ms + (row.parent_duration_ms or 0))
     return int(row.probed_duration_ms)
+
+
+def _source_view(row: Row[Any]) -> SourceView:
+    return SourceView(row.source_probed_ms, row.source_path, row.source_fault)
 
 
 def _account_view(row: Row[Any] | None, today: int, backoff: Row[Any] | None) -> AccountView:
@@ -126,6 +138,7 @@ def _declaration(video: Video, catalogue: Mapping[str, Video]) -> Declaration:
     source = root_source(video, catalogue)
     branch = video.source if isinstance(video.source, BranchSource) else None
     created = None if source.created_at is None else to_ms(source.created_at)
+    life = rules.source_life_ms(video.provider)
     meaning = {
         "account": video.account,
         "source": video.source.model_dump(mode="json"),
@@ -139,13 +152,13 @@ def _declaration(video: Video, catalogue: Mapping[str, Video]) -> Declaration:
         account=video.account,
         provider=video.provider,
         definition_digest=digest(meaning),
-        source_video_id=source.video_id,
+        source_video_id=source.source_id,
         branch_of=branch.branch_of if branch else None,
         branch_hop=branch.hop if branch else None,
-        model=source.model,
+        model=getattr(source, "model", None),
         mode=source.mode,
         source_created_at=created,
-        extendable_until=None if created is None else created + SOURCE_LIFE_MS,
+        extendable_until=None if created is None or life is None else created + life,
         source_duration_ms=source.duration_ms,
         target_ms=video.extend.to_ms,
         target_steps=video.extend.steps,

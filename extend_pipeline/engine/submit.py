@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.digest import canonical_json
 from extend_pipeline.engine import chain
-from extend_pipeline.engine.outcome import record_outcome
+from extend_pipeline.engine.outcome import Answered, record_outcome
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan_types import DueStep, Plan
 from extend_pipeline.ledger import transitions
@@ -21,23 +21,12 @@ from extend_pipeline.providers.outcomes import (
     Absent,
     Accepted,
     Duplicate,
-    QueryOutcome,
     Rejected,
     Seen,
-    SubmitOutcome,
     SubmitRequest,
     Unanswered,
     Unknown,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """What the upstream said to one POST, with what a look-up of our own key found where it called the key taken."""
-
-    request: ClaimRequest
-    outcome: SubmitOutcome
-    found: QueryOutcome | None = None
 
 
 @dataclass
@@ -74,7 +63,7 @@ def claim_request(pipeline: Pipeline, step: DueStep) -> ClaimRequest:
     external_id = chain.external_task_id(
         video_key=step.video.key, hop=step.hop, generation=step.generation, chain_digest=step.chain_digest
     )
-    wire = SubmitRequest(external_id, step.parent_video_id, step.params)
+    wire = SubmitRequest(external_id, step.parent_video_id, step.params, parent_task_id=step.parent_task_id)
     return ClaimRequest(
         attempt_id=chain.attempt_id(external_id, step.try_no),
         video_key=step.video.key,
@@ -148,7 +137,10 @@ def _mark_sending(pipeline: Pipeline, requests: Iterable[ClaimRequest]) -> list[
 
 def _post(pipeline: Pipeline, request: ClaimRequest, step: DueStep) -> Answered:
     provider = pipeline.provider(request.account)
-    outcome = provider.submit(SubmitRequest(request.external_task_id, request.parent_video_id, step.params))
+    wire = SubmitRequest(
+        request.external_task_id, request.parent_video_id, step.params, parent_task_id=step.parent_task_id
+    )
+    outcome = provider.submit(wire)
     failpoint("submit.after_post")
     found = provider.find(request.external_task_id) if isinstance(outcome, Duplicate) and provider.can_find else None
     return Answered(request, outcome, found)

@@ -13,7 +13,8 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import VideoState
 
-_NO_FILE: Final = {"source_sha256": None, "source_path": None}
+_SOURCE: Final = ("source_sha256", "source_path", "source_probed_ms", "source_fault", "source_fault_at")
+"""What is known of a source's file: kept when an entry changes, unless its source does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ def declare(tx: Writer, declarations: Sequence[Declaration]) -> Declared:
             continue
         (changed if row is not None else new).append(entry.video_key)
         same_source = row is not None and row.source_video_id == entry.source_video_id
-        kept = {"source_sha256": row.source_sha256, "source_path": row.source_path} if row and same_source else _NO_FILE
+        kept = {name: getattr(row, name) if row is not None and same_source else None for name in _SOURCE}
         tx.append("video_declared", video_key=entry.video_key, account=entry.account, data={**entry.row(), **kept})
     withdrawn = [key for key, row in known.items() if row.state != VideoState.WITHDRAWN.value]
     for key in withdrawn:
@@ -126,6 +127,12 @@ def record_progress(tx: Writer, progress: Mapping[str, Progress]) -> list[str]:
     return changed
 
 
-def source_stored(tx: Writer, video_key: str, *, sha256: str, path: str) -> None:
-    """A copy of the video's source is in the media store."""
-    tx.append("source_stored", video_key=video_key, data={"sha256": sha256, "path": path})
+def source_stored(tx: Writer, video_key: str, *, sha256: str, path: str, duration_ms: int) -> None:
+    """A copy of the video's source is in the media store, and so long."""
+    data = {"sha256": sha256, "path": path, "duration_ms": duration_ms}
+    tx.append("source_stored", video_key=video_key, data=data)
+
+
+def source_unreachable(tx: Writer, video_key: str, *, message: str) -> None:
+    """The video's source could not be fetched; it is tried again later."""
+    tx.append("source_unreachable", video_key=video_key, data={"message": message})

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert
 
 from extend_pipeline.ledger import fold, tables
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One line of the ledger's history. `data` holds everything the fold needs, as JSON-able values."""
-
-    seq: int
-    at: int
-    kind: str
-    actor: str
-    attempt_id: str | None
-    video_key: str | None
-    account: str | None
-    data: Mapping[str, Any]
+from extend_pipeline.ledger.event import Event
 
 
 class Writer:

@@ -31,6 +31,14 @@ def attempts_of(connection: Connection, keys: Collection[str]) -> list[Row[Any]]
     return [row for part in _chunks(keys) for row in connection.execute(query.where(table.c.video_key.in_(part)))]
 
 
+def of_unknown_kind(connection: Connection, accounts: Collection[str]) -> list[Row[Any]]:
+    """Stored attempts of the accounts of which nobody could tell whether they hold their parent, parents first."""
+    table = tables.attempts
+    unknown = (table.c.state == AttemptState.STORED.value) & (table.c.output_kind == "unknown")
+    query = select(table).where(unknown, table.c.account.in_(list(accounts))).order_by(table.c.stored_at)
+    return list(connection.execute(query))
+
+
 def attempt(connection: Connection, attempt_id: str) -> Row[Any] | None:
     """One attempt, or None."""
     return connection.execute(select(tables.attempts).where(tables.attempts.c.attempt_id == attempt_id)).first()

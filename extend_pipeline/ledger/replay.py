@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 
 from extend_pipeline.ledger import fold, tables
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.events import Event
+from extend_pipeline.ledger.event import Event
 
 
 def replay(source: Ledger, target: Ledger) -> int:

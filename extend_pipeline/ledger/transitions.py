@@ -127,6 +127,12 @@ def refresh_url(tx: Writer, attempt_id: str, *, url: str, expires_at: int | None
         tx.append("attempt_url_refreshed", attempt_id=attempt_id, data={"url": url, "expires_at": expires_at})
 
 
+def examined(tx: Writer, attempt_id: str, data: Mapping[str, Any]) -> None:
+    """Keep what a second look at a stored file showed."""
+    if state_of(tx, attempt_id) is S.STORED:
+        tx.append("attempt_examined", attempt_id=attempt_id, data=data)
+
+
 def state_of(tx: Writer, attempt_id: str) -> AttemptState | None:
     """Where the attempt is now, inside this transaction."""
     value = tx.connection.execute(

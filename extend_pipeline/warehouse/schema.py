@@ -189,15 +189,33 @@ COMPLETED_EXTENSIONS: Final = TableSchema(
             "attempts.probed_duration_ms",
         ),
         seconds("attempts.probed_duration_ms", "length of the file, measured", name="probed_duration_s"),
-        text("attempts.output_kind", "full (with its parent), segment (only the new part) or unknown"),
+        text("attempts.output_kind", "what came: full (with its parent), segment (only the new part) or unknown"),
         text("attempts.unit", "what the account is charged in"),
         derived("units", UNITS, "units that were spent on it", "attempts.units", "charges.micros"),
         text("attempts.units_basis", "whether those were reported by the provider or estimated from the prediction"),
         derived("amount", AMOUNT, "what those cost", "attempts.amount", "charges.amount_micros"),
         text("attempts.currency", "currency of the amount"),
-        text("attempts.path", "place of the file in the media store"),
-        text("attempts.sha256", "SHA-256 of the file, and its name"),
-        integer("attempts.bytes", "size of the file"),
+        derived(
+            "path",
+            "VARCHAR",
+            "place of the full film in the media store",
+            "coalesce(attempts.film_path, attempts.path)",
+            "attempts.film_path",
+            "attempts.path",
+        ),
+        derived(
+            "sha256",
+            "VARCHAR",
+            "SHA-256 of the full film, and its name",
+            "coalesce(attempts.film_sha256, attempts.sha256)",
+            "attempts.film_sha256",
+            "attempts.sha256",
+        ),
+        seconds("attempts.film_duration_ms", "length of the assembled film, where one was", name="film_duration_s"),
+        text("attempts.film_note", "how the film was assembled from its parent and the new part, or why not"),
+        text("attempts.path", "place of the file as it came", name="file_path"),
+        text("attempts.sha256", "SHA-256 of the file as it came", name="file_sha256"),
+        integer("attempts.bytes", "size of the file as it came"),
         integer("attempts.width", "width of the picture in pixels"),
         integer("attempts.height", "height of the picture in pixels"),
         text("attempts.codec", "video codec"),
@@ -254,10 +272,11 @@ LINEAGE: Final = TableSchema(
             SECONDS,
             "length of the film after, with its parent where only the new part came",
             seconds_of(
-                "CASE attempts.output_kind WHEN 'segment'"
-                " THEN attempts.probed_duration_ms + attempts.parent_duration_ms ELSE attempts.probed_duration_ms END"
+                "coalesce(attempts.film_duration_ms, CASE attempts.output_kind WHEN 'segment'"
+                " THEN attempts.probed_duration_ms + attempts.parent_duration_ms ELSE attempts.probed_duration_ms END)"
             ),
             *_LENGTHS,
+            "attempts.film_duration_ms",
         ),
     ),
 )

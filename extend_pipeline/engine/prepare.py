@@ -1,0 +1,84 @@
+"""Fetches and measures sources before their first hop, where a provider limits their length or nobody has said it.
+Costs nothing: it is a download of what the studio owns already."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from extend_pipeline.config.catalogue import BranchSource, Video
+from extend_pipeline.engine import rules
+from extend_pipeline.engine.fetch import Missed, fetch
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.ledger import declare, reads
+from extend_pipeline.media.store import Stored
+from extend_pipeline.providers.outcomes import Absent, Seen, Unanswered
+
+AGAIN_MS: Final = 600_000  # between two tries to fetch a source that could not be had
+DONE: Final = ("complete", "withdrawn")
+
+
+@dataclass
+class PrepareReport:
+    """What one round of preparing did; lists of video keys."""
+
+    measured: list[str] = field(default_factory=list)
+    unreachable: list[str] = field(default_factory=list)
+
+
+def prepare(pipeline: Pipeline, *, videos: Collection[str] | None = None) -> PrepareReport:
+    """Fetch every source that a plan waits for."""
+    report = PrepareReport()
+    waiting = _waiting(pipeline, videos)
+    if not waiting:
+        return report
+    with ThreadPoolExecutor(pipeline.settings.max_downloads, thread_name_prefix="prepare") as pool:
+        for video, got in zip(waiting, pool.map(lambda video: _fetch(pipeline, video), waiting), strict=True):
+            with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+                if isinstance(got, Stored):
+                    length = got.probe.duration_ms
+                    declare.source_stored(tx, video.key, sha256=got.sha256, path=got.relative_path, duration_ms=length)
+                    report.measured.append(video.key)
+                else:
+                    declare.source_unreachable(tx, video.key, message=got.message)
+                    report.unreachable.append(video.key)
+    return report
+
+
+def needs_source(video: Video) -> bool:
+    """Whether the source is fetched before its first hop: to be measured, and to be there when a film is assembled."""
+    return not isinstance(video.source, BranchSource) and not rules.tells_parent(video.provider)
+
+
+def _waiting(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]:
+    catalogue = pipeline.configuration.catalogue.videos
+    wanted = {
+        key: video for key, video in catalogue.items() if needs_source(video) and (videos is None or key in videos)
+    }
+    if not wanted:
+        return []
+    with pipeline.ledger.read() as connection:
+        rows = reads.videos(connection, keys=wanted)
+    long_ago = pipeline.now_ms() - AGAIN_MS
+    due = [
+        r for r in rows if r.source_probed_ms is None and (r.source_fault_at is None or r.source_fault_at < long_ago)
+    ]
+    return [wanted[row.video_key] for row in due if row.state not in DONE]
+
+
+def _fetch(pipeline: Pipeline, video: Video) -> Stored | Missed:
+    assert not isinstance(video.source, BranchSource)
+    url = video.source.source_id
+    if urlsplit(url).scheme in ("http", "https"):
+        # the catalogue's own word: its host is allowed for this file, by the same rules as any other
+        return fetch(pipeline, video.account, url, also_from=urlsplit(url).hostname or "")
+    match pipeline.provider(video.account).query(url):
+        case Seen(view) if view.outputs:
+            return fetch(pipeline, video.account, view.outputs[0].url)
+        case Seen(view):
+            return Missed(f"the provider says {view.status_word!r} of task {url} and tells no URL")
+        case Absent(answer) | Unanswered(_, answer):
+            return Missed(f"the provider doesn't tell where task {url} lies: {answer.message}")
