@@ -9,7 +9,9 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from dataclasses import dataclass
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,10 @@ CONTEXT.set_forkserver_preload(
     ]
 )
 
+_ALONE = threading.Lock()
+"""Starting a process reads the exit codes of others, and an exit code can be read once: two threads must not do it at a
+time, or one of them finds 255."""
+
 
 @dataclass
 class Child:
@@ -50,12 +56,15 @@ class Child:
 
     def wait(self, within: float = 60.0) -> int:
         """Its exit code; minus nine where it was killed. It is killed for good where it takes too long."""
-        self.process.join(within)
-        if self.process.exitcode is None:
-            self.process.kill()
+        in_time = bool(connection.wait([self.process.sentinel], within))
+        with _ALONE:
+            if not in_time:
+                self.process.kill()
             self.process.join()
-            raise AssertionError(f"a child did not end within {within:g} s; it said: {self.told}")
-        return self.process.exitcode
+            code = self.process.exitcode
+        assert in_time, f"a child did not end within {within:g} s; it said: {self.told}"
+        assert code is not None
+        return code
 
     @property
     def is_stopped(self) -> bool:
@@ -80,7 +89,8 @@ def advancing(
     environment = {name: value for name, value in os.environ.items() if name.startswith(("ENGINE_TEST", "EXTEND_"))}
     arguments = (settings, str(output), environment | {failpoints.ENVIRONMENT: points}, skipped_ms, max_seconds)
     process = CONTEXT.Process(target=_advance, args=arguments, daemon=True)
-    process.start()
+    with _ALONE:
+        process.start()
     return Child(process, output)
 
 
