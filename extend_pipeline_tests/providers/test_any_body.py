@@ -1,7 +1,7 @@
 """No body whatever makes a parser raise, or believe more than it was told.
 
 Hypothesis mutates bodies and shrinks what it finds. For volume, a seeded generator of the same mutations runs beside
-it: EXTEND_PIPELINE_TEST_BODIES sets how many bodies each parser gets (2,500 by default, 22,500 in all).
+it: EXTEND_PIPELINE_TEST_BODIES sets how many bodies each parser gets (20,000 by default, 180,000 in all).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from extend_pipeline.providers.vidu_parse import parse_vidu_query, parse_vidu_su
 from extend_pipeline_tests.providers import upstream_bodies as bodies
 from extend_pipeline_tests.providers.kling_bodies import CREATED, DONE, SINGLE, done, envelope, failure
 
-BODIES: Final = int(os.environ.get("EXTEND_PIPELINE_TEST_BODIES", "2500"))
+BODIES: Final = int(os.environ.get("EXTEND_PIPELINE_TEST_BODIES", "20000"))
 STATUSES: Final = (200, 200, 200, 200, 201, 204, 302, 400, 401, 403, 404, 408, 409, 429, 500, 503)
 IDS: Final = (DONE["task_id"], bodies.GATEWAY_ID, bodies.VIDU_ID, bodies.LUMA_ID)
 
