@@ -25,11 +25,16 @@ from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline.providers.kling import KlingProvider
 from extend_pipeline.providers.outcomes import Provider
-from extend_pipeline.providers.registry import credentials_of
+from extend_pipeline.providers.registry import build_provider, credentials_of
 from extend_pipeline.providers.retry import RetryPolicy
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle
 
 ACCESS_ENV, SECRET_ENV = "ENGINE_TEST_ACCESS_KEY", "ENGINE_TEST_SECRET_KEY"
+KEY_ENVS: Mapping[str, str] = {
+    "kling-gateway": "ENGINE_TEST_GATEWAY_KEY",
+    "vidu": "ENGINE_TEST_VIDU_KEY",
+    "luma": "ENGINE_TEST_LUMA_KEY",
+}
 FIRST_SOURCE = 800_000_000_000_000_000
 DAY_MS = 86_400_000
 SMALL_FILMS: Mapping[str, Any] = {"width": 96, "height": 64, "fps": 6, "run_time": (0, 0), "slots": 300}
@@ -148,7 +153,9 @@ class EngineHome:
 
 
 def impatient_provider(account: Account, *, settings: Settings) -> Provider:
-    """A real provider that repeats its questions after milliseconds."""
+    """A real provider; Kling's repeats its questions after milliseconds."""
+    if account.provider != "kling":
+        return build_provider(account, settings=settings)
     return KlingProvider(
         base_url=account.base_url,
         credentials=credentials_of(account),
@@ -187,3 +194,5 @@ def set_credentials(monkeypatch: pytest.MonkeyPatch, *, access: str | None = Non
     config = SandboxConfig()
     monkeypatch.setenv(ACCESS_ENV, access or config.access_key)
     monkeypatch.setenv(SECRET_ENV, secret or config.secret_key)
+    for provider, surface in (("kling-gateway", config.gateway), ("vidu", config.vidu), ("luma", config.luma)):
+        monkeypatch.setenv(KEY_ENVS[provider], surface.key)

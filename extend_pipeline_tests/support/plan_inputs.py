@@ -11,7 +11,7 @@ from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.load import Configuration, load_configuration
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine import chain
-from extend_pipeline.engine.plan_types import AccountView, AttemptView, DueStep, PlanInput
+from extend_pipeline.engine.plan_types import AccountView, AttemptView, DueStep, PlanInput, SourceView
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline_tests.support.engine_home import EngineHome, account
 from extend_pipeline_tests.support.ledger_steps import NOON
@@ -33,6 +33,7 @@ def given(
     now_ms: int = NOON,
     everything_paused: bool = False,
     accounts: Mapping[str, Any] | None = None,
+    sources: Mapping[str, SourceView] | None = None,
 ) -> PlanInput:
     """A plan's input for the whole catalogue."""
     catalogue = configuration.catalogue.videos
@@ -44,6 +45,7 @@ def given(
         attempts={key: [a for a in attempts if a.video_key == key] for key in catalogue},
         account_views=views or {},
         everything_paused=everything_paused,
+        sources=sources or {},
     )
 
 
@@ -94,7 +96,7 @@ def stored_from(step: DueStep, added_ms: int) -> AttemptView:
         resubmit_allowed=False,
         root_video_id=step.root_video_id,
         video_id=f"{step.parent_video_id}x",
-        output_ms=step.parent_duration_ms + added_ms,
+        output_ms=(step.parent_duration_ms or 0) + added_ms,
         completed_at=NOON,
         submitted_at=NOON,
         in_doubt_at=None,

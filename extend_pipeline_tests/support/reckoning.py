@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from extend_pipeline.base.units import to_micros
 from extend_pipeline.ledger import replay, tables
@@ -54,8 +57,14 @@ def books_agree(sandbox: SandboxHandle, ledger: Ledger) -> int:
     by_task = {row.task_id: row for row in attempts if row.task_id is not None}
     doubtful = {row.external_task_id for row in attempts if row.state in (S.IN_DOUBT, S.WRITTEN_OFF, S.SENDING)}
     settled = 0
+    unclaimed = [row for row in attempts if row.state in (S.IN_DOUBT, S.WRITTEN_OFF, S.SENDING) and not row.task_id]
     for charge in book["charges"]:
         row = by_task.get(charge["task_id"])
+        if row is None and charge["external_task_id"] is None:  # without a key of ours: at most one charge a doubt
+            answers_for = next((each for each in unclaimed if _may_have_made(each, charge)), None)
+            assert answers_for is not None, f"nobody knows of {charge}"
+            unclaimed.remove(answers_for)
+            continue
         assert row is not None or charge["external_task_id"] in doubtful, f"nobody knows of {charge}"
         if row is None or row.settled_micros is None:
             continue
@@ -66,6 +75,14 @@ def books_agree(sandbox: SandboxHandle, ledger: Ledger) -> int:
     assert settled >= len(stored)
     assert {row.task_id for row in stored} <= {charge["task_id"] for charge in book["charges"]}
     return len(book["charges"])
+
+
+def _may_have_made(row: Row[Any], charge: Mapping[str, Any]) -> bool:
+    """Whether an attempt is of the provider that charged, and of the video that was extended (Vidu's are named by
+    their URL)."""
+    named = row.parent_video_id
+    same = named == charge["video_id"] or unquote(urlsplit(named).path).endswith(f"/{charge['video_id']}.mp4")
+    return bool(row.provider == charge["provider"] and same)
 
 
 def files_are_whole(media: Path, ledger: Ledger) -> int:

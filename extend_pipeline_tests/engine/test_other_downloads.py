@@ -1,0 +1,93 @@
+"""Results of the providers beside Kling whose URLs end: asked for anew where that helps, else lost, and loudly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from extend_pipeline.engine import resolve
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.plan_types import Obstacle
+from extend_pipeline.engine.status import status
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.other_providers import other_home
+from extend_pipeline_tests.support.reckoning import reckon
+
+# the first download is the source's, but for the gateway, whose results tell where their parent lies
+SOURCES = {"kling-gateway": 0, "vidu": 1, "luma": 1}
+
+
+def ended(provider: str, **changes: Any) -> dict[str, Any]:
+    """The order that a result's URL be refused when it is fetched."""
+    order = {"kind": "expired_url", "where": "download", "skip": SOURCES[provider], "match": {"provider": provider}}
+    return {**order, **changes}
+
+
+@pytest.mark.parametrize("provider", ["kling-gateway", "luma"])
+def test_a_url_that_has_ended_is_asked_for_anew_and_nothing_is_paid_again(provider: str, home: EngineHome) -> None:
+    other_home(home, provider)
+    home.sandbox.faults([ended(provider)])
+    with home.open() as pipeline:
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert home.sandbox.faults()[0]["fired"] == 1
+        found = reckon(home, pipeline.ledger)
+    assert (found.charges, found.states) == (1, {"stored": 1})
+
+
+def test_a_luma_url_that_ended_long_ago_is_not_the_end_of_its_result(home: EngineHome) -> None:
+    """A process that was away for hours; its fetch from the fresh URL is cut at first, which proves nothing."""
+    other_home(home, "luma")
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        home.sandbox.faults([ended("luma", kind="5xx_before", times=99)])
+        for _ in range(4):
+            advance(pipeline, publish=False)
+            clock.skip(500)
+        assert len(home.sandbox.charges()["charges"]) == 1
+        assert status(pipeline).plan.videos[0].running is not None
+        home.sandbox.clear_faults()
+        home.sandbox.faults([{"kind": "cut_download", "where": "download", "times": 3, "match": {"provider": "luma"}}])
+        home.sandbox.set_offset(3 * 3600)
+        clock.skip(3 * 3_600_000)
+        for _ in range(3):
+            (video,) = drive(pipeline).videos
+            if video.hindrance is not None:  # said, since it is late; tried again all the same
+                assert video.hindrance.obstacle is Obstacle.NOT_FETCHED
+            clock.skip(600_000)
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert home.sandbox.faults()[0]["fired"] == 3
+        found = reckon(home, pipeline.ledger)
+    assert (found.charges, found.states) == (1, {"stored": 1})
+
+
+def test_a_vidu_result_whose_url_has_ended_is_lost_loudly_after_a_few_refusals(home: EngineHome) -> None:
+    other_home(home, "vidu")
+    home.sandbox.faults([ended("vidu")])  # once is enough: its queries tell the same URL for ever
+    with home.open() as pipeline:
+        (video,) = drive(pipeline).videos
+        assert video.hindrance is not None
+        assert video.hindrance.obstacle is Obstacle.RESULT_LOST
+        assert "can't be had any more" in video.hindrance.message
+        assert "resolve vidu-0/1 resubmit" in video.hindrance.todo
+        assert video.state is VideoState.BLOCKED
+        assert status(pipeline).exit_code == 1
+        found = reckon(home, pipeline.ledger)
+        assert (found.charges, found.states) == (1, {"result_lost": 1})
+        refused = [row for row in home.sandbox.requests()["counts"] if row["status"] == "403"]
+        assert 3 <= sum(row["count"] for row in refused) <= 6
+        # a person pays again, knowing it
+        assert isinstance(resolve.resubmit(pipeline, "vidu-0/1", who="ann", why="gone"), resolve.Resolved)
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert status(pipeline).exit_code == 0
+    assert len(home.sandbox.charges()["charges"]) == 2
+
+
+def test_a_servers_bad_moments_are_not_the_end_of_a_vidu_result(home: EngineHome) -> None:
+    other_home(home, "vidu")
+    home.sandbox.faults([ended("vidu", kind="5xx_before", times=5)])
+    with home.open() as pipeline:
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert home.sandbox.faults()[0]["fired"] == 5
+        assert reckon(home, pipeline.ledger).charges == 1
