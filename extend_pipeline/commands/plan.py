@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -13,19 +15,23 @@ from extend_pipeline.commands.opening import open_for_reading, settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.config.load import load_sound_part
 from extend_pipeline.config.problems import ConfigError
-from extend_pipeline.engine.pipeline import wall_ms
+from extend_pipeline.engine.pipeline import Pipeline, wall_ms
 from extend_pipeline.engine.plan import plan as make_plan
+from extend_pipeline.engine.plan_types import PlanInput
+from extend_pipeline.engine.prepare import measured
 from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.media.store import MediaStore
 
 
 @click.command()
 @json_option
+@click.option("--measure", is_flag=True, help="Fetch sources that nobody has measured yet, to look at; costs nothing.")
 @click.pass_context
-def plan(ctx: click.Context, as_json: bool) -> None:
+def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
     """Show what would be done and what it would cost.
 
-    Reads only: nothing is written, nothing is sent. Exit code 1 when a video needs a person. Where a file has mistakes,
-    they are all told, what is sound is planned all the same, and the exit code is 2.
+    Reads only: nothing is written, and nothing is sent without --measure. Exit code 1 when a video needs a person.
+    Where a file has mistakes, they are all told, what is sound is planned all the same, and the exit code is 2.
     """
     home: Path | None = ctx.obj
     settings = settings_of(home)
@@ -34,7 +40,7 @@ def plan(ctx: click.Context, as_json: bool) -> None:
     if wrong is not None and (not configuration.catalogue.videos or as_json):
         raise wrong
     with open_for_reading(settings, configuration) as pipeline:
-        made = make_plan(plan_input(pipeline))
+        made = make_plan(_measured(pipeline) if measure else plan_input(pipeline))
         if as_json:
             emit(plan_document(made, pipeline.accounts, home=home))
         else:
@@ -48,3 +54,9 @@ def plan(ctx: click.Context, as_json: bool) -> None:
         say("mistakes to mend first; until then nothing is submitted:")
         raise wrong
     ctx.exit(1 if made.needs_person else 0)
+
+
+def _measured(pipeline: Pipeline) -> PlanInput:
+    """The plan's input with all sources measured; their files go to a place that is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
+        return measured(replace(pipeline, store=MediaStore(Path(folder))), plan_input(pipeline))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ from extend_pipeline.config.catalogue import BranchSource, Video
 from extend_pipeline.engine import rules
 from extend_pipeline.engine.fetch import Missed, fetch
 from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.plan_types import PlanInput, SourceView
 from extend_pipeline.ledger import declare, reads
 from extend_pipeline.media.store import Stored
 from extend_pipeline.providers.outcomes import Absent, Seen, Unanswered
@@ -46,6 +47,20 @@ def prepare(pipeline: Pipeline, *, videos: Collection[str] | None = None) -> Pre
                     declare.source_unreachable(tx, video.key, message=got.message)
                     report.unreachable.append(video.key)
     return report
+
+
+def measured(pipeline: Pipeline, given: PlanInput) -> PlanInput:
+    """The input of a plan with the sources measured now that nobody has measured yet. The ledger is told nothing; the
+    files go to the pipeline's store, which may be one that is thrown away."""
+    waiting = [v for v in given.videos if needs_source(v) and given.sources.get(v.key, SourceView()).probed_ms is None]
+    with ThreadPoolExecutor(pipeline.settings.max_downloads, thread_name_prefix="measure") as pool:
+        found = zip(waiting, pool.map(lambda video: _fetch(pipeline, video), waiting), strict=True)
+        seen = {video.key: _seen(got) for video, got in found}
+    return replace(given, sources={**given.sources, **seen})
+
+
+def _seen(got: Stored | Missed) -> SourceView:
+    return SourceView(got.probe.duration_ms) if isinstance(got, Stored) else SourceView(fault=got.message)
 
 
 def needs_source(video: Video) -> bool:
