@@ -1,7 +1,7 @@
 """No body whatever makes a parser raise, or believe more than it was told.
 
 Hypothesis mutates bodies and shrinks what it finds. For volume, a seeded generator of the same mutations runs beside
-it: EXTEND_PIPELINE_TEST_BODIES sets how many bodies each parser gets (20,000 by default, 180,000 in all).
+it: EXTEND_PIPELINE_TEST_BODIES sets how many bodies each parser gets (20,000 by default, 200,000 in all).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 
 from extend_pipeline.providers.gateway_parse import parse_gateway_query, parse_gateway_submit
 from extend_pipeline.providers.heard import Heard
-from extend_pipeline.providers.kling_parse import parse_query, parse_submit
+from extend_pipeline.providers.kling_parse import parse_page, parse_query, parse_submit
 from extend_pipeline.providers.luma_parse import parse_luma_many, parse_luma_query, parse_luma_submit
-from extend_pipeline.providers.outcomes import Accepted, Seen, TaskState, TaskView
+from extend_pipeline.providers.outcomes import Accepted, Page, Seen, TaskState, TaskView
 from extend_pipeline.providers.vidu_parse import parse_vidu_query, parse_vidu_submit
 from extend_pipeline_tests.providers import upstream_bodies as bodies
 from extend_pipeline_tests.providers.kling_bodies import CREATED, DONE, SINGLE, done, envelope, failure
@@ -56,6 +56,11 @@ def _kling_query(heard: Heard) -> object:
     return [parse_query(heard.status, heard.body, asked=asked) for asked in IDS[:1]]
 
 
+def _kling_page(heard: Heard) -> object:
+    page = parse_page(heard.status, heard.body)
+    return [Seen(view) for view in page.views] if isinstance(page, Page) else page
+
+
 def _luma_many(heard: Heard) -> object:
     found = parse_luma_many(heard, asked=[bodies.LUMA_ID, "5"])
     return list(found.values()) if isinstance(found, dict) else found
@@ -64,6 +69,7 @@ def _luma_many(heard: Heard) -> object:
 PARSERS: dict[str, tuple[Parser, list[bytes]]] = {
     "kling submit": (_kling_submit, [*KLING, bodies.GATEWAY_CREATED]),
     "kling query": (_kling_query, KLING),
+    "kling page": (_kling_page, [envelope([DONE, done(task_status="failed")]), envelope([DONE]), envelope([])]),
     "gateway submit": (parse_gateway_submit, GATEWAY + KLING),
     "gateway query": (lambda heard: parse_gateway_query(heard, asked=bodies.GATEWAY_ID), GATEWAY),
     "vidu submit": (parse_vidu_submit, VIDU),
