@@ -19,6 +19,7 @@ from extend_pipeline.media.store import Stored
 from extend_pipeline.providers.outcomes import Absent, Seen, Unanswered
 
 AGAIN_MS: Final = 600_000  # between two tries to fetch a source that could not be had
+TRIES: Final = 3
 DONE: Final = ("complete", "withdrawn")
 
 
@@ -85,6 +86,16 @@ def _waiting(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]:
 
 
 def _fetch(pipeline: Pipeline, video: Video) -> Stored | Missed:
+    """Fetch a source; a connection that breaks is tried again at once, since a video waits for it."""
+    got = _fetch_once(pipeline, video)
+    for _ in range(TRIES - 1):
+        if isinstance(got, Stored) or got.refused or got.stale_url or got.sha256:
+            break
+        got = _fetch_once(pipeline, video)
+    return got
+
+
+def _fetch_once(pipeline: Pipeline, video: Video) -> Stored | Missed:
     assert not isinstance(video.source, BranchSource)
     url = video.source.source_id
     if urlsplit(url).scheme in ("http", "https"):

@@ -178,6 +178,7 @@ def test_whatever_goes_wrong_at_a_list_each_task_is_asked_for_by_itself(make_hom
         home.sandbox.clear_faults()
         home.sandbox.faults([{"kind": kind, "where": "list"} for kind in ("videos_null", "no_unit_deduction")])
         home.sandbox.set_offset(7200)
+        clock.skip(60_000)  # so that all nine are due together, and the list is read
         assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
         assert all(order["fired"] for order in home.sandbox.faults())
         found = reckon(home, pipeline.ledger)
