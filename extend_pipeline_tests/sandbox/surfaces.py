@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ from extend_pipeline.sandbox import SandboxHandle
 _numbers = itertools.count(1)
 
 
-class Client:
+class Client(ABC):
     """A sandbox and a client of one of its surfaces."""
 
     provider = ""
@@ -33,20 +34,25 @@ class Client:
         """Order a fault for this surface alone."""
         self.handle.faults([{"kind": kind, "where": where, "match": {"provider": self.provider}, **fields}])
 
+    @abstractmethod
     def submit(self, source: str, **fields: Any) -> httpx.Response:
-        raise NotImplementedError
+        """Submit one extension of a source."""
 
+    @abstractmethod
     def task_id(self, answer: httpx.Response) -> str:
-        raise NotImplementedError
+        """The task that an answer names."""
 
+    @abstractmethod
     def ask(self, task_id: str) -> httpx.Response:
-        raise NotImplementedError
+        """Ask for a task."""
 
+    @abstractmethod
     def state(self, body: Any) -> str:
-        raise NotImplementedError
+        """The state that a body tells, in the surface's word."""
 
+    @abstractmethod
     def url(self, body: Any) -> str:
-        raise NotImplementedError
+        """Where the result lies."""
 
     def extend(self, source: str, **fields: Any) -> str:
         """Submit; the task's id."""
