@@ -17,6 +17,7 @@ ENVIRONMENT: Final = "EXTEND_PIPELINE_FAILPOINTS"
 
 POINTS: Final[tuple[str, ...]] = (
     "submit.before_claim",
+    "submit.in_claim",
     "submit.after_claim",
     "submit.before_sending",
     "submit.after_sending",
@@ -25,8 +26,9 @@ POINTS: Final[tuple[str, ...]] = (
     "submit.after_outcome",
     "poll.before_query",
     "poll.after_query",
-    "poll.before_settle",
-    "poll.after_settle",
+    "settle.before_write",
+    "settle.before_commit",
+    "settle.after_commit",
     "collect.before_download",
     "collect.mid_download",
     "collect.before_fsync",

@@ -134,10 +134,11 @@ def _write(
     if not answers:
         return
     failpoint("poll.after_query")
-    failpoint("poll.before_settle")
+    failpoint("settle.before_write")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         told = [observe(tx, account, row, answer) for row, answer in answers]
-    failpoint("poll.after_settle")
+        failpoint("settle.before_commit")
+    failpoint("settle.after_commit")
     report.polled += len(answers)
     report.succeeded.extend(_named(answers, told, "succeeded"))
     report.failed.extend(_named(answers, told, "failed"))

@@ -104,6 +104,7 @@ def _wave(pipeline: Pipeline, steps: Sequence[DueStep], pool: ThreadPoolExecutor
             owner=pipeline.owner,
             lease_until=now_ms + lease_ms,
         )
+        failpoint("submit.in_claim")
     failpoint("submit.after_claim")
     report.refused.extend(result.refused)
     grouped = [request for request in result.claimed if request.submit_class == "A"]

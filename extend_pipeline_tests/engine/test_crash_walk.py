@@ -105,12 +105,12 @@ def walk_all(chosen: Sequence[Walk], make_home: Callable[[Walk], EngineHome]) ->
     assert sum(charges) == len(chosen) * VIDEOS * STEPS
 
 
-@pytest.mark.parametrize("part", ["submit", "poll", "collect", "recover", "publish"])
+@pytest.mark.parametrize("part", ["submit", "poll", "settle", "collect", "recover", "publish"])
 def test_a_process_killed_at_any_point_leaves_work_that_the_next_one_finishes(
     part: str, make_home: Callable[..., EngineHome]
 ) -> None:
     chosen = walks(part)
-    floor = {"submit": 14, "poll": 8, "collect": 14, "recover": 4, "publish": 3}
+    floor = {"submit": 16, "poll": 4, "settle": 6, "collect": 14, "recover": 4, "publish": 3}
     assert len(chosen) == floor[part]
     walk_all(chosen, lambda walk: make_home(walk.armed))
 
@@ -122,7 +122,7 @@ def test_a_kill_around_a_submit_is_survived_on_postgresql_too(
         return make_home(walk.armed, ledger_url=postgres.new_database(f"walk_{next(_databases)}"))
 
     chosen = [walk for walk in walks("submit") if walk.hit == 1]
-    assert len(chosen) == 7
+    assert len(chosen) == 8
     walk_all(chosen, home_of)
 
 

@@ -64,7 +64,7 @@ class Found:
 
 def walks(provider: str) -> list[Walk]:
     """Every point of submit, poll and collect; fetches of sources and of results."""
-    points = [point for point in POINTS if point.startswith(("submit", "poll", "collect"))]
+    points = [point for point in POINTS if point.startswith(("submit", "poll", "settle", "collect"))]
     chosen = [Walk(provider, point) for point in points]
     if provider != "kling-gateway":
         chosen += [Walk(provider, point, VIDEOS + 1) for point in FETCHES]
