@@ -12,9 +12,10 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from extend_pipeline.config.addresses import base_url as parse_base_url
 from extend_pipeline.config.addresses import host_pattern
+from extend_pipeline.config.callbacks import Callbacks, checked
 from extend_pipeline.config.credentials import ApiKey, Credentials, KlingKeys
 from extend_pipeline.config.fields import Name, Written, YesNo, known_as, one_of, wrong
-from extend_pipeline.config.numbers import bounded, whole
+from extend_pipeline.config.numbers import as_micros, bounded, whole
 from extend_pipeline.config.price import Budget, Price
 
 SubmitClass = Literal["A", "B", "C", "D"]
@@ -130,6 +131,30 @@ class Account(Written):
         examples=[3600],
     )
 
+    tolerance_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
+        default=0,
+        validation_alias="tolerance",
+        description="Units by which a deduction may differ from the price before the account is stopped until a person "
+        "has looked.",
+        examples=[0],
+    )
+    adopt_orphans: YesNo = Field(
+        default=True,
+        description="Whether reconciliation takes over tasks that the account shows and the ledger doesn't know; false "
+        "where others use the account too.",
+        examples=[True],
+    )
+    callbacks: Callbacks | None = Field(
+        default=None,
+        description="Where the provider may call back; nothing by default, and then tasks are polled.",
+        examples=["{url: https://hooks.example.com/extend-pipeline}"],
+    )
+
+    @field_validator("callbacks", mode="after")
+    @classmethod
+    def _check_callbacks(cls, value: Callbacks | None, info: ValidationInfo) -> Callbacks | None:
+        return checked(value, allow_local=_loosened(info.data))
+
     @field_validator("base_url", mode="before")
     @classmethod
     def _check_base_url(cls, value: object, info: ValidationInfo) -> str:
@@ -140,6 +165,7 @@ __all__ = [
     "Account",
     "ApiKey",
     "Budget",
+    "Callbacks",
     "Credentials",
     "DownloadHosts",
     "InDoubt",

@@ -85,6 +85,11 @@ class GatewayAccount(Account):
                 "submit_class A needs a gateway that passes external_task_id",
                 "Write passes: [external_task_id] if it does, and submit_class: C if not.",
             )
+        if info.data.get("callbacks") is not None and "callback_url" not in value:
+            raise wrong(
+                "callbacks need a gateway that passes callback_url",
+                "Write passes: [callback_url] if it does, and leave callbacks out if not.",
+            )
         return value
 
 

@@ -22,6 +22,18 @@ class Budget(Written):
     total_micros: Annotated[int, as_micros(above="0"), known_as(_number | {"exclusiveMinimum": 0})] = Field(
         validation_alias="total", description="Most units ever spent by this account.", examples=[2000]
     )
+    in_doubt_micros: Annotated[int | None, as_micros(above="0"), known_as(_number | {"exclusiveMinimum": 0})] = Field(
+        default=None,
+        validation_alias="in_doubt",
+        description="Most units that may be sent or in doubt at a time: what an outage can put at stake. As much as "
+        "per_day by default.",
+        examples=[20],
+    )
+
+    @property
+    def exposure_micros(self) -> int:
+        """The cap on what may be at stake at a time, in micro-units."""
+        return self.per_day_micros if self.in_doubt_micros is None else self.in_doubt_micros
 
 
 _ExtensionPrice = Annotated[int, as_micros(above="0")]

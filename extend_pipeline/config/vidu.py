@@ -10,9 +10,10 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from extend_pipeline.config.accounts import Account, DownloadHosts, Poll, SubmitClass
 from extend_pipeline.config.addresses import public_prefix, source_url
+from extend_pipeline.config.callbacks import Callbacks
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.credentials import ApiKey
-from extend_pipeline.config.fields import Written, known_as, one_of, prompt_text
+from extend_pipeline.config.fields import Written, known_as, one_of, prompt_text, wrong
 from extend_pipeline.config.frames import FrameField
 from extend_pipeline.config.numbers import seconds_as_ms, whole
 from extend_pipeline.config.price import Price
@@ -209,6 +210,13 @@ class ViduAccount(Account):
         description="Whether results are the whole video or only the new part; unknown measures each.",
         examples=["unknown"],
     )
+
+    @field_validator("callbacks", mode="after")
+    @classmethod
+    def _no_callbacks(cls, value: Callbacks | None) -> Callbacks | None:
+        if value is not None:
+            raise wrong("ModelVerse calls nobody back", "Leave callbacks out: its tasks are polled.")
+        return None
 
     @field_validator("public_media_url", mode="before")
     @classmethod

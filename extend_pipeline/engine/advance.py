@@ -22,6 +22,7 @@ from extend_pipeline.engine.snapshot import declarations, plan_input
 from extend_pipeline.engine.submit import SubmitReport, submit_due
 from extend_pipeline.ledger import declare, reads
 from extend_pipeline.ledger.declare import Progress
+from extend_pipeline.ledger.states import AttemptState
 
 SHORTEST_WAIT_MS: Final = 50  # between two rounds that found nothing: keeps a loop from spinning on a hint in the past
 LONGEST_WAIT_MS: Final = 5_000  # other processes and people change things that no hint of ours tells of
@@ -164,7 +165,7 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
     # a video that left the catalogue is in no plan, but what was paid for it is still fetched
     moments = [at for key, at in scheduled.items() if videos is None or key in videos]
     going_on = [video for video in now.plan.videos if goes_on_soon(video)]
-    if not going_on and not moments:
+    if not moments and all(_waits_for_others(video) for video in going_on) and not _anything_on_the_way(pipeline):
         return None
     moments += [video.hindrance.until_ms for video in going_on if video.hindrance and video.hindrance.until_ms]
     return min(moments, default=pipeline.now_ms() + LONGEST_WAIT_MS)
@@ -175,6 +176,16 @@ def goes_on_soon(video: VideoPlan) -> bool:
     if video.hindrance is None:
         return video.due is not None or video.running is not None
     return not video.hindrance.obstacle.needs_person and video.hindrance.obstacle is not Obstacle.DAY_BUDGET
+
+
+def _waits_for_others(video: VideoPlan) -> bool:
+    """Whether it goes on only when something else of its account has ended."""
+    return video.hindrance is not None and video.hindrance.obstacle in (Obstacle.SLOTS, Obstacle.AT_STAKE)
+
+
+def _anything_on_the_way(pipeline: Pipeline) -> bool:
+    with pipeline.ledger.read() as connection:
+        return bool(reads.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING)))
 
 
 def record_progress(pipeline: Pipeline, now: Plan) -> list[str]:

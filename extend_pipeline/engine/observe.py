@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
+from extend_pipeline.base.units import from_micros
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine import rules
 from extend_pipeline.ledger import controls, transitions
@@ -16,6 +17,8 @@ from extend_pipeline.ledger.transitions import Moved
 from extend_pipeline.providers.outcomes import Absent, QueryFault, QueryOutcome, Seen, TaskState, TaskView, Unanswered
 
 S = AttemptState
+
+ODD_DEDUCTION: Final = "odd_deduction"
 
 LONGEST_GAP_MS: Final = 300_000  # between looks at a task whose queries fail
 JITTER: Final = 0.2  # so that a crowd of tasks submitted together doesn't come back together
@@ -57,6 +60,7 @@ def _seen(tx: Writer, account: Account, row: Row[Any], view: TaskView) -> str:
             data = success_data(account.provider, view, tx.now_ms)
             if isinstance(transitions.move(tx, row.attempt_id, to=S.SUCCEEDED, expect=POLLED, data=data), Moved):
                 transitions.schedule(tx, row.attempt_id, account=account.name, due_at=tx.now_ms)
+                stop_on_odd_deduction(tx, account, row, view.units_micros)
             return "succeeded"
         case TaskState.FAILED:
             data = {
@@ -68,6 +72,8 @@ def _seen(tx: Writer, account: Account, row: Row[Any], view: TaskView) -> str:
             }
             if isinstance(transitions.move(tx, row.attempt_id, to=S.FAILED, expect=POLLED, data=data), Moved):
                 transitions.unschedule(tx, row.attempt_id)
+                if row.failed_tasks_charged == "no":
+                    stop_on_odd_deduction(tx, account, row, view.units_micros, expected=0)
             return "failed"
         case TaskState.PROCESSING:
             transitions.move(tx, row.attempt_id, to=S.PROCESSING, expect=frozenset({S.SUBMITTED}))
@@ -75,6 +81,21 @@ def _seen(tx: Writer, account: Account, row: Row[Any], view: TaskView) -> str:
             pass
     _again(tx, account, row, "; ".join(view.warnings), failed=False)
     return "running"
+
+
+def stop_on_odd_deduction(
+    tx: Writer, account: Account, row: Row[Any], charged: int | None, *, expected: int | None = None
+) -> None:
+    """Stop the account where it was charged otherwise than predicted (`expected`, in micro-units), by more than it
+    tolerates: the next steps would cost otherwise than the plan says, too."""
+    predicted = int(row.predicted_micros if expected is None else expected)
+    if charged is None or abs(charged - predicted) <= account.tolerance_micros:
+        return
+    message = (
+        f"{row.video_key}/{row.hop} (task {row.task_id}) was charged {from_micros(charged)} {row.unit}, "
+        f"{from_micros(predicted)} were predicted; look at price and tolerance in accounts.yaml"
+    )
+    controls.stop_account(tx, account.name, reason=ODD_DEDUCTION, message=message)
 
 
 def _again(tx: Writer, account: Account, row: Row[Any], note: str, *, failed: bool, least_s: float = 0) -> None:

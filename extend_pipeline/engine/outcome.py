@@ -7,7 +7,7 @@ from typing import Final
 
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine.judge import UNCLEAR_VALUE
-from extend_pipeline.ledger import controls, transitions
+from extend_pipeline.ledger import controls, inbox, transitions
 from extend_pipeline.ledger.claims import ClaimRequest
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import AttemptState
@@ -71,13 +71,14 @@ def belongs(view: TaskView, external_task_id: str, parent_video_id: str) -> bool
 
 
 def in_doubt(tx: Writer, attempt_id: str, account: Account, cause: str, answer: Answer | None) -> None:
-    """Put an attempt in doubt and, where it can be looked up, see to it that it will be, at once."""
+    """Put an attempt in doubt and, where it can be looked up or a callback has named its task already, see to it that
+    it will be looked at, at once."""
     data = evidence(cause, answer) if answer else {"error_reason": cause, "error_message": cause}
     moved = transitions.move(tx, attempt_id, to=S.IN_DOUBT, expect=frozenset({S.SENDING}), data=data)
     if isinstance(moved, Stale):
         if moved.state is not S.IN_DOUBT:
             transitions.note(tx, "late_answer", attempt_id, data)
-    elif account.submit_class == "A":
+    elif account.submit_class == "A" or inbox.named(tx.connection, [attempt_id]):
         transitions.schedule(tx, attempt_id, account=account.name, due_at=tx.now_ms)
 
 

@@ -4,6 +4,7 @@ global."""
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import threading
 import time
@@ -27,6 +28,11 @@ from extend_pipeline.providers.outcomes import Provider
 def wall_ms() -> int:
     """Now, in milliseconds of UTC."""
     return time.time_ns() // 1_000_000
+
+
+def fresh_token() -> str:
+    """A path that nobody can guess: 256 bits, safe in an address."""
+    return secrets.token_urlsafe(32)
 
 
 def process_name() -> str:
@@ -94,6 +100,7 @@ class Pipeline:
     now_ms: Callable[[], int] = wall_ms
     make_provider: MakeProvider = _build_provider
     owner: str = field(default_factory=process_name)
+    new_token: Callable[[], str] = fresh_token
     _providers: dict[str, Provider] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     marks: tuple[object, ...] = ()
@@ -125,7 +132,12 @@ class Pipeline:
     def caps(self) -> dict[str, Caps]:
         """What each account may commit. An account without a budget has no caps and is never claimed for."""
         return {
-            name: Caps(account.budget.per_day_micros, account.budget.total_micros, account.max_in_flight)
+            name: Caps(
+                account.budget.per_day_micros,
+                account.budget.total_micros,
+                account.max_in_flight,
+                account.budget.exposure_micros,
+            )
             for name, account in self.accounts.items()
             if account.budget is not None
         }

@@ -84,6 +84,8 @@ class AccountView:
     in_flight: int = 0
     backing_off_until: int | None = None
     probing: bool = False
+    in_doubt_micros: int = 0
+    sending_micros: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,12 +112,14 @@ class Obstacle(StrEnum):
     SLOTS = "no_free_slot"
     DAY_BUDGET = "day_budget"
     BACKOFF = "backing_off"
+    AT_STAKE = "as_much_at_stake_as_allowed"
     EARLIER_TAKE = "earlier_take_running"
     IN_DOUBT_CHECKING = "in_doubt_checking"
     # these wait for a person
     PAUSED = "paused"
     ACCOUNT_STOPPED = "account_stopped"
     TOTAL_BUDGET = "total_budget"
+    IN_DOUBT_CAP = "in_doubt_cap"
     NO_BUDGET = "no_budget"
     NO_PRICE = "no_price"
     SOURCE_EXPIRED = "source_expired"
@@ -148,6 +152,7 @@ _PASSING = frozenset(
         Obstacle.SLOTS,
         Obstacle.DAY_BUDGET,
         Obstacle.BACKOFF,
+        Obstacle.AT_STAKE,
         Obstacle.EARLIER_TAKE,
         Obstacle.IN_DOUBT_CHECKING,
     }

@@ -12,6 +12,8 @@ from sqlalchemy import Row
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine import judge, rules
+from extend_pipeline.engine.answers import hand_in_answers
+from extend_pipeline.engine.called_back import look_into_callbacks
 from extend_pipeline.engine.outcome import belongs, in_doubt
 from extend_pipeline.engine.pipeline import Pipeline, owner_is_gone
 from extend_pipeline.ledger import due, reads, transitions
@@ -38,10 +40,14 @@ class RecoverReport:
 
 
 def recover(pipeline: Pipeline, *, accounts: Collection[str] | None = None) -> RecoverReport:
-    """End the leases of the dead, and look up what is in doubt."""
+    """Hand in answers that the ledger didn't get, end the leases of the dead, and look up what is in doubt: what a
+    callback named, then what our own keys find."""
     report = RecoverReport()
+    names = list(pipeline.accounts if accounts is None else accounts)
+    report.found += hand_in_answers(pipeline)
     _end_leases(pipeline, report)
-    _look_up(pipeline, list(pipeline.accounts if accounts is None else accounts), report)
+    report.found += look_into_callbacks(pipeline, names)
+    _look_up(pipeline, names, report)
     return report
 
 
@@ -77,7 +83,7 @@ def _end_lease(tx: Writer, pipeline: Pipeline, row: Row[Any], report: RecoverRep
 
 
 def _look_up(pipeline: Pipeline, names: list[str], report: RecoverReport) -> None:
-    """Look up attempts in doubt by their own key. Only class A accounts schedule any."""
+    """Look up attempts in doubt by their own key, which only class A accounts take."""
     names = [name for name in names if pipeline.accounts[name].submit_class == "A"]
     if not due.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=(S.IN_DOUBT,), accounts=names):
         return

@@ -50,8 +50,30 @@ class Room:
         if self.taken_slots >= min(free, self.account.max_in_flight - view.in_flight):
             message = f"all {self.account.max_in_flight} slots of account {name} are in use"
             return Hindrance(Obstacle.SLOTS, message, "nothing, or raise max_in_flight if your plan has more slots")
+        if (held := self._at_stake(price)) is not None:
+            return held
         self.taken_slots += 1
         self.taken_micros += price
+        return None
+
+    def _at_stake(self, price: int) -> Hindrance | None:
+        """Whether the step would put more at stake at a time than is allowed. What is being sent is over in a moment;
+        what is in doubt may need somebody."""
+        budget, name, view = self.account.budget, self.account.name, self.view
+        assert budget is not None
+        cap, cost = budget.exposure_micros, from_micros(price)
+        if view.in_doubt_micros + price > cap:
+            doubtful = from_micros(view.in_doubt_micros)
+            message = (
+                f"account {name} has {doubtful} units in doubt, {from_micros(cap)} are allowed, a step costs {cost}"
+            )
+            if self.account.submit_class == "A" and view.in_doubt_micros:
+                return Hindrance(Obstacle.AT_STAKE, message, "nothing: what is in doubt is looked up by its own key")
+            todo = "decide what is in doubt (extend-pipeline status), or raise budget.in_doubt in accounts.yaml"
+            return Hindrance(Obstacle.IN_DOUBT_CAP, message, todo)
+        if view.in_doubt_micros + view.sending_micros + self.taken_micros + price > cap:
+            message = f"account {name} may have {from_micros(cap)} units on the way at a time"
+            return Hindrance(Obstacle.AT_STAKE, message, "nothing: it goes on when the others are answered")
         return None
 
     def _over_budget(self, price: int) -> Hindrance | None:

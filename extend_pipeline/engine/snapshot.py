@@ -43,6 +43,8 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         rows = reads.accounts(connection)
         today = reads.day_totals(connection, utc_day(now_ms))
         backoffs = reads.backoffs(connection)
+        doubtful = reads.predicted_in(connection, (AttemptState.IN_DOUBT,))
+        moving = reads.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
     everywhere = rows.get(tables.EVERYWHERE)
     return PlanInput(
         now_ms=now_ms,
@@ -51,7 +53,10 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         accounts=pipeline.accounts,
         attempts=attempts,
         account_views={
-            name: _account_view(rows.get(name), today.get(name, 0), backoffs.get(name)) for name in pipeline.accounts
+            name: _account_view(
+                rows.get(name), today.get(name, 0), backoffs.get(name), doubtful.get(name, 0), moving.get(name, 0)
+            )
+            for name in pipeline.accounts
         },
         everything_paused=bool(everywhere is not None and everywhere.paused),
         sources=sources,
@@ -115,7 +120,9 @@ def _source_view(row: Row[Any]) -> SourceView:
     return SourceView(row.source_probed_ms, row.source_path, row.source_fault)
 
 
-def _account_view(row: Row[Any] | None, today: int, backoff: Row[Any] | None) -> AccountView:
+def _account_view(
+    row: Row[Any] | None, today: int, backoff: Row[Any] | None, doubtful: int, moving: int
+) -> AccountView:
     return AccountView(
         paused=bool(row.paused) if row else False,
         stopped_reason=row.stopped_reason if row else None,
@@ -125,6 +132,8 @@ def _account_view(row: Row[Any] | None, today: int, backoff: Row[Any] | None) ->
         in_flight=row.in_flight if row else 0,
         backing_off_until=backoff.not_before if backoff else None,
         probing=bool(backoff and backoff.failures),
+        in_doubt_micros=doubtful,
+        sending_micros=moving,
     )
 
 

@@ -9,11 +9,11 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from extend_pipeline.base.failpoints import failpoint
-from extend_pipeline.config.digest import canonical_json
-from extend_pipeline.engine import chain
+from extend_pipeline.engine.answers import UnrecordedError, keep_answers
 from extend_pipeline.engine.outcome import Answered, record_outcome
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan_types import DueStep, Plan
+from extend_pipeline.engine.ready import Ready, prepared, wire
 from extend_pipeline.ledger import transitions
 from extend_pipeline.ledger.claims import ClaimRequest, Refused, claim
 from extend_pipeline.ledger.transitions import Moved
@@ -23,7 +23,6 @@ from extend_pipeline.providers.outcomes import (
     Duplicate,
     Rejected,
     Seen,
-    SubmitRequest,
     Unanswered,
     Unknown,
 )
@@ -57,49 +56,15 @@ def submit_due(pipeline: Pipeline, plan: Plan, *, stop: threading.Event | None =
     return report
 
 
-def claim_request(pipeline: Pipeline, step: DueStep) -> ClaimRequest:
-    """A due step as the claim wants it, with the exact body that will go out."""
-    account = pipeline.accounts[step.video.account]
-    external_id = chain.external_task_id(
-        video_key=step.video.key, hop=step.hop, generation=step.generation, chain_digest=step.chain_digest
-    )
-    wire = SubmitRequest(external_id, step.parent_video_id, step.params, parent_task_id=step.parent_task_id)
-    return ClaimRequest(
-        attempt_id=chain.attempt_id(external_id, step.try_no),
-        video_key=step.video.key,
-        hop=step.hop,
-        generation=step.generation,
-        try_no=step.try_no,
-        chain_digest=step.chain_digest,
-        account=account.name,
-        provider=account.provider,
-        submit_class=account.submit_class,
-        external_task_id=external_id,
-        root_video_id=step.root_video_id,
-        parent_attempt_id=step.parent_attempt_id,
-        parent_video_id=step.parent_video_id,
-        parent_duration_ms=step.parent_duration_ms,
-        params=canonical_json(dict(step.params)),
-        request=canonical_json(pipeline.provider(account.name).body(wire)),
-        mode=step.mode,
-        unit=account.price.unit,
-        predicted_micros=step.predicted_micros,
-        unit_price_micros=account.price.unit_price_micros,
-        currency=account.price.currency,
-        failed_tasks_charged=account.failed_tasks_charged,
-        last_attempt_id=step.last_attempt_id,
-    )
-
-
 def _wave(pipeline: Pipeline, steps: Sequence[DueStep], pool: ThreadPoolExecutor, report: SubmitReport) -> None:
-    by_request = {(request := claim_request(pipeline, step)).attempt_id: (request, step) for step in steps}
+    by_request = {(ready := prepared(pipeline, step)).request.attempt_id: ready for step in steps}
     lease_ms = int(pipeline.settings.lease_s * 1000)
     failpoint("submit.before_claim")
     now_ms = pipeline.now_ms()
     with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
         result = claim(
             tx,
-            [request for request, _ in by_request.values()],
+            [ready.request for ready in by_request.values()],
             caps=pipeline.caps(),
             owner=pipeline.owner,
             lease_until=now_ms + lease_ms,
@@ -109,11 +74,11 @@ def _wave(pipeline: Pipeline, steps: Sequence[DueStep], pool: ThreadPoolExecutor
     report.refused.extend(result.refused)
     grouped = [request for request in result.claimed if request.submit_class == "A"]
     alone = [request for request in result.claimed if request.submit_class != "A"]
-    ready = _mark_sending(pipeline, grouped)
-    futures = [pool.submit(_post, pipeline, request, by_request[request.attempt_id][1]) for request in ready]
+    sendable = _mark_sending(pipeline, grouped)
+    futures = [pool.submit(_post, pipeline, by_request[request.attempt_id]) for request in sendable]
     for request in alone:  # no look-up would clear a group of these up, so each is marked just before its own POST
         if _mark_sending(pipeline, [request]):
-            futures.append(pool.submit(_post, pipeline, request, by_request[request.attempt_id][1]))
+            futures.append(pool.submit(_post, pipeline, by_request[request.attempt_id]))
     _record_all(pipeline, futures, report)
 
 
@@ -136,12 +101,10 @@ def _mark_sending(pipeline: Pipeline, requests: Iterable[ClaimRequest]) -> list[
     return [request for request in requests if isinstance(moves[request.attempt_id], Moved)]
 
 
-def _post(pipeline: Pipeline, request: ClaimRequest, step: DueStep) -> Answered:
+def _post(pipeline: Pipeline, ready: Ready) -> Answered:
+    request = ready.request
     provider = pipeline.provider(request.account)
-    wire = SubmitRequest(
-        request.external_task_id, request.parent_video_id, step.params, parent_task_id=step.parent_task_id
-    )
-    outcome = provider.submit(wire)
+    outcome = provider.submit(wire(pipeline, ready.step, request.external_task_id, ready.token))
     failpoint("submit.after_post")
     found = provider.find(request.external_task_id) if isinstance(outcome, Duplicate) and provider.can_find else None
     return Answered(request, outcome, found)
@@ -161,12 +124,16 @@ def _record_all(pipeline: Pipeline, futures: Sequence[Future[Answered]], report:
                 answers.append(future.result())
         if not answers:
             continue
-        failpoint("submit.before_outcome")
-        now_ms = pipeline.now_ms()
-        with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
-            for answer in answers:
-                record_outcome(tx, answer, pipeline.accounts[answer.request.account])
-        failpoint("submit.after_outcome")
+        try:
+            failpoint("submit.before_outcome")
+            now_ms = pipeline.now_ms()
+            with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
+                for answer in answers:
+                    record_outcome(tx, answer, pipeline.accounts[answer.request.account])
+            failpoint("submit.after_outcome")
+        except BaseException as error:  # noqa: BLE001 - a disk that is full, a database that is gone, Ctrl-C: the task is paid
+            crashed = UnrecordedError(keep_answers(pipeline, answers), error)
+            continue
         for answer in answers:
             _tell(report, answer)
     if crashed is not None:

@@ -12,21 +12,24 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from extend_pipeline.base.units import utc_day
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import Writer
-from extend_pipeline.ledger.states import LIVE
+from extend_pipeline.ledger.states import AT_STAKE, LIVE
 
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What an account may commit, in micro-units, and how many tasks it may have in flight."""
+    """What an account may commit, in micro-units, how much of it may be at stake at a time, and how many tasks it may
+    have in flight. At stake is what is claimed, being sent or in doubt: what a crash or an outage could leave unknown.
+    """
 
     per_day_micros: int
     total_micros: int
     max_in_flight: int
+    in_doubt_micros: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ class ClaimRequest:
     currency: str
     failed_tasks_charged: str
     last_attempt_id: str | None
+    callback_digest: str | None = None
 
     def row(self) -> dict[str, Any]:
         """The columns that the event carries."""
@@ -72,6 +76,7 @@ class RefusalReason(StrEnum):
     SLOTS = "no_free_slot"
     DAY_BUDGET = "day_budget"
     TOTAL_BUDGET = "total_budget"
+    IN_DOUBT_CAP = "in_doubt_cap"
     BACKOFF = "backing_off"
     CHANGED = "changed_meanwhile"
 
@@ -139,6 +144,8 @@ def _refusal(tx: Writer, request: ClaimRequest, caps: Caps) -> RefusalReason | N
         return RefusalReason.TOTAL_BUDGET
     if _committed_today(tx, request.account) + request.predicted_micros > caps.per_day_micros:
         return RefusalReason.DAY_BUDGET
+    if _at_stake(tx, request.account) + request.predicted_micros > caps.in_doubt_micros:
+        return RefusalReason.IN_DOUBT_CAP
     if _last_attempt(tx, request) != request.last_attempt_id or _has_live(tx, request):
         return RefusalReason.CHANGED
     return None
@@ -152,6 +159,13 @@ def _committed_today(tx: Writer, account: str) -> int:
     days = tables.account_days
     today = (days.c.account == account) & (days.c.day == utc_day(tx.now_ms))
     return tx.connection.execute(select(days.c.committed_micros).where(today)).scalar() or 0
+
+
+def _at_stake(tx: Writer, account: str) -> int:
+    table = tables.attempts
+    unknown = table.c.state.in_([state.value for state in AT_STAKE])
+    total = select(func.coalesce(func.sum(table.c.predicted_micros), 0)).where(table.c.account == account, unknown)
+    return int(tx.connection.execute(total).scalar_one())
 
 
 def _unsent(tx: Writer, account: str) -> bool:

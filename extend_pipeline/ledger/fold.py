@@ -95,10 +95,22 @@ def _account_paused(connection: Connection, event: Event) -> None:
     change_account(connection, event, event.account, paused=True)
 
 
+def _reconciled(connection: Connection, event: Event) -> None:
+    table = tables.reconciliations
+    insert_or = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    for row in event.data["rows"]:
+        values = {**row, "account": event.account, "source": event.data["source"], "at": event.at, "seq": event.seq}
+        changes = {name: value for name, value in values.items() if name not in ("account", "source", "task_id")}
+        keys = ["account", "source", "task_id"]
+        connection.execute(insert_or(table).values(**values).on_conflict_do_update(index_elements=keys, set_=changes))
+
+
 def clear(connection: Connection) -> None:
     """Empty the folded tables, children first; used by a replay into the same database's copy."""
     for table in (
         tables.schedule,
+        tables.inbox,
+        tables.reconciliations,
         tables.charges,
         tables.attempts,
         tables.videos,
@@ -117,5 +129,6 @@ FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "account_stopped": _account_stopped,
     "account_resumed": _account_resumed,
     "account_paused": _account_paused,
+    "reconciled": _reconciled,
     **ATTEMPT_FOLDS,
 }

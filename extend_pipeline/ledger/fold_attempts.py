@@ -34,6 +34,26 @@ def _attempt_claimed(connection: Connection, event: Event) -> None:
     charge(connection, event, attempt, entry="reserve", micros=attempt.predicted_micros, basis="predicted")
 
 
+def _attempt_adopted(connection: Connection, event: Event) -> None:
+    connection.execute(
+        insert(tables.attempts).values(
+            **event.data,
+            attempt_id=event.attempt_id,
+            video_key=event.video_key,
+            account=event.account,
+            state=S.SUBMITTED.value,
+            claimed_at=event.at,
+            submitted_at=event.at,
+            absences=0,
+            resubmit_allowed=False,
+            seq=event.seq,
+        )
+    )
+    change_account(connection, event, event.account, in_flight=1)
+    attempt = attempt_of(connection, event)
+    charge(connection, event, attempt, entry="reserve", micros=attempt.predicted_micros, basis="predicted")
+
+
 def _attempt_sending(connection: Connection, event: Event) -> None:
     move(connection, event, S.SENDING, sending_at=event.at, **event.data)
 
@@ -136,6 +156,20 @@ def _attempt_written_off(connection: Connection, event: Event) -> None:
     charge(connection, event, attempt, entry="settle", micros=micros, basis="estimated")
 
 
+def _charge_settled(connection: Connection, event: Event) -> None:
+    micros, basis = event.data["micros"], event.data["basis"]
+    set_attempt(connection, event, settled_micros=micros, units_basis=basis)
+    give_back(connection, event)
+    if micros:
+        charge(connection, event, attempt_of(connection, event), entry="settle", micros=micros, basis=basis)
+
+
+def _charge_adjusted(connection: Connection, event: Event) -> None:
+    set_attempt(connection, event)  # its row is published again, with the new sum
+    attempt = attempt_of(connection, event)
+    charge(connection, event, attempt, entry="adjust", micros=event.data["micros"], basis=event.data["basis"])
+
+
 def _resubmit_allowed(connection: Connection, event: Event) -> None:
     set_attempt(connection, event, resubmit_allowed=True)
 
@@ -146,6 +180,7 @@ def _noted(_connection: Connection, _event: Event) -> None:
 
 ATTEMPT_FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "attempt_claimed": _attempt_claimed,
+    "attempt_adopted": _attempt_adopted,
     "attempt_sending": _attempt_sending,
     "attempt_submitted": _attempt_submitted,
     "attempt_in_doubt": _attempt_in_doubt,
@@ -161,6 +196,8 @@ ATTEMPT_FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "attempt_quarantined": _attempt_quarantined,
     "attempt_result_lost": _attempt_result_lost,
     "attempt_written_off": _attempt_written_off,
+    "charge_settled": _charge_settled,
+    "charge_adjusted": _charge_adjusted,
     "resubmit_allowed": _resubmit_allowed,
     "late_answer": _noted,
     "upstream_went_back": _noted,

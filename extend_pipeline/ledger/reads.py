@@ -51,6 +51,14 @@ def attempts_in(connection: Connection, states: Collection[AttemptState]) -> lis
     return list(connection.execute(select(table).where(table.c.state.in_(names)).order_by(table.c.claimed_at)))
 
 
+def predicted_in(connection: Connection, states: Collection[AttemptState]) -> dict[str, int]:
+    """Micro-units that attempts in these states were predicted to cost, by account."""
+    table = tables.attempts
+    total = func.sum(table.c.predicted_micros).label("micros")
+    query = select(table.c.account, total).where(table.c.state.in_([s.value for s in states])).group_by(table.c.account)
+    return {row.account: int(row.micros) for row in connection.execute(query)}
+
+
 def known_task(connection: Connection, account: str, *, at_least_ms: int) -> Row[Any] | None:
     """The newest attempt of the account whose task is known to exist upstream and was claimed after `at_least_ms`: the
     positive control for "no such task" (upstream forgets tasks after 30 days)."""

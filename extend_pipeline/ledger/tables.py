@@ -1,8 +1,8 @@
 """The ledger's tables, for SQLite and PostgreSQL. Times are integer milliseconds of UTC, units integers of a millionth.
 
-`videos`, `attempts`, `charges`, `accounts` and `account_days` are folds of `events`. `schedule` and `backoff` are
-hints (when to look again, who is looking): losing them costs a poll, never a task or a credit, so they are not in the
-events.
+`videos`, `attempts`, `charges`, `accounts`, `account_days` and `reconciliations` are folds of `events`. `schedule`,
+`backoff` and `inbox` are hints (when to look again, who is looking, what somebody says has happened): losing them
+costs a poll, never a task or a credit, so they are not in the events.
 """
 
 from __future__ import annotations
@@ -144,6 +144,7 @@ attempts = Table(
     Column("film_path", Text),
     Column("film_duration_ms", BigInteger),
     Column("film_note", Text),
+    Column("callback_digest", Text),
     Column("seq", BigInteger, nullable=False),
     Index(
         "ux_attempts_one_live",
@@ -172,6 +173,7 @@ attempts = Table(
     ),
     Index("ix_attempts_state", "state"),
     Index("ix_attempts_external_task_id", "external_task_id"),
+    Index("ix_attempts_callback_digest", "callback_digest"),
     Index("ix_attempts_seq", "seq"),
 )
 
@@ -217,6 +219,37 @@ account_days = Table(
     Column("committed_micros", BigInteger, nullable=False),
 )
 
+reconciliations = Table(
+    "reconciliations",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("task_id", Text, primary_key=True),
+    Column("verdict", Text, nullable=False),
+    Column("attempt_id", Text),
+    Column("unit", Text, nullable=False),
+    Column("ledger_micros", BigInteger),
+    Column("upstream_micros", BigInteger),
+    Column("note", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Index("ix_reconciliations_seq", "seq"),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("attempt_id", Text, ForeignKey("attempts.attempt_id"), nullable=False),
+    Column("account", Text, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("task_id", Text),
+    Column("looked_at", BigInteger),
+    Column("note", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Index("ix_inbox_attempt_id", "attempt_id"),
+)
+
 schedule = Table(
     "schedule",
     metadata,
@@ -238,7 +271,7 @@ backoff = Table(
     Column("note", Text, nullable=False),
 )
 
-FOLDED: Final[tuple[Table, ...]] = (videos, attempts, charges, accounts, account_days)
+FOLDED: Final[tuple[Table, ...]] = (videos, attempts, charges, accounts, account_days, reconciliations)
 """The tables that a replay of `events` must reproduce row for row."""
 
 EVERYWHERE: Final = "*"

@@ -24,7 +24,7 @@ CROWD = 20
 
 def caps(*, per_day: int = 10**12, total: int = 10**12, slots: int = 10**4) -> dict[str, Caps]:
     """Caps of the one account, in units of two a claim."""
-    return {"kling-main": Caps(per_day * 1_000_000, total * 1_000_000, slots)}
+    return {"kling-main": Caps(per_day * 1_000_000, total * 1_000_000, slots, total * 1_000_000)}
 
 
 def reasons(result: Any) -> list[RefusalReason]:
@@ -130,7 +130,7 @@ def test_what_is_given_back_can_be_claimed_again_and_what_is_in_doubt_can_not(le
 
 def test_an_account_without_caps_is_never_claimed_for(ledger: Ledger) -> None:
     with pytest.raises(KeyError):
-        claim(ledger, request(), caps={"another": Caps(10**9, 10**9, 9)})
+        claim(ledger, request(), caps={"another": Caps(10**9, 10**9, 9, 10**9)})
     with ledger.read() as connection:
         assert connection.execute(select(tables.attempts)).first() is None
 

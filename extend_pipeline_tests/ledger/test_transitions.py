@@ -102,7 +102,7 @@ def test_only_the_moves_of_the_table_are_possible(ledger: Ledger, tmp_path: Path
         if end in MOVES[start] or end is S.CLAIMED:
             continue
         wanted = request(f"v{number}")
-        claim(ledger, wanted, caps={"kling-main": Caps(10**12, 10**12, 10**6)})
+        claim(ledger, wanted, caps={"kling-main": Caps(10**12, 10**12, 10**6, 10**12)})
         with ledger.write(now_ms=NOON, actor="test") as tx:
             table = tables.attempts
             tx.connection.execute(

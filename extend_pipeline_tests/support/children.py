@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
@@ -23,7 +24,10 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
         "extend_pipeline.engine.advance",
+        "extend_pipeline.engine.resolve",
         "extend_pipeline.engine.status",
+        "extend_pipeline.providers.download",
+        "extend_pipeline.providers.registry",
         "extend_pipeline.media.frames",
         "extend_pipeline_tests.support.children",
         "pytest",
@@ -82,16 +86,21 @@ class Child:
         return self.output.read_text(encoding="utf-8") if self.output.exists() else ""
 
 
+def start_child(target: Callable[..., None], arguments: tuple[Any, ...], output: Path) -> Child:
+    """Start a process that calls `target`, which has to send what it writes to `output` itself (`write_to`)."""
+    process = CONTEXT.Process(target=target, args=arguments, daemon=True)
+    with _ALONE:
+        process.start()
+    return Child(process, output)
+
+
 def advancing(
     settings: dict[str, Any], output: Path, *, points: str = "", skipped_ms: int = 0, max_seconds: float = 30
 ) -> Child:
     """Start a process that advances a home until it is idle, with failpoints armed as `points` says."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(("ENGINE_TEST", "EXTEND_"))}
     arguments = (settings, str(output), environment | {failpoints.ENVIRONMENT: points}, skipped_ms, max_seconds)
-    process = CONTEXT.Process(target=_advance, args=arguments, daemon=True)
-    with _ALONE:
-        process.start()
-    return Child(process, output)
+    return start_child(_advance, arguments, output)
 
 
 def _advance(
@@ -102,7 +111,7 @@ def _advance(
     from extend_pipeline.engine.pipeline import open_pipeline
     from extend_pipeline.engine.status import status
 
-    _write_to(output)
+    write_to(output)
     os.environ.update(environment)
     failpoints.arm_from_environment()
     os.environ.pop(failpoints.ENVIRONMENT)
@@ -111,7 +120,8 @@ def _advance(
         sys.exit(status(pipeline).exit_code)
 
 
-def _write_to(output: str) -> None:
+def write_to(output: str) -> None:
+    """Send what this process writes from now on, on stdout and stderr, to the end of a file."""
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)

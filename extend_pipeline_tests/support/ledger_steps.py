@@ -15,7 +15,11 @@ from extend_pipeline.ledger.transitions import Moved, Stale
 S = AttemptState
 
 NOON = 1_794_000_000_000 - 1_794_000_000_000 % 86_400_000 + 43_200_000  # some noon of November 2026, in UTC ms
-CAPS = {"kling-main": Caps(per_day_micros=100_000_000, total_micros=2_000_000_000, max_in_flight=20)}
+CAPS = {
+    "kling-main": Caps(
+        per_day_micros=100_000_000, total_micros=2_000_000_000, max_in_flight=20, in_doubt_micros=100_000_000
+    )
+}
 
 
 def request(video: str = "harbour", hop: int = 1, **changes: Any) -> ClaimRequest:

@@ -1,10 +1,14 @@
-"""What must hold of a home and its sandbox after whatever a test did to them."""
+"""What must hold of a home and its sandbox after whatever a test did to them.
+
+Two forms: `disagreements` and `spoiled_files` tell what is wrong in sentences, at any moment, also between a crash and
+its recovery; `reckon`, `books_agree` and `files_are_whole` raise AssertionError, for the end of a test.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -25,7 +29,11 @@ from extend_pipeline_tests.support.engine_home import EngineHome
 S = AttemptState
 
 _FILM = re.compile(r"[0-9a-f]{64}\.mp4")
-_UNSETTLED = frozenset({S.SUBMITTED, S.PROCESSING, S.FAILED})
+_OPEN = (S.IN_DOUBT, S.WRITTEN_OFF, S.SENDING)
+"""Where an attempt that names no task may have made one."""
+
+_known_sound: set[str] = set()
+"""Hashes of bytes that were found sound: the same bytes need no second look."""
 
 
 @dataclass(frozen=True)
@@ -37,66 +45,143 @@ class Reckoning:
     states: dict[str, int]
 
 
-def reckon(home: EngineHome, ledger: Ledger) -> Reckoning:
-    """Check the ledger's promises, the sandbox's charge book against it, and every file in the media store."""
-    assert check_invariants(ledger) == []
-    charges = books_agree(home.sandbox, ledger)
-    films = files_are_whole(home.settings.media_dir, ledger)
-    with ledger.read() as connection:
-        found = list(connection.execute(select(tables.attempts.c.state)).scalars())
-    return Reckoning(charges, films, {state: found.count(state) for state in set(found)})
+@dataclass(frozen=True)
+class Book:
+    """A sandbox's charge book, or one account's part of it."""
+
+    charges: tuple[Mapping[str, Any], ...]
+    doubles: tuple[Mapping[str, Any], ...]
+
+    @property
+    def kept(self) -> list[Mapping[str, Any]]:
+        """The charges that were not given back."""
+        return [charge for charge in self.charges if not charge["refunded"]]
+
+    @property
+    def micros(self) -> int:
+        """What they sum to, in millionths of a unit; for a book of one account."""
+        return sum(to_micros(Decimal(charge["units"])) for charge in self.kept)
 
 
-def books_agree(sandbox: SandboxHandle, ledger: Ledger) -> int:
-    """No step was charged twice, every charge is one that the ledger knows of, and settled sums are equal."""
-    book = sandbox.charges()
-    assert book["double"] == []
-    assert all(count == 1 for count in book["by_external_task_id"].values()), book["by_external_task_id"]
+def book_of(sandbox: SandboxHandle, account: str | None = None) -> Book:
+    """Read the charge book, of all accounts or of one."""
+    told = sandbox.charges()
+
+    def mine(rows: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+        return tuple(row for row in rows if account in (None, row["account"]))
+
+    return Book(mine(told["charges"]), mine(told["double"]))
+
+
+def attempts_in(ledger: Ledger) -> list[Row[Any]]:
+    """Every attempt that the ledger knows of."""
     with ledger.read() as connection:
-        attempts = list(connection.execute(select(tables.attempts)))
+        return list(connection.execute(select(tables.attempts)))
+
+
+def disagreements(book: Book, attempts: Sequence[Row[Any]]) -> list[str]:
+    """Where a charge book and a ledger do not tell the same, in sentences; none is the only good answer.
+
+    Holds at every moment: a charge is that of a known task, or of an attempt that is being sent, in doubt or written
+    off; never of one that was released or rejected. No step is charged twice.
+    """
+    found = [
+        f"{each['count']} charges for one step: {each['video_id']} was extended as tasks {each['task_ids']}"
+        for each in book.doubles
+    ]
+    keys = [charge["external_task_id"] for charge in book.kept if charge["external_task_id"] is not None]
+    found += [f"{keys.count(key)} charges for the key {key}" for key in sorted(set(keys)) if keys.count(key) > 1]
     by_task = {row.task_id: row for row in attempts if row.task_id is not None}
-    doubtful = {row.external_task_id for row in attempts if row.state in (S.IN_DOUBT, S.WRITTEN_OFF, S.SENDING)}
-    settled = 0
-    unclaimed = [row for row in attempts if row.state in (S.IN_DOUBT, S.WRITTEN_OFF, S.SENDING) and not row.task_id]
-    for charge in book["charges"]:
+    doubts = [row for row in attempts if row.state in _OPEN and not row.task_id]
+    for charge in book.charges:
         row = by_task.get(charge["task_id"])
-        if row is None and charge["external_task_id"] is None:  # without a key of ours: at most one charge a doubt
-            answers_for = next((each for each in unclaimed if _may_have_made(each, charge)), None)
-            assert answers_for is not None, f"nobody knows of {charge}"
-            unclaimed.remove(answers_for)
+        if row is not None:
+            found += _settled_otherwise(row, charge)
             continue
-        assert row is not None or charge["external_task_id"] in doubtful, f"nobody knows of {charge}"
-        if row is None or row.settled_micros is None:
-            continue
-        if not charge["refunded"]:
-            assert row.settled_micros == to_micros(Decimal(charge["units"])), charge
-            settled += 1
-    stored = [row for row in attempts if row.state == S.STORED]
-    assert settled >= len(stored)
-    assert {row.task_id for row in stored} <= {charge["task_id"] for charge in book["charges"]}
-    return len(book["charges"])
+        answers_for = next((each for each in doubts if _may_have_made(each, charge)), None)
+        if answers_for is None:
+            found.append(_nobody_knows(charge, attempts))
+        else:
+            doubts.remove(answers_for)
+    made = {charge["task_id"] for charge in book.charges}
+    found += [
+        f"{row.video_key}/{row.hop} is stored as task {row.task_id}, which was never charged"
+        for row in attempts
+        if row.state == S.STORED and row.task_id not in made
+    ]
+    return found
+
+
+def _settled_otherwise(row: Row[Any], charge: Mapping[str, Any]) -> list[str]:
+    units = to_micros(Decimal(charge["units"]))
+    if row.settled_micros is None or charge["refunded"] or row.settled_micros == units:
+        return []
+    return [f"{row.video_key}/{row.hop} settled {row.settled_micros} micro-units, task {row.task_id} cost {units}"]
+
+
+def _nobody_knows(charge: Mapping[str, Any], attempts: Sequence[Row[Any]]) -> str:
+    ended = next((row for row in attempts if _may_have_made(row, charge) and not row.task_id), None)
+    where = "" if ended is None else f"; {ended.video_key}/{ended.hop} is {ended.state}"
+    return f"an unknown charge: task {charge['task_id']} of {charge['video_id']}, {charge['units']} units{where}"
 
 
 def _may_have_made(row: Row[Any], charge: Mapping[str, Any]) -> bool:
-    """Whether an attempt is of the provider that charged, and of the video that was extended (Vidu's are named by
-    their URL)."""
+    """Whether an attempt can have made a task: by its own key where it was sent along, else by the video that was
+    extended (Vidu's are named by their URL)."""
+    if charge["external_task_id"] is not None:
+        return bool(row.external_task_id == charge["external_task_id"])
     named = row.parent_video_id
     same = named == charge["video_id"] or unquote(urlsplit(named).path).endswith(f"/{charge['video_id']}.mp4")
     return bool(row.provider == charge["provider"] and same)
 
 
+def spoiled_files(media: Path, ledger: Ledger) -> list[str]:
+    """Films that are not what their name says, and stored attempts without their file, in sentences."""
+    found = []
+    for film in films_in(media):
+        digest = hashlib.sha256(film.read_bytes()).hexdigest()
+        if digest != film.stem:
+            found.append(f"{film.name} of {film.stat().st_size} bytes is not what its name says")
+        elif digest not in _known_sound and not isinstance(check_file(film), Sound):
+            found.append(f"{film.name} is no sound film")
+        else:
+            _known_sound.add(digest)
+    for row in attempts_in(ledger):
+        if row.state != S.STORED:
+            continue
+        file = media / row.path
+        if not file.is_file():
+            found.append(f"{row.video_key}/{row.hop} is stored, and its file {row.path} is not there")
+        elif (file.stat().st_size, file.stem) != (row.bytes, row.sha256):
+            found.append(f"{row.video_key}/{row.hop}: {row.path} has {file.stat().st_size} bytes, {row.bytes} came")
+    return found
+
+
+def films_in(media: Path) -> list[Path]:
+    """Every file that stands under a film's final name."""
+    return [path for path in media.rglob("*") if _FILM.fullmatch(path.name)] if media.exists() else []
+
+
+def reckon(home: EngineHome, ledger: Ledger) -> Reckoning:
+    """Check the ledger's promises, the sandbox's charge book against it, and every file in the media store."""
+    assert check_invariants(ledger) == []
+    charges = books_agree(home.sandbox, ledger)
+    films = files_are_whole(home.settings.media_dir, ledger)
+    found = [row.state for row in attempts_in(ledger)]
+    return Reckoning(charges, films, {state: found.count(state) for state in set(found)})
+
+
+def books_agree(sandbox: SandboxHandle, ledger: Ledger) -> int:
+    """No step was charged twice, every charge is one that the ledger knows of, and settled sums are equal."""
+    book = book_of(sandbox)
+    assert disagreements(book, attempts_in(ledger)) == []
+    return len(book.charges)
+
+
 def files_are_whole(media: Path, ledger: Ledger) -> int:
     """Every film under its hash is sound and has that hash, and every stored attempt has its file."""
-    films = [path for path in media.rglob("*") if _FILM.fullmatch(path.name)] if media.exists() else []
-    for film in films:
-        assert hashlib.sha256(film.read_bytes()).hexdigest() == film.stem
-        assert isinstance(check_file(film), Sound), film
-    with ledger.read() as connection:
-        rows = list(connection.execute(select(tables.attempts).where(tables.attempts.c.state == S.STORED)))
-    for row in rows:
-        assert (media / row.path).stat().st_size == row.bytes
-        assert (media / row.path).stem == row.sha256
-    return len(films)
+    assert spoiled_files(media, ledger) == []
+    return len(films_in(media))
 
 
 def replays_to_the_same(ledger: Ledger, folder: Path) -> int:
