@@ -41,8 +41,12 @@ VERBS: Final[Mapping[str, Verb]] = {
     "advance": Verb(f"{_COMMANDS}.advance:advance", "Recover, poll, fetch, submit: one round, or until idle."),
     "status": Verb(f"{_COMMANDS}.status:status", "Show where everything stands and what needs a person."),
     "resolve": Verb(f"{_COMMANDS}.resolve:resolve", "Decide about an extension: adopt, resubmit, write-off."),
+    "reconcile": Verb(
+        f"{_COMMANDS}.reconcile:reconcile", "Compare the ledger with the providers' lists, bills and invoices."
+    ),
     "pause": Verb(f"{_COMMANDS}.controls:pause", "Stop all submits, of one account or of all."),
     "resume": Verb(f"{_COMMANDS}.controls:resume", "Lift a pause or a stop."),
+    "callbacks": Verb(f"{_COMMANDS}.callbacks:callbacks", "Receive callbacks of providers, until Ctrl-C."),
     "publish": Verb(f"{_COMMANDS}.publish:publish", "Bring the warehouse file up to date."),
     "sql": Verb(f"{_COMMANDS}.sql:sql", "Ask the warehouse a question in SQL."),
 }

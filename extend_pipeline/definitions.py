@@ -9,7 +9,9 @@ from extend_pipeline.config.registry import PROVIDERS
 from extend_pipeline.defs.assets import extend_videos
 from extend_pipeline.defs.checks import check_tables
 from extend_pipeline.defs.jobs import advance_job
+from extend_pipeline.defs.reconciliation import daily_reconciliation_schedule, reconcile_job
 from extend_pipeline.defs.resources import HomeResource
+from extend_pipeline.defs.retention import retention_sensor
 from extend_pipeline.defs.schedules import nightly_backfill_schedule
 from extend_pipeline.defs.sensors import build_poll_sensor, build_tables_sensor, catalog_sensor
 from extend_pipeline.defs.tables import publish_tables
@@ -20,9 +22,14 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
     return dg.Definitions(
         assets=[extend_videos, publish_tables],
         asset_checks=[check_tables],
-        jobs=[advance_job],
-        schedules=[nightly_backfill_schedule],
-        sensors=[catalog_sensor, *(build_poll_sensor(provider) for provider in PROVIDERS), build_tables_sensor()],
+        jobs=[advance_job, reconcile_job],
+        schedules=[nightly_backfill_schedule, daily_reconciliation_schedule],
+        sensors=[
+            catalog_sensor,
+            *(build_poll_sensor(provider) for provider in PROVIDERS),
+            retention_sensor,
+            build_tables_sensor(),
+        ],
         resources={"home": HomeResource(), **(resource_overrides or {})},
         # a process for each step would cost 7 s more a run, and there is one step
         executor=dg.in_process_executor,

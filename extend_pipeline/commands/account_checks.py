@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Final
+from urllib.parse import urlsplit
 
+from extend_pipeline.callbacks.signature import read_signing_secrets
 from extend_pipeline.commands.findings import Finding, ok, problem, warning
 from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.addresses import is_local
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.providers.credentials import KeyPair, SecretFault, SingleKey, read_secret
 from extend_pipeline.providers.http import HttpClient
@@ -38,6 +41,28 @@ def check_variables(account: Account, *, used: bool) -> Iterator[Finding]:
             yield warning(
                 f"account {account.name}", f"{value.message} (no video uses it)", f"set {name} before one does"
             )
+
+
+def check_callbacks(account: Account) -> Iterator[Finding]:
+    """Where the provider shall call back it can call, and what it signs with is known here."""
+    if account.callbacks is None:
+        return
+    check = f"callbacks of {account.name}"
+    parts = urlsplit(account.callbacks.url)
+    if parts.scheme != "https" or is_local(parts.hostname or ""):
+        told = f"{account.callbacks.url} is an address of this machine or network: no provider can call it"
+        yield warning(check, told, "give the https address of the proxy before extend-pipeline callbacks")
+    else:
+        yield ok(check, f"tasks are told of to {account.callbacks.url}")
+    match read_signing_secrets(account):
+        case SecretFault(message):
+            todo = f"set {account.callbacks.secret_env} where extend-pipeline callbacks runs: it doesn't start without"
+            yield problem(check, message, todo)
+        case None:
+            told = "callbacks aren't signed: whoever learns an address can have its task looked at, no more"
+            yield ok(check, told)
+        case secrets:
+            yield ok(check, f"{account.callbacks.secret_env} is set, secrets: {len(secrets)}")
 
 
 def check_upstream(account: Account, settings: Settings, *, now: Callable[[], float]) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from extend_pipeline.commands.text import age, plain, seconds, shortened, spread
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine.plan_types import VideoPlan
 from extend_pipeline.engine.resolve import split_where
+from extend_pipeline.engine.retention import Urgency
 from extend_pipeline.engine.status import AccountStatus, Status
 from extend_pipeline.ledger.states import VideoState
 
@@ -145,6 +146,17 @@ def print_doubts(found: Status, *, home: Path | None) -> None:
     for name, count in found.unknown_accounts:
         say(f"needs you: {count} paid or running attempts are with account {name}, which accounts.yaml doesn't name")
         say("    → put the account back until they are fetched")
+
+
+def print_expiring(found: Status, now_ms: int) -> None:
+    """What will be gone upstream soon: paid results that are not here yet, and sources in their last week."""
+    for each in found.expiring:
+        word = "soon" if each.urgency is Urgency.SOON else "now"
+        say(f"ends {word}: {shortened(each.told(now_ms), MOST_WORDS)}")
+    for row in found.disagreements:
+        say(f"needs you: {row.account} {row.source}/{row.task_id}: {row.verdict}: {shortened(row.note, MOST_WORDS)}")
+    if found.disagreements:
+        say("    → extend-pipeline reconcile; to let one be: extend-pipeline reconcile ACCOUNT --accept BOOK/TASK")
 
 
 def _account_row(account: AccountStatus) -> list[str]:

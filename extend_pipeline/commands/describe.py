@@ -85,6 +85,27 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
         "accounts": [_account(account) for account in status.accounts],
         "in_doubt": [_doubt(doubt) for doubt in status.doubts],
         "everything_paused": status.everything_paused,
+        "expiring": [
+            {
+                "what": each.what,
+                "where": each.where,
+                "account": each.account,
+                "until": iso(each.ends_ms),
+                "urgency": each.urgency.value,
+                "note": each.note,
+            }
+            for each in status.expiring
+        ],
+        "disagreements": [
+            {
+                "account": row.account,
+                "book": row.source,
+                "task_id": row.task_id,
+                "verdict": row.verdict,
+                "note": row.note,
+            }
+            for row in status.disagreements
+        ],
         "unknown_accounts": [{"account": name, "attempts": count} for name, count in status.unknown_accounts],
     }
 

@@ -85,10 +85,15 @@ def _read(settings: Settings, findings: list[Finding]) -> Configuration | None:
 
 
 def _accounts(configuration: Configuration, *, offline: bool) -> Iterator[Finding]:
-    from extend_pipeline.commands.account_checks import check_upstream, check_variables  # they load httpx
+    from extend_pipeline.commands.account_checks import (
+        check_callbacks,
+        check_upstream,
+        check_variables,
+    )  # they load httpx
 
     used = {video.account for video in configuration.catalogue.videos.values()}
     for name, account in configuration.accounts.items():
         yield from check_variables(account, used=name in used)
+        yield from check_callbacks(account)
         if not offline:
             yield from check_upstream(account, configuration.settings, now=time.time)

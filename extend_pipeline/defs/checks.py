@@ -1,15 +1,16 @@
 """Asset checks on the published tables: do the books agree, did films grow as asked, does anything need a person?"""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 
 from extend_pipeline.config.registry import PROVIDERS
+from extend_pipeline.defs.outside_checks import books_agree, nothing_ends_soon, nothing_in_doubt
 from extend_pipeline.defs.resources import HomeResource
 from extend_pipeline.defs.tables import COSTS, DURATIONS, LINEAGE
+from extend_pipeline.defs.verdict import Verdict
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.invariants import check_invariants
@@ -18,38 +19,8 @@ from extend_pipeline.warehouse.errors import NotPublishedError
 from extend_pipeline.warehouse.read import query
 from extend_pipeline.warehouse.verify import compare
 
-MOST_SHOWN: Final = 10  # findings in the UI; the count is always exact
-DOUBT_S: Final = 3_600  # ten settle windows of class A: whatever is in doubt for longer won't clear up by itself
 SLACK_MS: Final = 500  # encoders end a film up to some frames early or late
 NEARLY: Final = 0.9  # of a budget: the time to raise it, before work stops
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a check found: nothing is a pass. `todo` says what to do about it."""
-
-    findings: Sequence[str]
-    todo: str
-    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing was found."""
-        return not self.findings
-
-    @property
-    def description(self) -> str:
-        """For the person who reads it."""
-        if self.passed:
-            return "all well"
-        more = len(self.findings) - MOST_SHOWN
-        rest = [f"… and {more} more"] if more > 0 else []
-        return "\n".join([*self.findings[:MOST_SHOWN], *rest, f"→ {self.todo}"])
-
-    @property
-    def metadata(self) -> Mapping[str, int]:
-        """How many there are."""
-        return {"findings": len(self.findings)}
 
 
 def charges_reconcile(pipeline: Pipeline) -> Verdict:
@@ -78,16 +49,6 @@ def budgets_hold(pipeline: Pipeline) -> Verdict:
                 found.append(f"account {account.account}: {used} of {cap} {account.unit} {what}")
     severity = dg.AssetCheckSeverity.ERROR if over else dg.AssetCheckSeverity.WARN
     return Verdict(found, "raise the budget in accounts.yaml, or let the work wait", severity)
-
-
-def nothing_in_doubt(pipeline: Pipeline) -> Verdict:
-    """Nothing is in doubt for longer than an hour: its units are held, and its video stands still."""
-    old = [doubt for doubt in status(pipeline).doubts if doubt.age_s > DOUBT_S]
-    found = [
-        f"{doubt.where}: for {doubt.age_s / 3600:.1f} h, {doubt.exposure} {doubt.unit} at stake; {doubt.why}"
-        for doubt in old
-    ]
-    return Verdict(found, "extend-pipeline resolve VIDEO/HOP adopt TASK | resubmit | write-off")
 
 
 def _as_promised(added_s: Decimal | None, provider: str) -> bool:
@@ -129,11 +90,15 @@ def seams_hold(pipeline: Pipeline) -> Verdict:
     )
 
 
+NOTHING_ENDS_SOON: Final = dg.AssetCheckKey(LINEAGE.asset, "nothing_ends_soon")
+
 CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], Verdict]]] = {
     dg.AssetCheckKey(COSTS.asset, "charges_reconcile"): charges_reconcile,
     dg.AssetCheckKey(COSTS.asset, "budgets_hold"): budgets_hold,
     dg.AssetCheckKey(COSTS.asset, "nothing_in_doubt"): nothing_in_doubt,
+    dg.AssetCheckKey(COSTS.asset, "books_agree"): books_agree,
     dg.AssetCheckKey(LINEAGE.asset, "invariants_hold"): invariants_hold,
+    NOTHING_ENDS_SOON: nothing_ends_soon,
     dg.AssetCheckKey(DURATIONS.asset, "durations_grew"): durations_grew,
     dg.AssetCheckKey(DURATIONS.asset, "seams_hold"): seams_hold,
 }
@@ -170,12 +135,17 @@ def check_tables(context: dg.AssetCheckExecutionContext, home: HomeResource) -> 
 def evaluations(pipeline: Pipeline) -> Iterator[dg.AssetCheckEvaluation]:
     """All checks, as a run of another job logs them."""
     for key in CHECKS:
-        told = judge(pipeline, key)
-        yield dg.AssetCheckEvaluation(
-            asset_key=key.asset_key,
-            check_name=key.name,
-            passed=told.passed,
-            severity=told.severity,
-            description=told.description,
-            metadata=dict[str, Any](told.metadata),
-        )
+        yield evaluation(pipeline, key)
+
+
+def evaluation(pipeline: Pipeline, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation:
+    """One check, as something else than its own run tells it."""
+    told = judge(pipeline, key)
+    return dg.AssetCheckEvaluation(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=told.passed,
+        severity=told.severity,
+        description=told.description,
+        metadata=told.metadata,
+    )

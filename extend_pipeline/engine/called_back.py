@@ -1,68 +1,146 @@
-"""Looks into what callbacks named, for attempts in doubt. The callback is a hint; what counts is a GET with our own
-credentials that shows a task made from the right parent, which no other attempt holds."""
+"""Looks into what callbacks named, for attempts in doubt that can't be looked up by a key of their own. The callback is
+a hint; what counts is a GET with our own credentials that shows a task which can be this attempt's and no other's."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from extend_pipeline.engine.outcome import belongs
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import inbox, reads, transitions
+from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.transitions import Moved
-from extend_pipeline.providers.outcomes import Absent, QueryOutcome, Seen, Unanswered
+from extend_pipeline.providers.outcomes import Absent, QueryOutcome, Seen, TaskView, Unanswered
 
 S = AttemptState
 
-LOOKS: Final = 5  # a task may be told of before it can be asked for
+LOOKS: Final = 5  # at a task that the account doesn't know: it may be told of before it can be asked for
 FIRST_GAP_MS: Final = 2_000  # between looks; doubles
+LONGEST_GAP_MS: Final = 600_000
+
+SKEW_MS: Final = 600_000
+"""How far the upstream's clock may be from ours where a task's age is all that it tells of where it comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubt:
+    """An attempt in doubt, the tasks that callbacks named for it, and how often in a row nothing came of a look."""
+
+    row: Row[Any]
+    tasks: tuple[str, ...]
+    tries: int
 
 
 def look_into_callbacks(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
-    """Check every task that a callback named for an attempt in doubt; answers VIDEO/HOP of those that were found."""
-    with pipeline.ledger.read() as connection:
-        doubtful = {
-            row.attempt_id: row for row in reads.attempts_in(connection, (S.IN_DOUBT,)) if row.account in accounts
-        }
-        named = inbox.named(connection, doubtful) if doubtful else {}
-        notes = reads.notes(connection) if named else {}
+    """Ask once for every task that callbacks named for an attempt in doubt; answers VIDEO/HOP of those that were found.
+
+    Only for accounts whose tasks can't be looked up by our own key: where they can, that look-up knows better.
+    """
+    names = {name for name in accounts if pipeline.accounts[name].submit_class != "A"}
+    doubts = _take(pipeline, names)
+    if not doubts:
+        return []
+    questions = [(doubt.row.account, task_id) for doubt in doubts for task_id in doubt.tasks]
+    with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="called-back") as pool:
+        answers = list(pool.map(lambda question: pipeline.provider(question[0]).query(question[1]), questions))
+    heard = dict(zip(questions, answers, strict=True))
     found = []
-    for attempt_id, callbacks in named.items():
-        row, hint = doubtful[attempt_id], notes.get(attempt_id)
-        if hint is not None and hint.due_at > pipeline.now_ms():
-            continue
-        tries = 0 if hint is None else hint.tries
-        if any(_look(pipeline, row, callback, tries) for callback in callbacks):
-            found.append(f"{row.video_key}/{row.hop}")
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        for doubt in doubts:
+            if _judge(tx, pipeline, doubt, {task_id: heard[doubt.row.account, task_id] for task_id in doubt.tasks}):
+                found.append(f"{doubt.row.video_key}/{doubt.row.hop}")
     return found
 
 
-def _look(pipeline: Pipeline, row: Row[Any], callback: Row[Any], tries: int) -> bool:
-    answer: QueryOutcome = pipeline.provider(row.account).query(callback.task_id)
+def objection(row: Row[Any], view: TaskView, *, asked: str, post_deadline_ms: int) -> str:
+    """Why a task that a callback named can't be taken for an attempt's; empty where nothing speaks against it.
+
+    The task's own words decide: our key, or the video that it was made from. Where it tells neither (Luma), it must
+    have been made while the attempt's POST was under way. A task that doesn't tell that either is a person's to adopt.
+    """
+    if view.task_id != asked:
+        return f"the answer is about task {view.task_id}"
+    if not belongs(view, row.external_task_id, row.parent_video_id):
+        return "it is not made from the same video, or by another request"
+    if view.external_task_id is not None or view.parent_video_id is not None:
+        return ""
+    if view.created_ms is None or row.sending_at is None:
+        return "it tells neither what it was made from nor when"
+    if not row.sending_at - SKEW_MS <= view.created_ms <= row.sending_at + post_deadline_ms + SKEW_MS:
+        return "it was not made when this attempt was sent"
+    return ""
+
+
+def _take(pipeline: Pipeline, accounts: Collection[str]) -> list[_Doubt]:
+    """What is to be looked into now. It is held for the time of a look, so that two processes don't ask the same."""
+    with pipeline.ledger.read() as connection:
+        doubtful = [row.attempt_id for row in _in_doubt(connection, accounts)]
+        named = inbox.named(connection, doubtful) if doubtful else {}
+    if not named:
+        return []
+    taken = []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        notes = reads.notes(tx.connection)
+        named = inbox.named(tx.connection, list(named))
+        for row in _in_doubt(tx.connection, accounts):
+            hint = notes.get(row.attempt_id)
+            if row.attempt_id not in named or (hint is not None and hint.due_at > tx.now_ms):
+                continue
+            tries, note = (0, "") if hint is None else (hint.tries, hint.note)
+            held_until = tx.now_ms + int(pipeline.settings.get_deadline_s * 1000)
+            transitions.schedule(tx, row.attempt_id, account=row.account, due_at=held_until, note=note, tries=tries)
+            taken.append(_Doubt(row, tuple(named[row.attempt_id]), tries))
+    return taken
+
+
+def _in_doubt(connection: Connection, accounts: Collection[str]) -> list[Row[Any]]:
+    return [row for row in reads.attempts_in(connection, (S.IN_DOUBT,)) if row.account in accounts]
+
+
+def _judge(tx: Writer, pipeline: Pipeline, doubt: _Doubt, answers: Mapping[str, QueryOutcome]) -> bool:
+    """Write down what the looks at the tasks of one attempt have shown; answers whether its task was found."""
+    attempt_id = doubt.row.attempt_id
+    waiting = ""
+    for task_id, answer in answers.items():
         match answer:
-            case Seen(view) if view.task_id == callback.task_id and belongs(
-                view, row.external_task_id, row.parent_video_id
-            ):
-                moved = transitions.submitted(
-                    tx, row.attempt_id, task_id=view.task_id, found_by="callback", due_at=tx.now_ms
-                )
-                inbox.looked_into(tx, callback.digest, note="found")
-                return isinstance(moved, Moved)
             case Seen(view):
-                inbox.looked_into(tx, callback.digest, note=f"task {view.task_id} is not made from the same video")
-            case Absent(reply) if tries + 1 >= LOOKS:
-                inbox.looked_into(tx, callback.digest, note=f"the account knows no such task: {reply.message}")
+                against = _adopt(tx, pipeline, doubt.row, view, task_id)
+                inbox.looked_into(tx, attempt_id, task_id, note=against or "found")
+                if not against:
+                    return True
+            case Absent(reply) if doubt.tries + 1 >= LOOKS:
+                inbox.looked_into(tx, attempt_id, task_id, note=f"the account knows no such task: {reply.message}")
             case Absent(reply) | Unanswered(_, reply):
-                # an account that can look up by its own key has its own rhythm, which goes on as well
-                gap = FIRST_GAP_MS * 2 ** min(tries, 8)
-                note = f"a callback named task {callback.task_id}; it could not be seen yet: {reply.message}"
-                due_at = tx.now_ms + gap
-                transitions.schedule(tx, row.attempt_id, account=row.account, due_at=due_at, note=note, tries=tries + 1)
-                return False
-        if pipeline.accounts[row.account].submit_class != "A":
-            transitions.unschedule(tx, row.attempt_id)
+                waiting = f"a callback named task {task_id}; it could not be seen yet: {reply.message}"
+    if transitions.state_of(tx, attempt_id) is not S.IN_DOUBT:
+        return False  # somebody decided meanwhile, and what is scheduled now is theirs
+    if waiting:
+        due_at = tx.now_ms + min(FIRST_GAP_MS * 2 ** min(doubt.tries, 10), LONGEST_GAP_MS)
+        account, tries = doubt.row.account, doubt.tries + 1
+        transitions.schedule(tx, attempt_id, account=account, due_at=due_at, note=waiting, tries=tries)
+    elif inbox.named(tx.connection, [attempt_id]):  # a callback named another one while we looked
+        transitions.schedule(tx, attempt_id, account=doubt.row.account, due_at=tx.now_ms)
+    else:
+        transitions.unschedule(tx, attempt_id)
     return False
+
+
+def _adopt(tx: Writer, pipeline: Pipeline, row: Row[Any], view: TaskView, task_id: str) -> str:
+    """Take a task for the attempt's where nothing speaks against it; answers what does. The ledger has a word too:
+    nobody else may hold the task or have been told of it."""
+    deadline_ms = int(pipeline.settings.post_deadline_s * 1000)
+    against = objection(row, view, asked=task_id, post_deadline_ms=deadline_ms)
+    if against:
+        return against
+    if inbox.named_elsewhere(tx.connection, row.account, task_id, than=row.attempt_id):
+        return "a callback to another attempt's address names it too"
+    moved = transitions.submitted(tx, row.attempt_id, task_id=task_id, found_by="callback", due_at=tx.now_ms)
+    if isinstance(moved, Moved):
+        return ""
+    return "another attempt holds it" if moved.state is S.IN_DOUBT else "the attempt was decided meanwhile"

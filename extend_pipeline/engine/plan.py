@@ -259,7 +259,15 @@ def _told(
         due=due,
         running=running,
         hindrance=hindrance,
+        extendable_until_ms=None if running or state is VideoState.COMPLETE else _extendable_until(here),
     )
+
+
+def _extendable_until(here: _Position) -> int | None:
+    life = rules.source_life_ms(here.video.provider)
+    if here.parent is None or here.parent.born_ms is None or life is None:
+        return None
+    return here.parent.born_ms + life
 
 
 def _hops_left(here: _Position) -> tuple[int, int]:

@@ -194,7 +194,8 @@ class DueStep:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoPlan:
     """What a plan says of one video. `hops_left` and `micros_left` are (least, most): the provider chooses how much
-    each hop adds, so they are known exactly only at the end."""
+    each hop adds, so they are known exactly only at the end. `extendable_until_ms` is when what the next hop starts
+    from can't be extended any more (UTC ms), where the provider has such a limit and the hop is not under way."""
 
     key: str
     account: str
@@ -209,6 +210,7 @@ class VideoPlan:
     due: DueStep | None = None
     running: AttemptView | None = None
     hindrance: Hindrance | None = None
+    extendable_until_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

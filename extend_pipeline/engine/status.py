@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from sqlalchemy import Row
+
 from extend_pipeline.base.units import amount_micros, from_micros, utc_day
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
+from extend_pipeline.engine.retention import Expiring, Urgency, retention, urgent
 from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.ledger import reads, tables
 from extend_pipeline.ledger.states import LIVE, AttemptState
@@ -61,6 +64,12 @@ class Status:
     unknown_accounts: tuple[tuple[str, int], ...]
     """Accounts that accounts.yaml no longer names, with how many paid or running attempts nobody can look at."""
 
+    expiring: tuple[Expiring, ...] = ()
+    """Paid results past half of their keeping time, and sources in their last week."""
+
+    disagreements: tuple[Row[Any], ...] = ()
+    """What the last comparison with the providers' books left open: rows of `reconciliations`."""
+
     @property
     def needs_person(self) -> tuple[VideoPlan, ...]:
         """Videos that wait for somebody."""
@@ -72,8 +81,17 @@ class Status:
         stopped = any(account.stopped for account in self.accounts)
         planned = {video.key for video in self.plan.videos}
         left_behind = any(doubt.where.rpartition("/")[0] not in planned for doubt in self.doubts)
-        person = self.needs_person or stopped or left_behind or self.everything_paused or self.unknown_accounts
-        return 1 if person else 0
+        nearly_lost = any(e.what == "result" and e.urgency in (Urgency.LAST_HOUR, Urgency.OVER) for e in self.expiring)
+        reasons = (
+            self.needs_person,
+            stopped,
+            left_behind,
+            self.everything_paused,
+            self.unknown_accounts,
+            nearly_lost,
+            self.disagreements,
+        )
+        return 1 if any(reasons) else 0
 
 
 def status(pipeline: Pipeline) -> Status:
@@ -83,15 +101,19 @@ def status(pipeline: Pipeline) -> Status:
         rows = reads.accounts(connection)
         today = reads.day_totals(connection, utc_day(given.now_ms))
         live = reads.attempts_in(connection, LIVE)
+        disagreements = reads.disagreements(connection)
     doubtful = [row for row in live if row.state == AttemptState.IN_DOUBT.value]
     unknown = Counter(row.account for row in live if row.account not in pipeline.accounts)
     everywhere = rows.get(tables.EVERYWHERE)
+    planned = plan(given)
     return Status(
-        plan(given),
+        planned,
         tuple(_account(pipeline, name, rows.get(name), today.get(name, 0)) for name in pipeline.accounts),
         tuple(_doubt(row, given.now_ms) for row in doubtful),
         bool(everywhere is not None and everywhere.paused),
         tuple(sorted(unknown.items())),
+        tuple(urgent(retention(pipeline, planned))),
+        tuple(disagreements),
     )
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
+from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import Writer
 
@@ -122,7 +123,7 @@ def open_ledger(url: str) -> Ledger:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite" and parsed.database:
             path = Path(parsed.database)
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_folder(path.parent)
             if not path.exists():
                 path.touch(mode=0o600)
         ledger = Ledger(url)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.reconciling import DISAGREEMENTS
 from extend_pipeline.ledger.states import AttemptState, VideoState
 
 _CHUNK = 500  # SQLite's older builds take 999 parameters a statement
@@ -102,6 +103,36 @@ def scheduled_videos(connection: Connection) -> dict[str, int]:
         .group_by(table.c.video_key)
     )
     return {row.video_key: row.due_at for row in connection.execute(query)}
+
+
+def attempts_of_account(connection: Connection, account: str) -> list[Row[Any]]:
+    """Every attempt of an account, oldest claim first."""
+    table = tables.attempts
+    query = select(table).where(table.c.account == account).order_by(table.c.claimed_at, table.c.attempt_id)
+    return list(connection.execute(query))
+
+
+def booked(connection: Connection, account: str) -> dict[str, int]:
+    """Micro-units that stand in the books for each attempt of an account: reservation, or settlement with
+    adjustments."""
+    table = tables.charges
+    total = func.sum(table.c.micros).label("micros")
+    query = select(table.c.attempt_id, total).where(table.c.account == account).group_by(table.c.attempt_id)
+    return {row.attempt_id: int(row.micros) for row in connection.execute(query)}
+
+
+def first_claim(connection: Connection, account: str) -> int | None:
+    """When the account was first claimed for (UTC ms); None where it never was."""
+    table = tables.attempts
+    value = connection.execute(select(func.min(table.c.claimed_at)).where(table.c.account == account)).scalar()
+    return None if value is None else int(value)
+
+
+def disagreements(connection: Connection) -> list[Row[Any]]:
+    """What the newest comparisons left open: tasks that only one book has, or that have other amounts."""
+    table = tables.reconciliations
+    query = select(table).where(table.c.verdict.in_([verdict.value for verdict in DISAGREEMENTS]))
+    return list(connection.execute(query.order_by(table.c.account, table.c.source, table.c.task_id)))
 
 
 def head(connection: Connection) -> int:

@@ -30,7 +30,12 @@ class Verdict(StrEnum):
     DIFFERENT_AMOUNT = "different_amount"
     LEDGER_ONLY = "ledger_only"  # we booked a charge that the provider doesn't show
     UPSTREAM_ONLY = "upstream_only"  # the provider shows a task that no attempt of ours holds
+    OTHER = "other"  # billed to the account, and no extension: a bill holds what else was made there
+    ACCEPTED = "accepted"  # a person has looked at the difference and let it be
     OPEN = "open"  # not ended yet, or too young for the provider's books
+
+
+DISAGREEMENTS: Final = frozenset({Verdict.DIFFERENT_AMOUNT, Verdict.LEDGER_ONLY, Verdict.UPSTREAM_ONLY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,5 +137,26 @@ def record(tx: Writer, *, account: str, source: str, compared: Sequence[Compared
         tx.append("reconciled", account=account, data={"source": source, "rows": news[start : start + ROWS_AN_EVENT]})
 
 
+def accept(tx: Writer, *, account: str, source: str, task_id: str, why: str) -> bool:
+    """A person's word about one difference: it is known, and not told again while it stays the same. What only the
+    ledger has booked is given back, since nobody bills it. False where there is no such difference."""
+    table = tables.reconciliations
+    same = (table.c.account == account) & (table.c.source == source) & (table.c.task_id == task_id)
+    row = tx.connection.execute(select(table).where(same)).first()
+    if row is None or Verdict(row.verdict) not in DISAGREEMENTS:
+        return False
+    if Verdict(row.verdict) is Verdict.LEDGER_ONLY and row.attempt_id is not None:
+        book_billed(tx, row.attempt_id, micros=0)
+    columns = {name: getattr(row, name) for name in Compared.__slots__}
+    accepted = {**columns, "verdict": Verdict.ACCEPTED.value, "note": f"{row.note}; accepted: {why}"}
+    tx.append("reconciled", account=account, data={"source": source, "rows": [accepted]})
+    return True
+
+
 def _same(row: Any, each: Compared) -> bool:
-    return row is not None and all(getattr(row, name) == value for name, value in asdict(each).items())
+    """Whether a comparison says nothing new; what a person has accepted stays accepted while the amounts stay."""
+    if row is None:
+        return False
+    if Verdict(row.verdict) is Verdict.ACCEPTED and each.verdict in DISAGREEMENTS:
+        return bool(row.upstream_micros == each.upstream_micros)
+    return all(getattr(row, name) == value for name, value in asdict(each).items())

@@ -15,7 +15,7 @@ from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.warehouse import schema
 
-LEDGER_TABLES: Final = (tables.videos, tables.attempts, tables.charges)
+LEDGER_TABLES: Final = (tables.videos, tables.attempts, tables.charges, tables.reconciliations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,4 +135,5 @@ def _totals(connection: Connection) -> dict[str, int]:
         "charges": count(tables.charges),
         "completed_extensions": files,
         "lineage": files,
+        "reconciliations": count(tables.reconciliations),
     }

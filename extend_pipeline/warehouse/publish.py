@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.warehouse import definitions, swap, workfile
 from extend_pipeline.warehouse.changes import Diverged, Mark, head, read_changes
@@ -46,7 +47,7 @@ def publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Publish
     """
     try:
         for folder in (target.parent, work.parent):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_folder(folder)
         with _only_publisher(work) as mine:
             if not mine:
                 return Busy()

@@ -281,8 +281,50 @@ LINEAGE: Final = TableSchema(
     ),
 )
 
-TABLES: Final[tuple[TableSchema, ...]] = (SOURCE_VIDEOS, EXTENSION_REQUESTS, CHARGES, COMPLETED_EXTENSIONS, LINEAGE)
-"""In the order in which they are filled: the last two are made from those before."""
+_RECONCILIATION_ID: Final = "{0}.account || '/' || {0}.source || '/' || {0}.task_id"
+
+RECONCILIATIONS: Final = TableSchema(
+    name="reconciliations",
+    description="One row a task and book of a provider: how the ledger and that book agreed when they were last "
+    "compared.",
+    key="reconciliation_id",
+    changed="SELECT " + _RECONCILIATION_ID.format("new_reconciliations") + " FROM new_reconciliations",  # noqa: S608
+    rows="new_reconciliations AS reconciliations",
+    columns=(
+        derived(
+            "reconciliation_id",
+            "VARCHAR",
+            "account, book and task",
+            _RECONCILIATION_ID.format("reconciliations"),
+            "reconciliations.account",
+            "reconciliations.source",
+            "reconciliations.task_id",
+        ),
+        text("reconciliations.account", "account that was compared"),
+        text("reconciliations.source", "the provider's book: list, billing or invoice"),
+        text("reconciliations.task_id", "the provider's id of the task; attempt:… where none is known"),
+        text(
+            "reconciliations.verdict",
+            "matched, different_amount, ledger_only, upstream_only, open, other (no extension) or accepted",
+        ),
+        text("reconciliations.attempt_id", "attempt that holds the task; empty where none does"),
+        text("reconciliations.unit", "what the account is charged in"),
+        units("reconciliations.ledger_micros", "units that were booked before the comparison", name="ledger_units"),
+        units("reconciliations.upstream_micros", "units that the provider shows", name="upstream_units"),
+        text("reconciliations.note", "what was found, and what was done about it"),
+        moment("reconciliations.at", "when this was first seen so", name="compared_at"),
+    ),
+)
+
+TABLES: Final[tuple[TableSchema, ...]] = (
+    SOURCE_VIDEOS,
+    EXTENSION_REQUESTS,
+    CHARGES,
+    COMPLETED_EXTENSIONS,
+    LINEAGE,
+    RECONCILIATIONS,
+)
+"""In the order in which they are filled: completed_extensions and lineage are made from those before."""
 
 META_COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
     ("ledger_seq", "BIGINT", "number of the last ledger event that is in this file"),

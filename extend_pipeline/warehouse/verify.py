@@ -88,13 +88,13 @@ def _ledger_counts(connection: Connection, seq: int) -> dict[str, int]:
     """Rows of each table at that number, from the events: every row has one event that began it."""
     e = tables.events.c
 
-    def events(kind: str, counted: Any) -> int:
-        return int(connection.execute(select(counted).where(e.kind == kind, e.seq <= seq)).scalar_one())
+    def events(counted: Any, *kinds: str) -> int:
+        return int(connection.execute(select(counted).where(e.kind.in_(kinds), e.seq <= seq)).scalar_one())
 
-    stored = events("attempt_stored", func.count(distinct(e.attempt_id)))
+    stored = events(func.count(distinct(e.attempt_id)), "attempt_stored")
     return {
-        "source_videos": events("video_declared", func.count(distinct(e.video_key))),
-        "extension_requests": events("attempt_claimed", func.count(distinct(e.attempt_id))),
+        "source_videos": events(func.count(distinct(e.video_key)), "video_declared"),
+        "extension_requests": events(func.count(distinct(e.attempt_id)), "attempt_claimed", "attempt_adopted"),
         "completed_extensions": stored,
         "lineage": stored,
     }

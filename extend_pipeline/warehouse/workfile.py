@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -36,6 +37,7 @@ def opened(work: Path) -> Iterator[DuckDBPyConnection]:
     import duckdb
 
     connection = duckdb.connect(":memory:")
+    before = os.umask(0o077)  # DuckDB makes the file, and later its log, with whatever the umask leaves
     try:
         connection.execute("SET TimeZone = 'UTC'")
         fresh = not work.exists()
@@ -48,6 +50,7 @@ def opened(work: Path) -> Iterator[DuckDBPyConnection]:
         yield connection
     finally:
         connection.close()
+        os.umask(before)
 
 
 def _create(connection: DuckDBPyConnection) -> None:

@@ -14,9 +14,9 @@ from sqlalchemy import select
 from extend_pipeline.engine.advance import advance, declare_catalogue
 from extend_pipeline.engine.pipeline import Pipeline, owner_is_gone, process_name
 from extend_pipeline.engine.plan import plan
+from extend_pipeline.engine.ready import claim_request
 from extend_pipeline.engine.recover import recover
 from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.engine.ready import claim_request
 from extend_pipeline.ledger import claims, tables, transitions
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.children import advancing

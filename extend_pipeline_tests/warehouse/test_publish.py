@@ -47,6 +47,7 @@ def test_a_stored_attempt_is_told_with_its_length_its_cost_and_its_origin(ledger
         "charges": 3,
         "completed_extensions": 1,
         "lineage": 1,
+        "reconciliations": 0,
     }
     assert one(
         place,
@@ -107,6 +108,7 @@ def test_only_what_changed_is_written_again(ledger: Ledger, place: Place) -> Non
         "charges": 2,
         "completed_extensions": 0,
         "lineage": 0,
+        "reconciliations": 0,
     }
     assert query(place.target, "SELECT attempt_id, state FROM extension_requests ORDER BY 1").rows == [
         ("a0", "submitted"),

@@ -23,6 +23,7 @@ DESIGN = {
     "lineage": """video_key hop root_video_id parent_video_id video_id depth attempt_id account provider prompt
         duration_before_s duration_after_s""",
     "charges": "charge_id attempt_id video_key account provider entry unit units basis currency amount at",
+    "reconciliations": "account source task_id verdict attempt_id unit ledger_units upstream_units note compared_at",
 }
 
 

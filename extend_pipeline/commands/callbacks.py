@@ -1,0 +1,82 @@
+"""`callbacks`: runs the receiver of callbacks until it is stopped."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import click
+
+from extend_pipeline.base.units import from_ms
+from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.output import say
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine.pipeline import open_pipeline, wall_ms
+
+DEFAULT_PORT: Final = 8788
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=DEFAULT_PORT, show_default=True, help="0 takes a free one."
+)
+@click.pass_context
+def callbacks(ctx: click.Context, host: str, port: int) -> None:
+    """Receive callbacks of providers, for the accounts that ask for them in accounts.yaml.
+
+    A callback only makes its task due now; what became of it is asked for by the next poll. Put a proxy with TLS before
+    it. It runs until Ctrl-C. Without it everything works as well, only later.
+    """
+    with open_pipeline(settings_of(ctx.obj)) as pipeline:
+        asking = check_accounts(pipeline.accounts)
+        from extend_pipeline.callbacks.server import ReceiverError, build_server, listen  # uvicorn costs 0.1 s
+
+        try:
+            listener = listen(host, port)
+        except ReceiverError as error:
+            raise click.UsageError(str(error)) from error
+        shown = listener.getsockname()[1]
+
+        def ready() -> None:
+            _log(f"callbacks are received on http://{host}:{shown} for {', '.join(asking)}")
+
+        with listener, _stoppable(), suppress(KeyboardInterrupt):
+            build_server(pipeline, on_ready=ready, tell=_log).run(sockets=[listener])
+        _log("stopped")
+
+
+def check_accounts(accounts: Mapping[str, Account]) -> list[str]:
+    """Names of the accounts that ask for callbacks. Raises click.UsageError where none does, or where a secret can't be
+    used: a receiver that refuses every callback would only look like one."""
+    asking = [name for name, account in accounts.items() if account.callbacks is not None]
+    if not asking:
+        raise click.UsageError(
+            "no account asks for callbacks. Write callbacks: {url: https://…} to an account in accounts.yaml, "
+            "see docs/callbacks.md; without them everything is polled"
+        )
+    from extend_pipeline.callbacks.signature import read_signing_secrets
+    from extend_pipeline.providers.credentials import SecretFault
+
+    found = [(name, read_signing_secrets(accounts[name])) for name in asking]
+    wrong = [f"account {name}: {secrets.message}" for name, secrets in found if isinstance(secrets, SecretFault)]
+    if wrong:
+        raise click.UsageError("; ".join(wrong))
+    return asking
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """uvicorn ends at SIGINT and SIGTERM and then raises them again, for whoever was there before: nobody."""
+    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _log(line: str) -> None:
+    say(f"{from_ms(wall_ms()):%Y-%m-%d %H:%M:%S} UTC {line}")

@@ -1,0 +1,181 @@
+"""`reconcile`: holds the ledger against the providers' lists, bills and invoices, and says what doesn't agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from extend_pipeline.base.units import from_micros
+from extend_pipeline.commands.controls import who_option, why_option
+from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.output import Column, emit, json_option, print_table, say
+from extend_pipeline.commands.text import plain, typed
+from extend_pipeline.config.problems import did_you_mean
+from extend_pipeline.engine.books import Unread
+from extend_pipeline.engine.invoice import InvoiceProblems
+from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
+from extend_pipeline.engine.publish import publish_last
+from extend_pipeline.engine.reconcile import Reconciled
+from extend_pipeline.engine.reconcile_all import reconcile_account, reconcile_everything, reconcile_invoice
+from extend_pipeline.ledger import reconciling
+from extend_pipeline.ledger.reconciling import Compared, Verdict
+
+WRONG_USE: Final = 2
+MOST_SHOWN: Final = 50  # differences in the table; --json and the warehouse's table reconciliations have all
+
+
+@click.command()
+@click.argument("account", required=False)
+@click.option(
+    "--invoice",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A bill of ACCOUNT as CSV with the columns task_id and units or amount.",
+)
+@click.option("--no-adopt", is_flag=True, help="Only tell of tasks that the ledger doesn't know; take none over.")
+@click.option(
+    "--accept",
+    metavar="BOOK/TASK",
+    help="Let one difference of ACCOUNT be, such as billing/8274. What nobody bills is given back to the budget.",
+)
+@why_option
+@who_option
+@json_option
+@click.pass_context
+def reconcile(
+    ctx: click.Context,
+    account: str | None,
+    invoice: Path | None,
+    no_adopt: bool,
+    accept: str | None,
+    why: str,
+    who: str,
+    as_json: bool,
+) -> None:
+    """Compare the ledger with what the providers show: their lists, their bills, or an invoice.
+
+    Amounts are brought to what was billed; tasks that only the provider knows are taken over, booked and fetched.
+    Sends nothing that costs. Exit code 1 when something doesn't agree or could not be read.
+    """
+    home: Path | None = ctx.obj
+    if account is None and (invoice is not None or accept is not None):
+        raise click.UsageError("say which account: reconcile ACCOUNT --invoice FILE, or ACCOUNT --accept BOOK/TASK")
+    with open_pipeline(settings_of(home)) as pipeline:
+        if account is not None and account not in pipeline.accounts:
+            hint = did_you_mean(account, pipeline.accounts, label="Accounts")
+            raise click.UsageError(f"accounts.yaml has no account {account!r}. {hint}")
+        if accept is not None:
+            assert account is not None
+            _accept(pipeline, account, accept, who=who, why=why)
+            publish_last(pipeline)
+            return
+        found = _compare(pipeline, account, invoice, adopt=not no_adopt)
+        if isinstance(found, InvoiceProblems):
+            for problem in found.problems:
+                click.echo(problem.text(), err=True)
+            ctx.exit(WRONG_USE)
+        publish_last(pipeline)
+    if as_json:
+        emit({"books": [_document(each) for each in found]})
+    else:
+        _print(found, home)
+    disagree = any(isinstance(each, Unread) or each.disagreements for each in found)
+    ctx.exit(1 if disagree else 0)
+
+
+def _compare(
+    pipeline: Pipeline, account: str | None, invoice: Path | None, *, adopt: bool
+) -> list[Reconciled | Unread] | InvoiceProblems:
+    if account is None:
+        return list(reconcile_everything(pipeline))
+    if invoice is None:
+        return list(reconcile_account(pipeline, account, adopt=adopt))
+    compared = reconcile_invoice(pipeline, account, invoice, adopt=adopt)
+    return compared if isinstance(compared, InvoiceProblems) else [compared]
+
+
+def _accept(pipeline: Pipeline, account: str, what: str, *, who: str, why: str) -> None:
+    book, slash, task_id = what.partition("/")
+    if not slash or not task_id:
+        raise click.UsageError(f"{what!r} is not BOOK/TASK, such as billing/827942411241803822")
+    actor = f"{who} ({why})" if why else who
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
+        done = reconciling.accept(tx, account=account, source=book, task_id=task_id, why=f"{who}: {why}")
+    if not done:
+        raise click.UsageError(f"account {account} has no open difference {what}; run reconcile {account} to see them")
+    say(f"{what} of account {account} is accepted, and is not told again while the amounts stay")
+
+
+def _print(found: Sequence[Reconciled | Unread], home: Path | None) -> None:
+    if not found:
+        say("no account was ever claimed for: there is nothing to compare")
+    columns = (Column("account", whole=True), Column("book"), Column("tasks", right=True), *_verdict_columns())
+    print_table(columns, [_row(each) for each in found if isinstance(each, Reconciled)])
+    for each in found:
+        if isinstance(each, Unread):
+            say(f"not compared: {each.account}, {each.source}: {typed(each.message, home)}")
+            continue
+        for compared in each.disagreements[:MOST_SHOWN]:
+            say(f"{compared.verdict.value}: {each.account} {each.source}/{compared.task_id}: {_amounts(compared)}")
+            say(f"    {typed(compared.note, home)}")
+        if len(each.disagreements) > MOST_SHOWN:
+            say(f"… and {len(each.disagreements) - MOST_SHOWN} more of {each.account}; see table reconciliations")
+        if each.adjusted_micros:
+            say(f"{each.account}: the books were changed by {plain(from_micros(each.adjusted_micros))} {each.unit}")
+        if not each.complete:
+            say(f"{each.account}: the {each.source} could not be read whole, so what it lacks means nothing")
+
+
+_SHOWN: Final = (
+    Verdict.MATCHED,
+    Verdict.DIFFERENT_AMOUNT,
+    Verdict.LEDGER_ONLY,
+    Verdict.UPSTREAM_ONLY,
+    Verdict.OPEN,
+    Verdict.OTHER,
+)
+
+
+def _verdict_columns() -> tuple[Column, ...]:
+    return tuple(Column(verdict.value.replace("_", " "), right=True) for verdict in _SHOWN)
+
+
+def _row(each: Reconciled) -> list[str]:
+    counts = [sum(compared.verdict is verdict for compared in each.compared) for verdict in _SHOWN]
+    return [each.account, each.source, str(len(each.compared)), *map(str, counts)]
+
+
+def _amounts(compared: Compared) -> str:
+    here = "nothing" if compared.ledger_micros is None else plain(from_micros(compared.ledger_micros))
+    there = "no amount" if compared.upstream_micros is None else plain(from_micros(compared.upstream_micros))
+    return f"ledger {here}, provider {there} ({compared.unit})"
+
+
+def _document(each: Reconciled | Unread) -> dict[str, Any]:
+    if isinstance(each, Unread):
+        return {"account": each.account, "book": each.source, "read": False, "message": each.message}
+    return {
+        "account": each.account,
+        "book": each.source,
+        "read": True,
+        "complete": each.complete,
+        "adopted": list(each.adopted),
+        "adjusted": {"unit": each.unit, "units": plain(from_micros(each.adjusted_micros))},
+        "tasks": [
+            {
+                "task_id": compared.task_id,
+                "verdict": compared.verdict.value,
+                "attempt_id": compared.attempt_id,
+                "ledger_units": _units(compared.ledger_micros),
+                "upstream_units": _units(compared.upstream_micros),
+                "note": compared.note,
+            }
+            for compared in each.compared
+        ],
+    }
+
+
+def _units(micros: int | None) -> str | None:
+    return None if micros is None else plain(from_micros(micros))

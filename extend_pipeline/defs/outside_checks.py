@@ -1,0 +1,78 @@
+"""Checks on what the providers hold: doubts, results and sources that end, and how their books agree with ours."""
+
+from typing import Any, Final
+
+import dagster as dg
+
+from extend_pipeline.base.units import from_micros
+from extend_pipeline.defs.verdict import Verdict
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.retention import Urgency
+from extend_pipeline.engine.status import Doubt, status
+
+DOUBT_S: Final = 3_600  # ten settle windows of class A: whatever is in doubt for longer won't clear up by itself
+MOST_TOLD: Final = 50  # rows of a table in the UI
+
+
+def nothing_in_doubt(pipeline: Pipeline) -> Verdict:
+    """Nothing is in doubt for longer than an hour: its units are held, and its video stands still."""
+    doubts = status(pipeline).doubts
+    found = [
+        f"{doubt.where}: for {doubt.age_s / 3600:.1f} h, {doubt.exposure} {doubt.unit} at stake; {doubt.why}"
+        for doubt in doubts
+        if doubt.age_s > DOUBT_S
+    ]
+    at_stake: dict[str, Any] = {}
+    for doubt in doubts:
+        at_stake[doubt.unit] = at_stake.get(doubt.unit, 0) + doubt.exposure
+    shown = {"in_doubt": len(doubts), **{f"at_stake_{unit}": str(units) for unit, units in at_stake.items()}}
+    if doubts:
+        shown["requests"] = dg.MetadataValue.table(
+            [_doubt_record(doubt) for doubt in doubts[:MOST_TOLD]], schema=_DOUBT_SCHEMA
+        )
+    return Verdict(found, "extend-pipeline resolve VIDEO/HOP adopt TASK | resubmit | write-off", more=shown)
+
+
+def nothing_ends_soon(pipeline: Pipeline) -> Verdict:
+    """Every paid result is fetched before half of its keeping time is over, and every source long before its end."""
+    now_ms = pipeline.now_ms()
+    expiring = status(pipeline).expiring
+    grave = any(each.what == "result" and each.urgency is not Urgency.SOON for each in expiring)
+    severity = dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN
+    todo = "extend-pipeline advance; what can't be fetched says why in extend-pipeline status"
+    return Verdict([each.told(now_ms) for each in expiring], todo, severity)
+
+
+def books_agree(pipeline: Pipeline) -> Verdict:
+    """The ledger and the providers' lists, bills and invoices agree, as they were last compared."""
+    found = [
+        f"{row.account}, {row.source}, task {row.task_id}: {row.verdict.replace('_', ' ')}"
+        f" (ledger {_units(row.ledger_micros)}, provider {_units(row.upstream_micros)} {row.unit}); {row.note}"
+        for row in status(pipeline).disagreements
+    ]
+    return Verdict(found, "extend-pipeline reconcile; to let one be: reconcile ACCOUNT --accept BOOK/TASK")
+
+
+def _units(micros: int | None) -> str:
+    return "nothing" if micros is None else f"{from_micros(micros):f}"
+
+
+_DOUBT_SCHEMA: Final = dg.TableSchema(
+    columns=[
+        dg.TableColumn(name, "string") for name in ("extension", "account", "units", "age_h", "key", "why", "request")
+    ]
+)
+
+
+def _doubt_record(doubt: Doubt) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "extension": doubt.where,
+            "account": doubt.account,
+            "units": f"{doubt.exposure:f} {doubt.unit}",
+            "age_h": f"{doubt.age_s / 3600:.1f}",
+            "key": doubt.external_task_id,
+            "why": doubt.why,
+            "request": doubt.request,
+        }
+    )

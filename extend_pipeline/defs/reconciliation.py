@@ -1,0 +1,58 @@
+"""reconcile_job and its daily schedule: the ledger against the providers' lists and bills."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from extend_pipeline.defs.assets import NO_RETRY
+from extend_pipeline.defs.checks import evaluations
+from extend_pipeline.defs.resources import HomeResource
+from extend_pipeline.engine.books import Unread
+from extend_pipeline.engine.publish import publish_last
+from extend_pipeline.engine.reconcile import Reconciled
+from extend_pipeline.engine.reconcile_all import reconcile_everything
+
+
+@dg.op(name="reconcile", tags=NO_RETRY)
+def reconcile_accounts(
+    context: dg.OpExecutionContext, home: HomeResource
+) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
+    """Compare every account that was ever claimed for with each book that its provider shows; then publish, and tell
+    the checks anew."""
+    with home.open() as pipeline:
+        for each in reconcile_everything(pipeline):
+            tell(context.log, each)
+        publish_last(pipeline)
+        yield from evaluations(pipeline)
+    yield dg.Output(None)
+
+
+@dg.job(name="reconcile_job", tags=NO_RETRY)
+def reconcile_job() -> None:
+    """Hold the ledger against what the providers show, and take over what only they know."""
+    reconcile_accounts()
+
+
+daily_reconciliation_schedule = dg.ScheduleDefinition(
+    name="daily_reconciliation_schedule",
+    job=reconcile_job,
+    cron_schedule="40 13 * * *",  # Kling's bills are 12 h late: by then yesterday is in them
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Once a day, reads only: lists and bills of every account that was used.",
+)
+
+
+def tell(log: dg.DagsterLogManager, each: Reconciled | Unread) -> None:
+    """One line a book, and one a disagreement."""
+    if isinstance(each, Unread):
+        log.info(f"{each.account}, {each.source}: not compared: {each.message}")
+        return
+    log.info(
+        f"{each.account}, {each.source}: {len(each.compared)} tasks compared, {len(each.disagreements)} disagree, "
+        f"{len(each.adopted)} taken over"
+    )
+    for compared in each.disagreements:
+        log.warning(
+            f"{each.account}, {each.source}, task {compared.task_id}: {compared.verdict.value}: {compared.note}"
+        )

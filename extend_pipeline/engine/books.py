@@ -1,0 +1,116 @@
+"""The providers' books, read: Kling's list and bill, and invoices that somebody has saved as CSV."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from extend_pipeline.engine import rules
+from extend_pipeline.engine.compare import Book, Shown
+from extend_pipeline.engine.invoice import Invoice
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.ledger import reads
+from extend_pipeline.providers.outcomes import Page, Provider, TaskState, TaskView, Unanswered
+
+HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+MOST_PAGES: Final = 1_000  # what Kling's list has at most, see upstream/001
+LATE_MS: Final = DAY_MS  # a bill is 12 h late; twice that is surely there
+CLOCKS_MS: Final = HOUR_MS  # a task may be dated earlier upstream than its claim is here
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A book, with the tasks that it showed in full."""
+
+    book: Book
+    views: Mapping[str, TaskView] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A book that could not be read; nothing was compared. `message` says why and what to do."""
+
+    account: str
+    source: str
+    message: str
+
+
+def books_of(pipeline: Pipeline, account: str, *, pause: Callable[[float], None]) -> Iterator[Reading | Unread]:
+    """Every book that an account's provider keeps and shows, from the account's first claim on. `pause` waits so many
+    seconds: Kling's bills allow one request a second."""
+    with pipeline.ledger.read() as connection:
+        first = reads.first_claim(connection, account)
+    if first is None:
+        return  # nothing of ours can be in them
+    now_ms = pipeline.now_ms()
+    since = max(first - CLOCKS_MS, now_ms - rules.result_life_ms(pipeline.accounts[account].provider))
+    provider = pipeline.provider(account)
+    if provider.list_page_size:
+        yield _list(account, provider, since, now_ms)
+    if pipeline.accounts[account].provider == "kling":
+        yield _bill(account, provider, since, now_ms, pause)
+    if not provider.list_page_size:
+        hint = f"extend-pipeline reconcile {account} --invoice FILE"
+        yield Unread(account, "invoice", f"account {account} has no book that can be asked for; save its bill: {hint}")
+
+
+def invoice_book(invoice: Invoice) -> Book:
+    """An invoice as a book. It is held to be whole between its first and its last line, where those have dates."""
+    amounts: dict[str, int] = defaultdict(int)
+    for row in invoice.rows:
+        amounts[row.task_id] += row.units_micros
+    dated = invoice.first_ms is not None and invoice.last_ms is not None
+    return Book(
+        name="invoice",
+        shown={task_id: Shown(task_id, micros) for task_id, micros in amounts.items()},
+        from_ms=invoice.first_ms or 0,
+        to_ms=(invoice.last_ms or 0) + 1,
+        complete=dated,
+    )
+
+
+def _list(account: str, provider: Provider, since: int, now_ms: int) -> Reading | Unread:
+    """All pages, since their order is not documented. New tasks shift pages while one reads: what is seen twice is one
+    task, and what is missed so is younger than the reading."""
+    views: dict[str, TaskView] = {}
+    malformed = 0
+    for number in range(1, MOST_PAGES + 1):
+        page = provider.list_page(number, provider.list_page_size)
+        if isinstance(page, Unanswered):
+            return Unread(account, "list", f"page {number} of the task list was not answered: {page.answer.message}")
+        views.update({view.task_id: view for view in page.views if view.created_ms is None or view.created_ms >= since})
+        malformed += page.malformed
+        if _is_last(page, provider.list_page_size):
+            break
+    else:
+        malformed += 1  # there may be more than can be asked for
+    ended = (TaskState.SUCCEEDED, TaskState.FAILED)
+    shown = {view.task_id: Shown(view.task_id, view.units_micros, view.state in ended) for view in views.values()}
+    book = Book(name="list", shown=shown, from_ms=since, to_ms=now_ms, complete=not malformed)
+    return Reading(book, views)
+
+
+def _is_last(page: Page, size: int) -> bool:
+    return page.rows < size
+
+
+def _bill(
+    account: str, provider: Provider, since: int, now_ms: int, pause: Callable[[float], None]
+) -> Reading | Unread:
+    from extend_pipeline.providers.kling import KlingProvider  # loads httpx
+    from extend_pipeline.providers.kling_billing import KlingBilling
+
+    if not isinstance(provider, KlingProvider):
+        return Unread(account, "billing", f"account {account} has no bill that can be asked for")
+    bill = KlingBilling(provider, pause=pause).bill(since, now_ms)
+    if isinstance(bill, Unanswered):
+        return Unread(account, "billing", f"the bill was not answered: {bill.answer.message}")
+    amounts: dict[str, int] = defaultdict(int)
+    for row in bill.rows:
+        amounts[row.task_id] += row.units_micros
+    shown = {task_id: Shown(task_id, micros) for task_id, micros in amounts.items()}
+    to_ms = max(since, now_ms - LATE_MS)
+    return Reading(Book(name="billing", shown=shown, from_ms=since, to_ms=to_ms, complete=not bill.malformed))

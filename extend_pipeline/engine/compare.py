@@ -1,0 +1,162 @@
+"""Holds the ledger's attempts of one account against what the account's provider shows. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from extend_pipeline.base.units import from_micros
+from extend_pipeline.ledger.reconciling import Compared, Verdict
+from extend_pipeline.ledger.states import AttemptState
+
+S = AttemptState
+
+_RUNNING: Final = frozenset({S.CLAIMED, S.SENDING, S.IN_DOUBT, S.SUBMITTED, S.PROCESSING})
+_FREE: Final = frozenset({S.RELEASED, S.REJECTED})
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One task as the provider's book shows it. `micros` is None where the book tells no amount (a task that runs, or a
+    body without a figure); `ended` whether it says that the task is over."""
+
+    task_id: str
+    micros: int | None
+    ended: bool = True
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """What a provider shows of an account. `name` is list, billing or invoice. A task that was made and ended between
+    `from_ms` and `to_ms` (UTC ms) and is not among `shown` is not in the book, but only where it is `complete`."""
+
+    name: str
+    shown: Mapping[str, Shown]
+    from_ms: int
+    to_ms: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booked:
+    """One attempt as the ledger has it. `booked_micros` is what stands in the books for it now: reservation, or
+    settlement with adjustments. `settled` is False where a failed task still holds its reservation."""
+
+    attempt_id: str
+    task_id: str | None
+    state: AttemptState
+    unit: str
+    booked_micros: int
+    settled: bool
+    sent_ms: int | None
+    ended_ms: int | None
+
+    def is_within(self, from_ms: int, to_ms: int) -> bool:
+        """Whether it was made and ended in a period, so that a book of that period must have it."""
+        if self.sent_ms is None or self.ended_ms is None:
+            return False
+        return from_ms <= self.sent_ms and self.ended_ms < to_ms
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The verdicts, and what the ledger should do: `to_book` is what was billed in micro-units by attempt, where that
+    differs from what is booked or settles what was open; `strangers` are tasks that no attempt holds."""
+
+    source: str
+    compared: tuple[Compared, ...]
+    to_book: Mapping[str, int]
+    strangers: tuple[Shown, ...]
+
+
+def compare(book: Book, booked: Iterable[Booked], *, unit: str) -> Comparison:
+    """Compare one account's attempts with one of its books."""
+    booked = list(booked)
+    held = {each.task_id for each in booked if each.task_id is not None}
+    strangers = tuple(shown for task_id, shown in sorted(book.shown.items()) if task_id not in held)
+    compared: list[Compared] = []
+    to_book: dict[str, int] = {}
+    for each in booked:
+        if each.task_id is None:
+            told, micros = _nameless(book, each, strangers)
+        elif (shown := book.shown.get(each.task_id)) is not None:
+            told, micros = _shown(each, shown)
+        else:
+            told, micros = _not_shown(book, each)
+        if told is not None:
+            compared.append(told)
+        if micros is not None:
+            to_book[each.attempt_id] = micros
+    for shown in strangers:
+        compared.append(
+            Compared(
+                task_id=shown.task_id,
+                verdict=Verdict.UPSTREAM_ONLY,
+                attempt_id=None,
+                unit=unit,
+                ledger_micros=None,
+                upstream_micros=shown.micros,
+                note=shown.note,
+            )
+        )
+    return Comparison(book.name, tuple(compared), to_book, strangers)
+
+
+def _shown(each: Booked, shown: Shown) -> tuple[Compared, int | None]:
+    if each.state in _RUNNING or not shown.ended:
+        return _told(each, Verdict.OPEN, shown.micros, "not ended yet"), None
+    if shown.micros is None:
+        return _told(each, Verdict.MATCHED, None, "the provider tells no amount"), None
+    if not each.settled:
+        note = f"the failed task was billed {from_micros(shown.micros)} {each.unit}; the reservation is settled by it"
+        return _told(each, Verdict.MATCHED, shown.micros, note), shown.micros
+    if shown.micros == each.booked_micros:
+        return _told(each, Verdict.MATCHED, shown.micros, ""), None
+    here, there = from_micros(each.booked_micros), from_micros(shown.micros)
+    note = f"{here} {each.unit} were booked, {there} are billed; the books are adjusted"
+    return _told(each, Verdict.DIFFERENT_AMOUNT, shown.micros, note), shown.micros
+
+
+def _not_shown(book: Book, each: Booked) -> tuple[Compared | None, int | None]:
+    """What it means that a book does not show an attempt: nothing, unless the book is whole and must have it."""
+    inside = each.is_within(book.from_ms, book.to_ms)
+    if each.state in _FREE or each.state in _RUNNING or not book.complete or not inside:
+        return None, None
+    if not each.settled:
+        if book.name == "list":  # a list tells what ran, not what was billed
+            return None, None
+        return _told(each, Verdict.MATCHED, 0, "the failed task was not billed; its reservation is given back"), 0
+    if not each.booked_micros:
+        return _told(each, Verdict.MATCHED, None, "nothing is booked, and nothing is shown"), None
+    note = f"{from_micros(each.booked_micros)} {each.unit} are booked, and the provider's {book.name} doesn't show it"
+    return _told(each, Verdict.LEDGER_ONLY, None, note), None
+
+
+def _nameless(book: Book, each: Booked, strangers: tuple[Shown, ...]) -> tuple[Compared | None, int | None]:
+    """What a bill says of an attempt that was given up in doubt: nothing was charged where the whole bill holds no task
+    that nobody here knows."""
+    if book.name == "list" or each.state is not S.WRITTEN_OFF or not each.booked_micros:
+        return None, None
+    if not book.complete or not each.is_within(book.from_ms, book.to_ms):
+        return None, None
+    if not strangers:
+        return _told(each, Verdict.MATCHED, 0, "given up in doubt, and no task was billed; the charge is given back"), 0
+    named = ", ".join(shown.task_id for shown in strangers[:5])
+    return _told(
+        each, Verdict.LEDGER_ONLY, None, f"given up in doubt; it may be one of these billed tasks: {named}"
+    ), None
+
+
+def _told(each: Booked, verdict: Verdict, upstream: int | None, note: str) -> Compared:
+    return Compared(
+        # what was given up without ever being found has no id: it is named by its attempt
+        task_id=each.task_id or f"attempt:{each.attempt_id}",
+        verdict=verdict,
+        attempt_id=each.attempt_id,
+        unit=each.unit,
+        ledger_micros=each.booked_micros,
+        upstream_micros=upstream,
+        note=note,
+    )

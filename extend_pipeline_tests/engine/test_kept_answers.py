@@ -1,0 +1,88 @@
+"""A task that was accepted while the ledger could not be written is not forgotten, though nothing could look it up."""
+
+from __future__ import annotations
+
+import logging
+import stat
+
+import pytest
+from sqlalchemy import event
+
+from extend_pipeline.base import failpoints
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.answers import UnrecordedError
+from extend_pipeline.engine.resolve import Resolved, adopt
+from extend_pipeline.engine.status import status
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.other_providers import OTHERS, other_home
+from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
+
+
+@pytest.mark.parametrize("provider", OTHERS)
+def test_an_answer_that_the_ledger_did_not_take_is_handed_in_later(provider: str, home: EngineHome) -> None:
+    other_home(home, provider, 2)
+    with home.open(JumpClock()) as pipeline:
+        failpoints.arm("submit.before_outcome=raise")
+        with pytest.raises(UnrecordedError, match="its id is kept and goes into the ledger with the next advance"):
+            advance(pipeline, publish=False)
+        kept = sorted((home.settings.state_dir / "answers").iterdir())
+        assert 1 <= len(kept) <= 2
+        assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in kept)
+        assert stat.S_IMODE(kept[0].parent.stat().st_mode) == 0o700
+        failpoints.disarm()
+        assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
+        assert status(pipeline).doubts == ()
+        found = reckon(home, pipeline.ledger)
+        replays_to_the_same(pipeline.ledger, home.path)
+    assert found.charges == found.states["stored"] == 2
+    assert list((home.settings.state_dir / "answers").iterdir()) == []
+
+
+def test_a_ledger_that_is_full_for_a_moment_costs_no_task(home: EngineHome) -> None:
+    other_home(home, "vidu", 1)
+    with home.open(JumpClock()) as pipeline:
+        failing = {"left": 1}
+
+        def fill_up(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+            # the events table may not grow while the answer comes in: SQLite says itself that it is full
+            if "attempt_submitted" in str(_rest[0]) and failing["left"]:
+                failing["left"] -= 1
+                pages = _cursor.execute("PRAGMA page_count").fetchone()[0]  # type: ignore[attr-defined]
+                _cursor.execute(f"PRAGMA max_page_count={pages}")  # type: ignore[attr-defined]
+                _cursor.execute("CREATE TABLE filler AS SELECT zeroblob(10000000) AS blank")  # type: ignore[attr-defined]
+
+        event.listen(pipeline.ledger.engine, "before_cursor_execute", fill_up)
+        with pytest.raises(UnrecordedError, match="full"):
+            drive(pipeline)
+        assert failing["left"] == 0
+        pipeline.ledger.close()
+    with home.open(JumpClock()) as pipeline:
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert reckon(home, pipeline.ledger).charges == 1
+
+
+def test_where_nothing_can_be_kept_the_log_names_the_task_and_the_command(
+    home: EngineHome, caplog: pytest.LogCaptureFixture
+) -> None:
+    other_home(home, "luma", 1)
+    with home.open(JumpClock()) as pipeline:
+        home.settings.state_dir.mkdir(parents=True, exist_ok=True)
+        (home.settings.state_dir / "answers").write_text("a file where the folder should be")
+        failpoints.arm("submit.before_outcome=raise")
+        with caplog.at_level(logging.ERROR), pytest.raises(UnrecordedError):
+            drive(pipeline)
+        failpoints.disarm()
+        (task,) = home.sandbox.tasks()
+        critical = [each.getMessage() for each in caplog.records if each.levelno == logging.CRITICAL]
+        assert len(critical) == 1
+        assert f"extend-pipeline resolve luma-0/1 adopt {task['task_id']}" in critical[0]
+        (home.settings.state_dir / "answers").unlink()
+        clock = pipeline.now_ms
+        assert isinstance(clock, JumpClock)
+        clock.skip(60_000)
+        advance(pipeline, publish=False)  # the lease is over: it is in doubt
+        assert [doubt.where for doubt in status(pipeline).doubts] == ["luma-0/1"]
+        assert isinstance(adopt(pipeline, "luma-0/1", task["task_id"], who="ann", why="the log"), Resolved)
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert reckon(home, pipeline.ledger).charges == 1

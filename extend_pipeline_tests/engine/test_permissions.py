@@ -1,0 +1,131 @@
+"""Files are 0600 and folders 0700, everywhere below the state folder, whatever the umask is."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.media.store import MediaStore
+from extend_pipeline_tests.support.engine_home import EngineHome
+from extend_pipeline_tests.support.other_providers import other_home
+
+_ADVANCE = """
+import os, sys
+os.umask(int(sys.argv[2], 8))
+from extend_pipeline.cli import main
+sys.argv = ["extend-pipeline", "--home", sys.argv[1], *sys.argv[3:]]
+main()
+"""
+
+
+def modes(folder: Path) -> dict[str, str]:
+    """The mode of everything below a folder and of the folder itself, where it is not what it should be."""
+    wrong = {}
+    for path in [folder, *folder.rglob("*")]:
+        try:
+            mode = path.lstat().st_mode & 0o7777
+        except FileNotFoundError:
+            continue  # a journal that was there a moment ago
+        if mode != (0o700 if path.is_dir() else 0o600):
+            wrong[str(path.relative_to(folder.parent))] = f"{mode:04o}"
+    return wrong
+
+
+def run(home: EngineHome, *arguments: str, umask: str = "0") -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "EXTEND_PIPELINE_LEDGER_URL": home.ledger_url}
+    command = [sys.executable, "-c", _ADVANCE, str(home.path), umask, *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("umask", ["0", "077", "022"])
+def test_after_an_advance_nothing_of_the_state_is_open_to_others(umask: str, home: EngineHome) -> None:
+    home.seeded(3, steps=2)
+    home.sandbox.faults([{"kind": "broken_file", "where": "download", "times": 2}])
+
+    done = run(home, "advance", "--until-idle", "--max-seconds", "60", umask=umask)
+
+    assert done.returncode in (0, 1), done.stderr
+    state = home.path / "state"
+    assert modes(state) == {}
+    names = {path.name for path in state.rglob("*")}
+    assert {"ledger.sqlite", "warehouse.duckdb", "warehouse.work.duckdb", "media", ".incoming"} <= names
+    assert {path.suffix for path in (state / "media").rglob("*.*")} >= {".mp4", ".jpg"}
+    assert list((state / "media" / "quarantine").glob("*.bin")), "what came broken is kept, and closed too"
+
+
+def test_while_it_works_nothing_is_open_either(home: EngineHome) -> None:
+    """The journal of a transaction, a download and the copy that is being published live for moments only."""
+    home.seeded(6, steps=2)
+    seen: set[str] = set()
+    wrong: dict[str, str] = {}
+    over = threading.Event()
+
+    def look() -> None:
+        state = home.path / "state"
+        while not over.is_set():
+            wrong.update(modes(state) if state.exists() else {})
+            seen.update(path.name.partition(".")[2] or path.name for path in state.rglob("*"))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        done = run(home, "advance", "--until-idle", "--max-seconds", "60")
+    finally:
+        over.set()
+        watcher.join()
+    assert done.returncode == 0, done.stderr
+    assert wrong == {}
+    assert "sqlite-journal" in seen
+    assert any(name.endswith("part") for name in seen)
+
+
+def test_a_film_that_is_assembled_is_closed_to_others(home: EngineHome) -> None:
+    other_home(home, "luma")
+    done = run(home, "advance", "--until-idle", "--max-seconds", "60")
+    assert done.returncode == 0, done.stderr
+    assert len(list(home.settings.media_dir.rglob("*.mp4"))) >= 3, "the source, the segment and the film"
+    assert modes(home.path / "state") == {}
+
+
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_folders_above_the_media_are_closed_when_media_comes_first(tmp_path: Path) -> None:
+    store = MediaStore(tmp_path / "home" / "state" / "media")
+    store.put_poster("ab" * 32, b"\xff\xd8\xff")
+    assert modes(tmp_path / "home") == {}
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_the_ledger_and_the_folders_above_it_are_closed_when_it_comes_first(
+    home: EngineHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from extend_pipeline.ledger.database import open_ledger
+
+    open_ledger(f"sqlite:///{tmp_path}/deep/state/ledger.sqlite").close()
+    assert modes(tmp_path / "deep") == {}
+
+
+@pytest.mark.parametrize("verb", [["publish"], ["status"], ["plan"], ["doctor"]])
+def test_every_verb_leaves_what_it_makes_closed(verb: list[str], home: EngineHome) -> None:
+    home.seeded(1)
+    done = run(home, *verb)
+    assert done.returncode in (0, 1), done.stderr
+    assert modes(home.path / "state") == {} if (home.path / "state").exists() else True
+
+
+def test_the_test_sees_an_open_file(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o755)
+    (tmp_path / "state" / "ledger.sqlite").touch(mode=0o644)
+    assert set(modes(tmp_path / "state").values()) == {"0755", "0644"}

@@ -1,0 +1,319 @@
+"""The ledger against the providers' books: amounts are mended, strangers taken over, and every difference is told."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Row, select
+
+from extend_pipeline.base.units import to_micros
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.books import Unread
+from extend_pipeline.engine.invoice import InvoiceProblems
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.reconcile import Reconciled
+from extend_pipeline.engine.reconcile_all import reconcile_account, reconcile_everything, reconcile_invoice
+from extend_pipeline.engine.resolve import Resolved, adopt, write_off
+from extend_pipeline.engine.status import status
+from extend_pipeline.ledger import reconciling, tables
+from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.reconciling import Verdict
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.warehouse.read import query
+from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, account, drive
+from extend_pipeline_tests.support.other_providers import other_account, planted
+from extend_pipeline_tests.support.reckoning import replays_to_the_same
+
+SECOND_DAY_MS = DAY_MS + 7_200_000  # by then a bill holds what was charged on the first
+
+
+@pytest.fixture
+def billed(make_home: Callable[..., EngineHome]) -> EngineHome:
+    """A home whose sandbox bills at once."""
+    return make_home(billing_delay=0, billing_interval=0)
+
+
+def books(pipeline: Pipeline, name: str = "k", **options: Any) -> dict[str, Reconciled]:
+    """Every book of an account, compared."""
+    waited: list[float] = []
+    found = {}
+    for each in reconcile_account(pipeline, name, pause=waited.append, **options):
+        assert isinstance(each, Reconciled), each
+        found[each.source] = each
+    return found
+
+
+def verdicts(of: Reconciled) -> dict[str, int]:
+    """How often each verdict was given."""
+    names = [each.verdict.value for each in of.compared]
+    return {name: names.count(name) for name in set(names)}
+
+
+def charged(home: EngineHome) -> Decimal:
+    """What the sandbox's charge book holds of Kling's."""
+    return Decimal(home.sandbox.charges()["total_units"])
+
+
+def orphans(pipeline: Pipeline) -> list[Row[Any]]:
+    table = tables.attempts
+    with pipeline.ledger.read() as connection:
+        return list(connection.execute(select(table).where(table.c.chain_digest == reconciling.ORPHAN)))
+
+
+def test_books_that_agree_change_nothing(billed: EngineHome) -> None:
+    billed.seeded(3)
+    clock = JumpClock()
+    with billed.open(clock) as pipeline:
+        drive(pipeline)
+        clock.skip(SECOND_DAY_MS)
+        found = books(pipeline)
+        assert verdicts(found["list"]) == verdicts(found["billing"]) == {"matched": 3}
+        assert all(each.complete and not each.disagreements for each in found.values())
+        with pipeline.ledger.read() as connection:
+            before = connection.execute(select(tables.ledger_head.c.seq)).scalar_one()
+        books(pipeline)
+        with pipeline.ledger.read() as connection:
+            assert connection.execute(select(tables.ledger_head.c.seq)).scalar_one() == before
+        assert status(pipeline).exit_code == 0
+
+
+def test_a_task_that_only_the_provider_knows_is_taken_over_with_its_cost_and_its_file(billed: EngineHome) -> None:
+    billed.seeded(1)
+    clock = JumpClock()
+    with billed.open(clock) as pipeline:
+        drive(pipeline)
+        stranger = billed.sandbox.foreign_task()
+        found = books(pipeline)
+        (told,) = found["list"].disagreements
+        assert (told.verdict, told.task_id) == (Verdict.UPSTREAM_ONLY, stranger["task_id"])
+        assert "taken over as orphan:k:" in told.note
+        assert found["list"].adopted == (stranger["task_id"],)
+        assert found["billing"].adopted == ()
+        assert status(pipeline).exit_code == 1  # told once, until the next comparison
+        drive(pipeline, publish=True)
+        (orphan,) = orphans(pipeline)
+        assert (orphan.state, orphan.settled_micros) == ("stored", to_micros(Decimal(2)))
+        assert pipeline.store.path_of(orphan.path).stat().st_size == orphan.bytes
+        assert status(pipeline).accounts[0].committed == Decimal(4) == charged(billed)
+        assert verdicts(books(pipeline)["list"]) == {"matched": 2}
+        assert status(pipeline).exit_code == 0
+        assert check_invariants(pipeline.ledger) == []
+        replays_to_the_same(pipeline.ledger, billed.path)
+        rows = query(billed.settings.warehouse_path, "SELECT video_key, units FROM completed_extensions").rows
+        assert sorted(row[0] for row in rows) == [f"orphan:k:{stranger['task_id']}", "v000"]
+
+
+def test_strangers_are_only_told_of_where_others_use_the_account_too(billed: EngineHome) -> None:
+    billed.seeded(1)
+    billed.accounts(account(billed.sandbox.base_url, adopt_orphans=False))
+    with billed.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        stranger = billed.sandbox.foreign_task()
+        (told,) = books(pipeline)["list"].disagreements
+        assert told.note == "not taken over: adopting is off"
+        assert orphans(pipeline) == []
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
+            assert reconciling.accept(tx, account="k", source="list", task_id=stranger["task_id"], why="bob's")
+            assert not reconciling.accept(tx, account="k", source="list", task_id="827", why="no such")
+        books(pipeline)
+        assert [row.source for row in status(pipeline).disagreements] == ["billing"]
+
+
+def test_what_was_made_before_the_first_claim_is_nobodys_here(billed: EngineHome) -> None:
+    billed.seeded(1)
+    billed.sandbox.foreign_task(age=3 * 86_400)
+    with billed.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        assert {name: verdicts(book) for name, book in books(pipeline).items()} == {
+            "list": {"matched": 1},
+            "billing": {"matched": 1},
+        }
+
+
+def test_another_amount_is_adjusted_told_and_stops_the_account(billed: EngineHome) -> None:
+    billed.seeded(2)
+    billed.sandbox.faults(
+        [
+            {"kind": "odd_deduction", "where": "submit", "units": "3.5"},
+            # the answers tell no amount, so that the prediction is booked
+            {"kind": "no_unit_deduction", "where": "query", "times": 50},
+            {"kind": "no_unit_deduction", "where": "list", "times": 50},
+        ]
+    )
+    clock = JumpClock()
+    with billed.open(clock) as pipeline:
+        drive(pipeline)
+        assert status(pipeline).accounts[0].committed == Decimal(4)
+        clock.skip(SECOND_DAY_MS)
+        found = books(pipeline)
+        assert verdicts(found["list"]) == {"matched": 2}  # it tells no amount
+        (told,) = found["billing"].disagreements
+        assert (told.ledger_micros, told.upstream_micros) == (to_micros(Decimal(2)), to_micros(Decimal("3.5")))
+        assert found["billing"].adjusted_micros == to_micros(Decimal("1.5"))
+        now = status(pipeline)
+        assert now.accounts[0].committed == Decimal("5.5") == charged(billed)
+        assert now.accounts[0].stopped is not None
+        assert "was charged 3.5 kling-unit, 2 were predicted" in now.accounts[0].stopped
+        assert check_invariants(pipeline.ledger) == []
+        replays_to_the_same(pipeline.ledger, billed.path)
+        assert verdicts(books(pipeline)["billing"]) == {"matched": 2}
+
+
+@pytest.mark.parametrize("refunds", [True, False])
+def test_a_failed_task_keeps_its_reservation_until_the_bill_is_there(
+    refunds: bool, make_home: Callable[..., EngineHome]
+) -> None:
+    home = make_home(billing_delay=0, billing_interval=0, refund_failed=refunds)
+    home.seeded(1)
+    home.sandbox.faults(
+        [
+            {"kind": "fail_task", "where": "submit"},
+            {"kind": "no_unit_deduction", "where": "query", "times": 50},
+            {"kind": "no_unit_deduction", "where": "list", "times": 50},
+        ]
+    )
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        drive(pipeline)
+        assert status(pipeline).accounts[0].committed == Decimal(2)
+        assert verdicts(books(pipeline)["billing"]).keys() <= {"matched"}
+        clock.skip(SECOND_DAY_MS)
+        books(pipeline)
+        expected = Decimal(0) if refunds else Decimal(2)
+        assert status(pipeline).accounts[0].committed == expected == charged(home)
+        assert check_invariants(pipeline.ledger) == []
+        replays_to_the_same(pipeline.ledger, home.path)
+
+
+def test_what_was_given_up_in_doubt_and_nowhere_billed_is_given_back(billed: EngineHome) -> None:
+    billed.seeded(1)
+    clock = JumpClock()
+    with billed.open(clock) as pipeline:
+        billed.sandbox.faults([{"kind": "reset_before", "where": "submit"}])
+        drive(pipeline)  # no task of the account is known, so that a look-up proves nothing
+        assert isinstance(write_off(pipeline, "v000/1", who="ann", why="nobody knows"), Resolved)
+        assert status(pipeline).accounts[0].committed == Decimal(2)
+        assert verdicts(books(pipeline)["billing"]) == {}  # too young for a bill
+        clock.skip(SECOND_DAY_MS)
+        (told,) = books(pipeline)["billing"].compared
+        assert (told.verdict, told.upstream_micros) == (Verdict.MATCHED, 0)
+        assert "no task was billed; the charge is given back" in told.note
+        assert status(pipeline).accounts[0].committed == 0 == charged(billed)
+        assert check_invariants(pipeline.ledger) == []
+
+
+def test_a_bill_that_is_not_answered_compares_nothing_and_says_so(billed: EngineHome) -> None:
+    billed.seeded(1)
+    with billed.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        billed.sandbox.faults([{"kind": "5xx_before", "where": "list", "times": 50}])
+        found = list(reconcile_account(pipeline, "k", pause=lambda _: None))
+        assert any(isinstance(each, Unread) and each.source == "list" for each in found)
+        assert status(pipeline).disagreements == ()
+
+
+def test_accounts_that_were_never_used_are_left_alone(billed: EngineHome) -> None:
+    billed.write([], account(billed.sandbox.base_url))
+    with billed.open(JumpClock()) as pipeline:
+        assert list(reconcile_everything(pipeline, pause=lambda _: None)) == []
+
+
+# --- invoices ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def resold(home: EngineHome) -> Iterator[tuple[EngineHome, Pipeline, JumpClock]]:
+    """A home with three finished extensions of a gateway's account, open."""
+    entries = [planted(home, "kling-gateway", number) for number in range(3)]
+    home.write(entries, other_account("kling-gateway", home.sandbox.base_url))
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        drive(pipeline)
+        yield home, pipeline, clock
+
+
+def invoice(path: Path, rows: list[tuple[str, str, str]]) -> Path:
+    """A bill as a person would save it."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("task_id", "units", "date"), *rows])
+    return path
+
+
+def lines(home: EngineHome, units: str = "1") -> list[tuple[str, str, str]]:
+    """What the gateway charged, a day before and after."""
+    tasks = [(task["task_id"], units, "2020-01-01") for task in home.sandbox.tasks()]
+    return [*tasks, ("closing", "0", "2100-01-01")]
+
+
+def test_an_invoice_that_agrees(resold: tuple[EngineHome, Pipeline, JumpClock], tmp_path: Path) -> None:
+    home, pipeline, _ = resold
+    found = reconcile_invoice(pipeline, "kling-gateway", invoice(tmp_path / "bill.csv", lines(home)[:-1]))
+    assert isinstance(found, Reconciled)
+    assert verdicts(found) == {"matched": 3}
+
+
+def test_an_invoice_with_another_amount_a_stranger_and_a_gap(
+    resold: tuple[EngineHome, Pipeline, JumpClock], tmp_path: Path
+) -> None:
+    home, pipeline, _ = resold
+    stranger = home.sandbox.foreign_task(provider="kling-gateway")
+    ours = [row for row in lines(home)[:-1] if row[0] != stranger["task_id"]]
+    rows = [(ours[0][0], "2", ours[0][2]), ours[1], (stranger["task_id"], "1", "2100-01-01")]
+    found = reconcile_invoice(pipeline, "kling-gateway", invoice(tmp_path / "bill.csv", rows))
+    assert isinstance(found, Reconciled)
+    by_task = {each.task_id: each for each in found.compared}
+    assert by_task[ours[0][0]].verdict is Verdict.DIFFERENT_AMOUNT
+    assert by_task[ours[1][0]].verdict is Verdict.MATCHED
+    assert by_task[ours[2][0]].verdict is Verdict.LEDGER_ONLY
+    assert by_task[stranger["task_id"]].verdict is Verdict.UPSTREAM_ONLY
+    assert found.adopted == (stranger["task_id"],)
+    drive(pipeline)
+    assert [row.state for row in orphans(pipeline)] == ["stored"]
+    assert status(pipeline).accounts[0].committed == Decimal(5)
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
+        assert reconciling.accept(
+            tx, account="kling-gateway", source="invoice", task_id=ours[2][0], why="the reseller forgot it"
+        )
+    assert status(pipeline).accounts[0].committed == Decimal(4)
+    assert check_invariants(pipeline.ledger) == []
+    replays_to_the_same(pipeline.ledger, home.path)
+
+
+def test_a_billed_task_that_may_be_a_doubt_is_offered_and_not_taken_over(home: EngineHome, tmp_path: Path) -> None:
+    home.write([planted(home, "kling-gateway", 0)], other_account("kling-gateway", home.sandbox.base_url))
+    home.sandbox.faults([{"kind": "reset_after", "where": "submit"}])
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        (task,) = home.sandbox.tasks()
+        bill = invoice(tmp_path / "bill.csv", [(task["task_id"], "1", "2100-01-01")])
+        found = reconcile_invoice(pipeline, "kling-gateway", bill)
+        assert isinstance(found, Reconciled)
+        (told,) = found.disagreements
+        where = "kling-gateway-0/1"
+        assert told.note == (
+            f"it may be {where}, which is in doubt: extend-pipeline resolve {where} adopt {task['task_id']}"
+        )
+        assert orphans(pipeline) == []
+        assert isinstance(adopt(pipeline, where, task["task_id"], who="ann", why="the bill"), Resolved)
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        found = reconcile_invoice(pipeline, "kling-gateway", bill)
+        assert isinstance(found, Reconciled)
+        assert verdicts(found) == {"matched": 1}
+
+
+def test_an_invoice_that_can_not_be_read_changes_nothing(
+    resold: tuple[EngineHome, Pipeline, JumpClock], tmp_path: Path
+) -> None:
+    _, pipeline, _ = resold
+    bill = tmp_path / "bill.csv"
+    bill.write_text("task_id,units\n8.27942E+17,1\n123,1,5\n456,abc\n", encoding="utf-8")
+    found = reconcile_invoice(pipeline, "kling-gateway", bill)
+    assert isinstance(found, InvoiceProblems)
+    assert len(found.problems) >= 2
+    assert status(pipeline).disagreements == ()
+    advance(pipeline, publish=False)

@@ -1,0 +1,129 @@
+"""What will be gone upstream is fetched first, and said in time: at half of its keeping time, and in its last hour."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.retention import HOUR_MS, Urgency, urgency_of
+from extend_pipeline.engine.status import status
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline_tests.support.engine_home import (
+    DAY_MS,
+    EngineHome,
+    JumpClock,
+    account,
+    drive,
+    entry,
+    eventually,
+    source_id,
+)
+from extend_pipeline_tests.support.other_providers import other_account, planted
+
+NO_DOWNLOAD = {"kind": "5xx_before", "where": "download", "times": 9999}
+
+
+@pytest.mark.parametrize(
+    ("life_h", "age_h", "expected"),
+    [
+        (24, 0, Urgency.EARLY),
+        (24, 11.9, Urgency.EARLY),
+        (24, 12, Urgency.SOON),
+        (24, 22.9, Urgency.SOON),
+        (24, 23, Urgency.LAST_HOUR),
+        (24, 24, Urgency.OVER),
+        (1, 0.1, Urgency.EARLY),  # a URL that lives for an hour is not urgent at once
+        (1, 0.5, Urgency.LAST_HOUR),
+        (720, 360, Urgency.SOON),
+    ],
+)
+def test_how_soon_a_result_ends(life_h: float, age_h: float, expected: Urgency) -> None:
+    now = int(age_h * HOUR_MS)
+    assert urgency_of(begun_ms=0, ends_ms=int(life_h * HOUR_MS), now_ms=now) is expected
+
+
+@given(st.integers(0, 10**12), st.integers(1, 10**10), st.lists(st.integers(0, 2 * 10**10), min_size=2))
+def test_urgency_only_ever_rises(begun: int, life: int, ages: list[int]) -> None:
+    order = list(Urgency)
+    seen = [urgency_of(begun_ms=begun, ends_ms=begun + life, now_ms=begun + age) for age in sorted(ages)]
+    assert seen == sorted(seen, key=order.index)
+
+
+def test_a_paid_result_that_can_not_be_fetched_is_told_of_twice(home: EngineHome) -> None:
+    home.write([planted(home, "vidu", 0)], other_account("vidu", home.sandbox.base_url))
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+
+        def round_() -> list[str]:
+            advance(pipeline, publish=False)
+            with pipeline.ledger.read() as connection:
+                return list(connection.execute(select(tables.attempts.c.state)).scalars())
+
+        advance(pipeline, publish=False)  # fetches the source before the server falters
+        home.sandbox.faults([NO_DOWNLOAD])
+        eventually(lambda: "succeeded" in round_())
+        assert status(pipeline).expiring == ()
+        clock.skip(13 * HOUR_MS)
+        advance(pipeline, publish=False)
+        (soon,) = status(pipeline).expiring
+        assert (soon.what, soon.where, soon.urgency) == ("result", "vidu-0/1", Urgency.SOON)
+        assert "vidu-0/1 is paid and not fetched yet; account vidu keeps it until" in soon.told(clock())
+        assert "HTTP 500" in soon.note
+        clock.skip(10.5 * HOUR_MS)
+        (late,) = status(pipeline).expiring
+        assert late.urgency is Urgency.LAST_HOUR
+        assert "minutes left" in late.told(clock())
+        assert status(pipeline).exit_code == 1
+        home.sandbox.clear_faults()
+        clock.skip(600_000)
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert status(pipeline).expiring == ()
+
+
+def test_downloads_go_soonest_ending_first(home: EngineHome) -> None:
+    entries = [planted(home, "vidu", number) for number in range(2)]
+    home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
+    entries.append(entry("kling-0", source_id(0)))
+    home.options["max_downloads"] = 1
+    home.write(entries, account(home.sandbox.base_url), other_account("vidu", home.sandbox.base_url))
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        advance(pipeline, publish=False)
+        home.sandbox.faults([NO_DOWNLOAD])
+
+        def all_paid() -> bool:
+            advance(pipeline, publish=False)
+            with pipeline.ledger.read() as connection:
+                states = list(connection.execute(select(tables.attempts.c.state)).scalars())
+            return states == ["succeeded"] * 3
+
+        eventually(all_paid)
+        home.sandbox.clear_faults()
+        clock.skip(600_000)
+        advance(pipeline, submit=False, publish=False)
+        with pipeline.ledger.read() as connection:
+            table = tables.events
+            query = select(table.c.video_key).where(table.c.kind == "attempt_stored").order_by(table.c.seq)
+            stored = list(connection.execute(query).scalars())
+    assert sorted(stored[:2]) == ["vidu-0", "vidu-1"]  # 24 hours
+    assert stored[2] == "kling-0"  # 30 days
+
+
+def test_a_source_is_shown_in_its_last_week_and_is_an_obstacle_afterwards(home: EngineHome) -> None:
+    home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
+    made = entry("v", source_id(0), steps=2)
+    clock = JumpClock()
+    home.write([made], account(home.sandbox.base_url, budget={"per_day": 2, "total": 2}))
+    with home.open(clock) as pipeline:
+        drive(pipeline)  # the budget is for one hop
+        assert status(pipeline).expiring == ()
+        clock.skip(24 * DAY_MS)
+        (ending,) = status(pipeline).expiring
+        assert (ending.what, ending.where, ending.urgency) == ("source", "hop 1 of v", Urgency.SOON)
+        assert "5 days left" in ending.told(clock()) or "6 days left" in ending.told(clock())
+        clock.skip(7 * DAY_MS)
+        assert status(pipeline).expiring == ()
