@@ -170,6 +170,7 @@ def _orphan(account: Account, shown: Shown, view: TaskView) -> Orphan:
         task_id=shown.task_id,
         external_task_id=view.external_task_id or "",
         parent_video_id=view.parent_video_id or "",
+        parent_duration_ms=view.parent_duration_ms,
         unit=account.price.unit,
         predicted_micros=max(known) if known else dearest(account.price),
         unit_price_micros=account.price.unit_price_micros,

@@ -62,6 +62,7 @@ class Orphan:
     task_id: str
     external_task_id: str
     parent_video_id: str
+    parent_duration_ms: int | None
     unit: str
     predicted_micros: int
     unit_price_micros: int

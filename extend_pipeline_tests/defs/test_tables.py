@@ -82,7 +82,7 @@ def test_tables_tell_rows_columns_lineage_and_a_preview_and_their_checks_pass(pl
     shown = {column.name for column in durations["dagster/column_schema"].value.columns}
     assert shown == set(DURATION_SOURCES), "every column of the view says where it comes from"
     checks = {e.check_name: (e.passed, e.description) for e in result.get_asset_check_evaluations()}
-    assert len(checks) == 6
+    assert len(checks) == 8
     assert all(passed for passed, _ in checks.values()), checks
 
 

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.media.store import MediaStore
+from extend_pipeline_tests.support.bounded import run_bounded
 from extend_pipeline_tests.support.engine_home import EngineHome
 from extend_pipeline_tests.support.other_providers import other_home
-
-_ADVANCE = """
-import os, sys
-os.umask(int(sys.argv[2], 8))
-from extend_pipeline.cli import main
-sys.argv = ["extend-pipeline", "--home", sys.argv[1], *sys.argv[3:]]
-main()
-"""
 
 
 def modes(folder: Path) -> dict[str, str]:
@@ -37,18 +29,12 @@ def modes(folder: Path) -> dict[str, str]:
     return wrong
 
 
-def run(home: EngineHome, *arguments: str, umask: str = "0") -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "EXTEND_PIPELINE_LEDGER_URL": home.ledger_url}
-    command = [sys.executable, "-c", _ADVANCE, str(home.path), umask, *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
-
-
-@pytest.mark.parametrize("umask", ["0", "077", "022"])
-def test_after_an_advance_nothing_of_the_state_is_open_to_others(umask: str, home: EngineHome) -> None:
+@pytest.mark.parametrize("umask", [0, 0o077, 0o022])
+def test_after_an_advance_nothing_of_the_state_is_open_to_others(umask: int, home: EngineHome) -> None:
     home.seeded(3, steps=2)
     home.sandbox.faults([{"kind": "broken_file", "where": "download", "times": 2}])
 
-    done = run(home, "advance", "--until-idle", "--max-seconds", "60", umask=umask)
+    done = run_bounded(home, "advance", "--until-idle", "--max-seconds", "60", umask=umask)
 
     assert done.returncode in (0, 1), done.stderr
     state = home.path / "state"
@@ -75,7 +61,7 @@ def test_while_it_works_nothing_is_open_either(home: EngineHome) -> None:
     watcher = threading.Thread(target=look)
     watcher.start()
     try:
-        done = run(home, "advance", "--until-idle", "--max-seconds", "60")
+        done = run_bounded(home, "advance", "--until-idle", "--max-seconds", "60", umask=0)
     finally:
         over.set()
         watcher.join()
@@ -87,7 +73,7 @@ def test_while_it_works_nothing_is_open_either(home: EngineHome) -> None:
 
 def test_a_film_that_is_assembled_is_closed_to_others(home: EngineHome) -> None:
     other_home(home, "luma")
-    done = run(home, "advance", "--until-idle", "--max-seconds", "60")
+    done = run_bounded(home, "advance", "--until-idle", "--max-seconds", "60", umask=0)
     assert done.returncode == 0, done.stderr
     assert len(list(home.settings.media_dir.rglob("*.mp4"))) >= 3, "the source, the segment and the film"
     assert modes(home.path / "state") == {}
@@ -109,10 +95,8 @@ def test_folders_above_the_media_are_closed_when_media_comes_first(tmp_path: Pat
 
 @pytest.mark.usefixtures("no_umask")
 def test_the_ledger_and_the_folders_above_it_are_closed_when_it_comes_first(
-    home: EngineHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    from extend_pipeline.ledger.database import open_ledger
-
     open_ledger(f"sqlite:///{tmp_path}/deep/state/ledger.sqlite").close()
     assert modes(tmp_path / "deep") == {}
 
@@ -120,7 +104,7 @@ def test_the_ledger_and_the_folders_above_it_are_closed_when_it_comes_first(
 @pytest.mark.parametrize("verb", [["publish"], ["status"], ["plan"], ["doctor"]])
 def test_every_verb_leaves_what_it_makes_closed(verb: list[str], home: EngineHome) -> None:
     home.seeded(1)
-    done = run(home, *verb)
+    done = run_bounded(home, *verb, umask=0)
     assert done.returncode in (0, 1), done.stderr
     assert modes(home.path / "state") == {} if (home.path / "state").exists() else True
 
