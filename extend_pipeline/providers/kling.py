@@ -121,7 +121,7 @@ class KlingProvider:
         def read(reply: Reply, secrets: tuple[str, ...], wait: float | None) -> PageOutcome:
             return parse_page(reply.status, reply.body, secrets=secrets, retry_after_s=wait)
 
-        return self._ask(PATH, {"pageNum": page, "pageSize": size}, read, self._page_cap)
+        return self.ask(PATH, {"pageNum": page, "pageSize": size}, read, self._page_cap)
 
     def close(self) -> None:
         """Close the connections."""
@@ -137,7 +137,7 @@ class KlingProvider:
                 reply.status, reply.body, asked=task_id, own_key=own_key, secrets=secrets, retry_after_s=wait
             )
 
-        return self._ask(f"{PATH}/{quote(task_id, safe='', errors='replace')}", None, read)
+        return self.ask(f"{PATH}/{quote(task_id, safe='', errors='replace')}", None, read)
 
     def _post(
         self, body: Mapping[str, object], external_task_id: str, bearer: Bearer, deadline_s: float
@@ -162,13 +162,17 @@ class KlingProvider:
                     return replace(outcome, answer=self._with_clock(outcome.answer, result))
                 return outcome
 
-    def _ask(
+    def ask(
         self,
         path: str,
         params: Mapping[str, str | int] | None,
         read: Callable[[Reply, tuple[str, ...], float | None], Q],
         cap: int = BODY_CAP,
+        *,
+        retry: RetryPolicy | None = None,
     ) -> Q | Unanswered:
+        """GET, again within bounds where another try may do better. `read` is given a whole answer, what must not be
+        written down, and the seconds that Kling asks to be left alone."""
         new_token_left = True
 
         def once(allowed_s: float) -> Try[Q | Unanswered]:
@@ -187,7 +191,30 @@ class KlingProvider:
                 new_token_left = False
                 self._tokens.forget(bearer)
 
-        return with_retries(once, deadline_s=self._get_deadline_s, policy=self._retry)
+        return with_retries(once, deadline_s=self._get_deadline_s, policy=retry or self._retry)
+
+    def ask_by_post(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        read: Callable[[Reply, tuple[str, ...], float | None], Q],
+        cap: int = BODY_CAP,
+    ) -> Q | Unanswered:
+        """A question that Kling wants as a POST: one try, and after 1003 / 1004 one more with a new token."""
+        new_token_left = True
+        while True:
+            bearer = self._tokens.bearer()
+            if isinstance(bearer, SecretFault):
+                return Unanswered(QueryFault.AUTH, Answer(bearer.message))
+            result = self._http.post_json(
+                path, body, headers=bearer.headers, deadline_s=self._get_deadline_s, body_cap=cap
+            )
+            outcome = self._read(result, bearer, read).outcome
+            refused = isinstance(outcome, Unanswered) and self._new_token_may_help(outcome.answer)
+            if not (refused and new_token_left):
+                return outcome
+            new_token_left = False
+            self._tokens.forget(bearer)
 
     def _read(
         self,

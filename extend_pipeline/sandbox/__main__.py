@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             slots=given.slots,
             balance=given.balance,
             url_ttl=given.url_ttl,
+            billing_delay=given.billing_delay,
             now_offset=given.now_offset,
             share_media=given.share_media,
             webhook_secret=given.webhook_secret,
@@ -57,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--slots", type=int, default=default.slots, help="parallel tasks an account may have")
     parser.add_argument("--balance", type=Decimal, default=None, help="units to spend; none means no limit")
     parser.add_argument("--url-ttl", type=float, default=default.url_ttl, metavar="SECONDS")
+    parser.add_argument(
+        "--billing-delay",
+        type=float,
+        default=default.billing_delay,
+        metavar="SECONDS",
+        help="how late Kling's bills are",
+    )
     parser.add_argument("--now-offset", type=float, default=0.0, metavar="SECONDS", help="shift the clock")
     parser.add_argument("--share-media", action="store_true", help="films of equal make-up share one file")
     parser.add_argument("--webhook-secret", default=None, metavar="whsec_…", help="sign callbacks")

@@ -40,6 +40,20 @@ class Silence(Response):
         await wire.hold(scope, receive, self._seconds, self._stopping)
 
 
+class Redirect(Response):
+    """A redirect to `location`, or to the very address that was asked for: whoever follows a 307 sends again."""
+
+    def __init__(self, status: int, location: str) -> None:
+        super().__init__(status_code=status)
+        self._location = location
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        query = scope["query_string"].decode("latin-1")
+        own = scope["raw_path"].decode("latin-1") + (f"?{query}" if query else "")
+        self.headers["location"] = self._location or own
+        await super().__call__(scope, receive, send)
+
+
 class Cut(Response):
     """A right answer that ends in the middle of its body, though Content-Length promises all of it."""
 
@@ -98,6 +112,8 @@ def faulty_answer(
             return Response(body, whole.status_code, media_type="application/json")
         case "slow_headers":
             return SlowHead(whole, fault.hold, stopping)
+        case "redirect":
+            return Redirect(fault.code, fault.location)
         case "broken_file":
             return Response(broken(bytes(whole.body), fault.variant), media_type="video/mp4")
         case _:

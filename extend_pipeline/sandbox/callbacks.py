@@ -12,7 +12,7 @@ import json
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from extend_pipeline.sandbox.clock import Clock
@@ -31,25 +31,31 @@ class Callbacks:
     def __init__(self, clock: Clock, webhook_secret: str | None) -> None:
         """`webhook_secret` (`whsec_…`) turns Standard Webhooks signatures on."""
         self._clock, self._secret = clock, webhook_secret
-        self._queue: list[tuple[int, int, str, BodyMaker]] = []
+        self._queue: list[tuple[int, int, str, Sequence[BodyMaker]]] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._closed = False
-        self._counts: Counter[str] = Counter(delivered=0, failed=0, dropped=0)
+        self._counts: Counter[str] = Counter(delivered=0, failed=0, dropped=0, withheld=0)
         self._workers: list[threading.Thread] = []
 
-    def schedule(self, at_ms: int, url: str, make_body: BodyMaker) -> None:
-        """Have `make_body()` posted to `url` at that time; dropped and counted if the queue is full."""
+    def schedule(self, at_ms: int, url: str, make_bodies: Sequence[BodyMaker]) -> None:
+        """Have the bodies posted to `url` from that time on, one after the other; dropped and counted if the queue is
+        full."""
         with self._changed:
             if len(self._queue) >= _QUEUE_LIMIT:
-                self._counts["dropped"] += 1
+                self._counts["dropped"] += len(make_bodies)
                 return
-            heapq.heappush(self._queue, (at_ms, next(self._numbers), url, make_body))
+            heapq.heappush(self._queue, (at_ms, next(self._numbers), url, make_bodies))
             if not self._workers and not self._closed:
                 self._workers = [threading.Thread(target=self._work, daemon=True) for _ in range(_WORKERS)]
                 for worker in self._workers:
                     worker.start()
             self._changed.notify()
+
+    def withhold(self, count: int) -> None:
+        """Count notices that an order keeps back."""
+        with self._changed:
+            self._counts["withheld"] += count
 
     def clock_moved(self) -> None:
         """Look again at what is due."""
@@ -57,9 +63,9 @@ class Callbacks:
             self._changed.notify_all()
 
     def describe(self) -> dict[str, int]:
-        """How many were delivered (2xx), failed and dropped, and how many wait."""
+        """How many were delivered (2xx), failed, dropped and withheld by order, and how many wait."""
         with self._changed:
-            return {**self._counts, "waiting": len(self._queue)}
+            return {**self._counts, "waiting": sum(len(make_bodies) for _, _, _, make_bodies in self._queue)}
 
     def close(self) -> None:
         """Send no more; a post under way may take until its time-out and is not waited for that long."""
@@ -71,18 +77,19 @@ class Callbacks:
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
-            url, make_body = job
-            outcome = "delivered" if self._post(url, make_body()) else "failed"
-            with self._changed:
-                self._counts[outcome] += 1
+            url, make_bodies = job
+            for make_body in make_bodies:
+                outcome = "delivered" if self._post(url, make_body()) else "failed"
+                with self._changed:
+                    self._counts[outcome] += 1
 
-    def _next(self) -> tuple[str, BodyMaker] | None:
+    def _next(self) -> tuple[str, Sequence[BodyMaker]] | None:
         with self._changed:
             while not self._closed:
                 wait_s = (self._queue[0][0] - self._clock.now_ms()) / 1000 if self._queue else None
                 if wait_s is not None and wait_s <= 0:
-                    _, _, url, make_body = heapq.heappop(self._queue)
-                    return url, make_body
+                    _, _, url, make_bodies = heapq.heappop(self._queue)
+                    return url, make_bodies
                 self._changed.wait(wait_s)
             return None
 

@@ -50,6 +50,9 @@ class SandboxConfig:
     from. `extra_accounts` share nothing with the first but the server. `share_media` lets films of equal make-up
     share one file, and draws the added length from the parent's length, so that sharing keeps every prefix exact.
 
+    `billing_delay` is how long Kling's bills lag behind its charges, `billing_interval` how far apart an account's
+    requests to one billing route have to be, and `billing_page` the most rows that a page of the bill holds.
+
     All but the last three fields speak of Kling, or of all surfaces; those three of one surface each.
     """
 
@@ -68,6 +71,9 @@ class SandboxConfig:
     price_pro: Decimal = Decimal("3.5")
     refund_failed: bool = True
     url_ttl: float = 30 * 86400.0
+    billing_delay: float = 12 * 3600.0
+    billing_interval: float = 1.0
+    billing_page: int = 500
     now_offset: float = 0.0
     width: int = 320
     height: int = 180
@@ -86,6 +92,9 @@ class SandboxConfig:
             (not 0 <= low <= high, f"run_time must be (low, high) with 0 <= low <= high, got {self.run_time}"),
             (self.slots < 1, f"slots must be at least 1, got {self.slots}"),
             (self.url_ttl <= 0, f"url_ttl must be more than 0 seconds, got {self.url_ttl}"),
+            (self.billing_delay < 0, f"billing_delay must not be negative, got {self.billing_delay}"),
+            (self.billing_interval < 0, f"billing_interval must not be negative, got {self.billing_interval}"),
+            (not 1 <= self.billing_page <= 500, f"billing_page must be 1 to 500 rows, got {self.billing_page}"),
             (not 1 <= self.fps <= 60, f"fps must be 1 to 60, got {self.fps}"),
             (
                 min(self.width, self.height) < 64 or self.width % 2 != 0 or self.height % 2 != 0,

@@ -12,13 +12,14 @@ from starlette.routing import Route
 from extend_pipeline.sandbox.charges import charge_summary, holders
 from extend_pipeline.sandbox.config import SandboxError
 from extend_pipeline.sandbox.core import Core
-from extend_pipeline.sandbox.faults import read_fault
+from extend_pipeline.sandbox.fault_orders import read_fault
+from extend_pipeline.sandbox.foreign import make_foreign_task, read_foreign_task
 from extend_pipeline.sandbox.links import is_public
-from extend_pipeline.sandbox.records import status_at, units_text
+from extend_pipeline.sandbox.records import Task, status_at, units_text
 
 
 class Control:
-    """Health, charges, tasks, requests, callbacks, seeds, faults and the clock."""
+    """Health, charges, tasks, requests, callbacks, seeds, tasks of somebody else's, faults and the clock."""
 
     def __init__(self, core: Core) -> None:
         """Control that sandbox."""
@@ -39,6 +40,7 @@ class Control:
         }
         writes: dict[str, Callable[[object], object]] = {
             "videos": self._seed,
+            "foreign_tasks": self._foreign_task,
             "faults": self._order_faults,
             "clock": self._set_clock,
         }
@@ -48,12 +50,11 @@ class Control:
 
     def _tasks(self) -> dict[str, object]:
         now_ms = self._core.clock.now_ms()
-        rows = []
-        for task in self._core.store.all_tasks():
-            row = asdict(task) | {"status": status_at(task, now_ms)[0], "units": units_text(task.units_milli)}
-            del row["units_milli"]
-            rows.append(row)
-        return {"tasks": rows}
+        return {"tasks": [_row(task, now_ms) for task in self._core.store.all_tasks()]}
+
+    def _foreign_task(self, given: object) -> dict[str, object]:
+        task = make_foreign_task(self._core, read_foreign_task(given))
+        return _row(task, self._core.clock.now_ms())
 
     def _seed(self, given: object) -> dict[str, object]:
         seeds: list[dict[str, object]] = []
@@ -82,6 +83,12 @@ class Control:
         self._core.clock.offset = float(offset)
         self._core.callbacks.clock_moved()
         return {"now": self._core.clock.now_ms(), "now_offset": self._core.clock.offset}
+
+
+def _row(task: Task, now_ms: int) -> dict[str, object]:
+    row = asdict(task) | {"status": status_at(task, now_ms)[0], "units": units_text(task.units_milli)}
+    del row["units_milli"]
+    return row
 
 
 def _reader(read: Callable[[], object]) -> Callable[[Request], object]:

@@ -62,6 +62,11 @@ class Core:
         ttl_s, now_ms = self.terms[video.surface].url_ttl, self.clock.now_ms()
         return surface_url(base_url or self.base_url, video, now_ms=now_ms, ttl_s=ttl_s, key=self.store.signing_key)
 
+    def public_url(self, video_id: str) -> str:
+        """Where a film that was seeded for vidu lies; any other video's id as it is, for the surface to refuse."""
+        video = self.store.video(video_id)
+        return video_id if video is None else self.media_url("", video)
+
     def times(self, task_id: str, created_ms: int, run_time: tuple[float, float]) -> tuple[int, int]:
         """When a task made now turns to processing, and when it ends (ms), its run time drawn from a range (s)."""
         run_ms = draws.draw_run_time_ms(self.config.seed, task_id, run_time)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from extend_pipeline.sandbox.faults import FaultSpec, Phase, Place, read_fault
+from extend_pipeline.sandbox.fault_orders import read_fault
+from extend_pipeline.sandbox.faults import FaultSpec, Phase, Place
 from extend_pipeline.sandbox.store import Store
 
 Ids = Mapping[str, Collection[str]]
@@ -55,6 +56,24 @@ class FaultBook:
         `strikes` is tried last: if it says no, the order is neither used up nor counted as skipped.
         Every fitting order that still lets requests pass counts this one.
         """
+        for entry in self._fitting(where, phase, ids):
+            if strikes is not None and not strikes(entry.spec):
+                continue
+            self._use_up(entry)
+            return entry.spec
+        return None
+
+    def take_all(self, where: Place, phase: Phase, ids: Ids) -> list[FaultSpec]:
+        """Every order that fits, of each kind the first, each used up by one."""
+        taken: dict[str, FaultSpec] = {}
+        for entry in self._fitting(where, phase, ids):
+            if entry.spec.kind not in taken:
+                self._use_up(entry)
+                taken[entry.spec.kind] = entry.spec
+        return list(taken.values())
+
+    def _fitting(self, where: Place, phase: Phase, ids: Ids) -> Iterator[_Entry]:
+        """Orders that are to strike now; one that still lets requests pass counts this one."""
         for entry in self._entries:
             spec = entry.spec
             if spec.where != where or phase not in spec.phases or entry.fired >= spec.times or not spec.fits(ids):
@@ -63,12 +82,11 @@ class FaultBook:
                 entry.skipped += 1
                 self._store.save_faults([entry.row])
                 continue
-            if strikes is not None and not strikes(spec):
-                continue
-            entry.fired += 1
-            self._store.save_faults([entry.row])
-            return spec
-        return None
+            yield entry
+
+    def _use_up(self, entry: _Entry) -> None:
+        entry.fired += 1
+        self._store.save_faults([entry.row])
 
     def describe(self) -> list[dict[str, object]]:
         """Each order with `fired` and `remaining` counts."""

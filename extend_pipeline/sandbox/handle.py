@@ -28,12 +28,20 @@ class SandboxHandle:
         """Every task of all surfaces (`surface`), oldest first, with its `status` now in Kling's words."""
         return list(self._object("GET", "tasks")["tasks"])
 
+    def foreign_task(self, **fields: Any) -> dict[str, Any]:
+        """A finished task that somebody else paid for: {provider?, account?, video_id?, external_task_id?, prompt?,
+        age? (s)}; the row that `tasks` has of it. It shows in queries, lists and bills as any other.
+
+        The source is a new one unless `video_id` names it. What it costs can be changed by ordering `odd_deduction`.
+        """
+        return self._object("POST", "foreign_tasks", fields)
+
     def requests(self) -> dict[str, Any]:
         """Request counts: `counts` (method, route, status, count), `by_route`, `total`."""
         return self._object("GET", "requests")
 
     def callbacks(self) -> dict[str, int]:
-        """Callbacks `delivered`, `failed`, `dropped`, `waiting`."""
+        """Callbacks `delivered`, `failed`, `dropped` (the queue was full), `withheld` (by order), `waiting`."""
         return self._object("GET", "callbacks")
 
     def seed(self, videos: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -48,7 +56,11 @@ class SandboxHandle:
         return f"{self.base_url}/_sandbox/media/{urllib.parse.quote(video_id, safe='')}.mp4"
 
     def faults(self, orders: Sequence[dict[str, Any]] | None = None) -> list[dict[str, Any]]:
-        """Order faults, if any are given; all orders so far, with `fired` and `remaining`."""
+        """Order faults, if any are given; all orders so far, with `fired` and `remaining`.
+
+        An order is {kind, where?, times?, skip?, match?, code?, hold?, after?, variant?, location?, units?}, explained
+        at `faults.FaultSpec`.
+        """
         given = self._object("GET", "faults") if orders is None else self._object("POST", "faults", list(orders))
         return list(given["faults"])
 

@@ -6,7 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
+from extend_pipeline.sandbox.callback_faults import Habits, notices
 from extend_pipeline.sandbox.callbacks import BodyMaker
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.fault_book import Ids
@@ -54,7 +56,7 @@ def purse(core: Core, terms: Terms, account: str, now_ms: int) -> Purse:
 
 
 def make_task(core: Core, terms: Terms, order: Order) -> Task:
-    """Write it all. The fault that makes a task fail is used up in the commit that writes the task."""
+    """Write it all. Faults that decide what becomes of a task are used up in the commit that writes the task."""
     result = order.result
     parent_id = str(result.parent_id)
     ids = request_ids(terms.surface, order.external_task_id, parent_id)
@@ -62,6 +64,8 @@ def make_task(core: Core, terms: Terms, order: Order) -> Task:
         fault = core.faults.take("submit", "make", ids)
         expired = fault is not None and fault.kind == "expire_task"
         failing = fault is not None
+        odd = core.faults.take("submit", "price", ids)
+        details = {**order.details, **({"expired": True} if expired else {}), **_habits(core, order, ids).as_details()}
         task = Task(
             seq=order.seq,
             task_id=order.task_id,
@@ -76,20 +80,32 @@ def make_task(core: Core, terms: Terms, order: Order) -> Task:
             processing_ms=order.processing_ms,
             done_ms=result.created_ms,
             failure=("task expired" if expired else order.failure) if failing else None,
-            units_milli=order.price_milli,
+            units_milli=order.price_milli if odd is None else int(Decimal(odd.units) * 1000),
             refunded=failing and terms.refund_failed,
-            details={**order.details, "expired": True} if expired else order.details,
+            details=details,
         )
         core.store.add_task(task, None if failing else result, _charge(task, order.params))
     return task
 
 
 def schedule_callbacks(core: Core, task: Task, *, after_ms: int, body_at: Callable[[int], BodyMaker]) -> None:
-    """One for each state that is reached after `after_ms`; states passed through in no time are left out."""
+    """One for each state that is reached after `after_ms`, or as faults have it; states passed through in no time are
+    left out."""
     if task.callback_url is None:
         return
-    for at_ms in sorted({at for at in (task.created_ms, task.processing_ms, task.done_ms) if at > after_ms}):
-        core.callbacks.schedule(at_ms, task.callback_url, body_at(at_ms))
+    habits = Habits.from_details(task.details)
+    changes_ms = sorted({task.created_ms, task.processing_ms, task.done_ms})
+    if habits.drop:
+        core.callbacks.withhold(sum(at_ms > after_ms for at_ms in changes_ms))
+    for notice in notices(changes_ms, habits):
+        if notice.at_ms > after_ms:
+            core.callbacks.schedule(notice.at_ms, task.callback_url, [body_at(of_ms) for of_ms in notice.changes_ms])
+
+
+def still_telling(task: Task, now_ms: int) -> bool:
+    """Whether a task may still have something to tell its callback URL."""
+    late_ms = round(Habits.from_details(task.details).late_s * 1000)
+    return task.callback_url is not None and task.done_ms + late_ms > now_ms
 
 
 def request_ids(surface: str, external_task_id: str | None, *video_ids: str | None) -> dict[str, tuple[str, ...]]:
@@ -110,6 +126,18 @@ def task_ids(task: Task) -> Ids:
 def bound_to(account: str, surface: str, result: Video) -> Video:
     """A result whose parent may be somebody else's, given to the account that pays for it."""
     return replace(result, account=account, surface=surface)
+
+
+def _habits(core: Core, order: Order, ids: Ids) -> Habits:
+    if order.callback_url is None:
+        return Habits()
+    met = {fault.kind: fault.hold for fault in core.faults.take_all("callback", "tell", ids)}
+    return Habits(
+        double="callback_double" in met,
+        drop="callback_drop" in met,
+        reorder="callback_reorder" in met,
+        late_s=met.get("callback_late", 0.0),
+    )
 
 
 def _charge(task: Task, params: object) -> Charge:

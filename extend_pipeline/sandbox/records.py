@@ -75,6 +75,17 @@ class Charge:
     refunded_ms: int | None
 
 
+@dataclass(frozen=True)
+class Bill:
+    """One line of an account's bill: a charge that was not refunded, and what the account had spent with it."""
+
+    row: int
+    task_id: str
+    units_milli: int
+    spent_milli: int
+    at_ms: int
+
+
 def status_at(task: Task, now_ms: int) -> tuple[Status, int]:
     """The task's state at a time, and since when (ms)."""
     if now_ms >= task.done_ms:

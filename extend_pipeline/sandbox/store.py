@@ -11,7 +11,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from extend_pipeline.sandbox.config import SandboxError
-from extend_pipeline.sandbox.records import Charge, Task, Video
+from extend_pipeline.sandbox.records import Bill, Charge, Task, Video
 from extend_pipeline.sandbox.schema import TABLES, add_later_columns
 
 
@@ -153,6 +153,21 @@ class Store:
     def charges(self) -> list[Charge]:
         """The charge book, in the order of writing."""
         return [Charge(*row) for row in self._db.execute("SELECT * FROM charges ORDER BY rowid")]
+
+    def bills(
+        self, account: str, now_ms: int, *, since_ms: int, until_ms: int, after_row: int, limit: int
+    ) -> list[Bill]:
+        """An account's charges of a time, but for those refunded by now, in the order of writing; those after a row."""
+        sql = (
+            "SELECT * FROM (SELECT rowid AS row, task_id, units_milli, SUM(units_milli) OVER (ORDER BY rowid), at_ms"
+            " FROM charges WHERE account = ? AND (refunded_ms IS NULL OR refunded_ms > ?))"
+            " WHERE at_ms >= ? AND at_ms < ? AND row > ? ORDER BY row LIMIT ?"
+        )
+        return [Bill(*row) for row in self._db.execute(sql, (account, now_ms, since_ms, until_ms, after_row, limit))]
+
+    def opened_ms(self, now_ms: int) -> int:
+        """When this memory was first asked that."""
+        return int(self._remember("opened_ms", str(now_ms)))
 
     def spent_milli(self, account: str, now_ms: int) -> int:
         """Thousandths of units that an account has spent and not got back by now."""

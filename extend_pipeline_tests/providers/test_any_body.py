@@ -1,7 +1,7 @@
 """No body whatever makes a parser raise, or believe more than it was told.
 
 Hypothesis mutates bodies and shrinks what it finds. For volume, a seeded generator of the same mutations runs beside
-it: EXTEND_PIPELINE_TEST_BODIES sets how many bodies each parser gets (20,000 by default, 200,000 in all).
+it: EXTEND_PIPELINE_TEST_BODIES sets how many bodies each parser gets (20,000 by default, 240,000 in all).
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from hypothesis import strategies as st
 
 from extend_pipeline.providers.gateway_parse import parse_gateway_query, parse_gateway_submit
 from extend_pipeline.providers.heard import Heard
+from extend_pipeline.providers.kling_billing_parse import BillingPage, Packs, parse_billing_page, parse_packs
 from extend_pipeline.providers.kling_parse import parse_page, parse_query, parse_submit
 from extend_pipeline.providers.luma_parse import parse_luma_many, parse_luma_query, parse_luma_submit
 from extend_pipeline.providers.outcomes import Accepted, Page, Seen, TaskState, TaskView
 from extend_pipeline.providers.vidu_parse import parse_vidu_query, parse_vidu_submit
 from extend_pipeline_tests.providers import upstream_bodies as bodies
+from extend_pipeline_tests.providers.billing_bodies import PACK, ROW, costs, page, row
 from extend_pipeline_tests.providers.kling_bodies import CREATED, DONE, SINGLE, done, envelope, failure
 
 BODIES: Final = int(os.environ.get("EXTEND_PIPELINE_TEST_BODIES", "20000"))
@@ -44,6 +46,9 @@ ERRORS = [
     bodies.body({"error": "no"}),
 ]
 MANY = [bodies.body([bodies.generation(), bodies.generation("failed", id="5")]), bodies.body([])]
+
+BILLS = [page(ROW, row(deduction_amount="-2")), page(ROW, more=True, cursor="c2"), page()]
+BELIEVED: Final = (Accepted, Seen, BillingPage, Packs)
 
 Parser = Callable[[Heard], object]
 
@@ -77,6 +82,8 @@ PARSERS: dict[str, tuple[Parser, list[bytes]]] = {
     "luma submit": (lambda heard: parse_luma_submit(heard, parent_task_id="parent"), LUMA + GATEWAY),
     "luma query": (lambda heard: parse_luma_query(heard, asked=bodies.LUMA_ID), LUMA),
     "luma many": (_luma_many, MANY + LUMA),
+    "kling bill": (parse_billing_page, BILLS),
+    "kling packs": (parse_packs, [costs(PACK, {**PACK, "status": "runOut"}), costs()]),
 }
 
 # values that are nearly right: they get further into a parser than noise does
@@ -101,8 +108,21 @@ def check(status: int, outcomes: object) -> None:
             case Seen(view):
                 assert 200 <= status < 300
                 _check_view(view)
+            case BillingPage() | Packs():
+                assert 200 <= status < 300
+                _check_money(outcome)
             case _:
                 pass
+
+
+def _check_money(told: BillingPage | Packs) -> None:
+    assert told.malformed >= 0
+    if isinstance(told, Packs):
+        assert all(pack.total_micros >= 0 and pack.left_micros >= 0 for pack in told.packs)
+        return
+    assert told.next_cursor != ""
+    assert all(billed.task_id and type(billed.units_micros) is int for billed in told.rows)
+    assert all(billed.at_ms is None or billed.at_ms > 0 for billed in told.rows)
 
 
 def _check_view(view: TaskView) -> None:
@@ -163,9 +183,7 @@ def test_thousands_of_mutated_bodies(name: str) -> None:
             check(status, outcome)
         except Exception as error:
             raise AssertionError(f"body {number}, HTTP {status}: {content!r}") from error
-        believed += any(
-            isinstance(one, Accepted | Seen) for one in (outcome if isinstance(outcome, list) else [outcome])
-        )
+        believed += any(isinstance(one, BELIEVED) for one in (outcome if isinstance(outcome, list) else [outcome]))
     # a run in which nothing is ever understood would prove nothing
     assert believed > BODIES / 50
 
@@ -178,4 +196,4 @@ def test_mutated_bodies_that_can_be_shrunk(name: str, status: int, chance: rando
     check(status, parse(Heard(status, mutated(chance, originals + ERRORS))))
     outcome = parse(Heard(status, noise))
     check(status, outcome)
-    assert not any(isinstance(one, Accepted | Seen) for one in (outcome if isinstance(outcome, list) else [outcome]))
+    assert not any(isinstance(one, BELIEVED) for one in (outcome if isinstance(outcome, list) else [outcome]))

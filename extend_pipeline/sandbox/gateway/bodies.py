@@ -24,12 +24,20 @@ def queried(
     task: Task, videos: dict[str, Video], now_ms: int, link: Link, *, origin_units: Decimal | None = None
 ) -> Json:
     """A query's envelope. `origin_units` is what Kling took from the reseller; None leaves it out of the body."""
-    data = bodies.queried(task, videos, now_ms, link)
-    if "final_unit_deduction" in data:
-        del data["final_unit_deduction"]
-        if origin_units is not None:
-            data["final_unit_deduction"] = units_text(int(origin_units * 1000))
-    return bodies.envelope(data)
+    return bodies.envelope(_with_origin_units(bodies.queried(task, videos, now_ms, link), origin_units))
+
+
+def called_back(
+    task: Task, videos: dict[str, Video], at_ms: int, link: Link, *, origin_units: Decimal | None = None
+) -> Json:
+    """A callback's body: the origin's own, which knows nothing of what the reseller charges."""
+    return _with_origin_units(bodies.called_back(task, videos, at_ms, link), origin_units)
+
+
+def _with_origin_units(data: Json, origin_units: Decimal | None) -> Json:
+    if data.pop("final_unit_deduction", None) is not None and origin_units is not None:
+        data["final_unit_deduction"] = units_text(int(origin_units * 1000))
+    return data
 
 
 def written(envelope: Json, how: Reserialised | None) -> Json:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from functools import partial
 
 from starlette.requests import Request
@@ -14,11 +15,11 @@ from extend_pipeline.sandbox.exchange import Json, Worked, exchange
 from extend_pipeline.sandbox.fault_book import Ids
 from extend_pipeline.sandbox.gateway import bodies, fields
 from extend_pipeline.sandbox.keys import account_of
-from extend_pipeline.sandbox.kling.bodies import alter
+from extend_pipeline.sandbox.kling.bodies import Link, alter
 from extend_pipeline.sandbox.kling.errors import Refusal
 from extend_pipeline.sandbox.kling.tasks import TaskMaker
 from extend_pipeline.sandbox.making import request_ids, task_ids
-from extend_pipeline.sandbox.records import Task
+from extend_pipeline.sandbox.records import Task, Video
 from extend_pipeline.sandbox.shapes import shaped, shaped_server_error
 from extend_pipeline.sandbox.surfaces import GatewayConfig, KeyAccount
 from extend_pipeline.sandbox.terms import Surface
@@ -56,7 +57,7 @@ class GatewaySurface:
         """Take up the callbacks that a former server still owed."""
         self._core, self._config = core, core.config.gateway
         self._words = GatewayWords(self._config)
-        self._tasks = TaskMaker(core, NAME)
+        self._tasks = TaskMaker(core, NAME, told=self._told)
         self._tasks.resume_callbacks()
 
     def routes(self) -> list[Route]:
@@ -113,11 +114,18 @@ class GatewaySurface:
         core = self._core
         link = partial(core.media_url, str(request.base_url).rstrip("/"))
         videos = core.store.videos([task.parent_video_id, task.video_id])
-        units = None
-        if self._config.origin_units:
-            pro = videos[task.parent_video_id].mode == "pro"
-            units = core.config.price_pro if pro else core.config.price_std
+        units = self._origin_units(videos[task.parent_video_id])
         return bodies.queried(task, videos, core.clock.now_ms(), link, origin_units=units)
+
+    def _told(self, task: Task, videos: dict[str, Video], at_ms: int, link: Link) -> Json:
+        units = self._origin_units(videos[task.parent_video_id])
+        return bodies.called_back(task, videos, at_ms, link, origin_units=units)
+
+    def _origin_units(self, parent: Video) -> Decimal | None:
+        """What Kling takes from the reseller, where its bodies tell."""
+        if not self._config.origin_units:
+            return None
+        return self._core.config.price_pro if parent.mode == "pro" else self._core.config.price_std
 
 
 def _submit_ids(body: bytes) -> Ids:

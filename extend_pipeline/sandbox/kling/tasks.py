@@ -2,40 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from extend_pipeline.sandbox import draws
 from extend_pipeline.sandbox.callbacks import BodyMaker
 from extend_pipeline.sandbox.core import Core
+from extend_pipeline.sandbox.exchange import Json
 from extend_pipeline.sandbox.kling import bodies, checks
+from extend_pipeline.sandbox.kling.bodies import Link
 from extend_pipeline.sandbox.kling.errors import Refusal
-from extend_pipeline.sandbox.making import Order, make_task, purse, schedule_callbacks
+from extend_pipeline.sandbox.making import Order, make_task, purse, schedule_callbacks, still_telling
 from extend_pipeline.sandbox.records import Task, Video
-from extend_pipeline.sandbox.terms import Surface
+from extend_pipeline.sandbox.terms import Surface, Terms
 
 NAME: Surface = "kling"
+
+
+# From a task, its parent and result, a time (ms) and a maker of links to the body of a callback.
+Told = Callable[[Task, dict[str, Video], int, Link], Json]
 
 
 class TaskMaker:
     """Turns good requests into tasks, and tells their callback URLs about them."""
 
-    def __init__(self, core: Core, surface: Surface = NAME) -> None:
-        """Work on that sandbox, for one of the surfaces that speak Kling."""
-        self._core = core
+    def __init__(self, core: Core, surface: Surface = NAME, *, told: Told = bodies.called_back) -> None:
+        """Work on that sandbox, for one of the surfaces that speak Kling; `told` writes its callbacks."""
+        self._core, self._told = core, told
         self._terms = core.terms[surface]
 
-    def make(self, account: str, submit: checks.Submit) -> Task | Refusal:
-        """Check everything that depends on state; write task, result and charge line in one commit."""
-        store, now_ms, key = self._core.store, self._core.clock.now_ms(), submit.external_task_id
+    def make(
+        self, account: str, submit: checks.Submit, *, at_ms: int | None = None, terms: Terms | None = None
+    ) -> Task | Refusal:
+        """Check everything that depends on state; write task, result and charge line in one commit.
+
+        `at_ms` is now and `terms` are the surface's, unless somebody else's past is told.
+        """
+        store, key = self._core.store, submit.external_task_id
+        now_ms = self._core.clock.now_ms() if at_ms is None else at_ms
         source = self._source(account, submit.video_id, now_ms)
         earlier = None if key is None else store.task_with_external_id(self._terms.surface, account, key)
         refusal = checks.refuse_duplicate(submit, earlier) or checks.refuse_source(submit, source, now_ms)
         if refusal is not None or source is None:
             return refusal or Refusal(1203)
-        return self._extend(account, submit, source, now_ms)
+        return self._extend(account, submit, source, now_ms, terms or self._terms)
 
-    def _extend(self, account: str, submit: checks.Submit, source: Video, now_ms: int) -> Task | Refusal:
-        core, terms = self._core, self._terms
+    def _extend(self, account: str, submit: checks.Submit, source: Video, now_ms: int, terms: Terms) -> Task | Refusal:
+        core = self._core
         seq = core.store.next_seq()
         task_id = draws.draw_id(core.config.seed, "task", seq)
         processing_ms, done_ms = core.times(task_id, now_ms, terms.run_time)
@@ -80,7 +93,7 @@ class TaskMaker:
         """Take up the callbacks that a former server still owed."""
         now_ms = self._core.clock.now_ms()
         for task in self._core.store.all_tasks():
-            if task.surface == self._terms.surface and task.done_ms > now_ms:
+            if task.surface == self._terms.surface and still_telling(task, now_ms):
                 self._schedule_callbacks(task, after_ms=now_ms)
 
     def _schedule_callbacks(self, task: Task, *, after_ms: int) -> None:
@@ -88,6 +101,6 @@ class TaskMaker:
         videos = core.store.videos([task.parent_video_id, task.video_id])
 
         def body_at(at_ms: int) -> BodyMaker:
-            return partial(bodies.called_back, task, videos, at_ms, partial(core.media_url, ""))
+            return partial(self._told, task, videos, at_ms, partial(core.media_url, ""))
 
         schedule_callbacks(core, task, after_ms=after_ms, body_at=body_at)

@@ -10,9 +10,9 @@ from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.exchange import Json
 from extend_pipeline.sandbox.kling.errors import Refusal
 from extend_pipeline.sandbox.luma import checks, views
-from extend_pipeline.sandbox.making import Order, make_task, purse, schedule_callbacks
+from extend_pipeline.sandbox.making import Order, make_task, purse, schedule_callbacks, still_telling
 from extend_pipeline.sandbox.records import Task, Video
-from extend_pipeline.sandbox.terms import Surface
+from extend_pipeline.sandbox.terms import Surface, Terms
 
 NAME: Surface = "luma"
 # About 5 s (providers.md); not exactly, so that nobody counts on it.
@@ -26,9 +26,21 @@ class Generations:
         """Work on that sandbox."""
         self._core, self._config, self._terms = core, core.config.luma, core.terms[NAME]
 
-    def extend(self, account: str, parent_id: str, submit: checks.Submit) -> Task | Refusal:
-        """Check everything that depends on state; write task, result and charge line in one commit."""
-        core, terms, now_ms = self._core, self._terms, self._core.clock.now_ms()
+    def extend(
+        self,
+        account: str,
+        parent_id: str,
+        submit: checks.Submit,
+        *,
+        at_ms: int | None = None,
+        terms: Terms | None = None,
+    ) -> Task | Refusal:
+        """Check everything that depends on state; write task, result and charge line in one commit.
+
+        `at_ms` is now and `terms` are the surface's, unless somebody else's past is told.
+        """
+        core, terms = self._core, terms or self._terms
+        now_ms = core.clock.now_ms() if at_ms is None else at_ms
         source, price_milli = self._source(account, parent_id), int(self._config.price * 1000)
         made = core.store.task_with_id(NAME, account, parent_id) is not None
         refusal = checks.refuse_source(source, parent_id, now_ms, made=made) or checks.refuse_account(
@@ -71,7 +83,7 @@ class Generations:
         """Take up the callbacks that a former server still owed."""
         now_ms = self._core.clock.now_ms()
         for task in self._core.store.all_tasks():
-            if task.surface == NAME and task.done_ms > now_ms:
+            if task.surface == NAME and still_telling(task, now_ms):
                 self._schedule(task, after_ms=now_ms)
 
     def _schedule(self, task: Task, *, after_ms: int) -> None:

@@ -6,7 +6,7 @@ from extend_pipeline.sandbox import draws
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.making import Order, bound_to, make_task, purse
 from extend_pipeline.sandbox.records import Task, Video
-from extend_pipeline.sandbox.terms import Surface
+from extend_pipeline.sandbox.terms import Surface, Terms
 from extend_pipeline.sandbox.vidu.checks import Submit
 from extend_pipeline.sandbox.vidu.errors import NO_MONEY, Refusal
 from extend_pipeline.sandbox.vidu.prices import price_milli
@@ -15,9 +15,14 @@ from extend_pipeline.sandbox.vidu.sources import source_of
 NAME: Surface = "vidu"
 
 
-def make(core: Core, account: str, submit: Submit, base_url: str) -> Task | Refusal:
-    """Check everything that depends on state; write task, result and charge line in one commit."""
-    terms, now_ms = core.terms[NAME], core.clock.now_ms()
+def make(
+    core: Core, account: str, submit: Submit, base_url: str, *, at_ms: int | None = None, terms: Terms | None = None
+) -> Task | Refusal:
+    """Check everything that depends on state; write task, result and charge line in one commit.
+
+    `at_ms` is now and `terms` are the surface's, unless somebody else's past is told.
+    """
+    terms, now_ms = terms or core.terms[NAME], core.clock.now_ms() if at_ms is None else at_ms
     source = source_of(core, submit.video_url, base_url)
     if isinstance(source, Refusal):
         return source

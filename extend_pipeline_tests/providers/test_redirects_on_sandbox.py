@@ -1,0 +1,134 @@
+"""Redirects of the sandbox as the providers see them: of a submit never followed, of a download checked each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.providers.credentials import SingleKey
+from extend_pipeline.providers.download import Body, DownloadPolicy, Fault, FaultKind, open_download
+from extend_pipeline.providers.gateway import GatewayProvider
+from extend_pipeline.providers.key_client import KeyClient
+from extend_pipeline.providers.kling import KlingProvider
+from extend_pipeline.providers.luma import LumaProvider
+from extend_pipeline.providers.outcomes import Provider, Seen, SubmitRequest, Unanswered, Unknown
+from extend_pipeline.providers.vidu import ViduProvider
+from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, Seed, running_sandbox
+
+KEYS = {
+    "kling": "sandbox-api-key",
+    "kling-gateway": "sandbox-gateway-key",
+    "vidu": "sandbox-vidu-key",
+    "luma": "sandbox-luma-key",
+}
+PARAMS = {"vidu": {"prompt": "fog", "model": "viduq2-turbo", "seconds": 1, "resolution": "540p"}}
+LOCAL = DownloadPolicy(hosts=(), allow_local=True)
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxHandle]:
+    seeds = tuple(Seed(video_id=f"seed-{name}", duration=5.1, provider=name) for name in KEYS)
+    config = SandboxConfig(run_time=(0, 0), slots=500, seeds=seeds)
+    with running_sandbox(Path(tmp_path_factory.mktemp("redirects")), config) as handle:
+        yield handle
+
+
+@pytest.fixture(autouse=True)
+def _tidy(sandbox: SandboxHandle) -> Iterator[None]:
+    yield
+    sandbox.clear_faults()
+
+
+@contextmanager
+def provider(name: str, base_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    monkeypatch.setenv("R_KEY", KEYS[name])
+    made: Provider
+    if name == "kling":
+        made = KlingProvider(base_url=base_url, credentials=SingleKey("R_KEY"), allow_local=True)
+    else:
+        kinds = {"kling-gateway": GatewayProvider, "vidu": ViduProvider, "luma": LumaProvider}
+        made = kinds[name](KeyClient(base_url=base_url, key=SingleKey("R_KEY"), prefix="Bearer ", allow_local=True))
+    yield made
+    made.close()
+
+
+def charges(sandbox: SandboxHandle, name: str) -> int:
+    return sum(
+        int(account["charges"]) for account in sandbox.charges()["by_account"].values() if account["provider"] == name
+    )
+
+
+@pytest.mark.parametrize(("after", "made"), [(True, 1), (False, 0)])
+@pytest.mark.parametrize("code", [301, 307, 308])
+@pytest.mark.parametrize("name", KEYS)
+def test_a_redirected_submit_is_unknown_and_not_sent_again(
+    sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch, name: str, code: int, after: bool, made: int
+) -> None:
+    before = charges(sandbox, name)
+    sandbox.faults([{"kind": "redirect", "code": code, "after": after, "match": {"provider": name}}])
+    source = sandbox.source_url("seed-vidu") if name == "vidu" else f"seed-{name}"
+    request = SubmitRequest(f"own-{code}-{after}", source, params=PARAMS.get(name, {"prompt": "fog"}))
+    with provider(name, sandbox.base_url, monkeypatch) as speaker:
+        outcome = speaker.submit(request)
+    assert isinstance(outcome, Unknown), outcome
+    assert outcome.answer is not None
+    assert outcome.answer.http_status == code
+    assert charges(sandbox, name) == before + made
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_redirected_query_tells_nothing(sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    task_id = sandbox.foreign_task(provider=name)["task_id"]
+    sandbox.faults([{"kind": "redirect", "where": "query", "location": "http://169.254.169.254/", "times": 9}])
+    with provider(name, sandbox.base_url, monkeypatch) as speaker:
+        assert isinstance(speaker.query(task_id), Unanswered)
+        sandbox.clear_faults()
+        assert isinstance(speaker.query(task_id), Seen)
+
+
+def film_url(sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch) -> str:
+    task_id = sandbox.foreign_task()["task_id"]
+    with provider("kling", sandbox.base_url, monkeypatch) as speaker:
+        found = speaker.query(task_id)
+    assert isinstance(found, Seen)
+    return found.view.outputs[0].url
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "http://169.254.169.254/latest/meta-data/",
+        "https://169.254.169.254/latest/meta-data/",
+        "https://[fd00:ec2::254]/latest/",
+        "http://10.0.0.1/",
+        "https://internal.example.com/",
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/a.mp4",
+        "https://[::1",
+    ],
+)
+def test_a_download_that_is_led_astray_is_refused(
+    sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch, location: str
+) -> None:
+    url = film_url(sandbox, monkeypatch)
+    sandbox.faults([{"kind": "redirect", "where": "download", "location": location}])
+    with open_download(url, LOCAL) as got:
+        assert isinstance(got, Fault), got
+    assert got.kind is FaultKind.REFUSED
+
+
+def test_a_download_that_is_led_to_itself_once_is_fetched_and_for_ever_refused(
+    sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = film_url(sandbox, monkeypatch)
+    sandbox.faults([{"kind": "redirect", "where": "download"}])
+    with open_download(url, LOCAL) as got:
+        assert isinstance(got, Body), got
+        assert b"".join(got.chunks)[4:8] == b"ftyp"
+    sandbox.faults([{"kind": "redirect", "where": "download", "times": 100}])
+    with open_download(url, LOCAL) as got:
+        assert isinstance(got, Fault)
+        assert (got.kind, got.message) == (FaultKind.REFUSED, "more than 3 redirects")

@@ -1,0 +1,94 @@
+"""Redirects as a fault: after a submit, whoever follows one sends again; after a download, it may lead anywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from extend_pipeline.sandbox import SandboxError
+from extend_pipeline_tests.sandbox.conftest import PATH, Kling
+from extend_pipeline_tests.sandbox.surfaces import Client
+
+
+def charged(kling: Kling, external_task_id: str) -> int:
+    return int(kling.handle.charges()["by_external_task_id"].get(external_task_id, 0))
+
+
+@pytest.mark.parametrize(("after", "made"), [(None, 1), (True, 1), (False, 0)])
+def test_a_redirected_submit_has_made_its_task_unless_told_otherwise(
+    kling: Kling, after: bool | None, made: int
+) -> None:
+    kling.handle.faults([{"kind": "redirect", **({} if after is None else {"after": after})}])
+    answer = kling.submit(kling.source(), external_task_id=f"redirected-{after}")
+    assert answer.status_code == 307
+    assert answer.headers["location"] == PATH
+    assert answer.content == b""
+    assert charged(kling, f"redirected-{after}") == made
+
+
+def test_whoever_follows_a_redirected_submit_pays_twice(client: Client) -> None:
+    source, before = client.source(), client.charged()
+    client.fault("redirect")
+    client.http.follow_redirects = True
+    answer = client.submit(source)
+    assert answer.status_code in (200, 201), answer.text
+    assert [past.status_code for past in answer.history] == [307]
+    assert client.charged() == before + 2
+    doubles = [double for double in client.handle.charges()["double"] if client.task_id(answer) in double["task_ids"]]
+    assert [double["count"] for double in doubles] == [2]
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("where", ["query", "list"])
+def test_a_redirected_read_leads_to_itself_with_its_query(kling: Kling, where: str, code: int) -> None:
+    task_id = kling.extend(kling.source())["task_id"]
+    path = f"{PATH}/{task_id}" if where == "query" else f"{PATH}?pageNum=1&pageSize=2"
+    kling.handle.faults([{"kind": "redirect", "where": where, "code": code}])
+    answer = kling.http.get(path)
+    assert (answer.status_code, answer.headers["location"]) == (code, path)
+    assert kling.http.get(answer.headers["location"]).status_code == 200
+
+
+def test_a_submit_may_be_sent_to_another_host(kling: Kling) -> None:
+    kling.handle.faults([{"kind": "redirect", "after": False, "location": "https://elsewhere.test/v1"}])
+    assert kling.submit(kling.source()).headers["location"] == "https://elsewhere.test/v1"
+
+
+@pytest.mark.parametrize(
+    "location", ["http://169.254.169.254/latest/meta-data/", "file:///etc/passwd", "//[::1]/x", ""]
+)
+def test_a_download_leads_where_the_order_says(kling: Kling, location: str) -> None:
+    task = kling.extend(kling.source())
+    url = str(task["task_result"]["videos"][0]["url"])
+    order = {"kind": "redirect", "where": "download", "location": location, "match": {"task_id": task["task_id"]}}
+    kling.handle.faults([order])
+    answer = kling.http.get(url)
+    assert answer.status_code == 307
+    assert answer.headers["location"] == (location or url.removeprefix(kling.handle.base_url))
+    assert kling.http.get(url).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ({"kind": "redirect", "location": "http://a/\r\nSet-Cookie: x=1"}, "visible ASCII"),
+        ({"kind": "redirect", "location": "http://a/ b"}, "visible ASCII"),
+        ({"kind": "redirect", "location": "http://ä/"}, "visible ASCII"),
+        ({"kind": "redirect", "location": "x" * 2001}, "at most 2000"),
+        ({"kind": "redirect", "location": 7}, "location of redirect"),
+        ({"kind": "redirect", "code": 200}, "code of redirect"),
+        ({"kind": "html", "location": "http://a/"}, "leads nowhere"),
+        ({"kind": "odd_deduction"}, "units of odd_deduction"),
+        ({"kind": "odd_deduction", "units": "1.2345"}, "three decimals"),
+        ({"kind": "odd_deduction", "units": -1}, "0 or more"),
+        ({"kind": "odd_deduction", "units": "much"}, "units of odd_deduction"),
+        ({"kind": "html", "units": "2"}, "changes no price"),
+        ({"kind": "callback_late", "hold": 31 * 86_400}, "hold of callback_late"),
+        ({"kind": "callback_drop", "match": {"task_id": "1"}}, "before there is a task_id"),
+    ],
+)
+def test_an_order_that_cannot_be_met_is_refused(kling: Kling, order: dict[str, Any], told: str) -> None:
+    with pytest.raises(SandboxError, match=told):
+        kling.handle.faults([order])
+    assert kling.handle.faults() == []
