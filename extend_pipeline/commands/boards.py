@@ -148,7 +148,7 @@ def print_doubts(found: Status, *, home: Path | None) -> None:
         say("    → put the account back until they are fetched")
 
 
-def print_expiring(found: Status, now_ms: int) -> None:
+def print_expiring(found: Status, now_ms: int, *, home: Path | None) -> None:
     """What will be gone upstream soon: paid results that are not here yet, and sources in their last week."""
     for each in found.expiring:
         word = "soon" if each.urgency is Urgency.SOON else "now"
@@ -156,7 +156,7 @@ def print_expiring(found: Status, now_ms: int) -> None:
     for row in found.disagreements:
         say(f"needs you: {row.account} {row.source}/{row.task_id}: {row.verdict}: {shortened(row.note, MOST_WORDS)}")
     if found.disagreements:
-        say("    → extend-pipeline reconcile; to let one be: extend-pipeline reconcile ACCOUNT --accept BOOK/TASK")
+        say(f"    → {typed('extend-pipeline reconcile ACCOUNT --accept BOOK/TASK', home)} to let one be")
 
 
 def _account_row(account: AccountStatus) -> list[str]:

@@ -117,6 +117,8 @@ def _print(found: Sequence[Reconciled | Unread], home: Path | None) -> None:
         if isinstance(each, Unread):
             say(f"not compared: {each.account}, {each.source}: {typed(each.message, home)}")
             continue
+        for note in each.notes:
+            say(f"{each.account}, {each.source}: {note}")
         for compared in each.disagreements[:MOST_SHOWN]:
             say(f"{compared.verdict.value}: {each.account} {each.source}/{compared.task_id}: {_amounts(compared)}")
             say(f"    {typed(compared.note, home)}")

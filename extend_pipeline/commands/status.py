@@ -39,6 +39,6 @@ def status(ctx: click.Context, as_json: bool) -> None:
             if found.everything_paused:
                 say(f"everything is paused → {typed('extend-pipeline resume', home)}")
             print_doubts(found, home=home)
-            print_expiring(found, pipeline.now_ms())
+            print_expiring(found, pipeline.now_ms(), home=home)
             print_obstacles(found.plan.videos, home=home)
     ctx.exit(found.exit_code)

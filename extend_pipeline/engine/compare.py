@@ -30,13 +30,15 @@ class Shown:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Book:
     """What a provider shows of an account. `name` is list, billing or invoice. A task that was made and ended between
-    `from_ms` and `to_ms` (UTC ms) and is not among `shown` is not in the book, but only where it is `complete`."""
+    `from_ms` and `to_ms` (UTC ms) and is not among `shown` is not in the book, but only where it is `complete`. Tasks
+    in `no_extensions` are known to be the account's for something else."""
 
     name: str
     shown: Mapping[str, Shown]
     from_ms: int
     to_ms: int
     complete: bool
+    no_extensions: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +95,7 @@ def compare(book: Book, booked: Iterable[Booked], *, unit: str) -> Comparison:
         compared.append(
             Compared(
                 task_id=shown.task_id,
-                verdict=Verdict.UPSTREAM_ONLY,
+                verdict=Verdict.OTHER if _is_nobodys(book, shown) else Verdict.UPSTREAM_ONLY,
                 attempt_id=None,
                 unit=unit,
                 ledger_micros=None,
@@ -102,6 +104,11 @@ def compare(book: Book, booked: Iterable[Booked], *, unit: str) -> Comparison:
             )
         )
     return Comparison(book.name, tuple(compared), to_book, strangers)
+
+
+def _is_nobodys(book: Book, shown: Shown) -> bool:
+    """Whether nobody need look at a stranger: it is no extension, or a line of a bill that costs nothing."""
+    return shown.task_id in book.no_extensions or (shown.micros == 0 and book.name != "list")
 
 
 def _shown(each: Booked, shown: Shown) -> tuple[Compared, int | None]:

@@ -36,6 +36,7 @@ class Reconciled:
     adopted: tuple[str, ...]
     adjusted_micros: int
     complete: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def disagreements(self) -> tuple[Compared, ...]:
@@ -52,9 +53,13 @@ def reconcile(
     with pipeline.ledger.read() as connection:
         rows = reads.attempts_of_account(connection, account_name)
         sums = reads.booked(connection, account_name)
+        others = reads.no_extensions(connection, account_name, book.name)
     by_id = {row.attempt_id: row for row in rows}
+    book = replace(book, no_extensions=frozenset(others))
     found = compare(book, [booked_of(row, sums.get(row.attempt_id, 0)) for row in rows], unit=account.price.unit)
-    views = {shown.task_id: _view(pipeline, account_name, shown, seen or {}) for shown in found.strangers}
+    ask = {each.task_id for each in found.compared if each.verdict is Verdict.UPSTREAM_ONLY}
+    strangers = [shown for shown in found.strangers if shown.task_id in ask]
+    views = {shown.task_id: _view(pipeline, account_name, shown, seen or {}) for shown in strangers}
     doubts = [row for row in rows if row.state == S.IN_DOUBT.value]
     failpoint("reconcile.before_write")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
@@ -118,6 +123,8 @@ def _strangers(
     plain = {each.task_id: each for each in found.compared if each.attempt_id is None}
     for shown in found.strangers:
         mine = plain[shown.task_id]
+        if mine.verdict is Verdict.OTHER:
+            continue
         match views[shown.task_id]:
             case Absent() if found.source == "billing":
                 told[shown.task_id] = replace(mine, verdict=Verdict.OTHER, note="billed, and no extension")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from extend_pipeline.engine.books import Unread, books_of, invoice_book
@@ -32,7 +33,7 @@ def reconcile_invoice(
     read = read_invoice(invoice, account=pipeline.accounts[account])
     if isinstance(read, InvoiceProblems):
         return read
-    return reconcile(pipeline, account, invoice_book(read), adopt=adopt)
+    return replace(reconcile(pipeline, account, invoice_book(read), adopt=adopt), notes=read.notes)
 
 
 def reconcile_everything(

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.reconciling import DISAGREEMENTS
+from extend_pipeline.ledger.reconciling import DISAGREEMENTS, Verdict
 from extend_pipeline.ledger.states import AttemptState, VideoState
 
 _CHUNK = 500  # SQLite's older builds take 999 parameters a statement
@@ -126,6 +126,15 @@ def first_claim(connection: Connection, account: str) -> int | None:
     table = tables.attempts
     value = connection.execute(select(func.min(table.c.claimed_at)).where(table.c.account == account)).scalar()
     return None if value is None else int(value)
+
+
+def no_extensions(connection: Connection, account: str, source: str) -> set[str]:
+    """Tasks of a provider's book that were found to be no extensions: they needn't be asked for again."""
+    table = tables.reconciliations
+    query = select(table.c.task_id).where(
+        table.c.account == account, table.c.source == source, table.c.verdict == Verdict.OTHER.value
+    )
+    return set(connection.execute(query).scalars())
 
 
 def disagreements(connection: Connection) -> list[Row[Any]]:

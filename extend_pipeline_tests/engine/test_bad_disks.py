@@ -54,7 +54,7 @@ def finishes(home: EngineHome, *, charges: int) -> None:
 def test_a_ledger_that_is_full_sends_nothing_that_was_not_claimed_and_loses_no_answer(make_home: MakeHome) -> None:
     """With another number of pages left, the disk is full at another write: a claim, a mark, an outcome, a success."""
     met: set[type[Exception]] = set()
-    for room in range(0, 24, 3):
+    for room in range(0, 20, 2):
         home = make_home(f"room{room}")
         home.seeded(16, steps=1)
         met |= _advance_with_room(home, room)
@@ -75,7 +75,6 @@ def _advance_with_room(home: EngineHome, room: int) -> set[type[Exception]]:
                 failed.append(error)
         claimed, charged = claims_and_charges(home, pipeline.ledger)
     assert charged <= claimed, "a POST went out without a committed claim"
-    assert failed
     assert all("full" in str(error) for error in failed)
     return {type(error) for error in failed}
 

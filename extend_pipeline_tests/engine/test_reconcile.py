@@ -14,9 +14,10 @@ from sqlalchemy import Row, select
 from extend_pipeline.base.units import to_micros
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.books import Unread
+from extend_pipeline.engine.compare import Book, Shown
 from extend_pipeline.engine.invoice import InvoiceProblems
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.reconcile import Reconciled
+from extend_pipeline.engine.reconcile import Reconciled, reconcile
 from extend_pipeline.engine.reconcile_all import reconcile_account, reconcile_everything, reconcile_invoice
 from extend_pipeline.engine.resolve import Resolved, adopt, write_off
 from extend_pipeline.engine.status import status
@@ -317,3 +318,27 @@ def test_an_invoice_that_can_not_be_read_changes_nothing(
     assert len(found.problems) >= 2
     assert status(pipeline).disagreements == ()
     advance(pipeline, publish=False)
+
+
+def test_what_the_bill_holds_beside_extensions_is_asked_for_once(billed: EngineHome) -> None:
+    billed.seeded(1)
+    with billed.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        book = Book(
+            name="billing",
+            shown={"771": Shown("771", to_micros(Decimal(10)))},  # a picture, say
+            from_ms=0,
+            to_ms=0,
+            complete=True,
+        )
+
+        def asked() -> int:
+            return int(billed.sandbox.requests()["total"])
+
+        before = asked()
+        first = reconcile(pipeline, "k", book)
+        assert [each.verdict for each in first.compared if each.task_id == "771"] == [Verdict.OTHER]
+        assert asked() == before + 1
+        assert reconcile(pipeline, "k", book).disagreements == ()
+        assert asked() == before + 1
+        assert status(pipeline).exit_code == 0

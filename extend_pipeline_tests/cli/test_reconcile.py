@@ -1,0 +1,68 @@
+"""`reconcile` on the command line: what agrees, what doesn't, an invoice, and a person who lets a difference be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from extend_pipeline_tests.cli.conftest import Cli
+from extend_pipeline_tests.support.homes import video
+
+Home = Callable[..., Cli]
+
+
+def finished(home_of: Home, key: str, **changes: object) -> Cli:
+    """A home with one video that is complete."""
+    run = home_of(video(key, extend={"steps": 1, "prompt": "x"}), **changes)
+    assert run("advance", "--until-idle").exit_code == 0
+    return run
+
+
+def test_nothing_to_compare_before_the_first_claim(home_of: Home) -> None:
+    run = home_of(video("unclaimed", extend={"steps": 1, "prompt": "x"}))
+    told = run("reconcile")
+    assert told.exit_code == 0
+    assert "no account was ever claimed for" in told.stdout
+
+
+def test_an_invoice_is_compared_told_and_accepted(home_of: Home, tmp_path: Path) -> None:
+    run = finished(home_of, "invoiced", adopt_orphans=False)
+    bill = tmp_path / "bill.csv"
+    bill.write_text("task_id,units,date\n1,0,2020-01-01\n999,3,2100-01-01\n", encoding="utf-8")
+    name = run.json("status")["accounts"][0]["account"]
+    told = run("reconcile", name, "--invoice", str(bill))
+    assert told.exit_code == 1
+    assert "ledger only" in told.stdout
+    assert f"upstream_only: {name} invoice/999: ledger nothing, provider 3 (kling-unit)" in told.stdout
+    document = run.json("status", code=1)
+    assert {each["verdict"] for each in document["disagreements"]} == {"ledger_only", "upstream_only"}
+    assert f"extend-pipeline --home {run.home} reconcile ACCOUNT --accept BOOK/TASK" in run("status").stdout
+    assert run("reconcile", name, "--accept", "invoice/998").exit_code == 2
+    for each in document["disagreements"]:
+        accepted = run("reconcile", name, "--accept", f"{each['book']}/{each['task_id']}", "--why", "known")
+        assert accepted.exit_code == 0, accepted.output
+    assert run.json("status")["disagreements"] == []
+    assert run.json("status")["accounts"][0]["committed"] == "0"  # nobody bills it
+    rows = run.json("sql", "SELECT task_id, verdict FROM reconciliations WHERE verdict = 'accepted'")["rows"]
+    assert len(rows) == 3 - 1
+
+
+def test_mistakes_of_an_invoice_are_told_all_at_once(home_of: Home, tmp_path: Path) -> None:
+    run = finished(home_of, "misread")
+    name = run.json("status")["accounts"][0]["account"]
+    bill = tmp_path / "bill.csv"
+    bill.write_text("task_id,units\n8.27942E+17,1\n5,many\n", encoding="utf-8")
+    told = run("reconcile", name, "--invoice", str(bill))
+    assert told.exit_code == 2
+    assert "bill.csv:2" in told.stderr
+    assert "bill.csv:3" in told.stderr
+
+
+def test_wrong_use_says_what_to_type(home_of: Home, tmp_path: Path) -> None:
+    run = home_of(video("misused", extend={"steps": 1, "prompt": "x"}))
+    bill = tmp_path / "bill.csv"
+    bill.write_text("task_id,units\n1,1\n", encoding="utf-8")
+    assert "reconcile ACCOUNT --invoice FILE" in run("reconcile", "--invoice", str(bill)).stderr
+    told = run("reconcile", "nobody")
+    assert told.exit_code == 2
+    assert "accounts.yaml has no account 'nobody'" in told.stderr
