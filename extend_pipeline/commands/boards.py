@@ -149,10 +149,13 @@ def print_doubts(found: Status, *, home: Path | None) -> None:
 
 
 def print_expiring(found: Status, now_ms: int, *, home: Path | None) -> None:
-    """What will be gone upstream soon: paid results that are not here yet, and sources in their last week."""
+    """What will be gone upstream soon, what was taken over and is not here yet, and how the providers' books differ."""
     for each in found.expiring:
         word = "soon" if each.urgency is Urgency.SOON else "now"
         say(f"ends {word}: {shortened(each.told(now_ms), MOST_WORDS)}")
+    for row in found.orphans:
+        words = f": {shortened(row.error_message, MOST_WORDS)}" if row.error_message else ""
+        say(f"taken over: task {row.task_id} of {row.account} is {row.state}{words}")
     for row in found.disagreements:
         say(f"needs you: {row.account} {row.source}/{row.task_id}: {row.verdict}: {shortened(row.note, MOST_WORDS)}")
     if found.disagreements:

@@ -96,6 +96,10 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
             }
             for each in status.expiring
         ],
+        "orphans": [
+            {"task_id": row.task_id, "account": row.account, "state": row.state, "error": row.error_message}
+            for row in status.orphans
+        ],
         "disagreements": [
             {
                 "account": row.account,

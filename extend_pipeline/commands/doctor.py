@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.commands.findings import Finding, Level, ok, problem
+from extend_pipeline.commands.findings import Finding, Level, ok, problem, warning
 from extend_pipeline.commands.local_checks import check_dagster, check_ledger, check_media
 from extend_pipeline.commands.opening import settings_of
 from extend_pipeline.commands.output import Column, emit, json_option, print_table, say
@@ -81,6 +81,9 @@ def _read(settings: Settings, findings: list[Finding]) -> Configuration | None:
         return None
     videos, accounts = len(configuration.catalogue.videos), len(configuration.accounts)
     findings.append(ok("configuration", f"{settings.home}: videos: {videos}, accounts: {accounts}"))
+    findings += [
+        warning("configuration", note, "change one of them if that isn't meant") for note in configuration.notes
+    ]
     return configuration
 
 

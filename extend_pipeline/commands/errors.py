@@ -24,11 +24,14 @@ _FORESEEN: Final[Mapping[str, int]] = {
     "PublishError": NEEDS_PERSON,
     "WarehouseError": WRONG_USE,
     "LedgerError": WRONG_USE,
+    "SQLAlchemyError": NEEDS_PERSON,  # the ledger's disk is full, it may not be written, or somebody holds it
+    "UnrecordedError": NEEDS_PERSON,
     "SandboxError": WRONG_USE,
     "OSError": NEEDS_PERSON,  # a full disk, a folder that may not be written
 }
 """Errors that say themselves what to do, and their exit codes; the first that fits counts."""
 
+_STATEMENT: Final = re.compile(r"\s*\[SQL: .*?(?=; account |\Z)", re.DOTALL)  # what SQLAlchemy adds to a message
 _LONGEST_REPORT: Final = 20_000  # characters of a crash report: a deep traceback, never a film
 _SHORTEST_SECRET: Final = 6  # shorter values are words like "yes", which must not be cut out of a report
 _SOUNDS_SECRET: Final = re.compile(r"KEY|SECRET|TOKEN|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
@@ -46,7 +49,8 @@ def tell(error: Exception, *, home: Path | None) -> int:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     for foreseen, code in _FORESEEN.items():
         if foreseen in kinds:
-            click.echo(typed(visible(scrub(str(error), secrets=secrets)), home), err=True)
+            told = _of_the_ledger(error) if foreseen == "SQLAlchemyError" else _STATEMENT.sub("", str(error))
+            click.echo(typed(visible(scrub(told, secrets=secrets)), home), err=True)
             return code
     report = scrub("".join(traceback.format_exception(error)), secrets=secrets, cap=_LONGEST_REPORT)
     click.echo(visible(report, keep_lines=True), err=True)
@@ -55,6 +59,15 @@ def tell(error: Exception, *, home: Path | None) -> int:
         err=True,
     )
     return CRASH
+
+
+def _of_the_ledger(error: Exception) -> str:
+    """What the database said, without the statement that it said it of."""
+    cause = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
+    return (
+        f"the ledger could not be read or written: {cause[0]}. Nothing is sent without it, and the next advance goes "
+        "on from what it holds. See to free space, permissions and who else has it open: extend-pipeline doctor"
+    )
 
 
 def secrets_of(home: Path | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import sys
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,7 +16,10 @@ from extend_pipeline.commands.opening import settings_of
 from extend_pipeline.commands.output import Column, emit, json_option, print_table, say
 from extend_pipeline.commands.text import plain, shortened, visible
 
-_LONGEST_CELL = 500  # characters in a table; --csv and --json give everything
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
+"""What spreadsheets take for the beginning of a formula (the wide ones in East Asian settings), and the mark itself."""
+
+_LONGEST_CELL: Final = 500  # characters in a table; --csv and --json give everything
 
 
 @click.command()
@@ -26,6 +29,10 @@ _LONGEST_CELL = 500  # characters in a table; --csv and --json give everything
 @click.pass_obj
 def sql(home: Path | None, query: str, as_csv: bool, as_json: bool) -> None:
     """Ask the warehouse a question in SQL (DuckDB's).
+
+    CSV is safe to open in a spreadsheet: text that begins like a formula gets an apostrophe in front of it, and so does
+    text that begins with one, so that taking one away gives back exactly what was there. Numbers stay as they are.
+    --json gives everything as it is.
 
     Tables: source_videos, extension_requests, completed_extensions, lineage, charges. Views: cost_by_day,
     cost_by_video, cost_by_account, cost_per_second, duration_metrics, in_doubt, retention, success_rates, focus_1_2.
@@ -44,9 +51,13 @@ def sql(home: Path | None, query: str, as_csv: bool, as_json: bool) -> None:
         rows = [[in_json(value) for value in row] for row in answer.rows]
         emit({"columns": list(answer.columns), "types": list(answer.types), "rows": rows})
     elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(_safe_on_screen(list(answer.columns)))
-        writer.writerows(_safe_on_screen([in_words(value) for value in row]) for row in answer.rows)
+        plainly = csv.writer(sys.stdout, lineterminator="\n")
+        quoted = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        lines: list[tuple[Any, ...]] = [answer.columns, *answer.rows]
+        for line in lines:
+            cells = _safe_on_screen([in_sheet(value) for value in line])
+            # left to itself, csv leaves a lone CR unquoted before Python 3.13, and spreadsheets begin a row there
+            (quoted if any("\r" in cell for cell in cells) else plainly).writerow(cells)
     else:
         numbers = ("DECIMAL", "BIGINT", "INTEGER", "HUGEINT", "DOUBLE", "NUMBER")
         columns = [
@@ -74,6 +85,13 @@ def in_words(value: Any) -> str:
             return json.dumps(in_json(value), ensure_ascii=False)
         case _:
             return str(value)
+
+
+def in_sheet(value: Any) -> str:
+    """A value as a cell of CSV: as `in_words`, and text that a spreadsheet would compute begins with an apostrophe."""
+    words = in_words(value)
+    is_number = isinstance(value, int | float | Decimal)
+    return words if is_number or not words.startswith(_FORMULA) else f"'{words}"
 
 
 def in_json(value: Any) -> Any:

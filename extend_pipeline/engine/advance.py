@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,6 +24,7 @@ from extend_pipeline.engine.submit import SubmitReport, submit_due
 from extend_pipeline.ledger import declare, reads
 from extend_pipeline.ledger.declare import Progress
 from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.warehouse.errors import PublishError
 
 SHORTEST_WAIT_MS: Final = 50  # between two rounds that found nothing: keeps a loop from spinning on a hint in the past
 LONGEST_WAIT_MS: Final = 5_000  # other processes and people change things that no hint of ours tells of
@@ -141,8 +143,11 @@ def advance_until_idle(
             stop.wait(min(wait_ms, left if left is not None else wait_ms) / 1000)
             if stop.is_set():
                 break
-    finally:
-        publish_last(pipeline)
+    except BaseException:
+        with suppress(PublishError):  # what went wrong first is what is told
+            publish_last(pipeline)
+        raise
+    publish_last(pipeline)
     return plan(plan_input(pipeline, videos=videos))
 
 

@@ -22,7 +22,7 @@ S = AttemptState
 
 LOOKS: Final = 5  # at a task that the account doesn't know: it may be told of before it can be asked for
 FIRST_GAP_MS: Final = 2_000  # between looks; doubles
-LONGEST_GAP_MS: Final = 600_000
+LONGEST_GAP_MS: Final = 3_600_000  # a name that no answer speaks of is asked for ever more rarely
 
 SKEW_MS: Final = 600_000
 """How far the upstream's clock may be from ours where a task's age is all that it tells of where it comes from."""

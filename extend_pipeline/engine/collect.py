@@ -12,12 +12,13 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.engine import rules
-from extend_pipeline.engine.fetch import Missed, fetch
+from extend_pipeline.engine.fetch import Missed, could_not_probe, fetch
 from extend_pipeline.engine.judge import FETCH_REFUSED
 from extend_pipeline.engine.picture import examine
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import due, transitions
 from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.media.prober import CouldNotProbe
 from extend_pipeline.media.store import Stored
 from extend_pipeline.providers.outcomes import Absent, Seen, TaskState, Unanswered
 
@@ -98,11 +99,15 @@ def _collect(pipeline: Pipeline, row: Row[Any], report: CollectReport, lock: thr
         else:
             got = Missed(f"{got.message}; {fresh.message}", stale_url=True, sha256=got.sha256)
     if isinstance(got, Stored):
-        _store(pipeline, row, got)
-        with lock:
-            report.stored.append(where)
-            report.bytes += got.bytes
-        return
+        try:
+            _store(pipeline, row, got)
+        except CouldNotProbe as error:
+            got = could_not_probe(error)
+        else:
+            with lock:
+                report.stored.append(where)
+                report.bytes += got.bytes
+            return
     word = _give_up_or_wait(pipeline, row, got, expires_at)
     with lock:
         {"lost": report.lost, "quarantined": report.quarantined, "again": report.failed}[word].append(where)
@@ -168,7 +173,7 @@ def _give_up_or_wait(pipeline: Pipeline, row: Row[Any], missed: Missed, expires_
         if missed.sha256 and same:
             data["error_reason"] = "unsound_file"
             transitions.move(tx, row.attempt_id, to=S.QUARANTINED, expect=frozenset({S.SUCCEEDED}), data=data)
-        elif expired or gone:
+        elif (expired or gone) and not missed.unchecked:
             data["error_reason"] = "expired"
             transitions.move(tx, row.attempt_id, to=S.RESULT_LOST, expect=frozenset({S.SUCCEEDED}), data=data)
         else:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.media.probe import Broken, check_file
+from extend_pipeline.media import confined
+from extend_pipeline.media.probe import Broken
 from extend_pipeline.media.store import Stored
 
 
@@ -19,6 +20,7 @@ class Missed:
     stale_url: bool = False
     refused: bool = False  # by our own rules: another try won't differ until somebody mends them
     sha256: str | None = None
+    unchecked: bool = False  # the bytes are to be had and this machine could not look at them: nothing is lost by that
 
 
 def fetch(pipeline: Pipeline, account_name: str, url: str, *, also_from: str = "") -> Stored | Missed:
@@ -44,12 +46,22 @@ def fetch(pipeline: Pipeline, account_name: str, url: str, *, also_from: str = "
                     refused=body.kind is FaultKind.REFUSED,
                 )
             got = pipeline.store.ingest(
-                body.chunks, expected_bytes=body.content_length, max_bytes=settings.max_file_bytes, check=check_file
+                body.chunks,
+                expected_bytes=body.content_length,
+                max_bytes=settings.max_file_bytes,
+                check=confined.check_file,
             )
     except DownloadInterrupted as error:
         return Missed(error.message, refused=error.kind is FaultKind.REFUSED)
+    except confined.CouldNotProbe as error:
+        return could_not_probe(error)
     if isinstance(got, Broken):
         return Missed(
             f"what came is no sound video: {got.reason}", sha256=None if got.kept is None else Path(got.kept).stem
         )
     return got
+
+
+def could_not_probe(error: confined.CouldNotProbe) -> Missed:
+    """A fetch whose file could not be looked at here and now; it is fetched again later."""
+    return Missed(f"what came could not be checked, and is fetched again: {error}", unchecked=True)

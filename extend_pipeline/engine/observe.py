@@ -103,4 +103,7 @@ def _again(tx: Writer, account: Account, row: Row[Any], note: str, *, failed: bo
     tries = row.tries + 1 if failed else 0
     gap = min(every_ms * 2 ** min(tries, 10), max(LONGEST_GAP_MS, every_ms)) if failed else every_ms
     gap = max(gap, least_s * 1000) * (1 + random.uniform(-JITTER, JITTER))
-    transitions.schedule(tx, row.attempt_id, account=account.name, due_at=tx.now_ms + int(gap), note=note, tries=tries)
+    due_at = tx.now_ms + int(gap)
+    transitions.schedule(
+        tx, row.attempt_id, account=account.name, due_at=due_at, note=note, tries=tries, while_in=POLLED
+    )

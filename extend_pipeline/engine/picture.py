@@ -11,12 +11,12 @@ from sqlalchemy import Row
 from extend_pipeline.engine.fetch import fetch
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import declare, reads, transitions
+from extend_pipeline.media import confined
 from extend_pipeline.media.assemble import Film, Unassembled, assemble
 from extend_pipeline.media.kind import OutputKind, recognise
 from extend_pipeline.media.libav import PictureError
-from extend_pipeline.media.poster import make_poster
 from extend_pipeline.media.probe import Probe
-from extend_pipeline.media.seam import Seam, measure_seam
+from extend_pipeline.media.seam import Seam
 from extend_pipeline.media.store import Stored
 
 
@@ -49,14 +49,14 @@ class Examined:
 
 def examine(pipeline: Pipeline, row: Row[Any], got: Stored) -> Examined:
     """Compare a stored result with its parent, and make the film where only the new part came. A picture or a film that
-    can't be made never keeps a paid file from being stored."""
+    can't be made never keeps a paid file from being stored. CouldNotProbe where this machine is what fails."""
     result = pipeline.store.path_of(got.relative_path)
     parent = _parent_file(pipeline, row)
-    seam = None if parent is None else measure_seam(parent=parent, result=result)
+    seam = None if parent is None else confined.measure_seam(parent=parent, result=result)
     kind = _kind(pipeline, row, got.probe.duration_ms, seam)
     segment = kind is OutputKind.SEGMENT
     try:
-        poster = make_poster(parent=parent, result=result, parent_ms=row.parent_duration_ms, segment=segment)
+        poster = confined.make_poster(parent=parent, result=result, parent_ms=row.parent_duration_ms, segment=segment)
         poster_path = pipeline.store.put_poster(got.sha256, poster)
     except PictureError:
         poster_path = None
@@ -82,12 +82,17 @@ def examine_again(pipeline: Pipeline) -> list[str]:
     """Look again at stored files of unknown kind whose account has been told what they are since; answers VIDEO/HOP."""
     with pipeline.ledger.read() as connection:
         rows = reads.of_unknown_kind(connection, [name for name in pipeline.accounts if said_kind(pipeline, name)])
+    looked_at = []
     for row in rows:
         got = Stored(row.sha256, row.bytes, row.path, probe_of(row))
-        seen = examine(pipeline, row, got)
+        try:
+            seen = examine(pipeline, row, got)
+        except confined.CouldNotProbe:
+            continue  # another round will look
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             transitions.examined(tx, row.attempt_id, seen.columns())
-    return [f"{row.video_key}/{row.hop}" for row in rows]
+        looked_at.append(f"{row.video_key}/{row.hop}")
+    return looked_at
 
 
 def probe_of(row: Row[Any]) -> Probe:
@@ -98,7 +103,15 @@ def probe_of(row: Row[Any]) -> Probe:
 def _film(pipeline: Pipeline, parent: Path | None, segment: Path) -> tuple[Stored | None, str]:
     if parent is None:
         return None, "the film was not assembled: the file that it continues is not in the store"
-    match assemble(parent=parent, segment=segment, store=pipeline.store, max_bytes=pipeline.settings.max_file_bytes):
+    made = assemble(
+        parent=parent,
+        segment=segment,
+        store=pipeline.store,
+        max_bytes=pipeline.settings.max_file_bytes,
+        join=confined.join,
+        check=confined.check_file,
+    )
+    match made:
         case Film(stored, _, note):
             return stored, note
         case Unassembled(reason):

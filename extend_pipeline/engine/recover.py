@@ -165,4 +165,4 @@ def _judge(
             note = f"not found {count} times"
         case Unanswered(fault, message):
             note = f"{fault.value}: {message.message}"
-    transitions.schedule(tx, row.attempt_id, account=account.name, due_at=due_at, note=note)
+    transitions.schedule(tx, row.attempt_id, account=account.name, due_at=due_at, note=note, while_in=(S.IN_DOUBT,))

@@ -70,6 +70,9 @@ class Status:
     disagreements: tuple[Row[Any], ...] = ()
     """What the last comparison with the providers' books left open: rows of `reconciliations`."""
 
+    orphans: tuple[Row[Any], ...] = ()
+    """Attempts of tasks that were taken over from a provider's books and whose file is not here."""
+
     @property
     def needs_person(self) -> tuple[VideoPlan, ...]:
         """Videos that wait for somebody."""
@@ -102,6 +105,7 @@ def status(pipeline: Pipeline) -> Status:
         today = reads.day_totals(connection, utc_day(given.now_ms))
         live = reads.attempts_in(connection, LIVE)
         disagreements = reads.disagreements(connection)
+        orphans = reads.orphans_not_stored(connection)
     doubtful = [row for row in live if row.state == AttemptState.IN_DOUBT.value]
     unknown = Counter(row.account for row in live if row.account not in pipeline.accounts)
     everywhere = rows.get(tables.EVERYWHERE)
@@ -114,6 +118,7 @@ def status(pipeline: Pipeline) -> Status:
         tuple(sorted(unknown.items())),
         tuple(urgent(retention(pipeline, planned))),
         tuple(disagreements),
+        tuple(orphans),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED as FIRST
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -20,8 +20,10 @@ from extend_pipeline.ledger.transitions import Moved
 from extend_pipeline.providers.outcomes import (
     Absent,
     Accepted,
+    Answer,
     Duplicate,
     Rejected,
+    RejectReason,
     Seen,
     Unanswered,
     Unknown,
@@ -74,19 +76,19 @@ def _wave(pipeline: Pipeline, steps: Sequence[DueStep], pool: ThreadPoolExecutor
     report.refused.extend(result.refused)
     grouped = [request for request in result.claimed if request.submit_class == "A"]
     alone = [request for request in result.claimed if request.submit_class != "A"]
-    sendable = _mark_sending(pipeline, grouped)
-    futures = [pool.submit(_post, pipeline, by_request[request.attempt_id]) for request in sendable]
-    for request in alone:  # no look-up would clear a group of these up, so each is marked just before its own POST
-        if _mark_sending(pipeline, [request]):
-            futures.append(pool.submit(_post, pipeline, by_request[request.attempt_id]))
+    futures: list[Future[Answered]] = []
+    # no look-up would clear a group of the others up, so each of them is marked just before its own POST
+    for group in (grouped, *([request] for request in alone)):
+        sendable, lease_until = _mark_sending(pipeline, group)
+        futures += [pool.submit(_post, pipeline, by_request[request.attempt_id], lease_until) for request in sendable]
     _record_all(pipeline, futures, report)
 
 
-def _mark_sending(pipeline: Pipeline, requests: Iterable[ClaimRequest]) -> list[ClaimRequest]:
-    """Commit that these may be on the wire from now on; answers those whose claim was still ours."""
-    requests = list(requests)
+def _mark_sending(pipeline: Pipeline, requests: Sequence[ClaimRequest]) -> tuple[list[ClaimRequest], int]:
+    """Commit that these may be on the wire from now on; answers those whose claim was still ours, and until when (UTC
+    ms)."""
     if not requests:
-        return []
+        return [], 0
     failpoint("submit.before_sending")
     now_ms = pipeline.now_ms()
     lease_until = now_ms + int(pipeline.settings.lease_s * 1000)
@@ -98,11 +100,15 @@ def _mark_sending(pipeline: Pipeline, requests: Iterable[ClaimRequest]) -> list[
             for request in requests
         }
     failpoint("submit.after_sending")
-    return [request for request in requests if isinstance(moves[request.attempt_id], Moved)]
+    return [request for request in requests if isinstance(moves[request.attempt_id], Moved)], lease_until
 
 
-def _post(pipeline: Pipeline, ready: Ready) -> Answered:
+def _post(pipeline: Pipeline, ready: Ready, lease_until: int) -> Answered:
     request = ready.request
+    if pipeline.now_ms() + pipeline.settings.post_deadline_s * 1000 > lease_until:
+        # whoever was stopped for so long may find that others have looked for its task, found none and decided
+        answer = Answer("its process was stopped until its lease had nearly run out, so it was not sent")
+        return Answered(request, Rejected(RejectReason.UNSENT, answer))
     provider = pipeline.provider(request.account)
     outcome = provider.submit(wire(pipeline, ready.step, request.external_task_id, ready.token))
     failpoint("submit.after_post")

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.reconciling import DISAGREEMENTS, Verdict
+from extend_pipeline.ledger.reconciling import DISAGREEMENTS, ORPHAN, Verdict
 from extend_pipeline.ledger.states import AttemptState, VideoState
 
 _CHUNK = 500  # SQLite's older builds take 999 parameters a statement
@@ -126,6 +126,13 @@ def first_claim(connection: Connection, account: str) -> int | None:
     table = tables.attempts
     value = connection.execute(select(func.min(table.c.claimed_at)).where(table.c.account == account)).scalar()
     return None if value is None else int(value)
+
+
+def orphans_not_stored(connection: Connection) -> list[Row[Any]]:
+    """Tasks that were taken over from a provider's books and whose file is not here."""
+    table = tables.attempts
+    query = select(table).where(table.c.chain_digest == ORPHAN, table.c.state != AttemptState.STORED.value)
+    return list(connection.execute(query.order_by(table.c.claimed_at, table.c.attempt_id)))
 
 
 def no_extensions(connection: Connection, account: str, source: str) -> set[str]:

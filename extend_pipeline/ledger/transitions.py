@@ -7,7 +7,7 @@ first, or the upstream went back; what it would have said is kept as an event.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from sqlalchemy import delete, insert, select, update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import Writer
-from extend_pipeline.ledger.states import MOVES, AttemptState
+from extend_pipeline.ledger.states import LIVE, MOVES, AttemptState
 
 S = AttemptState
 
@@ -73,7 +73,7 @@ def mark_sending(tx: Writer, attempt_id: str, *, owner: str, lease_until: int) -
 
 
 def submitted(tx: Writer, attempt_id: str, *, task_id: str, found_by: str, due_at: int) -> Moved | Stale:
-    """A task with this id exists for the attempt. `found_by`: post, lookup, list or a person's adopt.
+    """A task with this id exists for the attempt. `found_by`: post, lookup, list, callback or a person's adopt.
 
     An answer that comes after the attempt has left `sending` and `in_doubt` is kept as `late_answer`. A task id that
     another attempt of the account holds already is refused in the same way: one task never pays two attempts.
@@ -144,8 +144,23 @@ def state_of(tx: Writer, attempt_id: str) -> AttemptState | None:
 # --- hints -------------------------------------------------------------------------------------------------------
 
 
-def schedule(tx: Writer, attempt_id: str, *, account: str, due_at: int, note: str = "", tries: int = 0) -> None:
-    """Say when somebody should look at the attempt again. A hint: losing it costs a poll."""
+def schedule(
+    tx: Writer,
+    attempt_id: str,
+    *,
+    account: str,
+    due_at: int,
+    note: str = "",
+    tries: int = 0,
+    while_in: Collection[AttemptState] = LIVE,
+) -> None:
+    """Say when somebody should look at the attempt again. A hint: losing it costs a poll.
+
+    Nothing is said where the attempt has left `while_in`: whoever looked may have been stopped meanwhile, and an attempt
+    that has ended would be due for ever, to nobody.
+    """
+    if state_of(tx, attempt_id) not in while_in:
+        return
     table = tables.schedule
     values = {"due_at": due_at, "note": note, "tries": tries, "owner": ""}
     changed = tx.connection.execute(update(table).where(table.c.attempt_id == attempt_id).values(**values))

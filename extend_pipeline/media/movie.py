@@ -19,6 +19,7 @@ from extend_pipeline.media.isobmff import Box, StructureError, find, need, walk,
 from extend_pipeline.media.sample_table import bound_samples, count_samples
 
 MAX_HEADER_BYTES: Final = 32 << 20  # a 180 s film with sound needs about 200 kB
+MAX_TRACKS: Final = 32  # a film has a few: pictures, sound, time code; libav keeps a decoder ready for each
 _UNKNOWN_DURATION: Final = (0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF)
 
 
@@ -108,6 +109,8 @@ def _movie(file: BinaryIO, size: int) -> Movie:
             fragmented = True
             whole = _fragmented_ticks(data, box)
         elif box.kind == b"trak":
+            if len(tracks) == MAX_TRACKS:
+                raise StructureError(f"the file has more than {MAX_TRACKS} tracks, the most allowed")
             tracks.append(_track(data, box, movie_clock=movie_clock, size=size))
     if fragmented:
         counts = _fragment_samples(file, boxes)

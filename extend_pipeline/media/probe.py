@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from extend_pipeline.media.libav import PictureError, open_video
 from extend_pipeline.media.movie import Malformed, Movie, Track, read_movie
+from extend_pipeline.media.sample_table import MAX_VIDEO_SAMPLES
 
 MIN_SIDE: Final = 16  # one macroblock; no provider makes anything near it
 MAX_SIDE: Final = 8_192  # 8K, and the side of a 4K portrait twice over; libav allocates width × height a picture
+MAX_DURATION_MS: Final = 6 * 3_600_000  # the longest film that any provider makes lasts three minutes
 DURATION_SLACK_S: Final = 0.5  # encoders differ in how they count the last picture and the start of B-frames
 DURATION_SLACK_SHARE: Final = 0.02  # and in rounding each picture to a millisecond
 
@@ -53,6 +56,19 @@ class _Scan:
     track_id: int
     packets: int
     damaged: int
+
+
+def is_possible(probe: Probe) -> bool:
+    """Whether a film may be so: what everything after the check relies on."""
+    return (
+        0 < probe.duration_ms <= MAX_DURATION_MS
+        and _unfit(probe.width, probe.height) is None
+        and 0 < probe.frames <= MAX_VIDEO_SAMPLES
+        and (probe.fps is None or (math.isfinite(probe.fps) and probe.fps > 0))
+        and probe.codec.isascii()
+        and probe.codec.isprintable()
+        and len(probe.codec) <= 40
+    )
 
 
 def probe(path: Path) -> Probe | Broken:
@@ -139,6 +155,8 @@ def _scan(path: Path, *, edits: bool = True) -> _Scan | Broken:
                 if packet.dts is None and packet.size == 0:
                     continue  # the end: it only flushes the decoder
                 packets += 1
+                if packets > MAX_VIDEO_SAMPLES:
+                    return Broken(f"there are more than {MAX_VIDEO_SAMPLES:,} pictures in the file, the most allowed")
                 damaged += packet.is_corrupt
                 start = packet.pts if packet.pts is not None else packet.dts
                 if start is not None and not packet.is_discard:
@@ -160,6 +178,10 @@ def _scan(path: Path, *, edits: bool = True) -> _Scan | Broken:
                 fps=float(rate) if rate else None,
                 has_audio=bool(container.streams.audio),
             )
+            if not 0 < probed.duration_ms <= MAX_DURATION_MS:
+                return Broken(f"the pictures claim to last {float(length * stream.time_base):,.3f} s")
+            if not is_possible(probed):
+                return Broken("what the file says of its pictures is not possible")
             return _Scan(probed, stream.id, packets, damaged)
     except PictureError as error:
         return Broken(str(error))

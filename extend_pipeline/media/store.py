@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.media.probe import Broken, Probe, Sound
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_FOLDER_MODE: Final = 0o700
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,11 +193,10 @@ class MediaStore:
 
     def _folder(self, name: str) -> Path:
         if not self.root.is_dir():
-            self.root.parent.mkdir(parents=True, exist_ok=True)
-            self.root.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+            make_private_folder(self.root)
             _sync_folder(self.root.parent)
         folder = self.root / name
-        folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        make_private_folder(folder)
         return folder
 
 

@@ -15,6 +15,7 @@ import pytest
 from extend_pipeline.commands import account_checks, local_checks
 from extend_pipeline.commands.findings import Level
 from extend_pipeline.sandbox import SandboxHandle
+from extend_pipeline_tests.callbacks.receiving import SECRET
 from extend_pipeline_tests.cli.conftest import CONFIG, Cli
 from extend_pipeline_tests.support.homes import ACCESS_ENV, credentials_env, video, write_home
 
@@ -148,3 +149,25 @@ def test_the_document_is_json_with_four_words_a_finding(home_of: Home) -> None:
     document = json.loads(run("doctor", "--json", "--offline").stdout)
     assert all(set(finding) == {"level", "check", "message", "todo"} for finding in document["findings"])
     assert document["home"] == str(run.home)
+
+
+def test_callbacks_are_told_of_with_their_address_and_their_secret(
+    home_of: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(**callbacks: str) -> list[tuple[str, str]]:
+        told = home_of(video("called"), callbacks=callbacks).json("doctor", "--offline", code=code)
+        return [(one["level"], one["message"]) for one in told["findings"] if one["check"].startswith("callbacks of")]
+
+    code = 0
+    assert [level for level, _ in found(url="https://hooks.example.com/x")] == ["ok", "ok"]
+    level, message = found(url="http://127.0.0.1:8788/x")[0]
+    assert (level, "no provider can call it" in message) == ("warning", True)
+    code = 1
+    signed = found(url="https://hooks.example.com/x", secret_env="DOCTOR_TEST_SECRET")
+    assert [level for level, _ in signed] == ["ok", "problem"]
+    assert "DOCTOR_TEST_SECRET is not set" in signed[1][1]
+    code = 0
+    monkeypatch.setenv("DOCTOR_TEST_SECRET", SECRET)
+    signed = found(url="https://hooks.example.com/x", secret_env="DOCTOR_TEST_SECRET")
+    assert [level for level, _ in signed] == ["ok", "ok"]
+    assert SECRET not in str(signed)

@@ -89,8 +89,7 @@ def test_a_verb_says_that_the_ledger_is_full_and_what_to_do(home: EngineHome) ->
     done = run_bounded(home, "advance", "--until-idle", "--max-seconds", "30", file_bytes=size)
 
     assert done.returncode != 0
-    print(done.stderr)
-    assert "ledger" in done.stderr
+    assert "the ledger could not be" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr, done.stderr
     finishes(home, charges=40)
 

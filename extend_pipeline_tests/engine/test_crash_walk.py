@@ -36,6 +36,10 @@ PAST_A_LEASE_MS = 8_000
 _databases = itertools.count()
 
 
+# what an advance passes; the others stand in verbs of their own, with tests of their own
+ADVANCED = [point for point in POINTS if not point.startswith(("reconcile.", "callbacks."))]
+
+
 @dataclass(frozen=True)
 class Walk:
     """One point, and the how-manieth hit of it kills."""
@@ -132,7 +136,7 @@ def test_a_chain_of_processes_each_killed_elsewhere_pays_once_for_everything(hom
     know_a_task(home)
     entries = [entry("v000", source_id(0), steps=1)]
     deaths = 0
-    for number, point in enumerate(POINTS, start=1):  # each finds something new to do beside what was left to it
+    for number, point in enumerate(ADVANCED, start=1):  # each finds something new to do beside what was left to it
         home.sandbox.seed([{"video_id": source_id(number), "duration": 5.0}])
         entries.append(entry(f"v{number:03}", source_id(number), steps=1))
         home.catalogue(entries)
@@ -141,13 +145,13 @@ def test_a_chain_of_processes_each_killed_elsewhere_pays_once_for_everything(hom
         skipped = PAST_A_LEASE_MS * number
         child = advancing(settings, home.path / f"{number}.txt", points=f"{point}=kill", skipped_ms=skipped)
         deaths += child.wait() == -signal.SIGKILL
-    last = advancing(settings, home.path / "last.txt", skipped_ms=PAST_A_LEASE_MS * (len(POINTS) + 2))
+    last = advancing(settings, home.path / "last.txt", skipped_ms=PAST_A_LEASE_MS * (len(ADVANCED) + 2))
     assert last.wait() == 0, last.told
-    assert deaths == len(POINTS)
+    assert deaths == len(ADVANCED) >= 25
     ledger = open_ledger(home.ledger_url)
     try:
         found = reckon(home, ledger)
-        assert found.charges == found.states["stored"] == len(POINTS) + 1
+        assert found.charges == found.states["stored"] == len(ADVANCED) + 1
         assert replays_to_the_same(ledger, home.path) > 200
     finally:
         ledger.close()

@@ -96,6 +96,7 @@ def test_a_task_that_only_the_provider_knows_is_taken_over_with_its_cost_and_its
         assert found["list"].adopted == (stranger["task_id"],)
         assert found["billing"].adopted == ()
         assert status(pipeline).exit_code == 1  # told once, until the next comparison
+        assert [row.state for row in status(pipeline).orphans] == ["submitted"]
         drive(pipeline, publish=True)
         (orphan,) = orphans(pipeline)
         assert (orphan.state, orphan.settled_micros) == ("stored", to_micros(Decimal(2)))

@@ -258,7 +258,7 @@ def test_a_broken_part_is_a_reason_and_no_film(tmp_path: Path, store: MediaStore
 
     assert isinstance(outcome, Unassembled)
     assert outcome.reason.startswith(f"the {('parent', 'segment')[broken]} is not a whole film: ")
-    assert not store.root.exists()
+    assert not [path for path in store.root.rglob("*") if path.is_file()]
 
 
 def test_damaged_pictures_end_in_a_film_or_a_reason_and_never_in_an_exception(

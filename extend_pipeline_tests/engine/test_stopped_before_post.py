@@ -1,0 +1,49 @@
+"""A process that is stopped between saying that it sends and sending, for longer than its lease, sends nothing: others
+may have looked for its task, found none, and gone on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from extend_pipeline.engine import resolve
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline_tests.support.children import advancing
+from extend_pipeline_tests.support.engine_home import EngineHome, drive, eventually
+from extend_pipeline_tests.support.other_providers import OTHERS, other_home
+from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
+
+S = AttemptState
+
+
+@pytest.mark.parametrize("provider", OTHERS[:1])
+def test_a_hop_that_a_person_has_sent_again_is_not_sent_by_who_was_stopped_before(
+    provider: str, home: EngineHome
+) -> None:
+    home.options.update(post_deadline_s=0.4, lease_s=5.5)
+    other_home(home, provider)
+    settings: dict[str, Any] = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
+    stopped = advancing(settings, home.path / "stopped.txt", points="submit.after_sending=pause")
+    eventually(lambda: stopped.is_stopped)
+    with home.open() as pipeline:
+
+        def state() -> str:
+            advance(pipeline, publish=False)
+            with pipeline.ledger.read() as connection:
+                return str(connection.execute(select(tables.attempts.c.state)).scalars().one())
+
+        eventually(lambda: state() == S.IN_DOUBT)  # its lease has run out
+        assert home.sandbox.tasks() == []
+        word = resolve.resubmit(pipeline, f"{provider}-0/1", who="ann", why="not in the console")
+        assert isinstance(word, resolve.Resolved), word
+        drive(pipeline)
+        assert reckon(home, pipeline.ledger).charges == 1
+        stopped.go_on()
+        assert stopped.wait() == 0, stopped.told
+        found = reckon(home, pipeline.ledger)
+        assert (found.charges, found.states) == (1, {"written_off": 1, "stored": 1})
+        replays_to_the_same(pipeline.ledger, home.path)

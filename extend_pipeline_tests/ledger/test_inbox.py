@@ -1,0 +1,181 @@
+"""The inbox on both databases: once each, bounded, and due where there is something to look at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Row, func, select
+
+from extend_pipeline.ledger import inbox, tables, transitions
+from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.inbox import MOST_NAMING, MOST_TASKS, MOST_UNNAMED, Addressee, Full, Kept, Repeated
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline_tests.support.ledger_steps import NOON, claim, move, request, send, store, submit, succeed
+
+S = AttemptState
+
+TOKEN = "t" * 43
+LATER = NOON + 3_600_000
+
+
+def told(ledger: Ledger, body: bytes, task_id: str | None = None, *, now_ms: int = NOON + 1_000) -> Any:
+    """One callback to the attempt whose address ends with TOKEN."""
+    with ledger.read() as connection:
+        to = inbox.addressees(connection, [inbox.token_digest(TOKEN)])[inbox.token_digest(TOKEN)]
+    with ledger.write(now_ms=now_ms, actor="me") as tx:
+        return inbox.receive(tx, inbox.message(to, body, task_id=task_id, secrets=(TOKEN,)))
+
+
+def prepared(ledger: Ledger, state: AttemptState, **changes: Any) -> str:
+    """An attempt with an address, taken to a state; it is next looked at in an hour."""
+    wanted = replace(request(**changes), callback_digest=inbox.token_digest(TOKEN))
+    attempt_id = wanted.attempt_id
+    claim(ledger, wanted)
+    if state is S.CLAIMED:
+        return attempt_id
+    send(ledger, attempt_id)
+    if state is S.IN_DOUBT:
+        move(ledger, attempt_id, S.IN_DOUBT, error_reason="lost", error_message="lost")
+    elif state is not S.SENDING:
+        submit(ledger, attempt_id)
+        if state in (S.SUCCEEDED, S.STORED):
+            succeed(ledger, attempt_id)
+        if state is S.STORED:
+            store(ledger, attempt_id)
+    return attempt_id
+
+
+def put_off(ledger: Ledger, attempt_id: str, *, owner: str = "", note: str = "", tries: int = 0) -> None:
+    """Nobody looks for an hour."""
+    with ledger.write(now_ms=NOON, actor="me") as tx:
+        transitions.schedule(tx, attempt_id, account="kling-main", due_at=LATER, note=note, tries=tries)
+        tx.connection.execute(tables.schedule.update().values(owner=owner))
+
+
+def hint(ledger: Ledger, attempt_id: str) -> Row[Any] | None:
+    """What is scheduled for an attempt."""
+    with ledger.read() as connection:
+        return connection.execute(select(tables.schedule).where(tables.schedule.c.attempt_id == attempt_id)).first()
+
+
+def count(ledger: Ledger) -> int:
+    """Rows of the inbox."""
+    with ledger.read() as connection:
+        return int(connection.execute(select(func.count()).select_from(tables.inbox)).scalar_one())
+
+
+def test_an_address_is_found_by_its_digest_and_others_by_none(ledger: Ledger) -> None:
+    attempt_id = prepared(ledger, S.SUBMITTED)
+    known = inbox.token_digest(TOKEN)
+    with ledger.read() as connection:
+        found = inbox.addressees(connection, [known, inbox.token_digest("other"), inbox.token_digest("\ud800")])
+    assert found == {known: Addressee(attempt_id, "kling-main", "kling")}
+
+
+@pytest.mark.parametrize("state", [S.SUBMITTED, S.SUCCEEDED])
+def test_what_is_waited_for_is_due_now(ledger: Ledger, state: AttemptState) -> None:
+    attempt_id = prepared(ledger, state)
+    put_off(ledger, attempt_id, note="odd", tries=3)
+    assert told(ledger, b"{}") == Kept(attempt_id)
+    row = hint(ledger, attempt_id)
+    assert row is not None
+    assert (row.due_at, row.note, row.tries) == (NOON + 1_000, "odd", 3)
+
+
+def test_what_is_being_fetched_is_not_fetched_twice(ledger: Ledger) -> None:
+    attempt_id = prepared(ledger, S.SUCCEEDED)
+    put_off(ledger, attempt_id, owner="somebody")
+    told(ledger, b"{}")
+    row = hint(ledger, attempt_id)
+    assert row is not None
+    assert row.due_at == LATER
+
+
+@pytest.mark.parametrize("state", [S.CLAIMED, S.SENDING, S.STORED])
+def test_too_early_and_too_late_are_kept_and_schedule_nothing(ledger: Ledger, state: AttemptState) -> None:
+    attempt_id = prepared(ledger, state)
+    assert told(ledger, b"{}", "task-9") == Kept(attempt_id)
+    assert (count(ledger), hint(ledger, attempt_id)) == (1, None)
+    with ledger.read() as connection:
+        assert inbox.named(connection, [attempt_id]) == {attempt_id: ["task-9"]}
+
+
+def test_a_doubt_without_a_key_is_due_when_a_task_is_named_and_only_then(ledger: Ledger) -> None:
+    attempt_id = prepared(ledger, S.IN_DOUBT, submit_class="C")
+    told(ledger, b"nothing")
+    assert hint(ledger, attempt_id) is None
+    told(ledger, b"named", "task-9")
+    assert hint(ledger, attempt_id) is not None
+    put_off(ledger, attempt_id, tries=4)
+    told(ledger, b"named again", "task-9")
+    row = hint(ledger, attempt_id)
+    assert row is not None
+    assert (row.due_at, row.tries) == (LATER, 4)
+    told(ledger, b"another", "task-10")
+    row = hint(ledger, attempt_id)
+    assert row is not None
+    assert (row.due_at, row.tries) == (NOON + 1_000, 0)
+
+
+def test_a_doubt_with_a_key_of_its_own_is_due_now_and_keeps_its_note(ledger: Ledger) -> None:
+    attempt_id = prepared(ledger, S.IN_DOUBT, submit_class="A")
+    put_off(ledger, attempt_id, note="not found 2 times")
+    told(ledger, b"named", "task-9")
+    row = hint(ledger, attempt_id)
+    assert row is not None
+    assert (row.due_at, row.note) == (NOON + 1_000, "not found 2 times")
+
+
+def test_the_same_words_a_hundred_times_are_one_row(ledger: Ledger) -> None:
+    attempt_id = prepared(ledger, S.SUBMITTED)
+    outcomes = [told(ledger, b'{"task_id": "task-1"}', "task-1") for _ in range(100)]
+    assert outcomes == [Kept(attempt_id)] + [Repeated()] * 99
+    assert count(ledger) == 1
+
+
+def test_rows_an_attempt_are_bounded_and_rubbish_keeps_no_name_out(ledger: Ledger) -> None:
+    attempt_id = prepared(ledger, S.IN_DOUBT, submit_class="C")
+    rubbish = [told(ledger, b"%d" % number) for number in range(MOST_UNNAMED + 5)]
+    assert rubbish.count(Full()) == 5
+    tasks = [told(ledger, b"a%d" % number, f"forged-{number}") for number in range(MOST_TASKS + 5)]
+    assert tasks.count(Full()) == 5
+    names = [told(ledger, b"b%d" % number, "forged-0") for number in range(MOST_NAMING + 5)]
+    assert names.count(Full()) == 5 + MOST_TASKS
+    assert count(ledger) == inbox.MOST_A_TASK == MOST_UNNAMED + MOST_NAMING
+    with ledger.read() as connection:
+        assert len(inbox.named(connection, [attempt_id])[attempt_id]) == MOST_TASKS
+
+
+def test_words_are_kept_without_the_address_and_only_where_they_say_something_new(ledger: Ledger) -> None:
+    attempt_id = prepared(ledger, S.SUBMITTED)
+    told(ledger, b'{"id": "task-1", "hook": "https://h/' + TOKEN.encode() + b'"}', "task-1")
+    told(ledger, b'{"id": "task-2", "hook": "https://h/' + TOKEN.encode() + b'\x00"}', "task-2")
+    with ledger.read() as connection:
+        rows = inbox.of_attempt(connection, attempt_id)
+    bodies = {row.task_id: row.body for row in rows}
+    assert bodies["task-1"] == ""
+    assert "task-2" in bodies["task-2"]
+    assert TOKEN not in bodies["task-2"]
+
+
+def test_a_look_is_said_of_every_callback_that_named_the_task(ledger: Ledger) -> None:
+    attempt_id = prepared(ledger, S.IN_DOUBT, submit_class="C")
+    for body, task_id in ((b"1", "task-1"), (b"2", "task-1"), (b"3", "task-2")):
+        told(ledger, body, task_id)
+    with ledger.write(now_ms=LATER, actor="me") as tx:
+        inbox.looked_into(tx, attempt_id, "task-1", note="not ours")
+    with ledger.read() as connection:
+        assert inbox.named(connection, [attempt_id]) == {attempt_id: ["task-2"]}
+        notes = [(row.task_id, row.note, row.looked_at) for row in inbox.of_attempt(connection, attempt_id)]
+    assert sorted(notes) == [("task-1", "not ours", LATER), ("task-1", "not ours", LATER), ("task-2", "", None)]
+
+
+def test_a_name_to_two_addresses_is_noticed(ledger: Ledger) -> None:
+    first = prepared(ledger, S.IN_DOUBT, submit_class="C")
+    told(ledger, b"1", "task-1")
+    with ledger.read() as connection:
+        assert not inbox.named_elsewhere(connection, "kling-main", "task-1", than=first)
+        assert inbox.named_elsewhere(connection, "kling-main", "task-1", than="another")
+        assert not inbox.named_elsewhere(connection, "other-account", "task-1", than="another")

@@ -1,0 +1,333 @@
+"""The processes that read films: what they inherit, how they end, and whose fault it is when they do."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extend_pipeline.media import confined
+from extend_pipeline.media import prober as probing
+from extend_pipeline.media.bounds import Bounds
+from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.probe import Broken, Sound, check_file
+from extend_pipeline.media.prober import CouldNotProbe, Prober, Worker
+from extend_pipeline_tests.support.hostile import picture_bomb
+from extend_pipeline_tests.support.mp4 import make_clip
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_clip(tmp_path_factory.mktemp("good") / "good.mp4", seconds=1)
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film whose last picture takes some seconds to come to."""
+    return picture_bomb(tmp_path_factory.mktemp("slow") / "slow.mp4", pictures=60)
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Prober]]:
+    made: list[Prober] = []
+
+    def build(**bounds: Any) -> Prober:
+        made.append(Prober(Bounds(**bounds)))
+        return made[-1]
+
+    yield build
+    for each in made:
+        each.close()
+
+
+def children() -> set[int]:
+    """Process ids of this process's children."""
+    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return {int(pid) for task in tasks for pid in task.read_text().split()}
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def until(condition: Callable[[], Any], within_s: float = 60.0) -> Any:
+    ends = time.monotonic() + within_s
+    while not (found := condition()):
+        assert time.monotonic() < ends, "it did not come true in time"
+        time.sleep(0.005)
+    return found
+
+
+def busy(before: set[int]) -> int | None:
+    """A child that is reading: it has computed for longer than it takes to start."""
+    for pid in children() - before:
+        stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        if int(stat[11]) + int(stat[12]) > 60:  # hundredths of a second
+            return pid
+    return None
+
+
+# What it inherits
+
+
+def test_a_worker_gets_no_secret_no_file_and_no_lock_of_ours(
+    good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KLING_SECRET_KEY", "canary-3f9a")
+    prober = make()
+    with (tmp_path / "ledger.sqlite").open("wb") as held:
+        os.set_inheritable(held.fileno(), True)
+        assert isinstance(confined.check_file(good, by=prober), Sound)
+        (worker,) = prober._idle
+        assert b"canary" not in Path(f"/proc/{worker.pid}/environ").read_bytes()
+        assert b"canary" not in Path(f"/proc/{worker.pid}/cmdline").read_bytes()
+        opened = [path.readlink().name for path in Path(f"/proc/{worker.pid}/fd").iterdir()]
+        assert held.name not in opened
+        assert len(opened) <= 5
+        assert Path(f"/proc/{worker.pid}/cwd").readlink() == Path("/")
+
+
+def test_a_worker_is_kept_and_answers_many(good: Path, make: Callable[..., Prober]) -> None:
+    prober = make()
+    pids = set()
+    for _ in range(20):
+        assert confined.check_file(good, by=prober) == check_file(good)
+        pids.add(prober._idle[0].pid)
+    assert len(pids) == 1
+
+
+def test_many_threads_share_at_most_four_workers(good: Path, make: Callable[..., Prober]) -> None:
+    prober = make()
+    with ThreadPoolExecutor(12) as pool:
+        verdicts = list(pool.map(lambda _: confined.check_file(good, by=prober), range(60)))
+    assert all(isinstance(verdict, Sound) for verdict in verdicts)
+    assert 1 <= len({worker.pid for worker in prober._idle}) <= 4
+
+
+def test_after_a_fork_the_child_starts_its_own(good: Path, make: Callable[..., Prober]) -> None:
+    prober = make()
+    assert isinstance(confined.check_file(good, by=prober), Sound)
+    (worker,) = prober._idle
+
+    def in_child() -> None:
+        sound = isinstance(confined.check_file(good, by=prober), Sound)
+        other = prober._idle[0].pid != worker.pid
+        prober.close()
+        os._exit(0 if sound and other else 1)
+
+    child = multiprocessing.get_context("fork").Process(target=in_child)
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    assert isinstance(confined.check_file(good, by=prober), Sound)
+    assert prober._idle == [worker]
+
+
+# How it ends
+
+
+def test_a_worker_that_retired_is_replaced_without_a_word(good: Path, make: Callable[..., Prober]) -> None:
+    prober = make(idle_s=0.05)
+    assert isinstance(confined.check_file(good, by=prober), Sound)
+    first = prober._idle[0].pid
+    until(lambda: not is_alive(first))
+    assert isinstance(confined.check_file(good, by=prober), Sound)
+
+
+def test_a_worker_that_has_computed_for_long_enough_makes_room_for_another(
+    good: Path, make: Callable[..., Prober]
+) -> None:
+    prober = make(life_cpu_s=0.0001)
+    pids = set()
+    for _ in range(4):
+        assert isinstance(confined.check_file(good, by=prober), Sound)
+        pids.add(prober._idle[0].pid)
+    assert len(pids) > 1
+
+
+def test_a_worker_killed_in_the_middle_of_a_film_is_replaced_once(slow: Path, make: Callable[..., Prober]) -> None:
+    prober, before = make(), children()
+    with ThreadPoolExecutor(1) as pool:
+        poster = pool.submit(confined.make_poster, parent=None, result=slow, parent_ms=None, by=prober)
+        os.kill(until(lambda: busy(before)), signal.SIGKILL)
+        assert poster.result(60).startswith(b"\xff\xd8\xff")
+
+
+def test_a_worker_killed_twice_says_nothing_of_the_film(slow: Path, good: Path, make: Callable[..., Prober]) -> None:
+    prober, before = make(), children()
+    with ThreadPoolExecutor(1) as pool:
+        poster = pool.submit(confined.make_poster, parent=None, result=slow, parent_ms=None, by=prober)
+        first = until(lambda: busy(before))
+        os.kill(first, signal.SIGKILL)
+        os.kill(until(lambda: busy(before | {first})), signal.SIGKILL)
+        with pytest.raises(CouldNotProbe, match=r"killed twice, by SIGKILL \(out of memory\?\)"):
+            poster.result(60)
+    assert isinstance(confined.check_file(good, by=prober), Sound)
+
+
+def test_a_worker_that_the_film_ends_twice_is_the_films_doing(slow: Path, make: Callable[..., Prober]) -> None:
+    prober, before = make(), children()
+    with ThreadPoolExecutor(1) as pool:
+        poster = pool.submit(confined.make_poster, parent=None, result=slow, parent_ms=None, by=prober)
+        first = until(lambda: busy(before))
+        os.kill(first, signal.SIGSEGV)
+        os.kill(until(lambda: busy(before | {first})), signal.SIGSEGV)
+        with pytest.raises(PictureError, match="the process that reads it ends, by SIGSEGV"):
+            poster.result(60)
+
+
+_PARENT = """
+import sys, threading
+from pathlib import Path
+from extend_pipeline.media import confined, prober
+film = Path(sys.argv[1])
+confined.check_file(film)
+print(prober.prober(confined.READ)._idle[0].pid, flush=True)
+confined.make_poster(parent=None, result=film, parent_ms=None)
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_ends_when_its_parent_is_killed(slow: Path, how: signal.Signals) -> None:
+    with subprocess.Popen([sys.executable, "-c", _PARENT, str(slow)], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        assert is_alive(pid)
+        parent.send_signal(how)
+        parent.wait(10)
+        until(lambda: not is_alive(pid), 10)
+
+
+def test_workers_end_with_the_program(good: Path) -> None:
+    script = _PARENT.rpartition("confined.make_poster")[0]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, str(good)], capture_output=True, text=True, check=True
+    )
+    assert done.stderr == ""
+    until(lambda: not is_alive(int(done.stdout)), 10)
+
+
+# Whose fault it is
+
+
+def test_no_process_to_be_had_is_no_verdict(
+    good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(CouldNotProbe, match="no process can be started"):
+        confined.check_file(good, by=make())
+    assert issubclass(CouldNotProbe, OSError)
+
+
+def test_a_process_that_does_not_start_is_no_verdict(
+    good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "_BOOT", "raise SystemExit(3)")
+    with pytest.raises(CouldNotProbe, match="does not start"):
+        confined.check_file(good, by=make())
+
+
+def test_a_missing_film_is_the_callers_problem(make: Callable[..., Prober], tmp_path: Path) -> None:
+    prober = make()
+    with pytest.raises(FileNotFoundError):
+        confined.check_file(tmp_path / "nowhere.mp4", by=prober)
+
+
+def answering(text: str) -> str:
+    """A worker's program that answers every task with the same."""
+    ready = json.dumps({"ready": True})
+    answer = repr(text) if text != "long" else "'x' * 10**6"
+    return f"import sys\nprint({ready!r}, flush=True)\nfor _ in sys.stdin: print({answer}, flush=True)"
+
+
+SOUND = {
+    "duration_ms": 1000, "width": 320, "height": 180, "codec": "h264", "frames": 12, "fps": 12.0, "has_audio": False,
+}  # fmt: skip
+
+
+def told(**changes: Any) -> str:
+    return json.dumps({"ok": {"sound": {**SOUND, **changes}}})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "garbage", "{}", "[]", "null", "[" * 100_000,
+        '{"ok": null}', '{"ok": {"sound": {}}}', '{"ok": {"broken": 5}}',
+        '{"ok": {"broken": ""}}', '{"ok": 1, "broken": 2}',
+        '{"surprise": true}', '{"memory": true}', '{"stumbled": "x"}',
+        '{"ok": {}}\n{"ok": {}}', "long", told(duration_ms=-1), told(duration_ms=10**18), told(width=10**6),
+        told(height="180"), told(codec="\x1b[2J"), told(codec="x" * 100), told(frames=0), told(frames=True),
+        told(fps=float("nan")), told(fps=float("inf")), told(has_audio="no"), told(extra=1),
+    ],
+    ids=lambda text: text[:40],
+)  # fmt: skip
+def test_an_answer_that_makes_no_sense_never_makes_a_film_sound(
+    text: str, good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "_BOOT", answering(text))
+    verdict = confined.check_file(good, by=make())
+    assert isinstance(verdict, Broken)
+    assert verdict.reason.isprintable()
+
+
+def test_an_answer_that_says_so_makes_it_sound(
+    good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "_BOOT", answering(told()))
+    assert isinstance(confined.check_file(good, by=make()), Sound)
+
+
+@pytest.mark.parametrize("text", ['{"ok": {"jpeg": "AAAA"}}', '{"ok": {"jpeg": "/9j/!!"}}', '{"ok": {}}', told()])
+def test_a_poster_is_a_picture_or_an_error(
+    text: str, good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "_BOOT", answering(text))
+    with pytest.raises(PictureError):
+        confined.make_poster(parent=None, result=good, parent_ms=None, by=make())
+
+
+def test_silence_is_this_machines_doing(
+    good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probing, "_BOOT", answering("x").replace("print('x', flush=True)", "pass"))
+    monkeypatch.setattr(probing, "LEAST_WALL_S", 0.5)
+    with pytest.raises(CouldNotProbe, match=r"no answer for 0\.5 s"):
+        confined.check_file(good, by=make(cpu_s=0.01))
+
+
+def test_a_worker_is_used_by_one_thread_at_a_time(good: Path, make: Callable[..., Prober]) -> None:
+    prober, seen, lock = make(), set[int](), threading.Lock()
+    original = Worker.ask
+
+    def watched(worker: Worker, line: bytes, *, within_s: float) -> Any:
+        with lock:
+            assert worker.pid not in seen
+            seen.add(worker.pid)
+        try:
+            return original(worker, line, within_s=within_s)
+        finally:
+            with lock:
+                seen.discard(worker.pid)
+
+    with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(8) as pool:
+        patch.setattr(Worker, "ask", watched)
+        assert all(
+            isinstance(verdict, Sound)
+            for verdict in pool.map(lambda _: confined.check_file(good, by=prober), range(40))
+        )
