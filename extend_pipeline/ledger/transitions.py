@@ -156,8 +156,8 @@ def schedule(
 ) -> None:
     """Say when somebody should look at the attempt again. A hint: losing it costs a poll.
 
-    Nothing is said where the attempt has left `while_in`: whoever looked may have been stopped meanwhile, and an attempt
-    that has ended would be due for ever, to nobody.
+    Nothing is said where the attempt has left `while_in`: whoever looked may have been stopped meanwhile, and an
+    attempt that has ended would be due for ever, to nobody.
     """
     if state_of(tx, attempt_id) not in while_in:
         return

@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
@@ -86,21 +85,16 @@ class Child:
         return self.output.read_text(encoding="utf-8") if self.output.exists() else ""
 
 
-def start_child(target: Callable[..., None], arguments: tuple[Any, ...], output: Path) -> Child:
-    """Start a process that calls `target`, which has to send what it writes to `output` itself (`write_to`)."""
-    process = CONTEXT.Process(target=target, args=arguments, daemon=True)
-    with _ALONE:
-        process.start()
-    return Child(process, output)
-
-
 def advancing(
     settings: dict[str, Any], output: Path, *, points: str = "", skipped_ms: int = 0, max_seconds: float = 30
 ) -> Child:
     """Start a process that advances a home until it is idle, with failpoints armed as `points` says."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(("ENGINE_TEST", "EXTEND_"))}
     arguments = (settings, str(output), environment | {failpoints.ENVIRONMENT: points}, skipped_ms, max_seconds)
-    return start_child(_advance, arguments, output)
+    process = CONTEXT.Process(target=_advance, args=arguments, daemon=True)
+    with _ALONE:
+        process.start()
+    return Child(process, output)
 
 
 def _advance(

@@ -10,12 +10,9 @@ from sqlalchemy import select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.states import SLOT_HOLDING, AttemptState
+from extend_pipeline.ledger.states import AT_STAKE, SLOT_HOLDING, AttemptState
 
 S = AttemptState
-
-AT_STAKE: Final = frozenset({S.CLAIMED, S.SENDING, S.IN_DOUBT})
-"""What an outage can put in doubt, or has."""
 
 _STATE_OF_KIND: Final = {f"attempt_{state.value}": state for state in S}
 

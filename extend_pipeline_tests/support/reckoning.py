@@ -97,6 +97,8 @@ def disagreements(book: Book, attempts: Sequence[Row[Any]]) -> list[str]:
         row = by_task.get(charge["task_id"])
         if row is not None:
             found += _settled_otherwise(row, charge)
+            if not _is_parent(row, charge):
+                found.append(f"{row.video_key}/{row.hop} holds task {row.task_id}, made of {charge['video_id']}")
             continue
         answers_for = next((each for each in doubts if _may_have_made(each, charge)), None)
         if answers_for is None:
@@ -130,9 +132,12 @@ def _may_have_made(row: Row[Any], charge: Mapping[str, Any]) -> bool:
     extended (Vidu's are named by their URL)."""
     if charge["external_task_id"] is not None:
         return bool(row.external_task_id == charge["external_task_id"])
+    return bool(row.provider == charge["provider"] and _is_parent(row, charge))
+
+
+def _is_parent(row: Row[Any], charge: Mapping[str, Any]) -> bool:
     named = row.parent_video_id
-    same = named == charge["video_id"] or unquote(urlsplit(named).path).endswith(f"/{charge['video_id']}.mp4")
-    return bool(row.provider == charge["provider"] and same)
+    return bool(named == charge["video_id"] or unquote(urlsplit(named).path).endswith(f"/{charge['video_id']}.mp4"))
 
 
 def spoiled_files(media: Path, ledger: Ledger) -> list[str]:
@@ -188,8 +193,13 @@ def replays_to_the_same(ledger: Ledger, folder: Path) -> int:
     """Folding the events again gives the same tables; answers how many events there are."""
     copy = open_ledger(f"sqlite:///{folder}/replayed.sqlite")
     try:
-        count = replay.replay(ledger, copy)
-        assert replay.differences(ledger, copy) == []
-        return count
+        return replays_into(ledger, copy)
     finally:
         copy.close()
+
+
+def replays_into(ledger: Ledger, copy: Ledger) -> int:
+    """The same, with an empty ledger that is there already."""
+    count = replay.replay(ledger, copy)
+    assert replay.differences(ledger, copy) == []
+    return count
