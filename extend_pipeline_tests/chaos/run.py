@@ -1,0 +1,223 @@
+"""One storm from its beginning to its reckoning: the pipeline's, with everything checked afterwards."""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import func, select
+
+from extend_pipeline.engine.pipeline import open_pipeline
+from extend_pipeline.engine.plan import plan
+from extend_pipeline.engine.plan_types import Obstacle, VideoPlan
+from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.ledger import reads, tables
+from extend_pipeline.ledger.database import Ledger, open_ledger
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.media.store import MediaStore
+from extend_pipeline_tests.chaos.counting import Count, count, ledger_writing
+from extend_pipeline_tests.chaos.crew import Tally, crew, tail
+from extend_pipeline_tests.chaos.holders import holders
+from extend_pipeline_tests.chaos.homes import QUICK, Catalogue, environment, storm_sandbox
+from extend_pipeline_tests.chaos.person import Person
+from extend_pipeline_tests.chaos.storm import storm
+from extend_pipeline_tests.chaos.weather import Weather
+from extend_pipeline_tests.chaos.workers import (
+    CREW,
+    Orders,
+    advance_for_ever,
+    advance_to_the_end,
+    publish_for_ever,
+    sandbox_process,
+    start,
+)
+from extend_pipeline_tests.support.committed import Peaks, peaks
+from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock
+from extend_pipeline_tests.support.reckoning import Reckoning, reckon, replays_to_the_same
+
+_FIRST_VIDEOS: Final = 48
+_GROWTH: Final = 12  # videos, whenever fewer than the least are left
+_LEAST_OPEN: Final = 48
+_LOOK_EVERY_S: Final = 0.7
+_CHECK_EVERY_S: Final = 8.0
+_ELEVEN_MINUTES_MS: Final = 660_000  # a source that could not be fetched is tried again after ten
+
+
+@contextmanager
+def working_folder() -> Iterator[Path]:
+    """A folder for a run, in memory where the machine has such: a storm of two cores shall not wait for a disk that
+    others write to. That nothing is lost by a kill does not rest on the disk; what a power cut may take is another
+    test's."""
+    memory = Path("/dev/shm")
+    place = memory if memory.is_dir() and os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(prefix="ep-chaos-", dir=place) as folder:
+        yield Path(folder)
+
+
+@dataclass
+class Chaos:
+    """What a run showed."""
+
+    seed: int
+    seconds: float
+    tally: Tally
+    person: Counter[str]
+    checks: list[Count]
+    in_the_storm: int
+    end: Count
+    reckoning: Reckoning
+    videos: dict[str, int]
+    waiting: list[VideoPlan]
+    events: int
+    storm_peaks: Peaks
+    peaks: Peaks
+    took_s: dict[str, float] = field(default_factory=dict)
+
+
+def run_chaos(folder: Path, ledger_url: str, *, seed: int, seconds: float) -> Chaos:
+    """Storm, calm, reckoning. Raises AssertionError where a promise does not hold."""
+    began = time.monotonic()
+    weather = Weather(random.Random(seed))
+    with sandbox_process(folder / "sandbox", storm_sandbox(seed)) as sandbox:
+        home = EngineHome(folder / "home", sandbox, ledger_url, dict(QUICK))
+        catalogue = Catalogue(home, random.Random(seed + 1))
+        catalogue.open(_FIRST_VIDEOS)
+        ledger = open_ledger(home.ledger_url)
+        try:
+            orders = _orders(home, folder)
+            checks: list[Count] = []
+            did: Counter[str] = Counter()
+            work = [advance_for_ever] * CREW + [publish_for_ever]
+            with holders(ledger_url) as holds, crew(weather, work, orders, armed=True, holds=holds) as made:
+                meanwhile = _Meanwhile(catalogue, did, checks, seed)
+                with meanwhile.going_on():
+                    storm(made, sandbox, seconds=seconds)
+                    stormed, in_the_storm = time.monotonic(), len(sandbox.charges()["charges"])
+                    made.let_go_on()
+                made.calm_down()
+            assert made.tally.broken == [], f"{made.tally.broken}: {tail(orders.output)}"
+            with ledger.read() as connection:
+                raised_at = reads.head(connection)
+            storm_peaks = peaks(ledger, up_to=raised_at)
+            catalogue.luma_may_go_on()
+            videos = _finish(home, folder, seed, did)
+            calmed = time.monotonic()
+            MediaStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
+            end = count(sandbox.charges(), ledger_writing(ledger))
+            result = Chaos(
+                seed=seed,
+                seconds=seconds,
+                tally=made.tally,
+                person=did,
+                checks=checks,
+                in_the_storm=in_the_storm,
+                end=end,
+                reckoning=reckon(home, ledger),
+                videos=dict(Counter(video.state.value for video in videos)),
+                waiting=[video for video in videos if video.state is not VideoState.COMPLETE],
+                events=replays_to_the_same(ledger, folder),
+                storm_peaks=storm_peaks,
+                peaks=peaks(ledger),
+            )
+        finally:
+            ledger.close()
+    over = time.monotonic()
+    result.took_s = {"storm": stormed - began, "calm": calmed - stormed, "reckoning": over - calmed}
+    return result
+
+
+@dataclass
+class _Meanwhile:
+    """What else goes on in a storm, in a thread of its own: a person looks now and then, the catalogue grows, and the
+    books are compared. Not in the storm's own thread: a process that was stopped in the middle of a transaction holds
+    the ledger, and only the storm lets it go on."""
+
+    catalogue: Catalogue
+    did: Counter[str]
+    checks: list[Count]
+    seed: int
+    over: threading.Event = field(default_factory=threading.Event)
+    ill: list[BaseException] = field(default_factory=list)
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Begin, and end with the block; what went wrong is raised then."""
+        thread = threading.Thread(target=self._run, name="meanwhile")
+        thread.start()
+        try:
+            yield
+        finally:
+            self.over.set()
+            thread.join()
+        if self.ill:
+            raise self.ill[0]
+
+    def _run(self) -> None:
+        home = self.catalogue.home
+        try:
+            with open_pipeline(home.settings) as pipeline:
+                ann = Person(pipeline, home.sandbox, random.Random(self.seed + 2), self.did)
+                checked = time.monotonic()
+                while not self.over.wait(_LOOK_EVERY_S):
+                    if self._open(pipeline.ledger) < _LEAST_OPEN:
+                        self.catalogue.grow(_GROWTH)
+                    pipeline.refresh()
+                    ann.look()
+                    if time.monotonic() - checked > _CHECK_EVERY_S:
+                        checked = time.monotonic()
+                        # the charge book first: what it has then, the ledger must have afterwards
+                        book = home.sandbox.charges()
+                        self.checks.append(count(book, ledger_writing(pipeline.ledger)))
+        except BaseException as error:  # noqa: BLE001 - raised where the block ends
+            self.ill.append(error)
+
+    def _open(self, ledger: Ledger) -> int:
+        table = tables.videos
+        done = table.c.state.in_([VideoState.COMPLETE.value, VideoState.BLOCKED.value])
+        with ledger.read() as connection:
+            ended = connection.execute(select(func.count()).where(done)).scalar_one()
+        return len(self.catalogue.entries) - int(ended)
+
+
+def _finish(home: EngineHome, folder: Path, seed: int, did: Counter[str]) -> tuple[VideoPlan, ...]:
+    """One process advances until idle and a person decides what is left, until there is nothing more to decide."""
+    skipped_ms = 0
+    for turn in range(12):
+        _advance_once(home, folder, skipped_ms)
+        with open_pipeline(home.settings, now_ms=JumpClock(skipped_ms)) as pipeline:
+            decided = Person(pipeline, home.sandbox, random.Random(seed + 3 + turn), did).look(calm=True)
+            videos = plan(plan_input(pipeline)).videos
+        if decided:
+            continue
+        if not skipped_ms and any(_is_unreachable(video) for video in videos):
+            skipped_ms = _ELEVEN_MINUTES_MS
+            continue
+        return videos
+    raise AssertionError(f"there is always something left to decide: {did}")
+
+
+def _is_unreachable(video: VideoPlan) -> bool:
+    return video.hindrance is not None and video.hindrance.obstacle is Obstacle.UNREACHABLE_SOURCE
+
+
+def _advance_once(home: EngineHome, folder: Path, skipped_ms: int) -> None:
+    orders = replace(_orders(home, folder), output=folder / "calm.txt", skipped_ms=skipped_ms)
+    worker = start(advance_to_the_end, orders, now=time.monotonic())
+    worker.process.join(90)
+    if worker.code is None:
+        worker.process.kill()
+    assert worker.code in (0, 1), f"ended with {worker.code}: {tail(orders.output)}"
+
+
+def _orders(home: EngineHome, folder: Path) -> Orders:
+    settings: dict[str, Any] = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
+    return Orders(settings, environment(), folder / "storm.txt", folder / "over")
