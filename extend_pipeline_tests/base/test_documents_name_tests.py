@@ -12,7 +12,7 @@ DOCUMENTS = TESTS.parent / "docs"
 _NAMED = re.compile(r"`([a-z_]+/test_[a-z0-9_]+\.py)(?:::(test_[a-z0-9_]+))?`")
 
 
-@pytest.mark.parametrize("document", ["security.md"])
+@pytest.mark.parametrize("document", ["security.md", "reliability.md"])
 def test_every_test_that_a_document_names_is_there(document: str) -> None:
     named = _NAMED.findall((DOCUMENTS / document).read_text(encoding="utf-8"))
     assert len(named) > 10
