@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 RUN := env -u EXTEND_PIPELINE_HOME -u EXTEND_PIPELINE_LEDGER_URL -u EXTEND_PIPELINE_MEDIA_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test matrix mutants check bench chaos format lock clean
+.PHONY: help demo dev test matrix mutants machine check bench chaos format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ matrix: $(READY) ## every failpoint x every upstream fault x every provider, eac
 
 mutants: $(READY) ## ten mistakes that cost money or a file, each found by the matrix
 	@$(RUN) $(BIN)/python -m extend_pipeline_tests.faults.mutants $(ARGS)
+
+machine: $(READY) ## a long run of the state machine: ARGS="--examples N --steps M --seed S"
+	@$(RUN) $(BIN)/python -m extend_pipeline_tests.machine $(ARGS)
 
 check: $(READY) ## lint, format, types, import rules, Dagster definitions, lock file
 	@$(BIN)/ruff check .

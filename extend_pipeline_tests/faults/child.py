@@ -1,0 +1,156 @@
+"""What a process of the matrix does: opens a home, lets failpoints be armed, carries out a person's words, and advances
+until it is idle. Its clock jumps over every wait, and stands in a file, so that the next process goes on from there."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from extend_pipeline.base import failpoints
+from extend_pipeline.callbacks.keeping import Letter, take_in
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine import poll, resolve
+from extend_pipeline.engine.advance import LONGEST_WAIT_MS, Round, advance, next_wait_ms
+from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
+from extend_pipeline.engine.publish import publish_last
+from extend_pipeline.engine.resolve import Declined
+from extend_pipeline.ledger import controls, reads
+from extend_pipeline.media import confined, film, poster, probe, seam
+from extend_pipeline_tests.faults import disk
+from extend_pipeline_tests.faults.compiled import share_compiled
+from extend_pipeline_tests.support.engine_home import JumpClock
+
+MOST_ROUNDS: Final = 120
+IDLE_LOOKS: Final = 5
+"""So many rounds in a row without any news end a process that may not submit: what is still in doubt then stays so."""
+
+DECLINED: Final = 3
+"""The exit code of a process whose person was told that a word can't be carried out."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """What a person says: about VIDEO/HOP, or about all accounts (`resume`)."""
+
+    verb: Literal["adopt", "resubmit", "write_off", "resume"]
+    where: str = ""
+    task_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What one process is to do. `clock` is the file of its clock; `points` arms failpoints; `letters` are callbacks
+    that come in first, as token and body; `seen_synced` asks for a log of what reached the disk (disk.py); with
+    `list_worth` tasks due, the provider's list is read. The clock of one that is `behind` doesn't see the jumps of
+    others."""
+
+    settings: dict[str, Any]
+    environment: dict[str, str]
+    clock: Path
+    points: str = ""
+    submit: bool = True
+    publish: bool = False
+    videos: tuple[str, ...] | None = None
+    words: tuple[Word, ...] = ()
+    letters: tuple[tuple[str, str], ...] = ()
+    seen_synced: Path | None = None
+    list_worth: int = poll.LIST_WORTH
+    behind: bool = False
+    skipped_ms: int = 0
+
+
+class FileClock(JumpClock):
+    """A clock that jumps, and says in a file how far it has. All processes of a home share the jumps of all, but for
+    one whose clock is `behind`: it sees its own alone."""
+
+    def __init__(self, path: Path, more_ms: int = 0, *, behind: bool = False) -> None:
+        super().__init__(skipped(path))
+        self._path = path
+        self._behind = behind
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.skip(more_ms)
+
+    def __call__(self) -> int:
+        if not self._behind:
+            self.skipped_ms = max(self.skipped_ms, skipped(self._path))
+        return super().__call__()
+
+    def skip(self, ms: float) -> None:
+        """Jump, and write it down: a process that is killed leaves the right time."""
+        super().skip(ms)
+        if self.skipped_ms >= skipped(self._path):  # else the others are ahead
+            os.pwrite(self._file, f"{self.skipped_ms:015}".encode(), 0)
+
+
+def skipped(path: Path) -> int:
+    """How many milliseconds the processes of a home have jumped over so far."""
+    return int(path.read_text() or 0) if path.exists() else 0
+
+
+def work(job: Job) -> None:
+    """Do it, in this process. Ends it with DECLINED where a person's word could not be carried out."""
+    os.environ.update(job.environment)
+    if job.seen_synced is not None:
+        disk.watch(job.seen_synced)
+    _read_films_here()
+    poll.LIST_WORTH = job.list_worth  # type: ignore[misc]
+    clock = FileClock(job.clock, job.skipped_ms, behind=job.behind)
+    with open_pipeline(Settings(**job.settings), now_ms=clock) as pipeline:
+        share_compiled(pipeline.ledger)
+        declined = [told for word in job.words if (told := _carry_out(pipeline, word)) is not None]
+        take_in(pipeline, [Letter(token, body.encode()) for token, body in job.letters])
+        failpoints.arm(job.points)
+        _advance(pipeline, clock, job)
+    if declined:
+        sys.stdout.write("\n".join(declined))
+        sys.exit(DECLINED)
+
+
+def _read_films_here() -> None:
+    """Read films in this process: a confined one takes longer to start than all the rest, and what it is for is tested
+    by media/test_prober.py and media/test_hostile_files.py, and under kills by the crash walks and the chaos test."""
+    confined.check_file = probe.check_file  # type: ignore[assignment]
+    confined.measure_seam = seam.measure_seam  # type: ignore[assignment]
+    confined.make_poster = poster.make_poster  # type: ignore[assignment]
+    confined.join = film.join  # type: ignore[assignment]
+
+
+def _carry_out(pipeline: Pipeline, word: Word) -> str | None:
+    if word.verb == "resume":
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
+            controls.resume(tx, why="mended")
+        return None
+    if word.verb == "adopt":
+        told = resolve.adopt(pipeline, word.where, word.task_id, who="ann", why="the console shows it")
+    elif word.verb == "write_off":
+        told = resolve.write_off(pipeline, word.where, who="ann", why="the console shows nothing")
+    else:
+        told = resolve.resubmit(pipeline, word.where, who="ann", why="it may be paid for again")
+    return f"{word}: {told.message}" if isinstance(told, Declined) else None
+
+
+def _advance(pipeline: Pipeline, clock: FileClock, job: Job) -> None:
+    idle = 0
+    for _ in range(MOST_ROUNDS):
+        now = advance(pipeline, videos=job.videos, submit=job.submit, publish=job.publish)
+        wait = next_wait_ms(pipeline, now, videos=job.videos) if job.submit else _next_look_ms(pipeline, now)
+        idle = 0 if now.did_something else idle + 1
+        if wait is None or (not job.submit and idle >= IDLE_LOOKS):
+            if job.publish:
+                publish_last(pipeline)
+            return
+        # the longest wait only means that nothing of ours is due before it
+        clock.skip(wait if wait < LONGEST_WAIT_MS else 60_000)
+    raise AssertionError(f"still not idle after {MOST_ROUNDS} rounds: {now.plan.videos}")
+
+
+def _next_look_ms(pipeline: Pipeline, now: Round) -> int | None:
+    """How long until something that was sent is looked at again; None where nothing is."""
+    if now.did_something:
+        return 0
+    with pipeline.ledger.read() as connection:
+        scheduled = reads.scheduled_videos(connection)
+    return max(0, min(scheduled.values()) - pipeline.now_ms()) if scheduled else None

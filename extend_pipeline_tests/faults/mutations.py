@@ -1,0 +1,168 @@
+"""Ten mistakes that somebody could make in the engine, each as a change of its text and the scenario that must see it.
+
+Each is written so that everything still works as long as nothing goes wrong: what gives it away is money or a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One replacement in one file below the repository; `old` stands there exactly once."""
+
+    file: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A mistake: what it is, how it is made, and the scenarios that find it, quickest first."""
+
+    name: str
+    edits: tuple[Edit, ...]
+    scenarios: tuple[str, ...]
+
+
+_SUBMIT: Final = "extend_pipeline/engine/submit.py"
+_RECOVER: Final = "extend_pipeline/engine/recover.py"
+_CLAIMS: Final = "extend_pipeline/ledger/claims.py"
+_STORE: Final = "extend_pipeline/media/store.py"
+_WIRE: Final = "extend_pipeline/providers"
+
+MUTANTS: Final = (
+    Mutant(
+        "commit after the POST",
+        (
+            Edit(
+                _SUBMIT,
+                "sendable, lease_until = _mark_sending(pipeline, group)",
+                "sendable, lease_until = list(group), now_ms + lease_ms",
+            ),
+            Edit(
+                _SUBMIT,
+                '    failpoint("submit.after_post")\n',
+                '    failpoint("submit.after_post")\n    _mark_sending(pipeline, [request])\n',
+            ),
+        ),
+        ("kling-gateway/submit.after_post/reset_after@submit", "kling/submit.after_post/reset_after@submit"),
+    ),
+    Mutant(
+        "new id a try",
+        (
+            Edit(
+                "extend_pipeline/engine/ready.py",
+                "hop=step.hop, generation=step.generation, chain_digest=step.chain_digest",
+                "hop=step.hop, generation=1000 * step.generation + step.try_no, chain_digest=step.chain_digest",
+            ),
+        ),
+        ("special/long-absence",),
+    ),
+    Mutant(
+        "5xx as rejected",
+        (
+            Edit(f"{_WIRE}/kling_parse.py", "400 <= self.status < 500) or", "400 <= self.status < 600) or"),
+            Edit(f"{_WIRE}/kling_codes.py", "5000: CodeRule(None,", "5000: CodeRule(RejectReason.RATE,"),
+        ),
+        ("kling-gateway/poll.before_query/5xx_after@submit", "kling/poll.before_query/5xx_after@submit"),
+    ),
+    Mutant(
+        "a single 404 as absent",
+        (Edit(_RECOVER, "if settled and count >= account.in_doubt.absences:", "if count >= 1:"),),
+        ("special/one-absence",),
+    ),
+    Mutant(
+        "POST again when the lease ends",
+        (
+            Edit(_RECOVER, "if transitions.state_of(tx, row.attempt_id) is S.SENDING:", "if row.state is None:"),
+            Edit(_RECOVER, "expect=frozenset({S.CLAIMED})", "expect=frozenset({S.CLAIMED, S.SENDING})"),
+            Edit(
+                "extend_pipeline/ledger/states.py",
+                "S.SENDING: frozenset({S.SUBMITTED,",
+                "S.SENDING: frozenset({S.RELEASED, S.SUBMITTED,",
+            ),
+        ),
+        ("kling-gateway/submit.after_post/timeout_after@submit", "kling/submit.after_post/timeout_after@submit"),
+    ),
+    Mutant(
+        "budget outside the transaction",
+        (
+            Edit(_CLAIMS, "if committed + request.predicted_micros > caps.total_micros:", "if committed < 0:"),
+            Edit(
+                _CLAIMS,
+                "if _committed_today(tx, request.account) + request.predicted_micros > caps.per_day_micros:",
+                "if _committed_today(tx, request.account) < 0:",
+            ),
+            Edit(
+                _CLAIMS,
+                "if _at_stake(tx, request.account) + request.predicted_micros > caps.in_doubt_micros:",
+                "if _at_stake(tx, request.account) < 0:",
+            ),
+        ),
+        ("special/budget-race/kling", "special/budget-race/kling-gateway"),
+    ),
+    Mutant(
+        "release on in_doubt",
+        (
+            Edit(
+                "extend_pipeline/ledger/fold_attempts.py",
+                "    move(connection, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)\n",
+                "    move(connection, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)\n"
+                "    give_back(connection, event)\n",
+            ),
+        ),
+        ("kling-gateway/submit.after_outcome/reset_after@submit", "kling/submit.after_outcome/reset_after@submit"),
+    ),
+    Mutant(
+        "rename before fsync",
+        (
+            Edit(
+                _STORE,
+                '        _sync(file)\n        failpoint("collect.before_rename")\n',
+                '        failpoint("collect.before_rename")\n',
+            ),
+            Edit(
+                _STORE,
+                '            failpoint("collect.after_rename")\n',
+                '            failpoint("collect.after_rename")\n            _sync(file)\n',
+            ),
+        ),
+        ("special/power-cut/kling/collect.after_rename@1", "special/power-cut/luma/collect.after_rename@3"),
+    ),
+    Mutant(
+        "trust the callback's body",
+        (
+            Edit(
+                "extend_pipeline/engine/called_back.py",
+                "against = objection(row, view, asked=task_id, post_deadline_ms=deadline_ms)",
+                'against = ""',
+            ),
+        ),
+        ("special/forged-callback",),
+    ),
+    Mutant(
+        "follow redirects",
+        (
+            Edit(f"{_WIRE}/http.py", "follow_redirects=False", "follow_redirects=True"),
+            Edit(
+                "extend_pipeline/providers/transport.py",
+                "        return False\n",
+                "        return super().has_redirect_location\n",
+            ),
+        ),
+        ("kling-gateway/poll.before_query/redirect+after@submit", "vidu/poll.before_query/redirect+after@submit"),
+    ),
+)
+
+
+def problems(mutant: Mutant, text_of: dict[str, str]) -> list[str]:
+    """Why a mutant can't be made of the code as it stands, in sentences. `text_of` is each file's text."""
+    found = []
+    for edit in mutant.edits:
+        count = text_of[edit.file].count(edit.old)
+        if count != 1:
+            found.append(f"{mutant.name}: {edit.file} has {count} times {edit.old!r}; it must be there once")
+    return found

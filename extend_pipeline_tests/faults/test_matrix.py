@@ -1,0 +1,124 @@
+"""The part of the matrix that runs with the other tests: every failpoint and every fault of each provider, the
+specials, and floors under how much really happened. All of it: `make matrix`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+import pytest
+
+from extend_pipeline.base.failpoints import POINTS
+from extend_pipeline_tests.faults.audit import Trial
+from extend_pipeline_tests.faults.report import sums, told
+from extend_pipeline_tests.faults.scenarios import EXCLUDED, Scenario, is_walked, matrix, matrix_slice
+from extend_pipeline_tests.faults.specials import SPECIALS, in_slice
+from extend_pipeline_tests.faults.stage import Stage, stage
+from extend_pipeline_tests.faults.trial import play, run
+from extend_pipeline_tests.faults.upstream import PROVIDERS, faults_of, without_effect
+
+A_TEST: Final = 24  # scenarios: what two workers share should come in pieces of some seconds
+
+T = TypeVar("T")
+
+
+def parts_of(whole: Sequence[T]) -> list[tuple[int, Sequence[T]]]:
+    """Pieces of at most A_TEST, each with where it begins."""
+    return [(start, whole[start : start + A_TEST]) for start in range(0, len(whole), A_TEST)]
+
+
+SLICES: Final = [
+    pytest.param(provider, part, id=f"{provider}-{start}")
+    for provider in PROVIDERS
+    for start, part in parts_of(matrix_slice([provider]))
+]
+SPECIAL_PARTS: Final = [
+    pytest.param(part, id=str(start)) for start, part in parts_of([name for name in SPECIALS if in_slice(name)])
+]
+
+
+@pytest.fixture(scope="module")
+def theatre() -> Iterator[Stage]:
+    """One stage for all tests of a worker."""
+    with stage() as opened:
+        yield opened
+
+
+def nothing_found(trials: list[Trial]) -> None:
+    """Every promise held, in every trial."""
+    failed = [told(trial) for trial in trials if trial.findings]
+    assert not failed, "\n".join(failed)
+    found = sums(trials)
+    assert (found.double, found.unknown) == (0, 0)
+
+
+@pytest.mark.parametrize(("provider", "chosen"), SLICES)
+def test_a_kill_while_a_fault_is_armed_costs_nothing_twice_and_loses_nothing(
+    provider: str, chosen: list[Scenario], theatre: Stage
+) -> None:
+    trials = [play(scenario, theatre) for scenario in chosen]
+    nothing_found(trials)
+    found = sums(trials)
+    assert found.scenarios == len(chosen)
+    assert found.kills == len(chosen)
+    assert found.faults >= len(chosen)
+    assert found.late <= len(chosen) // 4  # a fault that waits for new work says little of the crash
+    assert found.charges >= 2 * len(chosen)
+    assert found.films >= 2 * len(chosen)
+    if provider != "kling" and len(chosen) == A_TEST:
+        assert found.adopted + found.resubmitted >= 1  # what only a person may decide did come up
+
+
+@pytest.mark.parametrize("chosen", SPECIAL_PARTS)
+def test_races_losses_and_lies_cost_nothing_twice_and_lose_nothing(chosen: list[str], theatre: Stage) -> None:
+    trials = [SPECIALS[name](theatre) for name in chosen]
+    nothing_found(trials)
+    found = sums(trials)
+    assert found.scenarios == len(chosen)
+    assert found.kills >= len(chosen) - 1  # a forged callback needs none
+    assert found.charges >= 2 * len(chosen)
+
+
+def test_the_matrix_is_every_failpoint_times_every_fault_times_every_provider() -> None:
+    whole = {scenario.name for scenario in matrix()}
+    expected = sum(
+        sum(is_walked(point, provider) for point in POINTS) * len(faults_of(provider)) for provider in PROVIDERS
+    )
+    assert len(whole) == len(matrix()) == expected >= 9_000
+    assert {scenario.hit for scenario in matrix()} == {1, 2}
+
+
+def test_each_failpoint_and_each_fault_of_each_provider_is_in_the_slice() -> None:
+    def pairs(scenarios: list[Scenario]) -> set[tuple[str, str]]:
+        of_points = {(scenario.provider, scenario.point) for scenario in scenarios}
+        return of_points | {(scenario.provider, scenario.fault.name) for scenario in scenarios}
+
+    assert pairs(matrix_slice()) == pairs(matrix())
+    assert {scenario.name for scenario in matrix_slice()} <= {scenario.name for scenario in matrix()}
+
+
+def test_every_failpoint_is_walked_or_excluded_with_a_test_that_covers_it() -> None:
+    tests = Path(__file__).parents[1]
+    for point in POINTS:
+        for provider in PROVIDERS:
+            reasons = [each for each in EXCLUDED if point.startswith(each.prefix) and provider in each.providers]
+            assert is_walked(point, provider) == (not reasons)
+            for each in reasons:
+                assert each.reason
+                assert all((tests / name.strip()).exists() for name in each.covered_by.split(",")), each
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_what_is_left_out_for_want_of_a_field_never_strikes(provider: str, theatre: Stage) -> None:
+    orders = [{"kind": kind, "where": where, "times": 99} for kind, where in without_effect(provider)]
+    for by_list in (False, True):
+        scene = theatre.scene(provider, (1, 1), by_list=by_list)
+        scene.sandbox.faults(orders)
+        trial = Trial(provider, "")
+        run(scene, trial, "plain")
+        assert trial.findings == []
+        assert len(scene.book().charges) == 2
+        struck = [(order["kind"], order["where"]) for order in scene.sandbox.faults() if order["fired"]]
+        assert struck == []
+        scene.tear_down()
