@@ -1,0 +1,1 @@
+"""A Hypothesis state machine over the engine: work, crashes, faults, callbacks, time, people's words, in any order."""

@@ -1,0 +1,125 @@
+"""The end of an example: a person decides what is left, the pipeline comes to rest, and every book tells the same."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from decimal import Decimal
+from typing import Final
+
+from extend_pipeline.base.units import to_micros
+from extend_pipeline.engine.advance import advance, next_moment_ms
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.plan import plan
+from extend_pipeline.engine.plan_types import Obstacle
+from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.ledger import reads, tables
+from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
+from extend_pipeline_tests.machine import person
+from extend_pipeline_tests.machine.bills import compare_invoice, compare_kling
+from extend_pipeline_tests.machine.checks import charges_known
+from extend_pipeline_tests.machine.world import ACCOUNTS, World, days
+from extend_pipeline_tests.support.reckoning import book_of, replays_to_the_same
+
+S = AttemptState
+
+_ROUNDS: Final = 300
+_PACE_S: Final = 120.0  # a person doesn't watch every poll
+_PAY_AGAIN: Final = frozenset({Obstacle.REJECTED, Obstacle.FAILED, Obstacle.WRITTEN_OFF})
+_MOST_WORDS: Final = 12  # then a person gives up: what is refused again and again may wait
+
+
+def come_to_rest(world: World) -> None:
+    """Wake what stands still, lift every stop, decide every doubt, and go on until nothing is left to do."""
+    for process in world.stopped():
+        process.wake()
+    pipeline = world.process(0).pipeline
+    for name in ACCOUNTS:
+        person.raise_budget(world, name, 50)
+    world.jump(61)  # whatever was claimed by who is gone is over
+    said = 0
+    for _ in range(_ROUNDS):
+        person.resume(world, pipeline, tables.EVERYWHERE)
+        now = advance(pipeline, publish=False)
+        moment = next_moment_ms(pipeline, now)
+        if moment is not None:
+            world.jump(min(max((moment - world.now) / 1000, _PACE_S), days(1)))
+            continue
+        words = _decide(world, pipeline) if said < _MOST_WORDS else 0
+        said += words
+        if not words:
+            break
+    else:
+        raise AssertionError(f"not at rest after {_ROUNDS} rounds: {plan(plan_input(pipeline)).videos}")
+    _nothing_left_behind(world, pipeline)
+
+
+def _decide(world: World, pipeline: Pipeline) -> int:
+    """What a person says who looks at what waits; answers how much that was."""
+    said = 0
+    for row in person.newest(person.decidable(world)):
+        if row.state == S.IN_DOUBT:
+            decision = "adopt" if person.own_tasks(world, row) else "write-off"
+            said += isinstance(person.decide(world, pipeline, row, decision), person.Resolved)
+    for video in plan(plan_input(pipeline, unfinished=True)).needs_person:
+        if video.hindrance is None or video.hindrance.obstacle not in _PAY_AGAIN:
+            continue
+        for row in person.newest(person.decidable(world)):
+            again = row.video_key == video.key and row.hop == video.hops_done + 1 and not row.resubmit_allowed
+            if again and S(row.state) not in LIVE:
+                said += isinstance(person.decide(world, pipeline, row, "resubmit"), person.Resolved)
+    return said
+
+
+def _nothing_left_behind(world: World, pipeline: Pipeline) -> None:
+    left = [
+        f"{video.key} is {video.state}: {video.hindrance}"
+        for video in plan(plan_input(pipeline)).videos
+        if video.state is not VideoState.COMPLETE
+        and (video.hindrance is None or not video.hindrance.obstacle.needs_person)
+    ]
+    assert not left, left
+    for video in plan(plan_input(pipeline)).videos:
+        reason = "complete" if video.hindrance is None else video.hindrance.obstacle.value
+        world.tally.add(f"ended: {reason}")
+    held = [row for row in person.attempts_of(world) if row.state in (S.CLAIMED, S.SENDING)]
+    assert not held, [f"{row.video_key}/{row.hop} is {row.state}" for row in held]
+
+
+def all_books_agree(world: World) -> None:
+    """The providers' books are brought in and what they show is fetched. Then every charge is known, all sums are equal
+    and the events tell it all."""
+    pipeline = world.process(0).pipeline
+    for _ in range(2):  # what was taken over at first is compared the second time
+        world.jump(days(2))  # a bill that doesn't show a failed task tells so only when it is surely whole
+        compare_kling(pipeline)
+        for name in ACCOUNTS[1:]:
+            compare_invoice(world, pipeline, name)
+        world.jump(61)
+        for _ in range(40):
+            person.resume(world, pipeline, tables.EVERYWHERE)
+            moment = next_moment_ms(pipeline, advance(pipeline, submit=False, publish=False))
+            if moment is None or moment - world.now > 86_400_000:
+                break
+            world.jump(max((moment - world.now) / 1000, _PACE_S))
+    book, attempts = book_of(world.home.sandbox), person.attempts_of(world)
+    found = charges_known(world, book, attempts, at_the_end=True)
+    with world.ledger.read() as connection:
+        booked = {name: reads.booked(connection, name) for name in ACCOUNTS}
+    mine: dict[str, int] = defaultdict(int)
+    theirs: dict[str, int] = defaultdict(int)
+    kept = {charge["task_id"]: charge for charge in book.kept}
+    for row in attempts:
+        if row.task_id is None or row.state in (S.SUBMITTED, S.PROCESSING):
+            continue
+        charge = kept.get(row.task_id)
+        here = booked[row.account].get(row.attempt_id, 0)
+        there = 0 if charge is None else to_micros(Decimal(charge["units"]))
+        mine[row.account] += here
+        theirs[row.account] += there
+        if here != there:
+            found.append(
+                f"{row.video_key}/{row.hop} ({row.state}): {here} booked for task {row.task_id}, it cost {there}"
+            )
+    assert not found, "\n".join(found)
+    assert mine == theirs, (mine, theirs)
+    replays_to_the_same(world.ledger, world.folder)

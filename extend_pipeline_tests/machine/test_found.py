@@ -1,0 +1,43 @@
+"""What the machine has found, each as a plain test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import select
+
+from extend_pipeline.base.failpoints import FailpointError
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.ledger import tables
+from extend_pipeline_tests.engine.conftest import make_home
+from extend_pipeline_tests.machine.bills import compare_kling
+from extend_pipeline_tests.machine.processes import armed
+from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, account, drive
+from extend_pipeline_tests.support.reckoning import reckon
+
+__all__ = ["make_home"]
+
+
+def test_a_task_that_is_being_sent_is_not_taken_over_from_the_list(make_home: Callable[..., EngineHome]) -> None:
+    """Its answer was lost in a crash, and the books were compared before the lease ended: it used to become an orphan,
+    and the attempt that had made it was looked up for ever."""
+    home, clock = make_home(billing_delay=0, billing_interval=0), JumpClock()
+    entries = home.seeded(1)
+    home.write(
+        [{**each, "account": "kling"} for each in entries], account(home.sandbox.base_url, "kling", submit_class="A")
+    )
+    with (
+        home.open(clock, owner="first") as pipeline,
+        armed("submit.after_post", 1),
+        pytest.raises(FailpointError),
+    ):
+        advance(pipeline, publish=False)
+    with home.open(clock, owner="second") as pipeline:
+        compare_kling(pipeline)
+        clock.skip(10_000)
+        drive(pipeline)
+        with pipeline.ledger.read() as connection:
+            rows = list(connection.execute(select(tables.attempts)))
+        assert [(row.state, row.chain_digest == "orphan") for row in rows] == [("stored", False)]
+        assert reckon(home, pipeline.ledger).charges == 1

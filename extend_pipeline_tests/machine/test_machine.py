@@ -1,0 +1,65 @@
+"""The machine in the suite: a fixed set of examples, the same on every run, and what really happened in them."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from extend_pipeline_tests.machine.rules import Machine
+from extend_pipeline_tests.machine.tally import Tally
+from extend_pipeline_tests.machine.world import Stage
+from extend_pipeline_tests.support.postgres import PostgresServer
+
+_FIXED = settings(
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+_FLOORS = {
+    "steps": 400,
+    "charges": 60,
+    "crash at ": 8,
+    "stopped before": 4,
+    "fault ": 10,
+    "became in_doubt": 10,
+    "became stored": 40,
+    "callback, ": 20,
+    "decision: ": 40,
+    "jump of the clock": 5,
+    "change: ": 2,
+    "work: invoice": 5,
+    "foreign task": 3,
+}
+
+
+@pytest.mark.timeout(600)
+def test_everything_holds_after_every_step(tmp_path: Path) -> None:
+    tally = Tally()
+
+    class OnSqlite(Machine):
+        stage = Stage(tmp_path / "stage", tally)
+
+    run_state_machine_as_test(OnSqlite, settings=settings(_FIXED, max_examples=12, stateful_step_count=50))
+    print(tally.table())
+    assert tally.below(_FLOORS) == []
+
+
+@pytest.mark.timeout(600)
+def test_everything_holds_on_postgresql(tmp_path: Path, postgres: PostgresServer) -> None:
+    tally = Tally()
+    names = (postgres.new_database(f"machine_{number}") for number in itertools.count())
+
+    class OnPostgres(Machine):
+        stage = Stage(tmp_path / "stage", tally, names)
+
+    run_state_machine_as_test(OnPostgres, settings=settings(_FIXED, max_examples=3, stateful_step_count=30))
+    print(tally.table())
+    assert tally.below({"steps": 60, "charges": 6, "became stored": 3}) == []
