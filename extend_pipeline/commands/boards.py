@@ -19,6 +19,7 @@ from extend_pipeline.engine.status import AccountStatus, Status
 from extend_pipeline.ledger.states import VideoState
 
 MOST_NAMES: Final = 5  # videos named where many wait for the same thing; --json names them all
+LONG_MS: Final = 3_600_000  # a task that was taken over and still runs: nobody's plan waits for it
 MOST_WORDS: Final = 500  # characters of a provider's words
 MOST_REQUEST: Final = 6_000  # a prompt and a negative prompt of 2,500 characters, and the rest
 
@@ -156,6 +157,9 @@ def print_expiring(found: Status, now_ms: int, *, home: Path | None) -> None:
     for row in found.orphans:
         words = f": {shortened(row.error_message, MOST_WORDS)}" if row.error_message else ""
         say(f"taken over: task {row.task_id} of {row.account} is {row.state}{words}")
+        if row.state in ("submitted", "processing") and now_ms - row.claimed_at > LONG_MS:
+            given_up = typed(f"extend-pipeline resolve {row.video_key}/{row.hop} write-off", home)
+            say(f"    → for {age((now_ms - row.claimed_at) / 1000)} now; to give it up: {given_up}")
     for row in found.disagreements:
         say(f"needs you: {row.account} {row.source}/{row.task_id}: {row.verdict}: {shortened(row.note, MOST_WORDS)}")
     if found.disagreements:

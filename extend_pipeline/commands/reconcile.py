@@ -38,7 +38,7 @@ MOST_SHOWN: Final = 50  # differences in the table; --json and the warehouse's t
 @click.option(
     "--accept",
     metavar="BOOK/TASK",
-    help="Let one difference of ACCOUNT be, such as billing/8274. What nobody bills is given back to the budget.",
+    help="Let one difference of ACCOUNT be, such as billing/8274. A charge that no bill shows is given back.",
 )
 @why_option
 @who_option
@@ -57,7 +57,7 @@ def reconcile(
     """Compare the ledger with what the providers show: their lists, their bills, or an invoice.
 
     Amounts are brought to what was billed; tasks that only the provider knows are taken over, booked and fetched.
-    Sends nothing that costs. Exit code 1 when something doesn't agree or could not be read.
+    Sends nothing that costs. Exit code 1 when something doesn't agree, or a book could not be read.
     """
     home: Path | None = ctx.obj
     if account is None and (invoice is not None or accept is not None):
@@ -81,7 +81,7 @@ def reconcile(
         emit({"books": [_document(each) for each in found]})
     else:
         _print(found, home)
-    disagree = any(isinstance(each, Unread) or each.disagreements for each in found)
+    disagree = any(each.failed if isinstance(each, Unread) else each.disagreements for each in found)
     ctx.exit(1 if disagree else 0)
 
 
@@ -89,7 +89,7 @@ def _compare(
     pipeline: Pipeline, account: str | None, invoice: Path | None, *, adopt: bool
 ) -> list[Reconciled | Unread] | InvoiceProblems:
     if account is None:
-        return list(reconcile_everything(pipeline))
+        return list(reconcile_everything(pipeline, adopt=adopt))
     if invoice is None:
         return list(reconcile_account(pipeline, account, adopt=adopt))
     compared = reconcile_invoice(pipeline, account, invoice, adopt=adopt)
@@ -127,7 +127,7 @@ def _print(found: Sequence[Reconciled | Unread], home: Path | None) -> None:
         if each.adjusted_micros:
             say(f"{each.account}: the books were changed by {plain(from_micros(each.adjusted_micros))} {each.unit}")
         if not each.complete:
-            say(f"{each.account}: the {each.source} could not be read whole, so what it lacks means nothing")
+            say(f"{each.account}: the {each.source} is not known to be whole, so what it lacks means nothing")
 
 
 _SHOWN: Final = (

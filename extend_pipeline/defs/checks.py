@@ -12,7 +12,7 @@ from extend_pipeline.defs.resources import HomeResource
 from extend_pipeline.defs.tables import COSTS, DURATIONS, LINEAGE
 from extend_pipeline.defs.verdict import Verdict
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.status import status
+from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.ledger.invariants import check_invariants
 from extend_pipeline.media.seam import PREFIX_DB
 from extend_pipeline.warehouse.errors import NotPublishedError
@@ -39,7 +39,7 @@ def invariants_hold(pipeline: Pipeline) -> Verdict:
 def budgets_hold(pipeline: Pipeline) -> Verdict:
     """No account is over its budget, and none has used nearly all of it."""
     found, over = [], False
-    for account in status(pipeline).accounts:
+    for account in accounts_now(pipeline):
         for what, used, cap in (
             ("in all", account.committed, account.total),
             ("today", account.committed_today, account.per_day),

@@ -7,8 +7,8 @@ import dagster as dg
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.defs.verdict import Verdict
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.retention import Urgency
-from extend_pipeline.engine.status import Doubt, status
+from extend_pipeline.engine.retention import Urgency, ending_now
+from extend_pipeline.engine.status import Doubt, disagreements_now, doubts_now
 
 DOUBT_S: Final = 3_600  # ten settle windows of class A: whatever is in doubt for longer won't clear up by itself
 MOST_TOLD: Final = 50  # rows of a table in the UI
@@ -16,7 +16,7 @@ MOST_TOLD: Final = 50  # rows of a table in the UI
 
 def nothing_in_doubt(pipeline: Pipeline) -> Verdict:
     """Nothing is in doubt for longer than an hour: its units are held, and its video stands still."""
-    doubts = status(pipeline).doubts
+    doubts = doubts_now(pipeline)
     found = [
         f"{doubt.where}: for {doubt.age_s / 3600:.1f} h, {doubt.exposure} {doubt.unit} at stake; {doubt.why}"
         for doubt in doubts
@@ -36,7 +36,7 @@ def nothing_in_doubt(pipeline: Pipeline) -> Verdict:
 def nothing_ends_soon(pipeline: Pipeline) -> Verdict:
     """Every paid result is fetched before half of its keeping time is over, and every source long before its end."""
     now_ms = pipeline.now_ms()
-    expiring = status(pipeline).expiring
+    expiring = ending_now(pipeline)
     grave = any(each.what == "result" and each.urgency is not Urgency.SOON for each in expiring)
     severity = dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN
     todo = "extend-pipeline advance; what can't be fetched says why in extend-pipeline status"
@@ -48,7 +48,7 @@ def books_agree(pipeline: Pipeline) -> Verdict:
     found = [
         f"{row.account}, {row.source}, task {row.task_id}: {row.verdict.replace('_', ' ')}"
         f" (ledger {_units(row.ledger_micros)}, provider {_units(row.upstream_micros)} {row.unit}); {row.note}"
-        for row in status(pipeline).disagreements
+        for row in disagreements_now(pipeline)
     ]
     return Verdict(found, "extend-pipeline reconcile; to let one be: reconcile ACCOUNT --accept BOOK/TASK")
 

@@ -46,7 +46,8 @@ daily_reconciliation_schedule = dg.ScheduleDefinition(
 def tell(log: dg.DagsterLogManager, each: Reconciled | Unread) -> None:
     """One line a book, and one a disagreement."""
     if isinstance(each, Unread):
-        log.info(f"{each.account}, {each.source}: not compared: {each.message}")
+        say = log.warning if each.failed else log.info
+        say(f"{each.account}, {each.source}: not compared: {each.message}")
         return
     log.info(
         f"{each.account}, {each.source}: {len(each.compared)} tasks compared, {len(each.disagreements)} disagree, "

@@ -1,13 +1,18 @@
 """retention_sensor: says in time what will be gone upstream, and has paid results fetched."""
 
+import hashlib
+from typing import Final
+
 import dagster as dg
 
 from extend_pipeline.defs.checks import NOTHING_ENDS_SOON, evaluation
 from extend_pipeline.defs.jobs import ADVANCE_JOB, unfinished_runs
 from extend_pipeline.defs.resources import HomeResource
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.retention import Expiring, Urgency, retention, urgent
-from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.retention import Expiring, Urgency, ending_now
+
+MARK: Final = 10  # hex digits of a thing's digest: two of a thousand are the same once in a million cursors
+MOST_MARKS: Final = 2_000  # a cursor of 20 kB; of more things only the soonest are told by name
+MOST_TOLD: Final = 50  # lines in a tick's log; the asset check counts them all
 
 
 @dg.sensor(
@@ -24,12 +29,16 @@ def retention_sensor(context: dg.SensorEvaluationContext, home: HomeResource) ->
         return dg.SkipReason(reason)
     with home.open() as pipeline:
         now_ms = pipeline.now_ms()
-        ending = urgent(retention(pipeline, plan(plan_input(pipeline, unfinished=True))))
+        ending = ending_now(pipeline)
         told = cursor_of(ending)
+        before = marks_in(context.cursor)
+        news = [each for each in ending[:MOST_MARKS] if _mark(each) not in before]
         if told == (context.cursor or ""):
             return dg.SkipReason(f"{len(ending)} end soon, as was told before" if ending else "nothing ends soon")
-        for each in ending:
+        for each in news[:MOST_TOLD]:
             context.log.warning(each.told(now_ms))
+        if len(news) > MOST_TOLD:
+            context.log.warning(f"… and {len(news) - MOST_TOLD} more; extend-pipeline status has them all")
         told_as_check = evaluation(pipeline, NOTHING_ENDS_SOON)
     to_fetch = [each for each in ending if each.what == "result" and each.urgency is not Urgency.OVER]
     asks = bool(to_fetch) and not unfinished_runs(context.instance)
@@ -45,5 +54,18 @@ def retention_sensor(context: dg.SensorEvaluationContext, home: HomeResource) ->
 
 
 def cursor_of(ending: list[Expiring]) -> str:
-    """What was told, short enough for a cursor: each thing with its urgency."""
-    return "\n".join(sorted(f"{each.what} {each.where} {each.ends_ms} {each.urgency.value}" for each in ending))
+    """What was told, as marks of a fixed length: how many things end, and a digest of each with its urgency."""
+    if not ending:
+        return ""
+    return f"{len(ending)}:{''.join(sorted({_mark(each) for each in ending[:MOST_MARKS]}))}"
+
+
+def marks_in(cursor: str | None) -> frozenset[str]:
+    """The marks that a cursor holds."""
+    marks = (cursor or "").partition(":")[2]
+    return frozenset(marks[at : at + MARK] for at in range(0, len(marks), MARK))
+
+
+def _mark(each: Expiring) -> str:
+    thing = f"{each.what} {each.where} {each.ends_ms} {each.urgency.value}"
+    return hashlib.sha256(thing.encode("utf-8", "surrogatepass")).hexdigest()[:MARK]

@@ -28,6 +28,7 @@ from extend_pipeline.warehouse.errors import PublishError
 
 SHORTEST_WAIT_MS: Final = 50  # between two rounds that found nothing: keeps a loop from spinning on a hint in the past
 LONGEST_WAIT_MS: Final = 5_000  # other processes and people change things that no hint of ours tells of
+ORPHAN_WAIT_MS: Final = 3_600_000  # for a task that was taken over; it is polled on by whoever advances next
 STALE_PART_S: Final = 86_400  # half files of writers that died; a running download is never a day old
 
 
@@ -164,7 +165,7 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
     if now.did_something or now.plan.due:
         return pipeline.now_ms()
     with pipeline.ledger.read() as connection:
-        scheduled = reads.scheduled_videos(connection)
+        scheduled = reads.scheduled_videos(connection, orphans_since_ms=pipeline.now_ms() - ORPHAN_WAIT_MS)
     for video in now.plan.needs_person:  # what waits for a person is polled on, but nobody need sit and watch
         scheduled.pop(video.key, None)
     # a video that left the catalogue is in no plan, but what was paid for it is still fetched

@@ -70,15 +70,29 @@ def hand_in_answers(pipeline: Pipeline) -> list[str]:
             answer = KeptAnswer(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             continue  # another process was quicker
+        except (OSError, ValueError, TypeError) as error:
+            _set_aside(path, f"{path} can't be read ({error}): look for a task id in it")
+            continue
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             moved = transitions.submitted(
                 tx, answer.attempt_id, task_id=answer.task_id, found_by="post", due_at=tx.now_ms
             )
+        if isinstance(moved, transitions.Stale) and moved.state is None:
+            told = f"account {answer.account} accepted {answer.where} as task {answer.task_id}, and this ledger knows"
+            _set_aside(path, f"{told} nothing of it: was an older copy put back? reconcile finds what was paid")
+            continue
         # a stale one is in the events as a late answer, so the file has done its duty either way
         path.unlink(missing_ok=True)
         if isinstance(moved, transitions.Moved):
             handed_in.append(answer.where)
     return handed_in
+
+
+def _set_aside(path: Path, message: str) -> None:
+    """Keep what nobody can hand in under another name, so that it is told once and stops nothing else."""
+    with contextlib.suppress(OSError):
+        path.replace(path.with_suffix(".aside"))
+    _log.critical("%s", message)
 
 
 def _task_of(answered: Answered) -> str | None:

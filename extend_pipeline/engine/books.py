@@ -12,13 +12,15 @@ from extend_pipeline.engine.compare import Book, Shown
 from extend_pipeline.engine.invoice import Invoice
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import reads
-from extend_pipeline.providers.outcomes import Page, Provider, TaskState, TaskView, Unanswered
+from extend_pipeline.providers.outcomes import Provider, TaskState, TaskView, Unanswered
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 MOST_PAGES: Final = 1_000  # what Kling's list has at most, see upstream/001
 LATE_MS: Final = DAY_MS  # a bill is 12 h late; twice that is surely there
 CLOCKS_MS: Final = HOUR_MS  # a task may be dated earlier upstream than its claim is here
+EDGE_MS: Final = 36 * HOUR_MS  # an invoice's first and last day may be cut, and be days of another zone (-12 to +14 h)
+MOST_OLD_PAGES: Final = 3  # pages in a row that show nothing new: the server doesn't turn them
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +33,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A book that could not be read; nothing was compared. `message` says why and what to do."""
+    """A book that was not read; nothing was compared. `message` says why and what to do. `failed` is False where the
+    provider keeps none that could be asked for."""
 
     account: str
     source: str
     message: str
+    failed: bool = True
 
 
 def books_of(pipeline: Pipeline, account: str, *, pause: Callable[[float], None]) -> Iterator[Reading | Unread]:
@@ -47,6 +51,9 @@ def books_of(pipeline: Pipeline, account: str, *, pause: Callable[[float], None]
         return  # nothing of ours can be in them
     now_ms = pipeline.now_ms()
     since = max(first - CLOCKS_MS, now_ms - rules.result_life_ms(pipeline.accounts[account].provider))
+    if since >= now_ms:
+        yield Unread(account, "list", f"account {account} was first claimed for after now: look at the clock")
+        return
     provider = pipeline.provider(account)
     if provider.list_page_size:
         yield _list(account, provider, since, now_ms)
@@ -54,47 +61,59 @@ def books_of(pipeline: Pipeline, account: str, *, pause: Callable[[float], None]
         yield _bill(account, provider, since, now_ms, pause)
     if not provider.list_page_size:
         hint = f"extend-pipeline reconcile {account} --invoice FILE"
-        yield Unread(account, "invoice", f"account {account} has no book that can be asked for; save its bill: {hint}")
+        yield Unread(
+            account,
+            "invoice",
+            f"account {account} has no book that can be asked for; save its bill: {hint}",
+            failed=False,
+        )
 
 
-def invoice_book(invoice: Invoice) -> Book:
-    """An invoice as a book. It is held to be whole between its first and its last line, where those have dates."""
+def invoice_book(invoice: Invoice, *, since_ms: int = 0) -> Book:
+    """An invoice as a book. It is held to be whole from a day and a half after its first line to as long before its
+    last, where those have dates. `since_ms` is the account's first claim."""
     amounts: dict[str, int] = defaultdict(int)
+    early: dict[str, bool] = {}
     for row in invoice.rows:
         amounts[row.task_id] += row.units_micros
+        early[row.task_id] = row.at_ms is not None and row.at_ms < since_ms - EDGE_MS
     dated = invoice.first_ms is not None and invoice.last_ms is not None
     return Book(
         name="invoice",
-        shown={task_id: Shown(task_id, micros) for task_id, micros in amounts.items()},
-        from_ms=invoice.first_ms or 0,
-        to_ms=(invoice.last_ms or 0) + 1,
+        shown={task_id: Shown(task_id, micros, early=early[task_id]) for task_id, micros in amounts.items()},
+        from_ms=(invoice.first_ms or 0) + EDGE_MS,
+        to_ms=(invoice.last_ms or 0) - EDGE_MS,
         complete=dated,
     )
 
 
 def _list(account: str, provider: Provider, since: int, now_ms: int) -> Reading | Unread:
-    """All pages, since their order is not documented. New tasks shift pages while one reads: what is seen twice is one
-    task, and what is missed so is younger than the reading."""
+    """All pages, since their order is not documented, up to one without rows: a server may give less than it is asked
+    for. New tasks shift pages while one reads: what is seen twice is one task."""
     views: dict[str, TaskView] = {}
-    malformed = 0
+    malformed, old_pages = 0, 0
     for number in range(1, MOST_PAGES + 1):
         page = provider.list_page(number, provider.list_page_size)
         if isinstance(page, Unanswered):
             return Unread(account, "list", f"page {number} of the task list was not answered: {page.answer.message}")
-        views.update({view.task_id: view for view in page.views if view.created_ms is None or view.created_ms >= since})
+        if not page.rows:
+            break
+        old_pages = old_pages + 1 if all(view.task_id in views for view in page.views) else 0
+        views.update({view.task_id: view for view in page.views})
         malformed += page.malformed
-        if _is_last(page, provider.list_page_size):
+        if old_pages >= MOST_OLD_PAGES:
+            malformed += 1
             break
     else:
         malformed += 1  # there may be more than can be asked for
     ended = (TaskState.SUCCEEDED, TaskState.FAILED)
-    shown = {view.task_id: Shown(view.task_id, view.units_micros, view.state in ended) for view in views.values()}
-    book = Book(name="list", shown=shown, from_ms=since, to_ms=now_ms, complete=not malformed)
-    return Reading(book, views)
-
-
-def _is_last(page: Page, size: int) -> bool:
-    return page.rows < size
+    shown = {
+        view.task_id: Shown(view.task_id, view.units_micros, view.state in ended)
+        for view in views.values()
+        if view.created_ms is None or view.created_ms >= since
+    }
+    from_ms = since + CLOCKS_MS  # the provider's clock decides what is just within
+    return Reading(Book(name="list", shown=shown, from_ms=from_ms, to_ms=now_ms, complete=not malformed), views)
 
 
 def _bill(
@@ -112,5 +131,5 @@ def _bill(
     for row in bill.rows:
         amounts[row.task_id] += row.units_micros
     shown = {task_id: Shown(task_id, micros) for task_id, micros in amounts.items()}
-    to_ms = max(since, now_ms - LATE_MS)
-    return Reading(Book(name="billing", shown=shown, from_ms=since, to_ms=to_ms, complete=not bill.malformed))
+    from_ms, to_ms = since + CLOCKS_MS, max(since, now_ms - LATE_MS)
+    return Reading(Book(name="billing", shown=shown, from_ms=from_ms, to_ms=to_ms, complete=not bill.malformed))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from extend_pipeline.base.units import from_micros
@@ -19,19 +19,22 @@ _FREE: Final = frozenset({S.RELEASED, S.REJECTED})
 @dataclass(frozen=True, slots=True)
 class Shown:
     """One task as the provider's book shows it. `micros` is None where the book tells no amount (a task that runs, or a
-    body without a figure); `ended` whether it says that the task is over."""
+    body without a figure); `ended` whether it says that the task is over, `early` whether it is dated before the
+    account's first claim."""
 
     task_id: str
     micros: int | None
     ended: bool = True
     note: str = ""
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Book:
     """What a provider shows of an account. `name` is list, billing or invoice. A task that was made and ended between
     `from_ms` and `to_ms` (UTC ms) and is not among `shown` is not in the book, but only where it is `complete`. Tasks
-    in `no_extensions` are known to be the account's for something else."""
+    in `no_extensions` are known to be the account's for something else, a person has let those in `accepted` be.
+    Attempts in `outranked` have their amount from a book that counts for more."""
 
     name: str
     shown: Mapping[str, Shown]
@@ -39,6 +42,8 @@ class Book:
     to_ms: int
     complete: bool
     no_extensions: frozenset[str] = frozenset()
+    accepted: frozenset[str] = frozenset()
+    outranked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +70,14 @@ class Booked:
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """The verdicts, and what the ledger should do: `to_book` is what was billed in micro-units by attempt, where that
-    differs from what is booked or settles what was open; `strangers` are tasks that no attempt holds."""
+    differs from what is booked or settles what was open; `strangers` are tasks that no attempt holds; `complete` says
+    whether what the book lacks was held to mean anything."""
 
     source: str
     compared: tuple[Compared, ...]
     to_book: Mapping[str, int]
     strangers: tuple[Shown, ...]
+    complete: bool = True
 
 
 def compare(book: Book, booked: Iterable[Booked], *, unit: str) -> Comparison:
@@ -78,13 +85,15 @@ def compare(book: Book, booked: Iterable[Booked], *, unit: str) -> Comparison:
     booked = list(booked)
     held = {each.task_id for each in booked if each.task_id is not None}
     strangers = tuple(shown for task_id, shown in sorted(book.shown.items()) if task_id not in held)
+    if book.name == "invoice" and len(strangers) == len(book.shown):
+        book = replace(book, complete=False)  # none of its tasks is ours: it may well be another account's
     compared: list[Compared] = []
     to_book: dict[str, int] = {}
     for each in booked:
         if each.task_id is None:
             told, micros = _nameless(book, each, strangers)
         elif (shown := book.shown.get(each.task_id)) is not None:
-            told, micros = _shown(each, shown)
+            told, micros = _shown(book, each, shown)
         else:
             told, micros = _not_shown(book, each)
         if told is not None:
@@ -103,19 +112,29 @@ def compare(book: Book, booked: Iterable[Booked], *, unit: str) -> Comparison:
                 note=shown.note,
             )
         )
-    return Comparison(book.name, tuple(compared), to_book, strangers)
+    return Comparison(book.name, tuple(compared), to_book, strangers, book.complete)
 
 
 def _is_nobodys(book: Book, shown: Shown) -> bool:
-    """Whether nobody need look at a stranger: it is no extension, or a line of a bill that costs nothing."""
-    return shown.task_id in book.no_extensions or (shown.micros == 0 and book.name != "list")
+    """Whether nobody need look at a stranger: it is no extension, older than our work, or costs nothing by a bill."""
+    return shown.early or shown.task_id in book.no_extensions or (book.name != "list" and (shown.micros or 0) <= 0)
 
 
-def _shown(each: Booked, shown: Shown) -> tuple[Compared, int | None]:
+def _shown(book: Book, each: Booked, shown: Shown) -> tuple[Compared, int | None]:
     if each.state in _RUNNING or not shown.ended:
         return _told(each, Verdict.OPEN, shown.micros, "not ended yet"), None
     if shown.micros is None:
         return _told(each, Verdict.MATCHED, None, "the provider tells no amount"), None
+    if book.name == "billing" and (each.ended_ms is None or each.ended_ms >= book.to_ms):
+        # what comes out of several packs has several lines, and units that are given back have one of their own
+        return _told(each, Verdict.OPEN, shown.micros, "too young: not all of its lines need be in the bill yet"), None
+    if shown.micros < 0:
+        back = from_micros(-shown.micros)
+        note = f"the {book.name} gives back {back} {each.unit} and doesn't show what was taken: get one with both"
+        return _told(each, Verdict.DIFFERENT_AMOUNT, shown.micros, note), None
+    if each.attempt_id in book.outranked and shown.micros != each.booked_micros:
+        note = f"the {book.name} tells {from_micros(shown.micros)} {each.unit}; what was billed counts"
+        return _told(each, Verdict.MATCHED, shown.micros, note), None
     if not each.settled:
         note = f"the failed task was billed {from_micros(shown.micros)} {each.unit}; the reservation is settled by it"
         return _told(each, Verdict.MATCHED, shown.micros, note), shown.micros
@@ -143,17 +162,20 @@ def _not_shown(book: Book, each: Booked) -> tuple[Compared | None, int | None]:
 
 def _nameless(book: Book, each: Booked, strangers: tuple[Shown, ...]) -> tuple[Compared | None, int | None]:
     """What a bill says of an attempt that was given up in doubt: nothing was charged where the whole bill holds no task
-    that nobody here knows."""
+    that may be it. A task that a person has let be may be it all the same, so the charge stays."""
     if book.name == "list" or each.state is not S.WRITTEN_OFF or not each.booked_micros:
         return None, None
     if not book.complete or not each.is_within(book.from_ms, book.to_ms):
         return None, None
-    if not strangers:
-        return _told(each, Verdict.MATCHED, 0, "given up in doubt, and no task was billed; the charge is given back"), 0
-    named = ", ".join(shown.task_id for shown in strangers[:5])
-    return _told(
-        each, Verdict.LEDGER_ONLY, None, f"given up in doubt; it may be one of these billed tasks: {named}"
-    ), None
+    possible = [shown.task_id for shown in strangers if not _is_nobodys(book, shown)]
+    unknown = [task_id for task_id in possible if task_id not in book.accepted]
+    if unknown:
+        note = f"given up in doubt; it may be one of these billed tasks: {', '.join(unknown[:5])}"
+        return _told(each, Verdict.LEDGER_ONLY, None, note), None
+    if possible:
+        note = f"given up in doubt; its charge stands for a task that was accepted: {', '.join(possible[:5])}"
+        return _told(each, Verdict.MATCHED, None, note), None
+    return _told(each, Verdict.MATCHED, 0, "given up in doubt, and no task was billed; the charge is given back"), 0
 
 
 def _told(each: Booked, verdict: Verdict, upstream: int | None, note: str) -> Compared:

@@ -12,6 +12,7 @@ from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine import rules
 from extend_pipeline.ledger import controls, transitions
 from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.reconciling import ORPHAN
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.transitions import Moved
 from extend_pipeline.providers.outcomes import Absent, QueryFault, QueryOutcome, Seen, TaskState, TaskView, Unanswered
@@ -87,7 +88,9 @@ def stop_on_odd_deduction(
     tx: Writer, account: Account, row: Row[Any], charged: int | None, *, expected: int | None = None
 ) -> None:
     """Stop the account where it was charged otherwise than predicted (`expected`, in micro-units), by more than it
-    tolerates: the next steps would cost otherwise than the plan says, too."""
+    tolerates: the next steps would cost otherwise than the plan says, too. What was taken over was never predicted."""
+    if row.chain_digest == ORPHAN:
+        return
     predicted = int(row.predicted_micros if expected is None else expected)
     if charged is None or abs(charged - predicted) <= account.tolerance_micros:
         return

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from extend_pipeline.engine.books import Unread, books_of, invoice_book
+from extend_pipeline.engine.books import CLOCKS_MS, Unread, books_of, invoice_book
 from extend_pipeline.engine.invoice import InvoiceProblems, read_invoice
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.reconcile import Reconciled, reconcile
@@ -33,14 +33,20 @@ def reconcile_invoice(
     read = read_invoice(invoice, account=pipeline.accounts[account])
     if isinstance(read, InvoiceProblems):
         return read
-    return replace(reconcile(pipeline, account, invoice_book(read), adopt=adopt), notes=read.notes)
+    with pipeline.ledger.read() as connection:
+        first = reads.first_claim(connection, account)
+    if first is None:
+        unit, note = pipeline.accounts[account].price.unit, "it was never claimed for, so that nothing in it is ours"
+        return Reconciled(account, "invoice", unit, (), (), 0, complete=False, notes=(*read.notes, note))
+    book = invoice_book(read, since_ms=first - CLOCKS_MS)
+    return replace(reconcile(pipeline, account, book, adopt=adopt), notes=read.notes)
 
 
 def reconcile_everything(
-    pipeline: Pipeline, *, pause: Callable[[float], None] = time.sleep
+    pipeline: Pipeline, *, adopt: bool = True, pause: Callable[[float], None] = time.sleep
 ) -> Iterator[Reconciled | Unread]:
     """Compare every account that was ever claimed for."""
     with pipeline.ledger.read() as connection:
         used = [name for name in pipeline.accounts if reads.first_claim(connection, name) is not None]
     for name in used:
-        yield from reconcile_account(pipeline, name, pause=pause)
+        yield from reconcile_account(pipeline, name, adopt=adopt, pause=pause)

@@ -147,9 +147,11 @@ def _judge(
     match answer:
         case Seen(view) if belongs(view, row.external_task_id, row.parent_video_id):
             # it is polled at once: it may have ended long ago
-            transitions.submitted(tx, row.attempt_id, task_id=view.task_id, found_by="lookup", due_at=tx.now_ms)
-            report.found.append(where)
-            return
+            found = transitions.submitted(tx, row.attempt_id, task_id=view.task_id, found_by="lookup", due_at=tx.now_ms)
+            if isinstance(found, Moved):
+                report.found.append(where)
+                return
+            note = f"{judge.FOREIGN_TASK} {view.task_id}, which another attempt holds"
         case Seen(view):
             note = f"{judge.FOREIGN_TASK} {view.task_id}, which is not made from {row.parent_video_id}"
         case Absent() if control:

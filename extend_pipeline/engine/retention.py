@@ -12,7 +12,9 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
+from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.ledger import reads
 from extend_pipeline.ledger.states import AttemptState
 
@@ -97,18 +99,23 @@ def sources(videos: Iterable[VideoPlan], now_ms: int) -> list[Expiring]:
     return sorted(found, key=lambda each: (each.ends_ms, each.where))
 
 
-def retention(pipeline: Pipeline, plan: Plan) -> list[Expiring]:
+def retention(pipeline: Pipeline, now: Plan) -> list[Expiring]:
     """Everything that ends, early or not: results first, then sources; soonest first."""
     now_ms = pipeline.now_ms()
     with pipeline.ledger.read() as connection:
         rows = reads.attempts_in(connection, (AttemptState.SUCCEEDED,))
         notes = reads.notes(connection) if rows else {}
-    return results(rows, notes, now_ms) + sources(plan.videos, now_ms)
+    return results(rows, notes, now_ms) + sources(now.videos, now_ms)
 
 
 def urgent(expiring: Iterable[Expiring]) -> list[Expiring]:
     """What a person should hear of."""
     return [each for each in expiring if each.urgency is not Urgency.EARLY]
+
+
+def ending_now(pipeline: Pipeline) -> list[Expiring]:
+    """What a person should hear of now. Reads what is unfinished: complete videos have nothing that ends."""
+    return urgent(retention(pipeline, plan(plan_input(pipeline, unfinished=True))))
 
 
 def _span(left_ms: int) -> str:

@@ -62,6 +62,9 @@ class Room:
         budget, name, view = self.account.budget, self.account.name, self.view
         assert budget is not None
         cap, cost = budget.exposure_micros, from_micros(price)
+        if price > cap:
+            message = f"one step costs {cost}, account {name} may have {from_micros(cap)} units in doubt"
+            return Hindrance(Obstacle.IN_DOUBT_CAP, message, "raise budget.in_doubt in accounts.yaml")
         if view.in_doubt_micros + price > cap:
             doubtful = from_micros(view.in_doubt_micros)
             message = (

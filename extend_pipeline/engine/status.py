@@ -102,24 +102,43 @@ def status(pipeline: Pipeline) -> Status:
     given = plan_input(pipeline)
     with pipeline.ledger.read() as connection:
         rows = reads.accounts(connection)
-        today = reads.day_totals(connection, utc_day(given.now_ms))
         live = reads.attempts_in(connection, LIVE)
         disagreements = reads.disagreements(connection)
         orphans = reads.orphans_not_stored(connection)
-    doubtful = [row for row in live if row.state == AttemptState.IN_DOUBT.value]
     unknown = Counter(row.account for row in live if row.account not in pipeline.accounts)
     everywhere = rows.get(tables.EVERYWHERE)
     planned = plan(given)
     return Status(
         planned,
-        tuple(_account(pipeline, name, rows.get(name), today.get(name, 0)) for name in pipeline.accounts),
-        tuple(_doubt(row, given.now_ms) for row in doubtful),
+        accounts_now(pipeline),
+        tuple(_doubt(row, given.now_ms) for row in live if row.state == AttemptState.IN_DOUBT.value),
         bool(everywhere is not None and everywhere.paused),
         tuple(sorted(unknown.items())),
         tuple(urgent(retention(pipeline, planned))),
         tuple(disagreements),
         tuple(orphans),
     )
+
+
+def accounts_now(pipeline: Pipeline) -> tuple[AccountStatus, ...]:
+    """Every account of accounts.yaml; costs a look at two small tables, however many videos there are."""
+    with pipeline.ledger.read() as connection:
+        rows = reads.accounts(connection)
+        today = reads.day_totals(connection, utc_day(pipeline.now_ms()))
+    return tuple(_account(pipeline, name, rows.get(name), today.get(name, 0)) for name in pipeline.accounts)
+
+
+def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
+    """Every attempt in doubt, oldest claim first."""
+    with pipeline.ledger.read() as connection:
+        rows = reads.attempts_in(connection, (AttemptState.IN_DOUBT,))
+    return tuple(_doubt(row, pipeline.now_ms()) for row in rows)
+
+
+def disagreements_now(pipeline: Pipeline) -> tuple[Row[Any], ...]:
+    """What the last comparisons with the providers' books left open."""
+    with pipeline.ledger.read() as connection:
+        return tuple(reads.disagreements(connection))
 
 
 def _account(pipeline: Pipeline, name: str, row: Any, today: int) -> AccountStatus:

@@ -97,12 +97,14 @@ def _account_paused(connection: Connection, event: Event) -> None:
 
 def _reconciled(connection: Connection, event: Event) -> None:
     table = tables.reconciliations
+    own = {"account": event.account, "source": event.data["source"], "at": event.at, "seq": event.seq}
+    # one statement takes a task once; the newest word counts
+    rows = list({row["task_id"]: {**row, **own} for row in event.data["rows"]}.values())
     insert_or = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
-    for row in event.data["rows"]:
-        values = {**row, "account": event.account, "source": event.data["source"], "at": event.at, "seq": event.seq}
-        changes = {name: value for name, value in values.items() if name not in ("account", "source", "task_id")}
-        keys = ["account", "source", "task_id"]
-        connection.execute(insert_or(table).values(**values).on_conflict_do_update(index_elements=keys, set_=changes))
+    statement = insert_or(table)
+    keys = ["account", "source", "task_id"]
+    changes = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), rows)
 
 
 def clear(connection: Connection) -> None:

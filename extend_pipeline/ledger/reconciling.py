@@ -20,6 +20,10 @@ from extend_pipeline.ledger.transitions import Moved, Stale
 S = AttemptState
 
 ORPHAN: Final = "orphan"
+RANKS: Final = ("list", "billing", "invoice")
+"""Books by how much they count where they tell different amounts: a list tells what a task was to cost, a bill what was
+taken, an invoice what is paid."""
+
 ROWS_AN_EVENT: Final = 500  # an event is one row; a month's invoice of 10,000 tasks is twenty
 
 
@@ -54,7 +58,8 @@ class Compared:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orphan:
     """A task that the account shows and the ledger doesn't know. Prices in micro-units and millionths of the currency;
-    `predicted_micros` is what is reserved until it is known what it cost."""
+    `predicted_micros` is what is reserved until it is known what it cost, on the day that it was made (`created_ms`,
+    UTC) where that is known."""
 
     account: str
     provider: str
@@ -68,6 +73,7 @@ class Orphan:
     unit_price_micros: int
     currency: str
     failed_tasks_charged: str
+    created_ms: int | None = None
 
 
 def orphan_key(account: str, task_id: str) -> str:
@@ -87,16 +93,18 @@ def adopt_orphan(tx: Writer, orphan: Orphan) -> Moved | Stale:
         return Stale(holder.attempt_id, S(holder.state))
     key = orphan_key(orphan.account, orphan.task_id)
     row = asdict(orphan)
-    del row["account"]
+    del row["account"], row["created_ms"]
+    made_ms = tx.now_ms if orphan.created_ms is None else min(orphan.created_ms, tx.now_ms)
     data = {
         **row,
+        "sending_at": made_ms,
         "hop": 1,
         "generation": 1,
         "try_no": 1,
         "chain_digest": ORPHAN,
         "params": "{}",
         "request": "{}",
-        "budget_day": utc_day(tx.now_ms),
+        "budget_day": utc_day(made_ms),
         "owner": "",
         "lease_until": 0,
     }
@@ -140,18 +148,31 @@ def record(tx: Writer, *, account: str, source: str, compared: Sequence[Compared
 
 def accept(tx: Writer, *, account: str, source: str, task_id: str, why: str) -> bool:
     """A person's word about one difference: it is known, and not told again while it stays the same. What only the
-    ledger has booked is given back, since nobody bills it. False where there is no such difference."""
+    ledger has booked is given back, since nobody bills it; but not by the word of a list, which is no bill, nor where
+    another bill shows it. False where there is no such difference."""
     table = tables.reconciliations
     same = (table.c.account == account) & (table.c.source == source) & (table.c.task_id == task_id)
     row = tx.connection.execute(select(table).where(same)).first()
     if row is None or Verdict(row.verdict) not in DISAGREEMENTS:
         return False
-    if Verdict(row.verdict) is Verdict.LEDGER_ONLY and row.attempt_id is not None:
+    if Verdict(row.verdict) is Verdict.LEDGER_ONLY and source != RANKS[0] and not _billed_elsewhere(tx, row):
         book_billed(tx, row.attempt_id, micros=0)
     columns = {name: getattr(row, name) for name in Compared.__slots__}
     accepted = {**columns, "verdict": Verdict.ACCEPTED.value, "note": f"{row.note}; accepted: {why}"}
     tx.append("reconciled", account=account, data={"source": source, "rows": [accepted]})
     return True
+
+
+def _billed_elsewhere(tx: Writer, row: Any) -> bool:
+    table = tables.reconciliations
+    others = select(table.c.task_id).where(
+        table.c.account == row.account,
+        table.c.attempt_id == row.attempt_id,
+        table.c.source.in_(RANKS[1:]),
+        table.c.source != row.source,
+        table.c.upstream_micros > 0,
+    )
+    return tx.connection.execute(others.limit(1)).first() is not None
 
 
 def _same(row: Any, each: Compared) -> bool:

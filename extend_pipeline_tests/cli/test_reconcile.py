@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from extend_pipeline.sandbox import SandboxHandle
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.homes import video
 
@@ -26,9 +27,13 @@ def test_nothing_to_compare_before_the_first_claim(home_of: Home) -> None:
 
 
 def test_an_invoice_is_compared_told_and_accepted(home_of: Home, tmp_path: Path) -> None:
-    run = finished(home_of, "invoiced", adopt_orphans=False)
+    each = {"steps": 1, "prompt": "x"}
+    run = home_of(video("invoiced", extend=each), video("forgotten", extend=each), adopt_orphans=False)
+    assert run("advance", "--until-idle").exit_code == 0
+    tasks = run.json("sql", "SELECT task_id FROM extension_requests WHERE video_key = 'invoiced'")["rows"]
     bill = tmp_path / "bill.csv"
-    bill.write_text("task_id,units,date\n1,0,2020-01-01\n999,3,2100-01-01\n", encoding="utf-8")
+    lines = f"{tasks[0][0]},2,2020-01-01\n999,3,2100-01-01\n"
+    bill.write_text(f"task_id,units,date\n{lines}", encoding="utf-8")
     name = run.json("status")["accounts"][0]["account"]
     told = run("reconcile", name, "--invoice", str(bill))
     assert told.exit_code == 1
@@ -38,11 +43,11 @@ def test_an_invoice_is_compared_told_and_accepted(home_of: Home, tmp_path: Path)
     assert {each["verdict"] for each in document["disagreements"]} == {"ledger_only", "upstream_only"}
     assert f"extend-pipeline --home {run.home} reconcile ACCOUNT --accept BOOK/TASK" in run("status").stdout
     assert run("reconcile", name, "--accept", "invoice/998").exit_code == 2
-    for each in document["disagreements"]:
-        accepted = run("reconcile", name, "--accept", f"{each['book']}/{each['task_id']}", "--why", "known")
+    for row in document["disagreements"]:
+        accepted = run("reconcile", name, "--accept", f"{row['book']}/{row['task_id']}", "--why", "known")
         assert accepted.exit_code == 0, accepted.output
     assert run.json("status")["disagreements"] == []
-    assert run.json("status")["accounts"][0]["committed"] == "0"  # nobody bills it
+    assert run.json("status")["accounts"][0]["committed"] == "2"  # nobody bills the other
     rows = run.json("sql", "SELECT task_id, verdict FROM reconciliations WHERE verdict = 'accepted'")["rows"]
     assert len(rows) == 3 - 1
 
@@ -66,3 +71,12 @@ def test_wrong_use_says_what_to_type(home_of: Home, tmp_path: Path) -> None:
     told = run("reconcile", "nobody")
     assert told.exit_code == 2
     assert "accounts.yaml has no account 'nobody'" in told.stderr
+
+
+def test_no_adopt_holds_for_all_accounts(home_of: Home, sandbox: SandboxHandle) -> None:
+    run = finished(home_of, "shared")
+    sandbox.foreign_task()
+    told = run("reconcile", "--no-adopt")
+    assert told.exit_code == 1
+    assert "not taken over: adopting is off" in told.stdout
+    assert run.json("status", code=1)["orphans"] == []

@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import time_machine
 
+from extend_pipeline.defs.retention import MOST_MARKS, cursor_of, marks_in
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.retention import Expiring, Urgency
 from extend_pipeline.ledger import reads
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.sandbox import SandboxConfig, running_sandbox
@@ -90,9 +93,7 @@ def test_a_result_is_warned_of_at_half_of_its_time_and_in_its_last_hour(own: Pla
     assert "minutes left" in (check.description or "")
 
 
-def test_the_daily_job_takes_a_stranger_over_and_tells_the_check(
-    own: Place, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_daily_job_takes_a_stranger_over_and_tells_the_check(own: Place, caplog: pytest.LogCaptureFixture) -> None:
     own.write([video("one")])
     assert own.advance().success
     stranger = own.sandbox.foreign_task()
@@ -134,3 +135,17 @@ def test_a_doubt_is_shown_in_the_ui_with_its_exposure_and_the_exact_request(own:
     (record,) = requests.records
     assert record.data["extension"] == "one/1"
     assert own.source("one") in str(record.data["request"])
+
+
+def test_a_cursor_stays_short_however_much_ends() -> None:
+    many = [
+        Expiring(what="result", where=f"{'v' * 60}{n}/1", account="k", ends_ms=n, urgency=Urgency.SOON)
+        for n in range(10_000)
+    ]
+    cursor = cursor_of(many)
+    assert len(cursor) < 25_000
+    assert len(marks_in(cursor)) == MOST_MARKS
+    assert cursor_of(many[1:]) != cursor
+    late = [replace(many[0], urgency=Urgency.LAST_HOUR), *many[1:10]]
+    assert len(marks_in(cursor_of(late)) - marks_in(cursor)) == 1  # only what is new is told
+    assert (cursor_of([]), marks_in(None)) == ("", frozenset())

@@ -75,3 +75,14 @@ def test_a_deduction_within_the_tolerance_is_booked_and_nothing_more(home: Engin
         assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
         assert status(pipeline).accounts[0].stopped is None
         assert status(pipeline).accounts[0].committed == Decimal("5.5")
+
+
+def test_a_step_dearer_than_the_cap_says_what_to_raise(home: EngineHome) -> None:
+    home.seeded(1)
+    home.accounts(account(home.sandbox.base_url, budget={"per_day": 100, "total": 100, "in_doubt": 1}))
+    with home.open(JumpClock()) as pipeline:
+        (video,) = drive(pipeline).videos
+        assert video.hindrance is not None
+        assert video.hindrance.obstacle is Obstacle.IN_DOUBT_CAP
+        assert video.hindrance.message == "one step costs 2, account k may have 1 units in doubt"
+        assert video.hindrance.todo == "raise budget.in_doubt in accounts.yaml"

@@ -1,0 +1,224 @@
+"""Tasks that a provider's book shows and no attempt holds: whose they may be, and which of them are taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.price import Price
+from extend_pipeline.engine import rules
+from extend_pipeline.engine.books import CLOCKS_MS, DAY_MS
+from extend_pipeline.engine.compare import Shown
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.ledger import reads, reconciling, transitions
+from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.reconciling import Compared, Orphan, Verdict
+from extend_pipeline.ledger.states import AT_STAKE, AttemptState
+from extend_pipeline.ledger.transitions import Moved
+from extend_pipeline.providers.outcomes import Absent, QueryOutcome, Seen, TaskView, Unanswered
+
+S = AttemptState
+
+MOST_ADOPTED: Final = 100  # a comparison; more are somebody else's use of the account rather than our lost answers
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a decision about an account's strangers looks at, as it is in the transaction that writes it down."""
+
+    account: Account
+    source: str
+    first_claim_ms: int
+    accepted: frozenset[str]
+    may_be: Sequence[Row[Any]]
+    elsewhere: Mapping[str, Row[Any]]
+    catalogue: Collection[str]
+    sources: Mapping[str, str]
+    """Videos of the catalogue by what their provider calls their source."""
+
+
+def around(
+    tx: Writer,
+    pipeline: Pipeline,
+    account: Account,
+    source: str,
+    accepted: frozenset[str],
+    views: Mapping[str, QueryOutcome],
+) -> Around:
+    """Read it: whatever a process has claimed, sent or found since the book was read counts too."""
+    keys = {answer.view.external_task_id or "" for answer in views.values() if isinstance(answer, Seen)} - {""}
+    videos = pipeline.configuration.catalogue.videos
+    sources = {video.source.source_id: key for key, video in videos.items() if hasattr(video.source, "source_id")}
+    return Around(
+        account,
+        source,
+        reads.first_claim(tx.connection, account.name) or tx.now_ms,
+        accepted,
+        reads.may_be(tx.connection, account.name, keys=keys, states=(*AT_STAKE, S.WRITTEN_OFF)),
+        reads.holders_elsewhere(tx.connection, account.name, account.provider, list(views)),
+        videos.keys(),
+        sources,
+    )
+
+
+def settle(
+    tx: Writer,
+    now: Around,
+    strangers: Sequence[tuple[Shown, Compared]],
+    views: Mapping[str, QueryOutcome],
+    *,
+    adopt: bool,
+) -> tuple[dict[str, Compared], list[str]]:
+    """Decide about each stranger; answers what is told of it by task, and which were taken over."""
+    told: dict[str, Compared] = {}
+    adopted: list[str] = []
+    for shown, mine in strangers:
+        match views.get(shown.task_id):
+            case None if shown.task_id in now.accepted:
+                told[shown.task_id] = replace(mine, note="a person has let it be in another book")
+            case None:
+                told[shown.task_id] = replace(mine, note="not looked at yet, there are too many; run it again")
+            case Absent() if now.source == "billing":
+                told[shown.task_id] = replace(mine, verdict=Verdict.OTHER, note="billed, and no extension")
+            case Absent(answer):
+                note = f"the provider billed it and knows it no more: {answer.message}"
+                told[shown.task_id] = replace(mine, note=note)
+            case Unanswered(_, answer):
+                told[shown.task_id] = replace(mine, note=f"it could not be looked at: {answer.message}; run it again")
+            case Seen(view):
+                enough = len(adopted) >= MOST_ADOPTED
+                told[shown.task_id], taken = _decide(tx, now, shown, view, mine, adopt=adopt, enough=enough)
+                adopted += [shown.task_id] * taken
+    return told, adopted
+
+
+def _decide(
+    tx: Writer, now: Around, shown: Shown, view: TaskView, mine: Compared, *, adopt: bool, enough: bool
+) -> tuple[Compared, bool]:
+    keyed = [row for row in now.may_be if view.external_task_id not in (None, "") and _has_key(row, view)]
+    if not keyed and (nobodys := _nobodys(now, shown, view)) is not None:
+        return replace(mine, verdict=Verdict.OTHER, note=nobodys), False
+    if (live := next((row for row in keyed if S(row.state) in AT_STAKE), None)) is not None:
+        return replace(mine, verdict=Verdict.OPEN, note=_looked_up(tx, now, live)), False
+    if keyed and all(row.state in (S.RELEASED, S.REJECTED) for row in keyed) and _is_tried_again(now, keyed):
+        where = _where(keyed[-1])
+        note = f"it carries the key of {where}, which was held to be free; the next try of {where} finds it"
+        return replace(mine, note=note), False
+    if not view.external_task_id and (possible := _possible(now, view)):
+        return replace(mine, verdict=possible[0], note=possible[1].replace("TASK", shown.task_id)), False
+    given_up = _given_up(keyed, now, view)
+    if view.parent_video_id is None and not rules.tells_parent(now.account.provider):
+        return _unproven(mine, now, given_up, shown), False
+    booked = None if given_up is None else f"; it is {_where(given_up)}, which was written off and booked"
+    if not adopt or enough:
+        why = f"{MOST_ADOPTED} at a time are enough; run it again" if adopt else "adopting is off"
+        return replace(mine, note=f"not taken over: {why}{booked or ''}"), False
+    moved = reconciling.adopt_orphan(tx, _orphan(now.account, shown, view))
+    if not isinstance(moved, Moved):
+        return replace(mine, verdict=Verdict.OPEN, note="an attempt has come to hold it meanwhile"), False
+    key = reconciling.orphan_key(now.account.name, shown.task_id)
+    note = f"taken over as {key}: booked, and fetched like any"
+    if given_up is not None:
+        reconciling.book_billed(tx, given_up.attempt_id, micros=0)
+        note = f"{note}; it is {_where(given_up)}, which was written off, and whose charge is now booked here"
+    elif keyed:
+        held = next(row for row in reversed(keyed) if row.task_id) if any(row.task_id for row in keyed) else None
+        if held is not None:
+            note = f"{note}; {_where(held)} is task {held.task_id} with the same key, so that step was paid twice"
+    return replace(mine, attempt_id=moved.attempt_id, note=note), True
+
+
+def _nobodys(now: Around, shown: Shown, view: TaskView) -> str | None:
+    """Why a task that the account shows is none of this home's business."""
+    if (held := now.elsewhere.get(shown.task_id)) is not None:
+        return f"account {held.account} holds it as {_where(held)}"
+    if (video := now.sources.get(shown.task_id)) is not None:
+        return f"it is the source of {video}"
+    if view.created_ms is not None and view.created_ms < now.first_claim_ms - CLOCKS_MS:
+        return "made before the account's first claim"
+    return None
+
+
+def _has_key(row: Row[Any], view: TaskView) -> bool:
+    return bool(row.external_task_id == view.external_task_id)
+
+
+def _where(row: Row[Any]) -> str:
+    return f"{row.video_key}/{row.hop}"
+
+
+def _looked_up(tx: Writer, now: Around, row: Row[Any]) -> str:
+    if row.state != S.IN_DOUBT.value:
+        return f"it carries the key of {_where(row)}, which is being sent"
+    transitions.schedule(tx, row.attempt_id, account=now.account.name, due_at=tx.now_ms, while_in=(S.IN_DOUBT,))
+    return f"it carries the key of {_where(row)}, which is in doubt and looked up at once"
+
+
+def _is_tried_again(now: Around, keyed: Sequence[Row[Any]]) -> bool:
+    """Whether the step may still go out under the same key, and will find the task: taken over, it could not."""
+    return keyed[-1].video_key in now.catalogue and not any(row.resubmit_allowed for row in keyed)
+
+
+def _possible(now: Around, view: TaskView) -> tuple[Verdict, str] | None:
+    """Whose a task without a key may be, of what is on its way or in doubt."""
+    own = [row for row in now.may_be if S(row.state) in AT_STAKE and row.task_id is None]
+    rows = [row for row in own if view.parent_video_id in (None, row.parent_video_id)]
+    if (doubt := next((row for row in rows if row.state == S.IN_DOUBT), None)) is not None:
+        where = _where(doubt)
+        told = f"it may be {where}, which is in doubt: extend-pipeline resolve {where} adopt TASK"
+        return Verdict.UPSTREAM_ONLY, told
+    if (sent := next((row for row in rows if row.state == S.SENDING), None)) is not None:
+        return Verdict.OPEN, f"it may be {_where(sent)}, which is being sent"
+    return None
+
+
+def _given_up(keyed: Sequence[Row[Any]], now: Around, view: TaskView) -> Row[Any] | None:
+    """The attempt without a task that was written off and booked, and is what this task was made for: by its key, or
+    by its parent and the time that it was sent."""
+    rows = [row for row in now.may_be if row.state == S.WRITTEN_OFF and row.task_id is None and row.booked_micros > 0]
+    if view.external_task_id:
+        return next((row for row in rows if row in keyed), None)
+    made = view.created_ms
+    for row in rows:
+        same = view.parent_video_id in (None, row.parent_video_id)
+        if same and made is not None and row.sending_at is not None and abs(made - row.sending_at) <= DAY_MS:
+            return row
+    return None
+
+
+def _unproven(mine: Compared, now: Around, given_up: Row[Any] | None, shown: Shown) -> Compared:
+    """A task of a provider that doesn't tell what it was made from: a source, another product, or an extension."""
+    if given_up is None:
+        return replace(mine, verdict=Verdict.OTHER, note="nothing tells that it is an extension, and none is missing")
+    where, accept = _where(given_up), f"reconcile {now.account.name} --accept {now.source}/{shown.task_id}"
+    note = f"it may be {where}, which was written off and booked; if it is: extend-pipeline {accept}"
+    return replace(mine, note=note)
+
+
+def dearest(price: Price) -> int:
+    """The most that one extension can cost, in micro-units: what is reserved for a task of unknown mode."""
+    amounts = price.per_extension_micros
+    return amounts if isinstance(amounts, int) else max(amounts.values())
+
+
+def _orphan(account: Account, shown: Shown, view: TaskView) -> Orphan:
+    known = [micros for micros in (shown.micros, view.units_micros) if micros is not None and micros >= 0]
+    return Orphan(
+        account=account.name,
+        provider=account.provider,
+        submit_class=account.submit_class,
+        task_id=shown.task_id,
+        external_task_id=view.external_task_id or "",
+        parent_video_id=view.parent_video_id or "",
+        parent_duration_ms=view.parent_duration_ms,
+        unit=account.price.unit,
+        predicted_micros=max(known) if known else dearest(account.price),
+        unit_price_micros=account.price.unit_price_micros,
+        currency=account.price.currency,
+        failed_tasks_charged=account.failed_tasks_charged,
+        created_ms=view.created_ms,
+    )
