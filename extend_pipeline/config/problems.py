@@ -37,7 +37,7 @@ class Problem:
         sentence = self.message if self.given is None else f"{shown(self.given)} {self.message}"
         if sentence[-1:] not in (".", "?", "!"):
             sentence += "."
-        return ": ".join([*parts, f"{sentence} {self.hint}".strip()])
+        return ": ".join([*parts, _visible(f"{sentence} {self.hint}".strip())])
 
 
 class ConfigError(Exception):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Row
 
 from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.catalogue import Video
 from extend_pipeline.config.price import Price
-from extend_pipeline.engine import rules
+from extend_pipeline.engine import chain, rules
 from extend_pipeline.engine.books import CLOCKS_MS, DAY_MS
 from extend_pipeline.engine.compare import Shown
 from extend_pipeline.engine.pipeline import Pipeline
@@ -36,7 +37,7 @@ class Around:
     accepted: frozenset[str]
     may_be: Sequence[Row[Any]]
     elsewhere: Mapping[str, Row[Any]]
-    catalogue: Collection[str]
+    catalogue: Mapping[str, Video]
     sources: Mapping[str, str]
     """Videos of the catalogue by what their provider calls their source."""
 
@@ -60,7 +61,7 @@ def around(
         accepted,
         reads.may_be(tx.connection, account.name, keys=keys, states=(*AT_STAKE, S.WRITTEN_OFF)),
         reads.holders_elsewhere(tx.connection, account.name, account.provider, list(views)),
-        videos.keys(),
+        videos,
         sources,
     )
 
@@ -159,8 +160,12 @@ def _looked_up(tx: Writer, now: Around, row: Row[Any]) -> str:
 
 
 def _is_tried_again(now: Around, keyed: Sequence[Row[Any]]) -> bool:
-    """Whether the step may still go out under the same key, and will find the task: taken over, it could not."""
-    return keyed[-1].video_key in now.catalogue and not any(row.resubmit_allowed for row in keyed)
+    """Whether the step may still go out under the same key, and will find the task: taken over, it could not. It will
+    not once its video has left the catalogue, or a changed prompt has made the hop another step."""
+    last, videos = keyed[-1], now.catalogue
+    if last.video_key not in videos or any(row.resubmit_allowed for row in keyed):
+        return False
+    return bool(chain.digests(videos[last.video_key], last.hop, videos=videos)[-1] == last.chain_digest)
 
 
 def _possible(now: Around, view: TaskView) -> tuple[Verdict, str] | None:

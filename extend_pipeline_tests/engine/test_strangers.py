@@ -20,13 +20,17 @@ from extend_pipeline.engine.advance import advance, next_wait_ms
 from extend_pipeline.engine.answers import UnrecordedError
 from extend_pipeline.engine.compare import Book, Compared, Shown
 from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.plan import plan
+from extend_pipeline.engine.ready import claim_request
 from extend_pipeline.engine.reconcile import Reconciled, reconcile
 from extend_pipeline.engine.reconcile_all import reconcile_account, reconcile_everything, reconcile_invoice
 from extend_pipeline.engine.resolve import Resolved, resubmit, write_off
+from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.engine.status import status
-from extend_pipeline.ledger import reconciling, tables
+from extend_pipeline.ledger import claims, reconciling, tables, transitions
 from extend_pipeline.ledger.invariants import check_invariants
 from extend_pipeline.ledger.reconciling import Verdict
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, account, drive, entry, source_id
 from extend_pipeline_tests.support.other_providers import other_account, other_entry, planted
@@ -296,3 +300,26 @@ def test_no_such_task_means_nothing_while_a_known_one_is_not_found_either(billed
             "it could not be looked at: it was not found, and neither is a task that is known; run it again"
         )
         assert reconcile(pipeline, "k", bill).adopted == (lost,)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_key_that_was_held_to_be_free_is_left_to_its_next_try_if_there_will_be_one(
+    changed: bool, billed: EngineHome
+) -> None:
+    (made,) = billed.seeded(1, steps=1, prompt="the fog lifts")
+    with billed.open(JumpClock()) as pipeline:
+        (step,) = plan(plan_input(pipeline)).due
+        wanted = claim_request(pipeline, step)
+        now_ms = pipeline.now_ms()
+        with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
+            claims.claim(tx, [wanted], caps=pipeline.caps(), owner=pipeline.owner, lease_until=now_ms + 60_000)
+            transitions.move(tx, wanted.attempt_id, to=S.RELEASED, expect=frozenset({S.CLAIMED}))
+        stranger = billed.sandbox.foreign_task(
+            external_task_id=wanted.external_task_id, video_id=wanted.parent_video_id
+        )
+        if changed:
+            billed.catalogue([{**made, "extend": {"steps": 1, "prompt": "night falls"}}])
+            pipeline.refresh()
+        told = compared(pipeline)[stranger["task_id"]]
+        assert [row.task_id for row in orphans(pipeline)] == ([stranger["task_id"]] if changed else [])
+        assert ("the next try of v000/1 finds it" in told.note) is not changed
