@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 RUN := env -u EXTEND_PIPELINE_HOME -u EXTEND_PIPELINE_LEDGER_URL -u EXTEND_PIPELINE_MEDIA_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test matrix mutants machine check bench chaos format lock clean
+.PHONY: help demo dev test check bench matrix chaos machine mutants format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,15 +29,6 @@ dev: $(READY) ## the same with the Dagster UI at http://127.0.0.1:3000, until Ct
 test: $(READY) ## all tests, on SQLite and on a real PostgreSQL
 	@$(RUN) $(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
 
-matrix: $(READY) ## every failpoint x every upstream fault x every provider, each a process that is killed (half an hour)
-	@$(RUN) $(BIN)/python -m extend_pipeline_tests.faults.matrix --full $(ARGS)
-
-mutants: $(READY) ## ten mistakes that cost money or a file, each found by the matrix
-	@$(RUN) $(BIN)/python -m extend_pipeline_tests.faults.mutants $(ARGS)
-
-machine: $(READY) ## a long run of the state machine: ARGS="--examples N --steps M --seed S"
-	@$(RUN) $(BIN)/python -m extend_pipeline_tests.machine $(ARGS)
-
 check: $(READY) ## lint, format, types, import rules, Dagster definitions, lock file
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -49,8 +40,17 @@ check: $(READY) ## lint, format, types, import rules, Dagster definitions, lock 
 bench: $(READY) ## speed, as a ratio to a bare script that does only the calls, the commits and the file writes
 	@$(RUN) $(BIN)/python -m benchmarks.bench $(ARGS)
 
+matrix: $(READY) ## every failpoint x every upstream fault x every provider, each a process that is killed (half an hour)
+	@$(RUN) $(BIN)/python -m extend_pipeline_tests.faults.matrix --full $(ARGS)
+
 chaos: $(READY) ## a minute of kills, stops and faults over six processes; ARGS="--seed N --ledger postgresql --seconds 60"
 	@$(RUN) $(BIN)/python -m extend_pipeline_tests.chaos $(ARGS)
+
+machine: $(READY) ## a long run of the state machine: ARGS="--examples N --steps M --seed S"
+	@$(RUN) $(BIN)/python -m extend_pipeline_tests.machine $(ARGS)
+
+mutants: $(READY) ## ten mistakes that cost money or a file, each found by the matrix
+	@$(RUN) $(BIN)/python -m extend_pipeline_tests.faults.mutants $(ARGS)
 
 format: $(READY) ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .

@@ -11,7 +11,7 @@ from extend_pipeline.engine import rules
 from extend_pipeline.engine.compare import Book, Shown
 from extend_pipeline.engine.invoice import Invoice
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.ledger import reads
+from extend_pipeline.ledger import book_reads
 from extend_pipeline.providers.outcomes import Provider, TaskState, TaskView, Unanswered
 
 HOUR_MS: Final = 3_600_000
@@ -46,7 +46,7 @@ def books_of(pipeline: Pipeline, account: str, *, pause: Callable[[float], None]
     """Every book that an account's provider keeps and shows, from the account's first claim on. `pause` waits so many
     seconds: Kling's bills allow one request a second."""
     with pipeline.ledger.read() as connection:
-        first = reads.first_claim(connection, account)
+        first = book_reads.first_claim(connection, account)
     if first is None:
         return  # nothing of ours can be in them
     now_ms = pipeline.now_ms()

@@ -15,7 +15,7 @@ from extend_pipeline.engine import rules, strangers
 from extend_pipeline.engine.compare import Book, Booked, Comparison, Shown, compare
 from extend_pipeline.engine.observe import stop_on_odd_deduction
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.ledger import reads, reconciling
+from extend_pipeline.ledger import book_reads, reads, reconciling
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.reconciling import DISAGREEMENTS, Compared, Verdict
 from extend_pipeline.ledger.states import AttemptState
@@ -52,11 +52,11 @@ def reconcile(
     came with; others that nobody here knows are asked for. With `adopt` off they are only told of."""
     account = pipeline.accounts[account_name]
     with pipeline.ledger.read() as connection:
-        rows = reads.attempts_of_account(connection, account_name)
-        sums = reads.booked(connection, account_name)
-        accepted = reads.accepted_strangers(connection, account_name)
-        others = reads.no_extensions(connection, account_name, book.name)
-        outranked = reads.told_by_better_books(connection, account_name, book.name)
+        rows = book_reads.attempts_of_account(connection, account_name)
+        sums = book_reads.booked(connection, account_name)
+        accepted = book_reads.accepted_strangers(connection, account_name)
+        others = book_reads.no_extensions(connection, account_name, book.name)
+        outranked = book_reads.told_by_better_books(connection, account_name, book.name)
     by_id = {row.attempt_id: row for row in rows}
     book = replace(book, no_extensions=others, accepted=accepted, outranked=outranked)
     found = compare(book, [booked_of(row, sums.get(row.attempt_id, 0)) for row in rows], unit=account.price.unit)
@@ -64,7 +64,9 @@ def reconcile(
     failpoint("reconcile.before_write")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         # another process may have brought in a better book meanwhile
-        outranked = reads.told_by_better_books(tx.connection, account_name, book.name) if found.to_book else outranked
+        outranked = (
+            book_reads.told_by_better_books(tx.connection, account_name, book.name) if found.to_book else outranked
+        )
         to_book = {each: micros for each, micros in found.to_book.items() if each not in outranked}
         adjusted = sum(_book(tx, account, by_id[each], micros) for each, micros in to_book.items())
         told, adopted = _settle(tx, pipeline, account, found, accepted, views, adopt=adopt)

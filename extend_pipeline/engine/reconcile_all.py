@@ -11,7 +11,7 @@ from extend_pipeline.engine.books import CLOCKS_MS, Unread, books_of, invoice_bo
 from extend_pipeline.engine.invoice import InvoiceProblems, read_invoice
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.reconcile import Reconciled, reconcile
-from extend_pipeline.ledger import reads
+from extend_pipeline.ledger import book_reads
 
 
 def reconcile_account(
@@ -34,7 +34,7 @@ def reconcile_invoice(
     if isinstance(read, InvoiceProblems):
         return read
     with pipeline.ledger.read() as connection:
-        first = reads.first_claim(connection, account)
+        first = book_reads.first_claim(connection, account)
     if first is None:
         unit, note = pipeline.accounts[account].price.unit, "it was never claimed for, so that nothing in it is ours"
         return Reconciled(account, "invoice", unit, (), (), 0, complete=False, notes=(*read.notes, note))
@@ -47,6 +47,6 @@ def reconcile_everything(
 ) -> Iterator[Reconciled | Unread]:
     """Compare every account that was ever claimed for."""
     with pipeline.ledger.read() as connection:
-        used = [name for name in pipeline.accounts if reads.first_claim(connection, name) is not None]
+        used = [name for name in pipeline.accounts if book_reads.first_claim(connection, name) is not None]
     for name in used:
         yield from reconcile_account(pipeline, name, adopt=adopt, pause=pause)

@@ -15,7 +15,7 @@ from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
 from extend_pipeline.engine.retention import Expiring, Urgency, retention, urgent
 from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.ledger import reads, tables
+from extend_pipeline.ledger import book_reads, reads, tables
 from extend_pipeline.ledger.states import LIVE, AttemptState
 
 
@@ -103,8 +103,8 @@ def status(pipeline: Pipeline) -> Status:
     with pipeline.ledger.read() as connection:
         rows = reads.accounts(connection)
         live = reads.attempts_in(connection, LIVE)
-        disagreements = reads.disagreements(connection)
-        orphans = reads.orphans_not_stored(connection)
+        disagreements = book_reads.disagreements(connection)
+        orphans = book_reads.orphans_not_stored(connection)
     unknown = Counter(row.account for row in live if row.account not in pipeline.accounts)
     everywhere = rows.get(tables.EVERYWHERE)
     planned = plan(given)
@@ -138,7 +138,7 @@ def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
 def disagreements_now(pipeline: Pipeline) -> tuple[Row[Any], ...]:
     """What the last comparisons with the providers' books left open."""
     with pipeline.ledger.read() as connection:
-        return tuple(reads.disagreements(connection))
+        return tuple(book_reads.disagreements(connection))
 
 
 def _account(pipeline: Pipeline, name: str, row: Any, today: int) -> AccountStatus:

@@ -15,7 +15,7 @@ from extend_pipeline.engine import chain, rules
 from extend_pipeline.engine.books import CLOCKS_MS, DAY_MS
 from extend_pipeline.engine.compare import Shown
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.ledger import reads, reconciling, transitions
+from extend_pipeline.ledger import book_reads, reconciling, transitions
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.reconciling import Compared, Orphan, Verdict
 from extend_pipeline.ledger.states import AT_STAKE, AttemptState
@@ -57,10 +57,10 @@ def around(
     return Around(
         account,
         source,
-        reads.first_claim(tx.connection, account.name) or tx.now_ms,
+        book_reads.first_claim(tx.connection, account.name) or tx.now_ms,
         accepted,
-        reads.may_be(tx.connection, account.name, keys=keys, states=(*AT_STAKE, S.WRITTEN_OFF)),
-        reads.holders_elsewhere(tx.connection, account.name, account.provider, list(views)),
+        book_reads.may_be(tx.connection, account.name, keys=keys, states=(*AT_STAKE, S.WRITTEN_OFF)),
+        book_reads.holders_elsewhere(tx.connection, account.name, account.provider, list(views)),
         videos,
         sources,
     )

@@ -19,7 +19,7 @@ from extend_pipeline.engine.invoice import Invoice, InvoiceRow
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.reconcile import booked_of, reconcile
 from extend_pipeline.engine.status import status
-from extend_pipeline.ledger import controls, reads, reconciling, tables
+from extend_pipeline.ledger import book_reads, controls, reconciling, tables
 from extend_pipeline.ledger.invariants import check_invariants
 from extend_pipeline.ledger.reconciling import Verdict
 from extend_pipeline.providers.outcomes import PageOutcome, Provider
@@ -126,7 +126,7 @@ def test_what_a_bill_shows_is_not_given_back_by_the_word_about_another(
     _, pipeline, _ = paid
     reconcile(pipeline, "k", book(pipeline, "billing", "2"))
     with pipeline.ledger.read() as connection:
-        (row,) = reads.attempts_of_account(connection, "k")
+        (row,) = book_reads.attempts_of_account(connection, "k")
     assert row.task_id is not None
     gap = reconciling.Compared(
         task_id=row.task_id,
@@ -233,8 +233,8 @@ def test_no_comparison_changes_its_mind(paid: tuple[EngineHome, Pipeline, JumpCl
 
 def _again(pipeline: Pipeline, book: Book) -> Comparison:
     with pipeline.ledger.read() as connection:
-        rows = reads.attempts_of_account(connection, "k")
-        sums = reads.booked(connection, "k")
+        rows = book_reads.attempts_of_account(connection, "k")
+        sums = book_reads.booked(connection, "k")
     return compare_books(book, [booked_of(row, sums[row.attempt_id]) for row in rows], unit="kling-unit")
 
 

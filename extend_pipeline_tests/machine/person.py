@@ -11,7 +11,7 @@ from sqlalchemy import Row, select
 from extend_pipeline.engine import resolve
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.resolve import Declined, Resolved
-from extend_pipeline.ledger import controls, reads, reconciling, tables
+from extend_pipeline.ledger import book_reads, controls, reconciling, tables
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline_tests.chaos.counting import made_from, written_of
 from extend_pipeline_tests.machine.world import World
@@ -109,7 +109,7 @@ def raise_budget(world: World, name: str, times: float = 2.0) -> None:
 def accept(world: World, pipeline: Pipeline, number: int) -> None:
     """Let a difference of a reconciliation be."""
     with pipeline.ledger.read() as connection:
-        open_ones = reads.disagreements(connection)
+        open_ones = book_reads.disagreements(connection)
     if not open_ones:
         return
     row = open_ones[number % len(open_ones)]
