@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import ssl
@@ -36,6 +37,18 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return both
 
 
+def read_request(connection: ssl.SSLSocket) -> None:
+    """Read all of a request: closing on what is unread would reset the connection before the answer is read."""
+    told = b""
+    while b"\r\n\r\n" not in told and (more := connection.recv(65536)):
+        told += more
+    head, _, body = told.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: *([0-9]+)", head)
+    left = int(length.group(1)) - len(body) if length else 0
+    while left > 0 and (more := connection.recv(65536)):
+        left -= len(more)
+
+
 @contextmanager
 def tls_server(certificate: Path, names: list[str | None]) -> Iterator[int]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -45,7 +58,7 @@ def tls_server(certificate: Path, names: list[str | None]) -> Iterator[int]:
     def serve(listener: socket.socket) -> None:
         try:
             with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
-                connection.recv(65536)
+                read_request(connection)
                 connection.sendall(answer(200, b"{}", {"Content-Type": "video/mp4"}))
         except OSError:
             return
