@@ -20,7 +20,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(READY) ## sandbox, Dagster and five videos: watch them grow, see what they cost; ends by itself
+demo: $(READY) ## sandbox, Dagster and eleven videos: watch them grow, see what they cost; ends by itself
 	@$(RUN) $(BIN)/extend-pipeline --home data/demo demo
 
 dev: $(READY) ## the same with the Dagster UI at http://127.0.0.1:3000, until Ctrl-C
@@ -40,7 +40,7 @@ check: $(READY) ## lint, format, types, import rules, Dagster definitions, lock 
 bench: $(READY) ## speed, as a ratio to a bare script that does only the calls, the commits and the file writes
 	@$(RUN) $(BIN)/python -m benchmarks.bench $(ARGS)
 
-matrix: $(READY) ## every failpoint x every upstream fault x every provider, each a process that is killed (half an hour)
+matrix: $(READY) ## every failpoint x every upstream fault x every provider, each a process that is killed (three quarters of an hour)
 	@$(RUN) $(BIN)/python -m extend_pipeline_tests.faults.matrix --full $(ARGS)
 
 chaos: $(READY) ## a minute of kills, stops and faults over six processes; ARGS="--seed N --ledger postgresql --seconds 60"

@@ -31,7 +31,7 @@ _COMMANDS: Final = "extend_pipeline.commands"
 
 VERBS: Final[Mapping[str, Verb]] = {
     "demo": Verb(
-        f"{_COMMANDS}.demo:demo", "Watch five videos grow in the sandbox, through a real Dagster; ends by itself."
+        f"{_COMMANDS}.demo:demo", "Watch eleven videos grow in the sandbox, through a real Dagster; ends by itself."
     ),
     "dev": Verb(f"{_COMMANDS}.demo:dev", "Keep the sandbox and Dagster with its UI running, until Ctrl-C."),
     "init": Verb(f"{_COMMANDS}.init:init", "Write commented example files into the home."),
