@@ -16,34 +16,24 @@ S = AttemptState
 
 
 def _attempt_claimed(connection: Connection, event: Event) -> None:
-    connection.execute(
-        insert(tables.attempts).values(
-            **event.data,
-            attempt_id=event.attempt_id,
-            video_key=event.video_key,
-            account=event.account,
-            state=S.CLAIMED.value,
-            claimed_at=event.at,
-            absences=0,
-            resubmit_allowed=False,
-            seq=event.seq,
-        )
-    )
-    change_account(connection, event, event.account, in_flight=1)
-    attempt = attempt_of(connection, event)
-    charge(connection, event, attempt, entry="reserve", micros=attempt.predicted_micros, basis="predicted")
+    _begin(connection, event, state=S.CLAIMED)
 
 
 def _attempt_adopted(connection: Connection, event: Event) -> None:
+    _begin(connection, event, state=S.SUBMITTED, submitted_at=event.at)
+
+
+def _begin(connection: Connection, event: Event, *, state: AttemptState, submitted_at: int | None = None) -> None:
+    """A new attempt with its reservation and its slot."""
     connection.execute(
         insert(tables.attempts).values(
             **event.data,
             attempt_id=event.attempt_id,
             video_key=event.video_key,
             account=event.account,
-            state=S.SUBMITTED.value,
+            state=state.value,
             claimed_at=event.at,
-            submitted_at=event.at,
+            submitted_at=submitted_at,
             absences=0,
             resubmit_allowed=False,
             seq=event.seq,
