@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import Connection, delete, update
+from sqlalchemy import Connection, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -105,21 +105,6 @@ def _reconciled(connection: Connection, event: Event) -> None:
     keys = ["account", "source", "task_id"]
     changes = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), rows)
-
-
-def clear(connection: Connection) -> None:
-    """Empty the folded tables, children first; used by a replay into the same database's copy."""
-    for table in (
-        tables.schedule,
-        tables.inbox,
-        tables.reconciliations,
-        tables.charges,
-        tables.attempts,
-        tables.videos,
-        tables.accounts,
-        tables.account_days,
-    ):
-        connection.execute(delete(table))
 
 
 FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
