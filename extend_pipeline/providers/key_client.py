@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from extend_pipeline.providers.body_buffer import BODY_CAP
 from extend_pipeline.providers.credentials import Bearer, SecretFault, SingleKey, read_key
-from extend_pipeline.providers.heard import Heard, evidence
+from extend_pipeline.providers.exchange import WORTH_REPEATING, asked, submitted
+from extend_pipeline.providers.heard import Heard
 from extend_pipeline.providers.http import HttpClient
-from extend_pipeline.providers.http_results import HttpResult, Lost, Reply, Unsent
+from extend_pipeline.providers.http_results import HttpResult, Reply
 from extend_pipeline.providers.outcomes import (
     Answer,
     QueryFault,
@@ -18,11 +19,8 @@ from extend_pipeline.providers.outcomes import (
     RejectReason,
     SubmitOutcome,
     Unanswered,
-    Unknown,
 )
 from extend_pipeline.providers.retry import RetryPolicy, Try, retry_after, with_retries
-
-_TRANSIENT: Final = frozenset({QueryFault.UNREACHABLE, QueryFault.RATE, QueryFault.UPSTREAM})
 
 Q = TypeVar("Q")
 
@@ -63,15 +61,8 @@ class KeyClient:
         if isinstance(bearer, SecretFault):
             return Rejected(RejectReason.AUTH, Answer(bearer.message))
         result = self._http.post_json(path, body, headers=bearer.headers, deadline_s=self._post_deadline_s)
-        match result:
-            case Unsent(reason=reason):
-                return Rejected(RejectReason.UNSENT, Answer(f"nothing was sent: {reason}"))
-            case Lost(reason=reason):
-                return Unknown(f"no whole answer came back: {reason}", evidence(result, bearer.secrets))
-            case Reply(truncated=True):
-                return Unknown("the answer is far larger than any that is documented", evidence(result, bearer.secrets))
-            case Reply():
-                return read(self._heard(result, bearer))
+        whole = submitted(result, bearer.secrets)
+        return read(self._heard(whole, bearer)) if isinstance(whole, Reply) else whole
 
     def get(self, path: str, params: Mapping[str, str | int] | None, read: Callable[[Heard], Q]) -> Q | Unanswered:
         """Ask by GET, repeated within bounds."""
@@ -106,18 +97,13 @@ class KeyClient:
         return with_retries(once, deadline_s=self._get_deadline_s, policy=self._retry)
 
     def _read(self, result: HttpResult, bearer: Bearer, read: Callable[[Heard], Q]) -> Try[Q | Unanswered]:
-        match result:
-            case Unsent(reason=reason, refused=refused):
-                return Try(Unanswered(QueryFault.UNREACHABLE, Answer(reason)), again=not refused)
-            case Lost():
-                return Try(Unanswered(QueryFault.UNREACHABLE, evidence(result, bearer.secrets)), again=True)
-            case Reply(truncated=True):
-                return Try(Unanswered(QueryFault.MALFORMED, evidence(result, bearer.secrets)))
-            case Reply():
-                heard = self._heard(result, bearer)
-                outcome = read(heard)
-                again = isinstance(outcome, Unanswered) and outcome.fault in _TRANSIENT
-                return Try(outcome, again=again, retry_after_s=heard.retry_after_s)
+        whole = asked(result, bearer.secrets)
+        if not isinstance(whole, Reply):
+            return whole
+        heard = self._heard(whole, bearer)
+        outcome = read(heard)
+        again = isinstance(outcome, Unanswered) and outcome.fault in WORTH_REPEATING
+        return Try(outcome, again=again, retry_after_s=heard.retry_after_s)
 
     def _heard(self, reply: Reply, bearer: Bearer) -> Heard:
         wait = retry_after(reply.headers, now=self._now())

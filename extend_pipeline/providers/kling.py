@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 from extend_pipeline.providers.body_buffer import BODY_CAP
 from extend_pipeline.providers.credentials import Bearer, Credentials, SecretFault
-from extend_pipeline.providers.heard import evidence
+from extend_pipeline.providers.exchange import WORTH_REPEATING, asked, submitted
 from extend_pipeline.providers.http import HttpClient
-from extend_pipeline.providers.http_results import HttpResult, Lost, Reply, Unsent
+from extend_pipeline.providers.http_results import HttpResult, Reply
 from extend_pipeline.providers.kling_body import submit_body
 from extend_pipeline.providers.kling_codes import TOKEN_REFUSED
 from extend_pipeline.providers.kling_parse import parse_page, parse_query, parse_submit
@@ -28,7 +28,6 @@ from extend_pipeline.providers.outcomes import (
     SubmitOutcome,
     SubmitRequest,
     Unanswered,
-    Unknown,
 )
 from extend_pipeline.providers.retry import RetryPolicy, Try, clock_skew, retry_after, with_retries
 
@@ -38,7 +37,6 @@ MAX_PAGE_SIZE: Final = 500
 # 500 rows with three signed URLs each come to 1-2 MB; the cap of other bodies would refuse every full page.
 PAGE_CAP: Final = 8_000_000
 _SKEW_WORTH_TELLING_S: Final = 3.0
-_TRANSIENT: Final = frozenset({QueryFault.UNREACHABLE, QueryFault.RATE, QueryFault.UPSTREAM})
 
 Q = TypeVar("Q")
 
@@ -143,24 +141,19 @@ class KlingProvider:
         self, body: Mapping[str, object], external_task_id: str, bearer: Bearer, deadline_s: float
     ) -> SubmitOutcome:
         result = self._http.post_json(PATH, body, headers=bearer.headers, deadline_s=deadline_s)
-        match result:
-            case Unsent(reason=reason):
-                return Rejected(RejectReason.UNSENT, Answer(f"nothing was sent: {reason}"))
-            case Lost(reason=reason):
-                return Unknown(f"no whole answer came back: {reason}", evidence(result, bearer.secrets))
-            case Reply(truncated=True):
-                return Unknown("the answer is far larger than any of Kling's", evidence(result, bearer.secrets))
-            case Reply():
-                outcome = parse_submit(
-                    result.status,
-                    result.body,
-                    external_task_id=external_task_id,
-                    secrets=bearer.secrets,
-                    retry_after_s=retry_after(result.headers, now=self._now()),
-                )
-                if isinstance(outcome, Rejected):
-                    return replace(outcome, answer=self._with_clock(outcome.answer, result))
-                return outcome
+        whole = submitted(result, bearer.secrets)
+        if not isinstance(whole, Reply):
+            return whole
+        outcome = parse_submit(
+            whole.status,
+            whole.body,
+            external_task_id=external_task_id,
+            secrets=bearer.secrets,
+            retry_after_s=retry_after(whole.headers, now=self._now()),
+        )
+        if isinstance(outcome, Rejected):
+            return replace(outcome, answer=self._with_clock(outcome.answer, whole))
+        return outcome
 
     def ask(
         self,
@@ -222,20 +215,15 @@ class KlingProvider:
         bearer: Bearer,
         read: Callable[[Reply, tuple[str, ...], float | None], Q],
     ) -> Try[Q | Unanswered]:
-        match result:
-            case Unsent(reason=reason, refused=refused):
-                return Try(Unanswered(QueryFault.UNREACHABLE, Answer(reason)), again=not refused)
-            case Lost():
-                return Try(Unanswered(QueryFault.UNREACHABLE, evidence(result, bearer.secrets)), again=True)
-            case Reply(truncated=True):
-                return Try(Unanswered(QueryFault.MALFORMED, evidence(result, bearer.secrets)))
-            case Reply():
-                wait = retry_after(result.headers, now=self._now())
-                outcome = read(result, bearer.secrets, wait)
-                if not isinstance(outcome, Unanswered):
-                    return Try(outcome)
-                told = replace(outcome, answer=self._with_clock(outcome.answer, result))
-                return Try(told, again=outcome.fault in _TRANSIENT, retry_after_s=wait)
+        whole = asked(result, bearer.secrets)
+        if not isinstance(whole, Reply):
+            return whole
+        wait = retry_after(whole.headers, now=self._now())
+        outcome = read(whole, bearer.secrets, wait)
+        if not isinstance(outcome, Unanswered):
+            return Try(outcome)
+        told = replace(outcome, answer=self._with_clock(outcome.answer, whole))
+        return Try(told, again=outcome.fault in WORTH_REPEATING, retry_after_s=wait)
 
     def _new_token_may_help(self, answer: Answer) -> bool:
         return self._tokens.mints and answer.code in TOKEN_REFUSED

@@ -18,6 +18,7 @@ from typing import Final, Generic, TypeVar
 import stamina
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 RETRY_AFTER_CAP_S: Final = 3600.0  # an upstream that asks for more is asked again by the engine's own rhythm
 _NUMBER: Final = re.compile(r"[+-]?\d{1,12}(\.\d{0,9})?", re.ASCII)
@@ -35,10 +36,10 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Try(Generic[T]):
+class Try(Generic[T_co]):
     """What one attempt came to, whether another may do better, and how long the upstream asked to be left alone."""
 
-    outcome: T
+    outcome: T_co
     again: bool = False
     retry_after_s: float | None = None
 
