@@ -10,7 +10,7 @@ from typing import Final
 
 from extend_pipeline.commands.describe import Cost, cost_of, start_unknown, totals
 from extend_pipeline.commands.output import Column, print_table, say
-from extend_pipeline.commands.text import age, plain, seconds, shortened, spread, typed
+from extend_pipeline.commands.text import age, iso, plain, seconds, shortened, spread, typed
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine.plan_types import VideoPlan
 from extend_pipeline.engine.resolve import split_where
@@ -140,7 +140,8 @@ def print_doubts(found: Status, *, home: Path | None) -> None:
             f"in doubt: {doubt.where} ({doubt.account}) for {age(doubt.age_s)},"
             f" {plain(doubt.exposure)} {doubt.unit} at stake: {shortened(doubt.why, MOST_WORDS)}"
         )
-        say(f"    our key {doubt.external_task_id}, request {shortened(doubt.request, MOST_REQUEST)}")
+        say(f"    POST {doubt.path} {shortened(doubt.request, MOST_REQUEST)}")
+        say(f"    sent {iso(doubt.sent_at)}, our key {doubt.external_task_id}")
         if split_where(doubt.where)[0] not in planned:
             decide = f"extend-pipeline resolve {doubt.where} adopt TASK | write-off"
             say(f"    → its video left the catalogue; {typed(decide, home)}")

@@ -184,6 +184,8 @@ def _doubt(doubt: Doubt) -> dict[str, Any]:
         "exposure": {"unit": doubt.unit, "units": plain(doubt.exposure)},
         "age_s": plain(Decimal(round(doubt.age_s * 1000)) / 1000),
         "why": doubt.why,
+        "sent_at": iso(doubt.sent_at),
+        "path": doubt.path,
         "request": doubt.request,
     }
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from extend_pipeline.base.units import from_micros
+from extend_pipeline.base.units import from_micros, from_ms
 from extend_pipeline.defs.verdict import Verdict
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.retention import Urgency, ending_now
@@ -59,7 +59,8 @@ def _units(micros: int | None) -> str:
 
 _DOUBT_SCHEMA: Final = dg.TableSchema(
     columns=[
-        dg.TableColumn(name, "string") for name in ("extension", "account", "units", "age_h", "key", "why", "request")
+        dg.TableColumn(name, "string")
+        for name in ("extension", "account", "units", "age_h", "sent", "key", "why", "request")
     ]
 )
 
@@ -73,6 +74,7 @@ def _doubt_record(doubt: Doubt) -> dg.TableRecord:
             "age_h": f"{doubt.age_s / 3600:.1f}",
             "key": doubt.external_task_id,
             "why": doubt.why,
-            "request": doubt.request,
+            "sent": "" if doubt.sent_at is None else f"{from_ms(doubt.sent_at):%Y-%m-%d %H:%M:%S} UTC",
+            "request": f"POST {doubt.path} {doubt.request}",
         }
     )

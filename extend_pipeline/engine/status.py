@@ -17,6 +17,7 @@ from extend_pipeline.engine.retention import Expiring, Urgency, retention, urgen
 from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.ledger import book_reads, reads, tables
 from extend_pipeline.ledger.states import LIVE, AttemptState
+from extend_pipeline.providers.registry import submit_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +41,8 @@ class AccountStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """One attempt in doubt: what is exposed, for how long, and the exact request."""
+    """One attempt in doubt: what is exposed, for how long, and the exact request: where it was posted to, below the
+    account's base URL, its body, and when (milliseconds of UTC since 1970)."""
 
     where: str
     attempt_id: str
@@ -50,6 +52,8 @@ class Doubt:
     unit: str
     age_s: float
     why: str
+    sent_at: int | None
+    path: str
     request: str
 
 
@@ -173,5 +177,7 @@ def _doubt(row: Any, now_ms: int) -> Doubt:
         unit=row.unit,
         age_s=(now_ms - (row.in_doubt_at or now_ms)) / 1000,
         why=row.error_message or "",
+        sent_at=row.sending_at,
+        path=submit_path(row.provider, row.parent_video_id),
         request=row.request,
     )

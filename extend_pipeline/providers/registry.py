@@ -9,11 +9,15 @@ from typing import Any, Protocol
 from extend_pipeline.config.accounts import Account, ApiKey, KlingKeys
 from extend_pipeline.providers.credentials import Credentials, KeyPair, SingleKey
 from extend_pipeline.providers.download import DownloadPolicy
+from extend_pipeline.providers.gateway import PATH as GATEWAY_PATH
 from extend_pipeline.providers.gateway import GatewayProvider
 from extend_pipeline.providers.key_client import KeyClient
+from extend_pipeline.providers.kling import PATH as KLING_PATH
 from extend_pipeline.providers.kling import KlingProvider
 from extend_pipeline.providers.luma import LumaProvider
+from extend_pipeline.providers.luma_body import extend_path
 from extend_pipeline.providers.outcomes import Provider
+from extend_pipeline.providers.vidu import SUBMIT as VIDU_PATH
 from extend_pipeline.providers.vidu import ViduProvider
 
 
@@ -57,6 +61,22 @@ def build_provider(account: Account, *, settings: Deadlines, now: Callable[[], f
             return LumaProvider(_key_client(account, settings, now), batch_query=batch_query)
         case other:
             raise ValueError(f"account {account.name}: there is no provider called {other!r}")
+
+
+def submit_path(provider: str, source_id: str) -> str:
+    """Where below its base URL a provider of this kind is asked to extend `source_id`, so that a person can look for
+    the very request. Raises ValueError for a provider nobody wrote."""
+    match provider:
+        case "kling":
+            return KLING_PATH
+        case "kling-gateway":
+            return GATEWAY_PATH
+        case "vidu":
+            return VIDU_PATH
+        case "luma":
+            return extend_path(source_id)
+        case other:
+            raise ValueError(f"there is no provider called {other!r}")
 
 
 def download_policy(account: Account) -> DownloadPolicy:

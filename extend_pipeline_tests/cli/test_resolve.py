@@ -36,7 +36,10 @@ def test_status_tells_what_is_at_stake_the_request_and_what_to_type(doubtful: Cl
     assert float(doubt["age_s"]) >= 0
     told = doubtful("status").stdout
     assert "2 kling-unit at stake" in told
-    assert doubt["request"] in told
+    assert f"POST /v1/videos/video-extend {doubt['request']}" in told
+    assert f"sent {doubt['sent_at']}, our key {doubt['external_task_id']}" in told
+    assert str(doubt["sent_at"]).endswith("Z")
+    assert doubt["path"] == "/v1/videos/video-extend"
     assert f"extend-pipeline --home {doubtful.home} resolve {where} adopt TASK | resubmit | write-off" in told
 
 

@@ -27,6 +27,7 @@ from extend_pipeline.providers.outcomes import (
     Unanswered,
     Unknown,
 )
+from extend_pipeline.providers.registry import submit_path
 from extend_pipeline.providers.retry import RetryPolicy
 from extend_pipeline.providers.vidu import ViduProvider
 from extend_pipeline_tests.providers import upstream_bodies as bodies
@@ -234,6 +235,14 @@ def test_an_acceptance_names_the_task_and_the_body_is_the_one_in_the_ledger(upst
         assert server.line() == upstream.submit_line
         assert KEY in (server.header("authorization") or "")
         assert server.header("content-type") == "application/json"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_request_is_shown_to_a_person_at_the_path_that_it_is_sent_to(name: str) -> None:
+    upstream = UPSTREAMS[name]
+    with talking(upstream, always(answer(200, upstream.accepted))) as (provider, server):
+        provider.submit(upstream.request)
+        assert server.line() == f"POST {submit_path(name, upstream.request.source_id)} HTTP/1.1"
 
 
 @pytest.mark.parametrize(("name", "reason"), [(n, r) for n in NAMES for r in UPSTREAMS[n].refusals])
