@@ -108,13 +108,14 @@ def print_obstacles(videos: Iterable[VideoPlan], *, home: Path | None) -> None:
 
 
 def print_accounts(accounts: Sequence[AccountStatus]) -> None:
-    """Accounts: what is committed, of what budget, what runs, what is stopped."""
+    """Accounts: what is committed, of what budget, what of it nobody knows, what runs, what is stopped."""
     columns = (
         Column("account", whole=True),
         Column("unit"),
         Column("today", right=True),
         Column("in all", right=True),
         Column("amount", right=True),
+        Column("in doubt", right=True),
         Column("in flight", right=True),
         Column("standing"),
     )
@@ -174,6 +175,7 @@ def _account_row(account: AccountStatus) -> list[str]:
         _of(account.committed_today, account.per_day),
         _of(account.committed, account.total),
         f"{plain(account.amount)} {account.currency}",
+        _of(account.in_doubt, account.in_doubt_cap),
         f"{account.in_flight} of {account.max_in_flight}",
         standing(account),
     ]

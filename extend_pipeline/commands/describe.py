@@ -165,9 +165,14 @@ def _account(account: AccountStatus) -> dict[str, Any]:
         "committed": plain(account.committed),
         "committed_today": plain(account.committed_today),
         "amount": plain(account.amount),
+        "in_doubt": plain(account.in_doubt),
         "budget": None
-        if account.per_day is None or account.total is None
-        else {"per_day": plain(account.per_day), "total": plain(account.total)},
+        if account.per_day is None or account.total is None or account.in_doubt_cap is None
+        else {
+            "per_day": plain(account.per_day),
+            "total": plain(account.total),
+            "in_doubt": plain(account.in_doubt_cap),
+        },
         "in_flight": account.in_flight,
         "max_in_flight": account.max_in_flight,
         "paused": account.paused,

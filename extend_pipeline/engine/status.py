@@ -32,6 +32,8 @@ class AccountStatus:
     committed_today: Decimal
     per_day: Decimal | None
     total: Decimal | None
+    in_doubt: Decimal
+    in_doubt_cap: Decimal | None
     amount: Decimal
     in_flight: int
     max_in_flight: int
@@ -125,11 +127,16 @@ def status(pipeline: Pipeline) -> Status:
 
 
 def accounts_now(pipeline: Pipeline) -> tuple[AccountStatus, ...]:
-    """Every account of accounts.yaml; costs a look at two small tables, however many videos there are."""
+    """Every account of accounts.yaml; costs a look at two small tables and the doubts, however many videos there
+    are."""
     with pipeline.ledger.read() as connection:
         rows = reads.accounts(connection)
         today = reads.day_totals(connection, utc_day(pipeline.now_ms()))
-    return tuple(_account(pipeline, name, rows.get(name), today.get(name, 0)) for name in pipeline.accounts)
+        doubtful = reads.predicted_in(connection, (AttemptState.IN_DOUBT,))
+    return tuple(
+        _account(pipeline, name, rows.get(name), today=today.get(name, 0), doubtful=doubtful.get(name, 0))
+        for name in pipeline.accounts
+    )
 
 
 def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
@@ -145,7 +152,7 @@ def disagreements_now(pipeline: Pipeline) -> tuple[Row[Any], ...]:
         return tuple(book_reads.disagreements(connection))
 
 
-def _account(pipeline: Pipeline, name: str, row: Any, today: int) -> AccountStatus:
+def _account(pipeline: Pipeline, name: str, row: Any, *, today: int, doubtful: int) -> AccountStatus:
     account = pipeline.accounts[name]
     committed = row.committed_micros if row else 0
     amount = amount_micros(units_micros=committed, unit_price_micros=account.price.unit_price_micros)
@@ -159,6 +166,8 @@ def _account(pipeline: Pipeline, name: str, row: Any, today: int) -> AccountStat
         committed_today=from_micros(today),
         per_day=from_micros(account.budget.per_day_micros) if account.budget else None,
         total=from_micros(account.budget.total_micros) if account.budget else None,
+        in_doubt=from_micros(doubtful),
+        in_doubt_cap=from_micros(account.budget.exposure_micros) if account.budget else None,
         amount=from_micros(amount),
         in_flight=row.in_flight if row else 0,
         max_in_flight=account.max_in_flight,

@@ -32,6 +32,8 @@ def test_status_tells_what_is_at_stake_the_request_and_what_to_type(doubtful: Cl
     where = _where(doubtful)
     [doubt] = doubtful.json("status", code=1)["in_doubt"]
     assert doubt["exposure"] == {"unit": "kling-unit", "units": "2"}
+    [of_account] = doubtful.json("status", code=1)["accounts"]
+    assert (of_account["in_doubt"], of_account["budget"]["in_doubt"]) == ("2", "1000")
     assert doubt["external_task_id"] in doubt["request"]
     assert float(doubt["age_s"]) >= 0
     told = doubtful("status").stdout
