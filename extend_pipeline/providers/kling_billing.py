@@ -51,7 +51,7 @@ class KlingBilling:
     def __init__(
         self, provider: KlingProvider, *, pause: Callable[[float], None] = time.sleep, retry: RetryPolicy = _RETRY
     ) -> None:
-        self._provider, self._pause, self._retry = provider, pause, retry
+        self._client, self._pause, self._retry = provider.client, pause, retry
         self._asked = False
 
     def packs(self, since_ms: int, until_ms: int) -> Packs | Unanswered:
@@ -64,7 +64,7 @@ class KlingBilling:
 
         self._space()
         params = {"start_time": since_ms, "end_time": until_ms}
-        return self._provider.ask(COSTS_PATH, params, read, retry=self._retry)
+        return self._client.ask(COSTS_PATH, params, read, retry=self._retry)
 
     def bill(
         self, since_ms: int, until_ms: int, *, page_rows: int = MAX_ROWS, max_pages: int = MAX_PAGES
@@ -101,7 +101,7 @@ class KlingBilling:
             return parse_billing_page(Heard(reply.status, reply.body, secrets, wait))
 
         self._space()
-        return self._provider.ask_by_post(BILL_PATH, body, read, PAGE_CAP)
+        return self._client.ask_by_post(BILL_PATH, body, read, PAGE_CAP)
 
     def _space(self) -> None:
         if self._asked:
