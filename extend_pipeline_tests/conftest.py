@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import tempfile
 from collections.abc import Iterator
@@ -12,8 +13,21 @@ import pytest
 from extend_pipeline.base import failpoints
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline_tests.support.postgres import PostgresServer
+from extend_pipeline_tests.support.prompt_uvicorn import stop_promptly
+from extend_pipeline_tests.support.quick_ledgers import REALLY_MIGRATED, migrate_quickly
 
 _databases = itertools.count()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marker of these fixtures."""
+    config.addinivalue_line("markers", f"{REALLY_MIGRATED}: every ledger is made by its migrations")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from what stays to the end anyway: all modules and some thousand tests."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +37,21 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.delenv(f"EXTEND_PIPELINE_{name}", raising=False)
     yield
     failpoints.disarm()
+
+
+@pytest.fixture(autouse=True)
+def _quick_ledgers(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new ledger costs milliseconds."""
+    if request.node.get_closest_marker(REALLY_MIGRATED) is None:
+        migrate_quickly(monkeypatch)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _prompt_servers() -> Iterator[None]:
+    """A sandbox stops within hundredths of a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        stop_promptly(patch)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +68,8 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/ledger.sqlite"
     server: PostgresServer = request.getfixturevalue("postgres")
-    return server.new_database(f"ledger_{next(_databases)}")
+    new = server.new_database if request.node.get_closest_marker(REALLY_MIGRATED) else server.new_ledger
+    return new(f"ledger_{next(_databases)}")
 
 
 @pytest.fixture

@@ -18,10 +18,10 @@ from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.resolve import Declined
 from extend_pipeline.ledger import controls, reads
-from extend_pipeline.media import confined, film, poster, probe, seam
 from extend_pipeline_tests.faults import disk
-from extend_pipeline_tests.faults.compiled import share_compiled
+from extend_pipeline_tests.support.compiled import share_compiled
 from extend_pipeline_tests.support.engine_home import JumpClock
+from extend_pipeline_tests.support.unconfined import read_films_here
 
 MOST_ROUNDS: Final = 120
 IDLE_LOOKS: Final = 5
@@ -95,7 +95,7 @@ def work(job: Job) -> None:
     os.environ.update(job.environment)
     if job.seen_synced is not None:
         disk.watch(job.seen_synced)
-    _read_films_here()
+    read_films_here()
     poll.LIST_WORTH = job.list_worth  # type: ignore[misc]
     clock = FileClock(job.clock, job.skipped_ms, behind=job.behind)
     with open_pipeline(Settings(**job.settings), now_ms=clock) as pipeline:
@@ -107,15 +107,6 @@ def work(job: Job) -> None:
     if declined:
         sys.stdout.write("\n".join(declined))
         sys.exit(DECLINED)
-
-
-def _read_films_here() -> None:
-    """Read films in this process: a confined one takes longer to start than all the rest, and what it is for is tested
-    by media/test_prober.py and media/test_hostile_files.py, and under kills by the crash walks and the chaos test."""
-    confined.check_file = probe.check_file  # type: ignore[assignment]
-    confined.measure_seam = seam.measure_seam  # type: ignore[assignment]
-    confined.make_poster = poster.make_poster  # type: ignore[assignment]
-    confined.join = film.join  # type: ignore[assignment]
 
 
 def _carry_out(pipeline: Pipeline, word: Word) -> str | None:

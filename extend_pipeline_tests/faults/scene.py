@@ -15,8 +15,8 @@ from extend_pipeline.config.settings import Settings
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.sandbox import SandboxHandle
 from extend_pipeline_tests.faults.child import Job, work
-from extend_pipeline_tests.faults.compiled import share_compiled
 from extend_pipeline_tests.faults.nursery import Forked, Nursery
+from extend_pipeline_tests.support.compiled import share_compiled
 from extend_pipeline_tests.support.engine_home import account, entry
 from extend_pipeline_tests.support.other_providers import other_account, other_entry
 from extend_pipeline_tests.support.reckoning import Book, book_of

@@ -33,7 +33,7 @@ def main() -> None:
         ledgers = None
         if given.postgres:
             server = stack.enter_context(PostgresServer.started(folder / "pg"))
-            ledgers = (server.new_database(f"machine_{number}") for number in itertools.count())
+            ledgers = (server.new_ledger(f"machine_{number}") for number in itertools.count())
 
         class Chosen(Machine):
             stage = Stage(folder / "stage", tally, ledgers)

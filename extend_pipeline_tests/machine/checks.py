@@ -121,7 +121,7 @@ class Watch:
         found = []
         seen = {row.attempt_id for row in attempts}
         for row in attempts:
-            if not MOVES[S(row.state)]:
+            if MOVES[S(row.state)] <= {S.STORED}:  # a slower fetch, which could still store it, there is none here
                 end = (row.state, row.task_id, row.sha256, row.path, row.bytes, row.generation, row.finished_at)
                 if self.ended.setdefault(row.attempt_id, end) != end:
                     found.append(f"attempt {row.attempt_id} had ended as {self.ended[row.attempt_id]}, and is {end}")

@@ -55,7 +55,7 @@ def test_everything_holds_after_every_step(tmp_path: Path) -> None:
 @pytest.mark.timeout(600)
 def test_everything_holds_on_postgresql(tmp_path: Path, postgres: PostgresServer) -> None:
     tally = Tally()
-    names = (postgres.new_database(f"machine_{number}") for number in itertools.count())
+    names = (postgres.new_ledger(f"machine_{number}") for number in itertools.count())
 
     class OnPostgres(Machine):
         stage = Stage(tmp_path / "stage", tally, names)

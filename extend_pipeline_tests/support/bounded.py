@@ -1,32 +1,35 @@
-"""Runs a verb in a process that the kernel gives less: files that may not grow, no rights of root, another umask."""
+"""Runs a verb in a process that the kernel gives less: files that may not grow, no rights of root, another umask. It
+comes from the server that has everything imported already (`children.py`), since loading takes longer than the verb."""
 
 from __future__ import annotations
 
-import json
+import ctypes
 import os
+import resource
+import signal
 import subprocess
 import sys
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Final
 
+from extend_pipeline_tests.support.children import CONTEXT
 from extend_pipeline_tests.support.engine_home import EngineHome
 
-_BOOT = """
-import ctypes, json, os, resource, signal, sys
-given = json.loads(sys.argv[1])
-if given["umask"] is not None:
-    os.umask(given["umask"])
-if given["plain_user"]:
-    # capset(2) with nothing in it: from now on root is bound by the modes of files, like anybody else
-    header = (ctypes.c_uint32 * 2)(0x20080522, 0)
-    if ctypes.CDLL(None, use_errno=True).capset(header, (ctypes.c_uint32 * 6)()):
-        sys.exit(99)
-if given["file_bytes"] is not None:
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (given["file_bytes"], given["file_bytes"]))
-from extend_pipeline.cli import main
-sys.argv = ["extend-pipeline", *given["arguments"]]
-main()
-"""
+_WITHIN_S: Final = 120.0
+_CAPABILITIES_V3: Final = 0x20080522  # capset(2)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the process is given."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+    file_bytes: int | None
+    plain_user: bool
+    umask: int | None
 
 
 def run_bounded(
@@ -38,17 +41,61 @@ def run_bounded(
     environment: dict[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a verb on a home. No file may grow beyond `file_bytes`; a `plain_user` has no rights beyond files' modes."""
-    given: dict[str, Any] = {
-        "arguments": ["--home", str(home.path), *arguments],
-        "file_bytes": file_bytes,
-        "plain_user": plain_user,
-        "umask": umask,
-    }
     settings = {f"EXTEND_PIPELINE_{name.upper()}": str(value) for name, value in home.options.items()}
-    return subprocess.run(
-        [sys.executable, "-c", _BOOT, json.dumps(given)],
-        env={**os.environ, **settings, "EXTEND_PIPELINE_LEDGER_URL": home.ledger_url, **(environment or {})},
-        capture_output=True,
-        text=True,
-        timeout=120,
+    given = _Given(
+        arguments=["--home", str(home.path), *arguments],
+        environment={**os.environ, **settings, "EXTEND_PIPELINE_LEDGER_URL": home.ledger_url, **(environment or {})},
+        file_bytes=file_bytes,
+        plain_user=plain_user,
+        umask=umask,
     )
+    (out, to_out), (err, to_err) = CONTEXT.Pipe(duplex=False), CONTEXT.Pipe(duplex=False)
+    with out, err, ThreadPoolExecutor(2) as pool:
+        process = CONTEXT.Process(target=_run, args=(given, to_out, to_err), daemon=True)
+        process.start()
+        to_out.close()
+        to_err.close()
+        told = [pool.submit(_read, stream) for stream in (out, err)]
+        process.join(_WITHIN_S)
+        code = process.exitcode
+        if code is None:
+            process.kill()
+            process.join()
+        stdout, stderr = (each.result() for each in told)
+    if code is None:
+        raise subprocess.TimeoutExpired(given.arguments, _WITHIN_S, stdout, stderr)
+    return subprocess.CompletedProcess(given.arguments, code, stdout, stderr)
+
+
+def _read(stream: Connection) -> str:
+    with os.fdopen(os.dup(stream.fileno()), encoding="utf-8") as file:
+        return file.read()
+
+
+def _run(given: _Given, out: Connection, err: Connection) -> None:
+    for stream, descriptor in ((out, 1), (err, 2)):
+        os.dup2(stream.fileno(), descriptor)
+        stream.close()
+    # the server's own streams were made for other files
+    sys.stdout, sys.stderr = (os.fdopen(descriptor, "w", closefd=False) for descriptor in (1, 2))
+    os.environ.clear()
+    os.environ.update(given.environment)
+    if given.umask is not None:
+        os.umask(given.umask)
+    if given.plain_user:
+        _give_up_rights()
+    if given.file_bytes is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (given.file_bytes, given.file_bytes))
+    from extend_pipeline.cli import main
+
+    sys.argv = ["extend-pipeline", *given.arguments]
+    main()
+
+
+def _give_up_rights() -> None:
+    """From now on root is bound by the modes of files, like anybody else."""
+    # capset(2) with nothing in it
+    header = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0)
+    if ctypes.CDLL(None, use_errno=True).capset(header, (ctypes.c_uint32 * 6)()):
+        sys.exit(99)

@@ -18,16 +18,24 @@ from typing import Any
 
 from extend_pipeline.base import failpoints
 from extend_pipeline_tests.support.engine_home import JumpClock
+from extend_pipeline_tests.support.unconfined import read_films_here
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
     [
+        "extend_pipeline.cli",
+        "extend_pipeline.commands.advance",
+        "extend_pipeline.commands.status",
         "extend_pipeline.engine.advance",
         "extend_pipeline.engine.resolve",
         "extend_pipeline.engine.status",
         "extend_pipeline.providers.download",
         "extend_pipeline.providers.registry",
+        "extend_pipeline.media.film",
         "extend_pipeline.media.frames",
+        "extend_pipeline.media.poster",
+        "extend_pipeline.media.probe",
+        "extend_pipeline.media.seam",
         "extend_pipeline_tests.support.children",
         "pytest",
         "av",
@@ -86,11 +94,25 @@ class Child:
 
 
 def advancing(
-    settings: dict[str, Any], output: Path, *, points: str = "", skipped_ms: int = 0, max_seconds: float = 30
+    settings: dict[str, Any],
+    output: Path,
+    *,
+    points: str = "",
+    skipped_ms: int = 0,
+    max_seconds: float = 30,
+    confined: bool = True,
 ) -> Child:
-    """Start a process that advances a home until it is idle, with failpoints armed as `points` says."""
+    """Start a process that advances a home until it is idle, with failpoints armed as `points` says. One that is not
+    `confined` reads films by itself."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(("ENGINE_TEST", "EXTEND_"))}
-    arguments = (settings, str(output), environment | {failpoints.ENVIRONMENT: points}, skipped_ms, max_seconds)
+    arguments = (
+        settings,
+        str(output),
+        environment | {failpoints.ENVIRONMENT: points},
+        skipped_ms,
+        max_seconds,
+        confined,
+    )
     process = CONTEXT.Process(target=_advance, args=arguments, daemon=True)
     with _ALONE:
         process.start()
@@ -98,7 +120,12 @@ def advancing(
 
 
 def _advance(
-    settings: dict[str, Any], output: str, environment: dict[str, str], skipped_ms: int, max_seconds: float
+    settings: dict[str, Any],
+    output: str,
+    environment: dict[str, str],
+    skipped_ms: int,
+    max_seconds: float,
+    confined: bool,
 ) -> None:
     from extend_pipeline.config.settings import Settings
     from extend_pipeline.engine.advance import advance_until_idle
@@ -109,6 +136,8 @@ def _advance(
     os.environ.update(environment)
     failpoints.arm_from_environment()
     os.environ.pop(failpoints.ENVIRONMENT)
+    if not confined:
+        read_films_here()
     with open_pipeline(Settings(**settings), now_ms=JumpClock(skipped_ms)) as pipeline:
         advance_until_idle(pipeline, max_seconds=max_seconds)
         sys.exit(status(pipeline).exit_code)

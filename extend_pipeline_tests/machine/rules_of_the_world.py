@@ -1,0 +1,78 @@
+"""What the world outside does: time passes, the upstream is faulty, callbacks come, and strangers use the accounts."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from extend_pipeline_tests.machine import calls, faults
+from extend_pipeline_tests.machine.acting import JUMPS, NUMBERS, PROCESSES, TOLD, Acting, Told
+from extend_pipeline_tests.machine.world import ACCOUNTS, source_name
+
+
+class RulesOfTheWorld(Acting):
+    """Time, faults, callbacks, strangers."""
+
+    @rule(seconds=st.sampled_from(JUMPS))
+    def later(self, seconds: float) -> None:
+        self.count("jump of the clock")
+        self.world.jump(seconds)
+
+    @rule(
+        what=st.sampled_from(faults.PLACES).flatmap(
+            lambda where: st.tuples(st.sampled_from(faults.kinds_at(where)), st.just(where))
+        ),
+        account=st.sampled_from((None, None, *ACCOUNTS)),
+        times=st.integers(1, 3),
+        skip=st.sampled_from((0, 0, 1)),
+        after=st.booleans(),
+    )
+    def fault(self, what: tuple[str, str], account: str | None, times: int, skip: int, after: bool) -> None:
+        kind, where = what
+        given = faults.order(kind, where, account=account, times=times, skip=skip, after=after)
+        self.world.home.sandbox.faults([given])
+
+    @rule(
+        number=PROCESSES,
+        provider=st.sampled_from(ACCOUNTS),
+        kind=st.sampled_from((*faults.SILENCES, *faults.SILENCES, *faults.kinds_at("submit"))),
+        after=st.booleans(),
+        told=TOLD,
+    )
+    def submit_into_a_fault(self, number: int, provider: str, kind: str, after: bool, told: list[Told]) -> None:
+        """A new video whose submit goes wrong, and what callbacks say of it then."""
+        self.one_more(provider)
+        after = after or kind in faults.SILENCES
+        given = faults.order(kind, "submit", account=provider, times=1, skip=0, after=after)
+        self.world.home.sandbox.faults([given])
+        self.work(number, "advance")
+        self.callbacks(number, told)
+        self.work(number, "advance")
+
+    @rule()
+    def fair_weather(self) -> None:
+        self.clear_faults()
+
+    @rule(number=PROCESSES, given=TOLD)
+    def callbacks(self, number: int, given: list[Told]) -> None:
+        """Callbacks in any order: early, late, twice, backwards, forged."""
+        process = self.free(number)
+        if process is not None:
+            for kind, which, word, times in given:
+                calls.call_back(self.world, process.pipeline, kind, which, word, times=times)
+
+    @rule(
+        provider=st.sampled_from(ACCOUNTS),
+        age=st.sampled_from((0.0, 7_000.0, 200_000.0)),
+        own=NUMBERS,
+        chance=st.integers(0, 2),
+    )
+    def foreign_task(self, provider: str, age: float, own: int, chance: int) -> None:
+        """Somebody else uses the account, now and then for one of our own videos."""
+        if chance:
+            return
+        mine = [wish for wish in self.world.wishes.values() if wish.provider == provider == "kling" and not wish.above]
+        of = {"video_id": source_name("kling", mine[own % len(mine)].number)} if mine and own % 2 else {}
+        row = self.world.home.sandbox.foreign_task(provider=provider, age=age, prompt="of somebody else", **of)
+        self.world.foreign.add(row["task_id"])
+        self.count("foreign task")

@@ -1,0 +1,15 @@
+"""Films read by the process that fetched them. A confined one takes longer to start than all the rest of a short
+process; what it is for is tested by media/test_prober.py and media/test_hostile_files.py, and under kills by the walks
+around a fetch (engine/test_crash_walk.py) and the chaos test."""
+
+from __future__ import annotations
+
+from extend_pipeline.media import confined, film, poster, probe, seam
+
+
+def read_films_here() -> None:
+    """From now on this process, which is to be a child of the tests, reads films by itself."""
+    confined.check_file = probe.check_file  # type: ignore[assignment]
+    confined.measure_seam = seam.measure_seam  # type: ignore[assignment]
+    confined.make_poster = poster.make_poster  # type: ignore[assignment]
+    confined.join = film.join  # type: ignore[assignment]
