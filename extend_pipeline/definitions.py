@@ -8,6 +8,7 @@ import dagster as dg
 from extend_pipeline.config.registry import PROVIDERS
 from extend_pipeline.defs.assets import extend_videos
 from extend_pipeline.defs.checks import check_tables
+from extend_pipeline.defs.doubts import doubt_sensor
 from extend_pipeline.defs.jobs import advance_job
 from extend_pipeline.defs.reconciliation import daily_reconciliation_schedule, reconcile_job
 from extend_pipeline.defs.resources import HomeResource
@@ -28,6 +29,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
             catalog_sensor,
             *(build_poll_sensor(provider) for provider in PROVIDERS),
             retention_sensor,
+            doubt_sensor,
             build_tables_sensor(),
         ],
         resources={"home": HomeResource(), **(resource_overrides or {})},

@@ -40,6 +40,12 @@ def amount_micros(*, units_micros: int, unit_price_micros: int) -> int:
     return int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
 
 
+def units_micros(*, amount_micros: int, unit_price_micros: int) -> int:
+    """How many units an amount pays for at a price above 0, in millionths; half to even."""
+    exact = Decimal(amount_micros) * MICRO / unit_price_micros
+    return int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
+
+
 def to_ms(moment: datetime) -> int:
     """Milliseconds of UTC since 1970 of an aware datetime. Raises ValueError for a naive one: its zone would be a
     guess."""

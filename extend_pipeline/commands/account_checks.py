@@ -51,7 +51,7 @@ def check_callbacks(account: Account) -> Iterator[Finding]:
     parts = urlsplit(account.callbacks.url)
     if parts.scheme != "https" or is_local(parts.hostname or ""):
         told = f"{account.callbacks.url} is an address of this machine or network: no provider can call it"
-        yield warning(check, told, "give the https address of the proxy before extend-pipeline callbacks")
+        yield warning(check, told, "give the https address of the proxy that stands before extend-pipeline callbacks")
     else:
         yield ok(check, f"tasks are told of to {account.callbacks.url}")
     match read_signing_secrets(account):
@@ -59,7 +59,7 @@ def check_callbacks(account: Account) -> Iterator[Finding]:
             todo = f"set {account.callbacks.secret_env} where extend-pipeline callbacks runs: it doesn't start without"
             yield problem(check, message, todo)
         case None:
-            told = "callbacks aren't signed: whoever learns an address can have its task looked at, no more"
+            told = "callbacks aren't signed: whoever learns an address can name a task, which is looked at"
             yield ok(check, told)
         case secrets:
             yield ok(check, f"{account.callbacks.secret_env} is set, secrets: {len(secrets)}")

@@ -14,6 +14,7 @@ from extend_pipeline.commands.happenings import Follower
 from extend_pipeline.commands.opening import settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.progress import progress
+from extend_pipeline.commands.text import visible
 from extend_pipeline.config.problems import did_you_mean
 from extend_pipeline.engine.advance import Round, advance_until_idle, declare_catalogue
 from extend_pipeline.engine.advance import advance as advance_once
@@ -84,11 +85,14 @@ def _work(
 ) -> bool:
     """Advance while showing what happens; answers whether a person stopped it."""
     newest: list[Plan] = []
+    wrong = [""]  # what the last round found wrong with the files, and what of it has been told
+    told = [""]
     asked = threading.Event()
     with progress(pipeline.accounts, as_json=as_json) as shown:
 
         def keep(now: Round) -> None:
             newest[:] = [now.plan]
+            wrong[:] = ["" if now.config_error is None else str(now.config_error)]
 
         def work(stop: threading.Event) -> None:
             if rounds:
@@ -100,6 +104,10 @@ def _work(
             shown.happened(follower.news())
             if newest:
                 shown.planned(newest[0])
+            if told != wrong:
+                told[:] = wrong
+                for line in told[0].splitlines():
+                    shown.say(visible(f"nothing is submitted until this is mended: {line}"))
 
         def stopping() -> None:
             asked.set()

@@ -142,7 +142,8 @@ def print_doubts(found: Status, *, home: Path | None) -> None:
             f" {plain(doubt.exposure)} {doubt.unit} at stake: {shortened(doubt.why, MOST_WORDS)}"
         )
         say(f"    POST {doubt.path} {shortened(doubt.request, MOST_REQUEST)}")
-        say(f"    sent {iso(doubt.sent_at)}, our key {doubt.external_task_id}")
+        key = f"our key {doubt.sent_key}" if doubt.sent_key else "without a key of ours"
+        say(f"    sent {iso(doubt.sent_at)}, {key}")
         if split_where(doubt.where)[0] not in planned:
             decide = f"extend-pipeline resolve {doubt.where} adopt TASK | write-off"
             say(f"    → its video left the catalogue; {typed(decide, home)}")

@@ -28,7 +28,7 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
     """Receive callbacks of providers, for the accounts that ask for them in accounts.yaml.
 
     A callback only makes its task due now; what became of it is asked for by the next poll. Put a proxy with TLS before
-    it. It runs until Ctrl-C. Without it everything works as well, only later.
+    it. It runs until Ctrl-C. Without it everything is polled, and an unclear answer of a reseller waits for a person.
     """
     with open_pipeline(settings_of(ctx.obj)) as pipeline:
         asking = check_accounts(pipeline.accounts)
@@ -38,10 +38,11 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
             listener = listen(host, port)
         except ReceiverError as error:
             raise click.UsageError(str(error)) from error
-        shown = listener.getsockname()[1]
+        at = f"[{host}]" if ":" in host else host
+        shown = f"http://{at}:{listener.getsockname()[1]}"
 
         def ready() -> None:
-            _log(f"callbacks are received on http://{host}:{shown} for {', '.join(asking)}")
+            _log(f"callbacks are received on {shown} for {', '.join(asking)}")
 
         with listener, _stoppable(), suppress(KeyboardInterrupt):
             build_server(pipeline, on_ready=ready, tell=_log).run(sockets=[listener])

@@ -10,9 +10,10 @@ import click
 
 from extend_pipeline.commands.opening import settings_of
 from extend_pipeline.commands.output import emit, json_option, say
+from extend_pipeline.commands.text import typed
 from extend_pipeline.config.problems import did_you_mean
 from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
-from extend_pipeline.ledger import controls, tables
+from extend_pipeline.ledger import controls, reads, tables
 
 EVERYTHING: Final = "everything"
 
@@ -59,12 +60,15 @@ def resume(home: Path | None, account: str | None, why: str, who: str, as_json: 
         name = _known(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
             lifted = [EVERYTHING if held == tables.EVERYWHERE else held for held in controls.resume(tx, name, why=why)]
+            everywhere = reads.accounts(tx.connection).get(tables.EVERYWHERE)
     if as_json:
         emit({"resumed": lifted, "why": why, "who": who})
     elif lifted:
         say(f"resumed: {', '.join(lifted)}")
     else:
         say(f"{_named(account)} was neither paused nor stopped")
+    if everywhere is not None and everywhere.paused and not as_json:
+        say(f"everything is paused, {_named(account)} with it → {typed('extend-pipeline resume', home)}")
 
 
 def _known(pipeline: Pipeline, account: str | None) -> str:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.commands.processes import Child, answers, running, tool, wait_for
 from extend_pipeline.config.load import load_accounts
 from extend_pipeline.config.settings import Settings
@@ -91,10 +92,12 @@ def prepare(demo: DemoHome, *, fresh: bool) -> None:
             )
         shutil.rmtree(demo.state)
     for folder in (demo.state, demo.logs, demo.dagster_home):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    mark.touch()
-    shutil.copyfile(template("dagster.yaml"), demo.dagster_home / "dagster.yaml")
-    (demo.state / "workspace.yaml").write_text(WORKSPACE)
+        make_private_folder(folder)
+    mark.touch(mode=0o600)
+    configured = template("dagster.yaml").read_text(encoding="utf-8")
+    for path, content in ((demo.dagster_home / "dagster.yaml", configured), (demo.state / "workspace.yaml", WORKSPACE)):
+        with open_private(path, "w") as file:
+            file.write(content)
 
 
 def template(name: str) -> Path:

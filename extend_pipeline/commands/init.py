@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.commands.opening import settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 
@@ -48,7 +49,7 @@ def write_examples(folder: Path) -> tuple[list[str], list[str]]:
         del contents["catalog.yaml"]
         existing.append("catalog.csv")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         for name, content in contents.items():
             if _write_new(folder / name, content):
                 written.append(name)
@@ -61,7 +62,7 @@ def write_examples(folder: Path) -> tuple[list[str], list[str]]:
 
 def _write_new(path: Path, content: str) -> bool:
     try:
-        with path.open("x", encoding="utf-8") as file:
+        with open_private(path, "x") as file:
             file.write(content)
     except FileExistsError:
         return False

@@ -57,10 +57,8 @@ def check_media(settings: Settings) -> Iterator[Finding]:
     """The media folder can be written by us and read by nobody else, and there is room."""
     folder = settings.media_dir
     yield from _folder("media", folder)
-    if folder.is_dir():
-        mode = stat.S_IMODE(folder.stat().st_mode)
-        if mode & 0o077:
-            yield warning("media", f"{folder} is open to other users (mode {mode:04o})", f"chmod 700 {folder}")
+    if opened := _open_to_others("media", folder):
+        yield opened
     free = shutil.disk_usage(_nearest(folder)).free
     told = f"{free / GIB:.1f} GiB free"
     if free < LEAST_FREE:
@@ -100,7 +98,7 @@ def check_dagster(environment: Mapping[str, str]) -> Finding:
         return problem("dagster", f"DAGSTER_HOME={home} is not absolute", "Dagster wants an absolute path")
     if not Path(home).is_dir():
         return problem("dagster", f"DAGSTER_HOME={home} is no folder", f"mkdir -p {home}")
-    return ok("dagster", f"DAGSTER_HOME={home}")
+    return _open_to_others("dagster", Path(home)) or ok("dagster", f"DAGSTER_HOME={home}")
 
 
 def _engine(ledger: Ledger) -> str:
@@ -125,6 +123,14 @@ def _folder(check: str, folder: Path) -> Iterator[Finding]:
     else:
         later = "" if nearest == folder else f"; {folder} is made when it is needed"
         yield ok(check, f"{nearest} can be written{later}")
+
+
+def _open_to_others(check: str, folder: Path) -> Finding | None:
+    """A warning where others may look into a folder that holds prompts or films."""
+    mode = stat.S_IMODE(folder.stat().st_mode) if folder.is_dir() else 0
+    if not mode & 0o077:
+        return None
+    return warning(check, f"{folder} is open to other users (mode {mode:04o})", f"chmod 700 {folder}")
 
 
 def _nearest(folder: Path) -> Path:

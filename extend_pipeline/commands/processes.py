@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from extend_pipeline.base.private import open_private
+
 GRACE_S: Final = 20.0  # Dagster's daemon waits for its threads
 TAIL_LINES: Final = 15
 
@@ -44,7 +46,7 @@ class Child:
 @contextlib.contextmanager
 def running(name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Iterator[Child]:
     """Run a command of this virtual environment until the end of the block; its whole process group ends with it."""
-    with log.open("ab") as out:
+    with open_private(log, "a") as out:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -52,6 +54,7 @@ def running(name: str, command: Sequence[str], *, log: Path, environment: Mappin
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
             start_new_session=True,
+            umask=0o077,  # Dagster and the sandbox keep prompts, too
         )
     try:
         yield Child(name, process, log)

@@ -62,6 +62,8 @@ def reconcile(
     home: Path | None = ctx.obj
     if account is None and (invoice is not None or accept is not None):
         raise click.UsageError("say which account: reconcile ACCOUNT --invoice FILE, or ACCOUNT --accept BOOK/TASK")
+    if invoice is not None and accept is not None:
+        raise click.UsageError("--invoice and --accept are two things: compare first, then accept")
     with open_pipeline(settings_of(home)) as pipeline:
         if account is not None and account not in pipeline.accounts:
             hint = did_you_mean(account, pipeline.accounts, label="Accounts")
@@ -163,6 +165,7 @@ def _document(each: Reconciled | Unread) -> dict[str, Any]:
         "book": each.source,
         "read": True,
         "complete": each.complete,
+        "notes": list(each.notes),
         "adopted": list(each.adopted),
         "adjusted": {"unit": each.unit, "units": plain(from_micros(each.adjusted_micros))},
         "tasks": [

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import click
+from sqlalchemy import Row
 
 from extend_pipeline.base.units import amount_micros, from_micros
 from extend_pipeline.commands.controls import who_option, why_option
@@ -16,7 +17,6 @@ from extend_pipeline.commands.text import plain, typed, visible
 from extend_pipeline.engine import resolve as decisions
 from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
 from extend_pipeline.engine.resolve import Declined, Resolved, split_where
-from extend_pipeline.ledger import reads
 
 Action = Literal["adopt", "resubmit", "write-off"]
 
@@ -48,9 +48,10 @@ def resolve(
         raise click.UsageError("adopt wants the id of the provider's task, and only adopt does.")
     home: Path | None = ctx.obj
     with open_pipeline(settings_of(home)) as pipeline:
+        seen = decisions.shown(pipeline, where)
         if action != "adopt" and not yes:
-            _confirm(consequence(pipeline, where, action), as_json=as_json)
-        outcome = _decide(pipeline, where, action, task, who=who, why=why)
+            _confirm(consequence(where, seen, action), as_json=as_json)
+        outcome = _decide(pipeline, where, action, task, seen, who=who, why=why)
     done = isinstance(outcome, Resolved)
     message = typed(outcome.message, home)
     if as_json:
@@ -60,14 +61,10 @@ def resolve(
     ctx.exit(0 if done else 1)
 
 
-def consequence(pipeline: Pipeline, where: str, action: Action) -> str:
-    """What a decision does to money, in a sentence."""
-    key, hop = split_where(where)
-    with pipeline.ledger.read() as connection:
-        rows = [row for row in reads.attempts_of(connection, [key]) if row.hop == hop]
-    if not rows:
+def consequence(where: str, last: Row[Any] | None, action: Action) -> str:
+    """What a decision about an attempt does to money, in a sentence."""
+    if last is None:
         return f"Nothing is known of {where}."
-    last = rows[-1]
     micros = amount_micros(units_micros=last.predicted_micros, unit_price_micros=last.unit_price_micros)
     units = f"{plain(from_micros(last.predicted_micros))} {last.unit}"
     price = f"{units} ({plain(from_micros(micros))} {last.currency})"
@@ -91,12 +88,12 @@ def _confirm(told: str, *, as_json: bool) -> None:
 
 
 def _decide(
-    pipeline: Pipeline, where: str, action: Action, task: str | None, *, who: str, why: str
+    pipeline: Pipeline, where: str, action: Action, task: str | None, seen: Row[Any] | None, *, who: str, why: str
 ) -> Resolved | Declined:
     match action:
         case "adopt":
             return decisions.adopt(pipeline, where, task or "", who=who, why=why)
         case "resubmit":
-            return decisions.resubmit(pipeline, where, who=who, why=why)
+            return decisions.resubmit(pipeline, where, who=who, why=why, seen=seen)
         case "write-off":
-            return decisions.write_off(pipeline, where, who=who, why=why)
+            return decisions.write_off(pipeline, where, who=who, why=why, seen=seen)

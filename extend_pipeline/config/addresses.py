@@ -17,8 +17,8 @@ _LOCAL_ENDINGS = (".localhost", ".local", ".internal", ".test", ".lan", ".home.a
 def base_url(value: object, *, allow_local: bool) -> str:
     """An account's base URL without a trailing slash.
 
-    https to a public host; with `allow_local` also http and https to this machine and to private networks. http to a
-    public host is never allowed: the credentials would travel in the open.
+    https to a public host; with `allow_local` also http and https to this machine. http to a public host is never
+    allowed: the credentials would travel in the open.
     """
     hint = "Write it like https://api-singapore.klingai.com."
     parts = _split(value, hint)
@@ -29,6 +29,11 @@ def base_url(value: object, *, allow_local: bool) -> str:
         raise wrong(
             "is an address of this machine or of a private network",
             "Set allow_local: true if this is the sandbox; never for a real account.",
+        )
+    address = _address(parts.hostname or "")
+    if local and address is not None and not (address.is_loopback and getattr(address, "ipv4_mapped", None) is None):
+        raise wrong(
+            "is an address of a private network", "allow_local opens this machine alone: http://127.0.0.1:PORT."
         )
     if parts.scheme == "http" and not local:
         raise wrong("would send the credentials unencrypted", "Write https://.")

@@ -97,12 +97,13 @@ def seams_hold(pipeline: Pipeline) -> Verdict:
     )
 
 
+NOTHING_IN_DOUBT: Final = dg.AssetCheckKey(COSTS.asset, "nothing_in_doubt")
 NOTHING_ENDS_SOON: Final = dg.AssetCheckKey(LINEAGE.asset, "nothing_ends_soon")
 
 CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], Verdict]]] = {
     dg.AssetCheckKey(COSTS.asset, "charges_reconcile"): charges_reconcile,
     dg.AssetCheckKey(COSTS.asset, "budgets_hold"): budgets_hold,
-    dg.AssetCheckKey(COSTS.asset, "nothing_in_doubt"): nothing_in_doubt,
+    NOTHING_IN_DOUBT: nothing_in_doubt,
     dg.AssetCheckKey(COSTS.asset, "books_agree"): books_agree,
     dg.AssetCheckKey(LINEAGE.asset, "invariants_hold"): invariants_hold,
     NOTHING_ENDS_SOON: nothing_ends_soon,

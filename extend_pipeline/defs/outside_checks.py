@@ -1,5 +1,6 @@
 """Checks on what the providers hold: doubts, results and sources that end, and how their books agree with ours."""
 
+from decimal import Decimal
 from typing import Any, Final
 
 import dagster as dg
@@ -10,8 +11,13 @@ from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.retention import Urgency, ending_now
 from extend_pipeline.engine.status import Doubt, disagreements_now, doubts_now
 
-DOUBT_S: Final = 3_600  # ten settle windows of class A: whatever is in doubt for longer won't clear up by itself
+DOUBT_S: Final = 3_600  # six settle windows of class A: whatever is in doubt for longer needs a look
 MOST_TOLD: Final = 50  # rows of a table in the UI
+
+
+def long_in_doubt(pipeline: Pipeline) -> list[Doubt]:
+    """What has been in doubt for longer than an hour."""
+    return [doubt for doubt in doubts_now(pipeline) if doubt.age_s > DOUBT_S]
 
 
 def nothing_in_doubt(pipeline: Pipeline) -> Verdict:
@@ -22,10 +28,12 @@ def nothing_in_doubt(pipeline: Pipeline) -> Verdict:
         for doubt in doubts
         if doubt.age_s > DOUBT_S
     ]
-    at_stake: dict[str, Any] = {}
+    at_stake: dict[tuple[str, str], Decimal] = {}  # two resellers' credits are not the same thing
     for doubt in doubts:
-        at_stake[doubt.unit] = at_stake.get(doubt.unit, 0) + doubt.exposure
-    shown = {"in_doubt": len(doubts), **{f"at_stake_{unit}": str(units) for unit, units in at_stake.items()}}
+        of = doubt.account, doubt.unit
+        at_stake[of] = at_stake.get(of, Decimal(0)) + doubt.exposure
+    shown: dict[str, Any] = {"in_doubt": len(doubts)}
+    shown |= {f"at_stake_{account}_{unit}": f"{units:f}" for (account, unit), units in at_stake.items()}
     if doubts:
         shown["requests"] = dg.MetadataValue.table(
             [_doubt_record(doubt) for doubt in doubts[:MOST_TOLD]], schema=_DOUBT_SCHEMA
@@ -72,7 +80,7 @@ def _doubt_record(doubt: Doubt) -> dg.TableRecord:
             "account": doubt.account,
             "units": f"{doubt.exposure:f} {doubt.unit}",
             "age_h": f"{doubt.age_s / 3600:.1f}",
-            "key": doubt.external_task_id,
+            "key": doubt.sent_key,
             "why": doubt.why,
             "sent": "" if doubt.sent_at is None else f"{from_ms(doubt.sent_at):%Y-%m-%d %H:%M:%S} UTC",
             "request": f"POST {doubt.path} {doubt.request}",

@@ -162,10 +162,11 @@ def next_wait_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | No
 
 def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | None = None) -> int | None:
     """When the next round will find something to do (UTC ms); None when only a person or another day would help."""
-    if now.did_something or now.plan.due:
+    if now.did_something or (now.plan.due and now.config_error is None):
         return pipeline.now_ms()
     with pipeline.ledger.read() as connection:
-        scheduled = reads.scheduled_videos(connection, orphans_since_ms=pipeline.now_ms() - ORPHAN_WAIT_MS)
+        since_ms = pipeline.now_ms() - ORPHAN_WAIT_MS
+        scheduled = reads.scheduled_videos(connection, accounts=pipeline.accounts, orphans_since_ms=since_ms)
     for video in now.plan.needs_person:  # what waits for a person is polled on, but nobody need sit and watch
         scheduled.pop(video.key, None)
     # a video that left the catalogue is in no plan, but what was paid for it is still fetched
@@ -191,7 +192,8 @@ def _waits_for_others(video: VideoPlan) -> bool:
 
 def _anything_on_the_way(pipeline: Pipeline) -> bool:
     with pipeline.ledger.read() as connection:
-        return bool(reads.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING)))
+        moving = reads.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
+    return any(name in pipeline.accounts for name in moving)  # nobody here clears up what is of another account
 
 
 def record_progress(pipeline: Pipeline, now: Plan) -> list[str]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.engine.outcome import Answered
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import transitions
@@ -117,7 +118,7 @@ def _folder(pipeline: Pipeline) -> Path:
 
 
 def _write(folder: Path, answer: KeptAnswer) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(folder)
     name = hashlib.sha256(f"{answer.attempt_id}\0{answer.task_id}".encode("utf-8", "surrogatepass")).hexdigest()
     part, final = folder / f"{name}.part", folder / f"{name}.json"
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -131,8 +132,9 @@ def _write(folder: Path, answer: KeptAnswer) -> None:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(held)
-    finally:
-        os.close(held)
+    for each in (folder, folder.parent):  # the folder's own name is new as well, the first time
+        held = os.open(each, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(held)
+        finally:
+            os.close(held)

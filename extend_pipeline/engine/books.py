@@ -10,6 +10,7 @@ from typing import Final
 from extend_pipeline.engine import rules
 from extend_pipeline.engine.compare import Book, Shown
 from extend_pipeline.engine.invoice import Invoice
+from extend_pipeline.engine.invoice_lines import MOST_MICROS
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import book_reads
 from extend_pipeline.providers.outcomes import Provider, TaskState, TaskView, Unanswered
@@ -69,21 +70,27 @@ def books_of(pipeline: Pipeline, account: str, *, pause: Callable[[float], None]
         )
 
 
-def invoice_book(invoice: Invoice, *, since_ms: int = 0) -> Book:
+def invoice_book(invoice: Invoice, *, now_ms: int, since_ms: int = 0) -> Book:
     """An invoice as a book. It is held to be whole from a day and a half after its first line to as long before its
-    last, where those have dates. `since_ms` is the account's first claim."""
-    amounts: dict[str, int] = defaultdict(int)
-    early: dict[str, bool] = {}
-    for row in invoice.rows:
-        amounts[row.task_id] += row.units_micros
-        early[row.task_id] = row.at_ms is not None and row.at_ms < since_ms - EDGE_MS
+    last, where those have dates that can be: one that is still to come is a slip, and its others may be too.
+    `since_ms` is the account's first claim."""
+    shown = {
+        row.task_id: Shown(
+            row.task_id,
+            row.units_micros,
+            early=row.at_ms is not None and row.at_ms < since_ms - EDGE_MS,
+            amount_micros=row.amount_micros,
+        )
+        for row in invoice.rows
+    }
     dated = invoice.first_ms is not None and invoice.last_ms is not None
+    possible = invoice.last_ms is None or invoice.last_ms <= now_ms + EDGE_MS
     return Book(
         name="invoice",
-        shown={task_id: Shown(task_id, micros, early=early[task_id]) for task_id, micros in amounts.items()},
+        shown=shown,
         from_ms=(invoice.first_ms or 0) + EDGE_MS,
         to_ms=(invoice.last_ms or 0) - EDGE_MS,
-        complete=dated,
+        complete=dated and possible and invoice.whole,
     )
 
 
@@ -124,12 +131,17 @@ def _bill(
 
     if not isinstance(provider, KlingProvider):
         return Unread(account, "billing", f"account {account} has no bill that can be asked for")
-    bill = KlingBilling(provider, pause=pause).bill(since, now_ms)
+    billing = KlingBilling(provider, pause=pause)
+    bill = billing.bill(since, now_ms)
     if isinstance(bill, Unanswered):
         return Unread(account, "billing", f"the bill was not answered: {bill.answer.message}")
+    elsewhere = billing.paid_from_balance(since, now_ms)
     amounts: dict[str, int] = defaultdict(int)
     for row in bill.rows:
         amounts[row.task_id] += row.units_micros
-    shown = {task_id: Shown(task_id, micros) for task_id, micros in amounts.items()}
+    shown = {task_id: Shown(task_id, micros) for task_id, micros in amounts.items() if abs(micros) <= MOST_MICROS}
+    whole = not bill.malformed and not isinstance(elsewhere, Unanswered) and len(shown) == len(amounts)
+    if not isinstance(elsewhere, Unanswered):  # money, and perhaps for a part of the task only: no number of units
+        shown |= {task_id: Shown(task_id, None, note="paid from the balance") for task_id in elsewhere}
     from_ms, to_ms = since + CLOCKS_MS, max(since, now_ms - LATE_MS)
-    return Reading(Book(name="billing", shown=shown, from_ms=from_ms, to_ms=to_ms, complete=not bill.malformed))
+    return Reading(Book(name="billing", shown=shown, from_ms=from_ms, to_ms=to_ms, complete=whole))

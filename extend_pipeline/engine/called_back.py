@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
+from extend_pipeline.engine import rules
 from extend_pipeline.engine.outcome import belongs
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.ledger import inbox, reads, transitions
+from extend_pipeline.ledger import book_reads, inbox, reads, transitions
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.transitions import Moved
@@ -23,6 +24,7 @@ S = AttemptState
 LOOKS: Final = 5  # at a task that the account doesn't know: it may be told of before it can be asked for
 FIRST_GAP_MS: Final = 2_000  # between looks; doubles
 LONGEST_GAP_MS: Final = 3_600_000  # a name that no answer speaks of is asked for ever more rarely
+NOT_THERE: Final = "not there yet: "  # how the note of a look begins at which the account didn't know the task
 
 SKEW_MS: Final = 600_000
 """How far the upstream's clock may be from ours where a task's age is all that it tells of where it comes from."""
@@ -30,20 +32,26 @@ SKEW_MS: Final = 600_000
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
-    """An attempt in doubt, the tasks that callbacks named for it, and how often in a row nothing came of a look."""
+    """An attempt in doubt, the tasks that callbacks named for it, how often in a row nothing came of a look, and what
+    was noted at the last."""
 
     row: Row[Any]
     tasks: tuple[str, ...]
     tries: int
+    note: str
+
+    @property
+    def absence_counts(self) -> bool:
+        """Whether one more "no such task" is believed: not where the looks before had no answer at all."""
+        return self.tries + 1 >= LOOKS and self.note.startswith(NOT_THERE)
 
 
 def look_into_callbacks(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
     """Ask once for every task that callbacks named for an attempt in doubt; answers VIDEO/HOP of those that were found.
 
-    Only for accounts whose tasks can't be looked up by our own key: where they can, that look-up knows better.
+    Only for attempts that can't be looked up by our own key: where they can, that look-up knows better.
     """
-    names = {name for name in accounts if pipeline.accounts[name].submit_class != "A"}
-    doubts = _take(pipeline, names)
+    doubts = _take(pipeline, accounts)
     if not doubts:
         return []
     questions = [(doubt.row.account, task_id) for doubt in doubts for task_id in doubt.tasks]
@@ -80,27 +88,36 @@ def objection(row: Row[Any], view: TaskView, *, asked: str, post_deadline_ms: in
 def _take(pipeline: Pipeline, accounts: Collection[str]) -> list[_Doubt]:
     """What is to be looked into now. It is held for the time of a look, so that two processes don't ask the same."""
     with pipeline.ledger.read() as connection:
-        doubtful = [row.attempt_id for row in _in_doubt(connection, accounts)]
+        doubtful = [row.attempt_id for row in _in_doubt(connection, pipeline, accounts)]
         named = inbox.named(connection, doubtful) if doubtful else {}
-    if not named:
+        notes = reads.notes(connection) if doubtful else {}
+    # of an account that was class A, and isn't any more: it would be due for ever, to nobody
+    left_over = {one for one in doubtful if one in notes and one not in named}
+    if not named and not left_over:
         return []
     taken = []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         notes = reads.notes(tx.connection)
-        named = inbox.named(tx.connection, list(named))
-        for row in _in_doubt(tx.connection, accounts):
+        named = inbox.named(tx.connection, [*named, *left_over])
+        for row in _in_doubt(tx.connection, pipeline, accounts):
             hint = notes.get(row.attempt_id)
+            if row.attempt_id in left_over and row.attempt_id not in named:
+                transitions.unschedule(tx, row.attempt_id)
             if row.attempt_id not in named or (hint is not None and hint.due_at > tx.now_ms):
                 continue
             tries, note = (0, "") if hint is None else (hint.tries, hint.note)
             held_until = tx.now_ms + int(pipeline.settings.get_deadline_s * 1000)
             transitions.schedule(tx, row.attempt_id, account=row.account, due_at=held_until, note=note, tries=tries)
-            taken.append(_Doubt(row, tuple(named[row.attempt_id]), tries))
+            taken.append(_Doubt(row, tuple(named[row.attempt_id]), tries, note))
     return taken
 
 
-def _in_doubt(connection: Connection, accounts: Collection[str]) -> list[Row[Any]]:
-    return [row for row in reads.attempts_in(connection, (S.IN_DOUBT,)) if row.account in accounts]
+def _in_doubt(connection: Connection, pipeline: Pipeline, accounts: Collection[str]) -> list[Row[Any]]:
+    return [
+        row
+        for row in reads.attempts_in(connection, (S.IN_DOUBT,))
+        if row.account in accounts and not rules.looked_up_by_key(pipeline.accounts[row.account], row.submit_class)
+    ]
 
 
 def _judge(tx: Writer, pipeline: Pipeline, doubt: _Doubt, answers: Mapping[str, QueryOutcome]) -> bool:
@@ -114,10 +131,12 @@ def _judge(tx: Writer, pipeline: Pipeline, doubt: _Doubt, answers: Mapping[str, 
                 inbox.looked_into(tx, attempt_id, task_id, note=against or "found")
                 if not against:
                     return True
-            case Absent(reply) if doubt.tries + 1 >= LOOKS:
+            case Absent(reply) if doubt.absence_counts:
                 inbox.looked_into(tx, attempt_id, task_id, note=f"the account knows no such task: {reply.message}")
-            case Absent(reply) | Unanswered(_, reply):
-                waiting = f"a callback named task {task_id}; it could not be seen yet: {reply.message}"
+            case Absent(reply):
+                waiting = f"{NOT_THERE}a callback named task {task_id}: {reply.message}"
+            case Unanswered(_, reply):
+                waiting = waiting or f"a callback named task {task_id}; it could not be seen yet: {reply.message}"
     if transitions.state_of(tx, attempt_id) is not S.IN_DOUBT:
         return False  # somebody decided meanwhile, and what is scheduled now is theirs
     if waiting:
@@ -140,6 +159,8 @@ def _adopt(tx: Writer, pipeline: Pipeline, row: Row[Any], view: TaskView, task_i
         return against
     if inbox.named_elsewhere(tx.connection, row.account, task_id, than=row.attempt_id):
         return "a callback to another attempt's address names it too"
+    if book_reads.holders_elsewhere(tx.connection, row.account, row.provider, [task_id]):
+        return "an attempt of another account holds it"
     moved = transitions.submitted(tx, row.attempt_id, task_id=task_id, found_by="callback", due_at=tx.now_ms)
     if isinstance(moved, Moved):
         return ""

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Row
 
 from extend_pipeline.base.failpoints import failpoint
-from extend_pipeline.engine import rules
 from extend_pipeline.engine.fetch import Missed, could_not_probe, fetch
-from extend_pipeline.engine.judge import FETCH_REFUSED
+from extend_pipeline.engine.giving_up import give_up_or_wait, is_over
+from extend_pipeline.engine.holding import Hold
 from extend_pipeline.engine.picture import examine
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import due, transitions
 from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.transitions import Stale
 from extend_pipeline.media.prober import CouldNotProbe
 from extend_pipeline.media.store import Stored
 from extend_pipeline.providers.outcomes import Absent, Seen, TaskState, Unanswered
 
 S = AttemptState
-
-GONE_AFTER: Final = 3  # refusals of a URL that can't be refreshed; one may be a server's bad moment
-
-FIRST_GAP_MS: Final = 2_000  # after a failed fetch; doubles, up to LONGEST_GAP_MS
-LONGEST_GAP_MS: Final = 600_000  # a result that nobody can fetch is looked at six times an hour until it expires
+_log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -63,10 +61,12 @@ def collect_due(
     size = pipeline.settings.max_downloads
     with ThreadPoolExecutor(max_workers=size, thread_name_prefix="collect") as pool:
         while not (stop is not None and stop.is_set()):
+            taken_at = pipeline.now_ms()
             rows = _take(pipeline, names, videos, size * 4)
             if not rows:
                 break
-            for _ in pool.map(lambda row: _collect(pipeline, row, report, lock), rows):
+            holds = [Hold(pipeline, row, taken_at=taken_at) for row in rows]
+            for _ in pool.map(lambda row, hold: _collect(pipeline, row, hold, report, lock), rows, holds):
                 pass
     return report
 
@@ -87,17 +87,19 @@ def _take(pipeline: Pipeline, names: list[str], videos: Collection[str] | None, 
         )
 
 
-def _collect(pipeline: Pipeline, row: Row[Any], report: CollectReport, lock: threading.Lock) -> None:
+def _collect(pipeline: Pipeline, row: Row[Any], hold: Hold, report: CollectReport, lock: threading.Lock) -> None:
     where = f"{row.video_key}/{row.hop}"
-    got = fetch(pipeline, row.account, row.url)
+    if not hold.keep():
+        return  # it waited for its turn so long that another process fetches it by now
+    got = fetch(pipeline, row.account, row.url, beat=hold.keep)
     expires_at = row.expires_at
-    if isinstance(got, Missed) and (got.stale_url or got.sha256 or _is_over(expires_at, pipeline.now_ms())):
+    if isinstance(got, Missed) and (got.stale_url or got.sha256 or is_over(expires_at, pipeline.now_ms())):
         fresh = _fresh_url(pipeline, row)
         if isinstance(fresh, _Fresh):
-            again = fetch(pipeline, row.account, fresh.url)
+            again = fetch(pipeline, row.account, fresh.url, beat=hold.keep)
             got, expires_at = _same_bytes_twice(got, again), fresh.expires_at
         else:
-            got = Missed(f"{got.message}; {fresh.message}", stale_url=True, sha256=got.sha256)
+            got = Missed(f"{got.message}; {fresh.message}", stale_url=fresh.stale_url, sha256=got.sha256)
     if isinstance(got, Stored):
         try:
             _store(pipeline, row, got)
@@ -108,13 +110,9 @@ def _collect(pipeline: Pipeline, row: Row[Any], report: CollectReport, lock: thr
                 report.stored.append(where)
                 report.bytes += got.bytes
             return
-    word = _give_up_or_wait(pipeline, row, got, expires_at)
+    word = give_up_or_wait(pipeline, row, hold, got, expires_at)
     with lock:
         {"lost": report.lost, "quarantined": report.quarantined, "again": report.failed}[word].append(where)
-
-
-def _is_over(expires_at: int | None, now_ms: int) -> bool:
-    return expires_at is not None and now_ms >= expires_at
 
 
 def _fresh_url(pipeline: Pipeline, row: Row[Any]) -> _Fresh | Missed:
@@ -130,7 +128,7 @@ def _fresh_url(pipeline: Pipeline, row: Row[Any]) -> _Fresh | Missed:
         case Seen(view):
             return Missed(f"the provider now says {view.status_word!r} of a task that had succeeded")
         case Absent(answer):
-            return Missed(f"the provider knows the task no more: {answer.message}")
+            return Missed(f"the provider knows the task no more: {answer.message}", stale_url=True)
         case Unanswered(_, answer):
             return Missed(f"no fresh URL could be had: {answer.message}")
 
@@ -155,35 +153,15 @@ def _store(pipeline: Pipeline, row: Row[Any], got: Stored) -> None:
             "probed_duration_ms": got.probe.duration_ms,
             **seen.columns(),
         }
-        transitions.move(tx, row.attempt_id, to=S.STORED, expect=frozenset({S.SUCCEEDED}), data=data)
+        moved = transitions.stored(tx, row.attempt_id, data=data)
         transitions.unschedule(tx, row.attempt_id)
     failpoint("collect.after_stored")
-
-
-def _give_up_or_wait(pipeline: Pipeline, row: Row[Any], missed: Missed, expires_at: int | None) -> str:
-    """Wait and try again while there is hope. The same unsound bytes twice, from two URLs, are what the provider has; a
-    result past its keeping time that can't be fetched is lost. Both are said loudly and wait for a person."""
-    now_ms = pipeline.now_ms()
-    expired = _is_over(expires_at, now_ms)
-    # a provider whose queries give the same URL for ever has no other one to give: three refusals are an end
-    gone = missed.stale_url and not rules.refreshes_urls(row.provider) and row.tries + 1 >= GONE_AFTER
-    with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
-        data = {"error_message": missed.message}
-        same = row.note.startswith("unsound ") and row.note.split(" ")[1] == missed.sha256
-        if missed.sha256 and same:
-            data["error_reason"] = "unsound_file"
-            transitions.move(tx, row.attempt_id, to=S.QUARANTINED, expect=frozenset({S.SUCCEEDED}), data=data)
-        elif (expired or gone) and not missed.unchecked:
-            data["error_reason"] = "expired"
-            transitions.move(tx, row.attempt_id, to=S.RESULT_LOST, expect=frozenset({S.SUCCEEDED}), data=data)
-        else:
-            gap = min(FIRST_GAP_MS * 2 ** min(row.tries, 10), LONGEST_GAP_MS)
-            note = f"{FETCH_REFUSED}{missed.message}" if missed.refused else missed.message
-            if missed.sha256:
-                note = f"unsound {missed.sha256} {missed.message}"
-            transitions.schedule(
-                tx, row.attempt_id, account=row.account, due_at=now_ms + gap, note=note, tries=row.tries + 1
-            )
-            return "again"
-        transitions.unschedule(tx, row.attempt_id)
-        return "quarantined" if missed.sha256 and same else "lost"
+    if isinstance(moved, Stale) and moved.state is not S.STORED:
+        state = "unknown" if moved.state is None else moved.state.value
+        _log.warning(
+            "%s/%s is %s meanwhile, and its file came: %s in the media store",
+            row.video_key,
+            row.hop,
+            state,
+            got.relative_path,
+        )

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from extend_pipeline.base.units import from_micros
+from extend_pipeline.base.units import amount_micros, from_micros, units_micros
+from extend_pipeline.engine.invoice_lines import ROUNDED_BY
 from extend_pipeline.ledger.reconciling import Compared, Verdict
 from extend_pipeline.ledger.states import AttemptState
 
@@ -20,13 +21,15 @@ _FREE: Final = frozenset({S.RELEASED, S.REJECTED})
 class Shown:
     """One task as the provider's book shows it. `micros` is None where the book tells no amount (a task that runs, or a
     body without a figure); `ended` whether it says that the task is over, `early` whether it is dated before the
-    account's first claim."""
+    account's first claim. `amount_micros` is what it tells in millionths of the currency, where `micros` was reckoned
+    from that at today's price."""
 
     task_id: str
     micros: int | None
     ended: bool = True
     note: str = ""
     early: bool = False
+    amount_micros: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,8 @@ class Book:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Booked:
     """One attempt as the ledger has it. `booked_micros` is what stands in the books for it now: reservation, or
-    settlement with adjustments. `settled` is False where a failed task still holds its reservation."""
+    settlement with adjustments. `settled` is False where a failed task still holds its reservation. `price_micros` is
+    what a unit cost when it was claimed, in millionths of the currency."""
 
     attempt_id: str
     task_id: str | None
@@ -59,6 +63,7 @@ class Booked:
     settled: bool
     sent_ms: int | None
     ended_ms: int | None
+    price_micros: int
 
     def is_within(self, from_ms: int, to_ms: int) -> bool:
         """Whether it was made and ended in a period, so that a book of that period must have it."""
@@ -93,7 +98,7 @@ def compare(book: Book, booked: Iterable[Booked], *, unit: str) -> Comparison:
         if each.task_id is None:
             told, micros = _nameless(book, each, strangers)
         elif (shown := book.shown.get(each.task_id)) is not None:
-            told, micros = _shown(book, each, shown)
+            told, micros = _shown(book, each, _in_its_own_units(each, shown))
         else:
             told, micros = _not_shown(book, each)
         if told is not None:
@@ -117,14 +122,35 @@ def compare(book: Book, booked: Iterable[Booked], *, unit: str) -> Comparison:
 
 def _is_nobodys(book: Book, shown: Shown) -> bool:
     """Whether nobody need look at a stranger: it is no extension, older than our work, or costs nothing by a bill."""
-    return shown.early or shown.task_id in book.no_extensions or (book.name != "list" and (shown.micros or 0) <= 0)
+    free = book.name != "list" and shown.micros is not None and shown.micros <= 0
+    return shown.early or shown.task_id in book.no_extensions or free
+
+
+def _in_its_own_units(each: Booked, shown: Shown) -> Shown:
+    """An amount of money in the attempt's own units: at the price that it was claimed at, and as booked where the two
+    differ by no more than the amount was rounded by."""
+    if not shown.amount_micros or not each.price_micros:
+        return shown
+    booked = amount_micros(units_micros=each.booked_micros, unit_price_micros=each.price_micros)
+    if abs(booked - shown.amount_micros) <= _rounded_by(shown.amount_micros):
+        return replace(shown, micros=each.booked_micros)
+    own = units_micros(amount_micros=shown.amount_micros, unit_price_micros=each.price_micros)
+    return replace(shown, micros=own)
+
+
+def _rounded_by(amount: int) -> int:
+    """Half of an amount's last decimal, and half a cent where it has two or fewer."""
+    place = 1
+    while place < 2 * ROUNDED_BY and amount % (place * 10) == 0:
+        place *= 10
+    return place // 2
 
 
 def _shown(book: Book, each: Booked, shown: Shown) -> tuple[Compared, int | None]:
     if each.state in _RUNNING or not shown.ended:
         return _told(each, Verdict.OPEN, shown.micros, "not ended yet"), None
     if shown.micros is None:
-        return _told(each, Verdict.MATCHED, None, "the provider tells no amount"), None
+        return _told(each, Verdict.MATCHED, None, shown.note or "the provider tells no amount"), None
     if book.name == "billing" and (each.ended_ms is None or each.ended_ms >= book.to_ms):
         # what comes out of several packs has several lines, and units that are given back have one of their own
         return _told(each, Verdict.OPEN, shown.micros, "too young: not all of its lines need be in the bill yet"), None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +18,16 @@ class Missed:
     """A fetch that gave no sound file. `sha256` is known where a whole file came and failed the checks."""
 
     message: str
-    stale_url: bool = False
+    stale_url: bool = False  # its host or its provider says that it is gone; everything else is no end of it
     refused: bool = False  # by our own rules: another try won't differ until somebody mends them
     sha256: str | None = None
-    unchecked: bool = False  # the bytes are to be had and this machine could not look at them: nothing is lost by that
 
 
-def fetch(pipeline: Pipeline, account_name: str, url: str, *, also_from: str = "") -> Stored | Missed:
-    """Fetch one URL into the store, within the account's download rules; `also_from` is a host that is allowed besides.
-    OSError where our own disk fails."""
+def fetch(
+    pipeline: Pipeline, account_name: str, url: str, *, also_from: str = "", beat: Callable[[], object] | None = None
+) -> Stored | Missed:
+    """Fetch one URL into the store, within the account's download rules; `also_from` is a host that is allowed besides,
+    and `beat` is called again and again while bytes come. OSError where our own disk fails."""
     # here, since it loads httpx (0.1 s), which those who only look at the ledger need not wait for
     from extend_pipeline.providers.download import DownloadInterrupted, DownloadPolicy, Fault, FaultKind, open_download
 
@@ -46,7 +48,7 @@ def fetch(pipeline: Pipeline, account_name: str, url: str, *, also_from: str = "
                     refused=body.kind is FaultKind.REFUSED,
                 )
             got = pipeline.store.ingest(
-                body.chunks,
+                body.chunks if beat is None else _beating(body.chunks, beat),
                 expected_bytes=body.content_length,
                 max_bytes=settings.max_file_bytes,
                 check=confined.check_file,
@@ -62,6 +64,12 @@ def fetch(pipeline: Pipeline, account_name: str, url: str, *, also_from: str = "
     return got
 
 
+def _beating(chunks: Iterable[bytes], beat: Callable[[], object]) -> Iterator[bytes]:
+    for chunk in chunks:
+        beat()
+        yield chunk
+
+
 def could_not_probe(error: confined.CouldNotProbe) -> Missed:
     """A fetch whose file could not be looked at here and now; it is fetched again later."""
-    return Missed(f"what came could not be checked, and is fetched again: {error}", unchecked=True)
+    return Missed(f"what came could not be checked, and is fetched again: {error}")

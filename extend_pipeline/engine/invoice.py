@@ -15,7 +15,7 @@ from extend_pipeline.config.problems import Problem
 from extend_pipeline.config.textfile import read_text
 from extend_pipeline.engine.invoice_cells import zeros_beyond_15_digits
 from extend_pipeline.engine.invoice_header import Layout, find_layout
-from extend_pipeline.engine.invoice_lines import InvoiceRow, read_lines
+from extend_pipeline.engine.invoice_lines import MOST_MICROS, TOO_MUCH, UNNAMED, InvoiceRow, read_lines
 from extend_pipeline.engine.invoice_told import Told
 
 MOST_BYTES: Final = 50_000_000  # half a million lines: more than any account's year
@@ -26,12 +26,14 @@ _ZEROS_TOLD: Final = 5
 @dataclass(frozen=True, slots=True)
 class Invoice:
     """An invoice, one row a task, in the order of the file. `first_ms` and `last_ms` are the times of its earliest and
-    its latest line, None where none has a time. `notes` are sentences for the person who reads the outcome."""
+    its latest line, None where none has a time. `notes` are sentences for the person who reads the outcome; `whole` is
+    False where lines were left out that may be a task's."""
 
     rows: tuple[InvoiceRow, ...]
     first_ms: int | None
     last_ms: int | None
     notes: tuple[str, ...]
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,13 @@ def read_invoice(path: Path, *, account: Account) -> Invoice | InvoiceProblems:
         return InvoiceProblems(told.all_problems())
     times = [line.at_ms for line in lines if line.at_ms is not None]
     rows = tuple(_added_up(lines, told))
-    return Invoice(rows, min(times, default=None), max(times, default=None), told.all_notes())
+    for row in rows:
+        if max(abs(row.units_micros), abs(row.amount_micros or 0)) > MOST_MICROS:
+            told.problem(row.line, None, row.task_id, f"with its other lines {TOO_MUCH}", "Look at its lines.")
+    if told.problems:
+        return InvoiceProblems(told.all_problems())
+    whole = not told.has_noted(UNNAMED)
+    return Invoice(rows, min(times, default=None), max(times, default=None), told.all_notes(), whole)
 
 
 def _read(path: Path) -> str | Problem:
@@ -110,4 +118,6 @@ def _added_up(lines: Sequence[InvoiceRow], told: Told) -> Iterator[InvoiceRow]:
     for task_id, own in by_task.items():
         if len(own) > 1:
             told.note_line("lines name a task that was named before; its amounts were added up", own[1].line)
-        yield InvoiceRow(task_id, sum(line.units_micros for line in own), own[0].at_ms, own[0].line)
+        amounts = [line.amount_micros for line in own]
+        amount = None if None in amounts else sum(each for each in amounts if each is not None)
+        yield InvoiceRow(task_id, sum(line.units_micros for line in own), own[0].at_ms, own[0].line, amount)

@@ -57,6 +57,8 @@ def check_id(text: str) -> BadCell | None:
     """What is wrong with an id. One that a spreadsheet has rounded is not guessed at."""
     if _ROUNDED_ID.fullmatch(text):
         return BadCell("is a number that a spreadsheet has rounded, and no task's id", _AS_TEXT)
+    if text.startswith("="):
+        return BadCell("is a formula, and no task's id", _AS_TEXT)
     if len(text) > _ID_CAP or any(not "!" <= char <= "~" for char in text):
         return BadCell("can't be a task's id", "Ids are letters, digits and signs without spaces.")
     return None

@@ -35,6 +35,10 @@ class Told:
         """Something that was done with a line; told once for all of them."""
         self._lines.setdefault(what, []).append(line)
 
+    def has_noted(self, what: str) -> bool:
+        """Whether that was done with any line."""
+        return what in self._lines
+
     def note_once(self, what: str) -> None:
         """Something that holds for the whole file."""
         self._once[what] = None

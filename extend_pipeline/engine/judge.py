@@ -8,6 +8,7 @@ from typing import Final
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine import rules
 from extend_pipeline.engine.plan_types import AttemptView, Hindrance, Obstacle
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.providers.outcomes import RejectReason
@@ -22,6 +23,9 @@ NO_CONTROL: Final = "no control"
 
 FOREIGN_TASK: Final = "its key was found on task"
 """How the note of a look-up begins that found our key on a task of another video: no further look-up will differ."""
+
+NOT_FOUND: Final = "not found "
+"""How the note of a look-up begins that counts as an absence: so many of them end the doubt."""
 
 FETCH_REFUSED: Final = "refused: "
 """How the note of a fetch begins that our own rules forbid: no further try will differ until somebody mends them."""
@@ -72,7 +76,7 @@ def judge(where: str, tries: Sequence[AttemptView], account: Account, now_ms: in
         case S.SUBMITTED | S.PROCESSING:
             return _overdue(where, last, account, now_ms) or Underway(last)
         case S.IN_DOUBT:
-            return Stopped(_in_doubt(where, last, now_ms), last)
+            return Stopped(_in_doubt(where, last, account, now_ms), last)
         case S.RELEASED if last.error_reason == UNCLEAR_VALUE:
             return _stopped(Obstacle.REJECTED, last, f"{where} was refused{words}", _mend(where))
         case S.RELEASED:
@@ -131,21 +135,33 @@ def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -
     refused = last.note.startswith(FETCH_REFUSED)
     if not last.note or not (refused or now_ms - since > account.patience_s * 1000):
         return None
-    until = "" if last.expires_at is None else f"; it is kept until {from_ms(last.expires_at):%Y-%m-%d %H:%M} UTC"
+    ended = last.expires_at is not None and last.expires_at <= now_ms
+    kept = "was kept" if ended else "is kept"
+    until = "" if last.expires_at is None else f"; it {kept} until {from_ms(last.expires_at):%Y-%m-%d %H:%M} UTC"
     why = last.note.removeprefix(FETCH_REFUSED)
     message = f"{where} is paid, and its file has not been fetched for {(now_ms - since) // 60_000} minutes: {why}"
     todo = "mend what it says" if refused else "ask the provider"
-    return _stopped(Obstacle.NOT_FETCHED, last, f"{message}{until}", f"{todo}; it is tried again and again")
+    give_up = f". To give it up: extend-pipeline resolve {where} write-off" if ended else ""
+    return _stopped(Obstacle.NOT_FETCHED, last, f"{message}{until}", f"{todo}; it is tried again and again{give_up}")
 
 
-def _in_doubt(where: str, last: AttemptView, now_ms: int) -> Hindrance:
+def _in_doubt(where: str, last: AttemptView, account: Account, now_ms: int) -> Hindrance:
     minutes = (now_ms - (last.in_doubt_at or now_ms)) // 60_000
     words = f" ({last.error_message})" if last.error_message else ""
     told = f"{where} may or may not have been accepted{words}, for {minutes} minutes"
     decide = f"extend-pipeline resolve {where} adopt TASK | resubmit | write-off"
-    if last.submit_class != "A":
-        return Hindrance(Obstacle.IN_DOUBT, told, f"look at the provider's console, then: {decide}")
+    if not rules.looked_up_by_key(account, last.submit_class):
+        told += f"; {last.note}" if last.note else ""
+        waits = last.called_back and account.callbacks is not None and minutes * 60 < account.patience_s
+        look = (
+            "wait for its callback, if extend-pipeline callbacks runs; or look" if waits and not last.note else "look"
+        )
+        return Hindrance(Obstacle.IN_DOUBT, told, f"{look} at the provider's console, then: {decide}")
     if last.note.startswith((NO_CONTROL, FOREIGN_TASK)):
         return Hindrance(Obstacle.IN_DOUBT, f"{told}; {last.note}", f"look at the provider's console, then: {decide}")
+    patience_ms = max(account.patience_s, 2 * account.in_doubt.settle_s) * 1000
+    if last.note and not last.note.startswith(NOT_FOUND) and now_ms - (last.in_doubt_at or now_ms) > patience_ms:
+        look = f"look at the provider's console; it is looked up on. To decide: {decide}"
+        return Hindrance(Obstacle.IN_DOUBT, f"{told}; looked up in vain, the last time: {last.note}", look)
     checked = f"; looked up, not found {last.absences} times" if last.absences else ""
     return Hindrance(Obstacle.IN_DOUBT_CHECKING, told + checked, "nothing: it is looked up by its own key")

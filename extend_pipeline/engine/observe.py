@@ -42,8 +42,9 @@ def observe(tx: Writer, account: Account, row: Row[Any], outcome: QueryOutcome) 
 
 def success_data(provider: str, view: TaskView, now_ms: int) -> dict[str, object]:
     """The columns of a success. A result is kept until the time that it tells itself, else for as long as its provider
-    keeps results, from when it was done."""
+    keeps results, from when it was done: no later than now, whatever an upstream's clock says."""
     output = view.outputs[0]
+    done_ms = min(view.updated_ms or now_ms, now_ms)
     return {
         "video_id": output.video_id,
         "url": output.url,
@@ -51,7 +52,7 @@ def success_data(provider: str, view: TaskView, now_ms: int) -> dict[str, object
         "parent_url": view.parent_url,
         "reported_duration_ms": output.duration_ms,
         "reported_micros": view.units_micros,
-        "expires_at": view.expires_ms or (view.updated_ms or now_ms) + rules.result_life_ms(provider),
+        "expires_at": view.expires_ms or done_ms + rules.result_life_ms(provider),
     }
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+from sqlalchemy import Row
 
 from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine import rules
 from extend_pipeline.engine.judge import UNCLEAR_VALUE
 from extend_pipeline.ledger import controls, inbox, transitions
 from extend_pipeline.ledger.claims import ClaimRequest
@@ -57,11 +60,11 @@ def record_outcome(tx: Writer, answered: Answered, account: Account) -> None:
                 case Seen(view) if belongs(view, request.external_task_id, request.parent_video_id):
                     _submitted(tx, answered, account, view.task_id, "lookup")
                 case Seen():
-                    in_doubt(tx, request.attempt_id, account, "the key was found on a task of another video", answer)
+                    in_doubt(tx, request, account, "the key was found on a task of another video", answer)
                 case Absent() | Unanswered() | None:
-                    in_doubt(tx, request.attempt_id, account, UNCLEAR_VALUE, answer)
+                    in_doubt(tx, request, account, UNCLEAR_VALUE, answer)
         case Unknown(cause, answer):
-            in_doubt(tx, request.attempt_id, account, cause, answer)
+            in_doubt(tx, request, account, cause, answer)
 
 
 def belongs(view: TaskView, external_task_id: str, parent_video_id: str) -> bool:
@@ -70,15 +73,16 @@ def belongs(view: TaskView, external_task_id: str, parent_video_id: str) -> bool
     return own_key and view.parent_video_id in (None, parent_video_id)
 
 
-def in_doubt(tx: Writer, attempt_id: str, account: Account, cause: str, answer: Answer | None) -> None:
+def in_doubt(tx: Writer, attempt: ClaimRequest | Row[Any], account: Account, cause: str, answer: Answer | None) -> None:
     """Put an attempt in doubt and, where it can be looked up or a callback has named its task already, see to it that
-    it will be looked at, at once."""
+    it will be looked at, at once. `attempt` is its claim or its row."""
+    attempt_id: str = attempt.attempt_id
     data = evidence(cause, answer) if answer else {"error_reason": cause, "error_message": cause}
     moved = transitions.move(tx, attempt_id, to=S.IN_DOUBT, expect=frozenset({S.SENDING}), data=data)
     if isinstance(moved, Stale):
         if moved.state is not S.IN_DOUBT:
             transitions.note(tx, "late_answer", attempt_id, data)
-    elif account.submit_class == "A" or inbox.named(tx.connection, [attempt_id]):
+    elif rules.looked_up_by_key(account, attempt.submit_class) or inbox.named(tx.connection, [attempt_id]):
         transitions.schedule(tx, attempt_id, account=account.name, due_at=tx.now_ms)
 
 
@@ -94,7 +98,11 @@ def evidence(reason: str, answer: Answer) -> dict[str, str | None]:
 
 def _submitted(tx: Writer, answered: Answered, account: Account, task_id: str, found_by: str) -> None:
     due_at = tx.now_ms + int(account.poll.first_after_s * 1000)
-    transitions.submitted(tx, answered.request.attempt_id, task_id=task_id, found_by=found_by, due_at=due_at)
+    request = answered.request
+    moved = transitions.submitted(tx, request.attempt_id, task_id=task_id, found_by=found_by, due_at=due_at)
+    if isinstance(moved, Stale) and moved.state is S.SENDING:
+        cause = f"the provider answered with task {task_id}, which another attempt holds"
+        in_doubt(tx, request, account, cause, None)
 
 
 def _rejected(

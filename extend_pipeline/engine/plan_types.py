@@ -40,6 +40,7 @@ class AttemptView:
     task_id: str | None = None
     kind: str | None = None
     note: str = ""
+    called_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)

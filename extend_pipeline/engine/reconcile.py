@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.accounts import Account
-from extend_pipeline.engine import rules, strangers
+from extend_pipeline.engine import own_keys, rules, strangers
 from extend_pipeline.engine.compare import Book, Booked, Comparison, Shown, compare
 from extend_pipeline.engine.observe import stop_on_odd_deduction
 from extend_pipeline.engine.pipeline import Pipeline
@@ -61,6 +61,8 @@ def reconcile(
     book = replace(book, no_extensions=others, accepted=accepted, outranked=outranked)
     found = compare(book, [booked_of(row, sums.get(row.attempt_id, 0)) for row in rows], unit=account.price.unit)
     views = _looks(pipeline, account_name, found, accepted, seen or {})
+    videos = pipeline.configuration.catalogue.videos
+    to_come = own_keys.steps_by_key(account_name, videos, strangers.keys_of(views))
     failpoint("reconcile.before_write")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         # another process may have brought in a better book meanwhile
@@ -69,7 +71,7 @@ def reconcile(
         )
         to_book = {each: micros for each, micros in found.to_book.items() if each not in outranked}
         adjusted = sum(_book(tx, account, by_id[each], micros) for each, micros in to_book.items())
-        told, adopted = _settle(tx, pipeline, account, found, accepted, views, adopt=adopt)
+        told, adopted = _settle(tx, pipeline, account, found, views, to_come, adopt=adopt)
         compared = [told.get(each.task_id, each) if each.attempt_id is None else each for each in found.compared]
         reconciling.record(tx, account=account_name, source=book.name, compared=compared)
     failpoint("reconcile.after_write")
@@ -121,15 +123,16 @@ def _settle(
     pipeline: Pipeline,
     account: Account,
     found: Comparison,
-    accepted: frozenset[str],
     views: Mapping[str, QueryOutcome],
+    to_come: Mapping[str, str],
     *,
     adopt: bool,
 ) -> tuple[dict[str, Compared], list[str]]:
     of_interest = _of_interest(found)
     if not of_interest:
         return {}, []
-    now = strangers.around(tx, pipeline, account, found.source, accepted, views)
+    accepted = book_reads.accepted_strangers(tx.connection, account.name)  # a person may have said so meanwhile
+    now = strangers.around(tx, pipeline, account, found.source, accepted, views, to_come)
     return strangers.settle(tx, now, of_interest, views, adopt=adopt and account.adopt_orphans)
 
 
@@ -145,6 +148,7 @@ def booked_of(row: Row[Any], booked_micros: int) -> Booked:
         sent_ms=row.sending_at or row.submitted_at,
         # what was never found has no end of its own: it was charged, if at all, when it was sent
         ended_ms=row.sending_at if row.task_id is None else row.completed_at or row.finished_at,
+        price_micros=row.unit_price_micros,
     )
 
 

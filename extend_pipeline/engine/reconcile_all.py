@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final
 
+from sqlalchemy import Row
+
+from extend_pipeline.config.problems import Problem
 from extend_pipeline.engine.books import CLOCKS_MS, Unread, books_of, invoice_book
-from extend_pipeline.engine.invoice import InvoiceProblems, read_invoice
+from extend_pipeline.engine.invoice import Invoice, InvoiceProblems, read_invoice
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.reconcile import Reconciled, reconcile
 from extend_pipeline.ledger import book_reads
+from extend_pipeline.ledger.states import AttemptState
+
+S = AttemptState
+
+MOST_UNKNOWN: Final = 20  # tasks of an invoice that may all be lost ones of ours: more are another account's
 
 
 def reconcile_account(
@@ -35,11 +44,25 @@ def reconcile_invoice(
         return read
     with pipeline.ledger.read() as connection:
         first = book_reads.first_claim(connection, account)
-    if first is None:
-        unit, note = pipeline.accounts[account].price.unit, "it was never claimed for, so that nothing in it is ours"
-        return Reconciled(account, "invoice", unit, (), (), 0, complete=False, notes=(*read.notes, note))
-    book = invoice_book(read, since_ms=first - CLOCKS_MS)
+        if first is None:
+            notes = (*read.notes, "it was never claimed for, so that nothing in it is ours")
+            unit = pipeline.accounts[account].price.unit
+            return Reconciled(account, "invoice", unit, (), (), 0, complete=False, notes=notes)
+        attempts = book_reads.attempts_of_account(connection, account)
+    if len(read.rows) > MOST_UNKNOWN and not _may_be_ours(read, attempts):
+        message = f"none of its {len(read.rows)} tasks is one that account {account} has here"
+        hint = f"Is it the invoice of another account than {account}?"
+        return InvoiceProblems((Problem(invoice.name, None, None, None, None, message, hint),))
+    book = invoice_book(read, now_ms=pipeline.now_ms(), since_ms=first - CLOCKS_MS)
     return replace(reconcile(pipeline, account, book, adopt=adopt), notes=read.notes)
+
+
+def _may_be_ours(invoice: Invoice, attempts: Sequence[Row[Any]]) -> bool:
+    """Whether an invoice shows a task of ours, or may: where something was sent and never found."""
+    if any(row.task_id is None and row.state not in (S.RELEASED, S.REJECTED) for row in attempts):
+        return True
+    held = {row.task_id for row in attempts}
+    return any(row.task_id in held for row in invoice.rows)
 
 
 def reconcile_everything(

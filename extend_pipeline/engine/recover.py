@@ -18,11 +18,14 @@ from extend_pipeline.engine.outcome import belongs, in_doubt
 from extend_pipeline.engine.pipeline import Pipeline, owner_is_gone
 from extend_pipeline.ledger import due, reads, transitions
 from extend_pipeline.ledger.events import Writer
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.transitions import Moved
 from extend_pipeline.providers.outcomes import Absent, QueryOutcome, Seen, Unanswered
 
 S = AttemptState
+
+HINTED: Final = frozenset({*POLLED, S.SUCCEEDED, S.IN_DOUBT})
+"""States that end by somebody's looking; a doubt only where it can be looked up by its own key."""
 
 NO_CONTROL: Final = (
     f"{judge.NO_CONTROL}: no task of this account is known to exist, so a look-up that finds nothing proves nothing"
@@ -46,6 +49,7 @@ def recover(pipeline: Pipeline, *, accounts: Collection[str] | None = None) -> R
     names = list(pipeline.accounts if accounts is None else accounts)
     report.found += hand_in_answers(pipeline)
     _end_leases(pipeline, report)
+    _remember(pipeline)
     report.found += look_into_callbacks(pipeline, names)
     _look_up(pipeline, names, report)
     return report
@@ -74,12 +78,29 @@ def _end_lease(tx: Writer, pipeline: Pipeline, row: Row[Any], report: RecoverRep
         account = pipeline.accounts.get(row.account)
         cause = "the process that was sending it ended before the answer was written down"
         if account is not None:
-            in_doubt(tx, row.attempt_id, account, cause, None)
+            in_doubt(tx, row, account, cause, None)
             report.put_in_doubt.append(where)
         return
     data = {"error_reason": "unsent", "error_message": "the process that had claimed it ended before it sent anything"}
     if isinstance(transitions.move(tx, row.attempt_id, to=S.RELEASED, expect=frozenset({S.CLAIMED}), data=data), Moved):
         report.released.append(where)
+
+
+def _remember(pipeline: Pipeline) -> None:
+    """See to it that what was paid for is looked at again where its hint was lost, as in a ledger that was folded again
+    from its events."""
+    with pipeline.ledger.read() as connection:
+        lost = [row for row in due.forgotten(connection, HINTED) if _wants_hint(pipeline, row)]
+    if not lost:
+        return
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        for row in lost:
+            transitions.schedule(tx, row.attempt_id, account=row.account, due_at=tx.now_ms, while_in=HINTED)
+
+
+def _wants_hint(pipeline: Pipeline, row: Row[Any]) -> bool:
+    account = pipeline.accounts.get(row.account)
+    return account is not None and (S(row.state) is not S.IN_DOUBT or rules.looked_up_by_key(account, row.submit_class))
 
 
 def _look_up(pipeline: Pipeline, names: list[str], report: RecoverReport) -> None:
@@ -96,6 +117,7 @@ def _look_up(pipeline: Pipeline, names: list[str], report: RecoverReport) -> Non
             limit=200,
             owner=pipeline.owner,
         )
+    rows = [row for row in rows if rules.looked_up_by_key(pipeline.accounts[row.account], row.submit_class)]
     failpoint("recover.before_lookup")
     with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="recover") as pool:
         answers = list(pool.map(lambda row: pipeline.provider(row.account).find(row.external_task_id), rows))
@@ -124,7 +146,7 @@ def _control(pipeline: Pipeline, account: str) -> str:
     """The positive control: does the same route find a task that is known to exist? Empty if so, else why not."""
     since = pipeline.now_ms() - rules.result_life_ms(pipeline.accounts[account].provider)
     with pipeline.ledger.read() as connection:
-        known = reads.known_task(connection, account, at_least_ms=since)
+        known = reads.known_key(connection, account, at_least_ms=since)
     if known is None:
         return NO_CONTROL
     match pipeline.provider(account).find(known.external_task_id):
@@ -164,7 +186,7 @@ def _judge(
                 transitions.unschedule(tx, row.attempt_id)
                 report.proved_absent.append(where)
                 return
-            note = f"not found {count} times"
+            note = f"{judge.NOT_FOUND}{count} times"
         case Unanswered(fault, message):
             note = f"{fault.value}: {message.message}"
     transitions.schedule(tx, row.attempt_id, account=account.name, due_at=due_at, note=note, while_in=(S.IN_DOUBT,))

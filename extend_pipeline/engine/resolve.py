@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
+from extend_pipeline.engine import chain
 from extend_pipeline.engine.outcome import belongs
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.ledger import controls, reads, transitions
+from extend_pipeline.ledger import book_reads, controls, reads, transitions
+from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import LIVE, AttemptState
 from extend_pipeline.ledger.transitions import Moved
 from extend_pipeline.providers.outcomes import Absent, Seen, Unanswered
@@ -34,7 +36,7 @@ class Declined:
 def split_where(where: str) -> tuple[str, int]:
     """VIDEO/HOP as a person types it. Raises ValueError with the right form."""
     key, slash, hop = where.rpartition("/")
-    if not slash or not key or not hop.isdigit() or int(hop) < 1:
+    if not slash or not key or not hop.isdecimal() or int(hop) < 1:
         raise ValueError(f"{where!r} is not VIDEO/HOP, such as harbour-dawn/3")
     return key, int(hop)
 
@@ -42,7 +44,7 @@ def split_where(where: str) -> tuple[str, int]:
 def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -> Resolved | Declined:
     """Say which upstream task an attempt in doubt is. The task is looked at first: it must exist in the attempt's own
     account, be made from the attempt's own parent, and belong to no other attempt."""
-    row = _newest(pipeline, where)
+    row = shown(pipeline, where)
     if row is None or row.state != S.IN_DOUBT.value:
         return Declined(f"{where} is not in doubt{_is(row)}; only what is in doubt can adopt a task")
     if row.account not in pipeline.accounts:
@@ -58,19 +60,29 @@ def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -
         made_from = view.parent_video_id or "another video"
         return Declined(f"task {task_id} is made from {made_from}, {where} from {row.parent_video_id}")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=_actor(who, why)) as tx:
+        elsewhere = book_reads.holders_elsewhere(tx.connection, row.account, row.provider, [view.task_id])
+        if (held := elsewhere.get(view.task_id)) is not None:
+            return Declined(f"task {task_id} belongs to {held.video_key}/{held.hop} of account {held.account} already")
         moved = transitions.submitted(tx, row.attempt_id, task_id=view.task_id, found_by="adopt", due_at=tx.now_ms)
-    if not isinstance(moved, Moved):
-        return Declined(f"task {task_id} belongs to another attempt already")
-    return Resolved(f"{where} is task {view.task_id} now, and is polled and fetched like any other")
+    if isinstance(moved, Moved):
+        return Resolved(f"{where} is task {view.task_id} now, and is polled and fetched like any other")
+    if moved.state is not S.IN_DOUBT:
+        return Declined(f"{where} is not in doubt any more, it is {moved.state}; nothing was changed")
+    return Declined(f"task {task_id} belongs to another attempt already")
 
 
-def resubmit(pipeline: Pipeline, where: str, *, who: str, why: str) -> Resolved | Declined:
+def resubmit(
+    pipeline: Pipeline, where: str, *, who: str, why: str, seen: Row[Any] | None = None
+) -> Resolved | Declined:
     """Allow the hop to be paid for again, as a new generation. What is in doubt is written off first: its charge is
-    booked, since it may be real, and the new one is reserved on top."""
-    row = _newest(pipeline, where)
+    booked, since it may be real, and the new one is reserved on top. `seen` is what `shown` told the person, and holds
+    only as long as nothing has become of it."""
+    row = seen or shown(pipeline, where)
     if row is None:
         return Declined(f"nothing was ever submitted for {where}")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=_actor(who, why)) as tx:
+        if (changed := _changed(tx, pipeline, where, row)) is not None:
+            return changed
         if row.state == S.IN_DOUBT.value:
             controls.write_off(tx, row.attempt_id, data=_why(who, why))
         allowed = controls.allow_resubmit(tx, row.attempt_id, why=f"{who}: {why}")
@@ -80,12 +92,16 @@ def resubmit(pipeline: Pipeline, where: str, *, who: str, why: str) -> Resolved 
     return Declined(f"{where} can't be paid for again{_is(row)}{still}")
 
 
-def write_off(pipeline: Pipeline, where: str, *, who: str, why: str) -> Resolved | Declined:
-    """Give a task up and book its charge."""
-    row = _newest(pipeline, where)
+def write_off(
+    pipeline: Pipeline, where: str, *, who: str, why: str, seen: Row[Any] | None = None
+) -> Resolved | Declined:
+    """Give a task up and book its charge. `seen` is as for `resubmit`."""
+    row = seen or shown(pipeline, where)
     if row is None:
         return Declined(f"nothing was ever submitted for {where}")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=_actor(who, why)) as tx:
+        if (changed := _changed(tx, pipeline, where, row)) is not None:
+            return changed
         moved = controls.write_off(tx, row.attempt_id, data=_why(who, why))
     if isinstance(moved, Moved):
         again = f"extend-pipeline resolve {where} resubmit"
@@ -93,14 +109,37 @@ def write_off(pipeline: Pipeline, where: str, *, who: str, why: str) -> Resolved
     return Declined(f"{where} can't be written off{_is(row)}")
 
 
-def _newest(pipeline: Pipeline, where: str) -> Row[Any] | None:
-    key, hop = split_where(where)
+def shown(pipeline: Pipeline, where: str) -> Row[Any] | None:
+    """The attempt that a decision about VIDEO/HOP is about, for a person to look at first; None where nothing was ever
+    submitted."""
     with pipeline.ledger.read() as connection:
-        rows = [row for row in reads.attempts_of(connection, [key]) if row.hop == hop]
+        return _newest(connection, pipeline, where)
+
+
+def _newest(connection: Connection, pipeline: Pipeline, where: str) -> Row[Any] | None:
+    """The attempt that is live, else the last one of the parameters that the catalogue has now, which is the one that a
+    plan tells of, else the last one."""
+    key, hop = split_where(where)
+    rows = [row for row in reads.attempts_of(connection, [key]) if row.hop == hop]
     live = [row for row in rows if AttemptState(row.state) in LIVE]
     if live:
         return live[0]
+    videos = pipeline.configuration.catalogue.videos
+    name = chain.digests(videos[key], hop, videos=videos)[-1] if rows and key in videos else None
+    of_now = [row for row in rows if row.chain_digest == name]
+    if of_now:
+        return max(of_now, key=lambda row: (row.generation, row.try_no))
     return max(rows, key=lambda row: (row.claimed_at, row.generation, row.try_no), default=None)
+
+
+def _changed(tx: Writer, pipeline: Pipeline, where: str, seen: Row[Any]) -> Declined | None:
+    """Why a decision about what was seen can't stand: a look-up, a callback or somebody else was quicker. To give up a
+    task that has been found would lose its file, and to pay again would pay twice."""
+    now = _newest(tx.connection, pipeline, where)
+    if now is None or (now.attempt_id, now.state) == (seen.attempt_id, seen.state):
+        return None
+    what = f"it was {seen.state}" if now.attempt_id == seen.attempt_id else "it was tried again"
+    return Declined(f"{where} has changed meanwhile: {what}, and it is {now.state} now; nothing was done, look again")
 
 
 def _is(row: Row[Any] | None) -> str:

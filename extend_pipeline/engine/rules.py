@@ -86,6 +86,12 @@ def out_of_range(video: Video, parent: Parent) -> Hindrance | None:
     return Hindrance(Obstacle.SOURCE_LENGTH, message, todo)
 
 
+def looked_up_by_key(account: Account, submit_class: str) -> bool:
+    """Whether an attempt in doubt, sent under `submit_class`, is looked up by our own key. The account must be class A
+    now and have been so then: a request that went out without the key is never found by it, which proves nothing."""
+    return account.submit_class == "A" and submit_class == "A"
+
+
 def source_life_ms(provider: str) -> int | None:
     """For how long after its making a source can be extended; None where no limit is documented."""
     return PROVIDERS[provider].source_life_ms

@@ -14,7 +14,7 @@ from extend_pipeline.engine import chain, rules
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import root_source
 from extend_pipeline.engine.plan_types import AccountView, AttemptView, PlanInput, SourceView
-from extend_pipeline.ledger import reads, tables
+from extend_pipeline.ledger import inbox, reads, tables
 from extend_pipeline.ledger.declare import Declaration
 from extend_pipeline.ledger.states import AttemptState, VideoState
 
@@ -38,7 +38,10 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         sources = {row.video_key: _source_view(row) for row in reads.videos(connection, keys=needed)}
         notes = {key: row.note for key, row in reads.notes(connection).items()}
         attempts: dict[str, list[AttemptView]] = {}
-        for row in reads.attempts_of(connection, needed):
+        tried = list(reads.attempts_of(connection, needed))
+        doubts = [row.attempt_id for row in tried if row.state == AttemptState.IN_DOUBT.value]
+        notes = {**inbox.refusals(connection, doubts), **notes}
+        for row in tried:
             attempts.setdefault(row.video_key, []).append(view_of(row, notes.get(row.attempt_id, "")))
         rows = reads.accounts(connection)
         today = reads.day_totals(connection, utc_day(now_ms))
@@ -102,6 +105,7 @@ def view_of(row: Row[Any], note: str = "") -> AttemptView:
         absences=row.absences,
         predicted_micros=row.predicted_micros,
         note=note,
+        called_back=row.callback_digest is not None,
     )
 
 

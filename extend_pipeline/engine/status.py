@@ -17,7 +17,6 @@ from extend_pipeline.engine.retention import Expiring, Urgency, retention, urgen
 from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.ledger import book_reads, reads, tables
 from extend_pipeline.ledger.states import LIVE, AttemptState
-from extend_pipeline.providers.registry import submit_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +56,11 @@ class Doubt:
     sent_at: int | None
     path: str
     request: str
+
+    @property
+    def sent_key(self) -> str:
+        """Our own key, where the request carried it; empty elsewhere, since nobody can find the task by it there."""
+        return self.external_task_id if self.external_task_id in self.request else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,8 @@ def _account(pipeline: Pipeline, name: str, row: Any, *, today: int, doubtful: i
 
 
 def _doubt(row: Any, now_ms: int) -> Doubt:
+    from extend_pipeline.providers.registry import submit_path  # loads httpx
+
     return Doubt(
         where=f"{row.video_key}/{row.hop}",
         attempt_id=row.attempt_id,

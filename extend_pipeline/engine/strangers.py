@@ -40,6 +40,8 @@ class Around:
     catalogue: Mapping[str, Video]
     sources: Mapping[str, str]
     """Videos of the catalogue by what their provider calls their source."""
+    to_come: Mapping[str, str]
+    """Steps of the catalogue by those of the strangers' keys that are theirs, see own_keys."""
 
 
 def around(
@@ -49,9 +51,10 @@ def around(
     source: str,
     accepted: frozenset[str],
     views: Mapping[str, QueryOutcome],
+    to_come: Mapping[str, str],
 ) -> Around:
     """Read it: whatever a process has claimed, sent or found since the book was read counts too."""
-    keys = {answer.view.external_task_id or "" for answer in views.values() if isinstance(answer, Seen)} - {""}
+    keys = keys_of(views)
     videos = pipeline.configuration.catalogue.videos
     sources = {video.source.source_id: key for key, video in videos.items() if hasattr(video.source, "source_id")}
     return Around(
@@ -63,7 +66,13 @@ def around(
         book_reads.holders_elsewhere(tx.connection, account.name, account.provider, list(views)),
         videos,
         sources,
+        to_come,
     )
+
+
+def keys_of(views: Mapping[str, QueryOutcome]) -> set[str]:
+    """The keys that some tasks carry."""
+    return {answer.view.external_task_id or "" for answer in views.values() if isinstance(answer, Seen)} - {""}
 
 
 def settle(
@@ -78,9 +87,10 @@ def settle(
     told: dict[str, Compared] = {}
     adopted: list[str] = []
     for shown, mine in strangers:
+        if shown.task_id in now.accepted:
+            told[shown.task_id] = replace(mine, note="a person has let it be in another book")
+            continue
         match views.get(shown.task_id):
-            case None if shown.task_id in now.accepted:
-                told[shown.task_id] = replace(mine, note="a person has let it be in another book")
             case None:
                 told[shown.task_id] = replace(mine, note="not looked at yet, there are too many; run it again")
             case Absent() if now.source == "billing":
@@ -109,6 +119,9 @@ def _decide(
         where = _where(keyed[-1])
         note = f"it carries the key of {where}, which was held to be free; the next try of {where} finds it"
         return replace(mine, note=note), False
+    if not keyed and (step := now.to_come.get(view.external_task_id or "")) is not None:
+        note = f"it carries the key of {step}, which this ledger has not asked for yet; its next try finds it"
+        return replace(mine, note=f"{note}, and pays nothing: extend-pipeline advance"), False
     if not view.external_task_id and (possible := _possible(now, view)):
         return replace(mine, verdict=possible[0], note=possible[1].replace("TASK", shown.task_id)), False
     given_up = _given_up(keyed, now, view)

@@ -78,10 +78,13 @@ def _wave(pipeline: Pipeline, steps: Sequence[DueStep], pool: ThreadPoolExecutor
     alone = [request for request in result.claimed if request.submit_class != "A"]
     futures: list[Future[Answered]] = []
     # no look-up would clear a group of the others up, so each of them is marked just before its own POST
-    for group in (grouped, *([request] for request in alone)):
-        sendable, lease_until = _mark_sending(pipeline, group)
-        futures += [pool.submit(_post, pipeline, by_request[request.attempt_id], lease_until) for request in sendable]
-    _record_all(pipeline, futures, report)
+    try:
+        for group in (grouped, *([request] for request in alone)):
+            sendable, lease_until = _mark_sending(pipeline, group)
+            futures += [pool.submit(_post, pipeline, by_request[r.attempt_id], lease_until) for r in sendable]
+    finally:
+        # where the ledger fails in the middle of a wave, what is on its way already is paid and has an answer
+        _record_all(pipeline, futures, report)
 
 
 def _mark_sending(pipeline: Pipeline, requests: Sequence[ClaimRequest]) -> tuple[list[ClaimRequest], int]:
@@ -121,7 +124,11 @@ def _record_all(pipeline: Pipeline, futures: Sequence[Future[Answered]], report:
     pending = set(futures)
     crashed: BaseException | None = None
     while pending:
-        done, pending = wait(pending, return_when=FIRST)
+        try:
+            done, pending = wait(pending, return_when=FIRST)
+        except BaseException as cancelled:  # noqa: BLE001 - the POSTs go on all the same, and their answers count
+            crashed = cancelled
+            continue
         answers = []
         for future in done:
             if (error := future.exception()) is not None:

@@ -32,6 +32,7 @@ _COMPARED = (
     "state",
     "task_id",
     "unit",
+    "unit_price_micros",
     "predicted_micros",
     "settled_micros",
     "sending_at",
@@ -89,15 +90,17 @@ def accepted_strangers(connection: Connection, account: str) -> frozenset[str]:
 
 
 def told_by_better_books(connection: Connection, account: str, source: str) -> frozenset[str]:
-    """Attempts whose amount was told by a book that counts for more than `source`."""
+    """Attempts whose amount was told by a book that counts for more than `source`, also where a person has let the
+    difference be: it counts all the same."""
     table = tables.reconciliations
     better = RANKS[RANKS.index(source) + 1 :] if source in RANKS else ()
+    amounts = (Verdict.MATCHED, Verdict.DIFFERENT_AMOUNT, Verdict.ACCEPTED)
     query = select(table.c.attempt_id).where(
         table.c.account == account,
         table.c.source.in_(better),
         table.c.attempt_id.is_not(None),
         table.c.upstream_micros >= 0,
-        table.c.verdict.in_([Verdict.MATCHED.value, Verdict.DIFFERENT_AMOUNT.value]),
+        table.c.verdict.in_([verdict.value for verdict in amounts]),
     )
     return frozenset(connection.execute(query).scalars())
 

@@ -101,6 +101,7 @@ class Ledger:
                     return
         from alembic import command
         from alembic.config import Config
+        from alembic.util import CommandError
 
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
@@ -111,7 +112,13 @@ class Ledger:
                     # any fixed number does: it only keeps two migrations apart
                     connection.execute(text("SELECT pg_advisory_xact_lock(7160315428)"))
                 config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                try:
+                    command.upgrade(config, "head")
+                except CommandError as error:
+                    raise LedgerError(
+                        f"the ledger at {_without_password(self.url)} was written by another version of "
+                        f"extend-pipeline ({error}). Nothing is submitted without it. Use that version, or a newer one."
+                    ) from None
                 if connection.execute(select(tables.ledger_head.c.seq)).first() is None:
                     connection.execute(insert(tables.ledger_head).values(id=1, seq=0))
 
@@ -127,7 +134,11 @@ def open_ledger(url: str) -> Ledger:
             if not path.exists():
                 path.touch(mode=0o600)
         ledger = Ledger(url)
-        ledger.migrate()
+        try:
+            ledger.migrate()
+        except BaseException:
+            ledger.close()
+            raise
     except (SQLAlchemyError, OSError, ImportError, ValueError) as error:
         shown = _without_password(url)
         cause = _cause(error)

@@ -23,6 +23,7 @@ S = AttemptState
 MOST_NAMING: Final = 48  # callbacks an attempt that name a task: it changes four times, and each change may be retold
 MOST_UNNAMED: Final = 16  # and that name none, counted apart: rubbish must not keep a true one out
 MOST_TASKS: Final = 8  # different tasks an attempt may be said to have; each costs a few GETs while it is in doubt
+MOST_TOLD: Final = 2  # refusals that a person is told of an attempt at a time
 MOST_A_TASK: Final = MOST_NAMING + MOST_UNNAMED
 SCHEDULED: Final = frozenset({*POLLED, S.SUCCEEDED, S.IN_DOUBT})
 
@@ -163,6 +164,23 @@ def looked_into(tx: Writer, attempt_id: str, task_id: str, *, note: str) -> None
     table = tables.inbox
     told = and_(table.c.attempt_id == attempt_id, table.c.task_id == task_id, table.c.looked_at.is_(None))
     tx.connection.execute(update(table).where(told).values(looked_at=tx.now_ms, note=note))
+
+
+def refusals(connection: Connection, attempt_ids: Collection[str]) -> dict[str, str]:
+    """Which tasks callbacks named for attempts and why they were not taken, in words, newest look first; only of
+    attempts of which some were."""
+    if not attempt_ids:
+        return {}
+    table = tables.inbox
+    newest = func.max(table.c.looked_at).label("newest")
+    query = select(table.c.attempt_id, table.c.task_id, table.c.note, newest).where(
+        table.c.attempt_id.in_(list(attempt_ids)), table.c.looked_at.is_not(None)
+    )
+    query = query.group_by(table.c.attempt_id, table.c.task_id, table.c.note)
+    told: dict[str, list[str]] = {}
+    for row in connection.execute(query.order_by(newest.desc(), table.c.task_id)):
+        told.setdefault(row.attempt_id, []).append(f"a callback named task {row.task_id}: {row.note}")
+    return {attempt_id: "; ".join(one[:MOST_TOLD]) for attempt_id, one in told.items()}
 
 
 def _make_due(tx: Writer, given: Message, *, submit_class: str) -> None:

@@ -72,6 +72,15 @@ def known_task(connection: Connection, account: str, *, at_least_ms: int) -> Row
     ).first()
 
 
+def known_key(connection: Connection, account: str, *, at_least_ms: int) -> Row[Any] | None:
+    """The newest attempt of the account whose task is known and can be found by a key: the positive control for "no
+    such key". What was taken over from a provider's book may carry none, and what was sent before class A had none."""
+    table = tables.attempts
+    known = table.c.task_id.is_not(None) & (table.c.external_task_id != "") & (table.c.submit_class == "A")
+    query = select(table).where(table.c.account == account, known, table.c.claimed_at > at_least_ms)
+    return connection.execute(query.order_by(table.c.submitted_at.desc()).limit(1)).first()
+
+
 def accounts(connection: Connection) -> dict[str, Row[Any]]:
     """State and totals by account name; `*` holds a pause of all."""
     return {row.account: row for row in connection.execute(select(tables.accounts))}
@@ -94,9 +103,12 @@ def notes(connection: Connection) -> dict[str, Row[Any]]:
     return {row.attempt_id: row for row in connection.execute(select(tables.schedule))}
 
 
-def scheduled_videos(connection: Connection, *, orphans_since_ms: int = 0) -> dict[str, int]:
-    """When somebody will next look at something of each video (UTC ms), for videos of which something is scheduled.
-    Tasks that were taken over before `orphans_since_ms` are left out: nobody need sit and watch them."""
+def scheduled_videos(
+    connection: Connection, *, accounts: Collection[str] | None = None, orphans_since_ms: int = 0
+) -> dict[str, int]:
+    """When somebody will next look at something of each video (UTC ms), for videos of which something is scheduled;
+    `accounts` leaves out the others', at which nobody can look. Tasks that were taken over before `orphans_since_ms`
+    are left out: nobody need sit and watch them."""
     table, schedule = tables.attempts, tables.schedule
     query = (
         select(table.c.video_key, func.min(schedule.c.due_at).label("due_at"))
@@ -104,6 +116,8 @@ def scheduled_videos(connection: Connection, *, orphans_since_ms: int = 0) -> di
         .where((table.c.chain_digest != ORPHAN) | (table.c.claimed_at >= orphans_since_ms))
         .group_by(table.c.video_key)
     )
+    if accounts is not None:
+        query = query.where(table.c.account.in_(list(accounts)))
     return {row.video_key: row.due_at for row in connection.execute(query)}
 
 

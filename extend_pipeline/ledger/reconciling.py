@@ -176,9 +176,10 @@ def _billed_elsewhere(tx: Writer, row: Any) -> bool:
 
 
 def _same(row: Any, each: Compared) -> bool:
-    """Whether a comparison says nothing new; what a person has accepted stays accepted while the amounts stay."""
+    """Whether a comparison says nothing new. What a person has accepted stays accepted while the amounts stay, and a
+    task that is nobody's here whatever it comes to cost."""
     if row is None:
         return False
     if Verdict(row.verdict) is Verdict.ACCEPTED and each.verdict in DISAGREEMENTS:
-        return bool(row.upstream_micros == each.upstream_micros)
+        return bool(row.upstream_micros == each.upstream_micros or (row.attempt_id is None and each.attempt_id is None))
     return all(getattr(row, name) == value for name, value in asdict(each).items())

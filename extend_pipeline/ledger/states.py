@@ -48,11 +48,12 @@ MOVES: Final[dict[AttemptState, frozenset[AttemptState]]] = {
     S.FAILED: frozenset(),
     S.REJECTED: frozenset(),
     S.RELEASED: frozenset(),
-    S.RESULT_LOST: frozenset(),
-    S.QUARANTINED: frozenset(),
+    S.RESULT_LOST: frozenset({S.STORED}),
+    S.QUARANTINED: frozenset({S.STORED}),
     S.WRITTEN_OFF: frozenset(),
 }
-"""Moves out of SUBMITTED and PROCESSING to WRITTEN_OFF are a person's only: a task that the upstream forgot."""
+"""Moves out of SUBMITTED and PROCESSING to WRITTEN_OFF are a person's only: a task that the upstream forgot. Those from
+RESULT_LOST and QUARANTINED are of a fetch that was slower than the one that gave up: a file that is ours isn't lost."""
 
 
 class VideoState(StrEnum):

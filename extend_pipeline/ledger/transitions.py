@@ -144,6 +144,20 @@ def state_of(tx: Writer, attempt_id: str) -> AttemptState | None:
 # --- hints -------------------------------------------------------------------------------------------------------
 
 
+def stored(tx: Writer, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | Stale:
+    """The file is ours. Also where another process gave it up while this one was still fetching it, unless a person has
+    allowed to pay for the hop again since."""
+    table = tables.attempts
+    row = tx.connection.execute(
+        select(table.c.state, table.c.resubmit_allowed).where(table.c.attempt_id == attempt_id)
+    ).first()
+    if row is None or row.state == S.SUCCEEDED.value or row.resubmit_allowed:
+        return move(tx, attempt_id, to=S.STORED, expect=frozenset({S.SUCCEEDED}), data=data)
+    given_up = frozenset({S.RESULT_LOST, S.QUARANTINED})
+    late = {**data, "error_reason": None, "error_code": None, "error_message": None}
+    return move(tx, attempt_id, to=S.STORED, expect=given_up, data=late)
+
+
 def schedule(
     tx: Writer,
     attempt_id: str,

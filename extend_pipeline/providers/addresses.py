@@ -21,6 +21,7 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+_BRACKETS: Final = re.compile(r"\[[^\[\]]*\](:[0-9]*)?|[^\[\]]*")  # Python before 3.13 reads `[::1].example` as `::1`
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f\\]")
 # What a target may hold as it stands: RFC 3986 reserved and unreserved characters, and "%" so that nothing is quoted
 # twice.
@@ -94,13 +95,15 @@ def parse_url(url: str) -> Target | Refused:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        return Refused(f"the URL can't be read: {error}")
+    except ValueError:  # whose words repeat what can't be read, and that may be a password
+        return Refused("the URL can't be read: its host or its port makes no sense")
     scheme = parts.scheme.lower()
     if scheme not in ("https", "http"):
-        return Refused(f"the URL's scheme is {scheme or 'missing'!r}; only https is fetched")
+        return Refused(f"the URL's scheme is {scheme[:20] or 'missing'!r}; only https is fetched")
     if "@" in parts.netloc:
         return Refused("the URL has a user name in it")
+    if not _BRACKETS.fullmatch(parts.netloc):
+        return Refused("the URL's host is neither a name nor an address")
     host = normal_host(parts.hostname or "")
     if isinstance(host, Refused):
         return host

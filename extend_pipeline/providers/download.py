@@ -150,11 +150,11 @@ def _body(answer: Stream, target: Target, policy: DownloadPolicy) -> Body | Faul
         return Fault(FaultKind.TRANSIENT, f"{target.host} answers HTTP {status}")
     content_type = headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type.startswith(_NO_VIDEO):
-        what = "an HTML page" if "html" in content_type else content_type
+        what = "an HTML page" if "html" in content_type else _word(content_type)
         return Fault(FaultKind.TRANSIENT, f"{target.host} sent {what} instead of a video")
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
-        return Fault(FaultKind.TRANSIENT, f"{target.host} sent the video compressed ({encoding[:40]}) unasked")
+        return Fault(FaultKind.TRANSIENT, f"{target.host} sent the video compressed ({_word(encoding)}) unasked")
     written = headers.get("content-length", "")
     length = int(written) if written.isascii() and written.isdigit() and len(written) < 19 else None
     if length is not None and length > policy.max_bytes:
@@ -175,6 +175,11 @@ def _guarded(chunks: Iterator[bytes], length: int | None, max_bytes: int) -> Ite
         raise DownloadInterrupted(FaultKind.TRANSIENT, f"broken off after {taken}{of} bytes: {error}") from error
     if length is not None and taken != length:
         raise DownloadInterrupted(FaultKind.TRANSIENT, f"{taken} bytes came, {length} were announced")
+
+
+def _word(header: str) -> str:
+    """The beginning of a header, to be repeated to a person."""
+    return "".join(char for char in header if "!" <= char <= "~")[:40]
 
 
 class _Clock:

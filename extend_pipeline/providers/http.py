@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 import httpx
 
+from extend_pipeline.base.scrub import scrub
 from extend_pipeline.providers.addresses import AddressRefused, Reach, Refused, Target, parse_url
 from extend_pipeline.providers.body_buffer import BODY_CAP, BodyBuffer
 from extend_pipeline.providers.http_results import HttpResult, Lost, Reply, Stream, StreamBroken, Unsent
@@ -26,6 +27,7 @@ from extend_pipeline.providers.transport import OriginTransport
 
 CONNECT_TIMEOUT_S: Final = 10.0  # for one address; a reachable host answers a SYN in well under a second
 IDLE_CONNECTIONS: Final = 20
+REASON_CAP: Final = 300  # characters; an HTTP library repeats the line that it can't read, whole
 
 _WIRE_ERRORS: Final = (httpx.TransportError, AddressRefused)
 
@@ -190,7 +192,7 @@ def _exchange(client: httpx.Client, request: httpx.Request, call: Call, cap: int
 
 
 def _failure(error: Exception, call: Call, status: int | None = None, body: bytes = b"") -> Unsent | Lost:
-    reason = str(error) or type(error).__name__
+    reason = _reason(error)
     if call.left() <= 0:
         reason = f"no whole answer within {call.limit}"
     if call.sent:
@@ -198,6 +200,10 @@ def _failure(error: Exception, call: Call, status: int | None = None, body: byte
     if call.left() <= 0:
         reason = f"no connection within {call.limit}"
     return Unsent(reason, refused=isinstance(error, AddressRefused | httpx.LocalProtocolError))
+
+
+def _reason(error: Exception) -> str:
+    return scrub(str(error) or type(error).__name__, cap=REASON_CAP)
 
 
 def _headers(response: httpx.Response) -> dict[str, str]:
@@ -210,5 +216,5 @@ def _chunks(response: httpx.Response, call: Call) -> Iterator[bytes]:
         yield from response.iter_raw()
     except _WIRE_ERRORS as error:
         late = call.left() <= 0
-        reason = f"not finished within {call.limit}" if late else str(error) or type(error).__name__
+        reason = f"not finished within {call.limit}" if late else _reason(error)
         raise StreamBroken(reason) from error

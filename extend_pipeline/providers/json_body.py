@@ -19,7 +19,7 @@ from extend_pipeline.base.units import to_micros
 _TITLE: Final = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 _DECIMAL: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,12})?")
 _DIGITS: Final = re.compile(r"[0-9]{1,18}")
-_LATEST_MS: Final = 253_402_300_799_999  # the last millisecond of the year 9999
+LATEST_MS: Final = 253_402_300_799_999  # the last millisecond of the year 9999
 _SECONDS_BELOW: Final = 100_000_000_000  # smaller times are seconds: as milliseconds they would lie before 1973-03
 _ID_CAP: Final = 256
 
@@ -119,7 +119,7 @@ def timestamp_ms(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
         return None
     value = value * 1000 if value < _SECONDS_BELOW else value
-    return value if value <= _LATEST_MS else None
+    return value if value <= LATEST_MS else None
 
 
 def iso_ms(value: object) -> int | None:

@@ -1,6 +1,7 @@
 """Kling's bills (`providers.md`, "Kling, official", *Price*): what was deducted for which task, and what packs hold.
 
-Both routes are read only, and allow one request a second; what they tell is up to 12 h late.
+What packs paid is one bill, what the account's balance paid another; their pages are alike. All routes are read only,
+and allow one request a second; what they tell is up to 12 h late.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from extend_pipeline.providers.kling_billing_parse import (
 from extend_pipeline.providers.outcomes import Answer, QueryFault, Unanswered
 from extend_pipeline.providers.retry import RetryPolicy
 
-COSTS_PATH: Final = "/account/costs"  # neither has the /v1 of the other routes
+COSTS_PATH: Final = "/account/costs"  # none of these has the /v1 of the other routes
 BILL_PATH: Final = "/account/billing/package"
+BALANCE_PATH: Final = "/account/billing/balance"
 LATE_S: Final = 12 * 3600.0  # what is younger may be missing in a bill without meaning anything
 MAX_ROWS: Final = 500
 MAX_PAGES: Final = 200  # 100,000 deductions; a period with more is to be asked for in parts
@@ -69,12 +71,25 @@ class KlingBilling:
     def bill(
         self, since_ms: int, until_ms: int, *, page_rows: int = MAX_ROWS, max_pages: int = MAX_PAGES
     ) -> Bill | Unanswered:
-        """Every deduction for the tasks that were created in a period (UTC ms, the end left out).
+        """Every deduction from packs for the tasks that were created in a period (UTC ms, the end left out).
 
         All or nothing: where one page is not answered, or the bill is longer than `max_pages`, none of it is told, for
         what is missing in a part of a bill means nothing. Raises ValueError for a period that ends before it begins and
         outside 1 ≤ page_rows ≤ 500.
         """
+        return self._all_of(BILL_PATH, since_ms, until_ms, page_rows, max_pages)
+
+    def paid_from_balance(self, since_ms: int, until_ms: int) -> frozenset[str] | Unanswered:
+        """The tasks of a period for which the balance was charged, in money instead of units. All or nothing, as
+        `bill`: a row that can't be understood is no answer."""
+        bill = self._all_of(BALANCE_PATH, since_ms, until_ms, MAX_ROWS, MAX_PAGES)
+        if isinstance(bill, Unanswered):
+            return bill
+        if bill.malformed:
+            return _unread(f"{bill.malformed} rows of the bill of the balance can't be read")
+        return frozenset(row.task_id for row in bill.rows)
+
+    def _all_of(self, path: str, since_ms: int, until_ms: int, page_rows: int, max_pages: int) -> Bill | Unanswered:
         _check(since_ms, until_ms)
         if not 1 <= page_rows <= MAX_ROWS:
             raise ValueError(f"{page_rows} rows: Kling's bills have pages of 1-{MAX_ROWS}")
@@ -82,7 +97,7 @@ class KlingBilling:
         rows: list[BilledTask] = []
         malformed, cursors = 0, set[str]()
         for number in range(1, max_pages + 1):
-            page = self._page(body)
+            page = self._page(path, body)
             if isinstance(page, Unanswered):
                 return page
             rows += page.rows
@@ -91,17 +106,17 @@ class KlingBilling:
             if cursor is None:
                 return Bill(tuple(rows), malformed, number)
             if cursor in cursors:
-                return _endless("the bill's pages go round in a circle; ask again later")
+                return _unread("the bill's pages go round in a circle; ask again later")
             cursors.add(cursor)
             body = {"cursor": cursor}
-        return _endless(f"the bill has more than {max_pages} pages; ask for a shorter period")
+        return _unread(f"the bill has more than {max_pages} pages; ask for a shorter period")
 
-    def _page(self, body: Mapping[str, object]) -> BillingPage | Unanswered:
+    def _page(self, path: str, body: Mapping[str, object]) -> BillingPage | Unanswered:
         def read(reply: Reply, secrets: tuple[str, ...], wait: float | None) -> BillingPage | Unanswered:
             return parse_billing_page(Heard(reply.status, reply.body, secrets, wait))
 
         self._space()
-        return self._client.ask_by_post(BILL_PATH, body, read, PAGE_CAP)
+        return self._client.ask_by_post(path, body, read, PAGE_CAP)
 
     def _space(self) -> None:
         if self._asked:
@@ -114,5 +129,5 @@ def _check(since_ms: int, until_ms: int) -> None:
         raise ValueError(f"a period from {since_ms} to {until_ms} ms has no length")
 
 
-def _endless(message: str) -> Unanswered:
+def _unread(message: str) -> Unanswered:
     return Unanswered(QueryFault.MALFORMED, Answer(message))

@@ -16,6 +16,11 @@ from email.utils import parsedate_to_datetime
 from typing import Final, Generic, TypeVar
 
 import stamina
+from stamina.instrumentation import set_on_retry_hooks
+
+# By default stamina tells of every wait through structlog where that is installed, as it is with Dagster, and so writes
+# lines into a document that a verb prints with --json. What was asked again stands in the notes of tasks.
+set_on_retry_hooks(())
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)

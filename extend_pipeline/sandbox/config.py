@@ -51,7 +51,8 @@ class SandboxConfig:
     share one file, and draws the added length from the parent's length, so that sharing keeps every prefix exact.
 
     `billing_delay` is how long Kling's bills lag behind its charges, `billing_interval` how far apart an account's
-    requests to one billing route have to be, and `billing_page` the most rows that a page of the bill holds.
+    requests to one billing route have to be, and `billing_page` the most rows that a page of the bill holds. With
+    `postpaid` Kling takes money from a balance instead of units from a pack, and bills it by another route.
 
     All but the last three fields speak of Kling, or of all surfaces; those three of one surface each.
     """
@@ -74,6 +75,7 @@ class SandboxConfig:
     billing_delay: float = 12 * 3600.0
     billing_interval: float = 1.0
     billing_page: int = 500
+    postpaid: bool = False
     now_offset: float = 0.0
     width: int = 320
     height: int = 180

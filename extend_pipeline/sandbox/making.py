@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cache
 
 from extend_pipeline.sandbox.callback_faults import Habits, notices
 from extend_pipeline.sandbox.callbacks import BodyMaker
@@ -99,7 +100,9 @@ def schedule_callbacks(core: Core, task: Task, *, after_ms: int, body_at: Callab
         core.callbacks.withhold(sum(at_ms > after_ms for at_ms in changes_ms))
     for notice in notices(changes_ms, habits):
         if notice.at_ms > after_ms:
-            core.callbacks.schedule(notice.at_ms, task.callback_url, [body_at(of_ms) for of_ms in notice.changes_ms])
+            # what is told twice is told in the same words, also where an address in them is signed anew each second
+            bodies = {of_ms: cache(body_at(of_ms)) for of_ms in set(notice.changes_ms)}
+            core.callbacks.schedule(notice.at_ms, task.callback_url, [bodies[of_ms] for of_ms in notice.changes_ms])
 
 
 def still_telling(task: Task, now_ms: int) -> bool:

@@ -76,7 +76,8 @@ class SurfaceConfig:
 class GatewayConfig(SurfaceConfig):
     """Kling through a reseller (upstream/002). `price` in credits for each extension.
 
-    `passes`: the fields taken beside `video_id` and `prompt`. `origin_units`: leave Kling's own
+    `passes`: the fields taken beside `video_id` and `prompt`. `finds_own_ids`: a query finds tasks by the
+    `external_task_id` that was passed, as Kling's does. `origin_units`: leave Kling's own
     `final_unit_deduction` in the bodies, which is not what the reseller charges.
     """
 
@@ -85,6 +86,7 @@ class GatewayConfig(SurfaceConfig):
     output: Output = "full"
     price: Decimal = Decimal("1")
     passes: frozenset[Passed] = frozenset()
+    finds_own_ids: bool = False
     reserialised: Reserialised | None = None
     error_shape: ErrorShape = "kling"
     origin_units: bool = False

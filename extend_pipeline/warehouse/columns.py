@@ -61,6 +61,20 @@ def text(source: str, description: str, *, name: str = "") -> Column:
     return _plain("VARCHAR", source, description, name, source)
 
 
+def locator(source: str, description: str, *, name: str = "") -> Column:
+    """An id as it is, or a URL without its query, which may be a signature: instead of it stands the beginning of the
+    whole URL's SHA-256, so that what was equal stays equal and what was different stays different."""
+    cut = f"regexp_extract({source}, '^[^?#]*') || '?sha256=' || substr(sha256({source}), 1, 12)"
+    sql = f"CASE WHEN regexp_matches({source}, '^(?i:https?)://[^?#]*[?#]') THEN {cut} ELSE {source} END"
+    return _plain("VARCHAR", source, description, name, sql)
+
+
+def unsigned(source: str, description: str, *, name: str = "") -> Column:
+    """A JSON document without the queries of the URLs in it."""
+    sql = rf"""regexp_replace({source}, '((?i:https?)://[^\s"\\?#]*)[?#][^\s"\\]+', '\1?[query]', 'g')"""
+    return _plain("VARCHAR", source, description, name, sql)
+
+
 def integer(source: str, description: str, *, name: str = "") -> Column:
     """A whole number."""
     return _plain("BIGINT", source, description, name, source)

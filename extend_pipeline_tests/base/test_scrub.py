@@ -25,6 +25,11 @@ def test_what_looks_like_a_credential_is_taken_out_even_when_nobody_named_it() -
         "api_key=sk-abcdef123456",
         '{"secret_key": "abcdef123456"}',
         "bearer abcdef123456",
+        "Authorization: Token abcdef123456",
+        '{"authorization": "Basic abcdef123456"}',
+        "can't read https://cdn.example/a.mp4?X-Amz-Signature=abcdef123456&v=1",
+        '{"url": "https:\\/\\/cdn.example\\/a.mp4?sig=abcdef123456"}',
+        "HTTPS://cdn.example/a.mp4#abcdef123456",
     ):
         shown = scrub(text)
         assert "abcdef123456" not in shown
@@ -35,6 +40,13 @@ def test_what_looks_like_a_credential_is_taken_out_even_when_nobody_named_it() -
 def test_ordinary_words_of_a_provider_stay_readable() -> None:
     told = '{"code":1303,"message":"parallel task over resource pack limit","request_id":"d57c7fa4-9f49"}'
     assert scrub(told) == told
+    told = "can't read https://cdn.example/a%20b.mp4 (is it there?); see http://help.example/codes"
+    assert scrub(told) == told
+
+
+def test_nothing_acts_on_a_terminal_that_shows_a_log() -> None:
+    assert scrub("\x1b[2J\x9b1m\u202egnp\u2066 a\r\n\tb\u2028") == "\\x1b[2J\\x9b1m\\u202egnp\\u2066 a\\r\n\tb\\u2028"
+    assert scrub("Grüße, سلام, 影片 🎬\u200d") == "Grüße, سلام, 影片 🎬\u200d"
 
 
 def test_a_long_text_is_cut_and_says_so() -> None:

@@ -144,6 +144,13 @@ def test_dagsters_home_is_looked_at(home: str, level: str) -> None:
     assert local_checks.check_dagster({"DAGSTER_HOME": home}).level.value == level
 
 
+def test_a_dagster_home_open_to_others_is_a_warning(tmp_path: Path) -> None:
+    assert local_checks.check_dagster({"DAGSTER_HOME": str(tmp_path)}).level is Level.OK
+    tmp_path.chmod(0o755)
+    found = local_checks.check_dagster({"DAGSTER_HOME": str(tmp_path)})
+    assert (found.level, found.todo) == (Level.WARNING, f"chmod 700 {tmp_path}")
+
+
 def test_the_document_is_json_with_four_words_a_finding(home_of: Home) -> None:
     run = home_of(video("shape"))
     document = json.loads(run("doctor", "--json", "--offline").stdout)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 from extend_pipeline.sandbox import SandboxHandle
@@ -19,6 +22,13 @@ def finished(home_of: Home, key: str, **changes: object) -> Cli:
     return run
 
 
+def made_days_ago(run: Cli, days: int) -> None:
+    """Date all attempts back: the command has the clock of the machine, and what is a day old is in no bill yet."""
+    columns = ("claimed_at", "sending_at", "submitted_at", "completed_at", "finished_at")
+    with closing(sqlite3.connect(run.home / "state" / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute(f"UPDATE attempts SET {', '.join(f'{name} = {name} - {days * 86_400_000}' for name in columns)}")
+
+
 def test_nothing_to_compare_before_the_first_claim(home_of: Home) -> None:
     run = home_of(video("unclaimed", extend={"steps": 1, "prompt": "x"}))
     told = run("reconcile")
@@ -31,14 +41,17 @@ def test_an_invoice_is_compared_told_and_accepted(home_of: Home, tmp_path: Path)
     run = home_of(video("invoiced", extend=each), video("forgotten", extend=each), adopt_orphans=False)
     assert run("advance", "--until-idle").exit_code == 0
     tasks = run.json("sql", "SELECT task_id FROM extension_requests WHERE video_key = 'invoiced'")["rows"]
+    made_days_ago(run, 3)
     bill = tmp_path / "bill.csv"
-    lines = f"{tasks[0][0]},2,2020-01-01\n999,3,2100-01-01\n"
+    lines = f"{tasks[0][0]},2,2020-01-01\n999,3,{datetime.now(UTC).date()}\n"
     bill.write_text(f"task_id,units,date\n{lines}", encoding="utf-8")
     name = run.json("status")["accounts"][0]["account"]
     told = run("reconcile", name, "--invoice", str(bill))
     assert told.exit_code == 1
     assert "ledger only" in told.stdout
     assert f"upstream_only: {name} invoice/999: ledger nothing, provider 3 (kling-unit)" in told.stdout
+    document = run.json("reconcile", name, "--invoice", str(bill), code=1)
+    assert document["books"][0]["notes"] == ["bill.csv: times without a zone are taken to be UTC."]
     document = run.json("status", code=1)
     assert {each["verdict"] for each in document["disagreements"]} == {"ledger_only", "upstream_only"}
     assert f"extend-pipeline --home {run.home} reconcile ACCOUNT --accept BOOK/TASK" in run("status").stdout
@@ -68,6 +81,9 @@ def test_wrong_use_says_what_to_type(home_of: Home, tmp_path: Path) -> None:
     bill = tmp_path / "bill.csv"
     bill.write_text("task_id,units\n1,1\n", encoding="utf-8")
     assert "reconcile ACCOUNT --invoice FILE" in run("reconcile", "--invoice", str(bill)).stderr
+    both = run("reconcile", "k", "--invoice", str(bill), "--accept", "invoice/1")
+    assert both.exit_code == 2
+    assert "--invoice and --accept are two things" in both.stderr
     told = run("reconcile", "nobody")
     assert told.exit_code == 2
     assert "accounts.yaml has no account 'nobody'" in told.stderr

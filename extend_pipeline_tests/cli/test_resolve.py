@@ -139,3 +139,21 @@ def test_attempts_of_an_account_that_is_gone_are_told(doubtful: Cli, sandbox: Sa
     write_home(doubtful.home, "", [video("another", account="elsewhere")], accounts=[elsewhere])
     assert doubtful.json("status", code=1)["unknown_accounts"] == [{"account": "sandbox", "attempts": 1}]
     assert "1 paid or running attempts are with account sandbox" in doubtful("status").stdout
+
+
+def test_what_changed_while_a_person_was_asked_is_not_decided(
+    doubtful: Cli, sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, before = _where(doubtful), len(sandbox.tasks())
+
+    def ask_both() -> bool:
+        monkeypatch.setattr("extend_pipeline.commands.resolve.asked_by_person", lambda: True)
+        assert doubtful("resolve", where, "write-off", input="y\n").exit_code == 0
+        return True
+
+    monkeypatch.setattr("extend_pipeline.commands.resolve.asked_by_person", ask_both)
+    second = doubtful("resolve", where, "resubmit", input="y\n")
+    assert second.exit_code == 1
+    assert "it was in_doubt, and it is written_off now; nothing was done" in second.stderr
+    assert doubtful("advance", "--until-idle").exit_code == 1
+    assert len(sandbox.tasks()) == before

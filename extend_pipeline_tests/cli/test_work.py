@@ -8,6 +8,7 @@ import json
 import re
 import signal
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -18,6 +19,7 @@ import pytest
 
 from extend_pipeline.sandbox import SandboxHandle
 from extend_pipeline_tests.cli.conftest import CONFIG, Cli
+from extend_pipeline_tests.support.engine_home import eventually
 from extend_pipeline_tests.support.homes import credentials_env, video
 
 Home = Callable[..., Cli]
@@ -89,6 +91,26 @@ def test_max_seconds_ends_the_work_while_more_is_left(home_of: Home) -> None:
     assert did["videos"][0]["state"] == "working"
 
 
+def test_files_that_are_broken_while_the_work_goes_on_are_told_once(home_of: Home) -> None:
+    run = home_of(video("mended", extend={"steps": 30, "prompt": "on and on"}))
+    catalogue = run.home / "catalog.yaml"
+    written = catalogue.read_text(encoding="utf-8")
+
+    def break_it() -> None:
+        eventually((run.home / "state" / "ledger.sqlite").exists)  # the files have been read by then
+        catalogue.write_text("{", encoding="utf-8")
+
+    breaking = threading.Thread(target=break_it)
+    breaking.start()
+    done = run("advance", "--max-seconds", "1.5")
+    breaking.join()
+    told = [line for line in done.stdout.splitlines() if "nothing is submitted until this is mended: " in line]
+    assert len(told) == 1, done.output
+    assert "catalog.yaml:2: this is not YAML" in told[0]
+    catalogue.write_text(written, encoding="utf-8")
+    assert run.json("advance")["videos"][0]["state"] == "working"
+
+
 def test_a_paused_home_submits_nothing_until_it_is_resumed(home_of: Home, sandbox: SandboxHandle) -> None:
     run = home_of(video("held"))
     posts = len(sandbox.tasks())
@@ -117,6 +139,11 @@ def test_an_account_is_paused_by_its_name_only(home_of: Home) -> None:
     assert run("pause", "sandbox").exit_code == 0
     assert run.json("status", code=1)["accounts"][0]["paused"] is True
     assert run.json("resume", "sandbox")["resumed"] == ["sandbox"]
+    assert run("pause").exit_code == 0
+    told = run("resume", "sandbox").stdout
+    assert "account sandbox was neither paused nor stopped" in told
+    assert f"everything is paused, account sandbox with it → extend-pipeline --home {run.home} resume" in told
+    assert "everything is paused" not in run("resume").stdout
 
 
 def test_refused_credentials_stop_the_account_and_no_secret_is_shown(

@@ -104,6 +104,9 @@ def test_every_field_is_read_as_it_is_written(tmp_path: Path) -> None:
         ({"base_url": "https://api.klingai.com:99999"}, "base_url", "is not an address"),
         ({"base_url": "'https://'"}, "base_url", "names no host"),
         ({"base_url": "http://api.klingai.com", "allow_local": "true"}, "base_url", "unencrypted"),
+        ({"base_url": "http://10.0.0.8:8787", "allow_local": "true"}, "base_url", "of a private network"),
+        ({"base_url": "https://0.0.0.0:8787", "allow_local": "true"}, "base_url", "of a private network"),
+        ({"base_url": "http://[::ffff:127.0.0.1]", "allow_local": "true"}, "base_url", "of a private network"),
         ({"credentials": None}, "credentials", "is missing"),
         ({"credentials": "KLING"}, "credentials", "is not a set of fields"),
         ({"credentials": "{access_key_env: A}"}, "credentials.secret_key_env", "is missing"),
@@ -206,7 +209,7 @@ def test_a_secret_in_a_wrong_place_is_not_repeated(tmp_path: Path, changes: dict
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:8123", "http://localhost:1", "http://sandbox:8080", "http://10.1.2.3"]
+    "url", ["http://127.0.0.1:8123", "http://localhost:1", "http://sandbox:8080", "http://[::1]:8123"]
 )
 def test_allow_local_lets_an_account_be_the_sandbox(tmp_path: Path, url: str) -> None:
     read = account(tmp_path, base_url=url, allow_local="true", download_hosts="[127.0.0.1, localhost]")

@@ -13,6 +13,7 @@ import pytest
 import time_machine
 
 from extend_pipeline.defs.retention import MOST_MARKS, cursor_of, marks_in
+from extend_pipeline.engine import resolve
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.retention import Expiring, Urgency
@@ -48,9 +49,11 @@ def paid_and_not_fetched(place: Place) -> None:
         eventually(lambda: is_paid(pipeline))
 
 
-def ticks(place: Place, after: datetime.timedelta, cursor: str | None) -> dg.SensorResult | dg.SkipReason:
-    """What the sensor says so long from now."""
-    sensor = place.defs.get_repository_def().get_sensor_def("retention_sensor")
+def ticks(
+    place: Place, after: datetime.timedelta, cursor: str | None, name: str = "retention_sensor"
+) -> dg.SensorResult | dg.SkipReason:
+    """What a sensor says so long from now."""
+    sensor = place.defs.get_repository_def().get_sensor_def(name)
     with (
         time_machine.travel(datetime.datetime.now(datetime.UTC) + after, tick=True),
         dg.build_sensor_context(
@@ -129,12 +132,39 @@ def test_a_doubt_is_shown_in_the_ui_with_its_exposure_and_the_exact_request(own:
     told = checks["nothing_in_doubt"]
     assert told.passed  # it is younger than an hour
     assert told.metadata["in_doubt"].value == 1
-    assert told.metadata["at_stake_kling-unit"].value == "2"
+    assert told.metadata["at_stake_sandbox_kling-unit"].value == "2"
     requests = told.metadata["requests"]
     assert isinstance(requests, dg.TableMetadataValue)
     (record,) = requests.records
     assert record.data["extension"] == "one/1"
     assert own.source("one") in str(record.data["request"])
+    assert str(record.data["key"]) in str(record.data["request"])
+
+
+def test_a_doubt_that_waits_for_a_person_is_told_of_after_an_hour_without_any_run(own: Place) -> None:
+    own.write([video("one")], submit_class="C")
+    own.sandbox.faults([{"kind": "reset_before", "where": "submit"}])
+    with own.resource.open() as pipeline:
+        assert advance(pipeline, publish=False).submitted.in_doubt == ["one/1"]
+    hour = datetime.timedelta(hours=1)
+    assert ticks(own, hour / 2, None, "doubt_sensor").skip_message == "nothing is"
+    poll = ticks(own, 2 * hour, None, "kling_poll_sensor")
+    assert isinstance(poll, dg.SkipReason)  # nothing asks for a run that would look
+    late = ticks(own, 2 * hour, None, "doubt_sensor")
+    assert isinstance(late, dg.SensorResult)
+    (check,) = late.asset_events
+    assert isinstance(check, dg.AssetCheckEvaluation)
+    assert (check.check_name, check.passed) == ("nothing_in_doubt", False)
+    assert "one/1: for 2.0 h, 2 kling-unit at stake" in (check.description or "")
+    again = ticks(own, 3 * hour, late.cursor, "doubt_sensor")
+    assert isinstance(again, dg.SkipReason)
+    with own.resource.open() as pipeline:
+        assert isinstance(resolve.write_off(pipeline, "one/1", who="ann", why="not in the console"), resolve.Resolved)
+    over = ticks(own, 3 * hour, late.cursor, "doubt_sensor")
+    assert isinstance(over, dg.SensorResult)
+    (check,) = over.asset_events
+    assert isinstance(check, dg.AssetCheckEvaluation)
+    assert (check.passed, over.cursor) == (True, "")
 
 
 def test_a_cursor_stays_short_however_much_ends() -> None:

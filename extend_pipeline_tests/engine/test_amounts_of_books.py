@@ -13,7 +13,7 @@ from extend_pipeline.base.units import to_micros
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.books import EDGE_MS, Reading, books_of, invoice_book
-from extend_pipeline.engine.compare import Book, Comparison, Shown
+from extend_pipeline.engine.compare import Book, Booked, Comparison, Shown
 from extend_pipeline.engine.compare import compare as compare_books
 from extend_pipeline.engine.invoice import Invoice, InvoiceRow
 from extend_pipeline.engine.pipeline import Pipeline
@@ -22,6 +22,7 @@ from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import book_reads, controls, reconciling, tables
 from extend_pipeline.ledger.invariants import check_invariants
 from extend_pipeline.ledger.reconciling import Verdict
+from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.providers.outcomes import PageOutcome, Provider
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, drive, impatient_provider
 from extend_pipeline_tests.support.reckoning import replays_to_the_same
@@ -86,6 +87,22 @@ def test_a_bill_counts_for_more_than_a_list_and_an_invoice_for_more_than_both(
     assert status(pipeline).accounts[0].committed == 3
     assert check_invariants(pipeline.ledger) == []
     replays_to_the_same(pipeline.ledger, home.path)
+
+
+def test_an_amount_that_a_person_has_let_be_counts_for_more_than_a_list_all_the_same(
+    paid: tuple[EngineHome, Pipeline, JumpClock],
+) -> None:
+    _, pipeline, _ = paid
+    task_id = only_task(pipeline)
+    reconcile(pipeline, "k", book(pipeline, "billing", "3.5"))
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
+        assert reconciling.accept(tx, account="k", source="billing", task_id=task_id, why="known")
+    resume(pipeline)
+    for _ in range(2):
+        reconcile(pipeline, "k", book(pipeline, "list", "2"))
+        reconcile(pipeline, "k", book(pipeline, "billing", "3.5"))
+    assert entries(pipeline) == [to_micros(Decimal("1.5"))]
+    assert status(pipeline).accounts[0].stopped is None
 
 
 def test_the_first_lines_of_a_young_bill_are_no_amount_yet(paid: tuple[EngineHome, Pipeline, JumpClock]) -> None:
@@ -159,9 +176,41 @@ def test_an_invoices_first_and_last_day_may_be_cut_and_of_another_zone(hours: in
     november = Invoice(
         (InvoiceRow("1", UNIT, 0, 1), InvoiceRow("2", UNIT, 30 * DAY_MS, 2)), 10 * DAY_MS, 40 * DAY_MS, ()
     )
-    found = invoice_book(november)
+    found = invoice_book(november, now_ms=50 * DAY_MS)
+    slip = invoice_book(november, now_ms=38 * DAY_MS)
+    assert (found.complete, slip.complete) == (True, False)  # a day that is still to come is none
     assert 36 * hour == EDGE_MS
     assert (found.from_ms <= 10 * DAY_MS + hours * hour < found.to_ms) is inside
+
+
+@pytest.mark.parametrize(
+    ("amount", "matches"),
+    [
+        ("0.02", True),
+        ("0.0245", True),
+        ("0.024", True),
+        ("0.03", False),
+        ("0.049", False),
+        ("0", False),
+    ],
+)
+def test_an_amount_that_an_invoice_has_rounded_is_what_was_booked(amount: str, matches: bool) -> None:
+    """Seven tenths of a credit at 0.035 USD are 0.0245 USD."""
+    attempt = Booked(
+        attempt_id="a",
+        task_id="1",
+        state=AttemptState.STORED,
+        unit="credit",
+        booked_micros=to_micros("0.7"),
+        settled=True,
+        sent_ms=0,
+        ended_ms=0,
+        price_micros=to_micros("0.035"),
+    )
+    shown = {"1": Shown("1", 999, amount_micros=to_micros(amount))}
+    invoice = Book(name="invoice", shown=shown, from_ms=0, to_ms=0, complete=False)
+    found = compare_books(invoice, [attempt], unit="credit")
+    assert (found.to_book == {}) is matches
 
 
 def test_a_server_that_gives_shorter_pages_than_asked_for_is_read_to_its_end(home: EngineHome) -> None:

@@ -52,6 +52,11 @@ class Walk:
         """As the environment says it."""
         return f"{self.point}=kill@{self.hit}"
 
+    @property
+    def around_a_fetch(self) -> bool:
+        """Whether films, and the confined processes that read them, are what the kill is about."""
+        return self.point.startswith("collect")
+
 
 def walks(part: str) -> list[Walk]:
     """Every point of a part; around a submit at its second hit too, when something is under way already."""
@@ -68,7 +73,7 @@ def know_a_task(home: EngineHome) -> None:
     """Make the first hop of the first video: "no such task" proves something only where one is known to exist."""
     whole = (home.path / "catalog.yaml").read_text()
     home.catalogue([entry("v000", source_id(0), steps=1)])
-    assert advancing(settings_of(home), home.path / "first.txt").wait() == 0
+    assert advancing(settings_of(home), home.path / "first.txt", confined=False).wait() == 0
     (home.path / "catalog.yaml").write_text(whole)
 
 
@@ -80,10 +85,11 @@ def killed_and_recovered(home: EngineHome, walk: Walk) -> int:
     settings = settings_of(home)
     if walk == Walk("submit.after_sending", 1):
         know_a_task(home)
-    victim = advancing(settings, home.path / "victim.txt", points=walk.armed)
+    confined = walk.around_a_fetch
+    victim = advancing(settings, home.path / "victim.txt", points=walk.armed, confined=confined)
     assert victim.wait() == -signal.SIGKILL, f"{walk} was not reached; it said: {victim.told}"
-    skipped = PAST_A_LEASE_MS if walk.point.startswith("collect") else 0
-    heir = advancing(settings, home.path / "heir.txt", skipped_ms=skipped)
+    skipped = PAST_A_LEASE_MS if walk.around_a_fetch else 0
+    heir = advancing(settings, home.path / "heir.txt", skipped_ms=skipped, confined=confined)
     assert heir.wait() == 0, f"after {walk} the next process said: {heir.told}"
 
     MediaStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
@@ -123,7 +129,7 @@ def test_a_kill_around_a_submit_is_survived_on_postgresql_too(
     make_home: Callable[..., EngineHome], postgres: PostgresServer, tmp_path: Path
 ) -> None:
     def home_of(walk: Walk) -> EngineHome:
-        return make_home(walk.armed, ledger_url=postgres.new_database(f"walk_{next(_databases)}"))
+        return make_home(walk.armed, ledger_url=postgres.new_ledger(f"walk_{next(_databases)}"))
 
     chosen = [walk for walk in walks("submit") if walk.hit == 1]
     assert len(chosen) == 8
@@ -143,7 +149,9 @@ def test_a_chain_of_processes_each_killed_elsewhere_pays_once_for_everything(hom
         if point.startswith("recover"):
             home.sandbox.faults([{"kind": "reset_after", "where": "submit"}])
         skipped = PAST_A_LEASE_MS * number
-        child = advancing(settings, home.path / f"{number}.txt", points=f"{point}=kill", skipped_ms=skipped)
+        child = advancing(
+            settings, home.path / f"{number}.txt", points=f"{point}=kill", skipped_ms=skipped, confined=False
+        )
         deaths += child.wait() == -signal.SIGKILL
     last = advancing(settings, home.path / "last.txt", skipped_ms=PAST_A_LEASE_MS * (len(ADVANCED) + 2))
     assert last.wait() == 0, last.told

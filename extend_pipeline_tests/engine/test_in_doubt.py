@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import pytest
 from sqlalchemy import Row, select
 
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine import resolve
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.pipeline import Pipeline
@@ -15,15 +19,20 @@ from extend_pipeline.engine.plan_types import Obstacle, VideoPlan
 from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.reconciling import Orphan, adopt_orphan
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.ledger.transitions import Moved
+from extend_pipeline.providers.outcomes import Provider, SubmitOutcome, SubmitRequest
 from extend_pipeline_tests.support.engine_home import (
     EngineHome,
     JumpClock,
     account,
     drive,
     entry,
+    impatient_provider,
     source_id,
 )
+from extend_pipeline_tests.support.other_providers import other_home
 from extend_pipeline_tests.support.reckoning import reckon
 
 LOST_BEFORE = {"kind": "reset_before", "where": "submit"}
@@ -250,3 +259,76 @@ def _actors(pipeline: Pipeline, kind: str) -> list[str]:
     with pipeline.ledger.read() as connection:
         query = select(tables.events.c.actor).where(tables.events.c.kind == kind).order_by(tables.events.c.seq)
         return list(connection.execute(query).scalars())
+
+
+def test_a_doubt_that_is_looked_up_in_vain_for_long_is_told_to_a_person_and_looked_up_on(home: EngineHome) -> None:
+    home.seeded(1)
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        home.sandbox.faults([LOST_AFTER, {"kind": "html", "where": "query", "times": 999}])
+        advance(pipeline, publish=False)
+        told = []
+        for _ in range(3):
+            clock.skip(2_000_000)
+            advance(pipeline, publish=False)
+            hindrance = video(pipeline, "v000").hindrance
+            assert hindrance is not None
+            told.append(hindrance.obstacle)
+        assert told == [Obstacle.IN_DOUBT_CHECKING, Obstacle.IN_DOUBT, Obstacle.IN_DOUBT]
+        assert "looked up in vain, the last time: " in hindrance.message
+        assert status(pipeline).exit_code == 1
+        home.sandbox.clear_faults()
+        clock.skip(60_000)
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert reckon(home, pipeline.ledger).charges == 1
+
+
+def test_a_task_that_was_taken_over_without_a_key_is_no_control_for_keys(home: EngineHome) -> None:
+    clock = JumpClock()
+    known_task(home, clock)
+    with home.open(clock) as pipeline:
+        made = row(pipeline, "known")
+        with pipeline.ledger.write(now_ms=clock(), actor="books") as tx:
+            names = [field.name for field in fields(Orphan) if field.name != "created_ms"]
+            stranger = {name: getattr(made, name) for name in names} | {
+                "task_id": "made-by-hand",
+                "external_task_id": "",
+            }
+            assert isinstance(adopt_orphan(tx, Orphan(**stranger)), Moved)
+            tx.connection.execute(tables.schedule.delete())  # nobody polls it: the sandbox doesn't know it
+        home.sandbox.faults([LOST_BEFORE])
+        for _ in range(6):
+            advance(pipeline, publish=False)
+            clock.skip(10_000)
+        assert row(pipeline).state == "stored"
+
+
+@dataclass
+class _Forgetful:
+    """A gateway that answers every POST with its first task."""
+
+    real: Provider
+    first: list[SubmitOutcome] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def submit(self, request: SubmitRequest) -> SubmitOutcome:
+        with self.lock:
+            self.first.append(self.real.submit(request))
+            return self.first[0]
+
+
+def test_an_answer_that_names_the_task_of_another_attempt_is_a_doubt_at_once(home: EngineHome) -> None:
+    other_home(home, "kling-gateway", 2)
+
+    def make(account: Account, *, settings: Settings) -> Any:
+        return _Forgetful(impatient_provider(account, settings=settings))
+
+    with home.open(JumpClock(), make_provider=make) as pipeline:
+        advance(pipeline, publish=False)
+        (doubt,) = status(pipeline).doubts
+        assert doubt.why.startswith("the provider answered with task ")
+        assert doubt.why.endswith(", which another attempt holds")
+        assert reckon(home, pipeline.ledger).charges == 2

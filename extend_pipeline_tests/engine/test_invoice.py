@@ -111,6 +111,11 @@ def test_an_id_that_a_spreadsheet_rounded_is_refused(read: Read, cell: str) -> N
     assert "Export the ids as text" in message
 
 
+@pytest.mark.parametrize("cell", ["=1+1", '=HYPERLINK("http://a.example")', "=A2"])
+def test_a_formula_is_no_id(read: Read, cell: str) -> None:
+    assert "is a formula, and no task's id" in told(read(f"id,units\n{cell},2\n"))
+
+
 def test_ids_that_all_end_in_zeros_were_rounded_too(read: Read) -> None:
     message = told(read("id,units\n827942411241803000,2\n827942411241804000,2\n"))
     assert "827942411241803000 and all other long ids" in message
@@ -247,8 +252,36 @@ def test_totals_and_empty_lines_are_left_out_and_told(read: Read) -> None:
     assert isinstance(outcome, Invoice)
     assert outcome.notes == (
         "november.csv: empty lines were left out (line 2, 4).",
-        "november.csv: lines without a task's id were left out, as totals are (line 5, 6).",
+        "november.csv: totals were left out (line 5).",
+        "november.csv: lines without a task's id were left out, so that what the file lacks means nothing (line 6).",
     )
+    assert not outcome.whole
+    summed = read(f"id,units,note\n{ID},2,\n,2,Total\n")
+    assert isinstance(summed, Invoice)
+    assert summed.whole
+
+
+@pytest.mark.parametrize("end", [f"{OTHER},1", f"{OTHER},1,2026-11"])
+def test_a_last_line_that_is_cut_is_not_believed(read: Read, end: str) -> None:
+    """Cut in its units, 10 would read as 1."""
+    message = told(read(f"id,units,at,note\n{ID},2,,\n{end}"))
+    assert message.startswith("november.csv:3: ")
+    assert "and the file ends there: it is cut" in message
+    assert len(rows(read(f"id,units,at,note\n{ID},2,,\n{OTHER},1\n"))) == 2
+    assert len(rows(read(f"id,units,at,note\n{ID},2,,\n{OTHER},1,,"))) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"id,units\n{ID},1000000001\n",
+        f"id,units\n{ID},999999999\n{ID},999999999\n",
+        f"id,amount\n{ID},-100000000.1\n",
+    ],
+)
+def test_what_no_column_could_hold_is_refused(read: Read, text: str) -> None:
+    """In the ledger it would keep the warehouse from ever being published again."""
+    assert "is more than any task costs" in told(read(text))
 
 
 def test_a_line_without_units_is_a_mistake(read: Read) -> None:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import logging
+import signal
 import stat
+import threading
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from sqlalchemy import event
 
 from extend_pipeline.base import failpoints
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.answers import UnrecordedError
 from extend_pipeline.engine.resolve import Resolved, adopt
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
+from extend_pipeline.providers.outcomes import Provider, SubmitOutcome, SubmitRequest
+from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive, impatient_provider
 from extend_pipeline_tests.support.other_providers import OTHERS, other_home
 from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
 
@@ -86,3 +93,65 @@ def test_where_nothing_can_be_kept_the_log_names_the_task_and_the_command(
         assert isinstance(adopt(pipeline, "luma-0/1", task["task_id"], who="ann", why="the log"), Resolved)
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert reckon(home, pipeline.ledger).charges == 1
+
+
+@pytest.mark.parametrize("provider", OTHERS)
+def test_a_ledger_that_fails_in_the_middle_of_a_wave_takes_the_answers_of_those_that_were_sent(
+    provider: str, home: EngineHome
+) -> None:
+    other_home(home, provider, 3)
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        failpoints.arm("submit.before_sending=raise@3")
+        with pytest.raises(failpoints.FailpointError):
+            drive(pipeline)
+        failpoints.disarm()
+        assert len(home.sandbox.tasks()) == 2
+        clock.skip(60_000)
+        assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
+        assert status(pipeline).doubts == ()
+        assert reckon(home, pipeline.ledger).states == {"stored": 3, "released": 1}
+
+
+class _Cancelled(BaseException):
+    """What a run is cancelled by: raised in its main thread, wherever that is."""
+
+
+@dataclass
+class _CancelledMeanwhile:
+    """A real provider; the run is cancelled while the answer to a POST is on its way."""
+
+    real: Provider
+    waiting: threading.Event
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def submit(self, request: SubmitRequest) -> SubmitOutcome:
+        outcome = self.real.submit(request)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        assert self.waiting.wait(10)
+        return outcome
+
+
+def test_a_run_that_is_cancelled_writes_down_the_answers_that_are_on_their_way(home: EngineHome) -> None:
+    other_home(home, "luma", 1)
+    heard = threading.Event()
+
+    def cancel(*_: object) -> None:
+        heard.set()
+        raise _Cancelled
+
+    def make(account: Account, *, settings: Settings) -> Any:
+        return _CancelledMeanwhile(impatient_provider(account, settings=settings), heard)
+
+    before = signal.signal(signal.SIGUSR1, cancel)
+    try:
+        with home.open(JumpClock(), make_provider=make) as pipeline, pytest.raises(_Cancelled):
+            drive(pipeline)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with home.open(JumpClock()) as pipeline:
+        assert status(pipeline).plan.videos[0].running is not None
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert reckon(home, pipeline.ledger).states == {"stored": 1}

@@ -68,11 +68,12 @@ def killed_and_finished(home: EngineHome, walk: Walk) -> Found:
     """Kill one process, let another go on, and check everything."""
     other_home(home, walk.provider, VIDEOS)
     settings = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
-    victim = advancing(settings, home.path / "victim.txt", points=walk.armed)
+    confined = walk.point in FETCHES
+    victim = advancing(settings, home.path / "victim.txt", points=walk.armed, confined=confined)
     assert victim.wait() == -signal.SIGKILL, f"{walk} was not reached; it said: {victim.told}"
     before = home.sandbox.charges()["charges"]
-    skipped = PAST_A_LEASE_MS if walk.point.startswith("collect") else 0
-    heir = advancing(settings, home.path / "heir.txt", skipped_ms=skipped)
+    skipped = PAST_A_LEASE_MS if confined else 0
+    heir = advancing(settings, home.path / "heir.txt", skipped_ms=skipped, confined=confined)
     ended = heir.wait()
     MediaStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
     clock = JumpClock(skipped)

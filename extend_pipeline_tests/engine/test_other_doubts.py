@@ -50,6 +50,7 @@ def test_an_answer_that_says_nothing_leaves_a_doubt_that_keeps_its_reservation(
             assert f"resolve {provider}-0/1 adopt TASK | resubmit | write-off" in video.hindrance.todo
             now = status(pipeline)
             assert now.exit_code == 1
+            assert now.doubts[0].sent_key == ""  # nobody there knows a key of ours
             assert now.accounts[0].committed == now.doubts[0].exposure == PRICES[provider]
             assert reckon(home, pipeline.ledger).charges == made
             clock.skip(2 * DAY_MS)

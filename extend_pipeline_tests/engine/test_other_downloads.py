@@ -91,3 +91,49 @@ def test_a_servers_bad_moments_are_not_the_end_of_a_vidu_result(home: EngineHome
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert home.sandbox.faults()[0]["fired"] == 5
         assert reckon(home, pipeline.ledger).charges == 1
+
+
+def test_an_outage_past_the_end_of_a_url_is_not_the_end_of_its_result(home: EngineHome) -> None:
+    """A process that was away while the URL ended, and comes back to a provider that can't be asked for a moment."""
+    other_home(home, "luma")
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        home.sandbox.faults([ended("luma", kind="5xx_before", times=99)])
+        for _ in range(4):
+            advance(pipeline, publish=False)
+            clock.skip(500)
+        assert len(home.sandbox.charges()["charges"]) == 1
+        home.sandbox.clear_faults()
+        home.sandbox.set_offset(3 * 3600)
+        clock.skip(3 * 3_600_000)
+        home.sandbox.faults([{"kind": "5xx_before", "where": "query", "times": 999}])
+        for _ in range(4):
+            assert advance(pipeline, publish=False).collected.lost == []
+            clock.skip(600_000)
+        assert home.sandbox.faults()[0]["fired"] >= 4
+        [held] = [video.hindrance for video in status(pipeline).plan.videos]
+        assert held is not None
+        assert "it was kept until" in held.message
+        assert held.todo.endswith("/1 write-off")
+        home.sandbox.clear_faults()
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        found = reckon(home, pipeline.ledger)
+    assert (found.charges, found.states) == (1, {"stored": 1})
+
+
+def test_bad_moments_before_a_refusal_do_not_count_as_refusals(home: EngineHome) -> None:
+    other_home(home, "vidu")
+    home.sandbox.faults([ended("vidu", kind="5xx_before", times=5)])
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        for _ in range(20):
+            advance(pipeline, publish=False)
+            clock.skip(60_000)
+            if home.sandbox.faults()[0]["fired"] == 5:
+                break
+        home.sandbox.clear_faults()
+        home.sandbox.faults([ended("vidu", skip=0)])
+        assert drive(pipeline).videos[0].state is VideoState.BLOCKED
+        refused = [row["count"] for row in home.sandbox.requests()["counts"] if row["status"] == "403"]
+        assert sum(refused) >= 3, "one refusal may be a server's bad moment, like those before it"
+        assert reckon(home, pipeline.ledger).states == {"result_lost": 1}

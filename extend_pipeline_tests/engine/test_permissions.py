@@ -9,6 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from extend_pipeline.commands.demo_home import DemoHome, prepare
+from extend_pipeline.commands.init import write_examples
+from extend_pipeline.commands.processes import running
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine import answers
 from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline_tests.support.bounded import run_bounded
@@ -99,6 +104,30 @@ def test_the_ledger_and_the_folders_above_it_are_closed_when_it_comes_first(
 ) -> None:
     open_ledger(f"sqlite:///{tmp_path}/deep/state/ledger.sqlite").close()
     assert modes(tmp_path / "deep") == {}
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_kept_answers_and_the_folders_above_them_are_closed_when_they_come_first(tmp_path: Path) -> None:
+    answers._write(tmp_path / "home" / "state" / "answers", answers.KeptAnswer("a", "v/1", "k", "t"))
+    assert len(list((tmp_path / "home").rglob("*.json"))) == 1
+    assert modes(tmp_path / "home") == {}
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_a_home_that_init_makes_is_closed(tmp_path: Path) -> None:
+    assert len(write_examples(tmp_path / "deep" / "home")[0]) == 3
+    assert modes(tmp_path / "deep") == {}
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_what_the_demo_and_its_children_make_is_closed(tmp_path: Path) -> None:
+    demo = DemoHome(Settings.for_home(tmp_path / "home"), "http://127.0.0.1:1")
+    prepare(demo, fresh=True)
+    made = demo.state / "made"
+    with running("a child", ["touch", str(made)], log=demo.logs / "touch.log", environment={}) as child:
+        child.process.wait(10)
+    assert made.exists()
+    assert modes(tmp_path / "home") == {}
 
 
 @pytest.mark.parametrize("verb", [["publish"], ["status"], ["plan"], ["doctor"]])

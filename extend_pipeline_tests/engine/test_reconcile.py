@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Row, select
 
-from extend_pipeline.base.units import to_micros
+from extend_pipeline.base.units import to_micros, utc_day
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.books import Unread
 from extend_pipeline.engine.compare import Book, Shown
@@ -209,6 +209,37 @@ def test_what_was_given_up_in_doubt_and_nowhere_billed_is_given_back(billed: Eng
         assert check_invariants(pipeline.ledger) == []
 
 
+def test_what_the_balance_paid_is_no_gap_in_the_bill_of_the_packs(make_home: Callable[..., EngineHome]) -> None:
+    """Kling bills what the balance paid by another route: nothing of it may be taken for a task that cost nothing."""
+    home = make_home(billing_delay=0, billing_interval=0, postpaid=True, refund_failed=False)
+    home.seeded(3)
+    home.sandbox.faults(
+        [
+            {"kind": "fail_task", "where": "submit"},
+            {"kind": "reset_after", "where": "submit"},
+            {"kind": "no_unit_deduction", "where": "query", "times": 50},
+            {"kind": "no_unit_deduction", "where": "list", "times": 50},
+        ]
+    )
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        advance(pipeline, publish=False)
+        (doubt,) = status(pipeline).doubts
+        assert isinstance(write_off(pipeline, doubt.where, who="ann", why="in a hurry"), Resolved)
+        drive(pipeline)
+        clock.skip(SECOND_DAY_MS)
+        for _ in range(2):
+            billing = books(pipeline, adopt=False)["billing"]
+            assert billing.complete
+            assert billing.adjusted_micros == 0
+            assert [each.verdict for each in billing.disagreements] == [Verdict.LEDGER_ONLY, Verdict.UPSTREAM_ONLY]
+        assert status(pipeline).accounts[0].committed == Decimal(6) == charged(home)
+        home.sandbox.faults([{"kind": "5xx_before", "where": "billing", "skip": 1}])
+        billing = books(pipeline, adopt=False)["billing"]
+        assert not billing.complete  # where the other bill isn't answered, what this one lacks means nothing
+        assert billing.compared == ()
+
+
 def test_a_bill_that_is_not_answered_compares_nothing_and_says_so(billed: EngineHome) -> None:
     billed.seeded(1)
     with billed.open(JumpClock()) as pipeline:
@@ -262,10 +293,12 @@ def test_an_invoice_that_agrees(resold: tuple[EngineHome, Pipeline, JumpClock], 
 def test_an_invoice_with_another_amount_a_stranger_and_a_gap(
     resold: tuple[EngineHome, Pipeline, JumpClock], tmp_path: Path
 ) -> None:
-    home, pipeline, _ = resold
+    home, pipeline, clock = resold
     stranger = home.sandbox.foreign_task(provider="kling-gateway")
+    clock.skip(3 * DAY_MS)
+    today = utc_day(clock())
     ours = [row for row in lines(home)[:-1] if row[0] != stranger["task_id"]]
-    rows = [(ours[0][0], "2", ours[0][2]), ours[1], (stranger["task_id"], "1", "2100-01-01")]
+    rows = [(ours[0][0], "2", ours[0][2]), ours[1], (stranger["task_id"], "1", today)]
     found = reconcile_invoice(pipeline, "kling-gateway", invoice(tmp_path / "bill.csv", rows))
     assert isinstance(found, Reconciled)
     by_task = {each.task_id: each for each in found.compared}
@@ -284,6 +317,35 @@ def test_an_invoice_with_another_amount_a_stranger_and_a_gap(
     assert status(pipeline).accounts[0].committed == Decimal(4)
     assert check_invariants(pipeline.ledger) == []
     replays_to_the_same(pipeline.ledger, home.path)
+
+
+def test_money_is_compared_at_the_price_that_was_agreed(
+    resold: tuple[EngineHome, Pipeline, JumpClock], tmp_path: Path
+) -> None:
+    """Three extensions of a credit at 0.5 USD; the price has risen since."""
+    home, pipeline, _ = resold
+    price = {"unit": "credit", "per_extension": 1, "unit_price": 1, "currency": "USD"}
+    home.accounts(other_account("kling-gateway", home.sandbox.base_url, price=price))
+    pipeline.refresh()
+    path = tmp_path / "bill.csv"
+    tasks = [row[0] for row in lines(home)[:-1]]
+    path.write_text(f"task_id,amount\n{tasks[0]},0.50\n{tasks[1]},0.5\n{tasks[2]},0.75\n", encoding="utf-8")
+    for adjusted in ("0.5", "0"):
+        found = reconcile_invoice(pipeline, "kling-gateway", path)
+        assert isinstance(found, Reconciled)
+        assert found.adjusted_micros == to_micros(Decimal(adjusted))
+    assert status(pipeline).accounts[0].committed == Decimal("3.5")
+
+
+def test_an_invoice_of_another_account_is_refused_and_leaves_nothing_behind(
+    resold: tuple[EngineHome, Pipeline, JumpClock], tmp_path: Path
+) -> None:
+    _, pipeline, _ = resold
+    bill = invoice(tmp_path / "bill.csv", [(f"other-{number}", "1", "2026-11-20") for number in range(30)])
+    found = reconcile_invoice(pipeline, "kling-gateway", bill)
+    assert isinstance(found, InvoiceProblems)
+    assert "none of its 30 tasks is one that account kling-gateway has here" in found.text()
+    assert status(pipeline).disagreements == ()
 
 
 def test_a_billed_task_that_may_be_a_doubt_is_offered_and_not_taken_over(home: EngineHome, tmp_path: Path) -> None:

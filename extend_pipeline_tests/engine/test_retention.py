@@ -7,11 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from extend_pipeline.base.units import from_ms
 from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.observe import success_data
 from extend_pipeline.engine.retention import HOUR_MS, Urgency, urgency_of
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.providers.json_body import LATEST_MS
+from extend_pipeline.providers.outcomes import Output, TaskState, TaskView
+from extend_pipeline.providers.presigned import presigned_expiry_ms
 from extend_pipeline_tests.support.engine_home import (
     DAY_MS,
     EngineHome,
@@ -24,6 +29,7 @@ from extend_pipeline_tests.support.engine_home import (
 )
 from extend_pipeline_tests.support.other_providers import other_account, planted
 
+NOW = 1_795_000_000_000
 NO_DOWNLOAD = {"kind": "5xx_before", "where": "download", "times": 9999}
 
 
@@ -51,6 +57,40 @@ def test_urgency_only_ever_rises(begun: int, life: int, ages: list[int]) -> None
     order = list(Urgency)
     seen = [urgency_of(begun_ms=begun, ends_ms=begun + life, now_ms=begun + age) for age in sorted(ages)]
     assert seen == sorted(seen, key=order.index)
+
+
+@pytest.mark.parametrize(
+    ("updated_ms", "expires_ms", "kept_until"),
+    [
+        (NOW - HOUR_MS, None, NOW - HOUR_MS + 30 * DAY_MS),
+        (None, None, NOW + 30 * DAY_MS),
+        (NOW + HOUR_MS, None, NOW + 30 * DAY_MS),  # a clock ahead of ours
+        (LATEST_MS, None, NOW + 30 * DAY_MS),  # as written for "never"; 30 days later no calendar goes
+        (NOW, NOW + HOUR_MS, NOW + HOUR_MS),
+    ],
+)
+def test_every_paid_result_has_an_end(updated_ms: int | None, expires_ms: int | None, kept_until: int) -> None:
+    output = Output(url="https://cdn.example/a.mp4", video_id="1", watermark_url=None, duration_ms=None)
+    view = TaskView(
+        "t", TaskState.SUCCEEDED, "succeed", outputs=(output,), updated_ms=updated_ms, expires_ms=expires_ms
+    )
+    ends = success_data("kling", view, NOW)["expires_at"]
+    assert ends == kept_until
+    assert from_ms(kept_until)
+
+
+@pytest.mark.parametrize(
+    ("date", "seconds", "ends"),
+    [
+        ("20260101T000000Z", "3600", 1_767_229_200_000),
+        ("99991231T235959Z", "0", LATEST_MS - 999),
+        ("99991231T235959Z", "9999999", None),
+        ("20261301T000000Z", "3600", None),
+        ("20260101T000000Z", "-1", None),
+    ],
+)
+def test_when_a_url_ends_by_its_own_words(date: str, seconds: str, ends: int | None) -> None:
+    assert presigned_expiry_ms(f"https://cdn.example/a.mp4?X-Amz-Date={date}&X-Amz-Expires={seconds}") == ends
 
 
 def test_a_paid_result_that_can_not_be_fetched_is_told_of_twice(home: EngineHome) -> None:

@@ -8,10 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import LedgerError, open_ledger
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.warehouse.read import query
+from extend_pipeline.warehouse.schema import TABLES
 from extend_pipeline_tests.support.children import advancing
-from extend_pipeline_tests.support.engine_home import EngineHome, set_credentials
+from extend_pipeline_tests.support.engine_home import EngineHome, drive, set_credentials
+from extend_pipeline_tests.support.other_providers import other_home
 
 ACCESS = "canary-access-7b1f0c9de2a8"
 SECRET = "canary-secret-4e5d6f7a8b9c0d1e2f3a4b5c"
@@ -58,6 +64,27 @@ def test_no_file_and_no_output_holds_a_key_after_a_run_with_failures(
     assert list(home.settings.media_dir.rglob("*.mp4"))
     assert "Traceback" in told  # a crash is told, and it tells no secret either
     assert leaks(home.path, SECRET, ACCESS) == []
+
+
+def test_the_warehouse_holds_no_signature_of_a_url(home: EngineHome) -> None:
+    """Vidu's results are named by URLs that open their file to whoever has them; the next hop is asked for with one."""
+    other_home(home, "vidu", steps=2)
+    with home.open() as pipeline:
+        assert drive(pipeline, publish=True).videos[0].state is VideoState.COMPLETE
+        with pipeline.ledger.read() as connection:
+            signed = list(connection.execute(select(tables.attempts.c.video_id)).scalars())
+    signatures = [url.partition("?")[2] for url in signed]
+    assert len(signatures) == 2
+    assert all("sig=" in signature for signature in signatures)
+    words: list[str] = []
+    for schema in TABLES:
+        rows = query(home.settings.warehouse_path, f"SELECT * FROM {schema.name}").rows
+        words += [value for row in rows for value in row if isinstance(value, str)]
+    assert sum("-extended.mp4?sha256=" in word for word in words) >= 6
+    assert any("-extended.mp4?[query]" in word for word in words), "the request of the second hop"
+    assert not any("sig=" in word for word in words)
+    chained = "SELECT count(*) FROM lineage AS a JOIN lineage AS b ON a.video_id = b.parent_video_id"
+    assert query(home.settings.warehouse_path, chained).rows == [(1,)]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -209,6 +210,48 @@ def test_what_a_person_has_let_be_is_not_taken_over_by_another_book(billed: Engi
             assert reconciling.accept(tx, account="k", source="list", task_id=bobs, why="bob's")
         assert compared(pipeline, "billing")[bobs].note == "a person has let it be in another book"
         assert orphans(pipeline) == []
+
+
+def test_a_task_that_a_person_has_let_be_stays_so_when_it_ends_and_costs_something(billed: EngineHome) -> None:
+    billed.seeded(1)
+    with billed.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        bobs = billed.sandbox.foreign_task()["task_id"]
+        billed.sandbox.faults([{"kind": "no_unit_deduction", "where": "list", "times": 1}])
+        listed = next(iter(reconcile_account(pipeline, "k", adopt=False, pause=lambda _: None)))
+        assert isinstance(listed, Reconciled)
+        assert [each.upstream_micros for each in listed.disagreements] == [None]
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
+            assert reconciling.accept(tx, account="k", source="list", task_id=bobs, why="bob's")
+        for _ in range(2):
+            assert compared(pipeline)[bobs].upstream_micros == to_micros(2)
+        assert orphans(pipeline) == []
+        assert {row.source for row in status(pipeline).disagreements} == {"billing"}
+
+
+def test_what_was_paid_after_a_backup_is_left_to_the_steps_that_have_its_keys(
+    billed: EngineHome, tmp_path: Path
+) -> None:
+    """As docs/security.md says: put back, pause, reconcile, go on. Taken over, no step could find its task again."""
+    billed.seeded(1, steps=1)
+    clock = JumpClock()
+    with billed.open(clock) as pipeline:
+        drive(pipeline)
+    shutil.copytree(billed.settings.state_dir, tmp_path / "backup")
+    billed.write([entry("v000", source_id(0), steps=3)])
+    with billed.open(clock) as pipeline:
+        drive(pipeline)
+    shutil.rmtree(billed.settings.state_dir)
+    shutil.copytree(tmp_path / "backup", billed.settings.state_dir)
+    with billed.open(clock) as pipeline:
+        told = [each.note for each in compared(pipeline).values() if each.verdict is Verdict.UPSTREAM_ONLY]
+        assert sorted(note[:30] for note in told) == [f"it carries the key of v000/{hop}, w"[:30] for hop in (2, 3)]
+        assert orphans(pipeline) == []
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert reckon(billed, pipeline.ledger).charges == 3
+        compared(pipeline)
+        assert status(pipeline).disagreements == ()
+        assert committed(pipeline) == 6
 
 
 def test_adopting_can_be_off_for_all_accounts_at_once(billed: EngineHome) -> None:

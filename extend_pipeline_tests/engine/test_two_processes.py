@@ -28,7 +28,7 @@ def test_processes_that_advance_one_home_share_the_work_and_pay_once(
     url = None
     if database == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres")
-        url = server.new_database(f"several_{next(_databases)}")
+        url = server.new_ledger(f"several_{next(_databases)}")
     home = make_home(ledger_url=url, share_media=True, width=64, height=64)
     home.options["max_submits"] = 4
     home.seeded(VIDEOS, steps=1)

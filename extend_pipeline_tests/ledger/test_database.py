@@ -18,6 +18,9 @@ from extend_pipeline.ledger.database import SCHEMA_HEAD, Ledger, LedgerError, op
 from extend_pipeline.ledger.invariants import check_invariants
 from extend_pipeline_tests.support.children import CONTEXT
 from extend_pipeline_tests.support.ledger_steps import NOON, claim, request, run_through
+from extend_pipeline_tests.support.quick_ledgers import REALLY_MIGRATED
+
+pytestmark = getattr(pytest.mark, REALLY_MIGRATED)
 
 
 def test_migrations_make_exactly_the_tables_that_the_code_reads(ledger: Ledger) -> None:
@@ -261,3 +264,10 @@ def test_numbers_of_events_never_interleave_however_many_write(ledger_url: str, 
         numbers = list(connection.execute(select(tables.events.c.seq).order_by(tables.events.c.seq)).scalars())
     assert numbers == list(range(1, 4 * 8 * 5 + 1))
     assert check_invariants(ledger) == []
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone_and_told(ledger_url: str, ledger: Ledger) -> None:
+    with ledger.write(now_ms=NOON, actor="newer") as tx:
+        tx.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(LedgerError, match="was written by another version of extend-pipeline"):
+        open_ledger(ledger_url)

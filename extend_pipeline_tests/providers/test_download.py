@@ -54,6 +54,15 @@ def interrupted(url: str, policy: DownloadPolicy = LOCAL) -> DownloadInterrupted
     return caught.value
 
 
+def first_words(data: bytes) -> Script:
+    """A server that says this and nothing else."""
+
+    def script(_server: RawServer, connection: socket.socket, _index: int) -> None:
+        connection.sendall(data)
+
+    return script
+
+
 # The policy
 
 
@@ -303,6 +312,28 @@ def test_a_redirect_that_leads_astray_is_refused(location: str) -> None:
     with raw_server(always(answer(302, b"", {"Location": location}))) as server:
         assert fault(server.base_url).kind is FaultKind.REFUSED
         assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json " + b"x" * 50_000 + b" canary" + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nno header https://cdn.example/a.mp4?sig=canary " + b"x" * 50_000 + b"\r\n\r\n",
+        b"x" * 50_000 + b" canary\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nhttps://cdn.example/a.mp4?sig=canary\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: https://cdn.example:canary/a.mp4\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: https://ann:canary@\xe2\x84\x80.example/a.mp4\r\n\r\n",
+        b"HTTP/1.1 302 Found\r\nLocation: " + b"x" * 9_000 + b":canary\r\n\r\n",
+    ],
+    ids=["type", "header", "status", "chunk", "port", "user", "scheme"],
+)
+def test_what_a_server_says_instead_of_an_answer_is_repeated_in_few_words_and_without_a_signature(head: bytes) -> None:
+    with raw_server(first_words(head)) as server:
+        url = f"{server.base_url}/a.mp4?sig=ours"
+        message = interrupted(url).message if b"chunked" in head else fault(url).message
+    assert 20 < len(message) < 400
+    assert "canary" not in message
+    assert "ours" not in message
 
 
 def test_redirects_end_after_three() -> None:

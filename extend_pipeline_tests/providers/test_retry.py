@@ -133,6 +133,14 @@ def test_an_error_of_our_own_is_not_repeated() -> None:
         with_retries(broken, deadline_s=5, policy=FAST)
 
 
+def test_repeating_says_nothing_on_stdout_where_a_json_document_may_stand(capfd: pytest.CaptureFixture[str]) -> None:
+    import structlog  # comes with Dagster; stamina would write through it
+
+    structlog.reset_defaults()
+    assert with_retries(_Script(Try("no", again=True), Try("yes")), deadline_s=5, policy=FAST) == "yes"
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
 def test_retries_that_are_switched_off_leave_one_attempt() -> None:
     script = _Script(Try("no", again=True), Try("yes"))
     stamina.set_active(False)

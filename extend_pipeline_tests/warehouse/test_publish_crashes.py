@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,29 +13,27 @@ from extend_pipeline.base import failpoints
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.warehouse import definitions
 from extend_pipeline.warehouse.errors import PublishError
-from extend_pipeline.warehouse.publish import Published
+from extend_pipeline.warehouse.publish import Published, publish
 from extend_pipeline.warehouse.read import meta, query
 from extend_pipeline.warehouse.verify import compare
+from extend_pipeline_tests.support.children import CONTEXT
 from extend_pipeline_tests.support.ledger_events import START, seed_attempt
 from extend_pipeline_tests.warehouse.conftest import Place
 
 POINTS = [name for name in failpoints.POINTS if name.startswith("publish.")]
 
-CHILD = """
-import sys
-from pathlib import Path
-from extend_pipeline.base import failpoints
-from extend_pipeline.ledger.database import open_ledger
-from extend_pipeline.warehouse.publish import publish
-failpoints.arm_from_environment()
-publish(open_ledger(sys.argv[1]), target=Path(sys.argv[2]), work=Path(sys.argv[3]), now_ms=1)
-"""
+
+def publish_and_die(point: str, url: str, target: Path, work: Path) -> None:
+    """What the child does."""
+    failpoints.arm(f"{point}=kill")
+    publish(open_ledger(url), target=target, work=work, now_ms=1)
 
 
 def die_at(point: str, ledger: Ledger, place: Place) -> None:
-    command = [sys.executable, "-c", CHILD, ledger.url, str(place.target), str(place.work)]
-    environment = {**os.environ, failpoints.ENVIRONMENT: f"{point}=kill"}
-    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL
+    child = CONTEXT.Process(target=publish_and_die, args=(point, ledger.url, place.target, place.work), daemon=True)
+    child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
 
 
 def attempts(place: Place) -> int:

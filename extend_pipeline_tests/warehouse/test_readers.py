@@ -70,7 +70,7 @@ def test_readers_at_any_moment_of_many_publishes_find_a_whole_file(
     thread = threading.Thread(target=look)
     thread.start()
     try:
-        for number in range(1, 21):
+        for number in range(1, 13):
             with small_ledger.write(now_ms=number, actor="test") as tx:
                 append_attempt(tx, f"a{number}", hop=number + 1)
             assert isinstance(place.publish(small_ledger), Published)

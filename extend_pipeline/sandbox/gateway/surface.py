@@ -98,7 +98,8 @@ class GatewaySurface:
         return {**request_ids(NAME, None), "task_id": (key,)} if task is None else task_ids(task)
 
     def _find(self, key: str, accounts: list[str]) -> Task | None:
-        found = (self._core.store.task_with_id(NAME, account, key) for account in accounts)
+        find = self._core.store.task if self._config.finds_own_ids else self._core.store.task_with_id
+        found = (find(NAME, account, key) for account in accounts)
         return next((task for task in found if task is not None), None)
 
     def _read_one(self, request: Request, key: str, _body: bytes) -> Worked | Response:

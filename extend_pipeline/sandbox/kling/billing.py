@@ -1,6 +1,7 @@
-"""Kling's two billing routes (providers.md, "Kling, official"): packs with what is left in them, and a bill by task.
+"""Kling's billing routes (providers.md, "Kling, official"): packs with what is left in them, and bills by task, one of
+what packs paid and one of what the balance paid.
 
-They show the sandbox's charge book, late by `billing_delay`. Neither has the `/v1` of the others.
+They show the sandbox's charge book, late by `billing_delay`. None has the `/v1` of the others.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from extend_pipeline.sandbox.kling.surface import KlingWords
 from extend_pipeline.sandbox.kling.tasks import NAME
 from extend_pipeline.sandbox.making import request_ids
 
-_COSTS, _PACKAGE = "/account/costs", "/account/billing/package"
+_COSTS, _PACKAGE, _BALANCE = "/account/costs", "/account/billing/package", "/account/billing/balance"
 
 
 class BillingSurface:
@@ -35,11 +36,12 @@ class BillingSurface:
         self._opened_ms = core.store.opened_ms(core.clock.now_ms())
 
     def routes(self) -> list[Route]:
-        """Packs, bill."""
+        """Packs, bills."""
         counted = self._core.requests.counted
         return [
             Route(_COSTS, counted(_COSTS, self._costs), methods=["GET"]),
-            Route(_PACKAGE, counted(_PACKAGE, self._package), methods=["POST"]),
+            Route(_PACKAGE, counted(_PACKAGE, self._bill), methods=["POST"]),
+            Route(_BALANCE, counted(_BALANCE, self._bill), methods=["POST"]),
         ]
 
     async def _costs(self, request: Request) -> Response:
@@ -49,10 +51,14 @@ class BillingSurface:
 
         return await self._answer(request, read)
 
-    async def _package(self, request: Request) -> Response:
+    async def _bill(self, request: Request) -> Response:
+        paid_so = (request.url.path == _BALANCE) is self._core.config.postpaid
+
         def read(account: SandboxAccount, body: bytes) -> Json | Refusal:
             asked = bills.read_request(body, self._core.config.billing_page)
-            return asked if isinstance(asked, Refusal) else self._page(account, asked)
+            if isinstance(asked, Refusal):
+                return asked
+            return self._page(account, asked) if paid_so else bills.page([], "")
 
         return await self._answer(request, read)
 
@@ -111,9 +117,5 @@ class BillingSurface:
         for bill in page:
             task = core.store.task_with_id(NAME, account.name, bill.task_id)
             video = None if task is None else core.store.video(task.video_id or task.parent_video_id)
-            lines.append(bills.line(bill, account.name, video, core.config.balance))
-        return {
-            "result": {"detail": lines, "count": len(lines)},
-            "next_cursor": bills.cursor(asked, page[-1].row) if len(rows) > asked.limit else "",
-            "has_more": len(rows) > asked.limit,
-        }
+            lines.append(bills.line(bill, account.name, video, core.config.balance, postpaid=core.config.postpaid))
+        return bills.page(lines, bills.cursor(asked, page[-1].row) if len(rows) > asked.limit else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 
@@ -14,6 +14,7 @@ from extend_pipeline.sandbox.kling.errors import Refusal
 from extend_pipeline.sandbox.records import Bill, Video, seconds_text
 
 _MOST_ROWS = 500
+_LIST_PRICE = Decimal("0.14")  # USD a unit
 _PACK_LIFE_MS = 365 * 86_400_000
 
 
@@ -85,7 +86,13 @@ def _read_cursor(given: object) -> Asked | Refusal:
     return Asked(**told)
 
 
-def line(bill: Bill, account: str, video: Video | None, balance: Decimal | None) -> Json:
+def page(lines: Sequence[Json], next_cursor: str) -> Json:
+    """One page of a bill; without a cursor it is the last."""
+    result = {"detail": list(lines), "count": len(lines)}
+    return {"result": result, "next_cursor": next_cursor, "has_more": next_cursor != ""}
+
+
+def line(bill: Bill, account: str, video: Video | None, balance: Decimal | None, *, postpaid: bool = False) -> Json:
     """One row of the bill: amounts as numbers, times in ms as text, the film's length as text of seconds.
 
     `video` is the task's result, or its parent where it has none. What was left shows where there was a limit.
@@ -104,15 +111,19 @@ def line(bill: Bill, account: str, video: Video | None, balance: Decimal | None)
             "resolution": "1080p" if video.mode == "pro" else "720p",
             "duration": seconds_text(video.duration_ms),
         }
+    paid_by: Json = {"package_id": f"pack-{account}", "product_type": "video"}
+    amount = bill.units_milli / 1000
+    if postpaid:
+        paid_by, left = {"cash_type": "balance", "currency": "USD"}, {}
+        amount = float(Decimal(bill.units_milli) / 1000 * _LIST_PRICE)
     return {
-        "package_id": f"pack-{account}",
-        "product_type": "video",
+        **paid_by,
         "task_id": bill.task_id,
         "api_key_name": account,
         "product_function": "Video Extension",
         **film,
         "deduction_time": str(bill.at_ms),
-        "deduction_amount": bill.units_milli / 1000,
+        "deduction_amount": amount,
         **left,
     }
 

@@ -1,0 +1,69 @@
+"""What becomes of a paid result that could not be fetched: it is tried again, or it is lost, and who may say so."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from extend_pipeline.engine import rules
+from extend_pipeline.engine.fetch import Missed
+from extend_pipeline.engine.holding import Hold
+from extend_pipeline.engine.judge import FETCH_REFUSED
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.ledger import transitions
+from extend_pipeline.ledger.states import AttemptState
+
+S = AttemptState
+
+GONE_AFTER: Final = 3  # refusals of a URL that can't be refreshed; one may be a server's bad moment
+GONE: Final = "said to be gone, in a row: "
+"""How the note of a fetch begins whose result was said to be gone, and then how often."""
+
+FIRST_GAP_MS: Final = 2_000  # after a failed fetch; doubles, up to LONGEST_GAP_MS
+LONGEST_GAP_MS: Final = 600_000  # a result that nobody can fetch is looked at six times an hour
+
+
+def is_over(expires_at: int | None, now_ms: int) -> bool:
+    """Whether a result is past its keeping time."""
+    return expires_at is not None and now_ms >= expires_at
+
+
+def give_up_or_wait(pipeline: Pipeline, row: Row[Any], hold: Hold, missed: Missed, expires_at: int | None) -> str:
+    """Wait and try again while there is hope. The same unsound bytes twice, from two URLs, are what the provider has; a
+    result past its keeping time is lost once its host or its provider says that it is gone. Both are said loudly and
+    wait for a person. An outage, of theirs or of ours, says nothing of the result, however late it is; nor does who
+    holds it no more, since another process may just be fetching it. Answers `again`, `lost` or `quarantined`."""
+    now_ms = pipeline.now_ms()
+    refusals = _refusals(row.note) + 1 if missed.stale_url else 0
+    # a provider whose queries give the same URL for ever has no other one to give: three refusals are an end
+    no_other = not rules.refreshes_urls(row.provider) and refusals >= GONE_AFTER
+    with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
+        if not hold.held(tx):
+            return "again"
+        data = {"error_message": missed.message}
+        same = row.note.startswith("unsound ") and row.note.split(" ")[1] == missed.sha256
+        if missed.sha256 and same:
+            data["error_reason"] = "unsound_file"
+            transitions.move(tx, row.attempt_id, to=S.QUARANTINED, expect=frozenset({S.SUCCEEDED}), data=data)
+        elif missed.stale_url and (no_other or is_over(expires_at, now_ms)):
+            data["error_reason"] = "expired"
+            transitions.move(tx, row.attempt_id, to=S.RESULT_LOST, expect=frozenset({S.SUCCEEDED}), data=data)
+        else:
+            gap = min(FIRST_GAP_MS * 2 ** min(row.tries, 10), LONGEST_GAP_MS)
+            note = f"{FETCH_REFUSED}{missed.message}" if missed.refused else missed.message
+            if missed.sha256:
+                note = f"unsound {missed.sha256} {missed.message}"
+            elif refusals:
+                note = f"{GONE}{refusals}; {missed.message}"
+            transitions.schedule(
+                tx, row.attempt_id, account=row.account, due_at=now_ms + gap, note=note, tries=row.tries + 1
+            )
+            return "again"
+        transitions.unschedule(tx, row.attempt_id)
+        return "quarantined" if missed.sha256 and same else "lost"
+
+
+def _refusals(note: str) -> int:
+    """How often in a row a result was said to be gone, by the note of its last fetch."""
+    return int(note.removeprefix(GONE).partition(";")[0]) if note.startswith(GONE) else 0

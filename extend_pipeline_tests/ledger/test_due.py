@@ -1,0 +1,49 @@
+"""Due attempts are taken in order, once, and however many videos were asked for."""
+
+from __future__ import annotations
+
+from extend_pipeline.ledger import due, transitions
+from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.states import POLLED
+from extend_pipeline_tests.support.ledger_steps import NOON, claim, request, send, submit
+
+MINUTE_MS = 60_000
+
+
+def _taken(ledger: Ledger, *, now_ms: int, limit: int = 99, videos: frozenset[str] | None = None) -> list[str]:
+    with ledger.write(now_ms=now_ms, actor="me") as tx:
+        accounts = ["kling-main"]
+        rows = due.take_due(
+            tx, states=POLLED, accounts=accounts, hold_ms=MINUTE_MS, limit=limit, owner="me", videos=videos
+        )
+    assert all(row.tries == 0 and row.note == "" and row.task_id.startswith("task-") for row in rows)
+    return [row.video_key for row in rows]
+
+
+def test_what_is_due_is_taken_once_longest_due_first(ledger: Ledger) -> None:
+    for number, key in enumerate("cabed"):
+        (made,) = claim(ledger, request(key)).claimed
+        send(ledger, made.attempt_id)
+        submit(ledger, made.attempt_id, f"task-{key}", now_ms=NOON + number)
+    at = NOON + 2 * MINUTE_MS
+    assert _taken(ledger, now_ms=NOON) == []
+    assert _taken(ledger, now_ms=at, limit=2) == ["c", "a"]
+    many = frozenset({"a", "b", "d", *(f"v{number}" for number in range(100_000))})
+    assert _taken(ledger, now_ms=at, limit=1, videos=many) == ["b"]
+    assert _taken(ledger, now_ms=at, videos=many) == ["d"]
+    assert _taken(ledger, now_ms=at) == ["e"]
+    assert _taken(ledger, now_ms=at) == []
+    assert sorted(_taken(ledger, now_ms=at + MINUTE_MS)) == ["a", "b", "c", "d", "e"]
+
+
+def test_what_lost_its_hint_is_told(ledger: Ledger) -> None:
+    keys = []
+    for key in "ab":
+        (made,) = claim(ledger, request(key)).claimed
+        send(ledger, made.attempt_id)
+        submit(ledger, made.attempt_id, f"task-{key}")
+        keys.append(made.attempt_id)
+    with ledger.write(now_ms=NOON, actor="me") as tx:
+        assert due.forgotten(tx.connection, POLLED) == []
+        transitions.unschedule(tx, keys[0])
+        assert [row.attempt_id for row in due.forgotten(tx.connection, POLLED)] == keys[:1]
