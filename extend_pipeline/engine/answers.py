@@ -16,6 +16,8 @@ from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.engine.outcome import Answered
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import transitions
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.turned_up import turned_up
 from extend_pipeline.providers.outcomes import Accepted, Duplicate, Seen
 
 _log = logging.getLogger(__name__)
@@ -78,6 +80,8 @@ def hand_in_answers(pipeline: Pipeline) -> list[str]:
             moved = transitions.submitted(
                 tx, answer.attempt_id, task_id=answer.task_id, found_by="post", due_at=tx.now_ms
             )
+            if isinstance(moved, transitions.Stale) and moved.state is AttemptState.WRITTEN_OFF:
+                moved = turned_up(tx, answer.attempt_id, task_id=answer.task_id)
         if isinstance(moved, transitions.Stale) and moved.state is None:
             told = f"account {answer.account} accepted {answer.where} as task {answer.task_id}, and this ledger knows"
             _set_aside(path, f"{told} nothing of it: was an older copy put back? reconcile finds what was paid")

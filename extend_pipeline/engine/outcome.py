@@ -15,6 +15,7 @@ from extend_pipeline.ledger.claims import ClaimRequest
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.transitions import Stale
+from extend_pipeline.ledger.turned_up import turned_up
 from extend_pipeline.providers.outcomes import (
     Absent,
     Accepted,
@@ -103,6 +104,8 @@ def _submitted(tx: Writer, answered: Answered, account: Account, task_id: str, f
     if isinstance(moved, Stale) and moved.state is S.SENDING:
         cause = f"the provider answered with task {task_id}, which another attempt holds"
         in_doubt(tx, request, account, cause, None)
+    elif isinstance(moved, Stale) and moved.state is S.WRITTEN_OFF:
+        turned_up(tx, request.attempt_id, task_id=task_id)
 
 
 def _rejected(

@@ -133,17 +133,6 @@ def examined(tx: Writer, attempt_id: str, data: Mapping[str, Any]) -> None:
         tx.append("attempt_examined", attempt_id=attempt_id, data=data)
 
 
-def state_of(tx: Writer, attempt_id: str) -> AttemptState | None:
-    """Where the attempt is now, inside this transaction."""
-    value = tx.connection.execute(
-        select(tables.attempts.c.state).where(tables.attempts.c.attempt_id == attempt_id)
-    ).scalar()
-    return None if value is None else AttemptState(value)
-
-
-# --- hints -------------------------------------------------------------------------------------------------------
-
-
 def stored(tx: Writer, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | Stale:
     """The file is ours. Also where another process gave it up while this one was still fetching it, unless a person has
     allowed to pay for the hop again since."""
@@ -156,6 +145,17 @@ def stored(tx: Writer, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | S
     given_up = frozenset({S.RESULT_LOST, S.QUARANTINED})
     late = {**data, "error_reason": None, "error_code": None, "error_message": None}
     return move(tx, attempt_id, to=S.STORED, expect=given_up, data=late)
+
+
+def state_of(tx: Writer, attempt_id: str) -> AttemptState | None:
+    """Where the attempt is now, inside this transaction."""
+    value = tx.connection.execute(
+        select(tables.attempts.c.state).where(tables.attempts.c.attempt_id == attempt_id)
+    ).scalar()
+    return None if value is None else AttemptState(value)
+
+
+# --- hints -------------------------------------------------------------------------------------------------------
 
 
 def schedule(

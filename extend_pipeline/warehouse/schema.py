@@ -111,7 +111,10 @@ EXTENSION_REQUESTS: Final = TableSchema(
         text("attempts.unit", "what the account is charged in"),
         units("attempts.predicted_micros", "units that were reserved", name="predicted_units"),
         units("attempts.settled_micros", "units that were booked at the end", name="settled_units"),
-        text("attempts.units_basis", "whether those were reported by the provider or estimated from the prediction"),
+        text(
+            "attempts.units_basis",
+            "whether those were reported by the provider, estimated from the prediction, or billed",
+        ),
         units("attempts.unit_price_micros", "price of one unit in the currency", name="unit_price"),
         text("attempts.currency", "currency of the account"),
         day("attempts.budget_day", "UTC day whose budget the attempt counts for"),
@@ -148,7 +151,7 @@ CHARGES: Final = TableSchema(
         text("charges.entry", "reserve (+), release (-), settle (+) or adjust (+ or -)"),
         text("charges.unit", "what the account is charged in"),
         units("charges.micros", "units, signed", name="units"),
-        text("charges.basis", "predicted, estimated or reported"),
+        text("charges.basis", "predicted, estimated, reported or billed"),
         text("charges.currency", "currency of the amount"),
         amount("charges.amount_micros", "units times unit price, signed", name="amount"),
         moment("charges.at", "when it was booked"),
@@ -194,7 +197,10 @@ COMPLETED_EXTENSIONS: Final = TableSchema(
         text("attempts.output_kind", "what came: full (with its parent), segment (only the new part) or unknown"),
         text("attempts.unit", "what the account is charged in"),
         derived("units", UNITS, "units that were spent on it", "attempts.units", "charges.micros"),
-        text("attempts.units_basis", "whether those were reported by the provider or estimated from the prediction"),
+        text(
+            "attempts.units_basis",
+            "whether those were reported by the provider, estimated from the prediction, or billed",
+        ),
         derived("amount", AMOUNT, "what those cost", "attempts.amount", "charges.amount_micros"),
         text("attempts.currency", "currency of the amount"),
         derived(

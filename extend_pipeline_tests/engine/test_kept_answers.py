@@ -17,7 +17,7 @@ from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.answers import UnrecordedError
-from extend_pipeline.engine.resolve import Resolved, adopt
+from extend_pipeline.engine.resolve import Resolved, adopt, write_off
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.providers.outcomes import Provider, SubmitOutcome, SubmitRequest
@@ -44,6 +44,28 @@ def test_an_answer_that_the_ledger_did_not_take_is_handed_in_later(provider: str
         replays_to_the_same(pipeline.ledger, home.path)
     assert found.charges == found.states["stored"] == 2
     assert list((home.settings.state_dir / "answers").iterdir()) == []
+
+
+def test_a_kept_answer_that_comes_after_somebody_wrote_its_doubt_off_brings_the_film(home: EngineHome) -> None:
+    """It was kept on a machine that was away meanwhile."""
+    other_home(home, "vidu", 1)
+    with home.open(clock := JumpClock()) as pipeline:
+        failpoints.arm("submit.before_outcome=raise")
+        with pytest.raises(UnrecordedError):
+            advance(pipeline, publish=False)
+        failpoints.disarm()
+        here = home.settings.state_dir / "answers"
+        away = here.rename(home.path / "away")
+        clock.skip(60_000)
+        advance(pipeline, publish=False)
+        assert isinstance(write_off(pipeline, "vidu-0/1", who="ann", why="not in the console"), Resolved)
+        here.rmdir() if here.exists() else None
+        away.rename(here)
+        drive(pipeline)
+        found = reckon(home, pipeline.ledger)
+        replays_to_the_same(pipeline.ledger, home.path)
+    assert (found.charges, found.states) == (1, {"written_off": 1, "stored": 1})
+    assert list(here.iterdir()) == []
 
 
 def test_a_ledger_that_is_full_for_a_moment_costs_no_task(home: EngineHome) -> None:

@@ -3,6 +3,7 @@ may have looked for its task, found none, and gone on."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import select
 
 from extend_pipeline.engine import resolve
 from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline_tests.support.children import advancing
@@ -46,4 +48,31 @@ def test_a_hop_that_a_person_has_sent_again_is_not_sent_by_who_was_stopped_befor
         assert stopped.wait() == 0, stopped.told
         found = reckon(home, pipeline.ledger)
         assert (found.charges, found.states) == (1, {"written_off": 1, "stored": 1})
+        replays_to_the_same(pipeline.ledger, home.path)
+
+
+@pytest.mark.parametrize("provider", OTHERS)
+def test_an_answer_that_comes_after_a_person_gave_up_still_brings_its_film(provider: str, home: EngineHome) -> None:
+    """It was sent and charged; whoever sent it was stopped past its lease, before it could say so."""
+    home.options.update(post_deadline_s=0.4, lease_s=5.5)
+    other_home(home, provider)
+    settings: dict[str, Any] = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
+    stopped = advancing(settings, home.path / "stopped.txt", points="submit.after_post=pause")
+    eventually(lambda: stopped.is_stopped)
+    with home.open() as pipeline:
+
+        def doubts() -> int:
+            advance(pipeline, publish=False)
+            return len(status(pipeline).doubts)
+
+        eventually(lambda: doubts() == 1)
+        word = resolve.write_off(pipeline, f"{provider}-0/1", who="ann", why="not in the console")
+        assert isinstance(word, resolve.Resolved), word
+        stopped.go_on()
+        assert stopped.wait() == 1, "the hop itself stays closed, and waits for a person"
+        drive(pipeline)
+        found = reckon(home, pipeline.ledger)
+        assert (found.charges, found.states) == (1, {"written_off": 1, "stored": 1})
+        [account] = status(pipeline).accounts
+        assert account.committed == Decimal(home.sandbox.charges()["charges"][0]["units"])
         replays_to_the_same(pipeline.ledger, home.path)
