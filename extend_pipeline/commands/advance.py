@@ -35,7 +35,9 @@ _COUNTED = {
 
 
 @click.command()
-@click.option("--until-idle", is_flag=True, help="Go on until everything is complete or waits for somebody.")
+@click.option(
+    "--until-idle", is_flag=True, help="Go on until all is complete, or waits for somebody or for tomorrow's budget."
+)
 @click.option("--max-seconds", type=click.FloatRange(min=0), help="Go on for at most so long.")
 @click.option("--video", "videos", multiple=True, metavar="KEY", help="Only this video; may be given several times.")
 @json_option

@@ -45,7 +45,7 @@ def pause(home: Path | None, account: str | None, why: str, who: str, as_json: b
     if as_json:
         emit({"paused": [account or EVERYTHING], "why": why, "who": who})
     else:
-        say(f"{_named(account)} is paused: nothing more is submitted; what runs is still polled and fetched")
+        say(f"{_named(account)} is paused: nothing more is claimed; what is claimed is still sent, polled and fetched")
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`demo`: a real Dagster instance extends five videos in the sandbox while a table shows it; `dev`: the same with the
+"""`demo`: a real Dagster instance extends eleven videos in the sandbox while a table shows it; `dev`: the same with the
 UI."""
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOOK_S: Final = 0.5
 @click.option("--max-seconds", type=float, default=220, show_default=True, help="Give up after so long.")
 @click.pass_obj
 def demo(home: Path | None, max_seconds: float) -> None:
-    """Watch five videos grow: sandbox, Dagster daemon, sensors and runs do the work; it ends by itself and costs
+    """Watch eleven videos grow: sandbox, Dagster daemon, sensors and runs do the work; it ends by itself and costs
     nothing."""
     from extend_pipeline.engine.pipeline import open_pipeline
 

@@ -34,8 +34,9 @@ def sql(home: Path | None, query: str, as_csv: bool, as_json: bool) -> None:
     text that begins with one, so that taking one away gives back exactly what was there. Numbers stay as they are.
     --json gives everything as it is.
 
-    Tables: source_videos, extension_requests, completed_extensions, lineage, charges. Views: cost_by_day,
-    cost_by_video, cost_by_account, cost_per_second, duration_metrics, in_doubt, retention, success_rates, focus_1_2.
+    Tables: source_videos, extension_requests, completed_extensions, lineage, charges, reconciliations, _meta. Views:
+    cost_by_day, cost_by_video, cost_by_account, cost_per_second, duration_metrics, in_doubt, retention, success_rates,
+    focus_1_2.
     """
     from extend_pipeline.warehouse.errors import QueryError
     from extend_pipeline.warehouse.read import query as ask

@@ -1,8 +1,8 @@
 """The partitioned assets that a person materialises or backfills: source_videos → extension_requests →
 completed_extensions.
 
-One op for the three, so that a backfill of any of them over any number of videos is one run and one step. Each
-partition's materialization is yielded by itself, with its own metadata and data version; Dagster's automatic ones,
+One op for the three, so that a backfill of any of them over videos that follow one another is one run and one step.
+Each partition's materialization is yielded by itself, with its own metadata and data version; Dagster's automatic ones,
 which would share both among all partitions of the run, are left out (`skippable`).
 """
 

@@ -61,7 +61,7 @@ class VideoState(StrEnum):
 
     NEW = "new"  # declared, not planned yet
     WORKING = "working"  # something is claimed, in flight or being fetched, or due now
-    WAITING = "waiting"  # held by a budget, a slot, a pause, a parent or a back-off; goes on by itself
+    WAITING = "waiting"  # held by a budget, a slot, a parent or a back-off; goes on by itself
     BLOCKED = "blocked"  # a person must do something; the reason says what
     COMPLETE = "complete"
     WITHDRAWN = "withdrawn"  # no longer in the catalogue; nothing more is submitted, what is paid is still fetched

@@ -24,6 +24,7 @@ from extend_pipeline.sandbox import SandboxConfig, SandboxHandle
 from extend_pipeline_tests.chaos.holders import session_of
 from extend_pipeline_tests.support.children import CONTEXT
 from extend_pipeline_tests.support.engine_home import JumpClock
+from extend_pipeline_tests.support.unconfined import read_films_here
 
 CREW: Final = 6
 LEASE_S: Final = 1.6
@@ -103,20 +104,9 @@ def _begin(work: Callable[[Orders], None], orders: Orders) -> None:
     os.dup2(descriptor, 2)
     os.close(descriptor)
     os.environ.update({**orders.environment, "PGAPPNAME": session_of(os.getpid())})
-    _look_at_films_here()
+    read_films_here()  # a worker that lives for two seconds would spend them on starting another process
     failpoints.arm(orders.points)
     work(orders)
-
-
-def _look_at_films_here() -> None:
-    """Let the engine open films in its own process: with processes of its own for that, which have tests of their own,
-    a worker that lives for two seconds would spend them on starting Python."""
-    from extend_pipeline.media import confined, film, poster, probe, seam
-
-    confined.check_file = probe.check_file  # type: ignore[assignment]
-    confined.measure_seam = seam.measure_seam  # type: ignore[assignment]
-    confined.make_poster = poster.make_poster  # type: ignore[assignment]
-    confined.join = film.join  # type: ignore[assignment]
 
 
 def advance_for_ever(orders: Orders) -> None:

@@ -16,15 +16,22 @@ from extend_pipeline_tests.support.reckoning import reckon
 
 
 def test_tasks_whose_hints_were_lost_are_polled_looked_up_and_fetched_all_the_same(home: EngineHome) -> None:
-    home.seeded(3)
+    entries = home.seeded(3)
     clock = JumpClock()
     with home.open(clock) as pipeline:
+        home.sandbox.faults([{"kind": "5xx_before", "where": "download", "times": 99}])
+        home.catalogue(entries[2:])
+        advance(pipeline, publish=False)
+        clock.skip(1_000)
+        advance(pipeline, publish=False)
+        home.catalogue(entries)
         home.sandbox.faults([{"kind": "reset_after", "where": "submit", "match": {"video_id": source_id(0)}}])
         advance(pipeline, publish=False)
+        home.sandbox.clear_faults()
         with pipeline.ledger.write(now_ms=clock(), actor="test") as tx:
             states = set(tx.connection.execute(select(tables.attempts.c.state)).scalars())
             tx.connection.execute(delete(tables.schedule))
-        assert states == {"in_doubt", "submitted"}
+        assert states == {"in_doubt", "submitted", "succeeded"}
         clock.skip(60_000)
         assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
         assert reckon(home, pipeline.ledger).charges == 3

@@ -87,6 +87,7 @@ def fetched_while_another_gives_up(home: EngineHome, then: Callable[[Pipeline], 
     def stopped_for_a_month() -> None:
         if others or nudged.looks < DOWNLOADING or holder(second) != first.owner:
             return
+        assert list((home.settings.media_dir / ".incoming").iterdir()) != [], "it is being written"
         home.sandbox.faults([{"kind": "expired_url", **AT_DOWNLOAD}])
         home.sandbox.set_offset(31 * 86_400)
         clock.skip(31 * DAY_MS)

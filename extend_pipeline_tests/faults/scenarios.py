@@ -26,7 +26,7 @@ EXCLUDED: Final = (
     Excluded(
         "recover.",
         ("kling-gateway", "luma", "vidu"),
-        "without a key of ours at the provider nothing is looked up: what is in doubt waits for a person",
+        "without a key of ours at the provider nothing is looked up: what is in doubt waits for a callback or a person",
         "engine/test_other_crash_walk.py, engine/test_other_doubts.py",
     ),
     Excluded("callbacks.", PROVIDERS, "the receiver is a process of its own", "callbacks/"),

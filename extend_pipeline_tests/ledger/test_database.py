@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import func, select, text
+from sqlalchemy import Connection, Table, func, insert, inspect, select, text
 
-from extend_pipeline.ledger import controls, tables
+from extend_pipeline.ledger import controls, database, tables
 from extend_pipeline.ledger.database import SCHEMA_HEAD, Ledger, LedgerError, open_ledger
 from extend_pipeline.ledger.invariants import check_invariants
 from extend_pipeline_tests.support.children import CONTEXT
@@ -54,6 +56,56 @@ def test_opening_again_changes_nothing(ledger_url: str) -> None:
             assert connection.execute(select(func.count()).select_from(tables.attempts)).scalar_one() == 1
     finally:
         second.close()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0002"])
+def test_a_ledger_of_an_earlier_version_keeps_its_rows_and_goes_on(
+    revision: str, ledger_url: str, tmp_path: Path
+) -> None:
+    full = open_ledger(f"sqlite:///{tmp_path}/full.sqlite")
+    run_through(full, "harbour")
+    claim(full, request("lighthouse"))
+    old = Ledger(ledger_url)
+    upgrade(old, revision)
+    with full.read() as source, old.engine.connect() as target:
+        target.info["mode"] = "write"
+        with target.begin():
+            for table in tables.metadata.sorted_tables:
+                copy_what_was_there(table, source, target)
+    full.close()
+    old.close()
+    now = open_ledger(ledger_url)
+    try:
+        assert check_invariants(now) == []
+        with now.read() as connection:
+            rows = connection.execute(select(tables.attempts.c.video_key, tables.attempts.c.state))
+            assert {row.video_key: row.state for row in rows} == {"harbour": "stored", "lighthouse": "claimed"}
+            assert MigrationContext.configure(connection).get_current_revision() == SCHEMA_HEAD
+        run_through(now, "fog")
+        assert check_invariants(now) == []
+    finally:
+        now.close()
+
+
+def upgrade(ledger: Ledger, revision: str) -> None:
+    """Bring an empty ledger to an earlier form."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    with ledger.engine.connect() as connection:
+        connection.info["mode"] = "write"
+        with connection.begin():
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+
+
+def copy_what_was_there(table: Table, source: Connection, target: Connection) -> None:
+    """Copy a table's rows, as far as that form had the table and its columns."""
+    inspector = inspect(target)
+    if not inspector.has_table(table.name):
+        return
+    had = {column["name"] for column in inspector.get_columns(table.name)}
+    for row in source.execute(select(table)).mappings():
+        target.execute(insert(table).values({key: value for key, value in row.items() if key in had}))
 
 
 def _open_at_once(url: str, start: Any, results: Any) -> None:

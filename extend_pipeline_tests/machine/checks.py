@@ -121,10 +121,13 @@ class Watch:
         found = []
         seen = {row.attempt_id for row in attempts}
         for row in attempts:
-            if MOVES[S(row.state)] <= {S.STORED}:  # a slower fetch, which could still store it, there is none here
+            if MOVES[S(row.state)] <= {S.STORED}:
                 end = (row.state, row.task_id, row.sha256, row.path, row.bytes, row.generation, row.finished_at)
-                if self.ended.setdefault(row.attempt_id, end) != end:
-                    found.append(f"attempt {row.attempt_id} had ended as {self.ended[row.attempt_id]}, and is {end}")
+                before = self.ended.setdefault(row.attempt_id, end)
+                # a fetch that was stopped may store what another process gave up meanwhile
+                if before != end and not (row.state == S.STORED and S.STORED in MOVES[S(before[0])]):
+                    found.append(f"attempt {row.attempt_id} had ended as {before}, and is {end}")
+                self.ended[row.attempt_id] = end
             if self.states.get(row.attempt_id) != row.state:
                 found.append(
                     f"attempt {row.attempt_id} is {row.state}, its events say {self.states.get(row.attempt_id)}"

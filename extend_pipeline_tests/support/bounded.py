@@ -1,5 +1,7 @@
 """Runs a verb in a process that the kernel gives less: files that may not grow, no rights of root, another umask. It
-comes from the server that has everything imported already (`children.py`), since loading takes longer than the verb."""
+comes from the server that has everything imported already (`children.py`), since loading takes longer than the verb;
+how the interpreter itself starts and ends is seen by the walk that kills the command (`engine/test_crash_walk.py`) and
+by the tests in `cli/`."""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Final
 
-from extend_pipeline_tests.support.children import CONTEXT
+from extend_pipeline_tests.support.children import ALONE, CONTEXT
 from extend_pipeline_tests.support.engine_home import EngineHome
 
 _WITHIN_S: Final = 120.0
@@ -52,7 +54,8 @@ def run_bounded(
     (out, to_out), (err, to_err) = CONTEXT.Pipe(duplex=False), CONTEXT.Pipe(duplex=False)
     with out, err, ThreadPoolExecutor(2) as pool:
         process = CONTEXT.Process(target=_run, args=(given, to_out, to_err), daemon=True)
-        process.start()
+        with ALONE:
+            process.start()
         to_out.close()
         to_err.close()
         told = [pool.submit(_read, stream) for stream in (out, err)]
@@ -77,7 +80,8 @@ def _run(given: _Given, out: Connection, err: Connection) -> None:
         os.dup2(stream.fileno(), descriptor)
         stream.close()
     # the server's own streams were made for other files
-    sys.stdout, sys.stderr = (os.fdopen(descriptor, "w", closefd=False) for descriptor in (1, 2))
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
     os.environ.clear()
     os.environ.update(given.environment)
     if given.umask is not None:

@@ -47,7 +47,7 @@ CONTEXT.set_forkserver_preload(
     ]
 )
 
-_ALONE = threading.Lock()
+ALONE = threading.Lock()
 """Starting a process reads the exit codes of others, and an exit code can be read once: two threads must not do it at a
 time, or one of them finds 255."""
 
@@ -68,7 +68,7 @@ class Child:
     def wait(self, within: float = 60.0) -> int:
         """Its exit code; minus nine where it was killed. It is killed for good where it takes too long."""
         in_time = bool(connection.wait([self.process.sentinel], within))
-        with _ALONE:
+        with ALONE:
             if not in_time:
                 self.process.kill()
             self.process.join()
@@ -114,7 +114,7 @@ def advancing(
         confined,
     )
     process = CONTEXT.Process(target=_advance, args=arguments, daemon=True)
-    with _ALONE:
+    with ALONE:
         process.start()
     return Child(process, output)
 

@@ -1,6 +1,6 @@
 """Films read by the process that fetched them. A confined one takes longer to start than all the rest of a short
 process; what it is for is tested by media/test_prober.py and media/test_hostile_files.py, and under kills by the walks
-around a fetch (engine/test_crash_walk.py) and the chaos test."""
+around a fetch (engine/test_crash_walk.py, engine/test_other_crash_walk.py)."""
 
 from __future__ import annotations
 

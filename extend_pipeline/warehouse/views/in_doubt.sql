@@ -1,4 +1,4 @@
--- Attempts of which nobody knows whether a task exists: what is at stake, since when, and exactly what was sent.
+-- Attempts of which nobody knows whether a task exists: what is at stake, since when, and what was sent, without the queries of URLs.
 SELECT
     r.video_key,
     r.hop,
