@@ -40,7 +40,7 @@ check: $(READY) ## lint, format, types, import rules, Dagster definitions, lock 
 bench: $(READY) ## speed, as a ratio to a bare script that does only the calls, the commits and the file writes
 	@$(RUN) $(BIN)/python -m benchmarks.bench $(ARGS)
 
-matrix: $(READY) ## every failpoint x every upstream fault x every provider, each a process that is killed (three quarters of an hour)
+matrix: $(READY) ## every failpoint x every upstream fault x every provider, each a process that is killed (about an hour)
 	@$(RUN) $(BIN)/python -m extend_pipeline_tests.faults.matrix --full $(ARGS)
 
 chaos: $(READY) ## a minute of kills, stops and faults over six processes; ARGS="--seed N --ledger postgresql --seconds 60"
