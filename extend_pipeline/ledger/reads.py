@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.reconciling import ORPHAN
@@ -63,22 +63,21 @@ def predicted_in(connection: Connection, states: Collection[AttemptState]) -> di
 def known_task(connection: Connection, account: str, *, at_least_ms: int) -> Row[Any] | None:
     """The newest attempt of the account whose task is known to exist upstream and was claimed after `at_least_ms`: the
     positive control for "no such task" (upstream forgets tasks after 30 days)."""
-    table = tables.attempts
-    return connection.execute(
-        select(table)
-        .where(table.c.account == account, table.c.task_id.is_not(None), table.c.claimed_at > at_least_ms)
-        .order_by(table.c.submitted_at.desc())
-        .limit(1)
-    ).first()
+    return connection.execute(_known(account, at_least_ms)).first()
 
 
 def known_key(connection: Connection, account: str, *, at_least_ms: int) -> Row[Any] | None:
     """The newest attempt of the account whose task is known and can be found by a key: the positive control for "no
     such key". What was taken over from a provider's book may carry none, and what was sent before class A had none."""
     table = tables.attempts
-    known = table.c.task_id.is_not(None) & (table.c.external_task_id != "") & (table.c.submit_class == "A")
-    query = select(table).where(table.c.account == account, known, table.c.claimed_at > at_least_ms)
-    return connection.execute(query.order_by(table.c.submitted_at.desc()).limit(1)).first()
+    keyed = (table.c.external_task_id != "") & (table.c.submit_class == "A")
+    return connection.execute(_known(account, at_least_ms).where(keyed)).first()
+
+
+def _known(account: str, at_least_ms: int) -> Select[Any]:
+    table = tables.attempts
+    known = (table.c.account == account) & table.c.task_id.is_not(None) & (table.c.claimed_at > at_least_ms)
+    return select(table).where(known).order_by(table.c.submitted_at.desc()).limit(1)
 
 
 def accounts(connection: Connection) -> dict[str, Row[Any]]:

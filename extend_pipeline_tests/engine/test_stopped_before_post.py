@@ -14,7 +14,7 @@ from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline_tests.support.children import advancing
+from extend_pipeline_tests.support.children import Child, advancing
 from extend_pipeline_tests.support.engine_home import EngineHome, drive, eventually
 from extend_pipeline_tests.support.other_providers import OTHERS, other_home
 from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
@@ -22,15 +22,21 @@ from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
 S = AttemptState
 
 
+def stopped_at(point: str, provider: str, home: EngineHome) -> Child:
+    """A home with one video, and a process that works on it and has been stopped at a failpoint."""
+    home.options.update(post_deadline_s=0.4, lease_s=5.5)
+    other_home(home, provider)
+    settings: dict[str, Any] = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
+    stopped = advancing(settings, home.path / "stopped.txt", points=f"{point}=pause")
+    eventually(lambda: stopped.is_stopped)
+    return stopped
+
+
 @pytest.mark.parametrize("provider", OTHERS[:1])
 def test_a_hop_that_a_person_has_sent_again_is_not_sent_by_who_was_stopped_before(
     provider: str, home: EngineHome
 ) -> None:
-    home.options.update(post_deadline_s=0.4, lease_s=5.5)
-    other_home(home, provider)
-    settings: dict[str, Any] = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
-    stopped = advancing(settings, home.path / "stopped.txt", points="submit.after_sending=pause")
-    eventually(lambda: stopped.is_stopped)
+    stopped = stopped_at("submit.after_sending", provider, home)
     with home.open() as pipeline:
 
         def state() -> str:
@@ -54,11 +60,7 @@ def test_a_hop_that_a_person_has_sent_again_is_not_sent_by_who_was_stopped_befor
 @pytest.mark.parametrize("provider", OTHERS)
 def test_an_answer_that_comes_after_a_person_gave_up_still_brings_its_film(provider: str, home: EngineHome) -> None:
     """It was sent and charged; whoever sent it was stopped past its lease, before it could say so."""
-    home.options.update(post_deadline_s=0.4, lease_s=5.5)
-    other_home(home, provider)
-    settings: dict[str, Any] = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
-    stopped = advancing(settings, home.path / "stopped.txt", points="submit.after_post=pause")
-    eventually(lambda: stopped.is_stopped)
+    stopped = stopped_at("submit.after_post", provider, home)
     with home.open() as pipeline:
 
         def doubts() -> int:
