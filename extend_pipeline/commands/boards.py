@@ -29,6 +29,7 @@ _VIDEOS: Final = (
     Column("state", whole=True),
     Column("hops", right=True, whole=True),
     Column("length", right=True, whole=True),
+    Column("lands at", right=True),
     Column("cost left", right=True),
     Column("waits for"),
 )
@@ -50,6 +51,7 @@ def video_row(video: VideoPlan, account: Account) -> list[str]:
         video.state.value,
         hops(video),
         length(video),
+        lands_at(video),
         cost_left(video, account),
         video.hindrance.obstacle.value.replace("_", " ") if video.hindrance else "",
     ]
@@ -72,6 +74,13 @@ def length(video: VideoPlan) -> str:
     return f"{now} s, {video.target_steps} steps"
 
 
+def lands_at(video: VideoPlan) -> str:
+    """Return how long it is at the end: `29.5–34.5 s`; nothing where it is finished or its start is not known."""
+    if video.end_ms is None or video.state is VideoState.COMPLETE:
+        return ""
+    return f"{spread(seconds(video.end_ms[0]) or '', seconds(video.end_ms[1]) or '')} s"
+
+
 def cost_left(video: VideoPlan, account: Account) -> str:
     """What a video still costs, or that nobody can tell; nothing where it costs nothing."""
     if start_unknown(video) or video.micros_left is None:
@@ -92,6 +101,9 @@ def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -
     uncounted = sum(start_unknown(video) for video in videos)
     if uncounted:
         say(f"not counted: {uncounted} that branch off a hop which isn't there yet")
+    short = [video.key for video in videos if video.may_fall_short and video.hindrance is None]
+    if short:
+        say(f"may end below their target, and ask then: {_named(short)} (at_most or the provider's longest)")
 
 
 def print_obstacles(videos: Iterable[VideoPlan], *, home: Path | None) -> None:
@@ -102,9 +114,13 @@ def print_obstacles(videos: Iterable[VideoPlan], *, home: Path | None) -> None:
             told = (not held.obstacle.needs_person, held.message, held.todo)
             groups.setdefault(told, []).append(video.key)
     for (by_itself, message, todo), keys in sorted(groups.items(), key=lambda group: group[0][0]):
-        named = ", ".join(keys[:MOST_NAMES]) + (f" and {len(keys) - MOST_NAMES} more" if len(keys) > MOST_NAMES else "")
-        say(f"{'waits' if by_itself else 'needs you'}: {named}: {shortened(message, MOST_WORDS)}")
+        say(f"{'waits' if by_itself else 'needs you'}: {_named(keys)}: {shortened(message, MOST_WORDS)}")
         say(f"    → {typed(todo, home)}")
+
+
+def _named(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - MOST_NAMES} more" if len(keys) > MOST_NAMES else ""
+    return f"{', '.join(keys[:MOST_NAMES])}{more}"
 
 
 def print_accounts(accounts: Sequence[AccountStatus]) -> None:

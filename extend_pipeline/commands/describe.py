@@ -126,6 +126,8 @@ def _video(video: VideoPlan, account: Account, home: Path | None) -> dict[str, A
         "current_s": seconds(video.current_ms),
         "target_s": seconds(video.target_ms),
         "target_steps": video.target_steps,
+        "ends_s": None if video.end_ms is None else _seconds_range(video.end_ms),
+        "may_fall_short": video.may_fall_short,
         "cost_left": None if unknown or video.micros_left is None else cost_of(account, video.micros_left).document(),
         "due": None
         if video.due is None
@@ -197,3 +199,7 @@ def _doubt(doubt: Doubt) -> dict[str, Any]:
 
 def _range(of: tuple[Decimal, Decimal]) -> dict[str, str]:
     return {"least": plain(of[0]), "most": plain(of[1])}
+
+
+def _seconds_range(of: tuple[int, int]) -> dict[str, str | None]:
+    return {"least": seconds(of[0]), "most": seconds(of[1])}

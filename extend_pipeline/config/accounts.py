@@ -17,6 +17,7 @@ from extend_pipeline.config.credentials import ApiKey, Credentials, KlingKeys
 from extend_pipeline.config.fields import Name, Written, YesNo, known_as, one_of, wrong
 from extend_pipeline.config.numbers import as_micros, bounded, whole
 from extend_pipeline.config.price import Budget, Price
+from extend_pipeline.config.target import ExtendDefaults
 
 SubmitClass = Literal["A", "B", "C", "D"]
 
@@ -101,6 +102,11 @@ class Account(Written):
     price: Price = Field(
         description="What one extension costs; written whole.",
         examples=["{unit: credit, per_extension: 2, unit_price: 0.14, currency: USD}"],
+    )
+    extend: ExtendDefaults = Field(
+        default=ExtendDefaults(),
+        description="What its videos take where their own `extend` doesn't say otherwise, in seconds.",
+        examples=["{tolerance: 0.5, at_most: 60}"],
     )
     submit_class: Annotated[SubmitClass, one_of("A", "B", "C", "D"), known_as({"enum": ["A", "B", "C", "D"]})] = Field(
         description="What a submit to this account can promise; A is the strongest.", examples=["A"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import Extend
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.registry import Provider
@@ -42,6 +43,26 @@ def length_complaints(start: Length, extend: Extend, provider: Provider) -> Iter
                 f"steps may end at {seconds(most)} s, and {provider.name} makes nothing over {seconds(limit)} s",
                 f"Give {fitting} at most." if fitting > 0 else "This source is too long to be extended.",
             )
+
+
+def default_complaints(extend: Extend, account: Account) -> Iterator[Complaint]:
+    """Yield targets that contradict what their account says for all of its videos."""
+    defaults = account.extend
+    if extend.to_ms is None:
+        return
+    at_most, tolerance = defaults.at_most_ms, defaults.tolerance_ms
+    if extend.at_most_ms is None and at_most is not None and extend.to_ms > at_most:
+        yield Complaint(
+            ("extend", "to"),
+            f"is more than account {account.name} allows (extend.at_most: {seconds(at_most)})",
+            f"Give {seconds(at_most)} at most, or write at_most: beside it.",
+        )
+    if extend.tolerance_ms is None and extend.to_ms <= tolerance:
+        yield Complaint(
+            ("extend", "to"),
+            f"is within the tolerance of {seconds(tolerance)} s, so that nothing would be made",
+            "Give a longer target, or write tolerance: 0.1 beside it.",
+        )
 
 
 def seconds(ms: int) -> str:

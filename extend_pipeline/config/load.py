@@ -25,7 +25,7 @@ from extend_pipeline.config.videos import AccountBook, Use, build_catalogue
 # Values of these fields may be repeated in an error. Everywhere else in accounts.yaml somebody may have put a secret.
 _TELLABLE = frozenset(
     {"provider", "allow_local", "max_in_flight", "budget", "price", "submit_class", "poll", "in_doubt"}
-    | {"failed_tasks_charged", "patience", "passes", "auth", "output", "batch_query"}
+    | {"extend", "tolerance", "failed_tasks_charged", "patience", "passes", "auth", "output", "batch_query"}
 )
 
 

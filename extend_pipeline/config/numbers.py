@@ -76,7 +76,7 @@ def seconds_as_ms(*, most: str | None, least: str | None = None) -> BeforeValida
             return value
         exact = decimal(value, least=least, most=most, above=above) * 1000
         ms = int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
-        if ms < 1:
+        if ms < 1 and exact:
             raise wrong("is less than a millisecond", _range_hint(least=least, most=most, above=above))
         return ms
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -13,6 +13,10 @@ from extend_pipeline.config.numbers import seconds_as_ms, whole
 
 MOST_STEPS = 45  # 180 s at 4 s a step, which is as far as Kling goes
 MOST_HOPS = 1000  # where no limit is documented: more is a typing mistake
+TOLERANCE_MS: Final = 500  # another paid hop for less than half a second is hardly ever meant
+LONGEST_S: Final = "3600"  # more is milliseconds written for seconds, or another slip
+LIMITS: Final = frozenset({"tolerance_ms", "at_most_ms"})
+"""The fields that say when to stop. They are no part of what a hop asks for, so that changing them buys nothing."""
 _HOW_LONG = "Write to: 30 (seconds) or steps: 3."
 
 
@@ -23,6 +27,34 @@ def prompt_list(value: object) -> object:
     if not value:
         raise wrong("the list is empty", "Write a prompt or leave the field out.")
     return tuple(value)
+
+
+_Tolerance = Annotated[
+    int, seconds_as_ms(least="0", most="60"), known_as({"type": "number", "minimum": 0, "maximum": 60})
+]
+_AtMost = Annotated[
+    int,
+    seconds_as_ms(most=LONGEST_S),
+    known_as({"type": "number", "exclusiveMinimum": 0, "maximum": float(LONGEST_S)}),
+]
+
+
+class ExtendDefaults(Written):
+    """What an account's videos take where their `extend` does not say otherwise; milliseconds."""
+
+    tolerance_ms: _Tolerance = Field(
+        default=TOLERANCE_MS,
+        validation_alias="tolerance",
+        description="Seconds that a video may be shorter than its `to` and count as finished, so that no extension is "
+        "bought for a sliver.",
+        examples=[0.5],
+    )
+    at_most_ms: _AtMost | None = Field(
+        default=None,
+        validation_alias="at_most",
+        description="Seconds that no video may become longer than: an extension that could pass them is not bought.",
+        examples=[60],
+    )
 
 
 class Target(Written, ABC):
@@ -61,10 +93,26 @@ class Target(Written, ABC):
         examples=['["add cat", "the cat jumps"]'],
     )
 
+    tolerance_ms: _Tolerance | None = Field(
+        default=None,
+        validation_alias="tolerance",
+        description="Seconds that it may be shorter than `to` and count as finished. The account's by default, else "
+        "0.5.",
+        examples=[0.5],
+    )
+    at_most_ms: _AtMost | None = Field(
+        default=None,
+        validation_alias="at_most",
+        description="Seconds that it may not become longer than: an extension that could pass them is not bought. The "
+        "account's by default.",
+        examples=[32],
+    )
+
     most_steps: ClassVar[int] = MOST_STEPS
     written_schema: ClassVar[Mapping[str, Any]] = {
         "oneOf": [{"required": ["to"]}, {"required": ["steps"]}],
         "not": {"required": ["prompt", "prompts"]},
+        "dependentRequired": {"tolerance": ["to"]},
     }
 
     @property
@@ -90,6 +138,26 @@ class Target(Written, ABC):
     def _check_prompts(cls, value: object, info: ValidationInfo) -> object:
         if value is not None and info.data.get("prompt", "") is not None:
             raise wrong("prompt and prompts are both given", "Keep one: prompt for all hops, prompts one by one.")
+        return value
+
+    @field_validator("tolerance_ms", mode="after")
+    @classmethod
+    def _check_tolerance(cls, value: int | None, info: ValidationInfo) -> int | None:
+        to_ms = info.data.get("to_ms")
+        if value is None:
+            return None
+        if info.data.get("steps") is not None:
+            raise wrong("means nothing beside steps", "Leave it out, or write to: and a length.")
+        if to_ms is not None and value >= to_ms:
+            raise wrong("is as long as to itself, so that nothing would be made", "Write tolerance: 0.5")
+        return value
+
+    @field_validator("at_most_ms", mode="after")
+    @classmethod
+    def _check_at_most(cls, value: int | None, info: ValidationInfo) -> int | None:
+        to_ms = info.data.get("to_ms")
+        if value is not None and to_ms is not None and value < to_ms:
+            raise wrong(f"is less than to, which is {to_ms / 1000:g}", f"Give {to_ms / 1000:g} or more, or a lower to.")
         return value
 
     def prompt_of(self, hop: int) -> str | None:

@@ -13,7 +13,7 @@ from extend_pipeline.config.catalogue import BranchSource, Catalogue, Extend, So
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.entries import Row
 from extend_pipeline.config.frames import FrameFolder
-from extend_pipeline.config.lengths import Length, after_hops, length_complaints
+from extend_pipeline.config.lengths import Length, after_hops, default_complaints, length_complaints
 from extend_pipeline.config.problems import Problem, Suggestions
 from extend_pipeline.config.registry import PROVIDERS, Provider, owners
 
@@ -148,6 +148,8 @@ def _read(row: Row, parent: _Read | None, given: _Given) -> tuple[_Read, list[Pr
             complaints += length_complaints(start, extend, provider)
         own = None if isinstance(source, BranchSource) else source
         sound = book.accounts.get(account or "")
+        if extend is not None and sound is not None:
+            complaints += default_complaints(extend, sound)
         complaints += provider.check(source=own, root=root, extend=extend, account=sound)
         if own is not None:
             complaints += _from_the_future(own, now=given.now)

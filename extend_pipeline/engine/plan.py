@@ -12,6 +12,7 @@ from extend_pipeline.base.units import to_ms
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import BranchSource, Source, Video
 from extend_pipeline.engine import chain, rules
+from extend_pipeline.engine.goal import Goal, forecast, goal_of, past_at_most
 from extend_pipeline.engine.judge import Due, Stopped, Underway, judge
 from extend_pipeline.engine.obstacles import impossible
 from extend_pipeline.engine.plan_types import (
@@ -29,7 +30,7 @@ from extend_pipeline.engine.plan_types import (
 from extend_pipeline.engine.rooms import Room
 from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
 
-CLOSE_ENOUGH_MS: Final = 100  # a frame or two short of the target is not worth another paid hop
+_BOUGHT: Final = LIVE | {AttemptState.STORED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class _Position:
 
     video: Video
     account: Account
+    goal: Goal
     mode: str | None
     hops_done: int
     parent: Parent | None
@@ -62,31 +64,36 @@ def root_source(video: Video, catalogue: Mapping[str, Video]) -> Source:
 
 def _plan_video(video: Video, given: PlanInput, room: Room) -> VideoPlan:
     account = given.accounts[video.account]
+    goal = goal_of(video, account)
     source = root_source(video, given.catalogue)
     start = _start_of(video, source, given)
     if isinstance(start, Hindrance):
-        return _told(_Position(video, account, source.mode, 0, None), start)
-    here = _Position(video, account, source.mode, 0, start)
+        return _told(_Position(video, account, goal, source.mode, 0, None), start)
+    here = _Position(video, account, goal, source.mode, 0, start)
     mine = given.attempts.get(video.key, ())
     parent = start
-    while not _at_target(video, parent.duration_ms, here.hops_done):
-        if (doubt := rules.unknown_kind(here.account, here.hops_done, parent)) is not None:
-            return _told(here, doubt)
+    while not goal.is_passed(parent.duration_ms, here.hops_done):
         hop = here.hops_done + 1
         name = chain.hop_digest(parent.digest, video.extend.hop_params(hop))
         at_hop = [a for a in mine if a.hop == hop]
         tries = [a for a in at_hop if a.chain_digest == name]
+        # within the tolerance nothing more is bought, and what was bought already counts
+        if goal.is_reached(parent.duration_ms, here.hops_done) and not any(a.state in _BOUGHT for a in tries):
+            break
+        if (doubt := rules.unknown_kind(here.account, here.hops_done, parent)) is not None:
+            return _told(here, doubt)
         stored = next((a for a in tries if a.state is AttemptState.STORED), None)
         if stored is None:
             return _next(here, hop, name, at_hop, tries, given.now_ms, room)
         parent = _after(stored, parent.root_video_id, parent.duration_ms, name)
-        here = _Position(video, account, source.mode, hop, parent)
+        here = replace(here, hops_done=hop, parent=parent)
     return _told(here, None, state=VideoState.COMPLETE)
 
 
 def _start_of(video: Video, source: Source, given: PlanInput) -> Parent | Hindrance:
     if not isinstance(video.source, BranchSource):
-        return _root(video, source, given.sources.get(video.key, SourceView()))
+        goal = goal_of(video, given.accounts[video.account])
+        return _root(video, goal, source, given.sources.get(video.key, SourceView()))
     above, hop = given.catalogue[video.source.branch_of], video.source.hop
     names = chain.digests(above, hop, videos=given.catalogue)
     attempts = [a for a in given.attempts.get(above.key, ()) if a.hop == hop and a.chain_digest == names[-1]]
@@ -99,10 +106,10 @@ def _start_of(video: Video, source: Source, given: PlanInput) -> Parent | Hindra
     return state
 
 
-def _root(video: Video, source: Source, seen: SourceView) -> Parent | Hindrance:
+def _root(video: Video, goal: Goal, source: Source, seen: SourceView) -> Parent | Hindrance:
     """A root source, by what was measured where it was measured, and by what was declared otherwise."""
     length = seen.probed_ms if seen.probed_ms is not None else source.duration_ms
-    if seen.probed_ms is None and (rules.measures_source(video) or (length is None and video.extend.to_ms is not None)):
+    if seen.probed_ms is None and (rules.measures_source(video) or (length is None and goal.needs_length)):
         if seen.fault is None:
             todo = "nothing: advance fetches and measures it first, which costs nothing"
             return Hindrance(Obstacle.SOURCE_UNCHECKED, "the source has not been measured yet", todo)
@@ -141,13 +148,6 @@ def _parent_state(above: Video, hop: int, given: PlanInput) -> Hindrance | None:
         message = f"hop {hop} of {above.key} is not there, and {above.key} waits: {told.hindrance.message}"
         return replace(told.hindrance, message=message)
     return None
-
-
-def _at_target(video: Video, duration_ms: int | None, hops_done: int) -> bool:
-    if video.extend.steps is not None:
-        return hops_done >= video.extend.steps
-    assert video.extend.to_ms is not None
-    return duration_ms is not None and duration_ms + CLOSE_ENOUGH_MS >= video.extend.to_ms
 
 
 def _after(stored: AttemptView, root: str | None, before_ms: int | None, name: str) -> Parent:
@@ -202,7 +202,11 @@ def _next(
         message = f"account {here.account.name} has no price for mode {here.mode or 'that was asked for'}"
         todo = "give price.per_extension in accounts.yaml; nothing is submitted at an unknown price"
         return _told(here, Hindrance(Obstacle.NO_PRICE, message, todo))
-    source = impossible(here.video, hop, parent, now_ms) or rules.next_source(here.account, parent, now_ms)
+    source = (
+        past_at_most(here.video, here.goal, hop, parent)
+        or impossible(here.video, hop, parent, now_ms)
+        or rules.next_source(here.account, parent, now_ms)
+    )
     blocked = source if isinstance(source, Hindrance) else room.take(price)
     if isinstance(source, Hindrance) or blocked is not None:
         return _told(here, blocked)
@@ -242,7 +246,9 @@ def _told(
     if state is None:
         person = hindrance is not None and hindrance.obstacle.needs_person
         state = VideoState.BLOCKED if person else VideoState.WAITING
-    hops = (0, 0) if state is VideoState.COMPLETE else _hops_left(here)
+    now_ms = here.parent.duration_ms if here.parent else None
+    course = forecast(here.video, here.goal, now_ms, here.hops_done)
+    hops = (0, 0) if state is VideoState.COMPLETE else course.hops
     params = here.video.extend.hop_params(here.hops_done + 1)
     price = here.account.price.quote(mode=here.mode, params=params)
     return VideoPlan(
@@ -251,10 +257,12 @@ def _told(
         provider=here.video.provider,
         state=state,
         hops_done=here.hops_done,
-        current_ms=here.parent.duration_ms if here.parent else None,
+        current_ms=now_ms,
         target_ms=here.video.extend.to_ms,
         target_steps=here.video.extend.steps,
         hops_left=hops,
+        end_ms=course.end_ms,
+        may_fall_short=course.may_fall_short,
         micros_left=None if price is None else (hops[0] * price, hops[1] * price),
         due=due,
         running=running,
@@ -268,15 +276,3 @@ def _extendable_until(here: _Position) -> int | None:
     if here.parent is None or here.parent.born_ms is None or life is None:
         return None
     return here.parent.born_ms + life
-
-
-def _hops_left(here: _Position) -> tuple[int, int]:
-    extend = here.video.extend
-    if extend.steps is not None:
-        left = extend.steps - here.hops_done
-        return left, left
-    if here.parent is None or here.parent.duration_ms is None or extend.to_ms is None:
-        return 0, 0
-    missing = extend.to_ms - CLOSE_ENOUGH_MS - here.parent.duration_ms
-    least, most = rules.added_ms(here.video, here.hops_done + 1)
-    return -(-missing // most), -(-missing // least)

@@ -128,6 +128,7 @@ class Obstacle(StrEnum):
     UNKNOWN_LENGTH = "unknown_length"
     UNREACHABLE_SOURCE = "unreachable_source"
     LENGTH_CAP = "length_cap"
+    AT_MOST = "at_most"
     REJECTED = "rejected"
     FAILED = "failed"
     IN_DOUBT = "in_doubt"
@@ -195,8 +196,10 @@ class DueStep:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoPlan:
     """What a plan says of one video. `hops_left` and `micros_left` are (least, most): the provider chooses how much
-    each hop adds, so they are known exactly only at the end. `extendable_until_ms` is when what the next hop starts
-    from can't be extended any more (UTC ms), where the provider has such a limit and the hop is not under way."""
+    each hop adds, so they are known exactly only at the end. `end_ms` is how long the video is then, (least, most),
+    None where its start is not known; `may_fall_short` is True where a limit may end it below its target.
+    `extendable_until_ms` is when what the next hop starts from can't be extended any more (UTC ms), where the provider
+    has such a limit and the hop is not under way."""
 
     key: str
     account: str
@@ -207,6 +210,8 @@ class VideoPlan:
     target_ms: int | None
     target_steps: int | None
     hops_left: tuple[int, int]
+    end_ms: tuple[int, int] | None = None
+    may_fall_short: bool = False
     micros_left: tuple[int, int] | None
     due: DueStep | None = None
     running: AttemptView | None = None

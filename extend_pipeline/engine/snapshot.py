@@ -10,7 +10,9 @@ from sqlalchemy import Row
 from extend_pipeline.base.units import to_ms, utc_day
 from extend_pipeline.config.catalogue import BranchSource, Video
 from extend_pipeline.config.digest import digest
+from extend_pipeline.config.target import LIMITS
 from extend_pipeline.engine import chain, rules
+from extend_pipeline.engine.goal import goal_of
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import root_source
 from extend_pipeline.engine.plan_types import AccountView, AttemptView, PlanInput, SourceView
@@ -144,21 +146,24 @@ def _account_view(
 def declarations(pipeline: Pipeline) -> list[Declaration]:
     """The catalogue as the ledger keeps it."""
     catalogue = pipeline.configuration.catalogue.videos
-    return [_declaration(video, catalogue) for video in catalogue.values()]
+    return [_declaration(video, pipeline, catalogue) for video in catalogue.values()]
 
 
-def _declaration(video: Video, catalogue: Mapping[str, Video]) -> Declaration:
+def _declaration(video: Video, pipeline: Pipeline, catalogue: Mapping[str, Video]) -> Declaration:
     source = root_source(video, catalogue)
     branch = video.source if isinstance(video.source, BranchSource) else None
     created = None if source.created_at is None else to_ms(source.created_at)
     life = rules.source_life_ms(video.provider)
+    limits = goal_of(video, pipeline.accounts[video.account]).limits
     meaning = {
         "account": video.account,
         "source": video.source.model_dump(mode="json"),
-        "extend": video.extend.model_dump(mode="json"),
+        "extend": video.extend.model_dump(mode="json", exclude=set(LIMITS)),
         "root": source.model_dump(mode="json"),
         # what a branch starts from changes with the prompts of the videos above it
         "start": chain.digests(video, 0, videos=catalogue)[-1],
+        # only where they differ from the defaults: an entry of before they existed keeps its digest
+        **({"limits": limits} if limits else {}),
     }
     return Declaration(
         video_key=video.key,
