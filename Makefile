@@ -49,7 +49,7 @@ chaos: $(READY) ## a minute of kills, stops and faults over six processes; ARGS=
 machine: $(READY) ## a long run of the state machine: ARGS="--examples N --steps M --seed S"
 	@$(RUN) $(BIN)/python -m extend_pipeline_tests.machine $(ARGS)
 
-mutants: $(READY) ## ten mistakes that cost money or a file, each found by the matrix
+mutants: $(READY) ## mistakes that cost money or a file, each found by the matrix
 	@$(RUN) $(BIN)/python -m extend_pipeline_tests.faults.mutants $(ARGS)
 
 format: $(READY) ## format the code

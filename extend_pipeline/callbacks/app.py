@@ -18,7 +18,6 @@ from extend_pipeline.callbacks.keeping import Fate, Letter, take_in
 from extend_pipeline.callbacks.limits import Limits
 from extend_pipeline.callbacks.signature import HEADERS
 from extend_pipeline.callbacks.tally import Tally
-from extend_pipeline.config.problems import ConfigError
 from extend_pipeline.engine.pipeline import Pipeline
 
 CLOSING_S: Final = 5.0  # for what waits when the receiver is stopped
@@ -39,10 +38,11 @@ def build_app(
     limits, tally = limits or Limits(), tally or Tally()
 
     def work(letters: Sequence[Letter]) -> list[Fate]:
-        try:
-            pipeline.refresh()
-        except ConfigError:
-            tally.trouble("accounts.yaml or the catalogue is wrong; callbacks are taken by what they said before")
+        pipeline.refresh()
+        if pipeline.configuration.problems:
+            tally.trouble(
+                "a mistake in the catalogue or the accounts: callbacks go by the last accounts that were good"
+            )
         return take_in(pipeline, letters, environment)
 
     desk = Desk(work, limits=limits, tally=tally, tell=tell)

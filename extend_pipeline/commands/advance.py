@@ -11,7 +11,7 @@ from extend_pipeline.commands import interruptible
 from extend_pipeline.commands.boards import print_accounts, print_doubts, print_obstacles
 from extend_pipeline.commands.describe import status_document
 from extend_pipeline.commands.happenings import Follower
-from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.opening import print_mistakes, settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.progress import progress
 from extend_pipeline.commands.text import visible
@@ -22,6 +22,7 @@ from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
 from extend_pipeline.engine.plan_types import Plan
 from extend_pipeline.engine.status import Status
 from extend_pipeline.engine.status import status as read_status
+from extend_pipeline.ledger import reads
 
 _COUNTED = {
     "submitted": "attempt_submitted",
@@ -48,7 +49,8 @@ def advance(
     """Recover, poll, fetch and submit: one round, or until idle.
 
     Spends what the budgets allow. Ctrl-C ends it after the step that is under way, twice at once; either way nothing
-    that was paid for is lost. Exit code 1 when something needs a person.
+    that was paid for is lost. While the catalogue or the accounts have a mistake, what is paid for is polled and
+    fetched, and nothing is submitted. Exit code 1 when something needs a person, 2 when there is a mistake.
     """
     home: Path | None = ctx.obj
     with open_pipeline(settings_of(home)) as pipeline:
@@ -64,13 +66,18 @@ def advance(
             emit({"stopped": stopped, "did": did, **status_document(found, pipeline.accounts, home=home)})
         else:
             _summary(found, did, stopped=stopped, home=home)
+        print_mistakes(pipeline)
     ctx.exit(found.exit_code)
 
 
 def _chosen(pipeline: Pipeline, videos: tuple[str, ...]) -> frozenset[str] | None:
     known = pipeline.configuration.catalogue.videos
+    with pipeline.ledger.read() as connection:
+        # a mistake may hide a video from the catalogue while a task of it is under way
+        faulty = bool(pipeline.configuration.problems)
+        hidden = {row.video_key for row in reads.videos(connection, keys=videos)} if faulty else set()
     for key in videos:
-        if key not in known:
+        if key not in known and key not in hidden:
             hint = did_you_mean(key, list(known)[:1000], label="") if known else ""
             raise click.UsageError(f"the catalogue has no video {key!r}. {hint if hint.startswith('Did') else ''}")
     return frozenset(videos) or None
@@ -87,14 +94,14 @@ def _work(
 ) -> bool:
     """Advance while showing what happens; answers whether a person stopped it."""
     newest: list[Plan] = []
-    wrong = [""]  # what the last round found wrong with the files, and what of it has been told
-    told = [""]
+    wrong: list[str] = []  # what the last round found wrong with the files, and what of it has been told
+    told: list[str] = []
     asked = threading.Event()
     with progress(pipeline.accounts, as_json=as_json) as shown:
 
         def keep(now: Round) -> None:
             newest[:] = [now.plan]
-            wrong[:] = ["" if now.config_error is None else str(now.config_error)]
+            wrong[:] = now.mistakes
 
         def work(stop: threading.Event) -> None:
             if rounds:
@@ -108,7 +115,7 @@ def _work(
                 shown.planned(newest[0])
             if told != wrong:
                 told[:] = wrong
-                for line in told[0].splitlines():
+                for line in told:
                     shown.say(visible(f"nothing is submitted until this is mended: {line}"))
 
         def stopping() -> None:

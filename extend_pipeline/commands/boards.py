@@ -20,6 +20,7 @@ from extend_pipeline.ledger.states import VideoState
 
 MOST_NAMES: Final = 5  # videos named where many wait for the same thing; --json names them all
 LONG_MS: Final = 3_600_000  # a task that was taken over and still runs: nobody's plan waits for it
+MOST_UNPLANNED: Final = 20  # open attempts named one by one; --json names them all
 MOST_WORDS: Final = 500  # characters of a provider's words
 MOST_REQUEST: Final = 6_000  # a prompt and a negative prompt of 2,500 characters, and the rest
 
@@ -145,6 +146,8 @@ def standing(account: AccountStatus) -> str:
         words.append(f"stopped: {shortened(account.stopped, MOST_WORDS)}")
     if account.total is None:
         words.append("no budget")
+    if account.last_good:
+        words.append("as it was last good: nothing is submitted, what is paid for is looked after")
     return "; ".join(words) or "open"
 
 
@@ -166,6 +169,14 @@ def print_doubts(found: Status, *, home: Path | None) -> None:
     for name, count in found.unknown_accounts:
         say(f"needs you: {count} paid or running attempts are with account {name}, which accounts.yaml doesn't name")
         say("    → put the account back until they are fetched")
+
+
+def print_unplanned(found: Status) -> None:
+    """Open attempts of videos that the files don't give now; they are polled and fetched all the same."""
+    for row in found.unplanned[:MOST_UNPLANNED]:
+        say(f"looked after: {row.video_key}/{row.hop} ({row.account}) is {row.state}; a mistake hides its video")
+    if len(found.unplanned) > MOST_UNPLANNED:
+        say(f"… and {len(found.unplanned) - MOST_UNPLANNED} more")
 
 
 def print_expiring(found: Status, now_ms: int, *, home: Path | None) -> None:

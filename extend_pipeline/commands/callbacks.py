@@ -10,9 +10,10 @@ from typing import Final
 import click
 
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.opening import print_mistakes, settings_of
 from extend_pipeline.commands.output import say
 from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.problems import ConfigError
 from extend_pipeline.engine.pipeline import open_pipeline, wall_ms
 
 DEFAULT_PORT: Final = 8788
@@ -31,6 +32,8 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
     it. It runs until Ctrl-C. Without it everything is polled, and an unclear answer of a reseller waits for a person.
     """
     with open_pipeline(settings_of(ctx.obj)) as pipeline:
+        if print_mistakes(pipeline) and all(account.callbacks is None for account in pipeline.accounts.values()):
+            raise ConfigError(pipeline.configuration.problems)
         asking = check_accounts(pipeline.accounts)
         from extend_pipeline.callbacks.server import ReceiverError, build_server, listen  # uvicorn costs 0.1 s
 

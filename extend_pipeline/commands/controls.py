@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.opening import print_mistakes, settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.text import typed
 from extend_pipeline.config.problems import did_you_mean
@@ -35,17 +35,20 @@ why_option = click.option("--why", default="", help="Why, for whoever reads the 
 @why_option
 @who_option
 @json_option
-@click.pass_obj
-def pause(home: Path | None, account: str | None, why: str, who: str, as_json: bool) -> None:
+@click.pass_context
+def pause(ctx: click.Context, account: str | None, why: str, who: str, as_json: bool) -> None:
     """Stop all submits, of one ACCOUNT or of all. What is in flight is still polled and fetched."""
+    home: Path | None = ctx.obj
     with open_pipeline(settings_of(home)) as pipeline:
         name = _known(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
             controls.pause(tx, name, why=why)
+        code = print_mistakes(pipeline)
     if as_json:
         emit({"paused": [account or EVERYTHING], "why": why, "who": who})
     else:
         say(f"{_named(account)} is paused: nothing more is claimed; what is claimed is still sent, polled and fetched")
+    ctx.exit(code)
 
 
 @click.command()
@@ -53,14 +56,16 @@ def pause(home: Path | None, account: str | None, why: str, who: str, as_json: b
 @why_option
 @who_option
 @json_option
-@click.pass_obj
-def resume(home: Path | None, account: str | None, why: str, who: str, as_json: bool) -> None:
+@click.pass_context
+def resume(ctx: click.Context, account: str | None, why: str, who: str, as_json: bool) -> None:
     """Lift the pause and the stop of one ACCOUNT, or of everything that is paused or stopped."""
+    home: Path | None = ctx.obj
     with open_pipeline(settings_of(home)) as pipeline:
         name = _known(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
             lifted = [EVERYTHING if held == tables.EVERYWHERE else held for held in controls.resume(tx, name, why=why)]
             everywhere = reads.accounts(tx.connection).get(tables.EVERYWHERE)
+        code = print_mistakes(pipeline)
     if as_json:
         emit({"resumed": lifted, "why": why, "who": who})
     elif lifted:
@@ -69,12 +74,15 @@ def resume(home: Path | None, account: str | None, why: str, who: str, as_json: 
         say(f"{_named(account)} was neither paused nor stopped")
     if everywhere is not None and everywhere.paused and not as_json:
         say(f"everything is paused, {_named(account)} with it → {typed('extend-pipeline resume', home)}")
+    ctx.exit(code)
 
 
 def _known(pipeline: Pipeline, account: str | None) -> str:
     if account is None:
         return tables.EVERYWHERE
-    if account not in pipeline.accounts:
+    with pipeline.ledger.read() as connection:
+        used = reads.accounts(connection) if pipeline.configuration.problems else {}
+    if account not in pipeline.accounts and account not in used:
         hint = did_you_mean(account, pipeline.accounts, label="Accounts")
         raise click.UsageError(f"accounts.yaml has no account {account!r}. {hint}")
     return account

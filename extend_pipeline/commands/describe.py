@@ -110,6 +110,11 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
             }
             for row in status.disagreements
         ],
+        "mistakes": list(status.mistakes),
+        "unplanned": [
+            {"video": row.video_key, "hop": row.hop, "account": row.account, "state": row.state}
+            for row in status.unplanned
+        ],
         "unknown_accounts": [{"account": name, "attempts": count} for name, count in status.unknown_accounts],
     }
 

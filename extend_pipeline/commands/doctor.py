@@ -15,8 +15,7 @@ from extend_pipeline.commands.local_checks import check_dagster, check_ledger, c
 from extend_pipeline.commands.opening import settings_of
 from extend_pipeline.commands.output import Column, emit, json_option, print_table, say
 from extend_pipeline.commands.text import typed
-from extend_pipeline.config.load import Configuration, load_configuration
-from extend_pipeline.config.problems import ConfigError
+from extend_pipeline.config.load import Configuration, read_configuration
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.pipeline import wall_ms
 
@@ -62,23 +61,21 @@ def doctor(ctx: click.Context, offline: bool, as_json: bool) -> None:
 
 
 def examine(settings: Settings, *, offline: bool) -> tuple[list[Finding], bool]:
-    """All findings, and whether the configuration is sound. What can be looked at without it is looked at anyway."""
+    """All findings, and whether the configuration is sound. What is sound beside its mistakes is looked at anyway."""
     findings: list[Finding] = []
     configuration = _read(settings, findings)
     findings += check_ledger(settings)
     findings += check_media(settings)
     findings.append(check_dagster(os.environ))
-    if configuration is not None:
-        findings += _accounts(configuration, offline=offline)
-    return findings, configuration is not None
+    findings += _accounts(configuration, offline=offline)
+    return findings, not configuration.problems
 
 
-def _read(settings: Settings, findings: list[Finding]) -> Configuration | None:
-    try:
-        configuration = load_configuration(settings, now=from_ms(wall_ms()))
-    except ConfigError as error:
-        findings += [problem("configuration", found.text(), "mend the file") for found in error.problems]
-        return None
+def _read(settings: Settings, findings: list[Finding]) -> Configuration:
+    configuration = read_configuration(settings, now=from_ms(wall_ms()))
+    findings += [problem("configuration", found.text(), "correct the file") for found in configuration.problems]
+    if configuration.problems:
+        return configuration
     videos, accounts = len(configuration.catalogue.videos), len(configuration.accounts)
     findings.append(ok("configuration", f"{settings.home}: videos: {videos}, accounts: {accounts}"))
     findings += [

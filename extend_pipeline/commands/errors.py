@@ -14,6 +14,7 @@ import click
 
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.commands.text import typed, visible
+from extend_pipeline.config.last_good import last_good_path
 from extend_pipeline.config.problems import ACCOUNTS_FILE, ConfigError
 
 NEEDS_PERSON: Final = 1
@@ -75,10 +76,11 @@ def secrets_of(home: Path | None) -> tuple[str, ...]:
     name sounds like a secret. Works where the configuration is broken, too."""
     names = {name for name in os.environ if _SOUNDS_SECRET.search(name)}
     folder = home or Path(os.environ.get("EXTEND_PIPELINE_HOME") or "data")
-    try:
-        names |= set(_NAMED.findall((folder / ACCOUNTS_FILE).read_text(encoding="utf-8", errors="replace")))
-    except OSError:
-        names |= set()  # no accounts, no names
+    for path in (folder / ACCOUNTS_FILE, last_good_path(folder / "state")):
+        try:
+            names |= set(_NAMED.findall(path.read_text(encoding="utf-8", errors="replace")))
+        except OSError:
+            continue  # no accounts, no names
     found = {os.environ.get(name, "") for name in names}
     found |= _password(os.environ.get("EXTEND_PIPELINE_LEDGER_URL", ""))
     return tuple(sorted((value for value in found if len(value) >= _SHORTEST_SECRET), key=len, reverse=True))

@@ -13,10 +13,9 @@ from typing import Final
 from sqlalchemy import text
 
 from extend_pipeline.commands.findings import Finding, ok, problem, warning
-from extend_pipeline.commands.opening import has_ledger
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.ledger import reads
-from extend_pipeline.ledger.database import Ledger, LedgerError, open_ledger
+from extend_pipeline.ledger.database import Ledger, LedgerError, has_ledger, open_ledger
 from extend_pipeline.ledger.invariants import check_invariants
 
 GIB: Final = 1024**3

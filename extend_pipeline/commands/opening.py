@@ -6,17 +6,21 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
-from sqlalchemy import inspect
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+import click
 
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.config.load import Configuration, load_configuration
+from extend_pipeline.commands.text import visible
+from extend_pipeline.config.load import Configuration, read_configuration
+from extend_pipeline.config.problems import ConfigError
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.pipeline import Pipeline, wall_ms
-from extend_pipeline.ledger.database import Ledger, open_ledger
+from extend_pipeline.engine.holds import mistakes
+from extend_pipeline.engine.pipeline import Pipeline, opened_configuration, wall_ms
+from extend_pipeline.ledger.database import has_ledger, open_ledger
 from extend_pipeline.media.store import MediaStore
+
+WRONG_CONFIGURATION: Final = 2
 
 
 def settings_of(home: Path | None) -> Settings:
@@ -24,35 +28,34 @@ def settings_of(home: Path | None) -> Settings:
     return Settings() if home is None else Settings.for_home(home)
 
 
-def has_ledger(url: str) -> bool:
-    """Whether there is a ledger at a URL; creates nothing. A database that can't be reached counts as there: opening it
-    tells why it can't be."""
-    try:
-        parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
-            return False
-        ledger = Ledger(url)
-        try:
-            return inspect(ledger.engine).has_table("alembic_version")
-        finally:
-            ledger.close()
-    except (SQLAlchemyError, OSError):
-        return True
-
-
 @contextmanager
 def open_for_reading(settings: Settings, configuration: Configuration | None = None) -> Iterator[Pipeline]:
     """Open a home to look at it: a home without a ledger is read against an empty one elsewhere, and stays without.
 
-    Raises ConfigError before anything is touched, and LedgerError.
+    Mistakes in the configuration don't keep a home that has a ledger from being looked at. Raises ConfigError where
+    there is none, and LedgerError.
     """
+    there = has_ledger(settings.ledger_url)
     if configuration is None:
-        configuration = load_configuration(settings, now=from_ms(wall_ms()))
+        configuration = read_configuration(settings, now=from_ms(wall_ms()))
+        if configuration.problems and not there:
+            raise ConfigError(configuration.problems)
     with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
-        there = has_ledger(settings.ledger_url)
         ledger = open_ledger(settings.ledger_url if there else f"sqlite:///{folder}/ledger.sqlite")
+        configuration = opened_configuration(configuration, ledger, keep=False)
         pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir))
         try:
             yield pipeline
         finally:
             pipeline.close()
+
+
+def print_mistakes(pipeline: Pipeline) -> int:
+    """Write what is wrong with the catalogue and the accounts to stderr; return the exit code that it stands for, 0
+    where nothing is."""
+    wrong = mistakes(pipeline)
+    if wrong:
+        click.echo("mistakes to correct; until then nothing is submitted, what is paid for is looked after:", err=True)
+    for line in wrong:
+        click.echo(visible(line), err=True)
+    return WRONG_CONFIGURATION if wrong else 0

@@ -13,7 +13,7 @@ from extend_pipeline.commands.boards import print_obstacles, print_totals, print
 from extend_pipeline.commands.describe import plan_document
 from extend_pipeline.commands.opening import open_for_reading, settings_of
 from extend_pipeline.commands.output import emit, json_option, say
-from extend_pipeline.config.load import load_sound_part
+from extend_pipeline.config.load import read_configuration
 from extend_pipeline.config.problems import ConfigError
 from extend_pipeline.engine.pipeline import Pipeline, wall_ms
 from extend_pipeline.engine.plan import plan as make_plan
@@ -35,8 +35,9 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
     """
     home: Path | None = ctx.obj
     settings = settings_of(home)
-    configuration, problems = load_sound_part(settings, now=from_ms(wall_ms()))
-    wrong = ConfigError(problems) if problems else None
+    read = read_configuration(settings, now=from_ms(wall_ms()))
+    wrong = ConfigError(read.problems) if read.problems else None
+    configuration = replace(read, problems=())  # it shows what the sound part would do, once all is sound
     if wrong is not None and (not configuration.catalogue.videos or as_json):
         raise wrong
     with open_for_reading(settings, configuration) as pipeline:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.opening import print_mistakes, settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.engine.pipeline import open_pipeline
 from extend_pipeline.engine.publish import publish_if_changed
@@ -15,12 +15,14 @@ from extend_pipeline.warehouse.publish import AlreadyFresh, Busy, Published
 
 @click.command()
 @json_option
-@click.pass_obj
-def publish(home: Path | None, as_json: bool) -> None:
+@click.pass_context
+def publish(ctx: click.Context, as_json: bool) -> None:
     """Bring the warehouse file up to date; costs what changed since the last time."""
+    home: Path | None = ctx.obj
     settings = settings_of(home)
     with open_pipeline(settings) as pipeline:
         outcome = publish_if_changed(pipeline)
+        code = print_mistakes(pipeline)
     path = str(settings.warehouse_path)
     match outcome:
         case Published(ledger_seq, rows, rebuilt, size):
@@ -39,3 +41,4 @@ def publish(home: Path | None, as_json: bool) -> None:
         emit({**document, "path": path})
     else:
         say(line)
+    ctx.exit(code)

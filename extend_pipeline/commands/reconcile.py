@@ -10,7 +10,7 @@ import click
 
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.commands.controls import who_option, why_option
-from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.opening import print_mistakes, settings_of
 from extend_pipeline.commands.output import Column, emit, json_option, print_table, say
 from extend_pipeline.commands.text import plain, typed
 from extend_pipeline.config.problems import did_you_mean
@@ -72,17 +72,20 @@ def reconcile(
             assert account is not None
             _accept(pipeline, account, accept, who=who, why=why)
             publish_last(pipeline)
-            return
+            ctx.exit(print_mistakes(pipeline))
         found = _compare(pipeline, account, invoice, adopt=not no_adopt)
         if isinstance(found, InvoiceProblems):
             for problem in found.problems:
                 click.echo(problem.text(), err=True)
             ctx.exit(WRONG_USE)
         publish_last(pipeline)
+        code = print_mistakes(pipeline)
     if as_json:
         emit({"books": [_document(each) for each in found]})
     else:
         _print(found, home)
+    if code:
+        ctx.exit(code)
     disagree = any(each.failed if isinstance(each, Unread) else each.disagreements for each in found)
     ctx.exit(1 if disagree else 0)
 

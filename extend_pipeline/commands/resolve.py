@@ -11,7 +11,7 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.units import amount_micros, from_micros
 from extend_pipeline.commands.controls import who_option, why_option
-from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.opening import print_mistakes, settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.text import plain, typed, visible
 from extend_pipeline.engine import resolve as decisions
@@ -52,13 +52,14 @@ def resolve(
         if action != "adopt" and not yes:
             _confirm(consequence(where, seen, action), as_json=as_json)
         outcome = _decide(pipeline, where, action, task, seen, who=who, why=why)
+        code = print_mistakes(pipeline)
     done = isinstance(outcome, Resolved)
     message = typed(outcome.message, home)
     if as_json:
         emit({"extension": where, "action": action, "task_id": task, "done": done, "message": message, "who": who})
     else:
         say(message, err=not done)
-    ctx.exit(0 if done else 1)
+    ctx.exit(code or (0 if done else 1))
 
 
 def consequence(where: str, last: Row[Any] | None, action: Action) -> str:

@@ -11,10 +11,11 @@ from extend_pipeline.commands.boards import (
     print_doubts,
     print_expiring,
     print_obstacles,
+    print_unplanned,
     print_videos,
 )
 from extend_pipeline.commands.describe import status_document
-from extend_pipeline.commands.opening import open_for_reading, settings_of
+from extend_pipeline.commands.opening import open_for_reading, print_mistakes, settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.text import typed
 from extend_pipeline.engine.status import status as read_status
@@ -26,7 +27,7 @@ from extend_pipeline.engine.status import status as read_status
 def status(ctx: click.Context, as_json: bool) -> None:
     """Show where everything stands and what needs a person.
 
-    Reads only. Exit code 1 when something needs a person.
+    Reads only. Exit code 1 when something needs a person, 2 when the catalogue or the accounts have a mistake.
     """
     home: Path | None = ctx.obj
     with open_for_reading(settings_of(home)) as pipeline:
@@ -39,6 +40,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
             if found.everything_paused:
                 say(f"everything is paused → {typed('extend-pipeline resume', home)}")
             print_doubts(found, home=home)
+            print_unplanned(found)
             print_expiring(found, pipeline.now_ms(), home=home)
             print_obstacles(found.plan.videos, home=home)
+        print_mistakes(pipeline)
     ctx.exit(found.exit_code)

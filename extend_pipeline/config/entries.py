@@ -12,7 +12,7 @@ from extend_pipeline.config.csvfile import read_csv
 from extend_pipeline.config.located import Node
 from extend_pipeline.config.problems import Problem, did_you_mean
 from extend_pipeline.config.registry import columns
-from extend_pipeline.config.textfile import missing, read_text
+from extend_pipeline.config.textfile import is_there, missing, read_text
 from extend_pipeline.config.translate import Scope, no_signed_url
 from extend_pipeline.config.yamlfile import read_yaml
 
@@ -66,20 +66,20 @@ def read_rows(home: Path) -> tuple[list[Row], list[Problem], Path]:
     as_yaml, as_csv = home / "catalog.yaml", home / "catalog.csv"
     rows: list[Row] = []
     problems: list[Problem] = []
-    if not as_yaml.exists() and not as_csv.exists():
+    if not is_there(as_yaml) and not is_there(as_csv):
         misnamed = ("catalog.yml", "catalogue.yaml", "catalogue.yml", "catalogue.csv")
         return [], [missing(as_yaml, what="catalogue", misnamed=misnamed)], as_yaml
-    if as_yaml.exists():
+    if is_there(as_yaml):
         nodes, found = read_list(as_yaml, "videos")
         problems += found
         rows += [_row(node, as_yaml.name, problems) for node in nodes]
-    if as_csv.exists():
+    if is_there(as_csv):
         text = read_text(as_csv)
         nodes, found = ([], [text]) if isinstance(text, Problem) else read_csv(text, as_csv.name, columns())
         problems += found
         rows += [_row(node, as_csv.name, problems) for node in nodes]
     problems += _twice(rows)
-    return rows, problems, as_yaml if as_yaml.exists() else as_csv
+    return rows, problems, as_yaml if is_there(as_yaml) else as_csv
 
 
 def _row(node: Node, file: str, problems: list[Problem]) -> Row:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import BranchSource, Catalogue, Video
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.entries import read_list, read_rows
+from extend_pipeline.config.last_good import last_good_path
 from extend_pipeline.config.located import Node
 from extend_pipeline.config.notes import notes_on
 from extend_pipeline.config.price import price_key
 from extend_pipeline.config.problems import ACCOUNTS_FILE, ConfigError, Problem, did_you_mean, shown
 from extend_pipeline.config.registry import PROVIDERS, Provider, owners
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.config.textfile import missing
+from extend_pipeline.config.textfile import is_file, is_there, missing
 from extend_pipeline.config.translate import Scope
 from extend_pipeline.config.videos import AccountBook, Use, build_catalogue
+
+MOST_READS: Final = 5  # of files that are being written while they are read
 
 # Values of these fields may be repeated in an error. Everywhere else in accounts.yaml somebody may have put a secret.
 _TELLABLE = frozenset(
@@ -33,13 +37,20 @@ _TELLABLE = frozenset(
 class Configuration:
     """Settings, accounts and catalogue, checked against each other.
 
-    `notes` are plain sentences about what is no mistake and still worth a word before money is spent.
+    `problems` are the mistakes of both files: while there is one, accounts and catalogue hold what is sound beside it,
+    which is enough to look after what is paid for, and nothing may be submitted. `notes` are plain sentences about what
+    is no mistake and still worth a word before money is spent. `written` holds the sound entries of accounts.yaml as
+    they are written, `last_good` the entries that an earlier process kept (`kept`, as they are written).
     """
 
     settings: Settings
     accounts: Mapping[str, Account]
     catalogue: Catalogue
     notes: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    written: Mapping[str, object] = field(default_factory=dict)
+    last_good: Mapping[str, Account] = field(default_factory=dict)
+    kept: Mapping[str, object] = field(default_factory=dict)
 
     def account_of(self, video: Video | str) -> Account:
         """The account of a video or of its key. KeyError for an unknown key."""
@@ -56,23 +67,75 @@ class _Accounts:
 
 def load_configuration(settings: Settings, *, now: datetime) -> Configuration:
     """Read both files. `now` is aware. Raises ConfigError with all problems of both at once."""
-    accounts, catalogue, problems = _read(settings, now=now)
+    configuration = read_configuration(settings, now=now)
+    if configuration.problems:
+        raise ConfigError(configuration.problems)
+    return configuration
+
+
+def read_configuration(settings: Settings, *, now: datetime) -> Configuration:
+    """Read what is sound in both files, and all problems of the rest. `now` is aware.
+
+    Where accounts.yaml has mistakes, the catalogue is checked against the last accounts that were good. A file that
+    changes while it is read is read again, because an editor may be in the middle of saving it.
+    """
+    for _ in range(MOST_READS):
+        marks = file_marks(settings.home)
+        configuration = _read_once(settings, now=now)
+        if file_marks(settings.home) == marks:
+            break
+    return configuration
+
+
+def file_marks(home: Path) -> tuple[object, ...]:
+    """Return what tells that a file of the home was written again; costs four looks at the disk."""
+    marks: list[object] = []
+    for path in (home / ACCOUNTS_FILE, home / "catalog.yaml", home / "catalog.csv", last_good_path(home / "state")):
+        try:
+            found = path.stat()
+        except OSError:
+            marks.append(None)
+        else:
+            marks.append((found.st_mtime_ns, found.st_size, found.st_ino))
+    return tuple(marks)
+
+
+def _read_once(settings: Settings, *, now: datetime) -> Configuration:
+    accounts = _read_accounts(settings.home / ACCOUNTS_FILE)
+    kept_path = last_good_path(settings.state_dir)
+    kept = _read_accounts(kept_path) if is_file(kept_path) else _Accounts(AccountBook({}, {}, readable=True), {}, [])
+    book = accounts.book
+    if accounts.problems:
+        known = {**kept.book.accounts, **book.accounts}
+        book = AccountBook(known, {**kept.book.claimed, **book.claimed}, readable=book.readable)
+    catalogue, uses, found = _read_catalogue(settings.home, book, now=now)
+    problems = (*accounts.problems, *found, *_spending_problems(accounts, uses))
     if problems:
-        raise ConfigError(problems)
-    return Configuration(settings, accounts, catalogue, tuple(notes_on(catalogue)))
+        catalogue = _sound_part(catalogue, book.accounts, problems)
+    return Configuration(
+        settings,
+        accounts.book.accounts,
+        catalogue,
+        tuple(notes_on(catalogue)),
+        ConfigError(problems).problems,
+        _written(accounts),
+        kept.book.accounts,
+        _written(kept),
+    )
 
 
-def load_sound_part(settings: Settings, *, now: datetime) -> tuple[Configuration, list[Problem]]:
-    """What of both files is sound, and all problems of the rest: for showing a plan, never for spending."""
-    accounts, catalogue, problems = _read(settings, now=now)
+def _written(accounts: _Accounts) -> dict[str, object]:
+    return {name: accounts.scopes[name].node.value for name in accounts.book.accounts}
+
+
+def _sound_part(catalogue: Catalogue, accounts: Mapping[str, Account], problems: Sequence[Problem]) -> Catalogue:
     wrong = {problem.subject for problem in problems if problem.file != ACCOUNTS_FILE}
     sound: dict[str, Video] = {}
     for key, video in catalogue.videos.items():
         above = video.source.branch_of if isinstance(video.source, BranchSource) else None
         if key not in wrong and video.account in accounts and (above is None or above in catalogue.videos):
             sound[key] = video
-    part = Catalogue({k: v for k, v in sound.items() if _rooted(v, sound)}, catalogue.path)
-    return Configuration(settings, accounts, part, tuple(notes_on(part))), problems
+    return Catalogue({k: v for k, v in sound.items() if _rooted(v, sound)}, catalogue.path)
 
 
 def _rooted(video: Video, sound: Mapping[str, Video]) -> bool:
@@ -84,16 +147,9 @@ def _rooted(video: Video, sound: Mapping[str, Video]) -> bool:
     return True
 
 
-def _read(settings: Settings, *, now: datetime) -> tuple[Mapping[str, Account], Catalogue, list[Problem]]:
-    accounts = _read_accounts(settings.home)
-    catalogue, uses, problems = _read_catalogue(settings.home, accounts.book, now=now)
-    problems = [*accounts.problems, *problems, *_spending_problems(accounts, uses)]
-    return accounts.book.accounts, catalogue, problems
-
-
 def load_accounts(settings: Settings) -> dict[str, Account]:
     """The accounts by name, in the order of the file. Raises ConfigError with all problems of accounts.yaml."""
-    accounts = _read_accounts(settings.home)
+    accounts = _read_accounts(settings.home / ACCOUNTS_FILE)
     if accounts.problems:
         raise ConfigError(accounts.problems)
     return dict(accounts.book.accounts)
@@ -117,9 +173,8 @@ def _read_catalogue(home: Path, book: AccountBook, *, now: datetime) -> tuple[Ca
     return catalogue, uses, problems + found
 
 
-def _read_accounts(home: Path) -> _Accounts:
-    path = home / ACCOUNTS_FILE
-    if not path.exists():
+def _read_accounts(path: Path) -> _Accounts:
+    if not is_there(path):
         problem = missing(path, what="list of accounts", misnamed=("accounts.yml", "account.yaml"))
         return _Accounts(AccountBook({}, {}, readable=False), {}, [problem])
     nodes, problems = read_list(path, "accounts")

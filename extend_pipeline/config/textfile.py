@@ -27,6 +27,26 @@ def read_text(path: Path) -> str | Problem:
     return text
 
 
+def is_there(path: Path) -> bool:
+    """Return whether something has this name. A folder that may not be looked into counts as holding it: reading tells
+    why it can't be read."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def is_file(path: Path) -> bool:
+    """Return whether this is a file that can be looked at."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def missing(path: Path, *, what: str, misnamed: tuple[str, ...]) -> Problem:
     """The problem of a file that is not there, and how to come by one."""
     for name in misnamed:

@@ -24,11 +24,13 @@ from extend_pipeline.defs.resources import HomeResource
 from extend_pipeline.defs.table_metadata import schema_metadata
 from extend_pipeline.defs.telling import names, partial_end, tell_round
 from extend_pipeline.engine.advance import advance_until_idle, declare_catalogue, record_progress
+from extend_pipeline.engine.holds import mistakes
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Plan
 from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.engine.submit import submit_due
+from extend_pipeline.ledger import reads
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.warehouse import schema
 
@@ -85,6 +87,7 @@ def extend_videos(
         record_progress(pipeline, now)
         known = [video.key for video in now.videos]
         unknown = [key for key in keys if key not in set(known)]
+        hidden = _hidden_by_mistakes(pipeline, unknown)
         missing = []
         if SOURCE_VIDEOS in chosen:
             yield from _events(pipeline, SOURCE_VIDEOS, known)
@@ -93,13 +96,24 @@ def extend_videos(
             asked = yield from _events(pipeline, EXTENSION_REQUESTS, known)
             missing = [video for video in now.videos if video.key not in asked]
         if COMPLETED_EXTENSIONS in chosen:
-            now = _drive(context, pipeline, known, max_seconds=config.max_seconds or home.partition_timeout_s)
+            now = _drive(
+                context, pipeline, [*known, *hidden], max_seconds=config.max_seconds or home.partition_timeout_s
+            )
             complete = [video.key for video in now.videos if video.state is VideoState.COMPLETE]
             yield from _events(pipeline, COMPLETED_EXTENSIONS, complete)
             missing = [video for video in now.videos if video.state is not VideoState.COMPLETE]
-    if missing or unknown:
+        wrong = mistakes(pipeline)
+    if missing or unknown or wrong:
         what = "are not complete" if COMPLETED_EXTENSIONS in chosen else "have no request"
-        raise partial_end(what, missing, unknown, chosen=len(keys))
+        raise partial_end(what, missing, unknown, chosen=len(keys), mistakes=wrong)
+
+
+def _hidden_by_mistakes(pipeline: Pipeline, keys: Collection[str]) -> list[str]:
+    """Videos that the ledger knows and that a mistake in the files hides: what is paid for them is looked after."""
+    if not pipeline.configuration.problems:
+        return []
+    with pipeline.ledger.read() as connection:
+        return [row.video_key for row in reads.videos(connection, keys=keys)]
 
 
 def _events(

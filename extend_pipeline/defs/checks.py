@@ -11,6 +11,7 @@ from extend_pipeline.defs.outside_checks import books_agree, nothing_ends_soon, 
 from extend_pipeline.defs.resources import HomeResource
 from extend_pipeline.defs.tables import COSTS, DURATIONS, LINEAGE
 from extend_pipeline.defs.verdict import Verdict
+from extend_pipeline.engine.holds import mistakes
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.ledger.invariants import check_invariants
@@ -97,8 +98,15 @@ def seams_hold(pipeline: Pipeline) -> Verdict:
     )
 
 
+def configuration_is_sound(pipeline: Pipeline) -> Verdict:
+    """The catalogue and the accounts have no mistake. With one, what is paid for is looked after by what is sound and
+    by the last accounts that were good, and nothing is submitted."""
+    return Verdict(mistakes(pipeline), "correct the file; extend-pipeline status names every mistake")
+
+
 NOTHING_IN_DOUBT: Final = dg.AssetCheckKey(COSTS.asset, "nothing_in_doubt")
 NOTHING_ENDS_SOON: Final = dg.AssetCheckKey(LINEAGE.asset, "nothing_ends_soon")
+CONFIGURATION_IS_SOUND: Final = dg.AssetCheckKey(LINEAGE.asset, "configuration_is_sound")
 
 CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], Verdict]]] = {
     dg.AssetCheckKey(COSTS.asset, "charges_reconcile"): charges_reconcile,
@@ -107,6 +115,7 @@ CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], Verdict]]] = {
     dg.AssetCheckKey(COSTS.asset, "books_agree"): books_agree,
     dg.AssetCheckKey(LINEAGE.asset, "invariants_hold"): invariants_hold,
     NOTHING_ENDS_SOON: nothing_ends_soon,
+    CONFIGURATION_IS_SOUND: configuration_is_sound,
     dg.AssetCheckKey(DURATIONS.asset, "durations_grew"): durations_grew,
     dg.AssetCheckKey(DURATIONS.asset, "seams_hold"): seams_hold,
 }

@@ -8,6 +8,7 @@ from extend_pipeline.defs.assets import NO_RETRY
 from extend_pipeline.defs.checks import evaluations
 from extend_pipeline.defs.resources import HomeResource
 from extend_pipeline.engine.books import Unread
+from extend_pipeline.engine.holds import mistakes
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.reconcile import Reconciled
 from extend_pipeline.engine.reconcile_all import reconcile_everything
@@ -20,6 +21,9 @@ def reconcile_accounts(
     """Compare every account that was ever claimed for with each book that its provider shows; then publish, and tell
     the checks anew."""
     with home.open() as pipeline:
+        if wrong := mistakes(pipeline):
+            lines = "\n".join(wrong)
+            context.log.warning(f"no task is taken over until this is corrected:\n{lines}")
         for each in reconcile_everything(pipeline):
             tell(context.log, each)
         publish_last(pipeline)

@@ -8,11 +8,12 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field
 
-from extend_pipeline.config.load import Configuration, load_configuration
+from extend_pipeline.config.load import Configuration, file_marks, read_configuration
 from extend_pipeline.config.problems import ACCOUNTS_FILE, ConfigError
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.pipeline import Pipeline, file_marks
-from extend_pipeline.ledger.database import LedgerError, open_ledger
+from extend_pipeline.config.textfile import is_there
+from extend_pipeline.engine.pipeline import Pipeline, opened_configuration
+from extend_pipeline.ledger.database import LedgerError, has_ledger, open_ledger
 from extend_pipeline.media.store import MediaStore
 
 _read: Final[dict[Settings, tuple[tuple[object, ...], Configuration]]] = {}
@@ -36,19 +37,22 @@ class HomeResource(dg.ConfigurableResource[Any]):
         return Settings(**given, **({} if self.linger_s is None else {"linger_s": self.linger_s}))
 
     def lacks_accounts(self) -> str | None:
-        """Why there is nothing to do yet, where the home has no accounts; None where it has."""
+        """Why there is nothing to do yet, where the home has neither accounts nor a ledger; None where it has. A file
+        that is gone from a home with a ledger is a mistake, and what is paid for is looked after."""
         try:
-            home = self.settings().home
+            settings = self.settings()
         except ConfigError as error:
             raise failure(error) from None
-        if (home / ACCOUNTS_FILE).exists():
+        home = settings.home
+        if is_there(home / ACCOUNTS_FILE) or has_ledger(settings.ledger_url):
             return None
         return f"{home} has no {ACCOUNTS_FILE} yet: `extend-pipeline init` writes an example"
 
     @contextmanager
     def open(self) -> Iterator[Pipeline]:
-        """The open home. Raises Failure with every mistake of catalogue, accounts and settings; secrets stand in none
-        of them."""
+        """The open home; where catalogue or accounts have mistakes it opens all the same, to look after what is paid
+        for, and they are told by whoever opened it. Raises Failure with every mistake of the settings, and of the files
+        where there is no ledger yet; secrets stand in none of them."""
         try:
             pipeline = _open(self.settings())
         except (ConfigError, LedgerError) as error:
@@ -71,9 +75,17 @@ def failure(error: ConfigError | LedgerError) -> dg.Failure:
 def _open(settings: Settings) -> Pipeline:
     marks = file_marks(settings.home)
     known = _read.get(settings)
-    if known is None or known[0] != marks:
+    # mistakes are read again each time: a right that was lost and is given back changes no file
+    if known is None or known[0] != marks or known[1].problems:
         from datetime import UTC, datetime
 
-        known = _read[settings] = (marks, load_configuration(settings, now=datetime.now(UTC)))
+        known = _read[settings] = (marks, read_configuration(settings, now=datetime.now(UTC)))
+    if known[1].problems and not has_ledger(settings.ledger_url):
+        raise ConfigError(known[1].problems)
     ledger = open_ledger(settings.ledger_url)
-    return Pipeline(known[1], ledger, MediaStore(settings.media_dir), marks=marks)
+    try:
+        configuration = opened_configuration(known[1], ledger, keep=True)
+    except BaseException:
+        ledger.close()
+        raise
+    return Pipeline(configuration, ledger, MediaStore(settings.media_dir), marks=marks)

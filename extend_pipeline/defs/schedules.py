@@ -4,7 +4,9 @@ import dagster as dg
 
 from extend_pipeline.defs.jobs import advance_job, unfinished_runs
 from extend_pipeline.defs.resources import HomeResource
+from extend_pipeline.defs.telling import mistakes_in_short
 from extend_pipeline.engine.advance import declare_catalogue
+from extend_pipeline.engine.holds import mistakes
 from extend_pipeline.ledger import reads
 
 
@@ -22,6 +24,9 @@ def nightly_backfill_schedule(
     a run costs 10 s of CPU, and the unfinished videos are scattered among the finished."""
     with home.open() as pipeline:
         declare_catalogue(pipeline)
+        wrong = mistakes_in_short(mistakes(pipeline))
+        if wrong:
+            context.log.warning(wrong)
         with pipeline.ledger.read() as connection:
             unfinished = reads.videos(connection, unfinished=True)
     if not unfinished:

@@ -7,12 +7,17 @@ from typing import Final
 
 import dagster as dg
 
+from extend_pipeline.config.problems import ConfigError
+from extend_pipeline.defs.checks import CONFIGURATION_IS_SOUND, evaluation
 from extend_pipeline.defs.due import poll_accounts, what_is_due
 from extend_pipeline.defs.jobs import ADVANCE_JOB, unfinished_runs
 from extend_pipeline.defs.partitions import VIDEOS, videos
-from extend_pipeline.defs.resources import HomeResource
+from extend_pipeline.defs.resources import HomeResource, failure
 from extend_pipeline.defs.tables import PUBLISHED
+from extend_pipeline.defs.telling import mistakes_in_short
 from extend_pipeline.engine.advance import declare_catalogue
+from extend_pipeline.engine.holds import mistakes
+from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import reads
 
 TICK_S: Final = 40.0
@@ -28,10 +33,14 @@ KEYS_A_TICK: Final = 5_000  # Dagster keeps a tick's requests as one row; the re
 )
 def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
     """Declare the catalogue in the ledger and add what is missing. Raises Failure with every mistake, and then leaves
-    ledger and partitions as they are. What the ledger knows has a partition too: a lost DAGSTER_HOME fills up again."""
+    ledger and partitions as they are; the asset check `configuration_is_sound` is told as well, where that is news.
+    What the ledger knows has a partition too: a lost DAGSTER_HOME fills up again."""
     if reason := home.lacks_accounts():
         return dg.SkipReason(reason)
     with home.open() as pipeline:
+        _tell_check(context.instance, pipeline)
+        if pipeline.configuration.problems:
+            raise failure(ConfigError(pipeline.configuration.problems))
         told = declare_catalogue(pipeline)
         with pipeline.ledger.read() as connection:
             keys = [row.video_key for row in reads.videos(connection)]
@@ -48,6 +57,17 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
         dynamic_partitions_requests=[videos.build_add_request(added)],
         skip_reason=dg.SkipReason(f"{len(added)} partitions added, {len(missing) - len(added)} to come"),
     )
+
+
+def _tell_check(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
+    """Evaluate `configuration_is_sound` where it would say something else than the last time."""
+    now = evaluation(pipeline, CONFIGURATION_IS_SOUND)
+    found = instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_SOUND])
+    record = found.get(CONFIGURATION_IS_SOUND)
+    last = None if record is None or record.event is None else record.event.dagster_event
+    before = None if last is None else last.asset_check_evaluation_data.description
+    if before != now.description and not (before is None and now.passed):
+        instance.report_runless_asset_event(now)
 
 
 def build_poll_sensor(
@@ -72,9 +92,12 @@ def build_poll_sensor(
         if reason := home.lacks_accounts():
             return dg.SkipReason(reason)
         with home.open() as pipeline:
+            wrong = mistakes_in_short(mistakes(pipeline))
+            if wrong:
+                context.log.warning(wrong)
             names = [name for name, account in pipeline.accounts.items() if account.provider == provider]
             if not names:
-                return dg.SkipReason(f"no account of {provider}")
+                return dg.SkipReason("; ".join(filter(None, (f"no account of {provider}", wrong))))
             looked_at = poll_accounts(pipeline, names, deadline=deadline, clock=clock)
             if under_way := unfinished_runs(context.instance):  # it plans for itself, before each round
                 run = under_way[0]
@@ -82,7 +105,7 @@ def build_poll_sensor(
             due = what_is_due(pipeline, names)
         context.log.info(f"{looked_at} tasks looked at; due: {due or 'nothing'}")
         if not due:
-            return dg.SkipReason(f"nothing is due; {looked_at} tasks looked at")
+            return dg.SkipReason("; ".join(filter(None, (f"nothing is due; {looked_at} tasks looked at", wrong))))
         return dg.RunRequest(tags={"extend_pipeline/asked_by": f"{provider}: {due}"[:200]})
 
     return poll_sensor

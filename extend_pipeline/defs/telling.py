@@ -15,8 +15,9 @@ MOST_TOLD: Final = 20  # in one failure; the count is always exact
 
 def tell_round(log: Logger, now: Round) -> None:
     """Say what a round did; nothing where nothing happened."""
-    if now.config_error is not None:
-        log.warning(f"nothing is submitted until this is mended; what is paid is fetched on:\n{now.config_error}")
+    if now.mistakes:
+        lines = "\n".join(now.mistakes)
+        log.warning(f"nothing is submitted until this is corrected; what is paid for is fetched:\n{lines}")
     done = {
         "submitted": now.submitted.accepted,
         "refused": now.submitted.rejected,
@@ -36,19 +37,32 @@ def tell_round(log: Logger, now: Round) -> None:
         log.info(f"{'; '.join(told)} | {going} going on, {len(now.plan.needs_person)} waiting for a person")
 
 
+def mistakes_in_short(wrong: Sequence[str]) -> str:
+    """What a tick says of mistakes in the files; empty where there is none."""
+    if not wrong:
+        return ""
+    more = f"; {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return f"nothing is submitted until this is corrected: {wrong[0]}{more}"
+
+
 def names(where: Sequence[str]) -> str:
     """The first few by name, and how many there are."""
     more = len(where) - MOST_NAMES
     return ", ".join(where[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
-def partial_end(what: str, missing: Sequence[VideoPlan], unknown: Sequence[str], *, chosen: int) -> dg.Failure:
-    """A run's failure: which of the chosen videos are missing, why, and what to do. What was done is kept."""
+def partial_end(
+    what: str, missing: Sequence[VideoPlan], unknown: Sequence[str], *, chosen: int, mistakes: Sequence[str] = ()
+) -> dg.Failure:
+    """A run's failure: which of the chosen videos are missing, why, and what to do. What was done is kept. Mistakes in
+    the files are all told."""
     lines = [f"{key}: it is not in the catalogue → put it back, or leave the partition alone" for key in unknown]
     lines += [f"{video.key}: {why(video)}" for video in missing]
     count = len(lines)
     head = f"{count} of {chosen} videos {what}; what was done is kept, and starting again pays for nothing twice:"
     more = [f"… and {count - MOST_TOLD} more: extend-pipeline status"] if count > MOST_TOLD else []
+    if mistakes:
+        more += [f"{len(mistakes)} mistakes in the catalogue or the accounts; nothing was submitted:", *mistakes]
     keys = [*unknown, *(video.key for video in missing)]
     metadata = {"missing": dg.MetadataValue.int(count), "first": dg.MetadataValue.text(", ".join(keys[:MOST_TOLD]))}
     return dg.Failure("\n".join([head, *lines[:MOST_TOLD], *more]), metadata=metadata, allow_retries=False)

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from extend_pipeline.config.problems import ConfigError
 from extend_pipeline.engine.collect import CollectReport, collect_due
+from extend_pipeline.engine.holds import mistakes
 from extend_pipeline.engine.picture import examine_again
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
@@ -23,7 +23,7 @@ from extend_pipeline.engine.snapshot import declarations, plan_input
 from extend_pipeline.engine.submit import SubmitReport, submit_due
 from extend_pipeline.ledger import declare, reads
 from extend_pipeline.ledger.declare import Progress
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline.warehouse.errors import PublishError
 
 SHORTEST_WAIT_MS: Final = 50  # between two rounds that found nothing: keeps a loop from spinning on a hint in the past
@@ -42,7 +42,7 @@ class Round:
     collected: CollectReport = field(default_factory=CollectReport)
     submitted: SubmitReport = field(default_factory=SubmitReport)
     changed: list[str] = field(default_factory=list)
-    config_error: ConfigError | None = None
+    mistakes: tuple[str, ...] = ()
     prepared: PrepareReport = field(default_factory=PrepareReport)
 
     @property
@@ -65,7 +65,10 @@ class Round:
 
 
 def declare_catalogue(pipeline: Pipeline) -> declare.Declared:
-    """Bring the ledger's videos to the catalogue; writes nothing when nothing changed."""
+    """Bring the ledger's videos to the catalogue; writes nothing when nothing changed. A catalogue with a mistake, or
+    checked against accounts with one, says nothing of what left it: nothing is declared or withdrawn by it."""
+    if pipeline.configuration.problems:
+        return declare.Declared((), (), ())
     entries = declarations(pipeline)
     with pipeline.ledger.read() as connection:
         known = reads.videos(connection)
@@ -88,12 +91,7 @@ def advance(
     `videos` bounds what is polled, collected and submitted; recovery is always for all, since it costs nothing. While
     the catalogue or the accounts are wrong, what is paid is polled and fetched as before, and nothing is submitted.
     """
-    wrong = None
-    try:
-        pipeline.refresh()
-    except ConfigError as error:
-        wrong = error
-    submit = submit and wrong is None
+    pipeline.refresh()
     declare_catalogue(pipeline)
     recovered = recover(pipeline)
     polled = poll_due(pipeline, videos=videos)
@@ -109,7 +107,7 @@ def advance(
     changed = record_progress(pipeline, after)
     if publish:
         publish_if_changed(pipeline)
-    return Round(after, recovered, polled, collected, submitted, changed, wrong, prepared)
+    return Round(after, recovered, polled, collected, submitted, changed, mistakes(pipeline), prepared)
 
 
 def advance_until_idle(
@@ -162,7 +160,7 @@ def next_wait_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | No
 
 def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | None = None) -> int | None:
     """When the next round will find something to do (UTC ms); None when only a person or another day would help."""
-    if now.did_something or (now.plan.due and now.config_error is None):
+    if now.did_something or now.plan.due:
         return pipeline.now_ms()
     with pipeline.ledger.read() as connection:
         since_ms = pipeline.now_ms() - ORPHAN_WAIT_MS
@@ -171,6 +169,8 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
         scheduled.pop(video.key, None)
     # a video that left the catalogue is in no plan, but what was paid for it is still fetched
     moments = [at for key, at in scheduled.items() if videos is None or key in videos]
+    if not moments and _waits_for_files(pipeline, videos):
+        return pipeline.now_ms() + LONGEST_WAIT_MS
     going_on = [video for video in now.plan.videos if goes_on_soon(video)]
     if not moments and all(_waits_for_others(video) for video in going_on) and not _anything_on_the_way(pipeline):
         return None
@@ -183,6 +183,16 @@ def goes_on_soon(video: VideoPlan) -> bool:
     if video.hindrance is None:
         return video.due is not None or video.running is not None
     return not video.hindrance.obstacle.needs_person and video.hindrance.obstacle is not Obstacle.DAY_BUDGET
+
+
+def _waits_for_files(pipeline: Pipeline, videos: Collection[str] | None) -> bool:
+    """Whether a mistake that came while this process worked keeps videos from going on. A home that was opened with one
+    is waited for by nobody."""
+    if not pipeline.configuration.problems or not pipeline.was_sound:
+        return False
+    with pipeline.ledger.read() as connection:
+        rows = reads.videos(connection, keys=videos, unfinished=True)
+    return any(row.state != VideoState.BLOCKED.value for row in rows)
 
 
 def _waits_for_others(video: VideoPlan) -> bool:
@@ -207,6 +217,7 @@ def record_progress(pipeline: Pipeline, now: Plan) -> list[str]:
             video.current_ms,
         )
         for video in now.videos
+        if video.hindrance is None or not video.hindrance.obstacle.is_local
     }
     with pipeline.ledger.read() as connection:
         known = {row.video_key: row for row in reads.videos(connection, keys=progress)}

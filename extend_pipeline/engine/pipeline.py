@@ -17,10 +17,12 @@ from typing import Protocol
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.accounts import Account
-from extend_pipeline.config.load import Configuration, load_configuration
+from extend_pipeline.config.load import Configuration, file_marks, read_configuration
+from extend_pipeline.config.problems import ConfigError
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.looked_after import keep_accounts, with_accounts_in_use
 from extend_pipeline.ledger.claims import Caps
-from extend_pipeline.ledger.database import Ledger, open_ledger
+from extend_pipeline.ledger.database import Ledger, has_ledger, open_ledger
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline.providers.outcomes import Provider
 
@@ -63,19 +65,6 @@ def _started(pid: int) -> str:
     return "" if fields[0] == "Z" else fields[19]  # field 22 of proc(5): start time in clock ticks since boot
 
 
-def file_marks(home: Path) -> tuple[object, ...]:
-    """What tells that a file of the home was written again; costs three looks at the disk."""
-    marks: list[object] = []
-    for name in ("accounts.yaml", "catalog.yaml", "catalog.csv"):
-        try:
-            found = (home / name).stat()
-        except OSError:
-            marks.append(None)
-        else:
-            marks.append((found.st_mtime_ns, found.st_size, found.st_ino))
-    return tuple(marks)
-
-
 class MakeProvider(Protocol):
     """How an account becomes its upstream."""
 
@@ -104,9 +93,12 @@ class Pipeline:
     _providers: dict[str, Provider] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     marks: tuple[object, ...] = ()
+    was_sound: bool = False
+    """Whether the files had no mistake at some time since the home was opened."""
 
     def __post_init__(self) -> None:
         self.marks = self.marks or file_marks(self.settings.home)
+        self.was_sound = not self.configuration.problems
 
     @property
     def settings(self) -> Settings:
@@ -130,7 +122,10 @@ class Pipeline:
             return self._providers[account]
 
     def caps(self) -> dict[str, Caps]:
-        """What each account may commit. An account without a budget has no caps and is never claimed for."""
+        """Return what each account may commit. An account without caps is never claimed for: one without a budget, and
+        every account while the catalogue or the accounts have a mistake."""
+        if self.configuration.problems:
+            return {}
         return {
             name: Caps(
                 account.budget.per_day_micros,
@@ -144,12 +139,19 @@ class Pipeline:
 
     def refresh(self) -> None:
         """Read the catalogue and the accounts again if their files have changed, so that a long run spends by what they
-        say now. Raises ConfigError, each time until they are mended, and keeps the old ones."""
+        say now. Where they have mistakes, what is sound beside them counts, and they are read again each time, because
+        a right that was lost and is given back changes no file."""
         marks = file_marks(self.settings.home)
-        if marks == self.marks:
+        if marks == self.marks and not self.configuration.problems:
             return
-        self.configuration = load_configuration(self.settings, now=self.now())
+        before = self.accounts
+        self.configuration = opened_configuration(
+            read_configuration(self.settings, now=self.now()), self.ledger, keep=True
+        )
         self.marks = marks
+        self.was_sound = self.was_sound or not self.configuration.problems
+        if self.accounts == before:
+            return
         with self._lock:
             for provider in self._providers.values():
                 provider.close()
@@ -163,13 +165,33 @@ class Pipeline:
         self.ledger.close()
 
 
+def opened_configuration(configuration: Configuration, ledger: Ledger, *, keep: bool) -> Configuration:
+    """Return a configuration with every account that what is paid for needs; `keep` also writes down the accounts that
+    are good now, for a time when they are not."""
+    complete, in_use = with_accounts_in_use(configuration, ledger)
+    if keep:
+        keep_accounts(complete, in_use)
+    return complete
+
+
 @contextmanager
 def open_pipeline(settings: Settings, *, now_ms: Callable[[], int] = wall_ms) -> Iterator[Pipeline]:
-    """Open a home: read its configuration first (ConfigError before anything is touched), then its ledger and store."""
+    """Open a home: read its configuration first, then its ledger and store.
+
+    Mistakes in the configuration don't keep a home that has a ledger from opening: what is paid for is looked after,
+    and nothing is submitted. Raises ConfigError where there is no ledger, before anything is touched.
+    """
     marks = file_marks(settings.home)
-    configuration = load_configuration(settings, now=from_ms(now_ms()))
+    configuration = read_configuration(settings, now=from_ms(now_ms()))
+    if configuration.problems and not has_ledger(settings.ledger_url):
+        raise ConfigError(configuration.problems)
     ledger = open_ledger(settings.ledger_url)
-    pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir), now_ms=now_ms, marks=marks)
+    try:
+        configuration = opened_configuration(configuration, ledger, keep=True)
+        pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir), now_ms=now_ms, marks=marks)
+    except BaseException:
+        ledger.close()
+        raise
     try:
         yield pipeline
     finally:

@@ -48,7 +48,13 @@ class _Position:
 def plan(given: PlanInput) -> Plan:
     """Plan every video of the input, in its order; earlier videos take slots and budget first."""
     rooms = {
-        name: Room(account, given.account_views.get(name, AccountView()), given.now_ms, given.everything_paused)
+        name: Room(
+            account,
+            given.account_views.get(name, AccountView()),
+            given.now_ms,
+            given.everything_paused,
+            given.held.get(name),
+        )
         for name, account in given.accounts.items()
     }
     return Plan(given.now_ms, tuple(_plan_video(video, given, rooms[video.account]) for video in given.videos))
@@ -68,7 +74,8 @@ def _plan_video(video: Video, given: PlanInput, room: Room) -> VideoPlan:
     source = root_source(video, given.catalogue)
     start = _start_of(video, source, given)
     if isinstance(start, Hindrance):
-        return _told(_Position(video, account, goal, source.mode, 0, None), start)
+        held = room.held if start.obstacle is Obstacle.SOURCE_UNCHECKED else None
+        return _told(_Position(video, account, goal, source.mode, 0, None), held or start)
     here = _Position(video, account, goal, source.mode, 0, start)
     mine = given.attempts.get(video.key, ())
     parent = start
@@ -134,6 +141,7 @@ def _parent_state(above: Video, hop: int, given: PlanInput) -> Hindrance | None:
         account_views=given.account_views,
         everything_paused=given.everything_paused,
         sources=given.sources,
+        held=given.held,
     )
     told = plan(silent).videos[0]
     if told.state is VideoState.COMPLETE and told.hops_done < hop:
@@ -141,6 +149,8 @@ def _parent_state(above: Video, hop: int, given: PlanInput) -> Hindrance | None:
         return Hindrance(
             Obstacle.PARENT_BLOCKED, message, f"branch from a lower hop, or raise the target of {above.key}"
         )
+    if told.hindrance is not None and told.hindrance.obstacle.is_local:
+        return told.hindrance
     if told.hindrance is not None and told.hindrance.obstacle.needs_person:
         message = f"hop {hop} of {above.key} is not there, and {above.key} waits: {told.hindrance.message}"
         return Hindrance(Obstacle.PARENT_BLOCKED, message, told.hindrance.todo)

@@ -102,6 +102,8 @@ class PlanInput:
     account_views: Mapping[str, AccountView]
     everything_paused: bool = False
     sources: Mapping[str, SourceView] = field(default_factory=dict)
+    held: Mapping[str, Hindrance] = field(default_factory=dict)
+    """What keeps this process from submitting for an account, by account; nothing of the ledger's."""
 
 
 class Obstacle(StrEnum):
@@ -117,6 +119,7 @@ class Obstacle(StrEnum):
     EARLIER_TAKE = "earlier_take_running"
     IN_DOUBT_CHECKING = "in_doubt_checking"
     # these wait for a person
+    CONFIGURATION = "configuration"
     PAUSED = "paused"
     ACCOUNT_STOPPED = "account_stopped"
     TOTAL_BUDGET = "total_budget"
@@ -146,7 +149,13 @@ class Obstacle(StrEnum):
         """Whether nothing happens until somebody acts."""
         return self not in _PASSING
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a matter of the files or the process of this moment: shown, never written into the ledger."""
+        return self in _LOCAL
 
+
+_LOCAL = frozenset({Obstacle.CONFIGURATION})
 _PASSING = frozenset(
     {
         Obstacle.SOURCE_UNCHECKED,

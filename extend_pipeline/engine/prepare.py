@@ -32,8 +32,11 @@ class PrepareReport:
 
 
 def prepare(pipeline: Pipeline, *, videos: Collection[str] | None = None) -> PrepareReport:
-    """Fetch every source that a plan waits for."""
+    """Fetch every source that a plan waits for; nothing while the catalogue or the accounts have a mistake, since it
+    prepares a submit."""
     report = PrepareReport()
+    if pipeline.configuration.problems:
+        return report
     waiting = _waiting(pipeline, videos)
     if not waiting:
         return report

@@ -51,6 +51,8 @@ def reconcile(
     """Compare one account with one of its provider's books and write down what follows. `seen` are tasks that the book
     came with; others that nobody here knows are asked for. With `adopt` off they are only told of."""
     account = pipeline.accounts[account_name]
+    # without a sound catalogue nobody knows which tasks are its sources, or steps that are still to be asked for
+    adopt = adopt and not pipeline.configuration.problems
     with pipeline.ledger.read() as connection:
         rows = book_reads.attempts_of_account(connection, account_name)
         sums = book_reads.booked(connection, account_name)

@@ -19,6 +19,7 @@ class Room:
     view: AccountView
     now_ms: int
     everything_paused: bool
+    held: Hindrance | None = None
     taken_slots: int = 0
     taken_micros: int = 0
 
@@ -32,6 +33,8 @@ class Room:
         if self.view.stopped_reason is not None:
             message = f"account {name} is stopped ({self.view.stopped_reason}): {self.view.stopped_message}"
             return Hindrance(Obstacle.ACCOUNT_STOPPED, message, f"mend it, then: extend-pipeline resume {name}")
+        if self.held is not None:
+            return self.held
         if self.account.budget is None:
             message = f"account {name} has no budget, and without one nothing is spent"
             return Hindrance(Obstacle.NO_BUDGET, message, "give budget.per_day and budget.total in accounts.yaml")

@@ -13,6 +13,7 @@ from extend_pipeline.config.digest import digest
 from extend_pipeline.config.target import LIMITS
 from extend_pipeline.engine import chain, rules
 from extend_pipeline.engine.goal import goal_of
+from extend_pipeline.engine.holds import held_accounts
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import root_source
 from extend_pipeline.engine.plan_types import AccountView, AttemptView, PlanInput, SourceView
@@ -65,6 +66,7 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         },
         everything_paused=bool(everywhere is not None and everywhere.paused),
         sources=sources,
+        held=held_accounts(pipeline),
     )
 
 

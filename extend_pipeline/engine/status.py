@@ -10,12 +10,14 @@ from typing import Any
 from sqlalchemy import Row
 
 from extend_pipeline.base.units import amount_micros, from_micros, utc_day
+from extend_pipeline.engine.holds import mistakes
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
 from extend_pipeline.engine.retention import Expiring, Urgency, retention, urgent
 from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.ledger import book_reads, reads, tables
+from extend_pipeline.ledger.reconciling import ORPHAN
 from extend_pipeline.ledger.states import LIVE, AttemptState
 
 
@@ -38,6 +40,8 @@ class AccountStatus:
     max_in_flight: int
     paused: bool
     stopped: str | None
+    last_good: bool = False
+    """Whether this is the account as it was last good, since accounts.yaml doesn't give it now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,12 @@ class Status:
     orphans: tuple[Row[Any], ...] = ()
     """Attempts of tasks that were taken over from a provider's books and whose file is not here."""
 
+    mistakes: tuple[str, ...] = ()
+    """What is wrong with the catalogue and the accounts; while there is something, nothing is submitted."""
+
+    unplanned: tuple[Row[Any], ...] = ()
+    """Open attempts of videos that the files don't give now because of a mistake; they are looked after."""
+
     @property
     def needs_person(self) -> tuple[VideoPlan, ...]:
         """Videos that wait for somebody."""
@@ -90,7 +100,9 @@ class Status:
 
     @property
     def exit_code(self) -> int:
-        """0 done or going on by itself, 1 something needs a person."""
+        """0 done or going on by itself, 1 something needs a person, 2 the catalogue or the accounts have a mistake."""
+        if self.mistakes:
+            return 2
         stopped = any(account.stopped for account in self.accounts)
         planned = {video.key for video in self.plan.videos}
         left_behind = any(doubt.where.rpartition("/")[0] not in planned for doubt in self.doubts)
@@ -118,6 +130,8 @@ def status(pipeline: Pipeline) -> Status:
     unknown = Counter(row.account for row in live if row.account not in pipeline.accounts)
     everywhere = rows.get(tables.EVERYWHERE)
     planned = plan(given)
+    wrong = mistakes(pipeline)
+    known = {video.key for video in planned.videos}
     return Status(
         planned,
         accounts_now(pipeline),
@@ -127,6 +141,8 @@ def status(pipeline: Pipeline) -> Status:
         tuple(urgent(retention(pipeline, planned))),
         tuple(disagreements),
         tuple(orphans),
+        wrong,
+        tuple(row for row in live if wrong and row.chain_digest != ORPHAN and row.video_key not in known),
     )
 
 
@@ -177,6 +193,7 @@ def _account(pipeline: Pipeline, name: str, row: Any, *, today: int, doubtful: i
         max_in_flight=account.max_in_flight,
         paused=bool(row and row.paused),
         stopped=stopped,
+        last_good=name not in pipeline.configuration.written and bool(pipeline.configuration.last_good.get(name)),
     )
 
 

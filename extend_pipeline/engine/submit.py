@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED as FIRST
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan_types import DueStep, Plan
 from extend_pipeline.engine.ready import Ready, prepared, wire
 from extend_pipeline.ledger import transitions
-from extend_pipeline.ledger.claims import ClaimRequest, Refused, claim
+from extend_pipeline.ledger.claims import Caps, ClaimRequest, Refused, claim
 from extend_pipeline.ledger.transitions import Moved
 from extend_pipeline.providers.outcomes import (
     Absent,
@@ -49,16 +49,23 @@ def submit_due(pipeline: Pipeline, plan: Plan, *, stop: threading.Event | None =
     """Submit the plan's due steps, several at once, in waves. `stop` ends it after the wave that is under way."""
     report = SubmitReport()
     size = pipeline.settings.max_submits
-    steps = [step for step in plan.due if step.video.account in pipeline.caps()]
+    caps = pipeline.caps()
+    steps = [step for step in plan.due if step.video.account in caps]
     with ThreadPoolExecutor(max_workers=size, thread_name_prefix="submit") as pool:
         for start in range(0, len(steps), size):
             if stop is not None and stop.is_set():
                 break
-            _wave(pipeline, steps[start : start + size], pool, report)
+            _wave(pipeline, steps[start : start + size], caps, pool, report)
     return report
 
 
-def _wave(pipeline: Pipeline, steps: Sequence[DueStep], pool: ThreadPoolExecutor, report: SubmitReport) -> None:
+def _wave(
+    pipeline: Pipeline,
+    steps: Sequence[DueStep],
+    caps: Mapping[str, Caps],
+    pool: ThreadPoolExecutor,
+    report: SubmitReport,
+) -> None:
     by_request = {(ready := prepared(pipeline, step)).request.attempt_id: ready for step in steps}
     lease_ms = int(pipeline.settings.lease_s * 1000)
     failpoint("submit.before_claim")
@@ -67,7 +74,7 @@ def _wave(pipeline: Pipeline, steps: Sequence[DueStep], pool: ThreadPoolExecutor
         result = claim(
             tx,
             [ready.request for ready in by_request.values()],
-            caps=pipeline.caps(),
+            caps=caps,
             owner=pipeline.owner,
             lease_until=now_ms + lease_ms,
         )

@@ -123,6 +123,22 @@ class Ledger:
                     connection.execute(insert(tables.ledger_head).values(id=1, seq=0))
 
 
+def has_ledger(url: str) -> bool:
+    """Whether there is a ledger at a URL; creates nothing. A database that can't be reached counts as there: opening it
+    tells why it can't be."""
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
+            return False
+        ledger = Ledger(url)
+        try:
+            return inspect(ledger.engine).has_table("alembic_version")
+        finally:
+            ledger.close()
+    except (SQLAlchemyError, OSError, LedgerError, ImportError, ValueError):
+        return True
+
+
 def open_ledger(url: str) -> Ledger:
     """Open the ledger at a SQLAlchemy URL, creating or migrating it. Raises LedgerError with what to do where it
     can't."""

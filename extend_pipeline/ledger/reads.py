@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.reconciling import ORPHAN
-from extend_pipeline.ledger.states import AttemptState, VideoState
+from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
 
 _CHUNK = 500  # SQLite's older builds take 999 parameters a statement
 
@@ -58,6 +58,14 @@ def predicted_in(connection: Connection, states: Collection[AttemptState]) -> di
     total = func.sum(table.c.predicted_micros).label("micros")
     query = select(table.c.account, total).where(table.c.state.in_([s.value for s in states])).group_by(table.c.account)
     return {row.account: int(row.micros) for row in connection.execute(query)}
+
+
+def open_accounts(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many attempts are open, by account and provider: claimed, sent, in doubt, running, or paid and not stored."""
+    table = tables.attempts
+    query = select(table.c.account, table.c.provider, func.count().label("attempts"))
+    query = query.where(table.c.state.in_([state.value for state in LIVE])).group_by(table.c.account, table.c.provider)
+    return {(row.account, row.provider): int(row.attempts) for row in connection.execute(query)}
 
 
 def known_task(connection: Connection, account: str, *, at_least_ms: int) -> Row[Any] | None:

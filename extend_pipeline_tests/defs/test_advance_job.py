@@ -32,6 +32,7 @@ def test_one_run_brings_every_video_on_and_a_second_has_nothing_to_tell(place: P
         "budgets_hold",
         "nothing_in_doubt",
         "nothing_ends_soon",
+        "configuration_is_sound",
         "books_agree",
         "invariants_hold",
         "durations_grew",

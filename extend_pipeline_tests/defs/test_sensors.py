@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
 
+from extend_pipeline.defs.checks import CONFIGURATION_IS_SOUND
 from extend_pipeline.defs.jobs import advance_job
 from extend_pipeline.defs.schedules import nightly_backfill_schedule
 from extend_pipeline.defs.sensors import build_poll_sensor
@@ -180,3 +181,37 @@ def _move(place: Place, run: dg.DagsterRun, status: DagsterRunStatus) -> None:
     event_type = PIPELINE_RUN_STATUS_TO_EVENT_TYPE[status]
     event = DagsterEvent(event_type_value=event_type.value, job_name="advance_job")
     place.instance.report_dagster_event(event, run_id=run.run_id)
+
+
+def test_ticks_and_runs_look_after_what_is_paid_for_while_files_are_wrong_or_gone(place: Place) -> None:
+    place.write([video("one"), video("two")])
+    place.sensor("catalog_sensor")
+    place.materialise("extension_requests", keys=["one"])
+    for name in ("accounts.yaml", "catalog.yaml"):
+        (place.home / name).rename(place.home / f"{name}.kept")
+    for _ in range(2):
+        with pytest.raises(dg.Failure):
+            place.sensor("catalog_sensor")
+    told = place.sensor("kling_poll_sensor")
+    assert [request.tags["extend_pipeline/asked_by"] for request in told.run_requests] == ["kling: results to fetch"]
+    checks = place.instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_SOUND])
+    assert checks[CONFIGURATION_IS_SOUND].status.value == "FAILED"
+    history = place.instance.event_log_storage.get_asset_check_execution_history(CONFIGURATION_IS_SOUND, limit=9)
+    assert len(history) == 1, "news is told once"
+    done = place.advance()
+    assert done.success
+    failed = {each.check_name for each in done.get_asset_check_evaluations() if not each.passed}
+    assert failed == {"configuration_is_sound"}
+    assert place.latest("completed_extensions", "one") is not None
+    assert (place.submits("one"), place.submits("two")) == (1, 0)
+    assert not place.materialise("completed_extensions", keys=["one"], max_seconds=1).success
+    for name in ("retention_sensor", "doubt_sensor"):
+        assert not place.sensor(name).run_requests
+    with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
+        assert {row.state for row in reads.videos(connection)}.isdisjoint({"withdrawn"})
+    for name in ("accounts.yaml", "catalog.yaml"):
+        (place.home / f"{name}.kept").rename(place.home / name)
+    assert "2 videos" in place.sensor("catalog_sensor").skip_message
+    checks = place.instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_SOUND])
+    assert checks[CONFIGURATION_IS_SOUND].status.value == "SUCCEEDED"
+    assert place.sensor("kling_poll_sensor").run_requests

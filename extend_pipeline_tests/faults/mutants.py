@@ -1,4 +1,4 @@
-"""`make mutants`: makes each of the ten mistakes in a copy of the package and plays scenarios of the matrix there,
+"""`make mutants`: makes each of the mistakes in a copy of the package and plays scenarios of the matrix there,
 until one finds it. Exit code 1 where a mistake is not found, or where they find something in the code as it is."""
 
 from __future__ import annotations

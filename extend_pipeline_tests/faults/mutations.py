@@ -1,4 +1,4 @@
-"""Ten mistakes that somebody could make in the engine, each as a change of its text and the scenario that must see it.
+"""Mistakes that somebody could make in the engine, each as a change of its text and the scenario that must see it.
 
 Each is written so that everything still works as long as nothing goes wrong: what gives it away is money or a file.
 """
@@ -29,6 +29,7 @@ class Mutant:
 
 _SUBMIT: Final = "extend_pipeline/engine/submit.py"
 _RECOVER: Final = "extend_pipeline/engine/recover.py"
+_ADVANCE: Final = "extend_pipeline/engine/advance.py"
 _CLAIMS: Final = "extend_pipeline/ledger/claims.py"
 _STORE: Final = "extend_pipeline/media/store.py"
 _WIRE: Final = "extend_pipeline/providers"
@@ -154,6 +155,42 @@ MUTANTS: Final = (
             ),
         ),
         ("kling-gateway/poll.before_query/redirect+after@submit", "vidu/poll.before_query/redirect+after@submit"),
+    ),
+    Mutant(
+        "a mistake ends the round",
+        (
+            Edit(
+                _ADVANCE,
+                "    pipeline.refresh()\n    declare_catalogue(pipeline)\n",
+                "    pipeline.refresh()\n    declare_catalogue(pipeline)\n"
+                "    if pipeline.configuration.problems:\n"
+                "        return Round(plan(plan_input(pipeline, videos=videos)))\n",
+            ),
+        ),
+        ("special/wrong-files/kling", "special/wrong-files/vidu"),
+    ),
+    Mutant(
+        "videos withdrawn by a mistake",
+        (
+            Edit(
+                _ADVANCE,
+                "    if pipeline.configuration.problems:\n        return declare.Declared((), (), ())\n",
+                "",
+            ),
+        ),
+        ("special/wrong-files/kling", "special/wrong-files/luma"),
+    ),
+    Mutant(
+        "submits in spite of a mistake",
+        (
+            Edit(
+                "extend_pipeline/engine/pipeline.py",
+                "        if self.configuration.problems:\n            return {}\n",
+                "",
+            ),
+            Edit("extend_pipeline/engine/holds.py", "    if not problems:\n", "    if problems is not None:\n"),
+        ),
+        ("special/wrong-files/kling", "special/wrong-files/kling-gateway"),
     ),
 )
 

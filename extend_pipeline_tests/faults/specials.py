@@ -17,6 +17,7 @@ from extend_pipeline_tests.faults.scene import PAST_A_LEASE_MS, Scene
 from extend_pipeline_tests.faults.stage import Stage
 from extend_pipeline_tests.faults.trial import kill, played, recover, run
 from extend_pipeline_tests.faults.upstream import CLASSES, PROVIDERS
+from extend_pipeline_tests.faults.wrong_files import wrong_files
 from extend_pipeline_tests.support.reckoning import attempts_in
 
 Play = Callable[[Stage, Trial], None]
@@ -120,6 +121,7 @@ def _all() -> dict[str, tuple[str, Play]]:
     for provider in PROVIDERS:
         group = CLASSES[provider]
         found[f"special/budget-race/{provider}"] = (group, partial(budget_race, provider))
+        found[f"special/wrong-files/{provider}"] = (group, partial(wrong_files, provider))
         for point, behind in product(HELD_AT, (False, True)):
             name = f"special/lease/{provider}/{point}{'+behind' if behind else ''}"
             found[name] = (group, partial(lease, provider, point, behind))

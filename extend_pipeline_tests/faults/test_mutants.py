@@ -1,4 +1,4 @@
-"""Ten mistakes that cost money or a file, each found by the matrix; in the code as it is it finds nothing."""
+"""Mistakes that cost money or a file, each found by the matrix; in the code as it is it finds nothing."""
 
 from __future__ import annotations
 

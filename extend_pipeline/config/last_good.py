@@ -1,0 +1,43 @@
+"""The last accounts that were good, kept in the home's state folder: what is paid for is looked after with them where
+accounts.yaml has mistakes, is missing, or no longer names the account. Holds no secret: an entry names variables."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from extend_pipeline.base.private import make_private_folder, open_private
+
+_NAME: Final = "accounts.last-good.yaml"
+_HEAD: Final = """\
+# Written by extend-pipeline: the entries of accounts.yaml as they were when they were last without a mistake.
+# What is paid for is polled and fetched with them while accounts.yaml has mistakes. Nothing is submitted with them.
+"""
+
+
+def last_good_path(state_dir: Path) -> Path:
+    """Return where the entries are kept; the file has the form of accounts.yaml."""
+    return state_dir / _NAME
+
+
+def write_last_good(state_dir: Path, entries: Mapping[str, object]) -> None:
+    """Replace what is kept by `entries` (by account name, as they are written), whole or not at all. Raises OSError."""
+    make_private_folder(state_dir)
+    part = state_dir / f"{_NAME}.{secrets.token_hex(8)}.part"
+    try:
+        with open_private(part, "x") as file:
+            file.write(_HEAD)
+            yaml.safe_dump({"accounts": list(entries.values())}, file, allow_unicode=True, sort_keys=False)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(last_good_path(state_dir))
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
