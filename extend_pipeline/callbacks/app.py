@@ -41,7 +41,7 @@ def build_app(
         pipeline.refresh()
         if pipeline.configuration.problems:
             tally.trouble(
-                "a mistake in the catalogue or the accounts: callbacks go by the last accounts that were good"
+                "accounts.yaml or the catalogue is wrong; callbacks go by the last accounts that were good"
             )
         return take_in(pipeline, letters, environment)
 
