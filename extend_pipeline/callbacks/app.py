@@ -40,9 +40,7 @@ def build_app(
     def work(letters: Sequence[Letter]) -> list[Fate]:
         pipeline.refresh()
         if pipeline.configuration.problems:
-            tally.trouble(
-                "accounts.yaml or the catalogue is wrong; callbacks go by the last accounts that were good"
-            )
+            tally.trouble("accounts.yaml or the catalogue is wrong; callbacks go by the last accounts that were good")
         return take_in(pipeline, letters, environment)
 
     desk = Desk(work, limits=limits, tally=tally, tell=tell)
