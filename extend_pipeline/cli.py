@@ -41,6 +41,9 @@ VERBS: Final[Mapping[str, Verb]] = {
     "advance": Verb(f"{_COMMANDS}.advance:advance", "Recover, poll, fetch, submit: one round, or until idle."),
     "status": Verb(f"{_COMMANDS}.status:status", "Show where everything stands and what needs a person."),
     "resolve": Verb(f"{_COMMANDS}.resolve:resolve", "Decide about an extension: adopt, resubmit, write-off."),
+    "approve": Verb(
+        f"{_COMMANDS}.approve:approve", "Decide about edits that would pay again: keep what is paid, or pay."
+    ),
     "reconcile": Verb(
         f"{_COMMANDS}.reconcile:reconcile", "Compare the ledger with the providers' lists, bills and invoices."
     ),

@@ -8,6 +8,7 @@ import dagster as dg
 from extend_pipeline.config.registry import PROVIDERS
 from extend_pipeline.defs.assets import extend_videos
 from extend_pipeline.defs.checks import check_tables
+from extend_pipeline.defs.decisions import approve_job
 from extend_pipeline.defs.doubts import doubt_sensor
 from extend_pipeline.defs.jobs import advance_job
 from extend_pipeline.defs.reconciliation import daily_reconciliation_schedule, reconcile_job
@@ -23,7 +24,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
     return dg.Definitions(
         assets=[extend_videos, publish_tables],
         asset_checks=[check_tables],
-        jobs=[advance_job, reconcile_job],
+        jobs=[advance_job, approve_job, reconcile_job],
         schedules=[nightly_backfill_schedule, daily_reconciliation_schedule],
         sensors=[
             catalog_sensor,

@@ -21,6 +21,7 @@ from extend_pipeline.ledger.states import VideoState
 MOST_NAMES: Final = 5  # videos named where many wait for the same thing; --json names them all
 LONG_MS: Final = 3_600_000  # a task that was taken over and still runs: nobody's plan waits for it
 MOST_UNPLANNED: Final = 20  # open attempts named one by one; --json names them all
+VIDEO: Final = "VIDEO…"  # stands for their keys where many videos wait for one decision
 MOST_WORDS: Final = 500  # characters of a provider's words
 MOST_REQUEST: Final = 6_000  # a prompt and a negative prompt of 2,500 characters, and the rest
 
@@ -112,9 +113,12 @@ def print_obstacles(videos: Iterable[VideoPlan], *, home: Path | None) -> None:
     groups: dict[tuple[bool, str, str], list[str]] = {}
     for video in videos:
         if (held := video.hindrance) is not None:
-            told = (not held.obstacle.needs_person, held.message, held.todo)
+            todo = held.todo.replace(f"approve {video.key} ", f"approve {VIDEO} ")
+            told = (not held.obstacle.needs_person, held.message, todo)
             groups.setdefault(told, []).append(video.key)
     for (by_itself, message, todo), keys in sorted(groups.items(), key=lambda group: group[0][0]):
+        if len(keys) == 1:
+            todo = todo.replace(f"approve {VIDEO} ", f"approve {keys[0]} ")
         say(f"{'waits' if by_itself else 'needs you'}: {_named(keys)}: {shortened(message, MOST_WORDS)}")
         say(f"    → {typed(todo, home)}")
 

@@ -11,7 +11,7 @@ from typing import Any
 from extend_pipeline.base.units import amount_micros, from_micros
 from extend_pipeline.commands.text import iso, plain, seconds, typed
 from extend_pipeline.config.accounts import Account
-from extend_pipeline.engine.plan_types import Plan, VideoPlan
+from extend_pipeline.engine.plan_types import Edit, Plan, VideoPlan
 from extend_pipeline.engine.status import AccountStatus, Doubt, Status
 
 
@@ -160,6 +160,21 @@ def _video(video: VideoPlan, account: Account, home: Path | None) -> dict[str, A
             "todo": typed(held.todo, home),
             "until": iso(held.until_ms),
         },
+        "edit": None if video.edit is None else _edit(video.edit, account),
+    }
+
+
+def _edit(edit: Edit, account: Account) -> dict[str, Any]:
+    def way(hops: tuple[int, int], micros: tuple[int, int] | None) -> dict[str, Any]:
+        left = None if micros is None else cost_of(account, micros).document()
+        return {"hops": {"least": hops[0], "most": hops[1]}, "cost": left}
+
+    return {
+        "hop": edit.hop,
+        "paid_for": dict(edit.paid_for),
+        "now": dict(edit.now),
+        "keep": way(edit.keep_hops, edit.keep_micros),
+        "pay": way(edit.pay_hops, edit.pay_micros),
     }
 
 

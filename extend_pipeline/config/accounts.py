@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from extend_pipeline.config.addresses import base_url as parse_base_url
 from extend_pipeline.config.addresses import host_pattern
 from extend_pipeline.config.callbacks import Callbacks, checked
+from extend_pipeline.config.changes import OnChange
 from extend_pipeline.config.credentials import ApiKey, Credentials, KlingKeys
 from extend_pipeline.config.fields import Name, Written, YesNo, known_as, one_of, wrong
 from extend_pipeline.config.numbers import as_micros, bounded, whole
@@ -78,6 +79,11 @@ class Account(Written):
     """One account. Micro-units, seconds; secrets only by the names of their environment variables."""
 
     name: Name = Field(description="Name that videos give as their account.", examples=["kling-main"])
+    was: Name | None = Field(
+        default=None,
+        description="The name that this account had before: what was paid for under it goes on under the new one.",
+        examples=["kling-old"],
+    )
     provider: str = Field(description="The system that the account belongs to.", examples=["kling"])
     # before all that it loosens: a validator sees only the fields above its own
     allow_local: YesNo = Field(
@@ -149,6 +155,12 @@ class Account(Written):
         description="Whether reconciliation takes over tasks that the account shows and the ledger doesn't know; false "
         "where others use the account too.",
         examples=[True],
+    )
+    on_change: OnChange | None = Field(
+        default=None,
+        description="What an edit does that would pay again for what was paid for: ask (the default), keep what is "
+        "there, or pay.",
+        examples=["ask"],
     )
     callbacks: Callbacks | None = Field(
         default=None,

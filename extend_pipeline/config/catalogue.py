@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from extend_pipeline.config.fields import Name, Written, known_as
+from extend_pipeline.config.changes import OnChange
+from extend_pipeline.config.fields import Name, Written, YesNo, known_as
 from extend_pipeline.config.kling import KlingExtend, KlingSource
 from extend_pipeline.config.kling_gateway import GatewayExtend, GatewaySource
 from extend_pipeline.config.luma import LumaExtend, LumaSource
@@ -41,6 +42,16 @@ class Entry(Written):
     key: Name = Field(
         description="Partition key of the video: unique, 1 to 64 of A-Z a-z 0-9 . _ -", examples=["harbour-dawn"]
     )
+    was: Name | None = Field(
+        default=None,
+        description="The key that this video had before: what was paid for under it goes on under the new one.",
+        examples=["harbour-morning"],
+    )
+    again: YesNo = Field(
+        default=False,
+        description="true buys the same extension of the same source a second time.",
+        examples=[True],
+    )
     account: Name | None = Field(
         default=None,
         description="Account that made the source. A branch takes its parent's.",
@@ -55,7 +66,8 @@ class Entry(Written):
 
 @dataclass(frozen=True)
 class Video:
-    """One entry of the catalogue, checked. `account` and `provider` of a branch are its root's."""
+    """One entry of the catalogue, checked. `account` and `provider` of a branch are its root's. `was` is the key that
+    it had before; `again` says that a purchase which was made already is wanted a second time."""
 
     key: str
     account: str
@@ -64,14 +76,18 @@ class Video:
     extend: Extend
     file: str
     line: int
+    was: str | None = None
+    again: bool = False
 
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All videos by key, in the order of the files. `path` is the file, catalog.yaml where there are two."""
+    """All videos by key, in the order of the files. `path` is the file, catalog.yaml where there are two; `on_change`
+    is what its defaults say of an edit that would pay again for what was paid for."""
 
     videos: Mapping[str, Video]
     path: Path
+    on_change: OnChange | None = None
 
     @cached_property
     def _roots(self) -> dict[str, str]:

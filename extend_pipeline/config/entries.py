@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from extend_pipeline.config.catalogue import BranchSource, Entry
+from extend_pipeline.config.changes import CatalogueDefaults
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.csvfile import read_csv
 from extend_pipeline.config.located import Node
@@ -19,7 +20,7 @@ from extend_pipeline.config.yamlfile import read_yaml
 
 @dataclass(frozen=True)
 class Row:
-    """One entry as far as it could be read; `key`, `account`, `branch_of` are None where missing or wrong."""
+    """One entry as far as it could be read; `key`, `account`, `branch_of`, `was` are None where missing or wrong."""
 
     scope: Scope
     key: str | None
@@ -27,13 +28,16 @@ class Row:
     is_branch: bool
     branch_of: str | None
     branch: BranchSource | None
+    was: str | None = None
+    again: bool = False
 
 
-def read_list(path: Path, root: str) -> tuple[list[Node], list[Problem]]:
-    """The items of the list `root` of a YAML file. Names beside it that begin with `x-` are free, for anchors."""
+def read_list(path: Path, root: str, *, defaults: bool = False) -> tuple[list[Node], list[Problem], Node | None]:
+    """Return the items of the list `root` of a YAML file, what is wrong, and the node of its `defaults` where the file
+    may have them. Names beside the list that begin with `x-` are free, for anchors."""
     text = read_text(path)
     if isinstance(text, Problem):
-        return [], [text]
+        return [], [text], None
     tree, problems = read_yaml(text, path.name)
 
     def problem(line: int, field: str | None, message: str, hint: str) -> None:
@@ -42,36 +46,43 @@ def read_list(path: Path, root: str) -> tuple[list[Node], list[Problem]]:
     if tree is None or tree.value is None:
         if not problems:
             problem(1, None, "the file is empty", "`extend-pipeline init` writes an example.")
-        return [], problems
+        return [], problems, None
     if not tree.is_mapping:
         problem(tree.line, None, "the file is not a set of fields", f"Begin it with {root}: and a list below.")
-        return [], problems
+        return [], problems, None
+    known = [root, "defaults"] if defaults else [root]
     for name, (line, _) in tree.children.items():
-        if name != root and not str(name).startswith("x-"):
-            problem(line, str(name), "is not a known field here", did_you_mean(str(name), [root], label="Known here"))
+        if name not in known and not str(name).startswith("x-"):
+            problem(line, str(name), "is not a known field here", did_you_mean(str(name), known, label="Known here"))
     found = tree.children.get(root)
     if found is None:
         problem(tree.line, root, "is missing", f"Write {root}: and a list below.")
-        return [], problems
+        return [], problems, None
     line, items = found
     if not items.is_sequence and items.value is not None:
         problem(line, root, "is not a list", 'Begin each entry with "- ".')
-        return [], problems
+        return [], problems, None
     nodes = [item for _, item in items.children.values()]
-    return nodes, _with_subjects(problems, nodes)
+    return nodes, _with_subjects(problems, nodes), tree.child("defaults") if defaults else None
 
 
-def read_rows(home: Path) -> tuple[list[Row], list[Problem], Path]:
-    """All entries of both catalogue files, what is wrong with their outer shape, and the file that was read first."""
+def read_rows(home: Path) -> tuple[list[Row], list[Problem], Path, CatalogueDefaults]:
+    """Return all entries of both catalogue files, what is wrong with their outer shape, the file that was read first,
+    and what catalog.yaml says for all of them."""
     as_yaml, as_csv = home / "catalog.yaml", home / "catalog.csv"
     rows: list[Row] = []
     problems: list[Problem] = []
+    defaults = CatalogueDefaults()
     if not is_there(as_yaml) and not is_there(as_csv):
         misnamed = ("catalog.yml", "catalogue.yaml", "catalogue.yml", "catalogue.csv")
-        return [], [missing(as_yaml, what="catalogue", misnamed=misnamed)], as_yaml
+        return [], [missing(as_yaml, what="catalogue", misnamed=misnamed)], as_yaml, defaults
     if is_there(as_yaml):
-        nodes, found = read_list(as_yaml, "videos")
+        nodes, found, written = read_list(as_yaml, "videos", defaults=True)
         problems += found
+        if written is not None and written.value is not None:
+            known, found = Scope(as_yaml.name, written, None, no_signed_url).read(CatalogueDefaults)
+            problems += [replace(problem, field=f"defaults.{problem.field}") for problem in found]
+            defaults = known or defaults
         rows += [_row(node, as_yaml.name, problems) for node in nodes]
     if is_there(as_csv):
         text = read_text(as_csv)
@@ -79,13 +90,14 @@ def read_rows(home: Path) -> tuple[list[Row], list[Problem], Path]:
         problems += found
         rows += [_row(node, as_csv.name, problems) for node in nodes]
     problems += _twice(rows)
-    return rows, problems, as_yaml if is_there(as_yaml) else as_csv
+    problems += _renamed(rows)
+    return rows, problems, as_yaml if is_there(as_yaml) else as_csv, defaults
 
 
 def _row(node: Node, file: str, problems: list[Problem]) -> Row:
     key = node.child("key")
     scope = Scope(file, node, None if key is None else key.text, no_signed_url)
-    _, found = scope.read(Entry)
+    entry, found = scope.read(Entry)
     problems += found
     wrong = {each.field for each in found}
     account = node.child("account")
@@ -103,6 +115,8 @@ def _row(node: Node, file: str, problems: list[Problem]) -> Row:
         is_branch=is_branch,
         branch_of=_branch_of(scope, wrong) if is_branch else None,
         branch=branch,
+        was=None if entry is None else entry.was,
+        again=entry is not None and entry.again,
     )
 
 
@@ -123,6 +137,25 @@ def _twice(rows: list[Row]) -> list[Problem]:
             problems.append(
                 row.scope.problem(Complaint(("key",), f"is the key of {where} too", "Give each video its own key."))
             )
+    return problems
+
+
+def _renamed(rows: list[Row]) -> list[Problem]:
+    """What can't hold of names that videos had before: a name is one video's, now or before."""
+    now = {row.key for row in rows}
+    before: dict[str, Row] = {}
+    problems = []
+    for row in rows:
+        if row.was is None:
+            continue
+        message = ""
+        if row.was in now:
+            message = "is the key of a video of the catalogue still"
+        elif before.setdefault(row.was, row) is not row:
+            message = f"is what video {before[row.was].key} says that it was, too"
+        if message:
+            hint = "Write was: in the one entry that goes on under a new key; to buy the same again, write again: true."
+            problems.append(row.scope.problem(Complaint(("was",), message, hint)))
     return problems
 
 

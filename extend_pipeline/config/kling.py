@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -20,6 +20,9 @@ from extend_pipeline.config.target import Target
 
 KlingModel = Literal["kling-v1-0", "kling-v1-5", "kling-v1-6"]
 MODES = ("std", "pro")
+
+# of a step's parameters that are left out (upstream/001: 0.5, and no watermark)
+DEFAULTS: Mapping[str, object] = {"cfg_scale": 0.5, "watermark": False}
 
 # 2 units standard, 3.5 professional, 0.14 USD a unit: Kling's list price
 PRICE = Price(

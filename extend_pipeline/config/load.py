@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -29,7 +29,18 @@ MOST_READS: Final = 5  # of files that are being written while they are read
 # Values of these fields may be repeated in an error. Everywhere else in accounts.yaml somebody may have put a secret.
 _TELLABLE = frozenset(
     {"provider", "allow_local", "max_in_flight", "budget", "price", "submit_class", "poll", "in_doubt"}
-    | {"extend", "tolerance", "failed_tasks_charged", "patience", "passes", "auth", "output", "batch_query"}
+    | {
+        "was",
+        "on_change",
+        "extend",
+        "tolerance",
+        "failed_tasks_charged",
+        "patience",
+        "passes",
+        "auth",
+        "output",
+        "batch_query",
+    }
 )
 
 
@@ -135,7 +146,7 @@ def _sound_part(catalogue: Catalogue, accounts: Mapping[str, Account], problems:
         above = video.source.branch_of if isinstance(video.source, BranchSource) else None
         if key not in wrong and video.account in accounts and (above is None or above in catalogue.videos):
             sound[key] = video
-    return Catalogue({k: v for k, v in sound.items() if _rooted(v, sound)}, catalogue.path)
+    return replace(catalogue, videos={k: v for k, v in sound.items() if _rooted(v, sound)})
 
 
 def _rooted(video: Video, sound: Mapping[str, Video]) -> bool:
@@ -168,16 +179,16 @@ def load_catalogue(settings: Settings, accounts: Mapping[str, Account], *, now: 
 
 
 def _read_catalogue(home: Path, book: AccountBook, *, now: datetime) -> tuple[Catalogue, list[Use], list[Problem]]:
-    rows, problems, path = read_rows(home)
+    rows, problems, path, defaults = read_rows(home)
     catalogue, uses, found = build_catalogue(rows, book, path=path, now=now)
-    return catalogue, uses, problems + found
+    return replace(catalogue, on_change=defaults.on_change), uses, problems + found
 
 
 def _read_accounts(path: Path) -> _Accounts:
     if not is_there(path):
         problem = missing(path, what="list of accounts", misnamed=("accounts.yml", "account.yaml"))
         return _Accounts(AccountBook({}, {}, readable=False), {}, [problem])
-    nodes, problems = read_list(path, "accounts")
+    nodes, problems, _ = read_list(path, "accounts")
     accounts: dict[str, Account] = {}
     claimed: dict[str, str] = {}
     scopes: dict[str, Scope] = {}
@@ -196,7 +207,24 @@ def _read_accounts(path: Path) -> _Accounts:
         problems += found
         if account is not None:
             accounts[account.name] = account
+    problems += _renamed(accounts, scopes)
     return _Accounts(AccountBook(accounts, claimed, readable=not unreadable), scopes, problems)
+
+
+def _renamed(accounts: Mapping[str, Account], scopes: Mapping[str, Scope]) -> Iterator[Problem]:
+    """What can't hold of names that accounts had before: a name is one account's, now or before."""
+    before: dict[str, str] = {}
+    for name, account in accounts.items():
+        if account.was is None:
+            continue
+        message = ""
+        if account.was in scopes:
+            message = "is the name of an account of this file still"
+        elif before.setdefault(account.was, name) != name:
+            message = f"is what account {before[account.was]} says that it was, too"
+        if message:
+            hint = "Write was: in the one account that goes on under a new name."
+            yield scopes[name].problem(Complaint(("was",), message, hint))
 
 
 def _scope(node: Node) -> Scope:

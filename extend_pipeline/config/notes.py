@@ -6,48 +6,41 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from extend_pipeline.config.catalogue import BranchSource, Catalogue, Video
-from extend_pipeline.config.digest import digest
+from extend_pipeline.config.purchase import words_digest
+from extend_pipeline.config.signed_urls import without_signature
 
 
 def notes_on(catalogue: Catalogue) -> Iterator[str]:
     """Plain sentences, one a case, in the order of the catalogue."""
-    yield from _paid_twice(catalogue)
+    yield from _alike(catalogue)
 
 
-def _paid_twice(catalogue: Catalogue) -> Iterator[str]:
-    """Videos that begin with the very same extension: every one of them pays for it."""
+def _alike(catalogue: Catalogue) -> Iterator[str]:
+    """Videos that begin with the very same extension: it is bought for the first of them only."""
     by_start: dict[tuple[str, ...], list[Video]] = defaultdict(list)
     for video in catalogue.videos.values():
-        by_start[_start(video)].append(video)
+        if not video.again:
+            by_start[_start(video)].append(video)
     for those in by_start.values():
         if len(those) == 1:
             continue
         by_step: dict[str, list[Video]] = defaultdict(list)
         for video in those:
-            by_step[digest(_without_paths(video.extend.hop_params(1)))].append(video)
+            by_step[words_digest(video.provider, video.extend.hop_params(1))].append(video)
         for same in by_step.values():
             if len(same) > 1:
                 first = same[0].key
                 yield (
                     f"Videos {_listed(same)} of account {same[0].account} begin with the same extension of the same "
-                    f"source, and each pays for it. To pay once, let the others branch off {first}: "
-                    f"source: {{branch_of: {first}, hop: 1}}."
+                    f"source. It is bought for {first} only: to go on from its film, let the others branch off "
+                    f"(source: {{branch_of: {first}, hop: 1}}); to buy it for each, write again: true in the others."
                 )
 
 
 def _start(video: Video) -> tuple[str, ...]:
     if isinstance(video.source, BranchSource):
         return video.account, video.source.branch_of, str(video.source.hop)
-    return video.account, video.source.source_id
-
-
-def _without_paths(params: dict[str, object]) -> dict[str, object]:
-    # a file is the same picture wherever it lies
-    return {name: value for name, value in params.items() if name != "last_frame_url" or not _is_file(params)}
-
-
-def _is_file(params: dict[str, object]) -> bool:
-    return "last_frame_sha256" in params
+    return video.account, without_signature(video.source.source_id)
 
 
 def _listed(videos: Sequence[Video]) -> str:

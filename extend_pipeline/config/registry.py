@@ -26,7 +26,8 @@ class Provider:
     `most_added_ms` bound what one extension adds, unless the user chooses it; `longest_ms` bounds the whole video and
     `source_range_ms` the file that a hop starts from. `source_life_ms` is for how long after its making a video can be
     extended, `result_life_ms` for how long a result is kept where it does not say so itself. None is no limit.
-    `price_keys` are what prices may be given by, besides one number for all.
+    `price_keys` are what prices may be given by, besides one number for all. `defaults` are the values of a step's
+    parameters that the provider documents for those that are left out.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Provider:
     modes: tuple[str, ...]
     price_keys: Collection[str]
     check: Callable[..., Iterator[Complaint]]
+    defaults: Mapping[str, object]
 
 
 PROVIDERS: Final[Mapping[str, Provider]] = {
@@ -60,6 +62,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         modes=kling.MODES,
         price_keys=kling.MODES,
         check=kling.check,
+        defaults=kling.DEFAULTS,
     ),
     "kling-gateway": Provider(
         name="kling-gateway",
@@ -76,6 +79,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         modes=kling.MODES,
         price_keys=kling.MODES,
         check=kling_gateway.check,
+        defaults=kling.DEFAULTS,
     ),
     "vidu": Provider(
         name="vidu",
@@ -92,6 +96,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         modes=(),
         price_keys=vidu.PRICE_KEYS,
         check=vidu.check,
+        defaults={},  # the entry's own defaults are written into every step
     ),
     "luma": Provider(
         name="luma",
@@ -108,13 +113,14 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         modes=(),
         price_keys=(),
         check=luma.check,
+        defaults={},  # none is documented (upstream/004)
     ),
 }
 
 
 def columns() -> frozenset[str]:
     """The dotted column names of catalog.csv: what any provider knows."""
-    names = {"key", "account"}
+    names = {"key", "account", "was", "again"}
     names |= {f"source.{name}" for name in (*written_names(BranchSource), *owners("source"))}
     names |= {f"extend.{name}" for name in owners("extend")}
     return frozenset(names)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from extend_pipeline.config.catalogue import BranchSource, Entry
+from extend_pipeline.config.changes import CatalogueDefaults
 from extend_pipeline.config.registry import PROVIDERS
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -21,7 +22,7 @@ def catalogue_schema() -> dict[str, Any]:
     """The JSON schema of catalog.yaml, as it is written: `to` and `duration` in seconds."""
     sources = [provider.source for provider in PROVIDERS.values()]
     extends = [provider.extend for provider in PROVIDERS.values()]
-    definitions = _definitions(Entry, BranchSource, *sources, *extends)
+    definitions = _definitions(Entry, BranchSource, CatalogueDefaults, *sources, *extends)
     for extend in extends:
         definitions[extend.__name__] |= dict(extend.written_schema)
     entry = definitions["Entry"]
@@ -31,7 +32,9 @@ def catalogue_schema() -> dict[str, Any]:
         entry["properties"][field] = {key: told[key] for key in ("title", "description", "examples") if key in told} | {
             "anyOf": [_ref(model) for model in models]
         }
-    return _file("Catalogue of videos", "videos", "The videos to extend.", [Entry], definitions)
+    schema = _file("Catalogue of videos", "videos", "The videos to extend.", [Entry], definitions)
+    schema["properties"]["defaults"] = _ref(CatalogueDefaults)
+    return schema
 
 
 def accounts_schema() -> dict[str, Any]:

@@ -224,4 +224,14 @@ def _video(read: _Read, book: AccountBook) -> Video | None:
     if key is None or account is None or source is None or extend is None or provider is None:
         return None
     scope = read.row.scope
-    return Video(key, account, provider.name, source, extend, file=scope.file, line=scope.node.line)
+    return Video(
+        key,
+        account,
+        provider.name,
+        source,
+        extend,
+        file=scope.file,
+        line=scope.node.line,
+        was=read.row.was,
+        again=read.row.again,
+    )

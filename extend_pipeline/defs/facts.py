@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Row, func, select
 from extend_pipeline.config.digest import digest
 from extend_pipeline.engine import chain
 from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.plan_types import Obstacle
+from extend_pipeline.engine.snapshot import chain_names
 from extend_pipeline.ledger import reads, tables
 from extend_pipeline.ledger.states import AttemptState, VideoState
 
@@ -64,8 +66,9 @@ def read_facts(pipeline: Pipeline, keys: Collection[str]) -> dict[str, VideoFact
         for attempt in reads.attempts_of(connection, rows):
             attempts[attempt.video_key].append(attempt)
         spent = _spent(connection, list(rows))
+        names = chain_names(pipeline, connection, rows)
     return {
-        key: VideoFacts(rows[key], attempts[key], _film(pipeline, rows[key], attempts[key]), spent.get(key, ()))
+        key: VideoFacts(rows[key], attempts[key], _film(pipeline, rows[key], attempts[key], names), spent.get(key, ()))
         for key in dict.fromkeys(keys)
         if key in rows
     }
@@ -78,16 +81,17 @@ def _request_state(attempt: Row[Any]) -> str:
     return "submitted" if state in going_well else state.value
 
 
-def _film(pipeline: Pipeline, row: Row[Any], attempts: Sequence[Row[Any]]) -> list[Row[Any]]:
-    """The stored hops of the entry as it stands; for a video that left the catalogue, the newest of each hop."""
+def _film(pipeline: Pipeline, row: Row[Any], attempts: Sequence[Row[Any]], names: chain.Names) -> list[Row[Any]]:
+    """The stored hops of the entry as it stands; for a video that left the catalogue, or waits for a decision about an
+    edit, the newest of each hop."""
     stored = [a for a in attempts if a.state == AttemptState.STORED.value]
     catalogue = pipeline.configuration.catalogue.videos
     video = catalogue.get(row.video_key)
-    if video is None:
+    if video is None or row.state_reason == Obstacle.REPURCHASE.value:
         return list({a.hop: a for a in sorted(stored, key=lambda a: (a.hop, a.stored_at))}.values())
     highest = max((a.hop for a in stored), default=0)
-    names = chain.digests(video, highest, videos=catalogue)
-    return [a for a in stored if a.chain_digest == names[a.hop]]
+    steps = chain.digests(video, highest, videos=catalogue, names=names)
+    return [a for a in stored if a.chain_digest == steps[a.hop]]
 
 
 def _spent(connection: Connection, keys: Sequence[str]) -> dict[str, list[Spent]]:

@@ -29,7 +29,8 @@ KEYS_A_TICK: Final = 5_000  # Dagster keeps a tick's requests as one row; the re
 @dg.sensor(
     minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Entries of the catalogue → partitions. Nothing is removed; what left the catalogue is withdrawn.",
+    description="Entries of the catalogue → partitions. What left the catalogue is withdrawn and keeps its partition; "
+    "that of a renamed video moves along.",
 )
 def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
     """Declare the catalogue in the ledger and add what is missing. Raises Failure with every mistake, and then leaves
@@ -43,19 +44,25 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
             raise failure(ConfigError(pipeline.configuration.problems))
         told = declare_catalogue(pipeline)
         with pipeline.ledger.read() as connection:
-            keys = [row.video_key for row in reads.videos(connection)]
+            rows = reads.videos(connection)
+    keys = [row.video_key for row in rows]
     there = set(context.instance.get_dynamic_partitions(VIDEOS))
     missing = [key for key in keys if key not in there]
+    left = sorted(({row.first_key for row in rows} & there) - set(keys))
     context.log.info(
         f"{len(keys)} videos; {len(told.new)} new, {len(told.changed)} changed, {len(told.withdrawn)} withdrawn; "
         f"{len(missing)} without a partition"
     )
-    if not missing:
+    if not missing and not left:
         return dg.SkipReason(f"all {len(keys)} videos have their partition")
     added = missing[:KEYS_A_TICK]
+    requests = [videos.build_add_request(added)] if added else []
+    removed = [videos.build_delete_request(left)] if left else []
     return dg.SensorResult(
-        dynamic_partitions_requests=[videos.build_add_request(added)],
-        skip_reason=dg.SkipReason(f"{len(added)} partitions added, {len(missing) - len(added)} to come"),
+        dynamic_partitions_requests=[*requests, *removed],
+        skip_reason=dg.SkipReason(
+            f"{len(added)} partitions added, {len(missing) - len(added)} to come, {len(left)} renamed away"
+        ),
     )
 
 

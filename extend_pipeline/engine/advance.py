@@ -19,9 +19,9 @@ from extend_pipeline.engine.poll import PollReport, poll_due
 from extend_pipeline.engine.prepare import PrepareReport, prepare
 from extend_pipeline.engine.publish import publish_if_changed, publish_last
 from extend_pipeline.engine.recover import RecoverReport, recover
-from extend_pipeline.engine.snapshot import declarations, plan_input
+from extend_pipeline.engine.snapshot import declarations, pending_renames, plan_input
 from extend_pipeline.engine.submit import SubmitReport, submit_due
-from extend_pipeline.ledger import declare, reads
+from extend_pipeline.ledger import declare, names, reads
 from extend_pipeline.ledger.declare import Progress
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline.warehouse.errors import PublishError
@@ -65,16 +65,18 @@ class Round:
 
 
 def declare_catalogue(pipeline: Pipeline) -> declare.Declared:
-    """Bring the ledger's videos to the catalogue; writes nothing when nothing changed. A catalogue with a mistake, or
-    checked against accounts with one, says nothing of what left it: nothing is declared or withdrawn by it."""
+    """Bring the ledger's videos and names to the files; write nothing when nothing changed. A catalogue with a mistake,
+    or checked against accounts with one, says nothing of what left it: nothing is declared or withdrawn by it."""
     if pipeline.configuration.problems:
         return declare.Declared((), (), ())
     entries = declarations(pipeline)
     with pipeline.ledger.read() as connection:
         known = reads.videos(connection)
-    if not declare.stale_declarations(known, entries):
+        renames = pending_renames(pipeline, connection)
+    if not renames and not declare.stale_declarations(known, entries):
         return declare.Declared((), (), ())
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        names.rename(tx, pending_renames(pipeline, tx.connection))
         return declare.declare(tx, entries)
 
 
@@ -166,7 +168,10 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
         since_ms = pipeline.now_ms() - ORPHAN_WAIT_MS
         scheduled = reads.scheduled_videos(connection, accounts=pipeline.accounts, orphans_since_ms=since_ms)
     for video in now.plan.needs_person:  # what waits for a person is polled on, but nobody need sit and watch
-        scheduled.pop(video.key, None)
+        if (
+            video.edit is None or video.running is None
+        ):  # an edit is undecided, and what is under way comes all the same
+            scheduled.pop(video.key, None)
     # a video that left the catalogue is in no plan, but what was paid for it is still fetched
     moments = [at for key, at in scheduled.items() if videos is None or key in videos]
     if not moments and _waits_for_files(pipeline, videos):
@@ -219,10 +224,19 @@ def record_progress(pipeline: Pipeline, now: Plan) -> list[str]:
         for video in now.videos
         if video.hindrance is None or not video.hindrance.obstacle.is_local
     }
+    chosen = {video.key: video.choices for video in now.videos if video.choices}
     with pipeline.ledger.read() as connection:
         known = {row.video_key: row for row in reads.videos(connection, keys=progress)}
+        before = names.choices_of(connection, chosen)
     moved = {key: entry for key, entry in progress.items() if key in known and declare.moved(known[key], entry)}
-    if not moved:
+    undecided = {
+        key: choices
+        for key, choices in chosen.items()
+        if key in known and any(before.get(key, {}).get(c.chain_digest) != c.stands_for for c in choices)
+    }
+    if not moved and not undecided:
         return []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        for key, choices in undecided.items():
+            names.choose(tx, key, choices, why="what is paid for stands for it")
         return declare.record_progress(tx, moved)

@@ -9,16 +9,40 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from extend_pipeline.config.catalogue import BranchSource, Video
 from extend_pipeline.config.digest import digest
 
 
-def source_digest(video: Video) -> str:
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Names that steps go by: what renamed videos and accounts were called first, and which paid steps edited ones
+    stand for (by video and digest). A step that was paid for keeps its name, whatever it is called now."""
+
+    videos: Mapping[str, str] = field(default_factory=dict)
+    accounts: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def video(self, key: str) -> str:
+        """Return the key that a video's steps are named by."""
+        return self.videos.get(key, key)
+
+    def account(self, name: str) -> str:
+        """Return the name that an account's steps are named by."""
+        return self.accounts.get(name, name)
+
+    def chosen(self, key: str, chain_digest: str) -> str | None:
+        """Return the step that a step of a video stands for by somebody's decision, None where there is none."""
+        return self.choices.get(key, {}).get(chain_digest)
+
+
+def source_digest(video: Video, names: Names) -> str:
     """The name of a root source: which account holds which video."""
     if isinstance(video.source, BranchSource):
         raise TypeError(f"{video.key} is a branch; its chain begins in the video that it branches from")
-    return digest({"provider": video.provider, "account": video.account, "video_id": video.source.source_id})
+    account = names.account(video.account)
+    return digest({"provider": video.provider, "account": account, "video_id": video.source.source_id})
 
 
 def hop_digest(parent_digest: str, params: Mapping[str, object]) -> str:
@@ -30,16 +54,18 @@ def hop_digest(parent_digest: str, params: Mapping[str, object]) -> str:
     return digest({"parent": parent_digest, "params": meant})
 
 
-def digests(video: Video, hops: int, *, videos: Mapping[str, Video]) -> list[str]:
+def digests(video: Video, hops: int, *, videos: Mapping[str, Video], names: Names | None = None) -> list[str]:
     """Names of the source (index 0) and the first `hops` hops of a video, through the branches above it."""
+    names = names or Names()
     if isinstance(video.source, BranchSource):
         above = videos[video.source.branch_of]
-        names = [digests(above, video.source.hop, videos=videos)[-1]]
+        chain = [digests(above, video.source.hop, videos=videos, names=names)[-1]]
     else:
-        names = [source_digest(video)]
+        chain = [source_digest(video, names)]
     for hop in range(1, hops + 1):
-        names.append(hop_digest(names[-1], video.extend.hop_params(hop)))
-    return names
+        own = hop_digest(chain[-1], video.extend.hop_params(hop))
+        chain.append(names.chosen(video.key, own) or own)
+    return chain
 
 
 def external_task_id(*, video_key: str, hop: int, generation: int, chain_digest: str) -> str:

@@ -12,7 +12,9 @@ from extend_pipeline.engine import chain, rules
 GENERATIONS: Final = 3  # the first, and what a person may have had sent again
 
 
-def steps_by_key(account: str, videos: Mapping[str, Video], keys: Collection[str]) -> dict[str, str]:
+def steps_by_key(
+    account: str, videos: Mapping[str, Video], keys: Collection[str], names: chain.Names
+) -> dict[str, str]:
     """Which of some keys an account's steps in the catalogue have, and of which step: VIDEO/HOP by key."""
     wanted, found = set(keys), dict[str, str]()
     for video in videos.values():
@@ -20,10 +22,12 @@ def steps_by_key(account: str, videos: Mapping[str, Video], keys: Collection[str
             continue
         if not wanted:
             break
-        names = chain.digests(video, _most_hops(video), videos=videos)
-        for hop, name in enumerate(names[1:], start=1):
+        steps = chain.digests(video, _most_hops(video), videos=videos, names=names)
+        for hop, name in enumerate(steps[1:], start=1):
             for generation in range(1, GENERATIONS + 1):
-                key = chain.external_task_id(video_key=video.key, hop=hop, generation=generation, chain_digest=name)
+                key = chain.external_task_id(
+                    video_key=names.video(video.key), hop=hop, generation=generation, chain_digest=name
+                )
                 if key in wanted:
                     wanted.discard(key)
                     found[key] = f"{video.key}/{hop}"

@@ -6,43 +6,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
-from extend_pipeline.base.units import to_ms
-from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import BranchSource, Source, Video
-from extend_pipeline.engine import chain, rules
+from extend_pipeline.config.purchase import purchase_digest
+from extend_pipeline.engine import rules
 from extend_pipeline.engine.goal import Goal, forecast, goal_of, past_at_most
+from extend_pipeline.engine.hop_names import Edited, OtherAccount
 from extend_pipeline.engine.judge import Due, Stopped, Underway, judge
 from extend_pipeline.engine.obstacles import impossible
 from extend_pipeline.engine.plan_types import (
     AccountView,
     AttemptView,
     DueStep,
+    Edit,
     Hindrance,
     Obstacle,
     Parent,
     Plan,
     PlanInput,
+    Purchase,
     SourceView,
+    Twin,
     VideoPlan,
 )
+from extend_pipeline.engine.questions import repurchase, same_purchase, words_now, words_paid
 from extend_pipeline.engine.rooms import Room
-from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
-
-_BOUGHT: Final = LIVE | {AttemptState.STORED}
+from extend_pipeline.engine.walk import Position, Start, Step, Walk, change_policy, root, stored_hop, walk
+from extend_pipeline.ledger.names import Choice
+from extend_pipeline.ledger.states import LIVE, VideoState
 
 
 @dataclass(frozen=True, slots=True)
-class _Position:
-    """How far a video has come while it is walked."""
+class _Ahead:
+    """A hop that may be bought, as far as its own video is concerned."""
 
-    video: Video
-    account: Account
-    goal: Goal
-    mode: str | None
-    hops_done: int
-    parent: Parent | None
+    here: Position
+    step: Step
+    due: Due
+    price: int
+    source: str
+    purchase: str
 
 
 def plan(given: PlanInput) -> Plan:
@@ -60,6 +63,13 @@ def plan(given: PlanInput) -> Plan:
     return Plan(given.now_ms, tuple(_plan_video(video, given, rooms[video.account]) for video in given.videos))
 
 
+def purchases_ahead(given: PlanInput) -> dict[str, Purchase]:
+    """Return what the next hop of each video would buy, by video, in the order of the input; only of hops that may be
+    bought now as far as their own video is concerned."""
+    ahead = ((video.key, _look_ahead(video, given)) for video in given.videos)
+    return {key: Purchase(found.step.hop, found.purchase) for key, found in ahead if isinstance(found, _Ahead)}
+
+
 def root_source(video: Video, catalogue: Mapping[str, Video]) -> Source:
     """The source at the top of a video's branches."""
     source = video.source
@@ -69,81 +79,128 @@ def root_source(video: Video, catalogue: Mapping[str, Video]) -> Source:
 
 
 def _plan_video(video: Video, given: PlanInput, room: Room) -> VideoPlan:
+    ahead = _look_ahead(video, given)
+    if isinstance(ahead, VideoPlan):
+        return ahead
+    here, step = ahead.here, ahead.step
+    twin = given.twins.get(video.key)
+    held = None if twin is None else same_purchase(video, step.hop, twin, given)
+    if (held := held or room.take(ahead.price)) is not None:
+        return _told(here, held)
+    parent = here.parent
+    assert parent is not None
+    due = DueStep(
+        video=video,
+        hop=step.hop,
+        generation=ahead.due.generation,
+        try_no=ahead.due.try_no,
+        chain_digest=step.name,
+        root_video_id=parent.root_video_id,
+        parent_attempt_id=parent.attempt_id,
+        parent_video_id=ahead.source,
+        parent_task_id=parent.task_id or _task_of(video, parent),
+        parent_duration_ms=parent.duration_ms,
+        params=video.extend.hop_params(step.hop),
+        mode=here.mode,
+        predicted_micros=ahead.price,
+        last_attempt_id=ahead.due.last.attempt_id if ahead.due.last else None,
+        paid_again=any(a.completed_at is not None for a in step.at_hop),
+        named_as=given.names.video(video.key),
+        purchase=ahead.purchase,
+        choices=here.choices,
+    )
+    return _told(here, None, state=VideoState.WORKING, due=due)
+
+
+def _look_ahead(video: Video, given: PlanInput) -> VideoPlan | _Ahead:
+    """Walk a video to its next hop. Returns what is said of the video where nothing may be bought for it now, whatever
+    the account has left."""
     account = given.accounts[video.account]
     goal = goal_of(video, account)
     source = root_source(video, given.catalogue)
-    start = _start_of(video, source, given)
+    start = _start_of(video, goal, source, given)
+    here = Position(video, account, goal, source.mode, 0, None)
     if isinstance(start, Hindrance):
-        held = room.held if start.obstacle is Obstacle.SOURCE_UNCHECKED else None
-        return _told(_Position(video, account, goal, source.mode, 0, None), held or start)
-    here = _Position(video, account, goal, source.mode, 0, start)
-    mine = given.attempts.get(video.key, ())
-    parent = start
-    while not goal.is_passed(parent.duration_ms, here.hops_done):
-        hop = here.hops_done + 1
-        name = chain.hop_digest(parent.digest, video.extend.hop_params(hop))
-        at_hop = [a for a in mine if a.hop == hop]
-        tries = [a for a in at_hop if a.chain_digest == name]
-        # within the tolerance nothing more is bought, and what was bought already counts
-        if goal.is_reached(parent.duration_ms, here.hops_done) and not any(a.state in _BOUGHT for a in tries):
-            break
-        if (doubt := rules.unknown_kind(here.account, here.hops_done, parent)) is not None:
-            return _told(here, doubt)
-        stored = next((a for a in tries if a.state is AttemptState.STORED), None)
-        if stored is None:
-            return _next(here, hop, name, at_hop, tries, given.now_ms, room)
-        parent = _after(stored, parent.root_video_id, parent.duration_ms, name)
-        here = replace(here, hops_done=hop, parent=parent)
-    return _told(here, None, state=VideoState.COMPLETE)
+        held = given.held.get(account.name) if start.obstacle is Obstacle.SOURCE_UNCHECKED else None
+        return _told(here, held or start)
+    here = replace(here, parent=start.parent)
+    way = walk(here, given, on_change=change_policy(account, given))
+    if isinstance(way.stop, Edited):
+        kept = walk(here, given, on_change="keep")
+        if not (isinstance(kept.stop, Step) and kept.stop.mends):
+            return _ask(way, way.stop, kept)
+        way = kept  # the chain stands at a hop that failed: the edit means that hop
+    match way.stop:
+        case None:
+            return _told(way.here, None, state=VideoState.COMPLETE)
+        case Hindrance():
+            return _told(way.here, way.stop)
+        case OtherAccount(paid):
+            twin = Twin(video.key, paid.hop, paid.account, bought=True)
+            return _told(way.here, same_purchase(video, paid.hop, twin, given))
+        case Edited():
+            raise AssertionError("an edit is asked about before")
+        case Step():
+            return _step_ahead(way, way.stop, given, start.undecided)
 
 
-def _start_of(video: Video, source: Source, given: PlanInput) -> Parent | Hindrance:
+def _ask(way: Walk, edited: Edited, kept: Walk) -> VideoPlan:
+    """Say that an edit would pay again, and what each way on costs."""
+    video, hop = way.here.video, way.here.hops_done + 1
+    keep_hops, pay_hops = _hops_left(kept.here), _hops_left(way.here)
+    running = edited.paid if edited.paid.state in LIVE else None
+    if isinstance(kept.stop, Step) and kept.stop.tries and kept.stop.tries[-1].state in LIVE:
+        running = kept.stop.tries[-1]
+        keep_hops = max(keep_hops[0] - 1, 0), max(keep_hops[1] - 1, 0)
+    edit = Edit(
+        hop=hop,
+        paid_for=words_paid(video, edited.paid),
+        now=words_now(video, hop),
+        kept_hops=kept.here.hops_done - way.here.hops_done,
+        keep=kept.here.choices,
+        keep_hops=keep_hops,
+        keep_micros=_costs(kept.here, keep_hops),
+        pay=(Choice(hop, edited.wanted, edited.wanted),),
+        pay_hops=pay_hops,
+        pay_micros=_costs(way.here, pay_hops),
+    )
+    told = _told(kept.here, repurchase(video, kept.here.account, edit), running=running)
+    micros = None
+    if edit.keep_micros is not None and edit.pay_micros is not None:
+        micros = edit.keep_micros[0], edit.pay_micros[1]
+    choices = way.here.choices  # of what is undecided, nothing is written down
+    return replace(told, edit=edit, choices=choices, hops_left=(keep_hops[0], pay_hops[1]), micros_left=micros)
+
+
+def _start_of(video: Video, goal: Goal, source: Source, given: PlanInput) -> Start | Hindrance:
     if not isinstance(video.source, BranchSource):
-        goal = goal_of(video, given.accounts[video.account])
-        return _root(video, goal, source, given.sources.get(video.key, SourceView()))
+        seen = given.sources.get(video.key, SourceView())
+        return _unmeasured(video, goal, source, seen) or Start(root(video, seen, given.names))
     above, hop = given.catalogue[video.source.branch_of], video.source.hop
-    names = chain.digests(above, hop, videos=given.catalogue)
-    attempts = [a for a in given.attempts.get(above.key, ()) if a.hop == hop and a.chain_digest == names[-1]]
-    stored = next((a for a in attempts if a.state is AttemptState.STORED), None)
-    if stored is not None:
-        return _after(stored, stored.root_video_id, None, names[-1])
-    state = _parent_state(above, hop, given)
-    if state is None:
-        return Hindrance(Obstacle.PARENT, f"hop {hop} of {above.key} is not there yet", "nothing: it comes first")
-    return state
+    if (start := stored_hop(above, hop, given)) is not None:
+        return start
+    message = f"hop {hop} of {above.key} is not there yet"
+    return _parent_state(above, hop, given) or Hindrance(Obstacle.PARENT, message, "nothing: it comes first")
 
 
-def _root(video: Video, goal: Goal, source: Source, seen: SourceView) -> Parent | Hindrance:
-    """A root source, by what was measured where it was measured, and by what was declared otherwise."""
+def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView) -> Hindrance | None:
+    """Why a root source can't be gone on from: nobody has measured it, and its length must be known."""
     length = seen.probed_ms if seen.probed_ms is not None else source.duration_ms
-    if seen.probed_ms is None and (rules.measures_source(video) or (length is None and goal.needs_length)):
-        if seen.fault is None:
-            todo = "nothing: advance fetches and measures it first, which costs nothing"
-            return Hindrance(Obstacle.SOURCE_UNCHECKED, "the source has not been measured yet", todo)
-        if rules.measures_source(video):
-            todo = "mend the source's URL in the catalogue; it is tried again every ten minutes"
-            return Hindrance(Obstacle.UNREACHABLE_SOURCE, f"the source can't be fetched: {seen.fault}", todo)
-        message = f"nobody knows how long the source is, and it can't be fetched: {seen.fault}"
-        return Hindrance(Obstacle.UNKNOWN_LENGTH, message, "give source.duration, or say extend.steps instead of to")
-    born = None if source.created_at is None else to_ms(source.created_at)
-    digest = chain.source_digest(video)
-    return Parent(None, source.source_id, source.source_id, length, born, digest, file_ms=length, path=seen.path)
+    if seen.probed_ms is not None or not (rules.measures_source(video) or (length is None and goal.needs_length)):
+        return None
+    if seen.fault is None:
+        todo = "nothing: advance fetches and measures it first, which costs nothing"
+        return Hindrance(Obstacle.SOURCE_UNCHECKED, "the source has not been measured yet", todo)
+    if rules.measures_source(video):
+        todo = "mend the source's URL in the catalogue; it is tried again every ten minutes"
+        return Hindrance(Obstacle.UNREACHABLE_SOURCE, f"the source can't be fetched: {seen.fault}", todo)
+    message = f"nobody knows how long the source is, and it can't be fetched: {seen.fault}"
+    return Hindrance(Obstacle.UNKNOWN_LENGTH, message, "give source.duration, or say extend.steps instead of to")
 
 
 def _parent_state(above: Video, hop: int, given: PlanInput) -> Hindrance | None:
     """Why hop `hop` of the video above will not come by itself; None where it will."""
-    silent = PlanInput(
-        now_ms=given.now_ms,
-        videos=[above],
-        catalogue=given.catalogue,
-        accounts=given.accounts,
-        attempts=given.attempts,
-        account_views=given.account_views,
-        everything_paused=given.everything_paused,
-        sources=given.sources,
-        held=given.held,
-    )
-    told = plan(silent).videos[0]
+    told = plan(replace(given, videos=[above])).videos[0]
     if told.state is VideoState.COMPLETE and told.hops_done < hop:
         message = f"{above.key} reaches its target with {told.hops_done} hops, so its hop {hop} will never be made"
         return Hindrance(
@@ -160,34 +217,12 @@ def _parent_state(above: Video, hop: int, given: PlanInput) -> Hindrance | None:
     return None
 
 
-def _after(stored: AttemptView, root: str | None, before_ms: int | None, name: str) -> Parent:
-    return Parent(
-        stored.attempt_id,
-        stored.video_id,
-        root,
-        stored.output_ms if stored.output_ms is not None else before_ms,
-        stored.completed_at,
-        name,
-        file_ms=stored.file_ms,
-        expires_ms=stored.expires_at,
-        path=stored.film_path,
-        task_id=stored.task_id,
-        kind=stored.kind,
-    )
-
-
-def _next(
-    here: _Position,
-    hop: int,
-    name: str,
-    at_hop: list[AttemptView],
-    tries: list[AttemptView],
-    now_ms: int,
-    room: Room,
-) -> VideoPlan:
-    other = next((a for a in at_hop if a.chain_digest != name and a.state in LIVE), None)
+def _step_ahead(way: Walk, step: Step, given: PlanInput, undecided: bool) -> VideoPlan | _Ahead:
+    here, hop = way.here, step.hop
+    where = f"{here.video.key}/{hop}"
+    other = next((a for a in step.at_hop if a.chain_digest != step.name and a.state in LIVE), None)
     if other is not None:
-        held = judge(f"{here.video.key}/{hop}", [other], here.account, now_ms)
+        held = judge(where, [other], here.account, given.now_ms)
         if isinstance(held, Stopped) and held.hindrance.obstacle.needs_person:
             return _told(here, held.hindrance, running=other)
         message = f"hop {hop} is still running with its earlier parameters"
@@ -196,16 +231,19 @@ def _next(
             Hindrance(Obstacle.EARLIER_TAKE, message, "nothing: it is paid, so it is fetched first"),
             running=other,
         )
-    judgement = judge(f"{here.video.key}/{hop}", tries, here.account, now_ms)
+    judgement = judge(where, step.tries, here.account, given.now_ms)
     match judgement:
         case Underway(attempt):
             return _told(here, None, state=VideoState.WORKING, running=attempt)
         case Stopped(hindrance, attempt):
             return _told(here, hindrance, running=attempt)
-        case Due(generation, try_no, last):
+        case Due():
             pass
     parent = here.parent
     assert parent is not None
+    if undecided:
+        message = "an edit of the video that it branches off is undecided"
+        return _told(here, Hindrance(Obstacle.PARENT_BLOCKED, message, "decide about that video first"))
     params = here.video.extend.hop_params(hop)
     price = here.account.price.quote(mode=here.mode, params=params)
     if price is None:
@@ -214,30 +252,12 @@ def _next(
         return _told(here, Hindrance(Obstacle.NO_PRICE, message, todo))
     source = (
         past_at_most(here.video, here.goal, hop, parent)
-        or impossible(here.video, hop, parent, now_ms)
-        or rules.next_source(here.account, parent, now_ms)
+        or impossible(here.video, hop, parent, given.now_ms)
+        or rules.next_source(here.account, parent, given.now_ms)
     )
-    blocked = source if isinstance(source, Hindrance) else room.take(price)
-    if isinstance(source, Hindrance) or blocked is not None:
-        return _told(here, blocked)
-    step = DueStep(
-        video=here.video,
-        hop=hop,
-        generation=generation,
-        try_no=try_no,
-        chain_digest=name,
-        root_video_id=parent.root_video_id,
-        parent_attempt_id=parent.attempt_id,
-        parent_video_id=source,
-        parent_task_id=parent.task_id or _task_of(here.video, parent),
-        parent_duration_ms=parent.duration_ms,
-        params=params,
-        mode=here.mode,
-        predicted_micros=price,
-        last_attempt_id=last.attempt_id if last else None,
-        paid_again=any(a.completed_at is not None for a in at_hop),
-    )
-    return _told(here, None, state=VideoState.WORKING, due=step)
+    if isinstance(source, Hindrance):
+        return _told(here, source)
+    return _Ahead(here, step, judgement, price, source, purchase_digest(here.video.provider, source, params))
 
 
 def _task_of(video: Video, parent: Parent) -> str | None:
@@ -246,7 +266,7 @@ def _task_of(video: Video, parent: Parent) -> str | None:
 
 
 def _told(
-    here: _Position,
+    here: Position,
     hindrance: Hindrance | None,
     *,
     state: VideoState | None = None,
@@ -259,8 +279,6 @@ def _told(
     now_ms = here.parent.duration_ms if here.parent else None
     course = forecast(here.video, here.goal, now_ms, here.hops_done)
     hops = (0, 0) if state is VideoState.COMPLETE else course.hops
-    params = here.video.extend.hop_params(here.hops_done + 1)
-    price = here.account.price.quote(mode=here.mode, params=params)
     return VideoPlan(
         key=here.video.key,
         account=here.account.name,
@@ -273,16 +291,29 @@ def _told(
         hops_left=hops,
         end_ms=course.end_ms,
         may_fall_short=course.may_fall_short,
-        micros_left=None if price is None else (hops[0] * price, hops[1] * price),
+        micros_left=_costs(here, hops),
         due=due,
         running=running,
         hindrance=hindrance,
         extendable_until_ms=None if running or state is VideoState.COMPLETE else _extendable_until(here),
+        choices=here.choices,
     )
 
 
-def _extendable_until(here: _Position) -> int | None:
+def _costs(here: Position, hops: tuple[int, int]) -> tuple[int, int] | None:
+    """What so many more hops cost in micro-units; None where there is no price."""
+    params = here.video.extend.hop_params(here.hops_done + 1)
+    price = here.account.price.quote(mode=here.mode, params=params)
+    return None if price is None else (hops[0] * price, hops[1] * price)
+
+
+def _extendable_until(here: Position) -> int | None:
     life = rules.source_life_ms(here.video.provider)
     if here.parent is None or here.parent.born_ms is None or life is None:
         return None
     return here.parent.born_ms + life
+
+
+def _hops_left(here: Position) -> tuple[int, int]:
+    now_ms = here.parent.duration_ms if here.parent else None
+    return forecast(here.video, here.goal, now_ms, here.hops_done).hops

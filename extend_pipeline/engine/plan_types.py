@@ -8,6 +8,9 @@ from enum import StrEnum
 
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import Video
+from extend_pipeline.config.changes import OnChange
+from extend_pipeline.engine.chain import Names
+from extend_pipeline.ledger.names import Choice
 from extend_pipeline.ledger.states import AttemptState, VideoState
 
 
@@ -41,15 +44,41 @@ class AttemptView:
     kind: str | None = None
     note: str = ""
     called_back: bool = False
+    account: str = ""
+    parent_attempt_id: str | None = None
+    claimed_at: int = 0
+    params: str = "{}"
+    words: str | None = None
+    purchase: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """What the ledger knows of a root source's file: how long it is, where it lies, or why it could not be fetched."""
+    """What the ledger knows of a root source's file: how long it is, where it lies, or why it could not be fetched, and
+    whether it is, byte for byte, the file that another address named before."""
 
     probed_ms: int | None = None
     path: str | None = None
     fault: str | None = None
+    same_file_as_before: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Purchase:
+    """What the next hop of a video would buy."""
+
+    hop: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A purchase that is the same as a due one: who made it, or is about to (`bought` is False)."""
+
+    video_key: str
+    hop: int
+    account: str
+    bought: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +133,10 @@ class PlanInput:
     sources: Mapping[str, SourceView] = field(default_factory=dict)
     held: Mapping[str, Hindrance] = field(default_factory=dict)
     """What keeps this process from submitting for an account, by account; nothing of the ledger's."""
+    names: Names = field(default_factory=Names)
+    on_change: OnChange = "ask"
+    twins: Mapping[str, Twin] = field(default_factory=dict)
+    """By video: who has bought, or is about to buy, what its next hop asks for."""
 
 
 class Obstacle(StrEnum):
@@ -120,6 +153,8 @@ class Obstacle(StrEnum):
     IN_DOUBT_CHECKING = "in_doubt_checking"
     # these wait for a person
     CONFIGURATION = "configuration"
+    REPURCHASE = "repurchase"
+    SAME_PURCHASE = "same_purchase"
     PAUSED = "paused"
     ACCOUNT_STOPPED = "account_stopped"
     TOTAL_BUDGET = "total_budget"
@@ -200,6 +235,26 @@ class DueStep:
     predicted_micros: int
     last_attempt_id: str | None
     paid_again: bool
+    named_as: str
+    purchase: str
+    choices: tuple[Choice, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """An edit of a chain that is paid for, from `hop` on: the words that were paid for and those that stand there now,
+    and what each way on costs. Hops and micro-units are (least, most); `keep` and `pay` are what is written down."""
+
+    hop: int
+    paid_for: Mapping[str, object]
+    now: Mapping[str, object]
+    kept_hops: int
+    keep: tuple[Choice, ...]
+    keep_hops: tuple[int, int]
+    keep_micros: tuple[int, int] | None
+    pay: tuple[Choice, ...]
+    pay_hops: tuple[int, int]
+    pay_micros: tuple[int, int] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +263,8 @@ class VideoPlan:
     each hop adds, so they are known exactly only at the end. `end_ms` is how long the video is then, (least, most),
     None where its start is not known; `may_fall_short` is True where a limit may end it below its target.
     `extendable_until_ms` is when what the next hop starts from can't be extended any more (UTC ms), where the provider
-    has such a limit and the hop is not under way."""
+    has such a limit and the hop is not under way. `choices` are the paid steps that stand for edited ones, to be
+    written down."""
 
     key: str
     account: str
@@ -226,6 +282,8 @@ class VideoPlan:
     running: AttemptView | None = None
     hindrance: Hindrance | None = None
     extendable_until_ms: int | None = None
+    edit: Edit | None = None
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from extend_pipeline.config.digest import canonical_json
 from extend_pipeline.engine import chain
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan_types import DueStep
+from extend_pipeline.engine.twins import other_upstreams
 from extend_pipeline.ledger.claims import ClaimRequest
 from extend_pipeline.ledger.inbox import token_digest
 from extend_pipeline.providers.outcomes import SubmitRequest
@@ -37,7 +38,7 @@ def claim_request(pipeline: Pipeline, step: DueStep, *, token: str | None = None
     """A due step as the claim wants it, with the exact body that will go out, but for the token."""
     account = pipeline.accounts[step.video.account]
     external_id = chain.external_task_id(
-        video_key=step.video.key, hop=step.hop, generation=step.generation, chain_digest=step.chain_digest
+        video_key=step.named_as, hop=step.hop, generation=step.generation, chain_digest=step.chain_digest
     )
     shown = wire(pipeline, step, external_id, None if token is None else HIDDEN)
     return ClaimRequest(
@@ -65,6 +66,10 @@ def claim_request(pipeline: Pipeline, step: DueStep, *, token: str | None = None
         failed_tasks_charged=account.failed_tasks_charged,
         last_attempt_id=step.last_attempt_id,
         callback_digest=None if token is None else token_digest(token),
+        purchase=step.purchase,
+        again=step.video.again,
+        other_upstreams=other_upstreams(account, pipeline.accounts),
+        choices=step.choices,
     )
 
 

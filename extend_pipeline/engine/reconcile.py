@@ -15,6 +15,7 @@ from extend_pipeline.engine import own_keys, rules, strangers
 from extend_pipeline.engine.compare import Book, Booked, Comparison, Shown, compare
 from extend_pipeline.engine.observe import stop_on_odd_deduction
 from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.snapshot import chain_names
 from extend_pipeline.ledger import book_reads, reads, reconciling
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.reconciling import DISAGREEMENTS, Compared, Verdict
@@ -64,7 +65,9 @@ def reconcile(
     found = compare(book, [booked_of(row, sums.get(row.attempt_id, 0)) for row in rows], unit=account.price.unit)
     views = _looks(pipeline, account_name, found, accepted, seen or {})
     videos = pipeline.configuration.catalogue.videos
-    to_come = own_keys.steps_by_key(account_name, videos, strangers.keys_of(views))
+    with pipeline.ledger.read() as connection:
+        names = chain_names(pipeline, connection, videos)
+    to_come = own_keys.steps_by_key(account_name, videos, strangers.keys_of(views), names)
     failpoint("reconcile.before_write")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         # another process may have brought in a better book meanwhile

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row
 from extend_pipeline.engine import chain
 from extend_pipeline.engine.outcome import belongs
 from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.snapshot import chain_names
 from extend_pipeline.ledger import book_reads, controls, reads, transitions
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import LIVE, AttemptState
@@ -125,7 +126,10 @@ def _newest(connection: Connection, pipeline: Pipeline, where: str) -> Row[Any] 
     if live:
         return live[0]
     videos = pipeline.configuration.catalogue.videos
-    name = chain.digests(videos[key], hop, videos=videos)[-1] if rows and key in videos else None
+    name = None
+    if rows and key in videos:
+        names = chain_names(pipeline, connection, [key])
+        name = chain.digests(videos[key], hop, videos=videos, names=names)[-1]
     of_now = [row for row in rows if row.chain_digest == name]
     if of_now:
         return max(of_now, key=lambda row: (row.generation, row.try_no))

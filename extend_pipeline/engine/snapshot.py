@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from extend_pipeline.base.units import to_ms, utc_day
 from extend_pipeline.config.catalogue import BranchSource, Video
@@ -15,10 +16,13 @@ from extend_pipeline.engine import chain, rules
 from extend_pipeline.engine.goal import goal_of
 from extend_pipeline.engine.holds import held_accounts
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan import root_source
+from extend_pipeline.engine.plan import purchases_ahead, root_source
 from extend_pipeline.engine.plan_types import AccountView, AttemptView, PlanInput, SourceView
+from extend_pipeline.engine.twins import twins
 from extend_pipeline.ledger import inbox, reads, tables
+from extend_pipeline.ledger import names as names_ledger
 from extend_pipeline.ledger.declare import Declaration
+from extend_pipeline.ledger.names import Renames
 from extend_pipeline.ledger.states import AttemptState, VideoState
 
 _SETTLED = (VideoState.COMPLETE.value, VideoState.WITHDRAWN.value)
@@ -33,40 +37,80 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
     catalogue = pipeline.configuration.catalogue.videos
     now_ms = pipeline.now_ms()
     with pipeline.ledger.read() as connection:
+        renames = pending_renames(pipeline, connection)
         chosen = [video for key, video in catalogue.items() if videos is None or key in videos]
         if unfinished:
             done = {row.video_key for row in reads.videos(connection) if row.state in _SETTLED}
             chosen = [video for video in chosen if video.key not in done]
-        needed = set(_with_parents(chosen, catalogue))
-        sources = {row.video_key: _source_view(row) for row in reads.videos(connection, keys=needed)}
+        # what the files call otherwise by now is read by its old name until it is brought over
+        key_of = {renames.videos.get(key, key): key for key in _with_parents(chosen, catalogue)}
+        sources = {key_of[row.video_key]: _source_view(row) for row in reads.videos(connection, keys=key_of)}
+        names = _names(connection, key_of, renames)
         notes = {key: row.note for key, row in reads.notes(connection).items()}
         attempts: dict[str, list[AttemptView]] = {}
-        tried = list(reads.attempts_of(connection, needed))
+        account_of = {old: new for new, old in renames.accounts.items()}
+        tried = list(reads.attempts_of(connection, key_of))
         doubts = [row.attempt_id for row in tried if row.state == AttemptState.IN_DOUBT.value]
         notes = {**inbox.refusals(connection, doubts), **notes}
         for row in tried:
-            attempts.setdefault(row.video_key, []).append(view_of(row, notes.get(row.attempt_id, "")))
+            view = view_of(row, notes.get(row.attempt_id, ""))
+            key, account = key_of[row.video_key], account_of.get(row.account, row.account)
+            attempts.setdefault(key, []).append(replace(view, video_key=key, account=account))
         rows = reads.accounts(connection)
         today = reads.day_totals(connection, utc_day(now_ms))
         backoffs = reads.backoffs(connection)
         doubtful = reads.predicted_in(connection, (AttemptState.IN_DOUBT,))
         moving = reads.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
-    everywhere = rows.get(tables.EVERYWHERE)
-    return PlanInput(
-        now_ms=now_ms,
-        videos=chosen,
-        catalogue=catalogue,
-        accounts=pipeline.accounts,
-        attempts=attempts,
-        account_views={
-            name: _account_view(
-                rows.get(name), today.get(name, 0), backoffs.get(name), doubtful.get(name, 0), moving.get(name, 0)
-            )
-            for name in pipeline.accounts
-        },
-        everything_paused=bool(everywhere is not None and everywhere.paused),
-        sources=sources,
-        held=held_accounts(pipeline),
+        rows |= {new: rows[old] for new, old in renames.accounts.items() if new not in rows}
+        everywhere = rows.get(tables.EVERYWHERE)
+        read = PlanInput(
+            now_ms=now_ms,
+            videos=chosen,
+            catalogue=catalogue,
+            accounts=pipeline.accounts,
+            attempts=attempts,
+            account_views={
+                name: _account_view(
+                    rows.get(name), today.get(name, 0), backoffs.get(name), doubtful.get(name, 0), moving.get(name, 0)
+                )
+                for name in pipeline.accounts
+            },
+            everything_paused=bool(everywhere is not None and everywhere.paused),
+            sources=sources,
+            held=held_accounts(pipeline),
+            names=names,
+            on_change=pipeline.configuration.catalogue.on_change or "ask",
+        )
+        ahead = purchases_ahead(read)
+        rivals = names_ledger.bought(connection, {purchase.digest for purchase in ahead.values()})
+    return replace(read, twins=twins(read, ahead, rivals, renames))
+
+
+def pending_renames(pipeline: Pipeline, connection: Connection) -> Renames:
+    """Return the new names in the files that the ledger has not been brought to yet."""
+    videos = {v.key: v.was for v in pipeline.configuration.catalogue.videos.values() if v.was is not None}
+    accounts = {name: account.was for name, account in pipeline.accounts.items() if account.was is not None}
+    return names_ledger.pending_renames(connection, videos=videos, accounts=accounts)
+
+
+def chain_names(pipeline: Pipeline, connection: Connection, keys: Collection[str]) -> chain.Names:
+    """Return the names that the steps of some videos, and of those that they branch off, go by."""
+    catalogue = pipeline.configuration.catalogue.videos
+    known = [key for key in keys if key in catalogue]
+    renames = pending_renames(pipeline, connection)
+    above = _with_parents([catalogue[key] for key in known], catalogue)
+    return _names(connection, {renames.videos.get(key, key): key for key in above}, renames)
+
+
+def _names(connection: Connection, key_of: Mapping[str, str], renames: Renames) -> chain.Names:
+    """`key_of` are the keys that the catalogue has, by those that the ledger has."""
+    first_keys, first_accounts = names_ledger.first_names(connection, key_of)
+    videos = {new: first_keys.get(old, old) for new, old in renames.videos.items()}
+    accounts = {new: first_accounts.get(old, old) for new, old in renames.accounts.items()}
+    return chain.Names(
+        {**{key_of[key]: first for key, first in first_keys.items()}, **videos},
+        {**renames.unknown, **first_accounts, **accounts},
+        {key_of[key]: chosen for key, chosen in names_ledger.choices_of(connection, key_of).items()},
     )
 
 
@@ -110,6 +154,12 @@ def view_of(row: Row[Any], note: str = "") -> AttemptView:
         predicted_micros=row.predicted_micros,
         note=note,
         called_back=row.callback_digest is not None,
+        account=row.account,
+        parent_attempt_id=row.parent_attempt_id,
+        claimed_at=row.claimed_at,
+        params=row.params,
+        words=row.words,
+        purchase=row.purchase,
     )
 
 
@@ -125,7 +175,8 @@ def output_ms(row: Row[Any]) -> int | None:
 
 
 def _source_view(row: Row[Any]) -> SourceView:
-    return SourceView(row.source_probed_ms, row.source_path, row.source_fault)
+    same = row.source_sha256 is not None and row.source_sha256 == row.earlier_source_sha256
+    return SourceView(row.source_probed_ms, row.source_path, row.source_fault, same_file_as_before=same)
 
 
 def _account_view(
@@ -182,4 +233,5 @@ def _declaration(video: Video, pipeline: Pipeline, catalogue: Mapping[str, Video
         source_duration_ms=source.duration_ms,
         target_ms=video.extend.to_ms,
         target_steps=video.extend.steps,
+        was=video.was,
     )

@@ -15,6 +15,7 @@ from extend_pipeline.engine import chain, rules
 from extend_pipeline.engine.books import CLOCKS_MS, DAY_MS
 from extend_pipeline.engine.compare import Shown
 from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.snapshot import chain_names
 from extend_pipeline.ledger import book_reads, reconciling, transitions
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.reconciling import Compared, Orphan, Verdict
@@ -42,6 +43,7 @@ class Around:
     """Videos of the catalogue by what their provider calls their source."""
     to_come: Mapping[str, str]
     """Steps of the catalogue by those of the strangers' keys that are theirs, see own_keys."""
+    names: chain.Names
 
 
 def around(
@@ -57,16 +59,18 @@ def around(
     keys = keys_of(views)
     videos = pipeline.configuration.catalogue.videos
     sources = {video.source.source_id: key for key, video in videos.items() if hasattr(video.source, "source_id")}
+    may_be = book_reads.may_be(tx.connection, account.name, keys=keys, states=(*AT_STAKE, S.WRITTEN_OFF))
     return Around(
         account,
         source,
         book_reads.first_claim(tx.connection, account.name) or tx.now_ms,
         accepted,
-        book_reads.may_be(tx.connection, account.name, keys=keys, states=(*AT_STAKE, S.WRITTEN_OFF)),
+        may_be,
         book_reads.holders_elsewhere(tx.connection, account.name, account.provider, list(views)),
         videos,
         sources,
         to_come,
+        chain_names(pipeline, tx.connection, {row.video_key for row in may_be}),
     )
 
 
@@ -178,7 +182,8 @@ def _is_tried_again(now: Around, keyed: Sequence[Row[Any]]) -> bool:
     last, videos = keyed[-1], now.catalogue
     if last.video_key not in videos or any(row.resubmit_allowed for row in keyed):
         return False
-    return bool(chain.digests(videos[last.video_key], last.hop, videos=videos)[-1] == last.chain_digest)
+    steps = chain.digests(videos[last.video_key], last.hop, videos=videos, names=now.names)
+    return bool(steps[-1] == last.chain_digest)
 
 
 def _possible(now: Around, view: TaskView) -> tuple[Verdict, str] | None:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, select
 
 from extend_pipeline.base.units import utc_day
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.names import Choice, bought, choose
 from extend_pipeline.ledger.states import AT_STAKE, LIVE
 
 
@@ -35,7 +36,9 @@ class Caps:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRequest:
     """One extension that a plan found due. `last_attempt_id` is the newest attempt of this hop that the plan saw, if
-    any."""
+    any. `purchase` is what it buys; unless it is wanted `again`, it is not claimed where another video has bought the
+    same, but with one of the `other_upstreams` (names of accounts elsewhere). `choices` are the edited steps before it
+    for which paid ones stand."""
 
     attempt_id: str
     video_key: str
@@ -61,11 +64,20 @@ class ClaimRequest:
     failed_tasks_charged: str
     last_attempt_id: str | None
     callback_digest: str | None = None
+    purchase: str | None = None
+    again: bool = False
+    other_upstreams: frozenset[str] = frozenset()
+    choices: tuple[Choice, ...] = ()
 
     def row(self) -> dict[str, Any]:
         """The columns that the event carries."""
-        skipped = ("attempt_id", "video_key", "account", "last_attempt_id")
-        return {name: getattr(self, name) for name in self.__slots__ if name not in skipped}
+        return {name: getattr(self, name) for name in self.__slots__ if name not in _NOT_IN_THE_EVENT}
+
+
+_NOT_IN_THE_EVENT: Final = frozenset(
+    {"attempt_id", "video_key", "account", "last_attempt_id", "purchase", "again", "other_upstreams", "choices"}
+)
+"""What the event has a column for, and what is only looked at while it is claimed."""
 
 
 class RefusalReason(StrEnum):
@@ -78,6 +90,7 @@ class RefusalReason(StrEnum):
     TOTAL_BUDGET = "total_budget"
     IN_DOUBT_CAP = "in_doubt_cap"
     BACKOFF = "backing_off"
+    SAME_PURCHASE = "same_purchase"
     CHANGED = "changed_meanwhile"
 
 
@@ -120,6 +133,7 @@ def claim(
                 "lease_until": lease_until,
             },
         )
+        choose(tx, request.video_key, request.choices, why="its chain goes on from what is paid for")
         claimed.append(request)
     return ClaimResult(tuple(claimed), tuple(refused))
 
@@ -148,6 +162,8 @@ def _refusal(tx: Writer, request: ClaimRequest, caps: Caps) -> RefusalReason | N
         return RefusalReason.IN_DOUBT_CAP
     if _last_attempt(tx, request) != request.last_attempt_id or _has_live(tx, request):
         return RefusalReason.CHANGED
+    if not request.again and _bought_by_another(tx, request):
+        return RefusalReason.SAME_PURCHASE
     return None
 
 
@@ -186,6 +202,17 @@ def _last_attempt(tx: Writer, request: ClaimRequest) -> str | None:
         .order_by(table.c.generation.desc(), table.c.try_no.desc())
         .limit(1)
     ).scalar()
+
+
+def _bought_by_another(tx: Writer, request: ClaimRequest) -> bool:
+    """Whether another video, or this one with another account, has bought the same, or may have."""
+    if request.purchase is None:
+        return False
+    return any(
+        (row.video_key, row.account) != (request.video_key, request.account)
+        and row.account not in request.other_upstreams
+        for row in bought(tx.connection, [request.purchase])
+    )
 
 
 def _has_live(tx: Writer, request: ClaimRequest) -> bool:

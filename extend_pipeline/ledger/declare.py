@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
+from extend_pipeline.config.signed_urls import without_signature
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import VideoState
@@ -19,7 +20,8 @@ _SOURCE: Final = ("source_sha256", "source_path", "source_probed_ms", "source_fa
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """One catalogue entry, flattened. Times in UTC milliseconds, durations in milliseconds."""
+    """One catalogue entry, flattened. Times in UTC milliseconds, durations in milliseconds. `was` is the key that it
+    had before."""
 
     video_key: str
     account: str
@@ -35,10 +37,11 @@ class Declaration:
     source_duration_ms: int | None
     target_ms: int | None
     target_steps: int | None
+    was: str | None = None
 
     def row(self) -> dict[str, Any]:
         """The columns that the event carries."""
-        return {name: getattr(self, name) for name in self.__slots__ if name not in ("video_key", "account")}
+        return {name: getattr(self, name) for name in self.__slots__ if name not in ("video_key", "account", "was")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,8 @@ class Declared:
 def stale_declarations(rows: Collection[Any], declarations: Sequence[Declaration]) -> bool:
     """Whether `declare` would write anything; pure, so that an unchanged catalogue costs one read."""
     known = {row.video_key: row for row in rows}
-    if any(key not in {d.video_key for d in declarations} and row.state != "withdrawn" for key, row in known.items()):
+    declared = {entry.video_key for entry in declarations}
+    if any(key not in declared and row.state != "withdrawn" for key, row in known.items()):
         return True
     return any(
         (row := known.get(d.video_key)) is None
@@ -94,13 +98,31 @@ def declare(tx: Writer, declarations: Sequence[Declaration]) -> Declared:
         if row is not None and row.definition_digest == entry.definition_digest and row.state != "withdrawn":
             continue
         (changed if row is not None else new).append(entry.video_key)
-        same_source = row is not None and row.source_video_id == entry.source_video_id
+        same_source = row is not None and _same_source(row.source_video_id, entry.source_video_id)
         kept = {name: getattr(row, name) if row is not None and same_source else None for name in _SOURCE}
+        measured = None if row is None or same_source else row.source_sha256
+        kept["earlier_source_sha256"] = measured or (None if row is None else row.earlier_source_sha256)
+        if row is None:
+            kept["first_key"] = _first_key(tx, entry)
         tx.append("video_declared", video_key=entry.video_key, account=entry.account, data={**entry.row(), **kept})
     withdrawn = [key for key, row in known.items() if row.state != VideoState.WITHDRAWN.value]
     for key in withdrawn:
         tx.append("video_withdrawn", video_key=key, account=known[key].account)
     return Declared(tuple(new), tuple(changed), tuple(withdrawn))
+
+
+def _same_source(before: str | None, now: str | None) -> bool:
+    return without_signature(before or "") == without_signature(now or "")
+
+
+def _first_key(tx: Writer, entry: Declaration) -> str | None:
+    """The name that a new video's steps are named by where it isn't its key: the one that it had in a ledger which was
+    lost, or one of its own where its key was another video's first."""
+    if entry.was is not None:
+        return entry.was
+    table = tables.videos
+    used = select(table.c.video_key).where(table.c.first_key == entry.video_key).limit(1)
+    return f"{entry.video_key}~{tx.seq + 1}" if tx.connection.execute(used).first() is not None else None
 
 
 def moved(row: Any, now: Progress) -> bool:

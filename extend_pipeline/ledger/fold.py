@@ -16,6 +16,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.event import Event
 from extend_pipeline.ledger.fold_attempts import ATTEMPT_FOLDS
+from extend_pipeline.ledger.fold_names import NAME_FOLDS
 from extend_pipeline.ledger.fold_rows import change_account
 from extend_pipeline.ledger.states import VideoState
 
@@ -117,5 +118,6 @@ FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "account_resumed": _account_resumed,
     "account_paused": _account_paused,
     "reconciled": _reconciled,
+    **NAME_FOLDS,
     **ATTEMPT_FOLDS,
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy import Connection, insert
 
+from extend_pipeline.config.purchase import purchase_digest, words_digest
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.event import Event
 from extend_pipeline.ledger.fold_rows import attempt_of, change_account, charge, give_back, move, set_attempt
@@ -16,14 +18,19 @@ S = AttemptState
 
 
 def _attempt_claimed(connection: Connection, event: Event) -> None:
-    _begin(connection, event, state=S.CLAIMED)
+    data = event.data
+    params = json.loads(data["params"])
+    # computed here and not kept in the event, so that a home of before gets them by its migration and by a replay alike
+    words = words_digest(data["provider"], params)
+    purchase = purchase_digest(data["provider"], data["parent_video_id"], params)
+    _begin(connection, event, state=S.CLAIMED, words=words, purchase=purchase)
 
 
 def _attempt_adopted(connection: Connection, event: Event) -> None:
     _begin(connection, event, state=S.SUBMITTED, submitted_at=event.at)
 
 
-def _begin(connection: Connection, event: Event, *, state: AttemptState, submitted_at: int | None = None) -> None:
+def _begin(connection: Connection, event: Event, *, state: AttemptState, **values: object) -> None:
     """A new attempt with its reservation and its slot."""
     connection.execute(
         insert(tables.attempts).values(
@@ -33,10 +40,10 @@ def _begin(connection: Connection, event: Event, *, state: AttemptState, submitt
             account=event.account,
             state=state.value,
             claimed_at=event.at,
-            submitted_at=submitted_at,
             absences=0,
             resubmit_allowed=False,
             seq=event.seq,
+            **values,
         )
     )
     change_account(connection, event, event.account, in_flight=1)

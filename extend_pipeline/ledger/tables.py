@@ -1,8 +1,8 @@
 """The ledger's tables, for SQLite and PostgreSQL. Times are integer milliseconds of UTC, units integers of a millionth.
 
-`videos`, `attempts`, `charges`, `accounts`, `account_days` and `reconciliations` are folds of `events`. `schedule`,
-`backoff` and `inbox` are hints (when to look again, who is looking, what somebody says has happened): losing them
-costs a poll, never a task or a credit, so they are not in the events.
+`videos`, `attempts`, `charges`, `accounts`, `account_days`, `reconciliations` and `step_choices` are folds of `events`.
+`schedule`, `backoff` and `inbox` are hints (when to look again, who is looking, what somebody says has happened):
+losing them costs a poll, never a task or a credit, so they are not in the events.
 """
 
 from __future__ import annotations
@@ -64,6 +64,8 @@ videos = Table(
     Column("source_probed_ms", BigInteger),
     Column("source_fault", Text),
     Column("source_fault_at", BigInteger),
+    Column("earlier_source_sha256", Text),
+    Column("first_key", Text),
     Column("target_ms", BigInteger),
     Column("target_steps", Integer),
     Column("state", Text, nullable=False),
@@ -145,6 +147,8 @@ attempts = Table(
     Column("film_duration_ms", BigInteger),
     Column("film_note", Text),
     Column("callback_digest", Text),
+    Column("words", Text),
+    Column("purchase", Text),
     Column("seq", BigInteger, nullable=False),
     Index(
         "ux_attempts_one_live",
@@ -172,6 +176,9 @@ attempts = Table(
         postgresql_where=text("task_id IS NOT NULL"),
     ),
     Index("ix_attempts_state", "state"),
+    Index("ix_attempts_video_key", "video_key"),
+    Index("ix_attempts_account", "account"),
+    Index("ix_attempts_purchase", "purchase"),
     Index("ix_attempts_external_task_id", "external_task_id"),
     Index("ix_attempts_callback_digest", "callback_digest"),
     Index("ix_attempts_seq", "seq"),
@@ -195,6 +202,7 @@ charges = Table(
     Column("at", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Index("ix_charges_attempt_id", "attempt_id"),
+    Index("ix_charges_video_key", "video_key"),
     Index("ix_charges_seq", "seq"),
 )
 
@@ -208,6 +216,7 @@ accounts = Table(
     Column("stopped_reason", Text),
     Column("stopped_message", Text),
     Column("stopped_at", BigInteger),
+    Column("first_name", Text),
     Column("seq", BigInteger, nullable=False),
 )
 
@@ -235,6 +244,18 @@ reconciliations = Table(
     Column("seq", BigInteger, nullable=False),
     Index("ix_reconciliations_seq", "seq"),
 )
+
+step_choices = Table(
+    "step_choices",
+    metadata,
+    Column("video_key", Text, primary_key=True),
+    Column("chain_digest", Text, primary_key=True),
+    Column("stands_for", Text, nullable=False),
+    Column("hop", Integer, nullable=False),
+    Column("decided_by", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+)
+"""What an edited step is: the paid step that it stands for, or itself where it is bought anew."""
 
 inbox = Table(
     "inbox",
@@ -271,7 +292,15 @@ backoff = Table(
     Column("note", Text, nullable=False),
 )
 
-FOLDED: Final[tuple[Table, ...]] = (videos, attempts, charges, accounts, account_days, reconciliations)
+FOLDED: Final[tuple[Table, ...]] = (
+    videos,
+    attempts,
+    charges,
+    accounts,
+    account_days,
+    reconciliations,
+    step_choices,
+)
 """The tables that a replay of `events` must reproduce row for row."""
 
 EVERYWHERE: Final = "*"

@@ -52,7 +52,8 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Diverged:
-    """The ledger has no such event at that number: it was restored from a backup, or is another one."""
+    """The ledger has no such event at that number: it was restored from a backup, or is another one. Or something has
+    another name since, so that rows are to be removed as well."""
 
     after: Mark
 
@@ -61,11 +62,19 @@ def read_changes(ledger: Ledger, *, after: Mark) -> Changes | Diverged:
     """Read everything that changed after a mark, in one read transaction, which ends before anything is written."""
     with ledger.read() as connection:
         newest = head(connection)
-        if mark_at(connection, after.seq) != after:
+        if mark_at(connection, after.seq) != after or _renamed(connection, after):
             return Diverged(after)
         raw = [(table, connection.execute(_changed(table, after.seq)).fetchall()) for table in LEDGER_TABLES]
         totals = _totals(connection)
     return Changes(after, newest, tuple(_batch(table, rows) for table, rows in raw), totals)
+
+
+def _renamed(connection: Connection, after: Mark) -> bool:
+    """Whether a video or an account has got another name since a mark; a warehouse that begins has no old names."""
+    table = tables.events
+    renames = table.c.kind.in_(("video_renamed", "account_renamed"))
+    query = select(table.c.seq).where(table.c.seq > after.seq, renames).limit(1)
+    return after != NOTHING and connection.execute(query).first() is not None
 
 
 def prompt_of(params: str) -> str | None:

@@ -11,7 +11,7 @@ from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline_tests.support.engine_home import EngineHome, branch, drive, entry, source_id
+from extend_pipeline_tests.support.engine_home import EngineHome, account, branch, drive, entry, source_id
 from extend_pipeline_tests.support.reckoning import reckon
 
 
@@ -37,7 +37,8 @@ def test_a_lost_ledger_is_rebuilt_from_the_upstream_without_a_second_charge(home
 def test_a_changed_prompt_pays_for_its_hop_and_those_after_it_only(home: EngineHome) -> None:
     home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
     for prompts, charges in ((["a", "b", "c"], 3), (["a", "b", "C"], 4), (["a", "B", "c"], 6), (["a", "b", "c"], 6)):
-        home.write([entry("v", source_id(0), steps=3, prompts=prompts)])
+        payer = account(home.sandbox.base_url, on_change="pay")
+        home.write([entry("v", source_id(0), steps=3, prompts=prompts)], payer)
         with home.open() as pipeline:
             assert drive(pipeline).videos[0].state is VideoState.COMPLETE
             assert reckon(home, pipeline.ledger).charges == charges, prompts
@@ -47,7 +48,8 @@ def test_a_finished_branch_is_made_anew_when_what_it_grows_from_changes(home: En
     home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
 
     def write(prompt: str) -> None:
-        home.write([branch("night", "day", 1, steps=1, prompt="n"), entry("day", source_id(0), steps=1, prompt=prompt)])
+        entries = [branch("night", "day", 1, steps=1, prompt="n"), entry("day", source_id(0), steps=1, prompt=prompt)]
+        home.write(entries, account(home.sandbox.base_url, on_change="pay"))
 
     write("sun")
     with home.open() as pipeline:

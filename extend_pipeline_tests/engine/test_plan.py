@@ -66,12 +66,12 @@ def test_a_changed_prompt_makes_its_hop_and_all_after_it_anew_and_keeps_the_earl
     takes = [attempt(before, "v", hop) for hop in (1, 2, 3)]
     assert only(plan(given(before, *takes))).state is VideoState.COMPLETE
     after = configured(tmp_path, [entry("v", "827", steps=3, prompts=["a", "B", "c"])])
-    video = only(plan(given(after, *takes)))
+    video = only(plan(given(after, *takes, on_change="pay")))
     assert video.due is not None
     assert (video.due.hop, video.due.params, video.due.paid_again) == (2, {"prompt": "B"}, True)
     assert video.due.parent_attempt_id == "v-1-stored"
     assert video.hops_done == 1
-    third = only(plan(given(after, *takes, stored_from(video.due, 4_500))))
+    third = only(plan(given(after, *takes, stored_from(video.due, 4_500), on_change="pay")))
     assert third.due is not None
     assert (third.due.hop, third.due.paid_again) == (3, True)
     assert third.due.parent_video_id == "91x"
@@ -82,14 +82,14 @@ def test_an_earlier_take_that_still_runs_is_waited_for(tmp_path: Path) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=1, prompt="a")])
     running = attempt(before, "v", state=S.PROCESSING)
     after = configured(tmp_path, [entry("v", "827", steps=1, prompt="b")])
-    held(only(plan(given(after, running))), Obstacle.EARLIER_TAKE, "earlier parameters")
+    held(only(plan(given(after, running, on_change="pay"))), Obstacle.EARLIER_TAKE, "earlier parameters")
 
 
 def test_an_earlier_take_that_only_a_person_can_clear_up_is_shown_to_one(tmp_path: Path) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=1, prompt="a")])
     doubtful = attempt(before, "v", state=S.IN_DOUBT, submit_class="D")
     after = configured(tmp_path, [entry("v", "827", steps=1, prompt="b")])
-    held(only(plan(given(after, doubtful))), Obstacle.IN_DOUBT, "resolve v/1 adopt TASK")
+    held(only(plan(given(after, doubtful, on_change="pay"))), Obstacle.IN_DOUBT, "resolve v/1 adopt TASK")
 
 
 def test_a_branch_shares_its_parents_hops_and_pays_for_none_of_them(tmp_path: Path) -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from extend_pipeline.base.units import from_ms
+from extend_pipeline.config.changes import OnChange
+from extend_pipeline.config.digest import canonical_json
 from extend_pipeline.config.load import Configuration, load_configuration
+from extend_pipeline.config.purchase import purchase_digest, words_digest
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine import chain
 from extend_pipeline.engine.plan_types import AccountView, AttemptView, DueStep, PlanInput, SourceView
@@ -34,6 +37,7 @@ def given(
     everything_paused: bool = False,
     accounts: Mapping[str, Any] | None = None,
     sources: Mapping[str, SourceView] | None = None,
+    on_change: OnChange = "ask",
 ) -> PlanInput:
     """A plan's input for the whole catalogue."""
     catalogue = configuration.catalogue.videos
@@ -46,6 +50,7 @@ def given(
         account_views=views or {},
         everything_paused=everything_paused,
         sources=sources or {},
+        on_change=on_change,
     )
 
 
@@ -53,8 +58,11 @@ def attempt(
     configuration: Configuration, key: str, hop: int = 1, state: AttemptState = S.STORED, **changes: Any
 ) -> AttemptView:
     """An attempt of a hop with the parameters that the catalogue has now; stored ones add 4.5 s each."""
-    names = chain.digests(configuration.catalogue.videos[key], hop, videos=configuration.catalogue.videos)
+    video = configuration.catalogue.videos[key]
+    names = chain.digests(video, hop, videos=configuration.catalogue.videos)
     done = state in (S.STORED, S.SUCCEEDED)
+    params = video.extend.hop_params(hop)
+    parent = getattr(video.source, "source_id", "") if hop == 1 else f"9{hop - 1}"
     view = AttemptView(
         attempt_id=f"{key}-{hop}-{state.value}",
         video_key=key,
@@ -76,6 +84,12 @@ def attempt(
         expires_at=None,
         absences=0,
         predicted_micros=2_000_000,
+        account=video.account,
+        parent_attempt_id=f"{key}-{hop - 1}-{S.STORED.value}" if hop > 1 else None,
+        claimed_at=NOON - 3_000,
+        params=canonical_json(params),
+        words=words_digest(video.provider, params),
+        purchase=purchase_digest(video.provider, parent, params),
     )
     return replace(view, **changes)
 
@@ -103,4 +117,10 @@ def stored_from(step: DueStep, added_ms: int) -> AttemptView:
         expires_at=None,
         absences=0,
         predicted_micros=step.predicted_micros,
+        account=step.video.account,
+        parent_attempt_id=step.parent_attempt_id,
+        claimed_at=NOON,
+        params=canonical_json(dict(step.params)),
+        words=words_digest(step.video.provider, step.params),
+        purchase=step.purchase,
     )

@@ -1,0 +1,97 @@
+"""`approve`: a person's decision about edits that would pay again for what was paid for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from extend_pipeline.commands.boards import cost
+from extend_pipeline.commands.controls import who_option, why_option
+from extend_pipeline.commands.describe import cost_of
+from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.output import emit, json_option, say
+from extend_pipeline.commands.text import typed
+from extend_pipeline.config.problems import did_you_mean
+from extend_pipeline.engine.advance import declare_catalogue
+from extend_pipeline.engine.approve import Approved, Decision
+from extend_pipeline.engine.approve import approve as decide
+from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
+
+
+@click.command()
+@click.argument("videos", nargs=-1, metavar="[VIDEO]...")
+@click.option("--keep", "decision", flag_value="keep", help="Keep what is paid; the edit holds from the next hop on.")
+@click.option("--pay", "decision", flag_value="pay", help="Buy the edited hop, and all that follow it, anew.")
+@click.option("--all", "everything", is_flag=True, help="Decide about every edit that waits.")
+@why_option
+@who_option
+@json_option
+@click.pass_obj
+def approve(
+    home: Path | None,
+    videos: tuple[str, ...],
+    decision: Decision | None,
+    everything: bool,
+    why: str,
+    who: str,
+    as_json: bool,
+) -> None:
+    """Decide about edits that would pay again for what was paid for.
+
+    `status` shows each with its price. To change nothing, put the old words back into the catalogue. Nothing is
+    submitted by this command.
+
+    \b
+    Example: extend-pipeline approve harbour-dawn --keep
+    """
+    if decision is None:
+        raise click.UsageError("say --keep or --pay; extend-pipeline status shows what each costs.")
+    if everything == bool(videos):
+        raise click.UsageError("name the videos, or say --all for every edit that waits.")
+    with open_pipeline(settings_of(home)) as pipeline:
+        _check(pipeline, videos)
+        declare_catalogue(pipeline)
+        decided = decide(pipeline, decision=decision, videos=None if everything else videos, who=who, why=why)
+        if as_json:
+            emit({"decision": decision, "who": who, "videos": [_document(pipeline, a, decision) for a in decided]})
+            return
+        for approved in decided:
+            say(_line(pipeline, approved, decision))
+        waiting = {approved.video_key for approved in decided}
+        for key in videos:
+            if key not in waiting:
+                say(f"{key}: no edit waits for a decision")
+        if not decided and everything:
+            say("no edit waits for a decision")
+        if decided:
+            say(f"→ {typed('extend-pipeline advance', home)} goes on with it")
+
+
+def _check(pipeline: Pipeline, videos: tuple[str, ...]) -> None:
+    known = pipeline.configuration.catalogue.videos
+    for key in videos:
+        if key not in known:
+            hint = did_you_mean(key, list(known)[:1000], label="")
+            raise click.UsageError(f"the catalogue has no video {key!r}. {hint if hint.startswith('Did') else ''}")
+
+
+def _micros(approved: Approved, decision: Decision) -> tuple[int, int] | None:
+    return approved.edit.keep_micros if decision == "keep" else approved.edit.pay_micros
+
+
+def _line(pipeline: Pipeline, approved: Approved, decision: Decision) -> str:
+    micros = _micros(approved, decision)
+    price = (
+        "at a price that isn't known" if micros is None else cost(cost_of(pipeline.accounts[approved.account], micros))
+    )
+    if decision == "keep":
+        return f"{approved.video_key}: what is paid stays, the edit holds from the next hop on; left to spend: {price}"
+    return f"{approved.video_key}: hop {approved.edit.hop} and all that follow are bought anew; left to spend: {price}"
+
+
+def _document(pipeline: Pipeline, approved: Approved, decision: Decision) -> dict[str, Any]:
+    micros = _micros(approved, decision)
+    left = None if micros is None else cost_of(pipeline.accounts[approved.account], micros).document()
+    return {"video": approved.video_key, "hop": approved.edit.hop, "cost_left": left}
