@@ -192,6 +192,23 @@ MUTANTS: Final = (
         ),
         ("special/wrong-files/kling", "special/wrong-files/kling-gateway"),
     ),
+    Mutant(
+        "a new name buys again",
+        (
+            Edit(
+                "extend_pipeline/engine/twins.py",
+                "twin = None if video.again else next(others, None)",
+                "twin = None if others else next(others, None)",
+            ),
+            Edit(_CLAIMS, "if not request.again and _bought_by_another(tx, request):", "if request.again:"),
+        ),
+        ("special/new-key/kling", "special/new-key/luma"),
+    ),
+    Mutant(
+        "an edit buys again",
+        (Edit("extend_pipeline/engine/hop_names.py", 'if on_change == "ask":', 'if on_change == "never":'),),
+        ("special/edit/vidu", "special/edit/kling"),
+    ),
 )
 
 

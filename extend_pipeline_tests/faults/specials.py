@@ -12,6 +12,7 @@ from typing import Any, Final
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline_tests.faults import disk
 from extend_pipeline_tests.faults.audit import Trial, check, close_the_books
+from extend_pipeline_tests.faults.people import CHANGES, changed_files
 from extend_pipeline_tests.faults.races import HELD_AT, budget_race, lease
 from extend_pipeline_tests.faults.scene import PAST_A_LEASE_MS, Scene
 from extend_pipeline_tests.faults.stage import Stage
@@ -120,6 +121,8 @@ def _all() -> dict[str, tuple[str, Play]]:
     found: dict[str, tuple[str, Play]] = {}
     for provider in PROVIDERS:
         group = CLASSES[provider]
+        for change in CHANGES:
+            found[f"special/{change}/{provider}"] = (group, partial(changed_files, provider, change))
         found[f"special/budget-race/{provider}"] = (group, partial(budget_race, provider))
         found[f"special/wrong-files/{provider}"] = (group, partial(wrong_files, provider))
         for point, behind in product(HELD_AT, (False, True)):

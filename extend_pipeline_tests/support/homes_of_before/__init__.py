@@ -1,0 +1,1 @@
+"""Homes that earlier versions wrote: the rows of their ledgers and their catalogues, made by those versions."""
