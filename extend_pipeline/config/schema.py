@@ -33,7 +33,7 @@ def catalogue_schema() -> dict[str, Any]:
             "anyOf": [_ref(model) for model in models]
         }
     schema = _file("Catalogue of videos", "videos", "The videos to extend.", [Entry], definitions)
-    schema["properties"]["defaults"] = _ref(CatalogueDefaults)
+    schema["properties"]["defaults"] = {"description": "What holds for all videos.", **_ref(CatalogueDefaults)}
     return schema
 
 

@@ -16,8 +16,9 @@ def test_videos_that_begin_with_the_same_extension_are_noted(tmp_path: Path) -> 
     fog = ["{to: 30, prompt: fog}", "{steps: 2, prompts: [fog, rain]}", "{to: 60, prompt: rain}"]
     notes = load(write_home(tmp_path, *(entry(f"v{n}", extend=each) for n, each in enumerate(fog)))).notes
     assert notes == (
-        "Videos v0 and v1 of account kling-main begin with the same extension of the same source, and each pays for "
-        "it. To pay once, let the others branch off v0: source: {branch_of: v0, hop: 1}.",
+        "Videos v0 and v1 of account kling-main begin with the same extension of the same source. It is bought for v0 "
+        "only: to go on from its film, let the others branch off (source: {branch_of: v0, hop: 1}); to buy it for "
+        "each, write again: true in the others.",
     )
 
 
@@ -26,7 +27,7 @@ def test_other_parameters_and_other_sources_are_other_extensions(tmp_path: Path)
         write_home(
             tmp_path,
             entry("a", extend="{to: 30, prompt: fog}"),
-            entry("b", extend="{to: 30, prompt: fog, cfg_scale: 0.5}"),
+            entry("b", extend="{to: 30, prompt: fog, cfg_scale: 0.6}"),
             entry("c", extend="{to: 30, prompt: fog}", source=source(video_id="8")),
             branch("d", "a", 1, "fog"),
             branch("e", "a", 2, "fog"),
