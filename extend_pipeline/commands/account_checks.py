@@ -14,24 +14,23 @@ from extend_pipeline.commands.findings import Finding, ok, problem, warning
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.addresses import is_local
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.providers.credentials import KeyPair, SecretFault, SingleKey, read_secret
+from extend_pipeline.engine.access import ask
+from extend_pipeline.providers.credentials import SecretFault, read_secret, variables_of
 from extend_pipeline.providers.http import HttpClient
 from extend_pipeline.providers.http_results import Lost, Reply, Unsent
-from extend_pipeline.providers.outcomes import Absent, Page, Provider, QueryFault, QueryOutcome, Seen, Unanswered
-from extend_pipeline.providers.registry import build_provider, credentials_of
+from extend_pipeline.providers.outcomes import Absent, Page, QueryFault, QueryOutcome, Seen, Unanswered
+from extend_pipeline.providers.registry import build_provider
 from extend_pipeline.providers.retry import clock_skew
 
 # tokens are valid from 5 s before they are minted (upstream/001), and an HTTP date is whole seconds
 MOST_SKEW_S: Final = 4.0
 FAR_SKEW_S: Final = 60.0
 
-NO_SUCH_TASK: Final = "extend-pipeline-doctor"  # the id of no task: asking for it finds nothing and costs nothing
-
 
 def check_variables(account: Account, *, used: bool) -> Iterator[Finding]:
     """The environment variables that an account names hold something that can be a key."""
     check = f"account {account.name}"
-    for name in _names(account):
+    for name in variables_of(account):
         value = read_secret(name)
         if not isinstance(value, SecretFault):
             yield ok(check, f"{name} is set")
@@ -80,11 +79,11 @@ def check_upstream(account: Account, settings: Settings, *, now: Callable[[], fl
             return
         case Reply():
             yield judge_clock(check, clock_skew(reply.headers, now=now()))
-    if any(isinstance(read_secret(name), SecretFault) for name in _names(account)):
+    if any(isinstance(read_secret(name), SecretFault) for name in variables_of(account)):
         return  # told already, by name
     provider = build_provider(account, settings=settings, now=now)
     try:
-        yield judge_access(check, account, _ask(provider))
+        yield judge_access(check, account, ask(provider))
     finally:
         provider.close()
 
@@ -107,7 +106,7 @@ def judge_access(check: str, account: Account, answer: Page | QueryOutcome) -> F
         case Page() | Seen() | Absent():
             return ok(check, "the credentials are accepted")
         case Unanswered(QueryFault.AUTH | QueryFault.FORBIDDEN, told):
-            names = " and ".join(_names(account))
+            names = " and ".join(variables_of(account))
             return problem(
                 check, f"the credentials are refused: {told.message}", f"look at {names} and the key's region"
             )
@@ -115,15 +114,3 @@ def judge_access(check: str, account: Account, answer: Page | QueryOutcome) -> F
             return problem(check, f"the account can't pay: {told.message}", "charge it up at the provider")
         case Unanswered(fault, told):
             return warning(check, f"it gave no clear answer ({fault.value}): {told.message}", "try again")
-
-
-def _ask(provider: Provider) -> Page | QueryOutcome:
-    return provider.list_page(1, 1) if provider.list_page_size else provider.query(NO_SUCH_TASK)
-
-
-def _names(account: Account) -> tuple[str, ...]:
-    match credentials_of(account):
-        case KeyPair(access, secret):
-            return access, secret
-        case SingleKey(key):
-            return (key,)

@@ -50,7 +50,8 @@ def advance(
 
     Spends what the budgets allow. Ctrl-C ends it after the step that is under way, twice at once; either way nothing
     that was paid for is lost. While the catalogue or the accounts have a mistake, what is paid for is polled and
-    fetched, and nothing is submitted. Exit code 1 when something needs a person, 2 when there is a mistake.
+    fetched, and nothing is submitted. Exit code 1 when something needs a person, 2 when there is a mistake or a
+    key is missing here.
     """
     home: Path | None = ctx.obj
     with open_pipeline(settings_of(home)) as pipeline:
@@ -67,6 +68,8 @@ def advance(
         else:
             _summary(found, did, stopped=stopped, home=home)
         print_mistakes(pipeline)
+        for line in found.left_alone:
+            click.echo(visible(line), err=True)
     ctx.exit(found.exit_code)
 
 
@@ -101,7 +104,10 @@ def _work(
 
         def keep(now: Round) -> None:
             newest[:] = [now.plan]
-            wrong[:] = now.mistakes
+            wrong[:] = [
+                *(f"nothing is submitted until this is mended: {line}" for line in now.mistakes),
+                *now.left_alone,
+            ]
 
         def work(stop: threading.Event) -> None:
             if rounds:
@@ -116,7 +122,7 @@ def _work(
             if told != wrong:
                 told[:] = wrong
                 for line in told:
-                    shown.say(visible(f"nothing is submitted until this is mended: {line}"))
+                    shown.say(visible(line))
 
         def stopping() -> None:
             asked.set()

@@ -111,6 +111,7 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
             for row in status.disagreements
         ],
         "mistakes": list(status.mistakes),
+        "left_alone": list(status.left_alone),
         "unplanned": [
             {"video": row.video_key, "hop": row.hop, "account": row.account, "state": row.state}
             for row in status.unplanned

@@ -125,6 +125,8 @@ _WORDS: Final[Mapping[str, str]] = {
     "account_stopped": "stopped",
     "account_paused": "paused",
     "account_resumed": "resumed",
+    "key_refused": "key refused",
+    "key_accepted": "another key is accepted, and it starts again",
 }
 
 

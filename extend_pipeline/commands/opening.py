@@ -43,7 +43,7 @@ def open_for_reading(settings: Settings, configuration: Configuration | None = N
     with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
         ledger = open_ledger(settings.ledger_url if there else f"sqlite:///{folder}/ledger.sqlite")
         configuration = opened_configuration(configuration, ledger, keep=False)
-        pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir))
+        pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir), works=False)
         try:
             yield pipeline
         finally:

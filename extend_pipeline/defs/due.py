@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from extend_pipeline.engine.access import try_other_keys
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import VideoPlan
@@ -23,6 +24,7 @@ def poll_accounts(pipeline: Pipeline, accounts: Sequence[str], *, deadline: floa
     """Poll the accounts one by one until `deadline` on `clock` (seconds), and answer how many tasks were looked at.
     What was not reached comes with the next tick, since the longest overdue is polled first."""
     looked_at = 0
+    try_other_keys(pipeline, [name for name in accounts if name not in pipeline.without_key()])
     for name in sorted(accounts, key=lambda name: _next_look(pipeline, name)):
         if clock() >= deadline:
             break
@@ -39,10 +41,11 @@ def _next_look(pipeline: Pipeline, account: str) -> int:
 def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
     """What a run would have to do for the accounts now, in words; empty: nothing. Plans everything unfinished."""
     now_ms, ledger = pipeline.now_ms(), pipeline.ledger
+    pollable = [name for name in accounts if name not in pipeline.without_key()]
     found = []
     if due.has_due(ledger, now_ms=now_ms, states=(S.SUCCEEDED,), accounts=accounts):
         found.append("results to fetch")
-    if due.has_due(ledger, now_ms=now_ms, states=(S.IN_DOUBT,), accounts=accounts):
+    if due.has_due(ledger, now_ms=now_ms, states=(S.IN_DOUBT,), accounts=pollable):
         found.append("attempts in doubt to look up")
     now = plan(plan_input(pipeline, unfinished=True))
     with ledger.read() as connection:

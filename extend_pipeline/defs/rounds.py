@@ -37,7 +37,8 @@ def due_within(pipeline: Pipeline, now: Round, seconds: float) -> bool:
     if now.did_something or now.plan.due:
         return True
     with pipeline.ledger.read() as connection:
-        scheduled = reads.scheduled_videos(connection)
+        pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
+        scheduled = reads.scheduled_videos(connection, accounts=pollable)
     for video in now.plan.needs_person:
         scheduled.pop(video.key, None)
     moments = list(scheduled.values())

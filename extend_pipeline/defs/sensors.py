@@ -99,10 +99,11 @@ def build_poll_sensor(
         if reason := home.lacks_accounts():
             return dg.SkipReason(reason)
         with home.open() as pipeline:
-            wrong = mistakes_in_short(mistakes(pipeline))
+            names = [name for name, account in pipeline.accounts.items() if account.provider == provider]
+            lacking = [f"account {name}: {fault}" for name, fault in pipeline.without_key().items() if name in names]
+            wrong = "; ".join(filter(None, (mistakes_in_short(mistakes(pipeline)), *lacking)))
             if wrong:
                 context.log.warning(wrong)
-            names = [name for name, account in pipeline.accounts.items() if account.provider == provider]
             if not names:
                 return dg.SkipReason("; ".join(filter(None, (f"no account of {provider}", wrong))))
             looked_at = poll_accounts(pipeline, names, deadline=deadline, clock=clock)

@@ -18,6 +18,8 @@ def tell_round(log: Logger, now: Round) -> None:
     if now.mistakes:
         lines = "\n".join(now.mistakes)
         log.warning(f"nothing is submitted until this is corrected; what is paid for is fetched:\n{lines}")
+    for line in now.left_alone:
+        log.warning(line)
     done = {
         "submitted": now.submitted.accepted,
         "refused": now.submitted.rejected,

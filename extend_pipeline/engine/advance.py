@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from extend_pipeline.engine.collect import CollectReport, collect_due
-from extend_pipeline.engine.holds import mistakes
+from extend_pipeline.engine.holds import accounts_left_alone, mistakes
 from extend_pipeline.engine.picture import examine_again
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
@@ -43,6 +43,7 @@ class Round:
     submitted: SubmitReport = field(default_factory=SubmitReport)
     changed: list[str] = field(default_factory=list)
     mistakes: tuple[str, ...] = ()
+    left_alone: tuple[str, ...] = ()
     prepared: PrepareReport = field(default_factory=PrepareReport)
 
     @property
@@ -109,7 +110,17 @@ def advance(
     changed = record_progress(pipeline, after)
     if publish:
         publish_if_changed(pipeline)
-    return Round(after, recovered, polled, collected, submitted, changed, mistakes(pipeline), prepared)
+    return Round(
+        after,
+        recovered,
+        polled,
+        collected,
+        submitted,
+        changed,
+        mistakes(pipeline),
+        accounts_left_alone(pipeline, after),
+        prepared,
+    )
 
 
 def advance_until_idle(
@@ -164,9 +175,10 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
     """When the next round will find something to do (UTC ms); None when only a person or another day would help."""
     if now.did_something or now.plan.due:
         return pipeline.now_ms()
+    pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
     with pipeline.ledger.read() as connection:
         since_ms = pipeline.now_ms() - ORPHAN_WAIT_MS
-        scheduled = reads.scheduled_videos(connection, accounts=pipeline.accounts, orphans_since_ms=since_ms)
+        scheduled = reads.scheduled_videos(connection, accounts=pollable, orphans_since_ms=since_ms)
     for video in now.plan.needs_person:  # what waits for a person is polled on, but nobody need sit and watch
         if (
             video.edit is None or video.running is None

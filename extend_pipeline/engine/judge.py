@@ -84,7 +84,7 @@ def judge(where: str, tries: Sequence[AttemptView], account: Account, now_ms: in
         case S.REJECTED:
             reason = RejectReason(last.error_reason or RejectReason.BAD_REQUEST)
             # a stopped account is shown as such; once a person resumes it, the step is simply due again
-            if reason.transient or reason.stops_account:
+            if reason.transient or reason.stops_account or reason is RejectReason.NO_KEY:
                 return again
             return _stopped(Obstacle.REJECTED, last, f"{where} was refused{words}", _mend(where))
         case S.FAILED:

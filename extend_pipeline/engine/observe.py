@@ -15,7 +15,7 @@ from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.reconciling import ORPHAN
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.transitions import Moved
-from extend_pipeline.providers.outcomes import Absent, QueryFault, QueryOutcome, Seen, TaskState, TaskView, Unanswered
+from extend_pipeline.providers.outcomes import Absent, QueryOutcome, Seen, TaskState, TaskView, Unanswered
 
 S = AttemptState
 
@@ -34,8 +34,6 @@ def observe(tx: Writer, account: Account, row: Row[Any], outcome: QueryOutcome) 
             _again(tx, account, row, f"the provider knows no such task: {answer.message}", failed=True)
             return "fault"
         case Unanswered(fault, answer, retry_after_s):
-            if fault in (QueryFault.AUTH, QueryFault.FORBIDDEN):
-                controls.stop_account(tx, account.name, reason=fault.value, message=answer.message)
             _again(tx, account, row, f"{fault.value}: {answer.message}", failed=True, least_s=retry_after_s or 0)
             return "fault"
 

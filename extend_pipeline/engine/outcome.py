@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from extend_pipeline.config.accounts import Account
-from extend_pipeline.engine import rules
+from extend_pipeline.engine import access, rules
 from extend_pipeline.engine.judge import UNCLEAR_VALUE
 from extend_pipeline.ledger import controls, inbox, transitions
 from extend_pipeline.ledger.claims import ClaimRequest
@@ -55,7 +55,7 @@ def record_outcome(tx: Writer, answered: Answered, account: Account) -> None:
             _submitted(tx, answered, account, task_id, "post")
             controls.clear_backoff(tx, request.account)
         case Rejected(reason, answer, retry_after_s):
-            _rejected(tx, request.attempt_id, request.account, reason, answer, retry_after_s)
+            _rejected(tx, request.attempt_id, account, reason, answer, retry_after_s)
         case Duplicate(answer):
             match answered.found:
                 case Seen(view) if belongs(view, request.external_task_id, request.parent_video_id):
@@ -109,7 +109,7 @@ def _submitted(tx: Writer, answered: Answered, account: Account, task_id: str, f
 
 
 def _rejected(
-    tx: Writer, attempt_id: str, account: str, reason: RejectReason, answer: Answer, retry_after_s: float | None
+    tx: Writer, attempt_id: str, account: Account, reason: RejectReason, answer: Answer, retry_after_s: float | None
 ) -> None:
     data = evidence(reason.value, answer)
     moved = transitions.move(tx, attempt_id, to=S.REJECTED, expect=frozenset({S.SENDING}), data=data)
@@ -119,10 +119,12 @@ def _rejected(
         transitions.unschedule(tx, attempt_id)
     elif isinstance(moved, Stale):
         transitions.note(tx, "late_answer", attempt_id, data)
-    if reason.stops_account:
-        controls.stop_account(tx, account, reason=reason.value, message=answer.message)
+    if reason.value in access.OF_A_KEY:
+        access.note_refusal(tx, account, reason=reason.value, answer=answer)
+    elif reason.stops_account:
+        controls.stop_account(tx, account.name, reason=reason.value, message=answer.message)
     if reason.transient:
-        doubled = FIRST_REST_MS * 2 ** min(controls.backoff_failures(tx, account), 10)
+        doubled = FIRST_REST_MS * 2 ** min(controls.backoff_failures(tx, account.name), 10)
         asked = 0 if retry_after_s is None else min(int(retry_after_s * 1000), LONGEST_ASKED_REST_MS)
         rest = max(asked, min(doubled, LONGEST_REST_MS))
-        controls.back_off(tx, account, wait_ms=rest, note=f"{reason.value}: {answer.message}")
+        controls.back_off(tx, account.name, wait_ms=rest, note=f"{reason.value}: {answer.message}")

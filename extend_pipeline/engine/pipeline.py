@@ -24,6 +24,7 @@ from extend_pipeline.engine.looked_after import keep_accounts, with_accounts_in_
 from extend_pipeline.ledger.claims import Caps
 from extend_pipeline.ledger.database import Ledger, has_ledger, open_ledger
 from extend_pipeline.media.store import MediaStore
+from extend_pipeline.providers.credentials import key_fault
 from extend_pipeline.providers.outcomes import Provider
 
 
@@ -93,6 +94,12 @@ class Pipeline:
     _providers: dict[str, Provider] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     marks: tuple[object, ...] = ()
+    works: bool = True
+    """Whether this process polls and submits; one that only looks needs no keys."""
+
+    keys_tried: dict[str, int] = field(default_factory=dict)
+    """When a question last only tried a key, by account (UTC ms)."""
+
     was_sound: bool = False
     """Whether the files had no mistake at some time since the home was opened."""
 
@@ -122,10 +129,11 @@ class Pipeline:
             return self._providers[account]
 
     def caps(self) -> dict[str, Caps]:
-        """Return what each account may commit. An account without caps is never claimed for: one without a budget, and
-        every account while the catalogue or the accounts have a mistake."""
+        """Return what each account may commit. An account without caps is never claimed for: one without a budget, one
+        whose key this process lacks, and every account while the catalogue or the accounts have a mistake."""
         if self.configuration.problems:
             return {}
+        lacking = self.without_key()
         return {
             name: Caps(
                 account.budget.per_day_micros,
@@ -134,8 +142,14 @@ class Pipeline:
                 account.budget.exposure_micros,
             )
             for name, account in self.accounts.items()
-            if account.budget is not None
+            if account.budget is not None and name not in lacking
         }
+
+    def without_key(self) -> dict[str, str]:
+        """Return the accounts that this process can't sign in to, each with the variable that is at fault. It leaves
+        them alone, and says so; another process may have the key. Nothing where the process only looks."""
+        faults = {name: key_fault(account) for name, account in self.accounts.items()} if self.works else {}
+        return {name: fault for name, fault in faults.items() if fault}
 
     def refresh(self) -> None:
         """Read the catalogue and the accounts again if their files have changed, so that a long run spends by what they

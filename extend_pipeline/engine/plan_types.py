@@ -155,6 +155,7 @@ class Obstacle(StrEnum):
     CONFIGURATION = "configuration"
     REPURCHASE = "repurchase"
     SAME_PURCHASE = "same_purchase"
+    NO_KEY = "no_key"
     PAUSED = "paused"
     ACCOUNT_STOPPED = "account_stopped"
     TOTAL_BUDGET = "total_budget"
@@ -190,7 +191,7 @@ class Obstacle(StrEnum):
         return self in _LOCAL
 
 
-_LOCAL = frozenset({Obstacle.CONFIGURATION})
+_LOCAL = frozenset({Obstacle.CONFIGURATION, Obstacle.NO_KEY})
 _PASSING = frozenset(
     {
         Obstacle.SOURCE_UNCHECKED,

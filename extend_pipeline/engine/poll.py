@@ -13,6 +13,7 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine.access import note_answers
 from extend_pipeline.engine.observe import observe
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import due
@@ -46,9 +47,10 @@ def poll_due(
     go_on: Callable[[], bool] = lambda: True,
 ) -> PollReport:
     """Poll every due task of the accounts (all by default), each account's by list pages or by bounded concurrent
-    GETs."""
+    GETs. Accounts whose key this process lacks are left to others."""
     report = PollReport()
-    names = list(pipeline.accounts if accounts is None else accounts)
+    lacking = pipeline.without_key()
+    names = [name for name in (pipeline.accounts if accounts is None else accounts) if name not in lacking]
     if not due.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=POLLED, accounts=names):
         return report
     by_account: dict[str, list[Row[Any]]] = defaultdict(list)
@@ -137,6 +139,7 @@ def _write(
     failpoint("settle.before_write")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         told = [observe(tx, account, row, answer) for row, answer in answers]
+        note_answers(tx, account, [answer for _, answer in answers])
         failpoint("settle.before_commit")
     failpoint("settle.after_commit")
     report.polled += len(answers)

@@ -74,8 +74,11 @@ def needs_source(video: Video) -> bool:
 
 def _waiting(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]:
     catalogue = pipeline.configuration.catalogue.videos
+    lacking = pipeline.without_key()
     wanted = {
-        key: video for key, video in catalogue.items() if needs_source(video) and (videos is None or key in videos)
+        key: video
+        for key, video in catalogue.items()
+        if needs_source(video) and (videos is None or key in videos) and video.account not in lacking
     }
     if not wanted:
         return []

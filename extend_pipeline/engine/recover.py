@@ -12,6 +12,7 @@ from sqlalchemy import Row
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine import judge, rules
+from extend_pipeline.engine.access import note_answers, try_other_keys
 from extend_pipeline.engine.answers import hand_in_answers
 from extend_pipeline.engine.called_back import look_into_callbacks
 from extend_pipeline.engine.outcome import belongs, in_doubt
@@ -46,7 +47,9 @@ def recover(pipeline: Pipeline, *, accounts: Collection[str] | None = None) -> R
     """Hand in answers that the ledger didn't get, end the leases of the dead, and look up what is in doubt: what a
     callback named, then what our own keys find."""
     report = RecoverReport()
-    names = list(pipeline.accounts if accounts is None else accounts)
+    lacking = pipeline.without_key()
+    names = [name for name in (pipeline.accounts if accounts is None else accounts) if name not in lacking]
+    try_other_keys(pipeline, names)
     report.found += hand_in_answers(pipeline)
     _end_leases(pipeline, report)
     _remember(pipeline)
@@ -140,6 +143,7 @@ def _judge_all(
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         for row, answer in looked_up:
             _judge(tx, pipeline.accounts[row.account], row, answer, controls.get(row.account), report)
+            note_answers(tx, pipeline.accounts[row.account], [answer])
 
 
 def _control(pipeline: Pipeline, account: str) -> str:

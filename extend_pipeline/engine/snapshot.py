@@ -77,7 +77,7 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             },
             everything_paused=bool(everywhere is not None and everywhere.paused),
             sources=sources,
-            held=held_accounts(pipeline),
+            held=held_accounts(pipeline, rows),
             names=names,
             on_change=pipeline.configuration.catalogue.on_change or "ask",
         )

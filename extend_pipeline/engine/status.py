@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from extend_pipeline.base.units import amount_micros, from_micros, utc_day
-from extend_pipeline.engine.holds import mistakes
+from extend_pipeline.engine.holds import accounts_left_alone, mistakes
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
@@ -90,6 +90,9 @@ class Status:
     mistakes: tuple[str, ...] = ()
     """What is wrong with the catalogue and the accounts; while there is something, nothing is submitted."""
 
+    left_alone: tuple[str, ...] = ()
+    """Accounts with work that this process leaves alone because it lacks their key."""
+
     unplanned: tuple[Row[Any], ...] = ()
     """Open attempts of videos that the files don't give now because of a mistake; they are looked after."""
 
@@ -100,8 +103,9 @@ class Status:
 
     @property
     def exit_code(self) -> int:
-        """0 done or going on by itself, 1 something needs a person, 2 the catalogue or the accounts have a mistake."""
-        if self.mistakes:
+        """0 done or going on by itself, 1 something needs a person, 2 the catalogue or the accounts have a mistake, or
+        this process lacks a key that it needs."""
+        if self.mistakes or self.left_alone:
             return 2
         stopped = any(account.stopped for account in self.accounts)
         planned = {video.key for video in self.plan.videos}
@@ -142,6 +146,7 @@ def status(pipeline: Pipeline) -> Status:
         tuple(disagreements),
         tuple(orphans),
         wrong,
+        accounts_left_alone(pipeline, planned),
         tuple(row for row in live if wrong and row.chain_digest != ORPHAN and row.video_key not in known),
     )
 

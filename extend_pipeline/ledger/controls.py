@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, Final
 
 from sqlalchemy import delete, insert, select, update
 
@@ -13,6 +13,8 @@ from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.transitions import Moved, Stale, move, unschedule
 
 S = AttemptState
+
+MOST_REFUSED_KEYS: Final = 8  # of an account; the newest count
 
 WRITABLE_OFF = frozenset({S.IN_DOUBT, S.SUBMITTED, S.PROCESSING, S.SUCCEEDED})
 RESUBMITTABLE = frozenset({S.FAILED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF, S.REJECTED, S.RELEASED})
@@ -45,6 +47,34 @@ def stop_account(tx: Writer, account: str, *, reason: str, message: str) -> None
     ).scalar()
     if row is None:
         tx.append("account_stopped", account=account, data={"reason": reason, "message": message})
+
+
+def refused_keys(tx: Writer, account: str) -> tuple[str, ...]:
+    """Return the marks of keys that the provider has refused since a person last resumed the account."""
+    marks = tx.connection.execute(
+        select(tables.accounts.c.refused_keys).where(tables.accounts.c.account == account)
+    ).scalar()
+    return tuple((marks or "").split())
+
+
+def key_refused(tx: Writer, account: str, *, mark: str, reason: str, message: str) -> None:
+    """Stop an account, because the provider has refused a key that it had not refused before; `mark` tells the key from
+    others."""
+    marks = (*refused_keys(tx, account), mark)[-MOST_REFUSED_KEYS:]
+    tx.append("key_refused", account=account, data={"marks": list(marks)})
+    stop_account(tx, account, reason=reason, message=message)
+
+
+def key_accepted(tx: Writer, account: str, *, reasons: Collection[str]) -> bool:
+    """Start an account again that was stopped for one of the reasons, because the provider has accepted another key.
+    What a person has paused stays paused. Return whether it was stopped so."""
+    stopped = tx.connection.execute(
+        select(tables.accounts.c.stopped_reason).where(tables.accounts.c.account == account)
+    ).scalar()
+    if stopped not in reasons:
+        return False
+    tx.append("key_accepted", account=account, data={"stopped": stopped})
+    return True
 
 
 def back_off(tx: Writer, account: str, *, wait_ms: int, note: str) -> None:

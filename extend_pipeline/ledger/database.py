@@ -18,7 +18,7 @@ from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import Writer
 
-SCHEMA_HEAD: Final = "0004"
+SCHEMA_HEAD: Final = "0010"
 """The newest migration; a ledger that stands there is opened without loading Alembic, which costs 0.3 s."""
 
 BUSY_S: Final = 120  # a writer waits this long for the others' commits; each takes milliseconds

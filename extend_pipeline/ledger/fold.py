@@ -89,7 +89,16 @@ def _account_resumed(connection: Connection, event: Event) -> None:
         stopped_reason=None,
         stopped_message=None,
         stopped_at=None,
+        refused_keys=None,
     )
+
+
+def _key_refused(connection: Connection, event: Event) -> None:
+    change_account(connection, event, event.account, refused_keys=" ".join(event.data["marks"]))
+
+
+def _key_accepted(connection: Connection, event: Event) -> None:
+    change_account(connection, event, event.account, stopped_reason=None, stopped_message=None, stopped_at=None)
 
 
 def _account_paused(connection: Connection, event: Event) -> None:
@@ -117,6 +126,8 @@ FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "account_stopped": _account_stopped,
     "account_resumed": _account_resumed,
     "account_paused": _account_paused,
+    "key_refused": _key_refused,
+    "key_accepted": _key_accepted,
     "reconciled": _reconciled,
     **NAME_FOLDS,
     **ATTEMPT_FOLDS,

@@ -30,6 +30,7 @@ def change_account(
             "stopped_reason": None,
             "stopped_message": None,
             "stopped_at": None,
+            "refused_keys": None,
         }
         connection.execute(
             insert(table).values(

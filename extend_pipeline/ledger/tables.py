@@ -217,6 +217,7 @@ accounts = Table(
     Column("stopped_message", Text),
     Column("stopped_at", BigInteger),
     Column("first_name", Text),
+    Column("refused_keys", Text),
     Column("seq", BigInteger, nullable=False),
 )
 

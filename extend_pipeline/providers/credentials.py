@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from extend_pipeline.config.accounts import Account, ApiKey, KlingKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,37 @@ def read_secret(variable: str, environment: Mapping[str, str] | None = None) -> 
             " which no key has; set it again"
         )
     return value
+
+
+def credentials_of(account: Account) -> Credentials:
+    """Return the names of an account's secrets, in this package's words."""
+    match account.credentials:
+        case KlingKeys() as keys:
+            return KeyPair(keys.access_key_env, keys.secret_key_env)
+        case ApiKey() as key:
+            return SingleKey(key.api_key_env)
+
+
+def variables_of(account: Account) -> tuple[str, ...]:
+    """Return the environment variables that hold an account's keys."""
+    match credentials_of(account):
+        case KeyPair(access, secret):
+            return access, secret
+        case SingleKey(key):
+            return (key,)
+
+
+def key_fault(account: Account) -> str:
+    """Return why this process can't sign in to an account, by the variable's name; empty where it can try to."""
+    found = (read_secret(variable) for variable in variables_of(account))
+    return "; ".join(value.message for value in found if isinstance(value, SecretFault))
+
+
+def key_mark(account: Account, salt: str) -> str:
+    """Return a mark of the key that this process has for an account: it tells two keys apart and gives none away. The
+    first 48 bits of an HMAC, after the salt; keys are random, so they can't be guessed by it."""
+    values = "\0".join(os.environ.get(variable, "") for variable in variables_of(account))
+    return f"{salt}:{hmac.new(salt.encode(), values.encode('utf-8', 'surrogateescape'), 'sha256').hexdigest()[:12]}"
 
 
 def read_key(key: SingleKey, *, prefix: str = "Bearer ") -> Bearer | SecretFault:

@@ -59,7 +59,7 @@ class KeyClient:
         """POST once. Never retried, never redirected; `read` says what a whole answer means."""
         bearer = read_key(self._key, prefix=self._prefix)
         if isinstance(bearer, SecretFault):
-            return Rejected(RejectReason.AUTH, Answer(bearer.message))
+            return Rejected(RejectReason.NO_KEY, Answer(bearer.message))
         result = self._http.post_json(path, body, headers=bearer.headers, deadline_s=self._post_deadline_s)
         whole = submitted(result, bearer.secrets)
         return read(self._heard(whole, bearer)) if isinstance(whole, Reply) else whole
@@ -91,7 +91,7 @@ class KeyClient:
         def once(allowed_s: float) -> Try[Q | Unanswered]:
             bearer = read_key(self._key, prefix=self._prefix)
             if isinstance(bearer, SecretFault):
-                return Try(Unanswered(QueryFault.AUTH, Answer(bearer.message)))
+                return Try(Unanswered(QueryFault.NO_KEY, Answer(bearer.message)))
             return self._read(call(bearer, allowed_s), bearer, read)
 
         return with_retries(once, deadline_s=self._get_deadline_s, policy=self._retry)

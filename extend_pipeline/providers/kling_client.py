@@ -64,7 +64,7 @@ class KlingClient:
         ends = time.monotonic() + self._post_deadline_s
         first = self._tokens.bearer()
         if isinstance(first, SecretFault):
-            return Rejected(RejectReason.AUTH, Answer(first.message))
+            return Rejected(RejectReason.NO_KEY, Answer(first.message))
         outcome = self._post(path, body, read, first, self._post_deadline_s)
         if not (isinstance(outcome, Rejected) and self._new_token_may_help(outcome.answer)):
             return outcome
@@ -75,7 +75,7 @@ class KlingClient:
             return Rejected(RejectReason.UNSENT, Answer(message, raw=outcome.answer.raw))
         second = self._tokens.bearer()
         if isinstance(second, SecretFault):
-            return Rejected(RejectReason.AUTH, Answer(second.message))
+            return Rejected(RejectReason.NO_KEY, Answer(second.message))
         return self._post(path, body, read, second, left)
 
     def ask(
@@ -96,7 +96,7 @@ class KlingClient:
             while True:
                 bearer = self._tokens.bearer()
                 if isinstance(bearer, SecretFault):
-                    return Try(Unanswered(QueryFault.AUTH, Answer(bearer.message)))
+                    return Try(Unanswered(QueryFault.NO_KEY, Answer(bearer.message)))
                 left = max(ends - time.monotonic(), 0.001)
                 result = self._http.get(path, params=params, headers=bearer.headers, deadline_s=left, body_cap=cap)
                 attempt = self._read(result, bearer, read)
@@ -120,7 +120,7 @@ class KlingClient:
         while True:
             bearer = self._tokens.bearer()
             if isinstance(bearer, SecretFault):
-                return Unanswered(QueryFault.AUTH, Answer(bearer.message))
+                return Unanswered(QueryFault.NO_KEY, Answer(bearer.message))
             result = self._http.post_json(
                 path, body, headers=bearer.headers, deadline_s=self._get_deadline_s, body_cap=cap
             )

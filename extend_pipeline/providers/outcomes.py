@@ -27,6 +27,7 @@ class RejectReason(StrEnum):
 
     UNSENT = "unsent"  # refused, DNS, TLS, connect or pool time-out: no byte of the request left
     # the numbers are Kling's codes; what others answer is told by error_shapes.py
+    NO_KEY = "no_key"  # this process has no key that can be sent, so no byte left: its own matter, not the account's
     AUTH = "auth"  # 1000-1004 after one re-mint
     BALANCE = "balance"  # 1100-1102: arrears, pack used up
     FORBIDDEN = "forbidden"  # 1103, 1304
@@ -138,6 +139,7 @@ class QueryFault(StrEnum):
     """Why a query told nothing of the task."""
 
     UNREACHABLE = "unreachable"
+    NO_KEY = "no_key"  # this process has no key that can be sent, so nothing was asked
     RATE = "rate"
     AUTH = "auth"
     BALANCE = "balance"

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
-from extend_pipeline.config.accounts import Account, ApiKey, KlingKeys
-from extend_pipeline.providers.credentials import Credentials, KeyPair, SingleKey
+from extend_pipeline.config.accounts import Account
+from extend_pipeline.providers.credentials import SingleKey, credentials_of
 from extend_pipeline.providers.download import DownloadPolicy
 from extend_pipeline.providers.gateway import PATH as GATEWAY_PATH
 from extend_pipeline.providers.gateway import GatewayProvider
@@ -82,15 +82,6 @@ def submit_path(provider: str, source_id: str) -> str:
 def download_policy(account: Account) -> DownloadPolicy:
     """Where an account's results may be fetched from, with the usual size and time limits."""
     return DownloadPolicy(hosts=tuple(account.download_hosts), allow_local=account.allow_local)
-
-
-def credentials_of(account: Account) -> Credentials:
-    """The names of an account's secrets, in this package's words."""
-    match account.credentials:
-        case KlingKeys() as keys:
-            return KeyPair(keys.access_key_env, keys.secret_key_env)
-        case ApiKey() as key:
-            return SingleKey(key.api_key_env)
 
 
 def _key_client(

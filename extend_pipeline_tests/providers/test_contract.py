@@ -334,11 +334,11 @@ def test_without_a_key_nothing_is_sent(upstream: Upstream, monkeypatch: pytest.M
     with talking(upstream, always(answer(200, upstream.accepted))) as (provider, server):
         outcome = provider.submit(upstream.request)
         assert isinstance(outcome, Rejected)
-        assert outcome.reason is RejectReason.AUTH
+        assert outcome.reason is RejectReason.NO_KEY
         assert "C_KEY" in outcome.answer.message
         asked = provider.query(upstream.task_id)
         assert isinstance(asked, Unanswered)
-        assert asked.fault is QueryFault.AUTH
+        assert asked.fault is QueryFault.NO_KEY
         assert server.requests == []
 
 

@@ -147,7 +147,7 @@ def test_a_missing_secret_is_told_before_anything_is_asked(monkeypatch: pytest.M
         bill, packs = billing.bill(5, 9), billing.packs(5, 9)
         assert isinstance(bill, Unanswered)
         assert isinstance(packs, Unanswered)
-        assert (bill.fault, packs.fault) == (QueryFault.AUTH, QueryFault.AUTH)
+        assert (bill.fault, packs.fault) == (QueryFault.NO_KEY, QueryFault.NO_KEY)
         assert "B_SECRET" in bill.answer.message
         assert server.requests == []
 

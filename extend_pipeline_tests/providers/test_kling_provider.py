@@ -327,11 +327,11 @@ def test_a_missing_secret_is_an_outcome_that_names_the_variable(monkeypatch: pyt
         submitted, asked, page = provider.submit(REQUEST), provider.query(ID), provider.list_page(1, 30)
         assert server.connections == 0
     assert isinstance(submitted, Rejected)
-    assert submitted.reason is RejectReason.AUTH
+    assert submitted.reason is RejectReason.NO_KEY
     assert "K_SECRET" in submitted.answer.message
     for outcome in (asked, page):
         assert isinstance(outcome, Unanswered)
-        assert outcome.fault is QueryFault.AUTH
+        assert outcome.fault is QueryFault.NO_KEY
         assert "K_SECRET" in outcome.answer.message
 
 

@@ -1,0 +1,20 @@
+"""Marks of keys that a provider has refused, so that a success with another key starts its account again.
+
+Revision ID: 0010
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0010"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("accounts", sa.Column("refused_keys", sa.Text(), nullable=True))
+
+
+def downgrade() -> None:
+    raise RuntimeError("a ledger is never taken back: restore a copy instead")
