@@ -8,19 +8,20 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
 
 from extend_pipeline.media.frames import open_clip
 from extend_pipeline.media.join_pictures import copied_pictures, encoded_pictures
-from extend_pipeline.media.join_sound import can_decode_sound, copied_sound, encoded_sound
+from extend_pipeline.media.join_sound import Readable, copied_sound, encoded_sound, readable_sound
 from extend_pipeline.media.joining import SoundPlan, copy_obstacle, slots, sound_plan
 from extend_pipeline.media.joining import common_clock as clock_of
 from extend_pipeline.media.libav import PictureError
 from extend_pipeline.media.part import Part, read_part
 from extend_pipeline.media.probe import Broken, Sound, check_file
+from extend_pipeline.media.upright import STANDING
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -58,39 +59,69 @@ def join(*, parent: Path, segment: Path, out: Path, max_bytes: int) -> Joined | 
             return Broken(f"the {name} can't be used: {error}")
     before, after = parts
     obstacle = copy_obstacle(before, after)
+    heard = [f"The {name}'s sound is of a kind that is not known here, and was left out." for name in _unknown(parts)]
     sound = sound_plan(before, after)
-    if sound is SoundPlan.ENCODE and not (can_decode_sound(before) and can_decode_sound(after)):
-        sound = SoundPlan.UNREADABLE
+    if sound is SoundPlan.ENCODE:
+        (before, left_out), (after, left_out_too) = _audible("parent", before), _audible("segment", after)
+        heard += [*left_out, *left_out_too]
+        sound = sound_plan(before, after) if before.sound is None and after.sound is None else sound
+    heard.append(_sound_note(before, after, sound))
     if obstacle is None:
         failed = _make(before, after, out=out, max_bytes=max_bytes, copy=True, sound=sound)
         if failed is None:
-            return Joined(sound in (SoundPlan.NONE, SoundPlan.COPY), _note(None, before, sound))
+            return Joined(sound is not SoundPlan.ENCODE and len(heard) == 1, _note(None, before, after, heard))
         obstacle = f"copied, the film did not pass its check ({failed.reason})"
-    if before.video.rotation or after.video.rotation:
-        return Broken(f"{obstacle}; and pictures that are marked as turned are not coded again here")
     failed = _make(before, after, out=out, max_bytes=max_bytes, copy=False, sound=sound)
     if failed is not None:
         return Broken(f"{obstacle}; coding them again failed: {failed.reason}")
-    return Joined(False, _note(obstacle, before, sound))
+    return Joined(False, _note(obstacle, before, after, heard))
 
 
-def _note(obstacle: str | None, parent: Part, sound: SoundPlan) -> str:
-    """How the film was made, for a person."""
+def _unknown(parts: list[Part]) -> list[str]:
+    return [name for name, part in zip(("parent", "segment"), parts, strict=True) if part.unknown_sound]
+
+
+def _audible(name: str, part: Part) -> tuple[Part, list[str]]:
+    """Return the part as its sound can be coded again, and what of it is lost by that, in sentences for a person."""
+    if part.sound is None:
+        return part, []
+    match readable_sound(part):
+        case Readable.WHOLE:
+            return part, []
+        case Readable.PARTLY:
+            return part, [f"The damaged pieces of the {name}'s sound are silent."]
+        case Readable.NOT:
+            return replace(part, sound=None), [f"The {name}'s sound is damaged, and was left out."]
+        case _ as never:
+            assert_never(never)
+
+
+def _note(obstacle: str | None, parent: Part, segment: Part, heard: list[str]) -> str:
+    """Return how the film was made, for a person."""
     if obstacle is None:
         pictures = "The pictures of both parts were copied unchanged."
     else:
         pictures = f"The pictures were coded again, because {obstacle}."
+        turns = (parent.video.turn, segment.video.turn)
+        if any(turn != STANDING for turn in turns):
+            pictures += " They stand upright now, without a mark."
+    if any(part.video.turn.odd for part in (parent, segment)):
+        pictures += " A mark that turns by no quarter is not followed here."
+    return " ".join(sentence for sentence in (pictures, *heard) if sentence)
+
+
+def _sound_note(parent: Part, segment: Part, sound: SoundPlan) -> str:
     match sound:
         case SoundPlan.NONE:
-            return pictures
+            return ""
         case SoundPlan.COPY:
-            return f"{pictures} The sound of both was copied."
+            return "The sound of both was copied."
+        case SoundPlan.ENCODE if parent.sound is None:
+            return "The sound of the segment was coded again, after silence where the parent has none."
+        case SoundPlan.ENCODE if segment.sound is None:
+            return "The sound of the parent was coded again, before silence where the segment has none."
         case SoundPlan.ENCODE:
-            return f"{pictures} The sound was coded again, because both parts' differs in kind."
-        case SoundPlan.DROP:
-            return f"{pictures} There is no sound, because only the {'parent' if parent.sound else 'segment'} has any."
-        case SoundPlan.UNREADABLE:
-            return f"{pictures} There is no sound, because one part's is damaged and both differ in kind."
+            return "The sound was coded again, because both parts' differs in kind."
         case _ as never:
             assert_never(never)
 
@@ -134,6 +165,8 @@ def _due(packet: Packet[VideoStream] | Packet[AudioStream]) -> float:
 
 def _checked(path: Path, parent: Part, segment: Part, *, copy: bool) -> Sound | Broken:
     """Whether the file is the film that was to be made: whole, as long as both parts, and readable over the seam."""
+    import numpy as np
+
     checked = check_file(path)
     if isinstance(checked, Broken):
         return checked
@@ -154,7 +187,7 @@ def _checked(path: Path, parent: Part, segment: Part, *, copy: bool) -> Sound | 
         pairs = [(shown[seam - 1], clip.pictures({seam - 1})[seam - 1])]
     with open_clip(segment.path) as clip:
         pairs += [(shown[seam + index], picture) for index, picture in clip.pictures(after).items()]
-    if any((one.to_ndarray() != other.to_ndarray()).any() for one, other in pairs):
+    if not all(np.array_equal(one.to_ndarray(), other.to_ndarray()) for one, other in pairs):
         return Broken("its pictures at the seam differ from the parts'")
     return checked
 

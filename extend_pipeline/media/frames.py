@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extend_pipeline.media.libav import PictureError, open_video
+from extend_pipeline.media.upright import upright
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -52,7 +53,7 @@ class Clip:
         return index if index < len(self.ticks) else None
 
     def pictures(self, indexes: Iterable[int]) -> dict[int, VideoFrame]:
-        """The decoded pictures by their index. PictureError where one can't be decoded."""
+        """Return the decoded pictures as a viewer sees them, by index. PictureError where one can't be decoded."""
         wanted = {self.ticks[index]: index for index in indexes}
         found: dict[int, VideoFrame] = {}
         for group in self._groups(sorted(wanted)):
@@ -63,7 +64,7 @@ class Clip:
         if missing := set(wanted) - set(found):
             lost = float((min(missing) - self.ticks[0]) * self.tick_s)
             raise PictureError(f"the picture at {lost:.2f} s can't be decoded")
-        return {wanted[tick]: frame for tick, frame in found.items()}
+        return {wanted[tick]: upright(frame) for tick, frame in found.items()}
 
     def _groups(self, ticks: Sequence[int]) -> list[list[int]]:
         """The wanted instants, those together that one keyframe serves: a seek between them would decode twice."""

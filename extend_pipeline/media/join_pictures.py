@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from extend_pipeline.media.joining import Slot, common_clock, fit, slots
 from extend_pipeline.media.libav import PictureError, open_video
 from extend_pipeline.media.part import Part
+from extend_pipeline.media.upright import upright
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -31,7 +32,7 @@ def copied_pictures(out: OutputContainer, parent: Part, segment: Part) -> Iterat
 
 
 def encoded_pictures(out: OutputContainer, parent: Part, segment: Part) -> Iterator[Packet[VideoStream]]:
-    """Both coded again as H.264 yuv420p, at the parent's size and rate; the segment is fitted in with black borders.
+    """Code both again as H.264 yuv420p, upright, at the parent's size and rate; black borders fit the segment in.
 
     Adds the stream now. PictureError where that would take too many pictures.
     """
@@ -43,12 +44,13 @@ def encoded_pictures(out: OutputContainer, parent: Part, segment: Part) -> Itera
     rate = Fraction(parent.rate).limit_denominator(1001) if 1 <= parent.rate <= 120 else Fraction(30)
     # The rate only guides the encoder; the pictures' own instants count.
     stream = out.add_stream("libx264", rate=rate, options=dict(_X264))
-    stream.width, stream.height = parent.video.width & ~1, parent.video.height & ~1
+    width, height, pixel_aspect = parent.video.seen
+    stream.width, stream.height = width & ~1, height & ~1
     stream.pix_fmt = "yuv420p"
     context = stream.codec_context
     context.gop_size = _KEYFRAME_EVERY
     context.thread_count = 1  # several processes share the machine; and the same parts give the same bytes
-    context.sample_aspect_ratio = parent.video.pixel_aspect
+    context.sample_aspect_ratio = pixel_aspect
     stream.time_base = context.time_base = clock_s
     with open_video(parent.path) as (_, source):
         told = source.codec_context
@@ -123,9 +125,9 @@ def _framed(picture: VideoFrame, part: Part, parent: Part) -> VideoFrame:
     import av
     import numpy as np
 
-    width, height = parent.video.width & ~1, parent.video.height & ~1
+    width, height = (side & ~1 for side in parent.video.seen[:2])
     inner_width, inner_height = fit(part.video, parent.video) if part is not parent else (width, height)
-    scaled = picture.reformat(
+    scaled = upright(picture).reformat(
         width=inner_width, height=inner_height, format="yuv420p", interpolation="BICUBIC", dst_color_range="MPEG"
     )
     planes = np.asarray(scaled.to_ndarray(), dtype=np.uint8)

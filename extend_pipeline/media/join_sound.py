@@ -1,4 +1,4 @@
-"""The sound of an assembled film as packets: both parts' copied, or coded again as AAC.
+"""The sound of an assembled film as packets: both parts' copied, or coded again as AAC, with silence where none is.
 
 What lies outside a part's pictures is left out. Copied sound joins packet by packet: it may start up to one packet
 (21 ms of AAC) late after the seam, so that nothing overlaps.
@@ -7,8 +7,8 @@ What lies outside a part's pictures is left out. Copied sound joins packet by pa
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 from fractions import Fraction
-from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from extend_pipeline.media.libav import PictureError, open_video
@@ -16,12 +16,14 @@ from extend_pipeline.media.part import Part, sound_of
 
 if TYPE_CHECKING:
     import numpy as np
+    from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import OutputContainer
     from av.packet import Packet
 
 _RATES: Final = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)  # that AAC and every player know
 _BLOCK: Final = 1024  # samples of one AAC packet
+_GAP_S: Final = 0.005  # above what containers round by, below a packet of any codec
 
 
 def copied_sound(out: OutputContainer, parent: Part, segment: Part) -> Iterator[Packet[AudioStream]]:
@@ -36,26 +38,38 @@ def copied_sound(out: OutputContainer, parent: Part, segment: Part) -> Iterator[
 
 
 def encoded_sound(out: OutputContainer, parent: Part, segment: Part) -> Iterator[Packet[AudioStream]]:
-    """Both coded again as AAC at the parent's rate, mono or stereo. Adds the stream now."""
-    coding = parent.sound
-    if coding is None:
-        raise PictureError("the parent has no sound")
-    rate = coding.rate if coding.rate in _RATES else 48_000
-    layout = "mono" if coding.channels == 1 else "stereo"
+    """Code both again as AAC, silence where a part has none or can't be decoded. Adds the stream now.
+
+    The film takes the higher of both sampling rates, and stereo where one part has more than one channel.
+    """
+    codings = [part.sound for part in (parent, segment) if part.sound is not None]
+    if not codings:
+        raise PictureError("neither part has sound")
+    rate = max(coding.rate if coding.rate in _RATES else 48_000 for coding in codings)
+    layout = "stereo" if any(coding.channels > 1 for coding in codings) else "mono"
     stream = out.add_stream("aac", rate=rate)
     stream.layout = layout
     stream.bit_rate = 160_000
     return _encoded(stream, parent, segment, rate, layout)
 
 
-def can_decode_sound(part: Part) -> bool:
-    """Whether all of the part's sound can be decoded: the pictures shall not be lost for the sake of the sound."""
+class Readable(StrEnum):
+    """How much of a part's sound can be decoded."""
+
+    WHOLE = "whole"
+    PARTLY = "partly"
+    NOT = "not"
+
+
+def readable_sound(part: Part) -> Readable:
+    """Decode all of the part's sound, and return how much of it is sound."""
     try:
-        with open_video(part.path) as (container, _):
-            source = sound_of(container)
-            return source is not None and all(frame.sample_rate for frame in container.decode(source))
+        decoded = [frame is not None for frame in _frames(part)]
     except PictureError:
-        return False
+        return Readable.NOT
+    if not any(decoded):
+        return Readable.NOT
+    return Readable.WHOLE if all(decoded) else Readable.PARTLY
 
 
 def _copied(stream: AudioStream, parent: Part, segment: Part, tick_s: Fraction) -> Iterator[Packet[AudioStream]]:
@@ -109,27 +123,56 @@ def _encoded(stream: AudioStream, parent: Part, segment: Part, rate: int, layout
 
 
 def _decoded(part: Part, rate: int, layout: str) -> np.ndarray:
-    """The sound under the part's pictures, shape (channels, samples): silent where the part has none."""
+    """Return the sound under the part's pictures, shape (channels, samples): silent where the part has none."""
     import av
     import numpy as np
 
     total = round(part.duration_s * rate)
     samples = np.zeros((1 if layout == "mono" else 2, total), dtype=np.float32)
-    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
-    at = None
+    if part.sound is None:
+        return samples
+
+    def place(pieces: list[AudioFrame], at: int) -> int:
+        for piece in pieces:
+            block = np.asarray(piece.to_ndarray(), dtype=np.float32)
+            inside = block[:, max(0, -at) : max(0, total - at)]
+            samples[:, max(0, at) : max(0, at) + inside.shape[1]] = inside
+            at += block.shape[1]
+        return at
+
+    resampler, kind = None, None
+    written = 0  # samples up to here
+    expected_s = 0.0  # when the next frame starts where nothing is missing
+    for frame in _frames(part):
+        if frame is None:
+            continue
+        start_s = expected_s if frame.time is None else frame.time - float(part.start_s)
+        own = (frame.sample_rate, frame.layout.name, frame.format.name)
+        # A gap in the sound stays one: what follows would be heard earlier with each.
+        if resampler is None or own != kind or abs(start_s - expected_s) > _GAP_S:
+            if resampler is not None:
+                place(resampler.resample(None), written)
+            resampler, kind = av.AudioResampler(format="fltp", layout=layout, rate=rate), own
+            written = round(start_s * rate)
+        written = place(resampler.resample(frame), written)
+        expected_s = start_s + frame.samples / frame.sample_rate
+    if resampler is not None:
+        place(resampler.resample(None), written)
+    return samples
+
+
+def _frames(part: Part) -> Iterator[AudioFrame | None]:
+    """Decode the part's sound; None stands for each packet that can't be decoded. PictureError where none can."""
+    import av
+
     with open_video(part.path) as (container, _):
         source = sound_of(container)
-        if source is None or source.time_base is None:
+        if source is None:
             raise PictureError("the sound can't be read")
-        for frame in chain(container.decode(source), (None,)):
-            if at is None and frame is not None and frame.pts is not None:
-                at = round((frame.pts * source.time_base - part.start_s) * rate)
-            if frame is None and at is None:
-                break
-            for piece in resampler.resample(frame):
-                block = np.asarray(piece.to_ndarray(), dtype=np.float32)
-                begin = at or 0
-                inside = block[:, max(0, -begin) : max(0, total - begin)]
-                samples[:, max(0, begin) : max(0, begin) + inside.shape[1]] = inside
-                at = begin + block.shape[1]
-    return samples
+        for packet in container.demux(source):
+            try:
+                frames = source.decode(packet)
+            except av.FFmpegError:
+                yield None
+                continue
+            yield from (frame if frame.sample_rate and frame.samples else None for frame in frames)

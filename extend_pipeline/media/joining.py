@@ -22,9 +22,7 @@ class SoundPlan(StrEnum):
 
     NONE = "none"  # neither part has any
     COPY = "copy"
-    ENCODE = "encode"
-    DROP = "drop"  # only one part has it
-    UNREADABLE = "unreadable"  # it would have to be coded again, and can't be decoded
+    ENCODE = "encode"  # they differ in kind, or only one part has it and silence fills the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +39,14 @@ def copy_obstacle(parent: Part, segment: Part) -> str | None:
     before, after = parent.video, segment.video
     if before.codec != after.codec:
         return f"the parent is coded as {before.codec} and the segment as {after.codec}"
+    if before.turn != after.turn:
+        return "the parent and the segment are marked as turned differently"
     if (before.width, before.height) != (after.width, after.height):
         return f"the parent is {before.width} × {before.height} and the segment {after.width} × {after.height}"
     if before.pixel_format != after.pixel_format:
         return f"the parent's pictures are {before.pixel_format} and the segment's {after.pixel_format}"
     if before.pixel_aspect != after.pixel_aspect:
         return f"the parent's pixels are shaped {before.pixel_aspect} and the segment's {after.pixel_aspect}"
-    if before.rotation != after.rotation:
-        return "one of both is marked as turned"
     if not _same_parameters(before, after):
         return "both were encoded with different settings, and one MP4 track holds one set"
     if parent.changes or segment.changes:
@@ -61,11 +59,9 @@ def copy_obstacle(parent: Part, segment: Part) -> str | None:
 
 
 def sound_plan(parent: Part, segment: Part) -> SoundPlan:
-    """Sound is kept only where both have it: half a film in silence is no surprise that anybody asked for."""
+    """Return how the film keeps all sound there is: whatever was paid for is heard in it."""
     if parent.sound is None and segment.sound is None:
         return SoundPlan.NONE
-    if parent.sound is None or segment.sound is None:
-        return SoundPlan.DROP
     return SoundPlan.COPY if parent.sound == segment.sound else SoundPlan.ENCODE
 
 
@@ -96,9 +92,11 @@ def slots(parent: Part, segment: Part, clock_s: Fraction) -> list[Slot]:
 
 
 def fit(video: VideoCoding, into: VideoCoding) -> tuple[int, int]:
-    """Width and height, even, that a picture takes within another format without being distorted."""
-    aspect = Fraction(video.width, video.height) * video.pixel_aspect / into.pixel_aspect
-    width, height = into.width & ~1, into.height & ~1
+    """Return width and height, even, that an upright picture takes within another format without being distorted."""
+    own_width, own_height, own_pixel_aspect = video.seen
+    width, height, pixel_aspect = into.seen
+    aspect = Fraction(own_width, own_height) * own_pixel_aspect / pixel_aspect
+    width, height = width & ~1, height & ~1
     if aspect * height >= width:
         return width, min(height, max(2, round(width / aspect / 2) * 2))
     return min(width, max(2, round(height * aspect / 2) * 2)), height

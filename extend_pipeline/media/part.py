@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from extend_pipeline.media.libav import PictureError, open_video
+from extend_pipeline.media.upright import Turn, turn_of
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -29,7 +30,14 @@ class VideoCoding:
     height: int
     pixel_format: str
     pixel_aspect: Fraction
-    rotation: int
+    turn: Turn
+
+    @property
+    def seen(self) -> tuple[int, int, Fraction]:
+        """Width, height and shape of the pixels as a viewer sees them, turned as the film is marked."""
+        if self.turn.transposed:
+            return self.height, self.width, 1 / self.pixel_aspect
+        return self.width, self.height, self.pixel_aspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,7 @@ class Part:
     `starts`: when each picture is shown, in order. `end`: when the last one stops. `first_dts`: when the first packet
     is decoded; `next_dts`: when one after the last could be. `clean_start`: a decoder can start at the first picture.
     `hidden`: packets are stored that are not shown. `changes`: the decoder's parameters change on the way.
-    `sound` is None where there is none, or none that is known here.
+    `sound` is None where there is none, or none that is known here; `unknown_sound` tells the latter.
     """
 
     path: Path
@@ -64,6 +72,7 @@ class Part:
     hidden: bool
     changes: bool
     sound: SoundCoding | None
+    unknown_sound: bool
 
     @property
     def first(self) -> int:
@@ -161,7 +170,7 @@ def _pictures(path: Path, container: InputContainer, stream: VideoStream, sound:
             height=picture.height,
             pixel_format=picture.format.name,
             pixel_aspect=context.sample_aspect_ratio or Fraction(1),
-            rotation=picture.rotation,
+            turn=turn_of(picture),
         ),
         tick_s=stream.time_base,
         starts=starts,
@@ -172,4 +181,5 @@ def _pictures(path: Path, container: InputContainer, stream: VideoStream, sound:
         hidden=hidden,
         changes=changes,
         sound=sound if heard else None,
+        unknown_sound=sound is None and bool(container.streams.audio),
     )

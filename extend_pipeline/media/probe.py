@@ -10,6 +10,7 @@ from typing import Final
 from extend_pipeline.media.libav import PictureError, open_video
 from extend_pipeline.media.movie import Malformed, Movie, Track, read_movie
 from extend_pipeline.media.sample_table import MAX_VIDEO_SAMPLES
+from extend_pipeline.media.upright import turn_of
 
 MIN_SIDE: Final = 16  # one macroblock; no provider makes anything near it
 MAX_SIDE: Final = 8_192  # 8K, and the side of a 4K portrait twice over; libav allocates width × height a picture
@@ -21,7 +22,8 @@ DURATION_SLACK_SHARE: Final = 0.02  # and in rounding each picture to a millisec
 @dataclass(frozen=True, slots=True)
 class Probe:
     """What the file holds. `duration_ms` and `frames` are counted from the video packets that are present and shown:
-    last pts + its duration − first pts. `fps` is the average rate, None where it can't be told."""
+    last pts + its duration − first pts. `width` and `height` are those that a viewer sees: a mark that turns the film
+    by a quarter swaps them. `fps` is the average rate, None where it can't be told."""
 
     duration_ms: int
     width: int
@@ -169,10 +171,12 @@ def _scan(path: Path, *, edits: bool = True) -> _Scan | Broken:
                 return Broken(unfit)
             length = max(end for _, end in spans) - min(start for start, _ in spans)
             rate = stream.average_rate
+            sides = (picture.width, picture.height)
+            width, height = reversed(sides) if turn_of(picture).transposed else sides
             probed = Probe(
                 duration_ms=round(length * stream.time_base * 1000),
-                width=picture.width,
-                height=picture.height,
+                width=width,
+                height=height,
                 codec=stream.codec_context.name,
                 frames=len(spans),
                 fps=float(rate) if rate else None,

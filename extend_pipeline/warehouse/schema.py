@@ -224,8 +224,8 @@ COMPLETED_EXTENSIONS: Final = TableSchema(
         text("attempts.path", "place of the file as it came", name="file_path"),
         text("attempts.sha256", "SHA-256 of the file as it came", name="file_sha256"),
         integer("attempts.bytes", "size of the file as it came"),
-        integer("attempts.width", "width of the picture in pixels"),
-        integer("attempts.height", "height of the picture in pixels"),
+        integer("attempts.width", "width in pixels of the picture as it is seen, turned as its mark asks"),
+        integer("attempts.height", "height in pixels of the picture as it is seen"),
         text("attempts.codec", "video codec"),
         derived(
             "seam_psnr_db",

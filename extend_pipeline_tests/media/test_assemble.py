@@ -170,14 +170,6 @@ def test_another_codec_is_coded_again(tmp_path: Path, store: MediaStore) -> None
     assert "the parent is coded as h264 and the segment as mpeg4" in film.note
 
 
-def test_sound_that_only_one_part_has_is_left_out(tmp_path: Path, store: MediaStore) -> None:
-    film = made(pair(tmp_path, parent={"audio": True}), store)
-
-    assert not film.stored.probe.has_audio
-    assert not film.lossless
-    assert film.note.endswith("There is no sound, because only the parent has any.")
-
-
 def test_sound_of_another_rate_is_coded_again_beside_copied_pictures(tmp_path: Path, store: MediaStore) -> None:
     parts = pair(tmp_path, parent={"audio": True}, segment={"audio": True, "sound_rate": 44_100})
 
@@ -202,23 +194,6 @@ def test_what_an_edit_list_hides_is_not_in_the_film(tmp_path: Path, store: Media
     assert film.stored.probe.duration_ms == pytest.approx(4000, abs=1)
     assert "an edit list hides some of the stored pictures" in film.note
     assert min(psnr(one, other) for one, other in zip(shown, both, strict=True)) > SAME_DB
-
-
-def test_damaged_sound_does_not_cost_the_pictures(tmp_path: Path, store: MediaStore) -> None:
-    import av
-
-    parts = pair(tmp_path, parent={"audio": True}, segment={"audio": True, "sound_rate": 44_100})
-    data = bytearray(parts[1].read_bytes())
-    with av.open(str(parts[1])) as clip:
-        places = [(packet.pos, packet.size) for packet in clip.demux(audio=0) if packet.size]
-    for place, size in places:
-        data[place : place + size] = b"\xff" * size
-    parts[1].write_bytes(data)
-
-    film = made(parts, store)
-
-    assert not film.stored.probe.has_audio
-    assert "copied unchanged. There is no sound, because one part's is damaged" in film.note
 
 
 def test_copied_sound_follows_on_without_an_overlap(tmp_path: Path, store: MediaStore) -> None:

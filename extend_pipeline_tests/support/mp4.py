@@ -32,13 +32,17 @@ def make_clip(
     every_other_twice_as_long: bool = False,
     noise: int = 0,
     sound_rate: int = SAMPLE_RATE,
+    stereo: bool = False,
+    turned: int | None = None,
+    mirrored: bool = False,
 ) -> Path:
     """Write `round(seconds * fps)` pictures of H.264 and return `path`.
 
     A bar travels and the texture scrolls, so no two instants within 10 s look alike; `hue` (0-1) tints the clip and
     `start_s` is the instant its drawing starts from, so that a later part continues an earlier one. `noise` (0-255)
     makes the file larger. `every_other_twice_as_long` gives a variable frame rate: odd pictures stay for two frames,
-    and there are a third fewer of them.
+    and there are a third fewer of them. `turned` (degrees, counter-clockwise) and `mirrored` mark the film for its
+    players, and leave the stored pictures as they are.
     """
     import av
 
@@ -47,6 +51,8 @@ def make_clip(
         stream = out.add_stream("libx264", rate=fps)
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
+        if turned is not None or mirrored:
+            stream.set_display_rotation(turned or 0, hflip=mirrored)
         stream.time_base = Fraction(1, TICKS)
         stream.codec_context.time_base = Fraction(1, TICKS)
         stream.codec_context.gop_size = keyframe_every
@@ -61,7 +67,7 @@ def make_clip(
         tone = None
         if audio:
             tone = out.add_stream("aac", rate=sound_rate)
-            tone.layout = "mono"
+            tone.layout = "stereo" if stereo else "mono"
         frame_ticks = TICKS // fps
         total = round(seconds * fps)
         position = 0
@@ -171,8 +177,9 @@ def _write_tone(out: OutputContainer, stream: AudioStream, *, seconds: float, ra
     total = int(seconds * rate)
     for start in range(0, total, 1024):
         at = np.arange(start, min(start + 1024, total)) / rate
+        wave = (0.1 * np.sin(2 * np.pi * 440 * at)).astype(np.float32)
         frame = av.AudioFrame.from_ndarray(
-            (0.1 * np.sin(2 * np.pi * 440 * at)).astype(np.float32)[None, :], format="fltp", layout="mono"
+            np.stack([wave] * stream.layout.nb_channels), format="fltp", layout=stream.layout.name
         )
         frame.sample_rate = rate
         frame.time_base = Fraction(1, rate)

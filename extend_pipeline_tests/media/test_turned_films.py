@@ -1,0 +1,151 @@
+"""A film that is stored turned, with a mark for its players, is joined and looked at as a viewer sees it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from extend_pipeline.media.film import Joined, join
+from extend_pipeline.media.frames import open_clip
+from extend_pipeline.media.poster import make_poster
+from extend_pipeline.media.probe import Probe, probe
+from extend_pipeline.media.seam import measure_seam
+from extend_pipeline.media.upright import STANDING, Turn, turn_of
+from extend_pipeline_tests.support.mp4 import make_clip
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MARKS: list[dict[str, Any]] = [
+    {"turned": 90},
+    {"turned": 180},
+    {"turned": 270},
+    {"mirrored": True},
+    {"turned": 90, "mirrored": True},
+]
+SAME_DB = 35.0  # a picture encoded once more at crf 16
+
+
+def clips(folder: Path, parent: dict[str, Any], segment: dict[str, Any]) -> list[Path]:
+    return [
+        make_clip(folder / "parent.mp4", seconds=2, **parent),
+        make_clip(folder / "segment.mp4", seconds=1, start_s=2, **segment),
+    ]
+
+
+def joined(parts: list[Path], out: Path) -> tuple[Joined, Probe]:
+    made = join(parent=parts[0], segment=parts[1], out=out, max_bytes=50_000_000)
+    assert isinstance(made, Joined), made
+    probed = probe(out)
+    assert isinstance(probed, Probe)
+    assert (probed.duration_ms, probed.frames) == (3000, 36)
+    return made, probed
+
+
+def stored(path: Path, index: int) -> tuple[np.ndarray, Turn]:
+    """The luma of a picture as it is stored, and the turn that its mark asks for."""
+    import av
+
+    with av.open(str(path)) as clip:
+        picture = [*clip.decode(video=0)][index]
+        return picture.to_ndarray()[: picture.height], turn_of(picture)
+
+
+def as_seen(luma: np.ndarray, mark: dict[str, Any]) -> np.ndarray:
+    """What a player shows, by the words of the mark: turned counter-clockwise, then mirrored left to right."""
+    import numpy as np
+
+    turned = np.rot90(luma, mark.get("turned", 0) // 90)
+    return turned[:, ::-1] if mark.get("mirrored") else turned
+
+
+def psnr(one: np.ndarray, other: np.ndarray) -> float:
+    import numpy as np
+
+    assert one.shape == other.shape
+    error = float(np.square(one.astype(float) - other).mean())
+    return 99.0 if error == 0 else 10 * math.log10(255**2 / error)
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=str)
+def test_a_clip_is_probed_and_looked_at_as_it_is_seen(tmp_path: Path, mark: dict[str, Any]) -> None:
+    clip = make_clip(tmp_path / "clip.mp4", seconds=1, **mark)
+    probed = probe(clip)
+    luma, turn = stored(clip, 3)
+    assert turn != STANDING
+
+    with open_clip(clip) as opened:
+        picture = opened.pictures({3})[3]
+
+    seen = as_seen(luma, mark)
+    assert isinstance(probed, Probe)
+    assert (probed.height, probed.width) == seen.shape
+    assert (picture.to_ndarray()[: picture.height] == seen).all()
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=str)
+def test_parts_with_the_same_mark_are_copied_and_keep_it(tmp_path: Path, mark: dict[str, Any]) -> None:
+    parts = clips(tmp_path, mark, mark)
+
+    made, probed = joined(parts, tmp_path / "film.mp4")
+
+    assert made.lossless
+    first, last = stored(parts[0], 0), stored(parts[1], -1)
+    assert first[1] == stored(tmp_path / "film.mp4", 0)[1] != STANDING
+    assert (stored(tmp_path / "film.mp4", 0)[0] == first[0]).all()
+    assert (stored(tmp_path / "film.mp4", -1)[0] == last[0]).all()
+    assert (probed.height, probed.width) == as_seen(first[0], mark).shape
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=str)
+@pytest.mark.parametrize("which", [0, 1], ids=["parent", "segment"])
+def test_what_is_coded_again_stands_upright(tmp_path: Path, mark: dict[str, Any], which: int) -> None:
+    size = {} if mark.get("turned") in (None, 180) else {"size": (180, 320)}
+    marks: list[dict[str, Any]] = [size, size]
+    marks[which] = mark
+    parts = clips(tmp_path, marks[0], marks[1])
+
+    made, probed = joined(parts, tmp_path / "film.mp4")
+
+    assert not made.lossless
+    assert "marked as turned" in made.note
+    assert (probed.width, probed.height) == ((180, 320) if size else (320, 180))
+    for index, part in ((0, 0), (-1, 1)):
+        shown, turn = stored(tmp_path / "film.mp4", index)
+        assert turn == STANDING
+        assert psnr(shown, as_seen(stored(parts[part], index)[0], marks[part])) > SAME_DB
+
+
+def test_turned_parts_that_do_not_fit_stand_upright_too(tmp_path: Path) -> None:
+    parts = clips(tmp_path, {"turned": 90}, {"turned": 90, "bframes": 2})
+
+    made, probed = joined(parts, tmp_path / "film.mp4")
+
+    assert not made.lossless
+    assert (probed.width, probed.height) == (180, 320)
+    shown, turn = stored(tmp_path / "film.mp4", -1)
+    assert turn == STANDING
+    assert psnr(shown, as_seen(stored(parts[1], -1)[0], {"turned": 90})) > SAME_DB
+
+
+def test_a_seam_and_a_poster_compare_upright_pictures(tmp_path: Path) -> None:
+    """The parent is stored turned; the result, which begins with it, is stored as it is seen."""
+    import av
+
+    parent, segment = clips(tmp_path, {"turned": 90}, {"size": (180, 320)})
+    made, _ = joined([parent, segment], tmp_path / "film.mp4")
+    assert not made.lossless
+
+    seam = measure_seam(parent=parent, result=tmp_path / "film.mp4")
+
+    assert seam.parent_is_prefix
+    assert seam.psnr_db is not None
+    assert seam.psnr_db > SAME_DB
+    strip = tmp_path / "strip.jpg"
+    strip.write_bytes(make_poster(parent=parent, result=tmp_path / "film.mp4", parent_ms=2000))
+    with av.open(str(strip), format="mjpeg") as picture:
+        (shown,) = picture.decode(video=0)
+    assert shown.height > shown.width / 3, "three upright panels"
