@@ -120,6 +120,8 @@ def _sound_note(parent: Part, segment: Part, sound: SoundPlan) -> str:
             return "The sound of the segment was coded again, after silence where the parent has none."
         case SoundPlan.ENCODE if segment.sound is None:
             return "The sound of the parent was coded again, before silence where the segment has none."
+        case SoundPlan.ENCODE if parent.sound == segment.sound:
+            return f"The sound was coded again, because {parent.sound.codec} has no place in an MP4."
         case SoundPlan.ENCODE:
             return "The sound was coded again, because both parts' differs in kind."
         case _ as never:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extend_pipeline.media.libav import PictureError, open_video
+from extend_pipeline.media.libav import PictureError, end_of, open_video
 from extend_pipeline.media.upright import upright
 
 if TYPE_CHECKING:
@@ -58,9 +58,11 @@ class Clip:
         found: dict[int, VideoFrame] = {}
         for group in self._groups(sorted(wanted)):
             found |= self._decode(start=group[0], wanted=set(group))
-        if missing := set(wanted) - set(found):
-            # In an open group the pictures shown before its keyframe need the group before: then from the beginning.
-            found |= self._decode(start=self.ticks[0], wanted=missing)
+        # In an open group the pictures shown before its keyframe need the group before: then from the beginning. In a
+        # transport stream that is found only by an instant before it.
+        for early_s in (0, 10):
+            if missing := set(wanted) - set(found):
+                found |= self._decode(start=self.ticks[0] - round(early_s / self.tick_s), wanted=missing)
         if missing := set(wanted) - set(found):
             lost = float((min(missing) - self.ticks[0]) * self.tick_s)
             raise PictureError(f"the picture at {lost:.2f} s can't be decoded")
@@ -98,5 +100,5 @@ def open_clip(path: Path) -> Iterator[Clip]:
             raise PictureError("there are no pictures in the file")
         ticks = sorted({tick for tick, _, _ in shown})
         keys = sorted(tick for tick, _, is_key in shown if is_key)
-        end = max(tick + duration for tick, duration, _ in shown)
+        end = end_of([(tick, duration) for tick, duration, _ in shown])
         yield Clip(container, stream, ticks, keys, end, stream.time_base)

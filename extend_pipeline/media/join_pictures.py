@@ -64,15 +64,16 @@ def _copied(stream: VideoStream, parent: Part, segment: Part, clock_s: Fraction)
     # Where the segment's encoder looks further ahead than the parent's did, its first packet would be due before the
     # parent's last one: then the parent is decoded that much earlier. When its pictures are shown does not change.
     parent_next = (parent.next_dts - parent.first) * parent.tick_s
-    segment_first = parent.duration_s + (segment.first_dts - segment.first) * segment.tick_s
+    segment_first = parent.duration_s + (segment.dts[0] - segment.first) * segment.tick_s
     early = max(0, _ticks(parent_next - segment_first, clock_s))
     for part, shift, ahead in ((parent, 0, early), (segment, seam, 0)):
+        decoded_at = iter(part.dts)
         with open_video(part.path) as (container, source):
             for packet in container.demux(source):
-                if packet.size == 0 or packet.pts is None or packet.dts is None:
+                if packet.size == 0 or packet.pts is None or packet.is_discard:
                     continue
                 shown = _ticks((packet.pts - part.first) * part.tick_s, clock_s) + shift
-                due = _ticks((packet.dts - part.first) * part.tick_s, clock_s) + shift - ahead
+                due = _ticks((next(decoded_at) - part.first) * part.tick_s, clock_s) + shift - ahead
                 packet.duration = _ticks((packet.duration or 0) * part.tick_s, clock_s)
                 packet.pts, packet.dts, packet.time_base = shown, due, clock_s
                 packet.stream = stream

@@ -10,11 +10,16 @@ from fractions import Fraction
 from math import lcm
 from typing import Final
 
-from extend_pipeline.media.part import Part, VideoCoding
+from extend_pipeline.media.part import Part, SoundCoding, VideoCoding
 
 FINEST_CLOCK: Final = 10_000_000  # ticks a second; above, 180 s come near the 32 bits of an MP4's tables
 MAX_ENCODED_PICTURES: Final = 20_000  # 180 s, the longest film that any provider makes, at 60 pictures a second: 10,800
 _RATES: Final = (1, 120)  # pictures a second that can be meant; others are a broken clock
+
+
+# What players expect in an MP4, by the names of libav's decoders; others are coded again.
+PICTURES_OF_MP4: Final = frozenset({"h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "libvpx-vp9", "mpeg4"})
+SOUND_OF_MP4: Final = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "libopus", "flac", "alac"})
 
 
 class SoundPlan(StrEnum):
@@ -39,6 +44,8 @@ def copy_obstacle(parent: Part, segment: Part) -> str | None:
     before, after = parent.video, segment.video
     if before.codec != after.codec:
         return f"the parent is coded as {before.codec} and the segment as {after.codec}"
+    if before.codec not in PICTURES_OF_MP4:
+        return f"pictures that are coded as {before.codec} have no place in an MP4"
     if before.turn != after.turn:
         return "the parent and the segment are marked as turned differently"
     if (before.width, before.height) != (after.width, after.height):
@@ -62,7 +69,12 @@ def sound_plan(parent: Part, segment: Part) -> SoundPlan:
     """Return how the film keeps all sound there is: whatever was paid for is heard in it."""
     if parent.sound is None and segment.sound is None:
         return SoundPlan.NONE
-    return SoundPlan.COPY if parent.sound == segment.sound else SoundPlan.ENCODE
+    return SoundPlan.COPY if parent.sound == segment.sound and _fits_mp4(parent.sound) else SoundPlan.ENCODE
+
+
+def _fits_mp4(sound: SoundCoding | None) -> bool:
+    """Return whether the packets can be copied. AAC of a transport stream brings no parameters."""
+    return sound is not None and sound.codec in SOUND_OF_MP4 and (sound.codec != "aac" or bool(sound.parameters))
 
 
 def common_clock(parent: Part, segment: Part) -> Fraction:

@@ -5,10 +5,13 @@ libav's own log is left off (PyAV's default): what went wrong is told by the exc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from extend_pipeline.media.container import NoFilm, recognise
+from extend_pipeline.media.movie import MAX_TRACKS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -28,14 +31,19 @@ def open_video(path: Path, *, edits: bool = True) -> Iterator[tuple[InputContain
     """
     import av
 
-    with path.open("rb"):
-        pass  # a missing or forbidden file is an OSError of this process, not a fault of the content
+    kind = recognise(path)  # a missing or forbidden file is an OSError of this process, not a fault of the content
+    if isinstance(kind, NoFilm):
+        raise PictureError(kind.reason)
     # The format is forced and only files are allowed: a play list that calls itself .mp4 would make libav fetch URLs.
-    options = {"protocol_whitelist": "file"} | ({} if edits else {"ignore_editlist": "1"})
+    options = {"protocol_whitelist": "file", "format_whitelist": kind.demuxer}
+    if not edits:
+        options["ignore_editlist"] = "1"
     try:
         with av.open(
-            f"file:{path}", "r", format="mp4", container_options=options, metadata_errors="replace"
+            f"file:{path}", "r", format=kind.demuxer, container_options=options, metadata_errors="replace"
         ) as container:
+            if len(container.streams) > MAX_TRACKS:
+                raise PictureError(f"the file has more than {MAX_TRACKS} tracks, the most allowed")
             stream = next((s for s in container.streams.video if not s.disposition & s.disposition.attached_pic), None)
             if stream is None:
                 raise PictureError("there is no video stream in the file")
@@ -46,6 +54,14 @@ def open_video(path: Path, *, edits: bool = True) -> Iterator[tuple[InputContain
             yield container, stream
     except (av.FFmpegError, ValueError, ArithmeticError) as error:
         raise PictureError(f"the pictures can't be read: {_words(error)}") from error
+
+
+def end_of(spans: Sequence[tuple[int, int]]) -> int:
+    """Return when the last picture stops, from start and length of each: one without a length stays as long as the one
+    before it, since some containers don't say."""
+    ends = max(start + length for start, length in spans)
+    *_, before, last = sorted({start for start, _ in spans} | {min(start for start, _ in spans) - 1})
+    return ends if ends > last or len(spans) < 2 else last + (last - before)
 
 
 def _words(error: Exception) -> str:

@@ -66,28 +66,12 @@ def read_movie(path: Path) -> Movie | Malformed:
     if size == 0:
         return Malformed("the file is empty")
     with path.open("rb") as file:
-        if impostor := _impostor(file.read(64)):
-            return Malformed(impostor)
         try:
             return _movie(file, size)
         except StructureError as error:
             return Malformed(str(error))
         except struct.error:
             return Malformed("a part of the header ends before its own fields do")
-
-
-def _impostor(head: bytes) -> str | None:
-    """What the file is instead of an MP4, by its first bytes; None where it starts as one."""
-    if head[4:8] == b"ftyp":
-        return None
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if text[:1] == b"<":
-        return "this is a web page or XML message, not a video (an error page saved as .mp4?)"
-    if text[:1] in (b"{", b"["):
-        return "this is a JSON message, not a video (an error answer saved as .mp4?)"
-    if head[4:8] in (b"moov", b"mdat", b"moof", b"styp"):
-        return f"the MP4 starts with {head[4:8].decode()!r} instead of 'ftyp': its beginning is missing"
-    return f"this is not an MP4: it starts with {head[:8]!r}"
 
 
 def _movie(file: BinaryIO, size: int) -> Movie:

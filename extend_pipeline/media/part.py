@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extend_pipeline.media.libav import PictureError, open_video
+from extend_pipeline.media.libav import PictureError, end_of, open_video
 from extend_pipeline.media.upright import Turn, turn_of
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ class SoundCoding:
 class Part:
     """A file's facts, from its packets. All instants are in ticks of `tick_s` seconds.
 
-    `starts`: when each picture is shown, in order. `end`: when the last one stops. `first_dts`: when the first packet
-    is decoded; `next_dts`: when one after the last could be. `clean_start`: a decoder can start at the first picture.
-    `hidden`: packets are stored that are not shown. `changes`: the decoder's parameters change on the way.
+    `starts`: when each picture is shown, in order. `end`: when the last one stops. `dts`: when each packet is decoded,
+    in the file's order; `next_dts`: when one after the last could be. `clean_start`: a decoder can start at the first
+    picture. `hidden`: packets are stored that are not shown. `changes`: the decoder's parameters change on the way.
     `sound` is None where there is none, or none that is known here; `unknown_sound` tells the latter.
     """
 
@@ -66,7 +66,7 @@ class Part:
     tick_s: Fraction
     starts: tuple[int, ...]
     end: int
-    first_dts: int
+    dts: tuple[int, ...]
     next_dts: int
     clean_start: bool
     hidden: bool
@@ -127,9 +127,20 @@ def _sound(container: InputContainer) -> SoundCoding | None:
     )
 
 
+def _in_order(shown: list[int], decoded: list[int | None]) -> tuple[int, ...]:
+    """Return when each packet is decoded; worked out where the container does not say, as with Matroska: in the order
+    that they are shown in, early enough for each."""
+    known = tuple(tick for tick in decoded if tick is not None)
+    if len(known) == len(shown):
+        return known
+    ordered = sorted(shown)
+    ahead = max(tick - start for tick, start in zip(ordered, shown, strict=True))
+    return tuple(tick - ahead for tick in ordered)
+
+
 def _pictures(path: Path, container: InputContainer, stream: VideoStream, sound: SoundCoding | None) -> Part:
     spans: list[tuple[int, int]] = []
-    dts: list[int] = []
+    dts: list[int | None] = []
     hidden = changes = False
     first_packet: tuple[int, bool] | None = None
     picture = None
@@ -143,7 +154,7 @@ def _pictures(path: Path, container: InputContainer, stream: VideoStream, sound:
             continue
         if picture is None:
             picture = next(iter(stream.decode(packet)), None)
-        if packet.is_discard or packet.pts is None or packet.dts is None:
+        if packet.is_discard or packet.pts is None:
             hidden = True
             continue
         changes |= packet.has_sidedata("new_extradata")
@@ -155,12 +166,12 @@ def _pictures(path: Path, container: InputContainer, stream: VideoStream, sound:
         picture = next(iter(stream.decode(None)), None)
     if first_packet is None or picture is None or stream.time_base is None:
         raise PictureError("there are no pictures in the file that can be decoded")
-    spans.sort()
-    starts = tuple(start for start, _ in spans)
-    end = max(start + duration for start, duration in spans)
+    starts = tuple(sorted(start for start, _ in spans))
+    end = end_of(spans)
     if len(set(starts)) != len(starts) or end <= starts[-1]:
         raise PictureError("the pictures' times are not in order")
     context = stream.codec_context
+    decoded_at = _in_order([start for start, _ in spans], dts)
     return Part(
         path=path,
         video=VideoCoding(
@@ -175,8 +186,8 @@ def _pictures(path: Path, container: InputContainer, stream: VideoStream, sound:
         tick_s=stream.time_base,
         starts=starts,
         end=end,
-        first_dts=dts[0],
-        next_dts=dts[-1] + last_duration,
+        dts=decoded_at,
+        next_dts=decoded_at[-1] + last_duration,
         clean_start=first_packet == (starts[0], True),
         hidden=hidden,
         changes=changes,

@@ -1,13 +1,16 @@
-"""Whether a file is a sound, whole MP4, and what it holds: counted from what is really there, not from its header."""
+"""Whether a file is a sound, whole film, and what it holds: counted from what is really there, not from its header."""
 
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from extend_pipeline.media.libav import PictureError, open_video
+from extend_pipeline.media.container import Container, NoFilm, recognise
+from extend_pipeline.media.isobmff import StructureError
+from extend_pipeline.media.libav import PictureError, end_of, open_video
 from extend_pipeline.media.movie import Malformed, Movie, Track, read_movie
 from extend_pipeline.media.sample_table import MAX_VIDEO_SAMPLES
 from extend_pipeline.media.upright import turn_of
@@ -54,10 +57,14 @@ class Broken:
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
+    """`declared_s` is how long the container says that it is, and `reached_s` where its last packet ends."""
+
     probe: Probe
     track_id: int
     packets: int
     damaged: int
+    declared_s: float
+    reached_s: float
 
 
 def is_possible(probe: Probe) -> bool:
@@ -80,7 +87,41 @@ def probe(path: Path) -> Probe | Broken:
 
 
 def check_file(path: Path) -> Sound | Broken:
-    """Check the boxes, the sample tables and the packets against one another. Content never raises; OSError may come.
+    """Check what a file claims against what is there. Content never raises; OSError may come."""
+    match recognise(path):
+        case NoFilm(reason):
+            return Broken(reason)
+        case Container(walk=None):
+            return _check_mp4(path)
+        case kind:
+            return _check_other(path, kind)
+
+
+def _check_other(path: Path, kind: Container) -> Sound | Broken:
+    """Check a file of another family than MP4's: its own structure, and its packets against the length it declares."""
+    assert kind.walk is not None
+    try:
+        with path.open("rb") as file:
+            kind.walk(file, path.stat().st_size)
+    except StructureError as error:
+        return Broken(str(error))
+    except struct.error:
+        return Broken("a part of the file ends before its own fields do")
+    scanned = _scan(path, all_streams=True)
+    if isinstance(scanned, Broken):
+        return scanned
+    if scanned.damaged:
+        return Broken(f"{scanned.damaged:,} of {scanned.packets:,} pictures are damaged or cut short")
+    if scanned.reached_s < scanned.declared_s - max(DURATION_SLACK_S, DURATION_SLACK_SHARE * scanned.declared_s):
+        return Broken(
+            f"the file claims {scanned.declared_s:.2f} s, but what is in it ends at {scanned.reached_s:.2f} s: "
+            "the file was cut short"
+        )
+    return Sound(scanned.probe)
+
+
+def _check_mp4(path: Path) -> Sound | Broken:
+    """Check the boxes, the sample tables and the packets of an MP4 or QuickTime file against one another.
 
     A file that was cut at 70 % with its header in front still reports its full duration (`design.md`, "A result"): so
     the header's claims are compared with what is there, once by the tables and once by the packets libav can read.
@@ -144,17 +185,23 @@ def _shortfall(track: Track, *, probed: Probe, packets: int, damaged: int) -> st
     return None
 
 
-def _scan(path: Path, *, edits: bool = True) -> _Scan | Broken:
-    """Read every video packet, and decode as many as the first picture needs."""
+def _scan(path: Path, *, edits: bool = True, all_streams: bool = False) -> _Scan | Broken:
+    """Read every video packet, of the other streams as well if asked; decode as many as the first picture needs."""
     try:
         with open_video(path, edits=edits) as (container, stream):
             packets = damaged = 0
             spans: list[tuple[int, int]] = []
             picture = None
-            for packet in container.demux(stream):
+            reached_s = 0.0
+            for packet in container.demux() if all_streams else container.demux(stream):
+                if all_streams and packet.size:
+                    begins = packet.pts if packet.pts is not None else packet.dts or 0
+                    reached_s = max(reached_s, float((begins + (packet.duration or 0)) * packet.time_base))
+                if packet.stream.index != stream.index:
+                    continue
                 if picture is None:
-                    picture = next(iter(packet.decode()), None)
-                if packet.dts is None and packet.size == 0:
+                    picture = next(iter(stream.decode(packet)), None)
+                if packet.size == 0 and packet.dts is None:
                     continue  # the end: it only flushes the decoder
                 packets += 1
                 if packets > MAX_VIDEO_SAMPLES:
@@ -162,14 +209,14 @@ def _scan(path: Path, *, edits: bool = True) -> _Scan | Broken:
                 damaged += packet.is_corrupt
                 start = packet.pts if packet.pts is not None else packet.dts
                 if start is not None and not packet.is_discard:
-                    spans.append((start, start + (packet.duration or 0)))
+                    spans.append((start, packet.duration or 0))
             if not spans or stream.time_base is None:
                 return Broken("the video stream holds no pictures")
             if picture is None:
                 return Broken("not one picture of the video can be decoded")
             if unfit := _unfit(picture.width, picture.height):
                 return Broken(unfit)
-            length = max(end for _, end in spans) - min(start for start, _ in spans)
+            length = end_of(spans) - min(start for start, _ in spans)
             rate = stream.average_rate
             sides = (picture.width, picture.height)
             width, height = reversed(sides) if turn_of(picture).transposed else sides
@@ -186,6 +233,7 @@ def _scan(path: Path, *, edits: bool = True) -> _Scan | Broken:
                 return Broken(f"the pictures claim to last {float(length * stream.time_base):,.3f} s")
             if not is_possible(probed):
                 return Broken("what the file says of its pictures is not possible")
-            return _Scan(probed, stream.id, packets, damaged)
+            declared_s = (container.duration or 0) / 1_000_000
+            return _Scan(probed, stream.id, packets, damaged, declared_s, reached_s)
     except PictureError as error:
         return Broken(str(error))

@@ -2,7 +2,7 @@
 
 Layout below the root, folders 0700 and files 0600:
 
-    ab/abcd….mp4           a stored film; its name is the sha256 of its bytes
+    ab/abcd….mp4           a stored film; its name is the sha256 of its bytes, and .webm, .mov, … where it is one
     ab/abcd….poster.jpg    its poster strip
     .incoming/….part       being written now, or left by a writer that died; same file system: rename is atomic
     quarantine/….bin       bytes that arrived whole but are no sound film: evidence of what was paid for
@@ -25,6 +25,7 @@ from typing import BinaryIO, Final
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.base.private import make_private_folder
+from extend_pipeline.media.container import Container, recognise
 from extend_pipeline.media.probe import Broken, Probe, Sound
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -32,7 +33,7 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A film that is durably in the store. `relative_path` is below the store's root: `ab/abcd….mp4`."""
+    """A film that is durably in the store. `relative_path` is below the store's root: `ab/abcd….webm`."""
 
     sha256: str
     bytes: int
@@ -75,7 +76,7 @@ class MediaStore:
                 case Broken(reason):
                     return Broken(reason, kept=self._quarantine(file, temporary, sha256) if written else None)
                 case Sound(probe):
-                    relative = _relative(sha256, ".mp4")
+                    relative = _relative(sha256, _suffix(temporary))
                     self._place(file, temporary, relative, written)
                     return Stored(sha256, written, relative, probe)
 
@@ -215,6 +216,12 @@ def _write(file: BinaryIO, chunks: Iterable[bytes], *, max_bytes: int) -> tuple[
             failpoint("collect.mid_download")
     file.flush()
     return digest.hexdigest(), written
+
+
+def _suffix(checked: Path) -> str:
+    """Return the extension of a film by its own bytes."""
+    kind = recognise(checked)
+    return kind.suffix if isinstance(kind, Container) else ".mp4"
 
 
 def _relative(sha256: str, suffix: str) -> str:

@@ -1,0 +1,140 @@
+"""A paid film is kept, looked at and joined in whatever container it comes, under whatever name."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.media.container import Container, NoFilm, recognise, recognise_bytes
+from extend_pipeline.media.film import Joined, join
+from extend_pipeline.media.poster import make_poster
+from extend_pipeline.media.probe import Broken, Probe, Sound, check_file, probe
+from extend_pipeline.media.seam import measure_seam
+from extend_pipeline.media.store import MediaStore, Stored
+from extend_pipeline_tests.support.containers import RECIPES, make
+
+MOST = 50_000_000
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A film of two seconds in each container; all are called .mp4."""
+    folder = tmp_path_factory.mktemp("films")
+    return {name: make(folder / f"{number}.mp4", recipe) for number, (name, recipe) in enumerate(RECIPES.items())}
+
+
+@pytest.fixture(scope="module")
+def following(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What continues each film for a second."""
+    folder = tmp_path_factory.mktemp("following")
+    return {
+        name: make(folder / f"{number}.mp4", recipe, seconds=1, start_s=2)
+        for number, (name, recipe) in enumerate(RECIPES.items())
+    }
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_film_is_kept_byte_for_byte_under_its_true_extension(
+    name: str, films: dict[str, Path], tmp_path: Path
+) -> None:
+    data = films[name].read_bytes()
+
+    stored = MediaStore(tmp_path).ingest([data], expected_bytes=len(data), max_bytes=MOST, check=check_file)
+
+    assert isinstance(stored, Stored), stored
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert stored.relative_path == f"{sha256[:2]}/{sha256}{RECIPES[name].suffix}"
+    assert (tmp_path / stored.relative_path).read_bytes() == data
+    assert (stored.probe.width, stored.probe.height, stored.probe.frames) == (160, 96, 48)
+    assert stored.probe.duration_ms == pytest.approx(2000, abs=42)
+    assert stored.probe.has_audio == (RECIPES[name].sound is not None)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_film_is_looked_at_and_joined_to_its_like(
+    name: str, films: dict[str, Path], following: dict[str, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "film.mp4"
+
+    made = join(parent=films[name], segment=following[name], out=out, max_bytes=MOST)
+
+    assert isinstance(made, Joined), made
+    checked = check_file(out)
+    assert isinstance(checked, Sound)
+    assert checked.probe.duration_ms == pytest.approx(3000, abs=42)
+    assert checked.probe.has_audio == (RECIPES[name].sound is not None)
+    seam = measure_seam(parent=films[name], result=out)
+    assert seam.parent_is_prefix
+    assert make_poster(parent=films[name], result=following[name], parent_ms=2000, segment=True)[:2] == b"\xff\xd8"
+
+
+@pytest.mark.parametrize("name", ["webm vp9", "matroska", "fragmented"])
+def test_what_fits_an_mp4_is_copied(
+    name: str, films: dict[str, Path], following: dict[str, Path], tmp_path: Path
+) -> None:
+    made = join(parent=films[name], segment=following[name], out=tmp_path / "film.mp4", max_bytes=MOST)
+
+    assert isinstance(made, Joined)
+    assert made.note.startswith("The pictures of both parts were copied unchanged.")
+
+
+@pytest.mark.parametrize(("parent", "segment"), [("fragmented", "webm vp8"), ("webm vp9", "quicktime")])
+def test_mixed_containers_are_joined_with_a_note(
+    parent: str, segment: str, films: dict[str, Path], following: dict[str, Path], tmp_path: Path
+) -> None:
+    made = join(parent=films[parent], segment=following[segment], out=tmp_path / "film.mp4", max_bytes=MOST)
+
+    assert isinstance(made, Joined), made
+    probed = probe(tmp_path / "film.mp4")
+    assert isinstance(probed, Probe)
+    assert probed.duration_ms == pytest.approx(3000, abs=42)
+    assert probed.has_audio
+    assert not made.lossless
+    assert made.note.startswith("The pictures were coded again, because the parent is coded as ")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
+def test_a_film_that_was_cut_is_never_whole(name: str, share: float, films: dict[str, Path], tmp_path: Path) -> None:
+    path = tmp_path / "cut.mp4"
+    data = films[name].read_bytes()
+    length = round(len(data) * share)
+    if not RECIPES[name].sees_any_cut:
+        length -= length % 188 - 100  # within a packet: between two of them a stream is whole by itself
+    path.write_bytes(data[:length])
+
+    verdict = check_file(path)
+
+    assert isinstance(verdict, Broken), verdict
+    assert len(verdict.reason) > 20
+
+
+@pytest.mark.parametrize(
+    ("head", "word"),
+    [
+        (b"", "empty"),
+        (b"<html>", "web page"),
+        (b'{"error": 1}', "JSON"),
+        (b"\xff\xd8\xff\xe0" + bytes(20), "JPEG"),
+        (b"\x89PNG\r\n\x1a\n", "PNG"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "WebP"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0", "picture"),
+        (b"PK\x03\x04", "ZIP"),
+        (b"#EXTM3U\n#EXTINF:1,\nhttp://169.254.169.254/", "play list"),
+        (b"ffconcat version 1.0\nfile /etc/passwd\n", "known kind"),
+        (b"\x1a\x45\xdf\xa3\x84\x42\x82\x81x", "EBML"),
+        (b"G" + bytes(400), "known kind"),
+    ],
+)
+def test_what_came_instead_of_a_film_is_told_by_its_first_bytes(head: bytes, word: str) -> None:
+    verdict = recognise_bytes(head)
+
+    assert isinstance(verdict, NoFilm)
+    assert word in verdict.reason
+
+
+def test_the_extension_is_that_of_the_bytes(films: dict[str, Path]) -> None:
+    kinds = {name: recognise(path) for name, path in films.items()}
+    assert all(isinstance(kind, Container) and kind.suffix == RECIPES[name].suffix for name, kind in kinds.items())
