@@ -91,12 +91,12 @@ def _collect(pipeline: Pipeline, row: Row[Any], hold: Hold, report: CollectRepor
     where = f"{row.video_key}/{row.hop}"
     if not hold.keep():
         return  # it waited for its turn so long that another process fetches it by now
-    got = fetch(pipeline, row.account, row.url, beat=hold.keep)
+    got = fetch(pipeline, row.account, row.url, wanted_for=row.attempt_id, beat=hold.keep)
     expires_at = row.expires_at
     if isinstance(got, Missed) and (got.stale_url or got.sha256 or is_over(expires_at, pipeline.now_ms())):
         fresh = _fresh_url(pipeline, row)
         if isinstance(fresh, _Fresh):
-            again = fetch(pipeline, row.account, fresh.url, beat=hold.keep)
+            again = fetch(pipeline, row.account, fresh.url, wanted_for=row.attempt_id, beat=hold.keep)
             got, expires_at = _same_bytes_twice(got, again), fresh.expires_at
         else:
             got = Missed(f"{got.message}; {fresh.message}", stale_url=fresh.stale_url, sha256=got.sha256)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.media import confined
+from extend_pipeline.media.container import Container, recognise_bytes
 from extend_pipeline.media.probe import Broken
 from extend_pipeline.media.store import Stored
 
@@ -24,10 +24,17 @@ class Missed:
 
 
 def fetch(
-    pipeline: Pipeline, account_name: str, url: str, *, also_from: str = "", beat: Callable[[], object] | None = None
+    pipeline: Pipeline,
+    account_name: str,
+    url: str,
+    *,
+    wanted_for: str,
+    also_from: str = "",
+    beat: Callable[[], object] | None = None,
 ) -> Stored | Missed:
     """Fetch one URL into the store, within the account's download rules; `also_from` is a host that is allowed besides,
-    and `beat` is called again and again while bytes come. OSError where our own disk fails."""
+    and `beat` is called again and again while bytes come. What can't be read as a film is kept in quarantine, some
+    files for each `wanted_for`, an attempt or a video. OSError where our own disk fails."""
     # here, since it loads httpx (0.1 s), which those who only look at the ledger need not wait for
     from extend_pipeline.providers.download import DownloadInterrupted, DownloadPolicy, Fault, FaultKind, open_download
 
@@ -37,6 +44,7 @@ def fetch(
         allow_local=account.allow_local,
         max_bytes=settings.max_file_bytes,
         deadline_s=settings.download_deadline_s,
+        is_film=lambda head: isinstance(recognise_bytes(head), Container),
     )
     failpoint("collect.before_download")
     try:
@@ -52,15 +60,15 @@ def fetch(
                 expected_bytes=body.content_length,
                 max_bytes=settings.max_file_bytes,
                 check=confined.check_file,
+                wanted_for=wanted_for,
             )
     except DownloadInterrupted as error:
         return Missed(error.message, refused=error.kind is FaultKind.REFUSED)
     except confined.CouldNotProbe as error:
         return could_not_probe(error)
     if isinstance(got, Broken):
-        return Missed(
-            f"what came is no sound video: {got.reason}", sha256=None if got.kept is None else Path(got.kept).stem
-        )
+        place = "" if got.kept is None else f" (kept in the media store as {got.kept})"
+        return Missed(f"what came is no sound video: {got.reason}{place}", sha256=got.sha256)
     return got
 
 

@@ -129,7 +129,7 @@ def _parent_file(pipeline: Pipeline, row: Row[Any]) -> Path | None:
             known = reads.videos(connection, keys=[row.video_key])
             relative = known[0].source_path if known else None
     if relative is None and row.parent_attempt_id is None and row.parent_url:
-        got = fetch(pipeline, row.account, row.parent_url)
+        got = fetch(pipeline, row.account, row.parent_url, wanted_for=row.video_key)
         if isinstance(got, Stored):
             with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
                 declare.source_stored(

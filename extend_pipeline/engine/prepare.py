@@ -106,10 +106,10 @@ def _fetch_once(pipeline: Pipeline, video: Video) -> Stored | Missed:
     url = video.source.source_id
     if urlsplit(url).scheme in ("http", "https"):
         # the catalogue's own word: its host is allowed for this file, by the same rules as any other
-        return fetch(pipeline, video.account, url, also_from=urlsplit(url).hostname or "")
+        return fetch(pipeline, video.account, url, wanted_for=video.key, also_from=urlsplit(url).hostname or "")
     match pipeline.provider(video.account).query(url):
         case Seen(view) if view.outputs:
-            return fetch(pipeline, video.account, view.outputs[0].url)
+            return fetch(pipeline, video.account, view.outputs[0].url, wanted_for=video.key)
         case Seen(view):
             return Missed(f"the provider says {view.status_word!r} of task {url} and tells no URL")
         case Absent(answer) | Unanswered(_, answer):

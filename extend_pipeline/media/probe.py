@@ -48,11 +48,13 @@ class Sound:
 class Broken:
     """The file is not whole, or not a video; `reason` is a sentence for a person.
 
-    `kept` is where the store put the bytes aside, relative to its root; None where they were not kept.
+    `kept` is where the store put the bytes aside, relative to its root; None where they were not kept. `sha256` is
+    known where a whole file came.
     """
 
     reason: str
     kept: str | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

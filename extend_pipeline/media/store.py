@@ -5,7 +5,8 @@ Layout below the root, folders 0700 and files 0600:
     ab/abcd….mp4           a stored film; its name is the sha256 of its bytes, and .webm, .mov, … where it is one
     ab/abcd….poster.jpg    its poster strip
     .incoming/….part       being written now, or left by a writer that died; same file system: rename is atomic
-    quarantine/….bin       bytes that arrived whole but are no sound film: evidence of what was paid for
+    quarantine/….bin       bytes that arrived whole but are no sound film: evidence of what was paid for; at most
+                           KEPT_OF_ONE files of each attempt or source
 
 Nothing from outside, no id and no URL, ever becomes a part of a path.
 """
@@ -28,6 +29,7 @@ from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.media.container import Container, recognise
 from extend_pipeline.media.probe import Broken, Probe, Sound
 
+KEPT_OF_ONE: Final = 4  # unsound files of one attempt or source; the same bytes count once
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -57,12 +59,14 @@ class MediaStore:
         expected_bytes: int | None,
         max_bytes: int,
         check: Callable[[Path], Sound | Broken],
+        wanted_for: str = "",
     ) -> Stored | Broken:
         """Write the bytes beside their place while hashing them, check them, and move them in: whole, or not at all.
 
         Broken where more than `max_bytes` come, other than `expected_bytes` come, or `check` refuses the file. Refused
-        bytes that came whole are kept in quarantine, and `Broken.kept` says where. What `chunks` raises is passed on,
-        and so is OSError (a full disk); no temporary file stays behind. The same bytes may come again, at any time.
+        bytes that came whole are kept in quarantine for `wanted_for`, and `Broken.kept` says where. What `chunks`
+        raises is passed on, and so is OSError (a full disk); no temporary file stays behind. The same bytes may come
+        again, at any time.
         """
         if expected_bytes is not None and expected_bytes > max_bytes:
             return Broken(f"the server announced {expected_bytes:,} bytes; {max_bytes:,} is the most allowed")
@@ -74,7 +78,9 @@ class MediaStore:
                 return Broken(f"the server announced {expected_bytes:,} bytes, but {written:,} came")
             match check(temporary):
                 case Broken(reason):
-                    return Broken(reason, kept=self._quarantine(file, temporary, sha256) if written else None)
+                    if not written:
+                        return Broken(reason)
+                    return Broken(reason, self._quarantine(file, temporary, sha256, wanted_for), sha256)
                 case Sound(probe):
                     relative = _relative(sha256, _suffix(temporary))
                     self._place(file, temporary, relative, written)
@@ -176,8 +182,16 @@ class MediaStore:
         # Also where it was there: its writer may have died before this, and the name must last.
         self._make_lasting(final)
 
-    def _quarantine(self, file: BinaryIO, temporary: Path, sha256: str) -> str:
-        relative = f"quarantine/{sha256}.bin"
+    def _quarantine(self, file: BinaryIO, temporary: Path, sha256: str, wanted_for: str) -> str | None:
+        """Keep refused bytes; returns their path below the root. Of more files than KEPT_OF_ONE the largest stay: what
+        was paid for is larger than the pages that are sent in its place."""
+        owner = hashlib.sha256(wanted_for.encode()).hexdigest()[:16]
+        relative = f"quarantine/{owner}-{sha256}.bin"
+        kept = sorted(self.root.glob(f"quarantine/{owner}-*.bin"), key=lambda path: path.stat().st_size)
+        if len(kept) >= KEPT_OF_ONE and self.root / relative not in kept:
+            if kept[0].stat().st_size >= temporary.stat().st_size:
+                return None
+            kept[0].unlink(missing_ok=True)
         _sync(file)
         self._rename(temporary, self.root / relative)
         self._make_lasting(self.root / relative)

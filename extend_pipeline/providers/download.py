@@ -7,10 +7,11 @@ URLs come from upstream answers, so each of them, redirects included, is checked
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 from typing import Final
 from urllib.parse import urljoin
 
@@ -44,7 +45,8 @@ class DownloadPolicy:
 
     `hosts` are host names or patterns: `*.example.com` is every host below example.com but not itself, `*` every named
     host. With `allow_local`, loopback hosts are allowed although they are not listed, and over http. Times are seconds,
-    `deadline_s` for the whole download and `idle_s` for a single wait.
+    `deadline_s` for the whole download and `idle_s` for a single wait. `is_film` judges the first bytes of an answer
+    whose host calls it a page or a message: hosts are wrong about that.
     """
 
     hosts: tuple[str, ...]
@@ -53,6 +55,7 @@ class DownloadPolicy:
     deadline_s: float = 900.0
     idle_s: float = 30.0
     max_redirects: int = 3
+    is_film: Callable[[bytes], bool] = lambda _: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +152,14 @@ def _body(answer: Stream, target: Target, policy: DownloadPolicy) -> Body | Faul
     if status != 200:
         return Fault(FaultKind.TRANSIENT, f"{target.host} answers HTTP {status}")
     content_type = headers.get("content-type", "").split(";")[0].strip().lower()
+    chunks = answer.chunks
     if content_type.startswith(_NO_VIDEO):
+        try:
+            first = next(chunks, b"")
+        except StreamBroken:
+            first = b""
+        chunks = chain([first], chunks)
+    if content_type.startswith(_NO_VIDEO) and not policy.is_film(first):
         what = "an HTML page" if "html" in content_type else _word(content_type)
         return Fault(FaultKind.TRANSIENT, f"{target.host} sent {what} instead of a video")
     encoding = headers.get("content-encoding", "identity").strip().lower()
@@ -159,7 +169,7 @@ def _body(answer: Stream, target: Target, policy: DownloadPolicy) -> Body | Faul
     length = int(written) if written.isascii() and written.isdigit() and len(written) < 19 else None
     if length is not None and length > policy.max_bytes:
         return Fault(FaultKind.REFUSED, f"{length} bytes; the limit is {policy.max_bytes}")
-    return Body(status, length, content_type, _guarded(answer.chunks, length, policy.max_bytes))
+    return Body(status, length, content_type, _guarded(chunks, length, policy.max_bytes))
 
 
 def _guarded(chunks: Iterator[bytes], length: int | None, max_bytes: int) -> Iterator[bytes]:

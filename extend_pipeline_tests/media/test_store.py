@@ -181,9 +181,30 @@ def test_bytes_that_are_no_film_are_kept_as_evidence(store: MediaStore) -> None:
 
     assert isinstance(verdict, Broken)
     assert "web page" in verdict.reason
-    assert verdict.kept == f"quarantine/{hashlib.sha256(page).hexdigest()}.bin"
+    assert verdict.sha256 == hashlib.sha256(page).hexdigest()
+    assert verdict.kept is not None
+    assert verdict.kept.startswith("quarantine/")
     assert store.path_of(verdict.kept).read_bytes() == page
     assert files(store) == [verdict.kept]
+
+
+def test_quarantine_keeps_the_largest_files_of_each_attempt_and_the_same_bytes_once(store: MediaStore) -> None:
+    def bring(data: bytes, wanted_for: str) -> Broken:
+        verdict = store.ingest([data], expected_bytes=None, max_bytes=MOST, check=check_file, wanted_for=wanted_for)
+        assert isinstance(verdict, Broken)
+        return verdict
+
+    large = bring(b"\0unknown film" * 1_000, "first")
+    for number in range(20):
+        bring(f"<html>{number:02}</html>".encode(), "first")
+    for _ in range(5):
+        bring(b"<html>gone</html>", "second")
+
+    assert large.kept in files(store)
+    assert len(files(store)) == 4 + 1
+    assert bring(b"\0another film" * 900, "first").kept in files(store)
+    assert bring(b"<p>", "first").kept is None, "it is smaller than all that is kept"
+    assert len(files(store)) == 4 + 1
 
 
 CHILD = """
