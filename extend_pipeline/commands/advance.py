@@ -18,6 +18,7 @@ from extend_pipeline.commands.text import visible
 from extend_pipeline.config.problems import did_you_mean
 from extend_pipeline.engine.advance import Round, advance_until_idle, declare_catalogue
 from extend_pipeline.engine.advance import advance as advance_once
+from extend_pipeline.engine.clock_checks import describe_ahead, ledger_ahead_ms
 from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
 from extend_pipeline.engine.plan_types import Plan
 from extend_pipeline.engine.status import Status
@@ -56,10 +57,17 @@ def advance(
     home: Path | None = ctx.obj
     with open_pipeline(settings_of(home)) as pipeline:
         chosen = _chosen(pipeline, videos)
+        ahead_ms = ledger_ahead_ms(pipeline)
         declare_catalogue(pipeline)
         follower = Follower(pipeline.ledger, videos=chosen)
         stopped = _work(
-            pipeline, follower, chosen, rounds=until_idle or max_seconds is not None, limit=max_seconds, as_json=as_json
+            pipeline,
+            follower,
+            chosen,
+            rounds=until_idle or max_seconds is not None,
+            limit=max_seconds,
+            ahead_ms=ahead_ms,
+            as_json=as_json,
         )
         found = read_status(pipeline)
         did = {name: follower.counts.get(kind, 0) for name, kind in _COUNTED.items()}
@@ -93,12 +101,14 @@ def _work(
     *,
     rounds: bool,
     limit: float | None,
+    ahead_ms: int,
     as_json: bool,
 ) -> bool:
     """Advance while showing what happens; answers whether a person stopped it."""
     newest: list[Plan] = []
     wrong: list[str] = []  # what the last round found wrong with the files, and what of it has been told
     told: list[str] = []
+    ahead = [ahead_ms]  # by how much the ledger's last event is dated after now; told once
     asked = threading.Event()
     with progress(pipeline.accounts, as_json=as_json) as shown:
 
@@ -108,17 +118,23 @@ def _work(
                 *(f"nothing is submitted until this is mended: {line}" for line in now.mistakes),
                 *now.left_alone,
             ]
+            ahead[0] = ahead[0] or now.ledger_ahead_ms
 
         def work(stop: threading.Event) -> None:
             if rounds:
                 advance_until_idle(pipeline, videos=chosen, max_seconds=limit, on_round=keep, stop=stop)
             else:
-                keep(advance_once(pipeline, videos=chosen, stop=stop))
+                keep(now := advance_once(pipeline, videos=chosen, stop=stop))
+                if now.disk_error is not None:
+                    raise now.disk_error
 
         def watch() -> None:
             shown.happened(follower.news())
             if newest:
                 shown.planned(newest[0])
+            if ahead[0] > 0:
+                shown.say(f"clock: {describe_ahead(ahead[0])}")
+                ahead[0] = -1
             if told != wrong:
                 told[:] = wrong
                 for line in told:

@@ -11,6 +11,7 @@ from typing import Any
 from extend_pipeline.base.units import amount_micros, from_micros
 from extend_pipeline.commands.text import iso, plain, seconds, typed
 from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine.disk_space import DiskSpace
 from extend_pipeline.engine.plan_types import Edit, Plan, VideoPlan
 from extend_pipeline.engine.status import AccountStatus, Doubt, Status
 
@@ -85,6 +86,8 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
         "accounts": [_account(account) for account in status.accounts],
         "in_doubt": [_doubt(doubt) for doubt in status.doubts],
         "everything_paused": status.everything_paused,
+        "disk": None if status.disk is None else _disk(status.disk),
+        "ledger_ahead_s": seconds(status.ledger_ahead_ms),
         "expiring": [
             {
                 "what": each.what,
@@ -117,6 +120,15 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
             for row in status.unplanned
         ],
         "unknown_accounts": [{"account": name, "attempts": count} for name, count in status.unknown_accounts],
+    }
+
+
+def _disk(disk: DiskSpace) -> dict[str, Any]:
+    return {
+        "media": {"folder": str(disk.media), "free_bytes": disk.media_free, "needed_bytes": disk.needed},
+        "state": {"folder": str(disk.state), "free_bytes": disk.state_free, "needed_bytes": disk.min_free_bytes},
+        "awaited": disk.awaited,
+        "short": disk.is_short,
     }
 
 

@@ -50,7 +50,11 @@ def tell(error: Exception, *, home: Path | None) -> int:
     kinds = {kind.__name__ for kind in type(error).__mro__}
     for foreseen, code in _FORESEEN.items():
         if foreseen in kinds:
-            told = _of_the_ledger(error) if foreseen == "SQLAlchemyError" else _STATEMENT.sub("", str(error))
+            told = _STATEMENT.sub("", str(error))
+            if foreseen == "SQLAlchemyError":
+                told = _of_the_ledger(error)
+            elif isinstance(error, OSError):
+                told = _of_a_disk(error, home) or told
             click.echo(typed(visible(scrub(told, secrets=secrets)), home), err=True)
             return code
     report = scrub("".join(traceback.format_exception(error)), secrets=secrets, cap=_LONGEST_REPORT)
@@ -69,6 +73,19 @@ def _of_the_ledger(error: Exception) -> str:
         f"the ledger could not be read or written: {cause[0]}. Nothing is sent without it, and the next advance goes "
         "on from what it holds. See to free space, permissions and who else has it open: extend-pipeline doctor"
     )
+
+
+def _of_a_disk(error: OSError, home: Path | None) -> str | None:
+    """What a full or read-only disk means; None where it is another error, or where nobody knows what is ours."""
+    # here, since a verb that has failed may not have loaded them
+    from extend_pipeline.config.settings import Settings
+    from extend_pipeline.engine.disk_space import explained
+
+    try:
+        told = explained(error, Settings() if home is None else Settings.for_home(home), awaited=0)
+    except ConfigError:
+        return None
+    return None if told is None else str(told)
 
 
 def secrets_of(home: Path | None) -> tuple[str, ...]:

@@ -127,6 +127,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "account_resumed": "resumed",
     "key_refused": "key refused",
     "key_accepted": "another key is accepted, and it starts again",
+    "account_stop_lifted": "goes on",
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,13 +13,15 @@ from sqlalchemy import text
 
 from extend_pipeline.commands.findings import Finding, ok, problem, warning
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.clock_checks import describe_ahead
+from extend_pipeline.engine.disk_space import TODO, read_space
+from extend_pipeline.engine.pipeline import wall_ms
 from extend_pipeline.ledger import reads
+from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.database import Ledger, LedgerError, has_ledger, open_ledger
 from extend_pipeline.ledger.invariants import check_invariants
 
-GIB: Final = 1024**3
-LEAST_FREE: Final = GIB  # one large film and the warehouse's copy of itself
-FEW_FREE: Final = 10 * GIB  # some hundred films of 20 to 50 MB: a night's work
+FEW_FREE: Final = 10  # times what must stay free: some hundred films of 20 to 50 MB, a night's work
 
 MOST_BROKEN: Final = 20  # broken promises that are told one by one
 
@@ -39,7 +40,10 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
     try:
         with ledger.read() as connection:
             seq = reads.head(connection)
+            last_ms = reads.last_event_at(connection)
         yield ok("ledger", f"{_engine(ledger)}, {seq} events")
+        if is_ahead(last_ms, now_ms := wall_ms()):
+            yield warning("clock", describe_ahead((last_ms or 0) - now_ms), "look at the clocks of all machines")
         broken = check_invariants(ledger)
         for sentence in broken[:MOST_BROKEN]:
             yield problem("ledger", sentence, "pause, keep a copy of the ledger, and report this")
@@ -58,14 +62,28 @@ def check_media(settings: Settings) -> Iterator[Finding]:
     yield from _folder("media", folder)
     if opened := _open_to_others("media", folder):
         yield opened
-    free = shutil.disk_usage(_nearest(folder)).free
-    told = f"{free / GIB:.1f} GiB free"
-    if free < LEAST_FREE:
-        yield problem("disk", told, "make room: results that can't be stored expire at the provider")
-    elif free < FEW_FREE:
-        yield warning("disk", told, "make room soon")
+    space = read_space(settings, awaited=_awaited(settings))
+    if space.is_short:
+        yield problem("disk", space.describe(), TODO)
+    elif space.media_free is not None and space.media_free < FEW_FREE * space.needed:
+        yield warning("disk", space.describe(), "make room soon")
     else:
-        yield ok("disk", told)
+        yield ok("disk", space.describe())
+
+
+def _awaited(settings: Settings) -> int:
+    """How many results are paid for, or may be, and not here yet; 0 where the ledger can't be read, which is told."""
+    if not has_ledger(settings.ledger_url):
+        return 0
+    try:
+        ledger = open_ledger(settings.ledger_url)
+    except LedgerError:
+        return 0
+    try:
+        with ledger.read() as connection:
+            return reads.awaited(connection)
+    finally:
+        ledger.close()
 
 
 def check_warehouse(path: Path, seq: int) -> Finding:

@@ -15,6 +15,7 @@ from extend_pipeline.commands.opening import open_for_reading, settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.config.load import read_configuration
 from extend_pipeline.config.problems import ConfigError
+from extend_pipeline.engine.clock_checks import describe_ahead, ledger_ahead_ms
 from extend_pipeline.engine.pipeline import Pipeline, wall_ms
 from extend_pipeline.engine.plan import plan as make_plan
 from extend_pipeline.engine.plan_types import PlanInput
@@ -48,6 +49,8 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
             print_videos(made.videos, pipeline.accounts)
             print_totals(made.videos, pipeline.accounts)
             print_obstacles(made.videos, home=home)
+            if ahead_ms := ledger_ahead_ms(pipeline):
+                say(f"clock: {describe_ahead(ahead_ms)}")
             for note in configuration.notes:
                 say(f"note: {note}")
     if wrong is not None:

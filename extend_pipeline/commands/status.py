@@ -18,6 +18,7 @@ from extend_pipeline.commands.describe import status_document
 from extend_pipeline.commands.opening import open_for_reading, print_mistakes, settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.text import typed
+from extend_pipeline.engine.clock_checks import describe_ahead
 from extend_pipeline.engine.status import status as read_status
 
 
@@ -39,6 +40,10 @@ def status(ctx: click.Context, as_json: bool) -> None:
             print_accounts(found.accounts)
             if found.everything_paused:
                 say(f"everything is paused → {typed('extend-pipeline resume', home)}")
+            if found.disk is not None and found.disk.is_short:
+                say(f"disk: {found.disk.describe()}")
+            if found.ledger_ahead_ms:
+                say(f"clock: {describe_ahead(found.ledger_ahead_ms)}")
             print_doubts(found, home=home)
             print_unplanned(found)
             print_expiring(found, pipeline.now_ms(), home=home)

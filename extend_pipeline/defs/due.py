@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from extend_pipeline.engine import schedule
 from extend_pipeline.engine.access import try_other_keys
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
@@ -43,9 +44,11 @@ def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
     now_ms, ledger = pipeline.now_ms(), pipeline.ledger
     pollable = [name for name in accounts if name not in pipeline.without_key()]
     found = []
-    if due.has_due(ledger, now_ms=now_ms, states=(S.SUCCEEDED,), accounts=accounts):
+    fetches = schedule.fetch_waits(pipeline.settings, accounts)
+    look_ups = schedule.look_up_waits(pipeline.settings, {name: pipeline.accounts[name] for name in pollable})
+    if due.has_due(ledger, now_ms=now_ms, states=(S.SUCCEEDED,), accounts=fetches):
         found.append("results to fetch")
-    if due.has_due(ledger, now_ms=now_ms, states=(S.IN_DOUBT,), accounts=pollable):
+    if due.has_due(ledger, now_ms=now_ms, states=(S.IN_DOUBT,), accounts=look_ups):
         found.append("attempts in doubt to look up")
     now = plan(plan_input(pipeline, unfinished=True))
     with ledger.read() as connection:

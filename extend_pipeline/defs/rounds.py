@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 from extend_pipeline.engine.advance import LONGEST_WAIT_MS, STALE_PART_S, Round, advance, next_wait_ms
@@ -17,16 +18,16 @@ def rounds(pipeline: Pipeline, *, linger_s: float, max_seconds: float) -> Iterat
     often than once in a few seconds; the end is the caller's.
     """
     pipeline.store.sweep(older_than_s=STALE_PART_S, now=pipeline.now_ms() / 1000)
-    published = began = pipeline.now_ms()
+    published, ends_s = pipeline.now_ms(), time.monotonic() + max_seconds
     pause = threading.Event()
     while True:
-        publish = pipeline.now_ms() - published >= LONGEST_WAIT_MS
+        publish = abs(pipeline.now_ms() - published) >= LONGEST_WAIT_MS  # a clock may be set back
         now = advance(pipeline, publish=publish)
         if publish:
             published = pipeline.now_ms()
         yield now
         wait_ms = next_wait_ms(pipeline, now)
-        left_ms = began + max_seconds * 1000 - pipeline.now_ms()
+        left_ms = (ends_s - time.monotonic()) * 1000
         if wait_ms is None or left_ms <= 0 or not due_within(pipeline, now, linger_s):
             return
         pause.wait(min(wait_ms, left_ms) / 1000)

@@ -7,6 +7,7 @@ from typing import Final
 import dagster as dg
 
 from extend_pipeline.engine.advance import Round
+from extend_pipeline.engine.clock_checks import describe_ahead
 from extend_pipeline.engine.plan_types import VideoPlan
 
 MOST_NAMES: Final = 5  # in one log line
@@ -15,6 +16,10 @@ MOST_TOLD: Final = 20  # in one failure; the count is always exact
 
 def tell_round(log: Logger, now: Round) -> None:
     """Say what a round did; nothing where nothing happened."""
+    if (disk_error := now.collected.disk_error or now.disk_error) is not None:
+        log.error(str(disk_error))
+    if now.ledger_ahead_ms:
+        log.warning(describe_ahead(now.ledger_ahead_ms))
     if now.mistakes:
         lines = "\n".join(now.mistakes)
         log.warning(f"nothing is submitted until this is corrected; what is paid for is fetched:\n{lines}")

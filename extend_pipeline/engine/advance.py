@@ -4,12 +4,15 @@ all call these two functions; the ledger decides who does what."""
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from extend_pipeline.engine.clock_checks import ledger_ahead_ms
 from extend_pipeline.engine.collect import CollectReport, collect_due
+from extend_pipeline.engine.disk_space import DiskError, explained
 from extend_pipeline.engine.holds import accounts_left_alone, mistakes
 from extend_pipeline.engine.picture import examine_again
 from extend_pipeline.engine.pipeline import Pipeline
@@ -45,6 +48,8 @@ class Round:
     mistakes: tuple[str, ...] = ()
     left_alone: tuple[str, ...] = ()
     prepared: PrepareReport = field(default_factory=PrepareReport)
+    disk_error: DiskError | None = None  # of what no video tells of; a result that waits for room tells itself
+    ledger_ahead_ms: int = 0  # by how much the last event before the round is dated after its beginning
 
     @property
     def did_something(self) -> bool:
@@ -95,16 +100,18 @@ def advance(
     the catalogue or the accounts are wrong, what is paid is polled and fetched as before, and nothing is submitted.
     """
     pipeline.refresh()
+    ahead_ms = ledger_ahead_ms(pipeline)
     declare_catalogue(pipeline)
     recovered = recover(pipeline)
     polled = poll_due(pipeline, videos=videos)
     collected = collect_due(pipeline, videos=videos, stop=stop)
     prepared = prepare(pipeline, videos=videos)
-    examine_again(pipeline)
+    disk_error = prepared.disk_error or _examine_again(pipeline)
     before = plan(plan_input(pipeline, videos=videos, unfinished=True))
     submitted = SubmitReport()
     after = before
-    if submit and before.due and not (stop is not None and stop.is_set()):
+    full = disk_error is not None or collected.disk_error is not None
+    if submit and not full and before.due and not (stop is not None and stop.is_set()):
         submitted = submit_due(pipeline, before, stop=stop)
         after = plan(plan_input(pipeline, videos=videos, unfinished=True))
     changed = record_progress(pipeline, after)
@@ -120,7 +127,22 @@ def advance(
         mistakes(pipeline),
         accounts_left_alone(pipeline, after),
         prepared,
+        disk_error,
+        ahead_ms,
     )
+
+
+def _examine_again(pipeline: Pipeline) -> DiskError | None:
+    """Look again at what nobody could tell the kind of; an error of our own disk is told, and ends nothing else."""
+    try:
+        examine_again(pipeline)
+    except OSError as error:
+        with pipeline.ledger.read() as connection:
+            awaited = reads.awaited(connection)
+        if (told := explained(error, pipeline.settings, awaited=awaited)) is None:
+            raise
+        return told
+    return None
 
 
 def advance_until_idle(
@@ -135,20 +157,22 @@ def advance_until_idle(
     of them.
 
     `max_seconds` bounds the whole; `stop` ends it after the step that is under way. Publishes at the end and, in
-    between, no more often than once a few seconds.
+    between, no more often than once a few seconds. Raises DiskError at the end where a disk did not take something in
+    the last round.
     """
     pipeline.store.sweep(older_than_s=STALE_PART_S, now=pipeline.now_ms() / 1000)
     stop = stop or threading.Event()
-    began = pipeline.now_ms()
-    published = began
+    ends_s = None if max_seconds is None else time.monotonic() + max_seconds
+    published = pipeline.now_ms()
     try:
         while True:
-            now = advance(pipeline, videos=videos, publish=pipeline.now_ms() - published >= LONGEST_WAIT_MS, stop=stop)
-            if pipeline.now_ms() - published >= LONGEST_WAIT_MS:
+            publish_now = abs(pipeline.now_ms() - published) >= LONGEST_WAIT_MS  # a clock may be set back
+            now = advance(pipeline, videos=videos, publish=publish_now, stop=stop)
+            if abs(pipeline.now_ms() - published) >= LONGEST_WAIT_MS:
                 published = pipeline.now_ms()
             if on_round is not None:
                 on_round(now)
-            left = None if max_seconds is None else began + max_seconds * 1000 - pipeline.now_ms()
+            left = None if ends_s is None else (ends_s - time.monotonic()) * 1000
             wait_ms = next_wait_ms(pipeline, now, videos=videos)
             if wait_ms is None or stop.is_set() or (left is not None and left <= 0):
                 break
@@ -160,6 +184,8 @@ def advance_until_idle(
             publish_last(pipeline)
         raise
     publish_last(pipeline)
+    if now.disk_error is not None:
+        raise now.disk_error
     return plan(plan_input(pipeline, videos=videos))
 
 
@@ -188,7 +214,7 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
     moments = [at for key, at in scheduled.items() if videos is None or key in videos]
     if not moments and _waits_for_files(pipeline, videos):
         return pipeline.now_ms() + LONGEST_WAIT_MS
-    going_on = [video for video in now.plan.videos if goes_on_soon(video)]
+    going_on = [video for video in now.plan.videos if goes_on_soon(video) and not _waits_for_disk(video, now)]
     if not moments and all(_waits_for_others(video) for video in going_on) and not _anything_on_the_way(pipeline):
         return None
     moments += [video.hindrance.until_ms for video in going_on if video.hindrance and video.hindrance.until_ms]
@@ -214,7 +240,17 @@ def _waits_for_files(pipeline: Pipeline, videos: Collection[str] | None) -> bool
 
 def _waits_for_others(video: VideoPlan) -> bool:
     """Whether it goes on only when something else of its account has ended."""
-    return video.hindrance is not None and video.hindrance.obstacle in (Obstacle.SLOTS, Obstacle.AT_STAKE)
+    return video.hindrance is not None and video.hindrance.obstacle in (
+        Obstacle.SLOTS,
+        Obstacle.AT_STAKE,
+        Obstacle.DISK_RESERVED,
+    )
+
+
+def _waits_for_disk(video: VideoPlan, now: Round) -> bool:
+    """Whether its source is still to be fetched, and our own disk doesn't take files."""
+    unchecked = video.hindrance is not None and video.hindrance.obstacle is Obstacle.SOURCE_UNCHECKED
+    return unchecked and now.prepared.disk_error is not None
 
 
 def _anything_on_the_way(pipeline: Pipeline) -> bool:

@@ -3,17 +3,19 @@ a hint; what counts is a GET with our own credentials that shows a task which ca
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
-from extend_pipeline.engine import rules
+from extend_pipeline.engine import rules, schedule
+from extend_pipeline.engine.holding import given_back
 from extend_pipeline.engine.outcome import belongs
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.ledger import book_reads, inbox, reads, transitions
+from extend_pipeline.ledger import book_reads, due, inbox, reads, transitions
+from extend_pipeline.ledger.clock import still_waits
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.transitions import Moved
@@ -22,8 +24,6 @@ from extend_pipeline.providers.outcomes import Absent, QueryOutcome, Seen, TaskV
 S = AttemptState
 
 LOOKS: Final = 5  # at a task that the account doesn't know: it may be told of before it can be asked for
-FIRST_GAP_MS: Final = 2_000  # between looks; doubles
-LONGEST_GAP_MS: Final = 3_600_000  # a name that no answer speaks of is asked for ever more rarely
 NOT_THERE: Final = "not there yet: "  # how the note of a look begins at which the account didn't know the task
 
 SKEW_MS: Final = 600_000
@@ -54,6 +54,11 @@ def look_into_callbacks(pipeline: Pipeline, accounts: Collection[str]) -> list[s
     doubts = _take(pipeline, accounts)
     if not doubts:
         return []
+    with given_back(pipeline, [doubt.row for doubt in doubts]):
+        return _look_at(pipeline, doubts)
+
+
+def _look_at(pipeline: Pipeline, doubts: Sequence[_Doubt]) -> list[str]:
     questions = [(doubt.row.account, task_id) for doubt in doubts for task_id in doubt.tasks]
     with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="called-back") as pool:
         answers = list(pool.map(lambda question: pipeline.provider(question[0]).query(question[1]), questions))
@@ -96,6 +101,8 @@ def _take(pipeline: Pipeline, accounts: Collection[str]) -> list[_Doubt]:
     if not named and not left_over:
         return []
     taken = []
+    hold_ms = schedule.look_up_hold_ms(pipeline.settings)
+    longest = max(schedule.CALLED_BACK_LONGEST_MS, hold_ms)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         notes = reads.notes(tx.connection)
         named = inbox.named(tx.connection, [*named, *left_over])
@@ -103,11 +110,14 @@ def _take(pipeline: Pipeline, accounts: Collection[str]) -> list[_Doubt]:
             hint = notes.get(row.attempt_id)
             if row.attempt_id in left_over and row.attempt_id not in named:
                 transitions.unschedule(tx, row.attempt_id)
-            if row.attempt_id not in named or (hint is not None and hint.due_at > tx.now_ms):
+            if row.attempt_id not in named or (
+                hint is not None and still_waits(hint.due_at, tx.now_ms, longest_ms=longest)
+            ):
                 continue
             tries, note = (0, "") if hint is None else (hint.tries, hint.note)
-            held_until = tx.now_ms + int(pipeline.settings.get_deadline_s * 1000)
+            held_until = tx.now_ms + hold_ms
             transitions.schedule(tx, row.attempt_id, account=row.account, due_at=held_until, note=note, tries=tries)
+            due.hold(tx, row.attempt_id, owner=pipeline.owner, until=held_until, held_by="")
             taken.append(_Doubt(row, tuple(named[row.attempt_id]), tries, note))
     return taken
 
@@ -140,7 +150,9 @@ def _judge(tx: Writer, pipeline: Pipeline, doubt: _Doubt, answers: Mapping[str, 
     if transitions.state_of(tx, attempt_id) is not S.IN_DOUBT:
         return False  # somebody decided meanwhile, and what is scheduled now is theirs
     if waiting:
-        due_at = tx.now_ms + min(FIRST_GAP_MS * 2 ** min(doubt.tries, 10), LONGEST_GAP_MS)
+        due_at = tx.now_ms + min(
+            schedule.CALLED_BACK_FIRST_MS * 2 ** min(doubt.tries, 10), schedule.CALLED_BACK_LONGEST_MS
+        )
         account, tries = doubt.row.account, doubt.tries + 1
         transitions.schedule(tx, attempt_id, account=account, due_at=due_at, note=waiting, tries=tries)
     elif inbox.named(tx.connection, [attempt_id]):  # a callback named another one while we looked

@@ -12,12 +12,15 @@ from typing import Any
 from sqlalchemy import Row
 
 from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.engine import schedule
+from extend_pipeline.engine.disk_space import DiskError, explained
 from extend_pipeline.engine.fetch import Missed, could_not_probe, fetch
 from extend_pipeline.engine.giving_up import give_up_or_wait, is_over
-from extend_pipeline.engine.holding import Hold
+from extend_pipeline.engine.holding import Hold, give_back, given_back
+from extend_pipeline.engine.judge import NO_ROOM
 from extend_pipeline.engine.picture import examine
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.ledger import due, transitions
+from extend_pipeline.ledger import due, reads, transitions
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.transitions import Stale
 from extend_pipeline.media.prober import CouldNotProbe
@@ -37,6 +40,7 @@ class CollectReport:
     lost: list[str] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)
     bytes: int = 0
+    disk_error: DiskError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,12 @@ def collect_due(
     accounts: Collection[str] | None = None,
     stop: threading.Event | None = None,
 ) -> CollectReport:
-    """Fetch every result that is due, `max_downloads` at a time."""
+    """Fetch every result that is due, `max_downloads` at a time. The first one that the disk doesn't take ends it: the
+    others would be fetched for nothing."""
     report = CollectReport()
+    if not pipeline.asked_for_room:
+        pipeline.asked_for_room = True
+        _try_for_room(pipeline)
     names = list(pipeline.accounts if accounts is None else accounts)
     lock = threading.Lock()
     size = pipeline.settings.max_downloads
@@ -66,25 +74,62 @@ def collect_due(
             if not rows:
                 break
             holds = [Hold(pipeline, row, taken_at=taken_at) for row in rows]
-            for _ in pool.map(lambda row, hold: _collect(pipeline, row, hold, report, lock), rows, holds):
-                pass
+            with given_back(pipeline, rows):
+                for _ in pool.map(lambda row, hold: _collect_or_wait(pipeline, row, hold, report, lock), rows, holds):
+                    pass
+            if report.disk_error is not None:
+                give_back(pipeline, rows)
+                break
     return report
 
 
+def _try_for_room(pipeline: Pipeline) -> None:
+    with pipeline.ledger.read() as connection:
+        notes = reads.notes(connection)
+        waiting = [key for key, row in notes.items() if row.note.startswith(NO_ROOM) and not row.owner]
+    if waiting:
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+            due.give_back(tx, waiting, owner="")
+
+
 def _take(pipeline: Pipeline, names: list[str], videos: Collection[str] | None, limit: int) -> list[Row[Any]]:
-    if not due.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=(S.SUCCEEDED,), accounts=names):
+    waits = schedule.fetch_waits(pipeline.settings, names)
+    if not due.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=(S.SUCCEEDED,), accounts=waits):
         return []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         return due.take_due(
             tx,
             states=(S.SUCCEEDED,),
-            accounts=names,
+            accounts=waits,
             videos=videos,
             hold_ms=int(pipeline.settings.lease_s * 1000),
             limit=limit,
             owner=pipeline.owner,
             soonest_expiring_first=True,
         )
+
+
+def _collect_or_wait(
+    pipeline: Pipeline, row: Row[Any], hold: Hold, report: CollectReport, lock: threading.Lock
+) -> None:
+    """Fetch one result; where the disk doesn't take it, it waits, and says so."""
+    if report.disk_error is not None:
+        return
+    try:
+        _collect(pipeline, row, hold, report, lock)
+    except OSError as error:
+        with pipeline.ledger.read() as connection:
+            awaited = reads.awaited(connection)
+        told = explained(error, pipeline.settings, awaited=awaited)
+        if told is None:
+            raise
+        with lock:
+            report.failed.append(f"{row.video_key}/{row.hop}")
+            report.disk_error = report.disk_error or told
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+            if hold.held(tx):
+                due_at, note = tx.now_ms + schedule.DISK_AGAIN_MS, f"{NO_ROOM}{told}"
+                transitions.schedule(tx, row.attempt_id, account=row.account, due_at=due_at, note=note, tries=row.tries)
 
 
 def _collect(pipeline: Pipeline, row: Row[Any], hold: Hold, report: CollectReport, lock: threading.Lock) -> None:

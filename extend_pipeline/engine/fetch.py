@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.engine.disk_space import require
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.media import confined
 from extend_pipeline.media.container import Container, recognise_bytes
@@ -55,6 +56,7 @@ def fetch(
                     stale_url=body.kind is FaultKind.EXPIRED,
                     refused=body.kind is FaultKind.REFUSED,
                 )
+            require(settings.media_dir, body.content_length)
             got = pipeline.store.ingest(
                 body.chunks if beat is None else _beating(body.chunks, beat),
                 expected_bytes=body.content_length,

@@ -11,6 +11,7 @@ from extend_pipeline.engine.fetch import Missed
 from extend_pipeline.engine.holding import Hold
 from extend_pipeline.engine.judge import FETCH_REFUSED
 from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.schedule import FETCH_FIRST_MS, FETCH_LONGEST_MS
 from extend_pipeline.ledger import transitions
 from extend_pipeline.ledger.states import AttemptState
 
@@ -19,9 +20,6 @@ S = AttemptState
 GONE_AFTER: Final = 3  # refusals of a URL that can't be refreshed; one may be a server's bad moment
 GONE: Final = "said to be gone, in a row: "
 """How the note of a fetch begins whose result was said to be gone, and then how often."""
-
-FIRST_GAP_MS: Final = 2_000  # after a failed fetch; doubles, up to LONGEST_GAP_MS
-LONGEST_GAP_MS: Final = 600_000  # a result that nobody can fetch is looked at six times an hour
 
 
 def is_over(expires_at: int | None, now_ms: int) -> bool:
@@ -50,7 +48,7 @@ def give_up_or_wait(pipeline: Pipeline, row: Row[Any], hold: Hold, missed: Misse
             data["error_reason"] = "expired"
             transitions.move(tx, row.attempt_id, to=S.RESULT_LOST, expect=frozenset({S.SUCCEEDED}), data=data)
         else:
-            gap = min(FIRST_GAP_MS * 2 ** min(row.tries, 10), LONGEST_GAP_MS)
+            gap = min(FETCH_FIRST_MS * 2 ** min(row.tries, 10), FETCH_LONGEST_MS)
             note = f"{FETCH_REFUSED}{missed.message}" if missed.refused else missed.message
             if missed.sha256:
                 note = f"unsound {missed.sha256} {missed.message}"

@@ -1,15 +1,38 @@
-"""Who fetches a result: its holder, for as long as the fetch lasts, and nobody else gives a verdict on it."""
+"""Who looks at a task or fetches a result: its holder, for as long as that lasts, and nobody else decides about it.
+What a holder leaves without a word is given back."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Row
 
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import due
+from extend_pipeline.ledger.clock import lease_runs
 from extend_pipeline.ledger.events import Writer
+
+
+@contextmanager
+def given_back(pipeline: Pipeline, rows: Sequence[Row[Any]]) -> Iterator[None]:
+    """Give the rows that `take_due` gave, and that nothing was written down of, back on every end that is an error or
+    an interruption. Only a kill leaves them held until their time is up."""
+    try:
+        yield
+    except BaseException:
+        give_back(pipeline, rows)
+        raise
+
+
+def give_back(pipeline: Pipeline, rows: Sequence[Row[Any]]) -> None:
+    """Make due now what of the rows this process still holds. Where the ledger can't be written, the hold's end does
+    it."""
+    with contextlib.suppress(Exception), pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        due.give_back(tx, [row.attempt_id for row in rows], owner=pipeline.owner)
 
 
 class Hold:
@@ -29,7 +52,7 @@ class Hold:
         """Renew the hold once half of it is over. False where another process has taken the attempt meanwhile."""
         with self._lock:
             now_ms = self._pipeline.now_ms()
-            if now_ms < self._until - self._lease_ms // 2:
+            if lease_runs(self._until - self._lease_ms, self._until - self._lease_ms // 2, now_ms):
                 return True
             with self._pipeline.ledger.write(now_ms=now_ms, actor=self._pipeline.owner) as tx:
                 held = self.held(tx)

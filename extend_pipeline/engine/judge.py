@@ -10,6 +10,7 @@ from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine import rules
 from extend_pipeline.engine.plan_types import AttemptView, Hindrance, Obstacle
+from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.providers.outcomes import RejectReason
 
@@ -29,6 +30,10 @@ NOT_FOUND: Final = "not found "
 
 FETCH_REFUSED: Final = "refused: "
 """How the note of a fetch begins that our own rules forbid: no further try will differ until somebody mends them."""
+
+
+NO_ROOM: Final = "no room: "
+"""How the note of a fetch begins whose file our own disk did not take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +136,13 @@ def _overdue(where: str, last: AttemptView, account: Account, now_ms: int) -> St
 
 def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -> Stopped | None:
     """A paid result that only a person can bring home, or that has not come for as long as a task may run."""
-    since = last.completed_at if last.completed_at is not None else now_ms
+    if last.note.startswith(NO_ROOM):
+        message = f"{where} is paid, and its file waits at the provider: {last.note.removeprefix(NO_ROOM)}"
+        return _stopped(Obstacle.NO_DISK_SPACE, last, message, "see above; it is tried again every half minute")
+    dated_ahead = is_ahead(last.completed_at, now_ms)
+    since = min(last.completed_at if last.completed_at is not None else now_ms, now_ms)
     refused = last.note.startswith(FETCH_REFUSED)
-    if not last.note or not (refused or now_ms - since > account.patience_s * 1000):
+    if not last.note or not (refused or dated_ahead or now_ms - since > account.patience_s * 1000):
         return None
     ended = last.expires_at is not None and last.expires_at <= now_ms
     kept = "was kept" if ended else "is kept"
@@ -146,7 +155,7 @@ def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -
 
 
 def _in_doubt(where: str, last: AttemptView, account: Account, now_ms: int) -> Hindrance:
-    minutes = (now_ms - (last.in_doubt_at or now_ms)) // 60_000
+    minutes = max(now_ms - (last.in_doubt_at or now_ms), 0) // 60_000
     words = f" ({last.error_message})" if last.error_message else ""
     told = f"{where} may or may not have been accepted{words}, for {minutes} minutes"
     decide = f"extend-pipeline resolve {where} adopt TASK | resubmit | write-off"

@@ -9,20 +9,18 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.config.accounts import Account
-from extend_pipeline.engine import rules
+from extend_pipeline.engine import rules, schedule
 from extend_pipeline.ledger import controls, transitions
+from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.reconciling import ORPHAN
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.transitions import Moved
-from extend_pipeline.providers.outcomes import Absent, QueryOutcome, Seen, TaskState, TaskView, Unanswered
+from extend_pipeline.providers.outcomes import Absent, QueryFault, QueryOutcome, Seen, TaskState, TaskView, Unanswered
 
 S = AttemptState
 
 ODD_DEDUCTION: Final = "odd_deduction"
-
-LONGEST_GAP_MS: Final = 300_000  # between looks at a task whose queries fail
-JITTER: Final = 0.2  # so that a crowd of tasks submitted together doesn't come back together
 
 
 def observe(tx: Writer, account: Account, row: Row[Any], outcome: QueryOutcome) -> str:
@@ -34,6 +32,8 @@ def observe(tx: Writer, account: Account, row: Row[Any], outcome: QueryOutcome) 
             _again(tx, account, row, f"the provider knows no such task: {answer.message}", failed=True)
             return "fault"
         case Unanswered(fault, answer, retry_after_s):
+            if fault is QueryFault.CLOCK:
+                controls.stop_account(tx, account.name, reason=fault.value, message=answer.message)
             _again(tx, account, row, f"{fault.value}: {answer.message}", failed=True, least_s=retry_after_s or 0)
             return "fault"
 
@@ -76,11 +76,19 @@ def _seen(tx: Writer, account: Account, row: Row[Any], view: TaskView) -> str:
                     stop_on_odd_deduction(tx, account, row, view.units_micros, expected=0)
             return "failed"
         case TaskState.PROCESSING:
+            _redate(tx, row, view)
             transitions.move(tx, row.attempt_id, to=S.PROCESSING, expect=frozenset({S.SUBMITTED}))
         case TaskState.SUBMITTED:
-            pass
+            _redate(tx, row, view)
     _again(tx, account, row, "; ".join(view.warnings), failed=False)
     return "running"
+
+
+def _redate(tx: Writer, row: Row[Any], view: TaskView) -> None:
+    """Date a running task by its provider's word where a clock that was ahead dated it: it would be overdue late."""
+    made_ms = view.created_ms
+    if made_ms is not None and is_ahead(row.submitted_at, tx.now_ms) and not is_ahead(made_ms, tx.now_ms):
+        transitions.redated(tx, row.attempt_id, submitted_at=made_ms)
 
 
 def stop_on_odd_deduction(
@@ -101,11 +109,8 @@ def stop_on_odd_deduction(
 
 
 def _again(tx: Writer, account: Account, row: Row[Any], note: str, *, failed: bool, least_s: float = 0) -> None:
-    every_ms = account.poll.every_s * 1000
     tries = row.tries + 1 if failed else 0
-    gap = min(every_ms * 2 ** min(tries, 10), max(LONGEST_GAP_MS, every_ms)) if failed else every_ms
-    gap = max(gap, least_s * 1000) * (1 + random.uniform(-JITTER, JITTER))
-    due_at = tx.now_ms + int(gap)
+    due_at = tx.now_ms + schedule.poll_gap_ms(account, tries=tries, asked_s=least_s, chance=random.uniform(-1, 1))
     transitions.schedule(
         tx, row.attempt_id, account=account.name, due_at=due_at, note=note, tries=tries, while_in=POLLED
     )

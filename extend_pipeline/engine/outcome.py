@@ -12,6 +12,7 @@ from extend_pipeline.engine import access, rules
 from extend_pipeline.engine.judge import UNCLEAR_VALUE
 from extend_pipeline.ledger import controls, inbox, transitions
 from extend_pipeline.ledger.claims import ClaimRequest
+from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.transitions import Stale
@@ -35,7 +36,6 @@ S = AttemptState
 
 FIRST_REST_MS: Final = 1_000  # doubles with every refusal in a row
 LONGEST_REST_MS: Final = 60_000  # a slot comes free within minutes: a hop runs 4 to 6
-LONGEST_ASKED_REST_MS: Final = 600_000  # a Retry-After beyond this is not believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +125,6 @@ def _rejected(
         controls.stop_account(tx, account.name, reason=reason.value, message=answer.message)
     if reason.transient:
         doubled = FIRST_REST_MS * 2 ** min(controls.backoff_failures(tx, account.name), 10)
-        asked = 0 if retry_after_s is None else min(int(retry_after_s * 1000), LONGEST_ASKED_REST_MS)
+        asked = 0 if retry_after_s is None else min(int(retry_after_s * 1000), LONGEST_BACKOFF_MS)
         rest = max(asked, min(doubled, LONGEST_REST_MS))
         controls.back_off(tx, account.name, wait_ms=rest, note=f"{reason.value}: {answer.message}")

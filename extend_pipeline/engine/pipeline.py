@@ -102,6 +102,9 @@ class Pipeline:
 
     was_sound: bool = False
     """Whether the files had no mistake at some time since the home was opened."""
+    asked_for_room: bool = False
+    """Whether what waits for room on the disk has been tried again since the home was opened: somebody may have made
+    some, and typed `advance`."""
 
     def __post_init__(self) -> None:
         self.marks = self.marks or file_marks(self.settings.home)

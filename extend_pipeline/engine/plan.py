@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from extend_pipeline.config.catalogue import BranchSource, Source, Video
 from extend_pipeline.config.purchase import purchase_digest
 from extend_pipeline.engine import rules
+from extend_pipeline.engine.disk_space import DiskSpace
 from extend_pipeline.engine.goal import Goal, forecast, goal_of, past_at_most
 from extend_pipeline.engine.hop_names import Edited, OtherAccount
 from extend_pipeline.engine.judge import Due, Stopped, Underway, judge
@@ -30,7 +31,7 @@ from extend_pipeline.engine.plan_types import (
     VideoPlan,
 )
 from extend_pipeline.engine.questions import repurchase, same_purchase, words_now, words_paid
-from extend_pipeline.engine.rooms import Room
+from extend_pipeline.engine.rooms import DiskRoom, Room
 from extend_pipeline.engine.walk import Position, Start, Step, Walk, change_policy, root, stored_hop, walk
 from extend_pipeline.ledger.names import Choice
 from extend_pipeline.ledger.states import LIVE, VideoState
@@ -50,12 +51,14 @@ class _Ahead:
 
 def plan(given: PlanInput) -> Plan:
     """Plan every video of the input, in its order; earlier videos take slots and budget first."""
+    disk = DiskRoom(given.disk)
     rooms = {
         name: Room(
             account,
             given.account_views.get(name, AccountView()),
             given.now_ms,
             given.everything_paused,
+            disk,
             given.held.get(name),
         )
         for name, account in given.accounts.items()
@@ -175,7 +178,7 @@ def _ask(way: Walk, edited: Edited, kept: Walk) -> VideoPlan:
 def _start_of(video: Video, goal: Goal, source: Source, given: PlanInput) -> Start | Hindrance:
     if not isinstance(video.source, BranchSource):
         seen = given.sources.get(video.key, SourceView())
-        return _unmeasured(video, goal, source, seen) or Start(root(video, seen, given.names))
+        return _unmeasured(video, goal, source, seen, given.disk) or Start(root(video, seen, given.names))
     above, hop = given.catalogue[video.source.branch_of], video.source.hop
     if (start := stored_hop(above, hop, given)) is not None:
         return start
@@ -183,12 +186,14 @@ def _start_of(video: Video, goal: Goal, source: Source, given: PlanInput) -> Sta
     return _parent_state(above, hop, given) or Hindrance(Obstacle.PARENT, message, "nothing: it comes first")
 
 
-def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView) -> Hindrance | None:
+def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView, disk: DiskSpace | None) -> Hindrance | None:
     """Why a root source can't be gone on from: nobody has measured it, and its length must be known."""
     length = seen.probed_ms if seen.probed_ms is not None else source.duration_ms
     if seen.probed_ms is not None or not (rules.measures_source(video) or (length is None and goal.needs_length)):
         return None
     if seen.fault is None:
+        if (full := DiskRoom(disk).hindrance()) is not None:
+            return full
         todo = "nothing: advance fetches and measures it first, which costs nothing"
         return Hindrance(Obstacle.SOURCE_UNCHECKED, "the source has not been measured yet", todo)
     if rules.measures_source(video):

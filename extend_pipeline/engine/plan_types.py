@@ -10,6 +10,7 @@ from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import Video
 from extend_pipeline.config.changes import OnChange
 from extend_pipeline.engine.chain import Names
+from extend_pipeline.engine.disk_space import DiskSpace
 from extend_pipeline.ledger.names import Choice
 from extend_pipeline.ledger.states import AttemptState, VideoState
 
@@ -137,6 +138,7 @@ class PlanInput:
     on_change: OnChange = "ask"
     twins: Mapping[str, Twin] = field(default_factory=dict)
     """By video: who has bought, or is about to buy, what its next hop asks for."""
+    disk: DiskSpace | None = None
 
 
 class Obstacle(StrEnum):
@@ -151,6 +153,7 @@ class Obstacle(StrEnum):
     AT_STAKE = "as_much_at_stake_as_allowed"
     EARLIER_TAKE = "earlier_take_running"
     IN_DOUBT_CHECKING = "in_doubt_checking"
+    DISK_RESERVED = "disk_reserved"
     # these wait for a person
     CONFIGURATION = "configuration"
     REPURCHASE = "repurchase"
@@ -158,6 +161,8 @@ class Obstacle(StrEnum):
     NO_KEY = "no_key"
     PAUSED = "paused"
     ACCOUNT_STOPPED = "account_stopped"
+    WRONG_CLOCK = "wrong_clock"
+    NO_DISK_SPACE = "no_disk_space"
     TOTAL_BUDGET = "total_budget"
     IN_DOUBT_CAP = "in_doubt_cap"
     NO_BUDGET = "no_budget"
@@ -202,6 +207,7 @@ _PASSING = frozenset(
         Obstacle.AT_STAKE,
         Obstacle.EARLIER_TAKE,
         Obstacle.IN_DOUBT_CHECKING,
+        Obstacle.DISK_RESERVED,
     }
 )
 

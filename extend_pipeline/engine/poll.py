@@ -13,7 +13,10 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine import schedule
 from extend_pipeline.engine.access import note_answers
+from extend_pipeline.engine.clock_checks import lift_clock_stops
+from extend_pipeline.engine.holding import give_back, given_back
 from extend_pipeline.engine.observe import observe
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import due
@@ -47,28 +50,34 @@ def poll_due(
     go_on: Callable[[], bool] = lambda: True,
 ) -> PollReport:
     """Poll every due task of the accounts (all by default), each account's by list pages or by bounded concurrent
-    GETs. Accounts whose key this process lacks are left to others."""
+    GETs. Accounts whose key this process lacks are left to others; one that was stopped for a wrong clock is asked
+    first whether it goes on."""
     report = PollReport()
     lacking = pipeline.without_key()
     names = [name for name in (pipeline.accounts if accounts is None else accounts) if name not in lacking]
-    if not due.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=POLLED, accounts=names):
+    asked = {name: pipeline.accounts[name] for name in names}
+    lift_clock_stops(pipeline, asked)
+    waits = schedule.poll_waits(pipeline.settings, asked)
+    if not due.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=POLLED, accounts=waits):
         return report
     by_account: dict[str, list[Row[Any]]] = defaultdict(list)
-    shortest = min(pipeline.accounts[name].poll.every_s for name in names)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         rows = due.take_due(
             tx,
             states=POLLED,
-            accounts=names,
+            accounts=waits,
             videos=videos,
-            hold_ms=int(max(shortest, pipeline.settings.get_deadline_s) * 1000),
+            hold_ms=schedule.poll_hold_ms(pipeline.settings, asked.values()),
             limit=TAKE,
             owner=pipeline.owner,
         )
     for row in rows:
         by_account[row.account].append(row)
     failpoint("poll.before_query")
-    with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="poll") as pool:
+    with (
+        given_back(pipeline, rows),
+        ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="poll") as pool,
+    ):
         for name, mine in by_account.items():
             _poll_account(pipeline, pipeline.accounts[name], mine, pool, report, go_on)
     return report
@@ -93,7 +102,8 @@ def _poll_account(
     )  # so many answers are lost at most by a crash before their commit
     for start in range(0, len(rest), size):
         if not go_on():
-            break  # what was not asked for is due again when its hold is over
+            give_back(pipeline, rest[start:])
+            break
         part = rest[start : start + size]
         answers, requests = _ask(provider, [row.task_id for row in part], pool)
         report.requests += requests

@@ -11,14 +11,16 @@ from urllib.parse import urlsplit
 
 from extend_pipeline.config.catalogue import BranchSource, Video
 from extend_pipeline.engine import rules
+from extend_pipeline.engine.disk_space import DiskError, explained
 from extend_pipeline.engine.fetch import Missed, fetch
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan_types import PlanInput, SourceView
+from extend_pipeline.engine.schedule import SOURCE_AGAIN_MS
 from extend_pipeline.ledger import declare, reads
+from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.media.store import Stored
 from extend_pipeline.providers.outcomes import Absent, Seen, Unanswered
 
-AGAIN_MS: Final = 600_000  # between two tries to fetch a source that could not be had
 TRIES: Final = 3
 DONE: Final = ("complete", "withdrawn")
 
@@ -29,6 +31,7 @@ class PrepareReport:
 
     measured: list[str] = field(default_factory=list)
     unreachable: list[str] = field(default_factory=list)
+    disk_error: DiskError | None = None
 
 
 def prepare(pipeline: Pipeline, *, videos: Collection[str] | None = None) -> PrepareReport:
@@ -41,7 +44,10 @@ def prepare(pipeline: Pipeline, *, videos: Collection[str] | None = None) -> Pre
     if not waiting:
         return report
     with ThreadPoolExecutor(pipeline.settings.max_downloads, thread_name_prefix="prepare") as pool:
-        for video, got in zip(waiting, pool.map(lambda video: _fetch(pipeline, video), waiting), strict=True):
+        for video, got in zip(waiting, pool.map(lambda video: _fetch_or_fail(pipeline, video), waiting), strict=True):
+            if isinstance(got, DiskError):
+                report.disk_error = got
+                break
             with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
                 if isinstance(got, Stored):
                     length = got.probe.duration_ms
@@ -84,11 +90,23 @@ def _waiting(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]:
         return []
     with pipeline.ledger.read() as connection:
         rows = reads.videos(connection, keys=wanted)
-    long_ago = pipeline.now_ms() - AGAIN_MS
-    due = [
-        r for r in rows if r.source_probed_ms is None and (r.source_fault_at is None or r.source_fault_at < long_ago)
-    ]
+    now_ms = pipeline.now_ms()
+    due = [row for row in rows if row.source_probed_ms is None and _may_try_again(row.source_fault_at, now_ms)]
     return [wanted[row.video_key] for row in due if row.state not in DONE]
+
+
+def _may_try_again(failed_at: int | None, now_ms: int) -> bool:
+    return failed_at is None or failed_at + SOURCE_AGAIN_MS < now_ms or is_ahead(failed_at, now_ms)
+
+
+def _fetch_or_fail(pipeline: Pipeline, video: Video) -> Stored | Missed | DiskError:
+    try:
+        return _fetch(pipeline, video)
+    except OSError as error:
+        told = explained(error, pipeline.settings, awaited=0)
+        if told is None:
+            raise
+        return told
 
 
 def _fetch(pipeline: Pipeline, video: Video) -> Stored | Missed:

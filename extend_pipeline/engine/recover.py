@@ -11,13 +11,15 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.accounts import Account
-from extend_pipeline.engine import judge, rules
+from extend_pipeline.engine import judge, rules, schedule
 from extend_pipeline.engine.access import note_answers, try_other_keys
 from extend_pipeline.engine.answers import hand_in_answers
 from extend_pipeline.engine.called_back import look_into_callbacks
+from extend_pipeline.engine.holding import given_back
 from extend_pipeline.engine.outcome import belongs, in_doubt
 from extend_pipeline.engine.pipeline import Pipeline, owner_is_gone
 from extend_pipeline.ledger import due, reads, transitions
+from extend_pipeline.ledger.clock import is_ahead, lease_runs
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.transitions import Moved
@@ -52,6 +54,7 @@ def recover(pipeline: Pipeline, *, accounts: Collection[str] | None = None) -> R
     try_other_keys(pipeline, names)
     report.found += hand_in_answers(pipeline)
     _end_leases(pipeline, report)
+    _end_holds(pipeline)
     _remember(pipeline)
     report.found += look_into_callbacks(pipeline, names)
     _look_up(pipeline, names, report)
@@ -59,20 +62,37 @@ def recover(pipeline: Pipeline, *, accounts: Collection[str] | None = None) -> R
 
 
 def lease_is_over(row: Row[Any], now_ms: int) -> bool:
-    """Whether nobody is at work on a claim any more: its time is up, or its process is known to have ended."""
-    return bool(row.lease_until <= now_ms or owner_is_gone(row.owner))
+    """Return whether nobody is at work on a claim any more: its time is up, it was begun by a clock that was ahead, or
+    its process is known to have ended."""
+    return _has_run_out(row, now_ms) or owner_is_gone(row.owner)
+
+
+def _has_run_out(row: Row[Any], now_ms: int) -> bool:
+    begun_ms = row.claimed_at if row.sending_at is None else row.sending_at
+    return not lease_runs(begun_ms, row.lease_until, now_ms)
 
 
 def _end_leases(pipeline: Pipeline, report: RecoverReport) -> None:
     with pipeline.ledger.read() as connection:
         held = reads.attempts_in(connection, (S.CLAIMED, S.SENDING))
     over = [row for row in held if row.owner != pipeline.owner and lease_is_over(row, pipeline.now_ms())]
-    over += [row for row in held if row.owner == pipeline.owner and row.lease_until <= pipeline.now_ms()]
+    over += [row for row in held if row.owner == pipeline.owner and _has_run_out(row, pipeline.now_ms())]
     if not over:
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         for row in over:
             _end_lease(tx, pipeline, row, report)
+
+
+def _end_holds(pipeline: Pipeline) -> None:
+    """Make due now what processes of this host hold that have ended."""
+    with pipeline.ledger.read() as connection:
+        held = due.holders(connection)
+    gone = [owner for owner in held if owner != pipeline.owner and owner_is_gone(owner)]
+    if gone:
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+            for owner in gone:
+                due.give_back(tx, held[owner], owner=owner)
 
 
 def _end_lease(tx: Writer, pipeline: Pipeline, row: Row[Any], report: RecoverReport) -> None:
@@ -108,18 +128,24 @@ def _wants_hint(pipeline: Pipeline, row: Row[Any]) -> bool:
 
 def _look_up(pipeline: Pipeline, names: list[str], report: RecoverReport) -> None:
     """Look up attempts in doubt by their own key, which only class A accounts take."""
-    names = [name for name in names if pipeline.accounts[name].submit_class == "A"]
-    if not due.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=(S.IN_DOUBT,), accounts=names):
+    keyed = {name: pipeline.accounts[name] for name in names if pipeline.accounts[name].submit_class == "A"}
+    waits = schedule.look_up_waits(pipeline.settings, keyed)
+    if not due.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=(S.IN_DOUBT,), accounts=waits):
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         rows = due.take_due(
             tx,
             states=(S.IN_DOUBT,),
-            accounts=names,
-            hold_ms=int(pipeline.settings.get_deadline_s * 1000),
+            accounts=waits,
+            hold_ms=schedule.look_up_hold_ms(pipeline.settings),
             limit=200,
             owner=pipeline.owner,
         )
+    with given_back(pipeline, rows):
+        _look_up_rows(pipeline, rows, report)
+
+
+def _look_up_rows(pipeline: Pipeline, rows: list[Row[Any]], report: RecoverReport) -> None:
     rows = [row for row in rows if rules.looked_up_by_key(pipeline.accounts[row.account], row.submit_class)]
     failpoint("recover.before_lookup")
     with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="recover") as pool:
@@ -164,12 +190,21 @@ def _control(pipeline: Pipeline, account: str) -> str:
             return f"the control look-up got no answer: {answer.message}"
 
 
+def has_settled(in_doubt_at: int | None, now_ms: int, account: Account, *, absences: int) -> bool:
+    """Return whether the settle window of a doubt is over, after so many absences that were a gap apart. By the clock;
+    where the doubt is dated after now, the clock was ahead then, or is behind now: by the gaps between the absences."""
+    settle_ms = account.in_doubt.settle_s * 1000
+    if is_ahead(in_doubt_at, now_ms):
+        return (absences - 1) * schedule.look_up_gap_ms(account) >= settle_ms
+    return in_doubt_at is not None and now_ms - in_doubt_at >= settle_ms
+
+
 def _judge(
     tx: Writer, account: Account, row: Row[Any], answer: QueryOutcome, control: str | None, report: RecoverReport
 ) -> None:
     where = f"{row.video_key}/{row.hop}"
-    gap_ms = int(account.in_doubt.settle_s * 1000 / max(account.in_doubt.absences, 1))
-    due_at, note = tx.now_ms + max(gap_ms, 500), ""
+    gap_ms = schedule.look_up_gap_ms(account)
+    due_at, note = tx.now_ms + max(gap_ms, schedule.LOOK_UP_SHORTEST_MS), ""
     match answer:
         case Seen(view) if belongs(view, row.external_task_id, row.parent_video_id):
             # it is polled at once: it may have ended long ago
@@ -183,8 +218,8 @@ def _judge(
         case Absent() if control:
             note = control
         case Absent():
-            count = transitions.absent(tx, row.attempt_id, min_gap_ms=gap_ms // 2)
-            settled = tx.now_ms - (row.in_doubt_at or tx.now_ms) >= account.in_doubt.settle_s * 1000
+            count = transitions.absent(tx, row.attempt_id, min_gap_ms=gap_ms)
+            settled = has_settled(row.in_doubt_at, tx.now_ms, account, absences=count)
             if settled and count >= account.in_doubt.absences:
                 transitions.move(tx, row.attempt_id, to=S.RELEASED, expect=frozenset({S.IN_DOUBT}))
                 transitions.unschedule(tx, row.attempt_id)

@@ -16,6 +16,7 @@ from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
 from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.ledger import reads
+from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.states import AttemptState
 
 HOUR_MS: Final = 3_600_000
@@ -59,7 +60,8 @@ def urgency_of(*, begun_ms: int, ends_ms: int, now_ms: int) -> Urgency:
     time on: a URL that lives for an hour is not urgent at once."""
     if now_ms >= ends_ms:
         return Urgency.OVER
-    if now_ms - begun_ms < ends_ms - now_ms:
+    # where a clock that was ahead dated its beginning, nobody knows how much of the keeping time is left
+    if not is_ahead(begun_ms, now_ms) and now_ms - begun_ms < ends_ms - now_ms:
         return Urgency.EARLY
     return Urgency.LAST_HOUR if ends_ms - now_ms <= HOUR_MS else Urgency.SOON
 

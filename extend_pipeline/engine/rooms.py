@@ -6,9 +6,30 @@ from dataclasses import dataclass
 
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine.disk_space import TODO, DiskSpace
 from extend_pipeline.engine.plan_types import AccountView, Hindrance, Obstacle
+from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS, still_waits
+from extend_pipeline.providers.outcomes import RejectReason
 
 DAY_MS = 86_400_000
+
+
+@dataclass
+class DiskRoom:
+    """What is left of the disks during one plan, shared by all accounts."""
+
+    space: DiskSpace | None
+    taken: int = 0
+
+    def hindrance(self) -> Hindrance | None:
+        """Why no further result has room; None where one has."""
+        fits = None if self.space is None else self.space.fits()
+        if self.space is None or fits is None or self.taken < fits:
+            return None
+        if self.taken or self.space.frees_itself():
+            todo = "nothing: it goes on when the others are fetched; or make room"
+            return Hindrance(Obstacle.DISK_RESERVED, f"no room for another result: {self.space.describe()}", todo)
+        return Hindrance(Obstacle.NO_DISK_SPACE, f"no room for a result: {self.space.describe()}", TODO)
 
 
 @dataclass
@@ -19,6 +40,7 @@ class Room:
     view: AccountView
     now_ms: int
     everything_paused: bool
+    disk: DiskRoom
     held: Hindrance | None = None
     taken_slots: int = 0
     taken_micros: int = 0
@@ -30,6 +52,11 @@ class Room:
             what = "everything is" if self.everything_paused else f"account {name} is"
             todo = "extend-pipeline resume" if self.everything_paused else f"extend-pipeline resume {name}"
             return Hindrance(Obstacle.PAUSED, f"{what} paused", todo)
+        if self.view.stopped_reason == RejectReason.CLOCK.value:
+            message = f"account {name} refuses what this machine's clock dates: {self.view.stopped_message}"
+            return Hindrance(
+                Obstacle.WRONG_CLOCK, message, "set the clock (NTP); it goes on by itself once it is right"
+            )
         if self.view.stopped_reason is not None:
             message = f"account {name} is stopped ({self.view.stopped_reason}): {self.view.stopped_message}"
             return Hindrance(Obstacle.ACCOUNT_STOPPED, message, f"mend it, then: extend-pipeline resume {name}")
@@ -46,15 +73,17 @@ class Room:
         if held is not None:
             return held
         view, name = self.view, self.account.name
-        if view.backing_off_until is not None and view.backing_off_until > self.now_ms:
+        until_ms = view.backing_off_until
+        if until_ms is not None and still_waits(until_ms, self.now_ms, longest_ms=LONGEST_BACKOFF_MS):
             message = f"account {name} rests after a refusal for the moment"
-            return Hindrance(Obstacle.BACKOFF, message, "nothing", view.backing_off_until)
+            return Hindrance(Obstacle.BACKOFF, message, "nothing", until_ms)
         free = 1 if view.probing else self.account.max_in_flight - view.in_flight
         if self.taken_slots >= min(free, self.account.max_in_flight - view.in_flight):
             message = f"all {self.account.max_in_flight} slots of account {name} are in use"
             return Hindrance(Obstacle.SLOTS, message, "nothing, or raise max_in_flight if your plan has more slots")
-        if (held := self._at_stake(price)) is not None:
+        if (held := self._at_stake(price) or self.disk.hindrance()) is not None:
             return held
+        self.disk.taken += 1
         self.taken_slots += 1
         self.taken_micros += price
         return None

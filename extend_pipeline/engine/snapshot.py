@@ -8,18 +8,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Row
 
-from extend_pipeline.base.units import to_ms, utc_day
+from extend_pipeline.base.units import to_ms
 from extend_pipeline.config.catalogue import BranchSource, Video
 from extend_pipeline.config.digest import digest
 from extend_pipeline.config.target import LIMITS
 from extend_pipeline.engine import chain, rules
+from extend_pipeline.engine.disk_space import read_space
 from extend_pipeline.engine.goal import goal_of
 from extend_pipeline.engine.holds import held_accounts
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import purchases_ahead, root_source
 from extend_pipeline.engine.plan_types import AccountView, AttemptView, PlanInput, SourceView
 from extend_pipeline.engine.twins import twins
-from extend_pipeline.ledger import inbox, reads, tables
+from extend_pipeline.ledger import budget_days, inbox, reads, tables
 from extend_pipeline.ledger import names as names_ledger
 from extend_pipeline.ledger.declare import Declaration
 from extend_pipeline.ledger.names import Renames
@@ -57,7 +58,8 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             key, account = key_of[row.video_key], account_of.get(row.account, row.account)
             attempts.setdefault(key, []).append(replace(view, video_key=key, account=account))
         rows = reads.accounts(connection)
-        today = reads.day_totals(connection, utc_day(now_ms))
+        awaited = reads.awaited(connection)
+        today = budget_days.committed(connection, now_ms)
         backoffs = reads.backoffs(connection)
         doubtful = reads.predicted_in(connection, (AttemptState.IN_DOUBT,))
         moving = reads.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
@@ -78,6 +80,7 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             everything_paused=bool(everywhere is not None and everywhere.paused),
             sources=sources,
             held=held_accounts(pipeline, rows),
+            disk=read_space(pipeline.settings, awaited=awaited),
             names=names,
             on_change=pipeline.configuration.catalogue.on_change or "ask",
         )

@@ -9,14 +9,16 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from extend_pipeline.base.units import amount_micros, from_micros, utc_day
+from extend_pipeline.base.units import amount_micros, from_micros
+from extend_pipeline.engine.clock_checks import ledger_ahead_ms
+from extend_pipeline.engine.disk_space import DiskSpace
 from extend_pipeline.engine.holds import accounts_left_alone, mistakes
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
 from extend_pipeline.engine.retention import Expiring, Urgency, retention, urgent
 from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.ledger import book_reads, reads, tables
+from extend_pipeline.ledger import book_reads, budget_days, reads, tables
 from extend_pipeline.ledger.reconciling import ORPHAN
 from extend_pipeline.ledger.states import LIVE, AttemptState
 
@@ -87,6 +89,10 @@ class Status:
     orphans: tuple[Row[Any], ...] = ()
     """Attempts of tasks that were taken over from a provider's books and whose file is not here."""
 
+    disk: DiskSpace | None = None
+    ledger_ahead_ms: int = 0
+    """By how much the ledger's last event is dated after now, in milliseconds."""
+
     mistakes: tuple[str, ...] = ()
     """What is wrong with the catalogue and the accounts; while there is something, nothing is submitted."""
 
@@ -145,9 +151,11 @@ def status(pipeline: Pipeline) -> Status:
         tuple(urgent(retention(pipeline, planned))),
         tuple(disagreements),
         tuple(orphans),
-        wrong,
-        accounts_left_alone(pipeline, planned),
-        tuple(row for row in live if wrong and row.chain_digest != ORPHAN and row.video_key not in known),
+        mistakes=wrong,
+        left_alone=accounts_left_alone(pipeline, planned),
+        unplanned=tuple(row for row in live if wrong and row.chain_digest != ORPHAN and row.video_key not in known),
+        disk=given.disk,
+        ledger_ahead_ms=ledger_ahead_ms(pipeline),
     )
 
 
@@ -156,7 +164,7 @@ def accounts_now(pipeline: Pipeline) -> tuple[AccountStatus, ...]:
     are."""
     with pipeline.ledger.read() as connection:
         rows = reads.accounts(connection)
-        today = reads.day_totals(connection, utc_day(pipeline.now_ms()))
+        today = budget_days.committed(connection, pipeline.now_ms())
         doubtful = reads.predicted_in(connection, (AttemptState.IN_DOUBT,))
     return tuple(
         _account(pipeline, name, rows.get(name), today=today.get(name, 0), doubtful=doubtful.get(name, 0))
@@ -212,7 +220,7 @@ def _doubt(row: Any, now_ms: int) -> Doubt:
         external_task_id=row.external_task_id,
         exposure=from_micros(row.predicted_micros),
         unit=row.unit,
-        age_s=(now_ms - (row.in_doubt_at or now_ms)) / 1000,
+        age_s=max(now_ms - (row.in_doubt_at or now_ms), 0) / 1000,
         why=row.error_message or "",
         sent_at=row.sending_at,
         path=submit_path(row.provider, row.parent_video_id),

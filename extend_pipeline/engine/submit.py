@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED as FIRST
@@ -10,12 +11,15 @@ from dataclasses import dataclass, field
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.engine.answers import UnrecordedError, keep_answers
+from extend_pipeline.engine.disk_space import read_space
 from extend_pipeline.engine.outcome import Answered, record_outcome
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan_types import DueStep, Plan
 from extend_pipeline.engine.ready import Ready, prepared, wire
-from extend_pipeline.ledger import transitions
+from extend_pipeline.ledger import reads, transitions
 from extend_pipeline.ledger.claims import Caps, ClaimRequest, Refused, claim
+from extend_pipeline.ledger.clock import lease_runs
+from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.transitions import Moved
 from extend_pipeline.providers.outcomes import (
     Absent,
@@ -55,8 +59,18 @@ def submit_due(pipeline: Pipeline, plan: Plan, *, stop: threading.Event | None =
         for start in range(0, len(steps), size):
             if stop is not None and stop.is_set():
                 break
-            _wave(pipeline, steps[start : start + size], caps, pool, report)
+            wave = steps[start : start + size][: _room(pipeline)]
+            if not wave:
+                break
+            _wave(pipeline, wave, caps, pool, report)
     return report
+
+
+def _room(pipeline: Pipeline) -> int | None:
+    """For how many more results there is room on the disks now; None where there is no bound."""
+    with pipeline.ledger.read() as connection:
+        awaited = reads.awaited(connection)
+    return read_space(pipeline.settings, awaited=awaited).fits()
 
 
 def _wave(
@@ -84,14 +98,30 @@ def _wave(
     grouped = [request for request in result.claimed if request.submit_class == "A"]
     alone = [request for request in result.claimed if request.submit_class != "A"]
     futures: list[Future[Answered]] = []
+    marked: set[str] = set()
     # no look-up would clear a group of the others up, so each of them is marked just before its own POST
     try:
         for group in (grouped, *([request] for request in alone)):
             sendable, lease_until = _mark_sending(pipeline, group)
+            marked.update(request.attempt_id for request in group)
             futures += [pool.submit(_post, pipeline, by_request[r.attempt_id], lease_until) for r in sendable]
+    except BaseException:
+        _release_unsent(pipeline, [request for request in result.claimed if request.attempt_id not in marked])
+        raise
     finally:
         # where the ledger fails in the middle of a wave, what is on its way already is paid and has an answer
         _record_all(pipeline, futures, report)
+
+
+def _release_unsent(pipeline: Pipeline, requests: Sequence[ClaimRequest]) -> None:
+    """Give claims back that will not be sent, so that nobody waits for their lease. Where the ledger can't be written,
+    the lease's end does it."""
+    data = {"error_reason": "unsent", "error_message": "its process ended before it was sent"}
+    with contextlib.suppress(Exception), pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        for request in requests:
+            transitions.move(
+                tx, request.attempt_id, to=AttemptState.RELEASED, expect=frozenset({AttemptState.CLAIMED}), data=data
+            )
 
 
 def _mark_sending(pipeline: Pipeline, requests: Sequence[ClaimRequest]) -> tuple[list[ClaimRequest], int]:
@@ -115,9 +145,11 @@ def _mark_sending(pipeline: Pipeline, requests: Sequence[ClaimRequest]) -> tuple
 
 def _post(pipeline: Pipeline, ready: Ready, lease_until: int) -> Answered:
     request = ready.request
-    if pipeline.now_ms() + pipeline.settings.post_deadline_s * 1000 > lease_until:
+    begun_ms = lease_until - int(pipeline.settings.lease_s * 1000)
+    ends_ms = lease_until - int(pipeline.settings.post_deadline_s * 1000)
+    if not lease_runs(begun_ms, ends_ms + 1, pipeline.now_ms()):
         # whoever was stopped for so long may find that others have looked for its task, found none and decided
-        answer = Answer("its process was stopped until its lease had nearly run out, so it was not sent")
+        answer = Answer("its process was stopped until its lease had nearly run out, or its clock went back: not sent")
         return Answered(request, Rejected(RejectReason.UNSENT, answer))
     provider = pipeline.provider(request.account)
     outcome = provider.submit(wire(pipeline, ready.step, request.external_task_id, ready.token))

@@ -15,7 +15,8 @@ from typing import Any, Final
 from sqlalchemy import func, select
 
 from extend_pipeline.base.units import utc_day
-from extend_pipeline.ledger import tables
+from extend_pipeline.ledger import budget_days, tables
+from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS, still_waits
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.names import Choice, bought, choose
 from extend_pipeline.ledger.states import AT_STAKE, LIVE
@@ -149,7 +150,7 @@ def _refusal(tx: Writer, request: ClaimRequest, caps: Caps) -> RefusalReason | N
     if in_flight >= caps.max_in_flight:
         return RefusalReason.SLOTS
     backoff = tx.connection.execute(select(tables.backoff).where(tables.backoff.c.account == request.account)).first()
-    if backoff and backoff.not_before > tx.now_ms:
+    if backoff and still_waits(backoff.not_before, tx.now_ms, longest_ms=LONGEST_BACKOFF_MS):
         return RefusalReason.BACKOFF
     if backoff and backoff.failures and _unsent(tx, request.account):
         return RefusalReason.BACKOFF  # one probe at a time until a submit goes through again
@@ -172,9 +173,7 @@ def _account_row(tx: Writer, account: str) -> Any:
 
 
 def _committed_today(tx: Writer, account: str) -> int:
-    days = tables.account_days
-    today = (days.c.account == account) & (days.c.day == utc_day(tx.now_ms))
-    return tx.connection.execute(select(days.c.committed_micros).where(today)).scalar() or 0
+    return budget_days.committed(tx.connection, tx.now_ms, account=account).get(account, 0)
 
 
 def _at_stake(tx: Writer, account: str) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from sqlalchemy import delete, insert, select, update
 
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS, still_waits
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.transitions import Moved, Stale, move, unschedule
@@ -77,6 +78,14 @@ def key_accepted(tx: Writer, account: str, *, reasons: Collection[str]) -> bool:
     return True
 
 
+def lift_stop(tx: Writer, account: str, *, reason: str) -> None:
+    """Lift a stop that was made for one reason, on evidence that it is over. A pause and other stops stay."""
+    table = tables.accounts
+    same = (table.c.account == account) & (table.c.stopped_reason == reason)
+    if tx.connection.execute(select(table.c.account).where(same)).first() is not None:
+        tx.append("account_stop_lifted", account=account, data={"reason": reason})
+
+
 def back_off(tx: Writer, account: str, *, wait_ms: int, note: str) -> None:
     """Let the account rest; one probe follows, then everything again."""
     table = tables.backoff
@@ -84,7 +93,8 @@ def back_off(tx: Writer, account: str, *, wait_ms: int, note: str) -> None:
     not_before = tx.now_ms + wait_ms
     if row is None:
         tx.connection.execute(insert(table).values(account=account, not_before=not_before, failures=1, note=note))
-    elif row.not_before <= tx.now_ms:  # several answers of one burst are one failure
+    elif not still_waits(row.not_before, tx.now_ms, longest_ms=LONGEST_BACKOFF_MS):
+        # several answers of one burst are one failure
         values = {"not_before": not_before, "failures": row.failures + 1, "note": note}
         tx.connection.execute(update(table).where(table.c.account == account).values(**values))
 

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, or_, select, update
 
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.clock import TOLERANCE_MS
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.reads import chunks
 from extend_pipeline.ledger.states import AttemptState
 
 
+@dataclass(frozen=True, slots=True)
+class LongestWaits:
+    """How far ahead a due time of an account can lie, in milliseconds: after a look that went well, and after one that
+    failed. What lies farther ahead was written by a clock that was ahead, and is due now."""
+
+    healthy_ms: int
+    failing_ms: int
+
+
 def take_due(
     tx: Writer,
     *,
     states: Collection[AttemptState],
-    accounts: Collection[str],
+    accounts: Mapping[str, LongestWaits],
     hold_ms: int,
     limit: int,
     owner: str,
@@ -35,11 +46,7 @@ def take_due(
     query = (
         select(attempts.c.attempt_id, attempts.c.video_key)
         .join(schedule, schedule.c.attempt_id == attempts.c.attempt_id)
-        .where(
-            schedule.c.due_at <= tx.now_ms,
-            attempts.c.state.in_([state.value for state in states]),
-            attempts.c.account.in_(list(accounts)),
-        )
+        .where(_is_due(states, accounts, tx.now_ms))
         .order_by(*order)
     )
     if videos is None:
@@ -58,28 +65,65 @@ def take_due(
     return rows
 
 
-def hold(tx: Writer, attempt_id: str, *, owner: str, until: int) -> bool:
-    """Go on holding what `take_due` gave. False where somebody else has taken it, or nothing is due any more."""
+def hold(tx: Writer, attempt_id: str, *, owner: str, until: int, held_by: str | None = None) -> bool:
+    """Go on holding what `take_due` gave, or take it from `held_by` (empty: nobody). False where somebody else has
+    taken it, or nothing is due any more."""
     table = tables.schedule
-    mine = (table.c.attempt_id == attempt_id) & (table.c.owner == owner)
-    return tx.connection.execute(update(table).where(mine).values(due_at=until)).rowcount == 1
+    free = (table.c.attempt_id == attempt_id) & (table.c.owner == (owner if held_by is None else held_by))
+    return tx.connection.execute(update(table).where(free).values(due_at=until, owner=owner)).rowcount == 1
 
 
-def has_due(ledger: Ledger, *, now_ms: int, states: Collection[AttemptState], accounts: Collection[str]) -> bool:
+def give_back(tx: Writer, attempt_ids: Collection[str], *, owner: str) -> None:
+    """Make due now what `take_due` gave and nobody looked at: its taker ended without a word. What somebody else has
+    taken since, or what was scheduled anew, is left alone."""
+    table = tables.schedule
+    for part in chunks(attempt_ids):
+        mine = table.c.attempt_id.in_(part) & (table.c.owner == owner)
+        tx.connection.execute(update(table).where(mine).values(due_at=tx.now_ms, owner=""))
+
+
+def make_due(tx: Writer, account: str) -> None:
+    """Make due now what is scheduled of an account and held by nobody."""
+    table = tables.schedule
+    free = (table.c.account == account) & (table.c.owner == "") & (table.c.due_at > tx.now_ms)
+    tx.connection.execute(update(table).where(free).values(due_at=tx.now_ms))
+
+
+def holders(connection: Connection) -> dict[str, list[str]]:
+    """Who holds what `take_due` gave, as attempt ids by owner."""
+    table = tables.schedule
+    held: dict[str, list[str]] = {}
+    for row in connection.execute(select(table.c.attempt_id, table.c.owner).where(table.c.owner != "")):
+        held.setdefault(row.owner, []).append(row.attempt_id)
+    return held
+
+
+def has_due(
+    ledger: Ledger, *, now_ms: int, states: Collection[AttemptState], accounts: Mapping[str, LongestWaits]
+) -> bool:
     """Whether `take_due` would find anything; reads only, so that an idle round writes nothing."""
     attempts, schedule = tables.attempts, tables.schedule
     query = (
         select(schedule.c.attempt_id)
         .join(attempts, schedule.c.attempt_id == attempts.c.attempt_id)
-        .where(
-            schedule.c.due_at <= now_ms,
-            attempts.c.state.in_([state.value for state in states]),
-            attempts.c.account.in_(list(accounts)),
-        )
+        .where(_is_due(states, accounts, now_ms))
         .limit(1)
     )
     with ledger.read() as connection:
         return connection.execute(query).first() is not None
+
+
+def _is_due(states: Collection[AttemptState], accounts: Mapping[str, LongestWaits], now_ms: int) -> ColumnElement[bool]:
+    """The condition of `take_due`: the time has come, or it lies farther ahead than the account's longest wait."""
+    attempts, schedule = tables.attempts, tables.schedule
+    asked_for = and_(attempts.c.state.in_([state.value for state in states]), attempts.c.account.in_(list(accounts)))
+    if not accounts:
+        return asked_for
+    latest = now_ms + TOLERANCE_MS
+    healthy = case({name: latest + waits.healthy_ms for name, waits in accounts.items()}, value=attempts.c.account)
+    failing = case({name: latest + waits.failing_ms for name, waits in accounts.items()}, value=attempts.c.account)
+    too_far = schedule.c.due_at > case((schedule.c.tries > 0, failing), else_=healthy)
+    return and_(asked_for, or_(schedule.c.due_at <= now_ms, too_far))
 
 
 def forgotten(connection: Connection, states: Collection[AttemptState]) -> list[Row[Any]]:

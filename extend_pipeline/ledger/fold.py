@@ -101,6 +101,10 @@ def _key_accepted(connection: Connection, event: Event) -> None:
     change_account(connection, event, event.account, stopped_reason=None, stopped_message=None, stopped_at=None)
 
 
+def _account_stop_lifted(connection: Connection, event: Event) -> None:
+    change_account(connection, event, event.account, stopped_reason=None, stopped_message=None, stopped_at=None)
+
+
 def _account_paused(connection: Connection, event: Event) -> None:
     change_account(connection, event, event.account, paused=True)
 
@@ -125,6 +129,7 @@ FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "video_progressed": _video_progressed,
     "account_stopped": _account_stopped,
     "account_resumed": _account_resumed,
+    "account_stop_lifted": _account_stop_lifted,
     "account_paused": _account_paused,
     "key_refused": _key_refused,
     "key_accepted": _key_accepted,

@@ -64,8 +64,8 @@ def _attempt_in_doubt(connection: Connection, event: Event) -> None:
 
 
 def _attempt_absent(connection: Connection, event: Event) -> None:
-    attempt = attempt_of(connection, event)
-    set_attempt(connection, event, absences=attempt.absences + 1, last_absent_at=event.at)
+    absences = event.data.get("absences") or attempt_of(connection, event).absences + 1
+    set_attempt(connection, event, absences=absences, last_absent_at=event.at)
 
 
 def _attempt_rejected(connection: Connection, event: Event) -> None:
@@ -188,6 +188,7 @@ ATTEMPT_FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "attempt_succeeded": _attempt_succeeded,
     "attempt_failed": _attempt_failed,
     "attempt_url_refreshed": _attempt_columns,
+    "attempt_redated": _attempt_columns,
     "attempt_examined": _attempt_columns,
     "attempt_stored": _attempt_stored,
     "attempt_quarantined": _attempt_quarantined,

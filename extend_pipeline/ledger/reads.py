@@ -52,6 +52,13 @@ def attempts_in(connection: Connection, states: Collection[AttemptState]) -> lis
     return list(connection.execute(select(table).where(table.c.state.in_(names)).order_by(table.c.claimed_at)))
 
 
+def awaited(connection: Connection) -> int:
+    """How many results are paid for, or may be, whose file is not here yet: every live attempt."""
+    table = tables.attempts
+    query = select(func.count()).select_from(table).where(table.c.state.in_([state.value for state in LIVE]))
+    return int(connection.execute(query).scalar_one())
+
+
 def predicted_in(connection: Connection, states: Collection[AttemptState]) -> dict[str, int]:
     """Micro-units that attempts in these states were predicted to cost, by account."""
     table = tables.attempts
@@ -93,13 +100,6 @@ def accounts(connection: Connection) -> dict[str, Row[Any]]:
     return {row.account: row for row in connection.execute(select(tables.accounts))}
 
 
-def day_totals(connection: Connection, day: str) -> dict[str, int]:
-    """Micro-units committed on one UTC day, by account."""
-    table = tables.account_days
-    rows = connection.execute(select(table.c.account, table.c.committed_micros).where(table.c.day == day))
-    return {row.account: row.committed_micros for row in rows}
-
-
 def backoffs(connection: Connection) -> dict[str, Row[Any]]:
     """Accounts that rest, by name."""
     return {row.account: row for row in connection.execute(select(tables.backoff))}
@@ -131,6 +131,13 @@ def scheduled_videos(
 def head(connection: Connection) -> int:
     """The number of the last event."""
     return int(connection.execute(select(tables.ledger_head.c.seq)).scalar_one())
+
+
+def last_event_at(connection: Connection) -> int | None:
+    """When the last event was written, by its writer's clock (UTC ms); None in an empty ledger."""
+    newest = select(tables.events.c.at).order_by(tables.events.c.seq.desc()).limit(1)
+    value = connection.execute(newest).scalar()
+    return None if value is None else int(value)
 
 
 def changed_videos(connection: Connection, *, after_seq: int) -> list[str]:

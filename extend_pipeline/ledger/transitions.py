@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import delete, insert, select, update
 
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.clock import is_ahead, lease_runs
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import LIVE, MOVES, AttemptState
 
@@ -65,9 +66,9 @@ def mark_sending(tx: Writer, attempt_id: str, *, owner: str, lease_until: int) -
     whoever was stopped for longer than the lease finds the claim gone or run out, and sends nothing."""
     table = tables.attempts
     row = tx.connection.execute(
-        select(table.c.owner, table.c.lease_until).where(table.c.attempt_id == attempt_id)
+        select(table.c.owner, table.c.lease_until, table.c.claimed_at).where(table.c.attempt_id == attempt_id)
     ).first()
-    if row is None or row.owner != owner or row.lease_until <= tx.now_ms:
+    if row is None or row.owner != owner or not lease_runs(row.claimed_at, row.lease_until, tx.now_ms):
         return Stale(attempt_id, None if row is None else state_of(tx, attempt_id))
     return move(tx, attempt_id, to=S.SENDING, expect=frozenset({S.CLAIMED}), data={"lease_until": lease_until})
 
@@ -100,7 +101,8 @@ def submitted(tx: Writer, attempt_id: str, *, task_id: str, found_by: str, due_a
 def absent(tx: Writer, attempt_id: str, *, min_gap_ms: int) -> int:
     """Count one well-formed "no such task" for an attempt in doubt; answers how many there are now.
 
-    Two answers closer together than `min_gap_ms` are one observation.
+    Two answers closer together than `min_gap_ms` are one observation. Where the last one is dated after now, a clock
+    was or is wrong and nobody knows how far apart they are: the count begins anew.
     """
     table = tables.attempts
     row = tx.connection.execute(
@@ -110,15 +112,23 @@ def absent(tx: Writer, attempt_id: str, *, min_gap_ms: int) -> int:
     ).first()
     if row is None or row.state != S.IN_DOUBT.value:
         return 0
-    if row.last_absent_at is not None and tx.now_ms - row.last_absent_at < min_gap_ms:
+    went_back = is_ahead(row.last_absent_at, tx.now_ms)
+    if row.last_absent_at is not None and not went_back and tx.now_ms - row.last_absent_at < min_gap_ms:
         return int(row.absences)
-    tx.append("attempt_absent", attempt_id=attempt_id, video_key=row.video_key, account=row.account)
-    return int(row.absences) + 1
+    count = 1 if went_back else int(row.absences) + 1
+    place = {"attempt_id": attempt_id, "video_key": row.video_key, "account": row.account}
+    tx.append("attempt_absent", **place, data={"absences": count} if went_back else None)
+    return count
 
 
 def note(tx: Writer, kind: str, attempt_id: str, data: Mapping[str, Any]) -> None:
     """Keep evidence that changes no state (`late_answer`, `upstream_went_back`)."""
     tx.append(kind, attempt_id=attempt_id, data=data)
+
+
+def redated(tx: Writer, attempt_id: str, *, submitted_at: int) -> None:
+    """Date a task by its provider's word (UTC ms) where a clock of ours that was ahead dated it."""
+    tx.append("attempt_redated", attempt_id=attempt_id, data={"submitted_at": submitted_at})
 
 
 def refresh_url(tx: Writer, attempt_id: str, *, url: str, expires_at: int | None) -> None:

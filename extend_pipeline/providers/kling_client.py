@@ -25,6 +25,9 @@ from extend_pipeline.providers.outcomes import (
 from extend_pipeline.providers.retry import RetryPolicy, Try, clock_skew, retry_after, with_retries
 
 _SKEW_WORTH_TELLING_S: Final = 3.0
+OWN_CLOCK_S: Final = 60.0
+"""From so many seconds between our clock and the answer's Date on, a token that is refused for its times is our clock's
+fault. The Date only ever keeps something from being sent."""
 
 Q = TypeVar("Q")
 Read = Callable[[Reply, tuple[str, ...], float | None], Q]
@@ -143,9 +146,10 @@ class KlingClient:
         if not isinstance(whole, Reply):
             return whole
         outcome = read(whole, bearer.secrets, retry_after(whole.headers, now=self._now()))
-        if isinstance(outcome, Rejected):
-            return replace(outcome, answer=self._with_clock(outcome.answer, whole))
-        return outcome
+        if not isinstance(outcome, Rejected):
+            return outcome
+        answer, our_clock = self._with_clock(outcome.answer, whole)
+        return replace(outcome, answer=answer, reason=RejectReason.CLOCK if our_clock else outcome.reason)
 
     def _read(
         self,
@@ -160,16 +164,18 @@ class KlingClient:
         outcome = read(whole, bearer.secrets, wait)
         if not isinstance(outcome, Unanswered):
             return Try(outcome)
-        told = replace(outcome, answer=self._with_clock(outcome.answer, whole))
+        answer, our_clock = self._with_clock(outcome.answer, whole)
+        told = replace(outcome, answer=answer, fault=QueryFault.CLOCK if our_clock else outcome.fault)
         return Try(told, again=outcome.fault in WORTH_REPEATING, retry_after_s=wait)
 
     def _new_token_may_help(self, answer: Answer) -> bool:
         return self._tokens.mints and answer.code in TOKEN_REFUSED
 
-    def _with_clock(self, answer: Answer, reply: Reply) -> Answer:
-        """Say by how much the clocks differ, where a token was refused for its times."""
+    def _with_clock(self, answer: Answer, reply: Reply) -> tuple[Answer, bool]:
+        """Say by how much the clocks differ, where a token was refused for its times, and whether that is why."""
         skew = clock_skew(reply.headers, now=self._now()) if answer.code in TOKEN_REFUSED else None
         if skew is None or abs(skew) < _SKEW_WORTH_TELLING_S:
-            return answer
+            return answer, False
         word = "ahead of" if skew > 0 else "behind"
-        return replace(answer, message=f"{answer.message} (this machine's clock is {abs(skew):.0f} s {word} Kling's)")
+        message = f"{answer.message} (this machine's clock is {abs(skew):.0f} s {word} Kling's)"
+        return replace(answer, message=message), abs(skew) >= OWN_CLOCK_S

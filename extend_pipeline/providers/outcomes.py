@@ -29,6 +29,7 @@ class RejectReason(StrEnum):
     # the numbers are Kling's codes; what others answer is told by error_shapes.py
     NO_KEY = "no_key"  # this process has no key that can be sent, so no byte left: its own matter, not the account's
     AUTH = "auth"  # 1000-1004 after one re-mint
+    CLOCK = "clock"  # 1003, 1004 while our clock and the answer's Date differ: our clock's fault, not the key's
     BALANCE = "balance"  # 1100-1102: arrears, pack used up
     FORBIDDEN = "forbidden"  # 1103, 1304
     BAD_REQUEST = "bad_request"  # 1200, 1201 (not on our own key), 1202
@@ -44,8 +45,9 @@ class RejectReason(StrEnum):
 
     @property
     def stops_account(self) -> bool:
-        """Whether nothing more may be submitted through the account until a person has looked."""
-        return self in (RejectReason.AUTH, RejectReason.BALANCE, RejectReason.FORBIDDEN)
+        """Whether nothing more may be submitted through the account until a person has looked, or the clock is
+        right."""
+        return self in (RejectReason.AUTH, RejectReason.CLOCK, RejectReason.BALANCE, RejectReason.FORBIDDEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ class QueryFault(StrEnum):
     NO_KEY = "no_key"  # this process has no key that can be sent, so nothing was asked
     RATE = "rate"
     AUTH = "auth"
+    CLOCK = "clock"  # a token was refused while our clock and the answer's Date differ
     BALANCE = "balance"
     FORBIDDEN = "forbidden"
     UPSTREAM = "upstream"  # 5xx

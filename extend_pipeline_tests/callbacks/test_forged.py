@@ -10,7 +10,8 @@ import pytest
 
 from extend_pipeline.engine import called_back
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.called_back import FIRST_GAP_MS, LOOKS
+from extend_pipeline.engine.called_back import LOOKS
+from extend_pipeline.engine.schedule import CALLED_BACK_FIRST_MS
 from extend_pipeline.ledger import inbox
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.callbacks.receiving import (
@@ -65,7 +66,7 @@ def test_forged_callbacks_are_never_adopted(provider: str, home: EngineHome) -> 
                 sent += 2
         for _ in range(LOOKS + 2):
             adopted += len(advance(pipeline, publish=False).recovered.found)
-            clock.skip(FIRST_GAP_MS * 2**LOOKS)
+            clock.skip(CALLED_BACK_FIRST_MS * 2**LOOKS)
         after = next(one for one in attempts(pipeline.ledger) if one.attempt_id == row.attempt_id)
         notes = {one.task_id: one.note for one in inbox_rows(pipeline.ledger)}
         assert (after.state, after.task_id, adopted, sent) == ("in_doubt", None, 0, 30)
@@ -158,7 +159,7 @@ def test_a_burst_for_a_task_in_doubt_costs_one_question_a_round(home: EngineHome
         assert questions(home) == asked + 1
         rounds = 0
         while due_at(pipeline.ledger, row.attempt_id) is not None:
-            clock.skip(FIRST_GAP_MS * 2**LOOKS)
+            clock.skip(CALLED_BACK_FIRST_MS * 2**LOOKS)
             advance(pipeline, publish=False)
             rounds += 1
         assert (rounds, questions(home)) == (LOOKS - 1, asked + LOOKS)
@@ -175,6 +176,6 @@ def test_a_task_that_cannot_be_seen_yet_is_looked_for_again(home: EngineHome) ->
         home.sandbox.faults([{"kind": "code_1203", "where": "query", "match": {"provider": "kling-gateway"}}])
         receiver.post(tokens[0], json.dumps({"task_id": home.sandbox.tasks()[0]["task_id"]}).encode())
         assert advance(pipeline, publish=False).recovered.found == []
-        clock.skip(FIRST_GAP_MS + 100)
+        clock.skip(CALLED_BACK_FIRST_MS + 100)
         assert advance(pipeline, publish=False).recovered.found == [f"{attempts(pipeline.ledger)[0].video_key}/1"]
         assert called_back.look_into_callbacks(pipeline, list(pipeline.accounts)) == []

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.called_back import FIRST_GAP_MS, LOOKS, SKEW_MS, objection
+from extend_pipeline.engine.called_back import LOOKS, SKEW_MS, objection
 from extend_pipeline.engine.plan import plan
+from extend_pipeline.engine.schedule import CALLED_BACK_FIRST_MS
 from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.providers.outcomes import TaskState, TaskView
@@ -129,10 +130,10 @@ def test_a_person_is_told_what_callbacks_named_and_why_it_was_not_taken(home: En
         assert "not there yet: a callback named task not-there" in told()[0]
         receiver.post(tokens[0], json.dumps({"id": foreign}).encode())
         drive(pipeline)
-        clock.skip(FIRST_GAP_MS * 2**LOOKS)
+        clock.skip(CALLED_BACK_FIRST_MS * 2**LOOKS)
         for _ in range(LOOKS):
             advance(pipeline, publish=False)
-            clock.skip(FIRST_GAP_MS * 2**LOOKS)
+            clock.skip(CALLED_BACK_FIRST_MS * 2**LOOKS)
         message, todo = told()
         assert f"a callback named task {foreign}: it was not made when this attempt was sent" in message
         assert "a callback named task not-there: the account knows no such task" in message

@@ -145,6 +145,39 @@ MUTANTS: Final = (
         ("special/forged-callback",),
     ),
     Mutant(
+        "wait for a clock that was ahead",
+        (
+            Edit(
+                "extend_pipeline/ledger/due.py",
+                "or_(schedule.c.due_at <= now_ms, too_far)",
+                "or_(schedule.c.due_at <= now_ms, too_far & (schedule.c.tries < 0))",
+            ),
+        ),
+        ("special/clock-ahead/luma", "special/clock-ahead/kling"),
+    ),
+    Mutant(
+        "rest for a clock that was ahead",
+        (
+            Edit(
+                "extend_pipeline/ledger/clock.py",
+                "return now_ms < until_ms <= now_ms + longest_ms + TOLERANCE_MS",
+                "return now_ms < until_ms",
+            ),
+        ),
+        ("special/clock-ahead/kling-gateway", "special/clock-ahead/kling"),
+    ),
+    Mutant(
+        "tomorrow's claims are free today",
+        (
+            Edit(
+                "extend_pipeline/ledger/budget_days.py",
+                "totals[name] += _made_today(connection, name, now_ms)",
+                "totals[name] += 0",
+            ),
+        ),
+        ("special/budget-of-tomorrow/vidu", "special/budget-of-tomorrow/kling"),
+    ),
+    Mutant(
         "follow redirects",
         (
             Edit(f"{_WIRE}/http.py", "follow_redirects=False", "follow_redirects=True"),

@@ -12,6 +12,7 @@ from typing import Any, Final
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline_tests.faults import disk
 from extend_pipeline_tests.faults.audit import Trial, check, close_the_books
+from extend_pipeline_tests.faults.clocks import budget_of_tomorrow, clock_ahead
 from extend_pipeline_tests.faults.people import CHANGES, changed_files
 from extend_pipeline_tests.faults.races import HELD_AT, budget_race, lease
 from extend_pipeline_tests.faults.scene import PAST_A_LEASE_MS, Scene
@@ -125,6 +126,8 @@ def _all() -> dict[str, tuple[str, Play]]:
             found[f"special/{change}/{provider}"] = (group, partial(changed_files, provider, change))
         found[f"special/budget-race/{provider}"] = (group, partial(budget_race, provider))
         found[f"special/wrong-files/{provider}"] = (group, partial(wrong_files, provider))
+        found[f"special/clock-ahead/{provider}"] = (group, partial(clock_ahead, provider))
+        found[f"special/budget-of-tomorrow/{provider}"] = (group, partial(budget_of_tomorrow, provider))
         for point, behind in product(HELD_AT, (False, True)):
             name = f"special/lease/{provider}/{point}{'+behind' if behind else ''}"
             found[name] = (group, partial(lease, provider, point, behind))

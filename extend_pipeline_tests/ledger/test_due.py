@@ -12,7 +12,7 @@ MINUTE_MS = 60_000
 
 def _taken(ledger: Ledger, *, now_ms: int, limit: int = 99, videos: frozenset[str] | None = None) -> list[str]:
     with ledger.write(now_ms=now_ms, actor="me") as tx:
-        accounts = ["kling-main"]
+        accounts = {"kling-main": due.LongestWaits(2 * MINUTE_MS, 2 * MINUTE_MS)}
         rows = due.take_due(
             tx, states=POLLED, accounts=accounts, hold_ms=MINUTE_MS, limit=limit, owner="me", videos=videos
         )

@@ -43,6 +43,8 @@ QUICK: Mapping[str, float] = {
     "lease_s": 6.5,
     "get_deadline_s": 2.0,
     "download_deadline_s": 10.0,
+    "min_free_bytes": 0,
+    "result_bytes": 0,
 }
 
 

@@ -1,0 +1,59 @@
+"""What a clock that is, or was, wrong does to the work: an account that waits for a right clock goes on by itself, and
+a ledger whose last event is dated after now is told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.ledger import controls, due, reads
+from extend_pipeline.ledger.clock import is_ahead
+from extend_pipeline.providers.outcomes import Absent, Page, QueryFault, Seen, Unanswered
+
+NO_SUCH_TASK = "extend-pipeline-clock"  # the id of no task: asking for it finds nothing and costs nothing
+
+
+def lift_clock_stops(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
+    """Ask the provider of each account that is stopped for a wrong clock a question that costs nothing, and lift the
+    stop where the answer shows that our credentials count again. Return the accounts that go on."""
+    with pipeline.ledger.read() as connection:
+        rows = reads.accounts(connection)
+    stopped = [name for name in accounts if name in rows and rows[name].stopped_reason == QueryFault.CLOCK.value]
+    lifted = []
+    for name in stopped:
+        if not _credentials_count(pipeline, name):
+            continue
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+            controls.lift_stop(tx, name, reason=QueryFault.CLOCK.value)
+            due.make_due(tx, name)  # its looks failed because of the clock
+        lifted.append(name)
+    return lifted
+
+
+def ledger_ahead_ms(pipeline: Pipeline) -> int:
+    """Return by how many milliseconds the ledger's last event is dated after now; 0 where it isn't, or by less than
+    clocks may differ."""
+    with pipeline.ledger.read() as connection:
+        last_ms = reads.last_event_at(connection)
+    now_ms = pipeline.now_ms()
+    return last_ms - now_ms if last_ms is not None and is_ahead(last_ms, now_ms) else 0
+
+
+def describe_ahead(ahead_ms: int) -> str:
+    """Say in words what it means that the ledger's last event is dated so far after now, and what to do."""
+    minutes = ahead_ms // 60_000
+    span = f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours {minutes % 60} minutes"
+    return (
+        f"the ledger's last event is dated {span} after now: a clock was ahead when it was written, or this machine's "
+        "is behind now. What it put off is done now all the same. Set the clocks of all machines by NTP"
+    )
+
+
+def _credentials_count(pipeline: Pipeline, account: str) -> bool:
+    provider = pipeline.provider(account)
+    answer = provider.list_page(1, 1) if provider.list_page_size else provider.query(NO_SUCH_TASK)
+    match answer:
+        case Page() | Seen() | Absent():
+            return True
+        case Unanswered():
+            return False

@@ -1,0 +1,157 @@
+"""Room on the disks: how many more results fit beside those that are paid for, and what a disk's error means to a
+person. Decides from numbers; `read_space` is what looks."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from extend_pipeline.config.settings import Settings
+
+GIB: Final = 1024**3
+
+DISK_ERRORS: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+)
+"""What a write says when the disk is full, a quota is used up, or a folder may not or can't be written."""
+
+_TODO: Final = {
+    errno.EROFS: "mount it so that it can be written",
+    errno.EACCES: "give this user the right to write there",
+    errno.EPERM: "give this user the right to write there",
+    errno.EDQUOT: "raise the quota, or make room",
+    errno.EIO: "look at the disk: it may be failing",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+}
+
+
+class DiskError(OSError):
+    """A folder of ours can't be written. The message names it, what is waiting, and what to do."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpace:
+    """Free bytes of the disks that hold films and state (None: not known), and what is asked of them. `awaited` are
+    results that are paid for, or may be, and not here yet."""
+
+    media: Path
+    media_free: int | None
+    state: Path
+    state_free: int | None
+    awaited: int
+    result_bytes: int
+    min_free_bytes: int
+
+    @property
+    def needed(self) -> int:
+        """How many bytes what is awaited takes, and what must stay free besides."""
+        return self.awaited * self.result_bytes + self.min_free_bytes
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there is no room for what is awaited already."""
+        return (self.media_free is not None and self.media_free < self.needed) or self.state_is_full
+
+    @property
+    def state_is_full(self) -> bool:
+        """Whether the disk of ledger, answers and warehouse has less than must stay free."""
+        return self.state_free is not None and self.state_free < self.min_free_bytes
+
+    def fits(self) -> int | None:
+        """Return how many more results have room; None where there is no bound."""
+        if self.state_is_full:
+            return 0
+        if self.media_free is None:
+            return None
+        left = self.media_free - self.needed
+        if self.result_bytes == 0:
+            return None if left >= 0 else 0
+        return max(left // self.result_bytes, 0)
+
+    def frees_itself(self) -> bool:
+        """Return whether a step fits once what is awaited is here: it is reckoned larger than it is."""
+        if self.state_is_full or self.media_free is None or not self.awaited:
+            return False
+        return self.media_free - self.min_free_bytes >= self.result_bytes
+
+    def describe(self) -> str:
+        """Say what is free, what is waiting and what must stay free."""
+        if self.state_is_full:
+            return f"{_size(self.state_free)} are free in {self.state}; {_size(self.min_free_bytes)} must stay free"
+        waiting = f"{self.awaited} results that are paid for take some {_size(self.awaited * self.result_bytes)}"
+        return (
+            f"{_size(self.media_free)} are free in {self.media}; {waiting}, another one {_size(self.result_bytes)}, "
+            f"and {_size(self.min_free_bytes)} must stay free"
+        )
+
+
+TODO: Final = (
+    "make room, or move the folder to a larger disk (EXTEND_PIPELINE_MEDIA_URL); what is paid for is fetched as soon "
+    "as there is room. The bounds: EXTEND_PIPELINE_MIN_FREE_BYTES, EXTEND_PIPELINE_RESULT_BYTES"
+)
+
+
+def read_space(settings: Settings, *, awaited: int) -> DiskSpace:
+    """Look how much is free on the disks of a home."""
+    return DiskSpace(
+        media=settings.media_dir,
+        media_free=free_bytes(settings.media_dir),
+        state=settings.state_dir,
+        state_free=free_bytes(settings.state_dir),
+        awaited=awaited,
+        result_bytes=settings.result_bytes,
+        min_free_bytes=settings.min_free_bytes,
+    )
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Return the bytes that this user may still write on the folder's disk; None where the disk doesn't tell."""
+    nearest = next((path for path in (folder, *folder.parents) if path.is_dir()), Path("/"))
+    try:
+        usage = shutil.disk_usage(nearest)
+    except OSError:
+        return None
+    return usage.free if usage.total else None
+
+
+def require(folder: Path, needed: int | None) -> None:
+    """Raise OSError (ENOSPC) where a file of that many bytes has no room, before its first byte is asked for."""
+    free = free_bytes(folder)
+    if needed is not None and free is not None and free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def explained(error: OSError, settings: Settings, *, awaited: int) -> DiskError | None:
+    """Return an error of a disk in words; None for any other OSError."""
+    if isinstance(error, DiskError):
+        return error
+    if error.errno not in DISK_ERRORS:
+        return None
+    folder = _folder_of(error, settings)
+    waiting = f" {awaited} results that are paid for wait, and are fetched once it can be written." if awaited else ""
+    todo = _TODO.get(error.errno or 0, "make room there, or move the folder to a larger disk")
+    told = (
+        f"{folder} can't be written: {error.strerror or error} ({_size(free_bytes(folder))} free).{waiting} Nothing "
+        f"is submitted until then. What to do: {todo}"
+    )
+    return DiskError(error.errno, told)
+
+
+def _folder_of(error: OSError, settings: Settings) -> Path:
+    """The folder that the user knows: of the file that the error names, else of the films, which are the largest."""
+    named = Path(str(error.filename)) if error.filename is not None else settings.media_dir
+    ours = (settings.media_dir, settings.state_dir)
+    return next((folder for folder in ours if named.is_relative_to(folder)), named)
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return "unknown"
+    return f"{count / GIB:.1f} GiB" if count >= GIB / 10 else f"{count / 1024**2:.1f} MiB"

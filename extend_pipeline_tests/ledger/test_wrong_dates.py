@@ -1,0 +1,120 @@
+"""What a clock that was ahead wrote into the ledger: due times, leases, rests, absences and the budget of a day."""
+
+from __future__ import annotations
+
+import pytest
+
+from extend_pipeline.ledger import budget_days, controls, due, transitions
+from extend_pipeline.ledger.claims import Caps, RefusalReason
+from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS, TOLERANCE_MS, lease_runs, still_waits
+from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.states import POLLED, AttemptState
+from extend_pipeline.ledger.transitions import Moved, Stale
+from extend_pipeline_tests.support.ledger_steps import NOON, claim, move, request, send, submit, succeed
+
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+SMALL = {"kling-main": Caps(4_000_000, 2_000_000_000, 20, 100_000_000)}  # two steps a day
+WAITS = {"kling-main": due.LongestWaits(60_000, 600_000)}
+
+
+def refusals(ledger: Ledger, *videos: str, now_ms: int) -> list[RefusalReason]:
+    """Why each of the videos' first hops was not claimed."""
+    return [each.reason for each in claim(ledger, *map(request, videos), now_ms=now_ms, caps=SMALL).refused]
+
+
+@pytest.mark.parametrize("ahead_ms", [DAY_MS, 3_650 * DAY_MS], ids=["a day", "ten years"])
+def test_what_was_claimed_under_a_later_day_counts_against_today_and_no_other_day(
+    ledger: Ledger, ahead_ms: int
+) -> None:
+    (before,) = claim(ledger, request("a"), now_ms=NOON, caps=SMALL).claimed
+    move(ledger, before.attempt_id, AttemptState.RELEASED)  # the day began with an event by a right clock
+    claim(ledger, request("b"), now_ms=NOON + ahead_ms, caps=SMALL)
+    with ledger.read() as connection:
+        assert budget_days.committed(connection, NOON + HOUR_MS) == {"kling-main": 2_000_000}
+    assert refusals(ledger, "c", "d", now_ms=NOON + HOUR_MS) == [RefusalReason.DAY_BUDGET]
+    with ledger.read() as connection:
+        assert budget_days.committed(connection, NOON + HOUR_MS) == {"kling-main": 4_000_000}
+        tomorrow = budget_days.committed(connection, NOON + DAY_MS + HOUR_MS, account="kling-main")
+    assert tomorrow.get("kling-main", 0) == (2_000_000 if ahead_ms == DAY_MS else 0)
+    assert check_invariants(ledger) == []
+
+
+def test_what_ends_after_its_day_was_passed_gives_nothing_back_to_another_day(ledger: Ledger) -> None:
+    """A failure that comes on the next day takes its reservation back from the day under which it was made."""
+    (made,) = claim(ledger, request("a"), now_ms=NOON + 30 * DAY_MS).claimed
+    send(ledger, made.attempt_id, now_ms=NOON + 30 * DAY_MS)
+    submit(ledger, made.attempt_id, now_ms=NOON)
+    succeed(ledger, made.attempt_id, reported_micros=0, now_ms=NOON + DAY_MS)
+    claim(ledger, request("b"), now_ms=NOON + DAY_MS)
+    with ledger.read() as connection:
+        assert budget_days.committed(connection, NOON + DAY_MS) == {"kling-main": 2_000_000}
+
+
+def test_a_due_time_counts_up_to_the_longest_wait_and_is_due_now_beyond_it(ledger: Ledger) -> None:
+    (made,) = claim(ledger, request("a")).claimed
+    send(ledger, made.attempt_id)
+    submit(ledger, made.attempt_id)
+
+    def is_due(in_ms: int, tries: int) -> bool:
+        with ledger.write(now_ms=NOON, actor="me") as tx:
+            transitions.schedule(tx, made.attempt_id, account="kling-main", due_at=NOON + in_ms, tries=tries)
+        return due.has_due(ledger, now_ms=NOON, states=POLLED, accounts=WAITS)
+
+    assert [is_due(in_ms, 0) for in_ms in (0, 60_000, 60_000 + TOLERANCE_MS, 61_000 + TOLERANCE_MS)] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert [is_due(in_ms, 1) for in_ms in (600_000, 601_000 + TOLERANCE_MS)] == [False, True]
+    with ledger.write(now_ms=NOON, actor="me") as tx:
+        taken = due.take_due(tx, states=POLLED, accounts=WAITS, hold_ms=30_000, limit=9, owner="me")
+        assert [row.attempt_id for row in taken] == [made.attempt_id]
+    assert not due.has_due(ledger, now_ms=NOON, states=POLLED, accounts=WAITS), "it is held"
+    with ledger.write(now_ms=NOON, actor="me") as tx:
+        due.give_back(tx, [made.attempt_id], owner="somebody else")
+    assert not due.has_due(ledger, now_ms=NOON, states=POLLED, accounts=WAITS)
+    with ledger.write(now_ms=NOON, actor="me") as tx:
+        due.give_back(tx, [made.attempt_id], owner="me")
+    assert due.has_due(ledger, now_ms=NOON, states=POLLED, accounts=WAITS)
+
+
+def test_a_rest_that_ends_farther_ahead_than_any_rest_is_none(ledger: Ledger) -> None:
+    for ahead_ms, refused in ((0, [RefusalReason.BACKOFF]), (2 * HOUR_MS, [])):
+        with ledger.write(now_ms=NOON + ahead_ms, actor="me") as tx:
+            controls.clear_backoff(tx, "kling-main")
+            controls.back_off(tx, "kling-main", wait_ms=LONGEST_BACKOFF_MS, note="busy")
+        assert refusals(ledger, "a", now_ms=NOON) == refused
+
+
+def test_a_claim_that_is_dated_after_now_is_not_sent(ledger: Ledger) -> None:
+    (made,) = claim(ledger, request("a"), now_ms=NOON + HOUR_MS).claimed
+    assert isinstance(send(ledger, made.attempt_id, now_ms=NOON), Stale)
+    assert isinstance(send(ledger, made.attempt_id, now_ms=NOON + HOUR_MS), Moved)
+
+
+def test_absences_that_a_clock_ahead_counted_are_counted_anew(ledger: Ledger) -> None:
+    (made,) = claim(ledger, request("a")).claimed
+    send(ledger, made.attempt_id)
+    move(ledger, made.attempt_id, AttemptState.IN_DOUBT)
+    counts = []
+    for at_ms in (NOON + HOUR_MS, NOON + 2 * HOUR_MS, NOON, NOON + 1_000, NOON + 60_000):
+        with ledger.write(now_ms=at_ms, actor="me") as tx:
+            counts.append(transitions.absent(tx, made.attempt_id, min_gap_ms=30_000))
+    assert counts == [1, 2, 1, 1, 2]
+    assert check_invariants(ledger) == []
+
+
+def test_waits_and_leases_at_their_edges() -> None:
+    now, far = NOON, TOLERANCE_MS
+    assert [still_waits(until, now, longest_ms=10) for until in (now, now + 1, now + 10 + far, now + 11 + far)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    assert lease_runs(now, now + 1, now)
+    assert not lease_runs(now, now, now)
+    assert lease_runs(now + far, now + far + 9, now)
+    assert not lease_runs(now + far + 1, now + far + 9, now)
