@@ -47,6 +47,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     "reconcile": Verb(
         f"{_COMMANDS}.reconcile:reconcile", "Compare the ledger with the providers' lists, bills and invoices."
     ),
+    "ledger": Verb(f"{_COMMANDS}.ledger:ledger", "Accept another ledger, or move this one to another database."),
     "pause": Verb(f"{_COMMANDS}.controls:pause", "Stop all submits, of one account or of all."),
     "resume": Verb(f"{_COMMANDS}.controls:resume", "Lift a pause or a stop."),
     "callbacks": Verb(f"{_COMMANDS}.callbacks:callbacks", "Receive callbacks of providers, until Ctrl-C."),

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from extend_pipeline.config.registry import PROVIDERS
+from extend_pipeline.defs.another_ledger import ledger_sensor
 from extend_pipeline.defs.assets import extend_videos
 from extend_pipeline.defs.checks import check_tables
 from extend_pipeline.defs.decisions import approve_job
@@ -31,6 +32,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
             *(build_poll_sensor(provider) for provider in PROVIDERS),
             retention_sensor,
             doubt_sensor,
+            ledger_sensor,
             build_tables_sensor(),
         ],
         resources={"home": HomeResource(), **(resource_overrides or {})},

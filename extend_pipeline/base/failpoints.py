@@ -45,6 +45,15 @@ POINTS: Final[tuple[str, ...]] = (
     "publish.before_commit",
     "publish.before_rename",
     "publish.after_rename",
+    "copy.before_rows",
+    "copy.mid_rows",
+    "copy.before_verify",
+    "copy.before_target_commit",
+    "copy.after_target_commit",
+    "copy.before_seal_commit",
+    "copy.after_seal",
+    "copy.after_open",
+    "copy.after_memory",
 )
 
 

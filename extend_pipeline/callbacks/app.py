@@ -19,6 +19,7 @@ from extend_pipeline.callbacks.limits import Limits
 from extend_pipeline.callbacks.signature import HEADERS
 from extend_pipeline.callbacks.tally import Tally
 from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.ledger.database import NotOpenError
 
 CLOSING_S: Final = 5.0  # for what waits when the receiver is stopped
 
@@ -41,7 +42,11 @@ def build_app(
         pipeline.refresh()
         if pipeline.configuration.problems:
             tally.trouble("accounts.yaml or the catalogue is wrong; callbacks go by the last accounts that were good")
-        return take_in(pipeline, letters, environment)
+        try:
+            return take_in(pipeline, letters, environment)
+        except NotOpenError as error:
+            tally.trouble(f"callbacks can't be kept: {error}")
+            raise
 
     desk = Desk(work, limits=limits, tally=tally, tell=tell)
 

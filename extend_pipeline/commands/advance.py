@@ -157,4 +157,4 @@ def _summary(found: Status, did: dict[str, int], *, stopped: bool, home: Path | 
     say(f"videos: {', '.join(f'{count} {name}' for name, count in states.items()) or 'none'}")
     print_accounts(found.accounts)
     print_doubts(found, home=home)
-    print_obstacles(found.plan.videos, home=home)
+    print_obstacles(found.plan, home=home)

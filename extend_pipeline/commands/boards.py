@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,7 @@ from extend_pipeline.commands.describe import Cost, cost_of, start_unknown, tota
 from extend_pipeline.commands.output import Column, print_table, say
 from extend_pipeline.commands.text import age, iso, plain, seconds, shortened, spread, typed
 from extend_pipeline.config.accounts import Account
-from extend_pipeline.engine.plan_types import VideoPlan
+from extend_pipeline.engine.plan_types import Plan, VideoPlan
 from extend_pipeline.engine.resolve import split_where
 from extend_pipeline.engine.retention import Urgency
 from extend_pipeline.engine.status import AccountStatus, Status
@@ -108,10 +108,14 @@ def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -
         say(f"may end below their target, and ask then: {_named(short)} (at_most or the provider's longest)")
 
 
-def print_obstacles(videos: Iterable[VideoPlan], *, home: Path | None) -> None:
-    """What videos wait for, in words, those that need a person first; videos that wait for the same are told once."""
+def print_obstacles(plan: Plan, *, home: Path | None) -> None:
+    """What videos wait for, in words, those that need a person first; videos that wait for the same are told once. What
+    is wrong with the ledger is told also where no video waits for it."""
+    if (ledger := plan.ledger) is not None and all(video.hindrance != ledger for video in plan.videos):
+        say(f"needs you: {ledger.message}")
+        say(f"    → {typed(ledger.todo, home)}")
     groups: dict[tuple[bool, str, str], list[str]] = {}
-    for video in videos:
+    for video in plan.videos:
         if (held := video.hindrance) is not None:
             todo = held.todo.replace(f"approve {video.key} ", f"approve {VIDEO} ")
             told = (not held.obstacle.needs_person, held.message, todo)

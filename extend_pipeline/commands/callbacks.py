@@ -12,8 +12,10 @@ import click
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.commands.opening import print_mistakes, settings_of
 from extend_pipeline.commands.output import say
+from extend_pipeline.commands.text import typed
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.problems import ConfigError
+from extend_pipeline.engine.ledger_guard.look import look, must_take_writes
 from extend_pipeline.engine.pipeline import open_pipeline, wall_ms
 
 DEFAULT_PORT: Final = 8788
@@ -35,6 +37,10 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
         if print_mistakes(pipeline) and all(account.callbacks is None for account in pipeline.accounts.values()):
             raise ConfigError(pipeline.configuration.problems)
         asking = check_accounts(pipeline.accounts)
+        ledger = look(pipeline.settings, pipeline.ledger)
+        if not ledger.may_spend:
+            _log(f"{ledger.message} → {typed(ledger.todo, ctx.obj)}")
+            must_take_writes(pipeline.ledger)
         from extend_pipeline.callbacks.server import ReceiverError, build_server, listen  # uvicorn costs 0.1 s
 
         try:

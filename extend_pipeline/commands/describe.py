@@ -71,6 +71,9 @@ def plan_document(plan: Plan, accounts: Mapping[str, Account], *, home: Path | N
     """A plan for --json."""
     return {
         "as_of": iso(plan.now_ms),
+        "ledger": None
+        if plan.ledger is None
+        else {"message": plan.ledger.message, "todo": typed(plan.ledger.todo, home)},
         "videos": [_video(video, accounts[video.account], home) for video in plan.videos],
         "totals": [{"account": cost.account, **cost.document()} for cost in totals(plan.videos, accounts)],
         "not_in_totals": [video.key for video in plan.videos if start_unknown(video) or video.micros_left is None],

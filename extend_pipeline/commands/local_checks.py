@@ -11,10 +11,11 @@ from typing import Final
 
 from sqlalchemy import text
 
-from extend_pipeline.commands.findings import Finding, ok, problem, warning
+from extend_pipeline.commands.findings import Finding, Level, ok, problem, warning
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.clock_checks import describe_ahead
 from extend_pipeline.engine.disk_space import TODO, read_space
+from extend_pipeline.engine.ledger_guard.look import look
 from extend_pipeline.engine.pipeline import wall_ms
 from extend_pipeline.ledger import reads
 from extend_pipeline.ledger.clock import is_ahead
@@ -29,7 +30,13 @@ MOST_BROKEN: Final = 20  # broken promises that are told one by one
 def check_ledger(settings: Settings) -> Iterator[Finding]:
     """The ledger opens and keeps its promises; a home may also have none yet."""
     if not has_ledger(settings.ledger_url):
-        yield ok("ledger", "there is none yet; the first advance makes it")
+        with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
+            empty = open_ledger(f"sqlite:///{folder}/ledger.sqlite")
+            try:
+                found = _check_identity(settings, empty)
+            finally:
+                empty.close()
+        yield ok("ledger", "there is none yet; the first advance makes it") if found.level is Level.OK else found
         yield from _folder("ledger", settings.state_dir)
         return
     try:
@@ -52,8 +59,17 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
         if not broken:
             yield ok("ledger", "every promise holds: charges match states, one live attempt a hop, nothing lost")
         yield check_warehouse(settings.warehouse_path, seq)
+        yield _check_identity(settings, ledger)
     finally:
         ledger.close()
+
+
+def _check_identity(settings: Settings, ledger: Ledger) -> Finding:
+    """The ledger is the one that this home has worked with."""
+    verdict = look(settings, ledger)
+    if not verdict.may_spend:
+        return problem("ledger", verdict.message, verdict.todo)
+    return ok("ledger", f"it is this home's ({verdict.kind.value.replace('_', ' ')})")
 
 
 def check_media(settings: Settings) -> Iterator[Finding]:

@@ -48,7 +48,7 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
         else:
             print_videos(made.videos, pipeline.accounts)
             print_totals(made.videos, pipeline.accounts)
-            print_obstacles(made.videos, home=home)
+            print_obstacles(made, home=home)
             if ahead_ms := ledger_ahead_ms(pipeline):
                 say(f"clock: {describe_ahead(ahead_ms)}")
             for note in configuration.notes:
@@ -57,7 +57,7 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
         say("")
         say("mistakes to mend first; until then nothing is submitted:")
         raise wrong
-    ctx.exit(1 if made.needs_person else 0)
+    ctx.exit(1 if made.needs_person or made.ledger else 0)
 
 
 def _measured(pipeline: Pipeline) -> PlanInput:

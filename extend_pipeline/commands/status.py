@@ -47,6 +47,6 @@ def status(ctx: click.Context, as_json: bool) -> None:
             print_doubts(found, home=home)
             print_unplanned(found)
             print_expiring(found, pipeline.now_ms(), home=home)
-            print_obstacles(found.plan.videos, home=home)
+            print_obstacles(found.plan, home=home)
         print_mistakes(pipeline)
     ctx.exit(found.exit_code)

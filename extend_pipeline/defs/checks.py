@@ -12,6 +12,7 @@ from extend_pipeline.defs.resources import HomeResource
 from extend_pipeline.defs.tables import COSTS, DURATIONS, LINEAGE
 from extend_pipeline.defs.verdict import Verdict
 from extend_pipeline.engine.holds import mistakes
+from extend_pipeline.engine.ledger_guard.look import look
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.ledger.invariants import check_invariants
@@ -104,6 +105,13 @@ def configuration_is_sound(pipeline: Pipeline) -> Verdict:
     return Verdict(mistakes(pipeline), "correct the file; extend-pipeline status names every mistake")
 
 
+def ledger_is_known(pipeline: Pipeline) -> Verdict:
+    """The ledger is the one that the home has worked with; another one, or an older state, would pay again."""
+    found = look(pipeline.settings, pipeline.ledger)
+    return Verdict([] if found.may_spend else [found.message], found.todo)
+
+
+LEDGER_IS_KNOWN: Final = dg.AssetCheckKey(COSTS.asset, "ledger_is_known")
 NOTHING_IN_DOUBT: Final = dg.AssetCheckKey(COSTS.asset, "nothing_in_doubt")
 NOTHING_ENDS_SOON: Final = dg.AssetCheckKey(LINEAGE.asset, "nothing_ends_soon")
 CONFIGURATION_IS_SOUND: Final = dg.AssetCheckKey(LINEAGE.asset, "configuration_is_sound")
@@ -112,6 +120,7 @@ CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], Verdict]]] = {
     dg.AssetCheckKey(COSTS.asset, "charges_reconcile"): charges_reconcile,
     dg.AssetCheckKey(COSTS.asset, "budgets_hold"): budgets_hold,
     NOTHING_IN_DOUBT: nothing_in_doubt,
+    LEDGER_IS_KNOWN: ledger_is_known,
     dg.AssetCheckKey(COSTS.asset, "books_agree"): books_agree,
     dg.AssetCheckKey(LINEAGE.asset, "invariants_hold"): invariants_hold,
     NOTHING_ENDS_SOON: nothing_ends_soon,

@@ -59,6 +59,8 @@ class HomeResource(dg.ConfigurableResource[Any]):
             raise failure(error) from None
         try:
             yield pipeline
+        except LedgerError as error:  # it was moved to another place meanwhile, or before
+            raise failure(error) from None
         finally:
             pipeline.close()
 

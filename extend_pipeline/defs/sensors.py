@@ -17,6 +17,7 @@ from extend_pipeline.defs.tables import PUBLISHED
 from extend_pipeline.defs.telling import mistakes_in_short
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.holds import mistakes
+from extend_pipeline.engine.ledger_guard.look import look
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import reads
 
@@ -106,6 +107,9 @@ def build_poll_sensor(
                 context.log.warning(wrong)
             if not names:
                 return dg.SkipReason("; ".join(filter(None, (f"no account of {provider}", wrong))))
+            ledger = look(pipeline.settings, pipeline.ledger)
+            if not ledger.may_spend and not ledger.kind.can_be_accepted:
+                return dg.SkipReason(f"{ledger.message} → {ledger.todo}")
             looked_at = poll_accounts(pipeline, names, deadline=deadline, clock=clock)
             if under_way := unfinished_runs(context.instance):  # it plans for itself, before each round
                 run = under_way[0]
@@ -113,7 +117,9 @@ def build_poll_sensor(
             due = what_is_due(pipeline, names)
         context.log.info(f"{looked_at} tasks looked at; due: {due or 'nothing'}")
         if not due:
-            return dg.SkipReason("; ".join(filter(None, (f"nothing is due; {looked_at} tasks looked at", wrong))))
+            asks = "" if ledger.may_spend else f"nothing is submitted: {ledger.message} → {ledger.todo}"
+            told = filter(None, (f"nothing is due; {looked_at} tasks looked at", wrong, asks))
+            return dg.SkipReason("; ".join(told))
         return dg.RunRequest(tags={"extend_pipeline/asked_by": f"{provider}: {due}"[:200]})
 
     return poll_sensor

@@ -25,6 +25,8 @@ def tell_round(log: Logger, now: Round) -> None:
         log.warning(f"nothing is submitted until this is corrected; what is paid for is fetched:\n{lines}")
     for line in now.left_alone:
         log.warning(line)
+    if now.plan.ledger is not None:
+        log.warning(f"nothing is submitted: {now.plan.ledger.message} → {now.plan.ledger.todo}")
     done = {
         "submitted": now.submitted.accepted,
         "refused": now.submitted.rejected,

@@ -14,6 +14,7 @@ from extend_pipeline.engine.clock_checks import ledger_ahead_ms
 from extend_pipeline.engine.collect import CollectReport, collect_due
 from extend_pipeline.engine.disk_space import DiskError, explained
 from extend_pipeline.engine.holds import accounts_left_alone, mistakes
+from extend_pipeline.engine.ledger_guard.look import must_take_writes, remember
 from extend_pipeline.engine.picture import examine_again
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
@@ -71,8 +72,11 @@ class Round:
 
 
 def declare_catalogue(pipeline: Pipeline) -> declare.Declared:
-    """Bring the ledger's videos and names to the files; write nothing when nothing changed. A catalogue with a mistake,
-    or checked against accounts with one, says nothing of what left it: nothing is declared or withdrawn by it."""
+    """Bring the ledger's videos and names to the files; write nothing when nothing changed, or when the ledger is not
+    the one that the home knows. A catalogue with a mistake, or checked against accounts with one, says nothing of what
+    left it: nothing is declared or withdrawn by it."""
+    if not remember(pipeline.settings, pipeline.ledger).may_spend:
+        return declare.Declared((), (), ())  # another ledger's videos are not this catalogue's to withdraw
     if pipeline.configuration.problems:
         return declare.Declared((), (), ())
     entries = declarations(pipeline)
@@ -97,8 +101,10 @@ def advance(
     """One round: recover → poll → collect → prepare → submit → write down progress → publish if anything changed.
 
     `videos` bounds what is polled, collected and submitted; recovery is always for all, since it costs nothing. While
-    the catalogue or the accounts are wrong, what is paid is polled and fetched as before, and nothing is submitted.
+    the catalogue or the accounts are wrong, or the ledger is not the one that the home knows, what is paid is polled
+    and fetched as before, and nothing is submitted. Raises NotOpenError where the ledger was moved.
     """
+    must_take_writes(pipeline.ledger)
     pipeline.refresh()
     ahead_ms = ledger_ahead_ms(pipeline)
     declare_catalogue(pipeline)

@@ -60,10 +60,12 @@ def plan(given: PlanInput) -> Plan:
             given.everything_paused,
             disk,
             given.held.get(name),
+            given.ledger,
         )
         for name, account in given.accounts.items()
     }
-    return Plan(given.now_ms, tuple(_plan_video(video, given, rooms[video.account]) for video in given.videos))
+    planned = tuple(_plan_video(video, given, rooms[video.account]) for video in given.videos)
+    return Plan(given.now_ms, planned, given.ledger)
 
 
 def purchases_ahead(given: PlanInput) -> dict[str, Purchase]:

@@ -131,6 +131,7 @@ class PlanInput:
     attempts: Mapping[str, Sequence[AttemptView]]
     account_views: Mapping[str, AccountView]
     everything_paused: bool = False
+    ledger: Hindrance | None = None
     sources: Mapping[str, SourceView] = field(default_factory=dict)
     held: Mapping[str, Hindrance] = field(default_factory=dict)
     """What keeps this process from submitting for an account, by account; nothing of the ledger's."""
@@ -156,6 +157,7 @@ class Obstacle(StrEnum):
     DISK_RESERVED = "disk_reserved"
     # these wait for a person
     CONFIGURATION = "configuration"
+    LEDGER = "ledger_not_accepted"
     REPURCHASE = "repurchase"
     SAME_PURCHASE = "same_purchase"
     NO_KEY = "no_key"
@@ -295,10 +297,12 @@ class VideoPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is due, what it will cost and what can't be done, in catalogue order."""
+    """What is due, what it will cost and what can't be done, in catalogue order. `ledger` says what is wrong with the
+    ledger as a whole, where something is; then nothing is due."""
 
     now_ms: int
     videos: tuple[VideoPlan, ...]
+    ledger: Hindrance | None = None
 
     @property
     def due(self) -> tuple[DueStep, ...]:

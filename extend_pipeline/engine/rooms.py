@@ -42,12 +42,15 @@ class Room:
     everything_paused: bool
     disk: DiskRoom
     held: Hindrance | None = None
+    ledger: Hindrance | None = None
     taken_slots: int = 0
     taken_micros: int = 0
 
     def standing(self) -> Hindrance | None:
         """What holds the whole account, whatever a step costs."""
         name = self.account.name
+        if self.ledger is not None:
+            return self.ledger
         if self.everything_paused or self.view.paused:
             what = "everything is" if self.everything_paused else f"account {name} is"
             todo = "extend-pipeline resume" if self.everything_paused else f"extend-pipeline resume {name}"

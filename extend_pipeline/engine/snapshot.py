@@ -16,6 +16,7 @@ from extend_pipeline.engine import chain, rules
 from extend_pipeline.engine.disk_space import read_space
 from extend_pipeline.engine.goal import goal_of
 from extend_pipeline.engine.holds import held_accounts
+from extend_pipeline.engine.ledger_guard.look import look_at_home, look_inside
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import purchases_ahead, root_source
 from extend_pipeline.engine.plan_types import AccountView, AttemptView, PlanInput, SourceView
@@ -37,8 +38,10 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
     """
     catalogue = pipeline.configuration.catalogue.videos
     now_ms = pipeline.now_ms()
+    home = look_at_home(pipeline.settings)
     with pipeline.ledger.read() as connection:
         renames = pending_renames(pipeline, connection)
+        ledger = look_inside(home, pipeline.ledger, connection).hindrance()
         chosen = [video for key, video in catalogue.items() if videos is None or key in videos]
         if unfinished:
             done = {row.video_key for row in reads.videos(connection) if row.state in _SETTLED}
@@ -79,6 +82,7 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             },
             everything_paused=bool(everywhere is not None and everywhere.paused),
             sources=sources,
+            ledger=ledger,
             held=held_accounts(pipeline, rows),
             disk=read_space(pipeline.settings, awaited=awaited),
             names=names,

@@ -118,6 +118,7 @@ class Status:
         left_behind = any(doubt.where.rpartition("/")[0] not in planned for doubt in self.doubts)
         nearly_lost = any(e.what == "result" and e.urgency in (Urgency.LAST_HOUR, Urgency.OVER) for e in self.expiring)
         reasons = (
+            self.plan.ledger,
             self.needs_person,
             stopped,
             left_behind,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.engine.answers import UnrecordedError, keep_answers
 from extend_pipeline.engine.disk_space import read_space
+from extend_pipeline.engine.ledger_guard.look import look_at_home, look_inside, remember
 from extend_pipeline.engine.outcome import Answered, record_outcome
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan_types import DueStep, Plan
@@ -84,6 +85,7 @@ def _wave(
     lease_ms = int(pipeline.settings.lease_s * 1000)
     failpoint("submit.before_claim")
     now_ms = pipeline.now_ms()
+    home = look_at_home(pipeline.settings)
     with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
         result = claim(
             tx,
@@ -91,8 +93,10 @@ def _wave(
             caps=caps,
             owner=pipeline.owner,
             lease_until=now_ms + lease_ms,
+            ledger_accepted=look_inside(home, pipeline.ledger, tx.connection).may_spend,
         )
         failpoint("submit.in_claim")
+    remember(pipeline.settings, pipeline.ledger)
     failpoint("submit.after_claim")
     report.refused.extend(result.refused)
     grouped = [request for request in result.claimed if request.submit_class == "A"]

@@ -84,6 +84,7 @@ _NOT_IN_THE_EVENT: Final = frozenset(
 class RefusalReason(StrEnum):
     """Why a claim was not made; all but CHANGED are waits that the plan will show."""
 
+    LEDGER = "ledger_not_accepted"
     PAUSED = "paused"
     STOPPED = "account_stopped"
     SLOTS = "no_free_slot"
@@ -112,13 +113,20 @@ class ClaimResult:
 
 
 def claim(
-    tx: Writer, requests: Sequence[ClaimRequest], *, caps: Mapping[str, Caps], owner: str, lease_until: int
+    tx: Writer,
+    requests: Sequence[ClaimRequest],
+    *,
+    caps: Mapping[str, Caps],
+    owner: str,
+    lease_until: int,
+    ledger_accepted: bool = True,
 ) -> ClaimResult:
-    """Claim what fits. Raises KeyError where an account has no caps: no budget, no spending."""
+    """Claim what fits; nothing where this ledger isn't the one that the home knows (`ledger_accepted`). Raises KeyError
+    where an account has no caps: no budget, no spending."""
     claimed: list[ClaimRequest] = []
     refused: list[Refused] = []
     for request in requests:
-        reason = _refusal(tx, request, caps[request.account])
+        reason = _refusal(tx, request, caps[request.account]) if ledger_accepted else RefusalReason.LEDGER
         if reason is not None:
             refused.append(Refused(request, reason))
             continue

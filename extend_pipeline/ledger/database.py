@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text, update
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.identity import Identity, Standing, read_identity
 
-SCHEMA_HEAD: Final = "0010"
+SCHEMA_HEAD: Final = "0011"
 """The newest migration; a ledger that stands there is opened without loading Alembic, which costs 0.3 s."""
 
 BUSY_S: Final = 120  # a writer waits this long for the others' commits; each takes milliseconds
@@ -30,6 +31,15 @@ _MIGRATING: Final = threading.Lock()
 
 class LedgerError(RuntimeError):
     """The ledger can't be opened or written; nothing is submitted without it."""
+
+
+class NotOpenError(LedgerError):
+    """This ledger has been copied to another place, or is a copy whose origin may still be written: it takes no
+    writes."""
+
+    def __init__(self, url: str, head: Identity) -> None:
+        self.head = head
+        super().__init__(f"the ledger at {url} {head.why_not_open()}")
 
 
 class Ledger:
@@ -76,16 +86,22 @@ class Ledger:
         `actor` says who is acting (a process, a person), and goes into every event. The event numbers of two
         transactions never interleave, so that a reader who has seen number n will never find a smaller one later.
         """
+        with self.alone() as (connection, head):
+            if head.standing is not Standing.OPEN:
+                raise NotOpenError(_without_password(self.url), head)
+            writer = Writer(connection, now_ms=now_ms, actor=actor, seq=head.seq)
+            yield writer
+            if writer.seq != head.seq:
+                connection.execute(update(tables.ledger_head).values(seq=writer.seq))
+
+    @contextmanager
+    def alone(self) -> Iterator[tuple[Connection, Identity]]:
+        """Hold the ledger alone, whatever its standing: for `write`, and for what copies or seals a whole ledger."""
         engine = self.engine
         with self._writing, engine.connect() as connection:
             connection.info["mode"] = "write"
             with connection.begin():
-                head = select(tables.ledger_head.c.seq).with_for_update()
-                before = connection.execute(head).scalar_one()
-                writer = Writer(connection, now_ms=now_ms, actor=actor, seq=before)
-                yield writer
-                if writer.seq != before:
-                    connection.execute(update(tables.ledger_head).values(seq=writer.seq))
+                yield connection, read_identity(connection, lock=True)
 
     def close(self) -> None:
         """Close this process's connections."""
@@ -144,14 +160,14 @@ def open_ledger(url: str) -> Ledger:
     can't."""
     try:
         parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
-            path = Path(parsed.database)
-            make_private_folder(path.parent)
-            if not path.exists():
-                path.touch(mode=0o600)
+        make_private_file(parsed)
         ledger = Ledger(url)
         try:
             ledger.migrate()
+            # the copy's module needs this one
+            from extend_pipeline.ledger.handover import settle
+
+            settle(ledger)
         except BaseException:
             ledger.close()
             raise
@@ -163,6 +179,15 @@ def open_ledger(url: str) -> Ledger:
             "Check EXTEND_PIPELINE_LEDGER_URL, the folder's permissions and that the database runs."
         ) from None
     return ledger
+
+
+def make_private_file(url: URL) -> None:
+    """Make the empty file of a SQLite ledger where there is none, closed to other users. Raises OSError."""
+    if url.get_backend_name() == "sqlite" and url.database:
+        path = Path(url.database)
+        make_private_folder(path.parent)
+        if not path.exists():
+            path.touch(mode=0o600)
 
 
 def _without_password(url: str) -> str:

@@ -121,6 +121,10 @@ def _reconciled(connection: Connection, event: Event) -> None:
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), rows)
 
 
+def _only_told(connection: Connection, event: Event) -> None:
+    """Change no row: the event is history alone."""
+
+
 FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "video_declared": _video_declared,
     "video_withdrawn": _video_withdrawn,
@@ -135,5 +139,7 @@ FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "key_accepted": _key_accepted,
     "reconciled": _reconciled,
     **NAME_FOLDS,
+    "ledger_accepted": _only_told,
+    "ledger_copied": _only_told,
     **ATTEMPT_FOLDS,
 }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from extend_pipeline.ledger import fold, tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.event import Event
+
+_CHUNK: Final = 1_000  # events held in memory at a time
 
 
 def replay(source: Ledger, target: Ledger) -> int:
@@ -17,23 +19,30 @@ def replay(source: Ledger, target: Ledger) -> int:
     with source.read() as reading, target.write(now_ms=0, actor="replay") as tx:
         if tx.seq:
             raise ValueError("a replay needs an empty ledger to fold into")
-        for row in reading.execute(select(tables.events).order_by(tables.events.c.seq)):
-            event = Event(
-                row.seq,
-                row.at,
-                row.kind,
-                row.actor,
-                row.attempt_id,
-                row.video_key,
-                row.account,
-                json.loads(row.data),
-            )
-            tx.connection.execute(insert(tables.events).values(**row._mapping))
-            fold.fold(tx.connection, event)
-        seq = reading.execute(select(tables.ledger_head.c.seq)).scalar_one()
-        tx.connection.execute(update(tables.ledger_head).values(seq=seq))
-        tx.seq = seq
-    return int(seq)
+        tx.seq = refold(reading, tx.connection)
+    return tx.seq
+
+
+def refold(reading: Connection, into: Connection) -> int:
+    """Copy all events of one connection's ledger into another's empty tables and fold them there; return the last
+    event's number."""
+    by_number = select(tables.events).order_by(tables.events.c.seq).execution_options(yield_per=_CHUNK)
+    for row in reading.execute(by_number):
+        event = Event(
+            row.seq,
+            row.at,
+            row.kind,
+            row.actor,
+            row.attempt_id,
+            row.video_key,
+            row.account,
+            json.loads(row.data),
+        )
+        into.execute(insert(tables.events).values(**row._mapping))
+        fold.fold(into, event)
+    seq = int(reading.execute(select(tables.ledger_head.c.seq)).scalar_one())
+    into.execute(update(tables.ledger_head).values(seq=seq))
+    return seq
 
 
 def differences(left: Ledger, right: Ledger) -> list[str]:

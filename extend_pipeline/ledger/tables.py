@@ -28,6 +28,14 @@ ledger_head = Table(
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("seq", BigInteger, nullable=False),
+    Column("ledger_id", Text),
+    Column("standing", Text, nullable=False, server_default="open"),
+    Column("origin_id", Text),
+    Column("origin_seq", BigInteger),
+    Column("origin_url", Text),
+    Column("moved_to_id", Text),
+    Column("moved_to_url", Text),
+    Column("moved_at", BigInteger),
 )
 
 events = Table(

@@ -14,6 +14,7 @@ from extend_pipeline.callbacks.keeping import Letter, take_in
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine import poll, resolve
 from extend_pipeline.engine.advance import LONGEST_WAIT_MS, Round, advance, next_wait_ms
+from extend_pipeline.engine.ledger_guard import look
 from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.resolve import Declined
@@ -33,9 +34,9 @@ DECLINED: Final = 3
 
 @dataclass(frozen=True)
 class Word:
-    """What a person says: about VIDEO/HOP, or about all accounts (`resume`)."""
+    """What a person says: about VIDEO/HOP, about all accounts (`resume`), or about the ledger (`accept`)."""
 
-    verb: Literal["adopt", "resubmit", "write_off", "resume"]
+    verb: Literal["adopt", "resubmit", "write_off", "resume", "accept"]
     where: str = ""
     task_id: str = ""
 
@@ -114,6 +115,9 @@ def _carry_out(pipeline: Pipeline, word: Word) -> str | None:
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
             controls.resume(tx, why="mended")
         return None
+    if word.verb == "accept":
+        found = look.accept(pipeline.settings, pipeline.ledger, who="ann", why="it is lost", now_ms=pipeline.now_ms())
+        return None if found.kind.can_be_accepted else f"{word}: it is {found.kind}"
     if word.verb == "adopt":
         told = resolve.adopt(pipeline, word.where, word.task_id, who="ann", why="the console shows it")
     elif word.verb == "write_off":

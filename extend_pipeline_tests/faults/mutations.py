@@ -178,6 +178,28 @@ MUTANTS: Final = (
         ("special/budget-of-tomorrow/vidu", "special/budget-of-tomorrow/kling"),
     ),
     Mutant(
+        "claim without asking for the ledger",
+        (
+            Edit(
+                _SUBMIT,
+                "ledger_accepted=look_inside(home, pipeline.ledger, tx.connection).may_spend,",
+                "ledger_accepted=home is not None,",
+            ),
+        ),
+        ("special/ledger-changed-meanwhile",),
+    ),
+    Mutant(
+        "remember the ledger, and never compare",
+        (
+            Edit(
+                "extend_pipeline/engine/ledger_guard/verdict.py",
+                "    if not memory.bought:\n        return Kind.NOTHING_BOUGHT\n    return Kind.OTHER",
+                "    if facts.head.ledger_id:\n        return Kind.NOTHING_BOUGHT\n    return Kind.OTHER",
+            ),
+        ),
+        ("special/other-ledger",),
+    ),
+    Mutant(
         "follow redirects",
         (
             Edit(f"{_WIRE}/http.py", "follow_redirects=False", "follow_redirects=True"),

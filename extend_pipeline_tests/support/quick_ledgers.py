@@ -14,7 +14,7 @@ from typing import Final
 
 import pytest
 
-from extend_pipeline.ledger.database import Ledger, open_ledger
+from extend_pipeline.ledger.database import Ledger
 from extend_pipeline_tests.support.compiled import share_compiled
 
 REALLY_MIGRATED: Final = "really_migrated"
@@ -38,7 +38,8 @@ def migrate_quickly(patch: pytest.MonkeyPatch) -> None:
 def _what_migrations_say() -> tuple[str, ...]:
     with TemporaryDirectory(prefix="ep-ledger-") as folder:
         file = Path(folder) / "ledger.sqlite"
-        ledger = open_ledger(f"sqlite:///{file}")
+        ledger = Ledger(f"sqlite:///{file}")  # without an id: each ledger that is laid from it gets its own
+        _really_migrate(ledger)
         ledger.close()
         with closing(sqlite3.connect(file)) as made:
             return tuple(each for each in made.iterdump() if each not in _BOUNDS_OF_A_DUMP)

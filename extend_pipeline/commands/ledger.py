@@ -1,0 +1,126 @@
+"""`ledger`: a person accepts the ledger that is opened, or moves it to another database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.base.units import from_micros
+from extend_pipeline.commands.controls import who_option, why_option
+from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.output import emit, json_option, say
+from extend_pipeline.commands.text import plain, typed
+from extend_pipeline.engine.ledger_guard.look import accept as accept_ledger
+from extend_pipeline.engine.ledger_guard.look import adopt, look
+from extend_pipeline.engine.ledger_guard.verdict import Kind
+from extend_pipeline.engine.pipeline import wall_ms
+from extend_pipeline.ledger.database import Ledger, LedgerError, make_private_file, open_ledger
+from extend_pipeline.ledger.handover import Moved, move, reopen
+
+
+@click.group()
+def ledger() -> None:
+    """Accept the ledger that is opened where it is another than before, or move it to another database."""
+
+
+@ledger.command()
+@click.option("--reopen", "lift", is_flag=True, help="Lift the seal of a ledger whose copy is lost.")
+@why_option
+@who_option
+@json_option
+@click.pass_context
+def accept(ctx: click.Context, lift: bool, why: str, who: str, as_json: bool) -> None:
+    """Go on with the ledger that EXTEND_PIPELINE_LEDGER_URL names, though it is not the one that this home remembers.
+
+    Shows both first. What was paid for in the other ledger is not known in this one, and is bought again where the
+    catalogue asks for it.
+    """
+    home: Path | None = ctx.obj
+    settings = settings_of(home)
+    opened = open_ledger(settings.ledger_url)
+    try:
+        if lift and look(settings, opened).kind is Kind.SEALED:
+            reopen(opened, now_ms=wall_ms(), actor=who, why=why)
+        before = accept_ledger(settings, opened, who=who, why=why, now_ms=wall_ms())
+    finally:
+        opened.close()
+    accepted = before.kind.can_be_accepted
+    if as_json:
+        emit({"accepted": accepted, "kind": before.kind.value, "message": before.message})
+    elif accepted:
+        say(before.message)
+        say("accepted: this home goes on with this ledger from now on")
+    elif before.may_spend:
+        say("nothing to accept: this is the ledger that this home knows")
+    if not accepted and not before.may_spend:
+        raise LedgerError(
+            f"{before.message}. If that place is lost for ever: "
+            "extend-pipeline ledger accept --reopen; what was paid for there is paid for again then"
+        )
+
+
+@ledger.command()
+@click.option("--to", "to", required=True, metavar="URL", help="sqlite:///… or postgresql://…; an empty database.")
+@who_option
+@json_option
+@click.pass_context
+def copy(ctx: click.Context, to: str, who: str, as_json: bool) -> None:
+    """Move the ledger to another database: SQLite or PostgreSQL, either way.
+
+    Everything is copied and verified while no other process can write; then the old ledger is sealed, and takes no
+    writes any more. Where it was stopped, the same command goes on. Afterwards set EXTEND_PIPELINE_LEDGER_URL.
+    """
+    home: Path | None = ctx.obj
+    settings = settings_of(home)
+    source = open_ledger(settings.ledger_url)
+    try:
+        known = look(settings, source)
+        if not known.may_spend and known.kind is not Kind.SEALED:
+            raise LedgerError(f"{known.message}. Accept it before it is moved: extend-pipeline ledger accept")
+        target = _target(to)
+        try:
+            moved = move(source, target, now_ms=wall_ms(), actor=who)
+            adopt(settings, target)
+            failpoint("copy.after_memory")
+        finally:
+            target.close()
+    finally:
+        source.close()
+    _tell(moved, home, as_json=as_json)
+
+
+def _target(url: str) -> Ledger:
+    try:
+        make_private_file(make_url(url))
+        return Ledger(url)
+    except (ArgumentError, ValueError) as error:
+        raise click.UsageError(
+            "--to is not an address of a database; write sqlite:////folder/ledger.sqlite or postgresql://host/name"
+        ) from error
+
+
+def _tell(moved: Moved, home: Path | None, *, as_json: bool) -> None:
+    committed = {name: plain(from_micros(micros)) for name, micros in moved.committed.items()}
+    if as_json:
+        emit(
+            {
+                "ledger_id": moved.ledger_id,
+                "address": moved.address,
+                "events": moved.seq,
+                "rows": dict(moved.rows),
+                "committed": committed,
+            }
+        )
+        return
+    if moved.rows:
+        rows = ", ".join(f"{count} {name}" for name, count in moved.rows.items() if count)
+        say(f"copied and verified: {rows or 'an empty ledger'}")
+        for name, units in committed.items():
+            say(f"committed with {name}: {units}, the same in both")
+    say(f"moved to {moved.address}; the old ledger is sealed and takes no writes any more")
+    say(f"    → now set EXTEND_PIPELINE_LEDGER_URL={moved.address} wherever this home is used (with the password,")
+    say(f"      where there is one), then: {typed('extend-pipeline doctor', home)}")

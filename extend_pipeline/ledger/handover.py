@@ -1,0 +1,192 @@
+"""Moves a ledger to another database, so that at every moment exactly one of the two may spend.
+
+The copy is written and verified in one transaction, as `incoming`; one commit in the old ledger seals it and names the
+copy; from that commit on the copy is the ledger, and whoever opens it next writes so into it. A ledger that is incoming
+or sealed takes no writes. Running the same move again goes on from where it was stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, select, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.ledger import copying, tables
+from extend_pipeline.ledger.database import Ledger, LedgerError
+from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.identity import Identity, Standing, read_identity
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The copy is open and the old ledger sealed. `committed` is micro-units by account; both maps are empty where an
+    earlier run had made the copy."""
+
+    ledger_id: str
+    seq: int
+    address: str
+    rows: Mapping[str, int]
+    committed: Mapping[str, int]
+
+
+def settle(ledger: Ledger) -> None:
+    """Give a ledger without an id one, and open a copy whose origin is sealed in its favour. Costs one read."""
+    with ledger.read() as connection:
+        head = read_identity(connection)
+    if head.ledger_id is None:
+        with ledger.alone() as (connection, head):
+            if head.ledger_id is None:
+                connection.execute(update(tables.ledger_head).values(ledger_id=uuid.uuid4().hex))
+    elif head.standing is Standing.INCOMING and (seal := _seal_of_origin(head)) is not None:
+        _open(ledger, now_ms=seal.moved_at or 0, actor="ledger copy")
+
+
+def move(source: Ledger, target: Ledger, *, now_ms: int, actor: str) -> Moved:
+    """Copy the source into the target, seal the source, open the target. Raises LedgerError with what speaks against
+    it; then nothing has changed."""
+    if portable(source.url) == portable(target.url):
+        raise LedgerError(f"{portable(target.url)} is this very ledger; name another, empty database")
+    with source.alone() as (reading, head):
+        if head.standing is Standing.INCOMING:
+            raise LedgerError(f"the ledger at {portable(source.url)} {head.why_not_open()}")
+        if head.standing is Standing.SEALED:
+            return _resume(target, head, now_ms=now_ms, actor=actor)
+        _refuse_while_sending(reading, now_ms)
+        _prepare(target)
+        new_id = uuid.uuid4().hex
+        with target.alone() as (writing, there):
+            _refuse_unless_empty(writing, there, head, portable(target.url))
+            failpoint("copy.before_rows")
+            read = copying.copy_rows(reading, writing)
+            failpoint("copy.before_verify")
+            committed = copying.verify(reading, writing, read)
+            writing.execute(
+                update(tables.ledger_head).values(
+                    seq=head.seq,
+                    ledger_id=new_id,
+                    standing=Standing.INCOMING.value,
+                    origin_id=head.ledger_id,
+                    origin_seq=head.seq,
+                    origin_url=portable(source.url),
+                )
+            )
+            failpoint("copy.before_target_commit")
+        failpoint("copy.after_target_commit")
+        reading.execute(
+            update(tables.ledger_head).values(
+                standing=Standing.SEALED.value, moved_to_id=new_id, moved_to_url=portable(target.url), moved_at=now_ms
+            )
+        )
+        failpoint("copy.before_seal_commit")
+    failpoint("copy.after_seal")
+    _open(target, now_ms=now_ms, actor=actor)
+    failpoint("copy.after_open")
+    rows = {name: found.rows for name, found in read.items()}
+    return Moved(new_id, head.seq, portable(target.url), rows, committed)
+
+
+def reopen(ledger: Ledger, *, now_ms: int, actor: str, why: str) -> None:
+    """Lift the seal of a ledger whose copy is lost, on a person's word."""
+    with ledger.alone() as (connection, head):
+        connection.execute(
+            update(tables.ledger_head).values(
+                standing=Standing.OPEN.value, moved_to_id=None, moved_to_url=None, moved_at=None
+            )
+        )
+        _append(connection, head, "ledger_accepted", {"reopened": head.moved_to_url, "why": why}, now_ms, actor)
+
+
+def portable(url: str) -> str:
+    """Return a ledger's address without its password, with an absolute path: by which another process may find it."""
+    parsed = make_url(url)._replace(password=None)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        parsed = parsed.set(database=os.path.abspath(parsed.database))  # noqa: PTH100 - resolve() would follow links
+    return parsed.render_as_string(hide_password=False)
+
+
+def _resume(target: Ledger, sealed: Identity, *, now_ms: int, actor: str) -> Moved:
+    """Finish a move that was stopped after the seal."""
+    there = None
+    if inspect(target.engine).has_table("ledger_head"):
+        with target.read() as connection:
+            there = read_identity(connection)
+    if there is None or there.ledger_id != sealed.moved_to_id:
+        raise LedgerError(
+            f"this ledger was moved to {sealed.moved_to_url} already, not to {portable(target.url)}. "
+            f"Set EXTEND_PIPELINE_LEDGER_URL to {sealed.moved_to_url}"
+        )
+    _open(target, now_ms=now_ms, actor=actor)
+    return Moved(str(there.ledger_id), sealed.seq, portable(target.url), {}, {})
+
+
+def _prepare(target: Ledger) -> None:
+    """Make the tables where there are none. Raises LedgerError where others' tables are."""
+    names = set(inspect(target.engine).get_table_names())
+    if names and not {"alembic_version", "ledger_head"} <= names:
+        raise LedgerError(
+            f"{portable(target.url)} holds tables of something else ({', '.join(sorted(names)[:3])}); "
+            "name an empty database"
+        )
+    target.migrate()
+
+
+def _refuse_unless_empty(connection: Connection, there: Identity, source: Identity, shown: str) -> None:
+    """An earlier copy of the same ledger that was never opened is removed: the ledger may have gone on since."""
+    if there.standing is Standing.INCOMING and there.origin_id == source.ledger_id:
+        copying.remove_rows(connection)
+    elif there.standing is not Standing.OPEN or there.seq or not copying.is_empty(connection):
+        raise LedgerError(
+            f"{shown} holds a ledger already (event {there.seq}), and none is written over; name an empty database"
+        )
+
+
+def _refuse_while_sending(connection: Connection, now_ms: int) -> None:
+    table = tables.attempts
+    sending = table.c.state.in_(("claimed", "sending")) & (table.c.lease_until > now_ms)
+    busy = connection.execute(select(table.c.video_key, table.c.hop).where(sending).limit(1)).first()
+    if busy is not None:
+        raise LedgerError(
+            f"{busy.video_key}/{busy.hop} is being submitted right now, so nothing was moved. "
+            "Try again in a minute; extend-pipeline pause keeps new submits from starting"
+        )
+
+
+def _open(target: Ledger, *, now_ms: int, actor: str) -> None:
+    with target.alone() as (connection, head):
+        if head.standing is Standing.INCOMING:
+            connection.execute(update(tables.ledger_head).values(standing=Standing.OPEN.value))
+            _append(connection, head, "ledger_copied", {"origin": head.origin_url}, now_ms, actor)
+
+
+def _append(
+    connection: Connection, head: Identity, kind: str, data: Mapping[str, object], now_ms: int, actor: str
+) -> None:
+    writer = Writer(connection, now_ms=now_ms, actor=actor, seq=head.seq)
+    writer.append(kind, data=data)
+    connection.execute(update(tables.ledger_head).values(seq=writer.seq))
+
+
+def _seal_of_origin(head: Identity) -> Identity | None:
+    """Return the origin's head row where it is sealed in favour of this copy; None where it isn't, or can't be read."""
+    if head.origin_url is None:
+        return None
+    parsed = make_url(head.origin_url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        return None
+    origin = Ledger(head.origin_url)
+    try:
+        with origin.read() as connection:
+            seal = read_identity(connection)
+    except SQLAlchemyError:
+        return None
+    finally:
+        origin.close()
+    named = seal.standing is Standing.SEALED and seal.moved_to_id == head.ledger_id
+    return seal if named else None

@@ -1,0 +1,131 @@
+"""A home knows its ledger: another, a new, an older one, or a copied home pays nothing until somebody accepts it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.engine.ledger_guard.look import accept, look
+from extend_pipeline.engine.ledger_guard.memory import ANCHOR_FILE, MEMORY_FILE
+from extend_pipeline.engine.ledger_guard.verdict import Kind
+from extend_pipeline.engine.plan_types import Obstacle
+from extend_pipeline.ledger.database import NotOpenError, open_ledger
+from extend_pipeline.ledger.handover import move
+from extend_pipeline_tests.support.engine_home import EngineHome, drive
+from extend_pipeline_tests.support.reckoning import replays_to_the_same
+
+MakeHome = Callable[..., EngineHome]
+
+
+def paid(home: EngineHome) -> int:
+    """How many charges the sandbox's book has."""
+    return len(home.sandbox.charges()["charges"])
+
+
+def at(home: EngineHome, url: str, path: Path | None = None) -> EngineHome:
+    """The same home with another ledger, or its copy at another place."""
+    return EngineHome(path or home.path, home.sandbox, url)
+
+
+def kind_of(home: EngineHome) -> Kind:
+    """What the home's ledger is to it."""
+    with home.open() as pipeline:
+        return look(pipeline.settings, pipeline.ledger).kind
+
+
+def test_a_new_ledger_pays_nothing_until_it_is_accepted(make_home: MakeHome, ledger_url: str, tmp_path: Path) -> None:
+    home = make_home()
+    home.seeded(1, steps=1)
+    assert kind_of(home) is Kind.FIRST_HOME
+    with home.open() as pipeline:
+        drive(pipeline)
+    assert (paid(home), kind_of(home)) == (1, Kind.SAME)
+    other = at(home, ledger_url)
+    with other.open() as pipeline:
+        plan = drive(pipeline)
+        assert [video.hindrance and video.hindrance.obstacle for video in plan.videos] == [Obstacle.LEDGER]
+        assert plan.ledger is not None
+        assert paid(home) == 1
+        told = accept(pipeline.settings, pipeline.ledger, who="ann", why="new", now_ms=pipeline.now_ms())
+        assert told.kind is Kind.NEW
+        drive(pipeline)
+        replays_to_the_same(pipeline.ledger, tmp_path)
+    assert kind_of(other) is Kind.SAME
+    assert kind_of(home) is Kind.OTHER
+    assert paid(home) == 1  # Kling refuses the same key
+
+
+def test_an_older_state_and_a_diverged_one_are_noticed(home: EngineHome) -> None:
+    entries = home.seeded(2, steps=1)
+    home.catalogue(entries[:1])
+    with home.open() as pipeline:
+        drive(pipeline)
+    file = home.path / "state" / "ledger.sqlite"
+    backup = shutil.copyfile(file, home.path / "backup.sqlite")
+    home.catalogue(entries)
+    with home.open() as pipeline:
+        drive(pipeline)
+    shutil.copyfile(backup, file)
+    assert kind_of(home) is Kind.BEHIND
+    with home.open() as pipeline:
+        drive(pipeline)
+        assert paid(home) == 2
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
+            for _ in range(100):
+                tx.append("ledger_accepted", data={})
+    assert kind_of(home) is Kind.DIVERGED
+
+
+def test_a_copied_home_asks_and_a_moved_one_does_not(home: EngineHome, tmp_path: Path) -> None:
+    home.seeded(1, steps=1)
+    with home.open() as pipeline:
+        drive(pipeline)
+    shutil.copytree(home.path, tmp_path / "copy")
+    copy = at(home, f"sqlite:///{tmp_path}/copy/state/ledger.sqlite", tmp_path / "copy")
+    assert kind_of(copy) is Kind.COPIED_HOME
+    with copy.open() as pipeline:
+        accept(pipeline.settings, pipeline.ledger, who="ann", why="", now_ms=pipeline.now_ms())
+    assert kind_of(copy) is Kind.SAME
+    home.path.rename(tmp_path / "moved")
+    assert kind_of(at(home, f"sqlite:///{tmp_path}/moved/state/ledger.sqlite", tmp_path / "moved")) is Kind.SAME
+
+
+def test_films_without_a_ledger_are_a_sign(home: EngineHome) -> None:
+    home.seeded(1, steps=1)
+    with home.open() as pipeline:
+        drive(pipeline)
+    for name in (MEMORY_FILE, ANCHOR_FILE):
+        (home.path / "state" / name).unlink()
+    assert kind_of(home) is Kind.KNOWN_HISTORY  # as of a home of the version before
+    (home.path / "state" / "ledger.sqlite").unlink()
+    assert kind_of(home) is Kind.NEW
+
+
+def test_a_memory_that_cannot_be_read_asks(home: EngineHome) -> None:
+    home.seeded(1, steps=1)
+    with home.open() as pipeline:
+        drive(pipeline)
+    (home.path / "state" / MEMORY_FILE).write_text("{")
+    assert kind_of(home) is Kind.UNREADABLE_MEMORY
+
+
+def test_a_moved_ledger_goes_on_without_a_word(home: EngineHome, ledger_url: str) -> None:
+    entries = home.seeded(2, steps=1)
+    home.catalogue(entries[:1])
+    with home.open() as pipeline:
+        drive(pipeline)
+        target = open_ledger(ledger_url)
+        move(pipeline.ledger, target, now_ms=pipeline.now_ms(), actor="ann")
+        target.close()
+        with pytest.raises(NotOpenError):
+            drive(pipeline)
+    home.catalogue(entries)
+    assert kind_of(home) is Kind.SEALED
+    new = at(home, ledger_url)
+    assert kind_of(new) is Kind.MOVED_HERE
+    with new.open() as pipeline:
+        drive(pipeline)
+    assert (paid(home), kind_of(new)) == (2, Kind.SAME)
