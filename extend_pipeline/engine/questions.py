@@ -22,17 +22,14 @@ def same_purchase(video: Video, hop: int, twin: Twin, given: PlanInput) -> Hindr
         message = f"hop {hop} asks for the same as hop {twin.hop} of {twin.video_key}, which buys it"
         todo = f"to go on from its film: source: {{branch_of: {twin.video_key}, hop: {twin.hop}}}; {again}"
         return Hindrance(Obstacle.SAME_PURCHASE, message, todo)
-    if twin.account not in given.accounts:
-        message = f"its next hop was paid for by account {twin.account}, which accounts.yaml no longer names"
-        todo = f"if account {video.account} was called so before, write was: {twin.account} there"
+    if twin.account != video.account:
+        message = f"its next hop was paid for by account {twin.account}, and its account is {video.account}"
+        todo = f"if that is the same account under a new name, write was: {twin.account} in account {video.account}"
         if twin.video_key not in (video.key, video.was):
-            message = f"{message} (as {twin.video_key}/{twin.hop})"
+            message = f"{message} (it was {twin.video_key}/{twin.hop} there)"
             todo = f"{todo}, and was: {twin.video_key} in the entry"
         return Hindrance(Obstacle.SAME_PURCHASE, message, f"{todo}; {again}")
-    if twin.video_key == video.key:
-        message = f"its next hop was paid for by account {twin.account}, and its account is {video.account} now"
-        return Hindrance(Obstacle.SAME_PURCHASE, message, f"write account: {twin.account} again; {again}")
-    message = f"hop {hop} is what was paid for as {twin.video_key}/{twin.hop} with account {twin.account}"
+    message = f"hop {hop} is what was paid for as {twin.video_key}/{twin.hop}"
     if twin.video_key in given.catalogue:
         todo = f"to go on from its film: source: {{branch_of: {twin.video_key}, hop: {twin.hop}}}; {again}"
     else:

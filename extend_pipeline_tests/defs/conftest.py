@@ -60,8 +60,11 @@ class Place:
         ) as context:
             data = sensor.evaluate_tick(context)
         for request in data.dynamic_partitions_requests or []:
-            assert isinstance(request, dg.AddDynamicPartitionsRequest)
-            instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+            if isinstance(request, dg.AddDynamicPartitionsRequest):
+                instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+                continue
+            for key in request.partition_keys:
+                instance.delete_dynamic_partition(request.partitions_def_name, key)
         return data
 
     def materialise(self, *assets: str, keys: Sequence[str], **config: Any) -> dg.ExecuteInProcessResult:

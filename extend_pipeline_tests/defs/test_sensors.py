@@ -13,7 +13,11 @@ from extend_pipeline.defs.checks import CONFIGURATION_IS_SOUND
 from extend_pipeline.defs.jobs import advance_job
 from extend_pipeline.defs.schedules import nightly_backfill_schedule
 from extend_pipeline.defs.sensors import build_poll_sensor
+from extend_pipeline.engine.plan import plan
+from extend_pipeline.engine.plan_types import VideoPlan
+from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.ledger import reads
+from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.defs.conftest import Place
 from extend_pipeline_tests.support.homes import account, video, write_home
 
@@ -32,6 +36,11 @@ def _queue(place: Place) -> dg.DagsterRun:
         remote_job_origin=origin,
         job_code_origin=dg.reconstructable(_advance_job).get_python_origin(),
     )
+
+
+def _planned(place: Place) -> tuple[VideoPlan, ...]:
+    with place.resource.open() as pipeline:
+        return plan(plan_input(pipeline)).videos
 
 
 def _advance_job() -> dg.JobDefinition:
@@ -58,6 +67,29 @@ def test_new_entries_become_partitions_and_none_is_ever_removed(place: Place) ->
             "two": "new",
             "three": "new",
         }
+
+
+def test_the_partition_of_a_renamed_video_moves_along(place: Place) -> None:
+    place.write([video("one"), video("two")])
+    place.sensor("catalog_sensor")
+    place.write([{**video("one"), "key": "uno", "was": "one"}, video("two")])
+    place.sensor("catalog_sensor")
+    assert sorted(place.instance.get_dynamic_partitions("videos")) == ["two", "uno"]
+    place.sensor("catalog_sensor")
+    assert sorted(place.instance.get_dynamic_partitions("videos")) == ["two", "uno"]
+
+
+def test_edits_are_decided_in_dagster_too(place: Place) -> None:
+    place.write([video("one")])
+    place.advance()
+    place.write([video("one", extend={"steps": 2, "prompt": "the fog lifts."})])
+    place.advance()
+    assert [entry.edit is not None for entry in _planned(place)] == [True]
+    job = place.defs.resolve_job_def("approve_job")
+    config = {"ops": {"approve": {"config": {"decision": "keep", "videos": ["one"]}}}}
+    assert job.execute_in_process(instance=place.instance, run_config=config).success
+    assert [entry.state for entry in _planned(place)] == [VideoState.COMPLETE]
+    assert place.submits("one") == 1
 
 
 def test_a_catalogue_with_mistakes_is_an_error_that_lists_them_all_and_keeps_the_partitions(place: Place) -> None:
