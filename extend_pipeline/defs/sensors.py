@@ -62,7 +62,8 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
     return dg.SensorResult(
         dynamic_partitions_requests=[*requests, *removed],
         skip_reason=dg.SkipReason(
-            f"{len(added)} partitions added, {len(missing) - len(added)} to come, {len(left)} renamed away"
+            f"{len(added)} partitions added, {len(missing) - len(added)} to come"
+            + (f", {len(left)} moved to a new key" if left else "")
         ),
     )
 
