@@ -17,7 +17,7 @@ from extend_pipeline.config.changes import OnChange
 from extend_pipeline.config.credentials import ApiKey, Credentials, KlingKeys
 from extend_pipeline.config.fields import Name, Written, YesNo, known_as, one_of, wrong
 from extend_pipeline.config.numbers import as_micros, bounded, whole
-from extend_pipeline.config.price import Budget, Price
+from extend_pipeline.config.price import Budget, Price, budget_fields
 from extend_pipeline.config.target import ExtendDefaults
 
 SubmitClass = Literal["A", "B", "C", "D"]
@@ -100,10 +100,11 @@ class Account(Written):
     max_in_flight: Annotated[
         int, whole(least=1, most=10_000), known_as({"type": "integer", "minimum": 1, "maximum": 10000})
     ] = Field(default=20, description="Most tasks running at the provider at once.", examples=[20])
-    budget: Budget | None = Field(
+    budget: Annotated[Budget | None, BeforeValidator(budget_fields)] = Field(
         default=None,
-        description="What the account may spend, in units. No budget, no spending.",
+        description="What the account may spend, in units. No budget, no spending; 0 spends nothing either.",
         examples=["{per_day: 100, total: 2000}"],
+        json_schema_extra=lambda schema: schema["anyOf"].append({"const": 0}),  # type: ignore[union-attr]
     )
     price: Price = Field(
         description="What one extension costs; written whole.",

@@ -83,11 +83,13 @@ class Video:
 @dataclass(frozen=True)
 class Catalogue:
     """All videos by key, in the order of the files. `path` is the file, catalog.yaml where there are two; `on_change`
-    is what its defaults say of an edit that would pay again for what was paid for."""
+    is what its defaults say of an edit that would pay again for what was paid for; `notes` are
+    sentences about how its values were taken."""
 
     videos: Mapping[str, Video]
     path: Path
     on_change: OnChange | None = None
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def _roots(self) -> dict[str, str]:

@@ -5,19 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from extend_pipeline.base.units import from_ms
-
 WRONG: Final = "extend_pipeline"  # the type of every error of ours; message and hint travel in its context
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
-_EPOCH_MS = re.compile(r"[12][0-9]{12}\Z", re.ASCII)
-_SPREADSHEET = re.compile(r"[0-9][.,][0-9]+E\+[0-9]{2}\Z", re.ASCII)
 # control characters but tab and line ends, and halves of surrogate pairs, which no UTF-8 body can carry
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _TRUE = frozenset({"true", "yes", "on"})
@@ -112,21 +107,6 @@ def _yes_no(value: object) -> bool:
     return text in _TRUE
 
 
-def _exact_id(value: object) -> str:
-    if not isinstance(value, str):
-        raise wrong("is not a single value", "Give the id as the provider gave it.")
-    if not value or len(value) > 256:
-        raise wrong("has no length that an id has", "Give the id as the provider gave it.")
-    if any(c.isspace() or not c.isprintable() for c in value):
-        raise wrong("holds a space or an invisible character", "Give the id as the provider gave it.")
-    if _SPREADSHEET.match(value):
-        raise wrong(
-            "was rounded by a spreadsheet, its last digits are gone",
-            "Format the column as text and paste the id again.",
-        )
-    return value
-
-
 def prompt_text(*, most: int) -> BeforeValidator:
     """A prompt: text, not blank, of so many characters (not bytes) at most, without control characters."""
 
@@ -144,26 +124,6 @@ def prompt_text(*, most: int) -> BeforeValidator:
     return BeforeValidator(parse)
 
 
-def _moment(value: object) -> datetime:
-    hint = "Write it like 2026-11-01T08:00:00Z."
-    if isinstance(value, datetime):
-        moment = value
-    else:
-        text = words(value)
-        if _EPOCH_MS.match(text):  # as Kling itself answers (upstream/001, created_at)
-            return from_ms(int(text))
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError as error:
-            raise wrong("is not a point in time", hint) from error
-    if moment.tzinfo is None:
-        raise wrong("has no time zone", "Add Z for UTC, or the offset: 2026-11-01T08:00:00Z.")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise wrong("is outside the calendar", hint) from error
-
-
 def known_as(schema: Mapping[str, Any]) -> WithJsonSchema:
     """How an editor sees the field: as it is written, not as it is kept."""
     return WithJsonSchema(dict(schema), mode="validation")
@@ -175,6 +135,3 @@ Name = Annotated[
     known_as({"type": ["string", "integer"], "pattern": r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"}),
 ]
 YesNo = Annotated[bool, BeforeValidator(_yes_no), known_as({"type": "boolean"})]
-# an unquoted id of digits is a number to an editor, and exact text here
-ExactId = Annotated[str, BeforeValidator(_exact_id), known_as({"type": ["string", "number"], "minLength": 1})]
-Moment = Annotated[datetime, BeforeValidator(_moment), known_as({"type": ["string", "integer"], "format": "date-time"})]

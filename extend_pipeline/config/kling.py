@@ -13,7 +13,9 @@ from pydantic import BeforeValidator, Field
 from extend_pipeline.config.accounts import Account, DownloadHosts, Poll, SubmitClass
 from extend_pipeline.config.addresses import is_local, source_url
 from extend_pipeline.config.complaints import Complaint
-from extend_pipeline.config.fields import ExactId, Moment, Written, YesNo, known_as, one_of, prompt_text, wrong
+from extend_pipeline.config.fields import YesNo, known_as, one_of, prompt_text, wrong
+from extend_pipeline.config.ids import ExactId, SourceById
+from extend_pipeline.config.moments import Moment
 from extend_pipeline.config.numbers import bounded, seconds_as_ms
 from extend_pipeline.config.price import Price
 from extend_pipeline.config.target import Target
@@ -48,7 +50,7 @@ def _model(value: object) -> str:
     return f"kling-v1-{found[1] or '0'}"
 
 
-class KlingSource(Written):
+class KlingSource(SourceById):
     """A video that Kling made. Duration in milliseconds, `created_at` in UTC."""
 
     video_id: ExactId = Field(
@@ -69,7 +71,8 @@ class KlingSource(Written):
     ] = Field(validation_alias="duration", description="Its length in seconds.", examples=[5.1])
     created_at: Moment | None = Field(
         default=None,
-        description="When it was made, with a zone (or Kling's milliseconds). Kling deletes videos after 30 days.",
+        description="When it was made, with a zone (or Kling's milliseconds); a day alone is 00:00 UTC of it. Kling "
+        "deletes videos after 30 days.",
         examples=["2026-11-01T08:00:00Z"],
     )
     url: Annotated[str | None, BeforeValidator(source_url), known_as({"type": "string", "format": "uri"})] = Field(

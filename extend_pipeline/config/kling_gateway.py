@@ -12,7 +12,8 @@ from extend_pipeline.config import kling
 from extend_pipeline.config.accounts import Account, DownloadHosts, Poll, SubmitClass
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.credentials import ApiKey
-from extend_pipeline.config.fields import ExactId, NoDefault, known_as, one_of, wrong
+from extend_pipeline.config.fields import NoDefault, known_as, one_of, wrong
+from extend_pipeline.config.ids import ExactId
 from extend_pipeline.config.kling import KlingExtend, KlingSource
 from extend_pipeline.config.price import Price
 

@@ -127,7 +127,7 @@ def _read_once(settings: Settings, *, now: datetime) -> Configuration:
         settings,
         accounts.book.accounts,
         catalogue,
-        tuple(notes_on(catalogue)),
+        tuple(notes_on(catalogue, accounts.book.accounts)),
         ConfigError(problems).problems,
         _written(accounts),
         kept.book.accounts,

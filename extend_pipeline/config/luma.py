@@ -11,29 +11,30 @@ from pydantic import Field, ValidationInfo, field_validator
 from extend_pipeline.config.accounts import Account, DownloadHosts, Poll, SubmitClass
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.credentials import ApiKey
-from extend_pipeline.config.fields import ExactId, NoDefault, Written, YesNo, known_as, one_of, prompt_text, wrong
+from extend_pipeline.config.fields import NoDefault, YesNo, known_as, one_of, prompt_text, wrong
 from extend_pipeline.config.frames import PictureAddress
+from extend_pipeline.config.ids import ExactId, SourceById
 from extend_pipeline.config.kling_gateway import RESELLER_PRICES
 from extend_pipeline.config.numbers import seconds_as_ms
 from extend_pipeline.config.price import Price
 from extend_pipeline.config.reachable import local_addresses
-from extend_pipeline.config.target import MOST_HOPS, Target, prompt_list
+from extend_pipeline.config.target import LONGEST_S, MOST_HOPS, Target, prompt_list
 
 DOWNLOAD_HOSTS: Final = ("*.cdn-luma.com", "*.lumalabs.ai")  # where Luma itself keeps results
 POLL: Final = Poll(first_after_s=30, every_s=10)
 
-_seconds: Final = {"type": "number", "exclusiveMinimum": 0}
+_seconds: Final = {"type": "number", "exclusiveMinimum": 0, "maximum": float(LONGEST_S)}
 _prompt: Final = {"type": "string", "minLength": 1, "maxLength": 2500}
 
 
-class LumaSource(Written):
+class LumaSource(SourceById):
     """A generation of the same account. Duration in milliseconds, None where it was not given."""
 
     task_id: ExactId = Field(
         description="Id of the generation, exactly; quotes are not needed.",
         examples=["4665a07c-7641-4809-a133-10786201bb56"],
     )
-    duration_ms: Annotated[int | None, seconds_as_ms(most=None), known_as(_seconds)] = Field(
+    duration_ms: Annotated[int | None, seconds_as_ms(most=LONGEST_S), known_as(_seconds)] = Field(
         default=None,
         validation_alias="duration",
         description="Its length in seconds; measured where it is left out and needed.",
@@ -65,7 +66,7 @@ class LumaExtend(Target):
         "anyOf": [{"required": ["prompt"]}, {"required": ["prompts"]}],
     }
 
-    to_ms: Annotated[int | None, seconds_as_ms(most=None), known_as(_seconds)] = Field(
+    to_ms: Annotated[int | None, seconds_as_ms(most=LONGEST_S), known_as(_seconds)] = Field(
         default=None, validation_alias="to", description="How long it shall become, in seconds.", examples=[30]
     )
     steps: Annotated[int | None, known_as({"type": "integer", "minimum": 1, "maximum": MOST_HOPS})] = Field(

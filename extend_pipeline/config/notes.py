@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import BranchSource, Catalogue, Video
 from extend_pipeline.config.purchase import words_digest
 from extend_pipeline.config.signed_urls import without_signature
 
 
-def notes_on(catalogue: Catalogue) -> Iterator[str]:
-    """Plain sentences, one a case, in the order of the catalogue."""
+def notes_on(catalogue: Catalogue, accounts: Mapping[str, Account]) -> Iterator[str]:
+    """Plain sentences, one a case: of the accounts, then in the order of the catalogue."""
+    yield from _zeros(accounts)
+    yield from catalogue.notes
     yield from _alike(catalogue)
+
+
+def _zeros(accounts: Mapping[str, Account]) -> Iterator[str]:
+    """Accounts with a 0 that means something: said, since a 0 may be meant as "no limit"."""
+    for name, account in accounts.items():
+        budget = account.budget
+        if budget is not None and 0 in (budget.per_day_micros, budget.total_micros, budget.exposure_micros):
+            yield f"Account {name} spends nothing: its budget is 0, which is not the same as no limit."
+        if account.price.unit_price_micros == 0:
+            yield f"Account {name} counts units and no money: its unit_price is 0, so all amounts are 0."
 
 
 def _alike(catalogue: Catalogue) -> Iterator[str]:

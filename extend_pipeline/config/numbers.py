@@ -13,7 +13,14 @@ from pydantic import BeforeValidator
 from extend_pipeline.base.units import to_micros
 from extend_pipeline.config.fields import words, wrong
 
+GROUPED = re.compile(r"[+-]?[0-9]{1,3}([., '_\u00a0\u202f\u2019][0-9]{3})+([.,][0-9]+)?", re.ASCII)
+"""A number with separators between its thousands."""
+
 _PLAIN_NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,12})?\Z", re.ASCII)
+_LONG_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?", re.ASCII)
+_NO_NUMBER = re.compile(r"[+-]?\.?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+_EXPONENT = re.compile(r"[+-]?[0-9.,]+e[+-]?[0-9]+", re.ASCII | re.IGNORECASE)
+_WITH_UNIT = re.compile(r"[^0-9+-]?\s*[+-]?[0-9]+([.,][0-9]+)?\s*[^0-9\s.,:]+", re.ASCII)
 
 
 def decimal(value: object, *, least: str | None, most: str | None, above: str | None = None) -> Decimal:
@@ -36,8 +43,28 @@ def _plain(value: object, allowed: str) -> Decimal:
         return Decimal(repr(value))
     text = words(value)
     if not _PLAIN_NUMBER.match(text):
-        raise wrong("is not a plain number", allowed)
+        message, example = _not_plain(text)
+        raise wrong(message, f"{example} {allowed}".strip())
     return Decimal(text)
+
+
+def _not_plain(text: str) -> tuple[str, str]:
+    """Return what kind of text stands in place of a plain number, and how to write it."""
+    if text.endswith("%"):
+        return "is a percentage", "Write 0.5 for 50 %."
+    if _NO_NUMBER.fullmatch(text):
+        return "is not a number", ""
+    if _EXPONENT.fullmatch(text):
+        return "has an exponent", "Write all its digits."
+    if GROUPED.fullmatch(text):
+        return "has separators between its thousands", "Write 1250.5 and not 1,250.5."
+    if "," in text and _LONG_NUMBER.fullmatch(text.replace(",", ".", 1)):
+        return "has a decimal comma", f"Write {text.replace(',', '.')} if that is meant."
+    if _LONG_NUMBER.fullmatch(text):
+        return "has more digits than any quantity here", ""
+    if _WITH_UNIT.fullmatch(text):
+        return "has more than the number in it", "Write the number alone, without its unit."
+    return "is not a plain number", ""
 
 
 def _range_hint(*, least: str | None, most: str | None, above: str | None) -> str:
@@ -83,13 +110,13 @@ def seconds_as_ms(*, most: str | None, least: str | None = None) -> BeforeValida
     return BeforeValidator(parse)
 
 
-def as_micros(*, above: str | None = None, least: str | None = None) -> BeforeValidator:
+def as_micros(*, above: str | None = None, least: str | None = None, most: str | None = None) -> BeforeValidator:
     """Text is units (or currency) and becomes millionths, exactly; an int is millionths already."""
 
     def parse(value: object) -> int:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        number = decimal(value, least=least, most=None, above=above)
+        number = decimal(value, least=least, most=most, above=above)
         try:
             return to_micros(number)
         except ValueError as error:

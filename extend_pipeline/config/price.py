@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from extend_pipeline.config.fields import Written, known_as, matching
-from extend_pipeline.config.numbers import as_micros
+from extend_pipeline.config.fields import Written, known_as, matching, wrong
+from extend_pipeline.config.numbers import as_micros, decimal
 
 _number = {"type": "number"}
 
+# A thousand million units, or as much money: more is a slip, and no column of the warehouse holds it.
+_MOST = "1000000000"
+_ZERO = re.compile(r"[+-]?0+(\.0*)?", re.ASCII)
+
 
 class Budget(Written):
-    """What the account may spend, in millionths of its unit. No budget, no spending."""
+    """What the account may spend, in millionths of its unit. No budget, no spending; 0 spends nothing."""
 
-    per_day_micros: Annotated[int, as_micros(above="0"), known_as(_number | {"exclusiveMinimum": 0})] = Field(
-        validation_alias="per_day", description="Most units spent in one UTC day.", examples=[100]
+    per_day_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
+        validation_alias="per_day", description="Most units spent in one UTC day; 0 spends nothing.", examples=[100]
     )
-    total_micros: Annotated[int, as_micros(above="0"), known_as(_number | {"exclusiveMinimum": 0})] = Field(
-        validation_alias="total", description="Most units ever spent by this account.", examples=[2000]
+    total_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
+        validation_alias="total",
+        description="Most units ever spent by this account; 0 spends nothing.",
+        examples=[2000],
     )
-    in_doubt_micros: Annotated[int | None, as_micros(above="0"), known_as(_number | {"exclusiveMinimum": 0})] = Field(
+    in_doubt_micros: Annotated[int | None, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
         default=None,
         validation_alias="in_doubt",
-        description="Most units that may be sent or in doubt at a time: what an outage can put at stake. As much as "
-        "per_day by default.",
+        description="Most units that may be sent or in doubt at a time: what an outage can put at stake; 0 spends "
+        "nothing. As much as per_day by default.",
         examples=[20],
     )
 
@@ -36,7 +43,29 @@ class Budget(Written):
         return self.per_day_micros if self.in_doubt_micros is None else self.in_doubt_micros
 
 
-_ExtensionPrice = Annotated[int, as_micros(above="0")]
+def budget_fields(value: object) -> object:
+    """Return the fields of a budget; a bare 0 is one that spends nothing. Any other bare value is refused."""
+    if not isinstance(value, str):
+        return value
+    if decimal(value, least="0", most=None) == 0:
+        return {"per_day": value, "total": value}
+    raise wrong(
+        "is one number, and a budget has two",
+        "Write budget: {per_day: 100, total: 2000}, in units; 0 alone spends nothing.",
+    )
+
+
+def _price_of_a_step(value: object) -> object:
+    if isinstance(value, str) and _ZERO.fullmatch(value.strip()):
+        raise wrong(
+            "is no price: what costs nothing would pass every budget",
+            "Give the units of one extension, such as 2. Where it is free for now, give the least there is: 0.000001.",
+        )
+    return value
+
+
+# validators that stand before run from the last to the first
+_ExtensionPrice = Annotated[int, as_micros(above="0", most=_MOST), BeforeValidator(_price_of_a_step)]
 
 
 class Price(Written):
@@ -53,11 +82,11 @@ class Price(Written):
         known_as(
             {
                 "anyOf": [
-                    _number | {"exclusiveMinimum": 0},
+                    _number | {"exclusiveMinimum": 0, "maximum": float(_MOST)},
                     {
                         "type": "object",
                         "minProperties": 1,
-                        "additionalProperties": _number | {"exclusiveMinimum": 0},
+                        "additionalProperties": _number | {"exclusiveMinimum": 0, "maximum": float(_MOST)},
                     },
                 ]
             }
@@ -68,8 +97,12 @@ class Price(Written):
         "mode, {viduq2-turbo/720p/5: 1.09} by model, resolution and seconds.",
         examples=["{std: 2, pro: 3.5}"],
     )
-    unit_price_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
-        validation_alias="unit_price", description="Price of one unit in the currency.", examples=[0.14]
+    unit_price_micros: Annotated[
+        int, as_micros(least="0", most=_MOST), known_as(_number | {"minimum": 0, "maximum": float(_MOST)})
+    ] = Field(
+        validation_alias="unit_price",
+        description="Price of one unit in the currency; 0 where units are paid for otherwise: all amounts are 0 then.",
+        examples=[0.14],
     )
     currency: Annotated[
         str,

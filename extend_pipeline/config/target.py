@@ -149,7 +149,7 @@ class Target(Written, ABC):
         if info.data.get("steps") is not None:
             raise wrong("means nothing beside steps", "Leave it out, or write to: and a length.")
         if to_ms is not None and value >= to_ms:
-            raise wrong("is as long as to itself, so that nothing would be made", "Write tolerance: 0.5")
+            raise wrong("is not less than to, so that nothing would be made", "Write tolerance: 0.5")
         return value
 
     @field_validator("at_most_ms", mode="after")

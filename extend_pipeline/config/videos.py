@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from extend_pipeline.config.accounts import Account
@@ -16,8 +16,7 @@ from extend_pipeline.config.frames import FrameFolder
 from extend_pipeline.config.lengths import Length, after_hops, default_complaints, length_complaints
 from extend_pipeline.config.problems import Problem, Suggestions
 from extend_pipeline.config.registry import PROVIDERS, Provider, owners
-
-_CLOCK_SLACK = timedelta(days=1)  # clocks and zones of those who write lists are off by hours, not by days
+from extend_pipeline.config.times import future_complaints, time_notes
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,13 @@ def build_catalogue(
         for key, each in read.items()
         if each.account is not None
     ]
-    return Catalogue({key: sound[key] for key in keyed if key in sound}, path), uses, problems
+    made = [
+        (one.row, one.source.created_at)
+        for one in read.values()
+        if one.source is not None and not isinstance(one.source, BranchSource)
+    ]
+    notes = tuple(time_notes(made, now=now))
+    return Catalogue({key: sound[key] for key in keyed if key in sound}, path, notes), uses, problems
 
 
 def _read(row: Row, parent: _Read | None, given: _Given) -> tuple[_Read, list[Problem]]:
@@ -152,7 +157,7 @@ def _read(row: Row, parent: _Read | None, given: _Given) -> tuple[_Read, list[Pr
             complaints += default_complaints(extend, sound)
         complaints += provider.check(source=own, root=root, extend=extend, account=sound)
         if own is not None:
-            complaints += _from_the_future(own, now=given.now)
+            complaints += future_complaints(own.created_at, now=given.now)
     problems += [scope.problem(complaint) for complaint in complaints]
     return _Read(row, account, source, extend, root, start), problems
 
@@ -191,11 +196,6 @@ def _hop_complaints(source: BranchSource, parent: _Read) -> Iterator[Complaint]:
             f"is more than {source.branch_of} will have (steps: {steps})",
             f"Give a hop from 1 to {steps}, or {source.branch_of} more steps.",
         )
-
-
-def _from_the_future(source: Source, *, now: datetime) -> Iterator[Complaint]:
-    if source.created_at is not None and source.created_at > now + _CLOCK_SLACK:
-        yield Complaint(("source", "created_at"), "is in the future", "Give the time when the source was made.")
 
 
 def _branch_problems(

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.ids import zeros_beyond_15_digits
 from extend_pipeline.config.problems import Problem
 from extend_pipeline.config.textfile import read_text
-from extend_pipeline.engine.invoice_cells import zeros_beyond_15_digits
 from extend_pipeline.engine.invoice_header import Layout, find_layout
 from extend_pipeline.engine.invoice_lines import MOST_MICROS, TOO_MUCH, UNNAMED, InvoiceRow, read_lines
 from extend_pipeline.engine.invoice_told import Told

@@ -9,12 +9,12 @@ from decimal import Decimal
 from typing import Final
 
 from extend_pipeline.base.units import to_micros, to_ms
+from extend_pipeline.config.ids import is_rounded_number
+from extend_pipeline.config.numbers import GROUPED
 
 _ID_CAP: Final = 256
 _LATEST_MS: Final = 253_402_300_799_999  # the last millisecond of the year 9999
 _PLAIN: Final = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,12})?", re.ASCII)
-_ROUNDED_ID: Final = re.compile(r"[0-9]+([.,][0-9]+)?[eE]\+[0-9]+|[0-9]+[.,][0-9]*", re.ASCII)
-_GROUPED: Final = re.compile(r"[+-]?[0-9]{1,3}([., '_\u00a0\u202f\u2019][0-9]{3})+([.,][0-9]+)?", re.ASCII)
 _MAYBE_GROUPED: Final = re.compile(r"[+-]?[1-9][0-9]{0,2}[.,][0-9]{3}", re.ASCII)
 _SECONDS: Final = re.compile(r"[0-9]{9,10}", re.ASCII)
 _MILLISECONDS: Final = re.compile(r"[0-9]{12,14}", re.ASCII)
@@ -40,14 +40,6 @@ class Moment:
     zoned: bool
 
 
-def bare_id(cell: str) -> str:
-    """A cell of ids without what protects it from a spreadsheet: `="0070"` and `'0070` are both 0070."""
-    text = cell.strip()
-    if text.startswith('="') and text.endswith('"') and len(text) > 3:
-        return text[2:-1]
-    return text.removeprefix("'")
-
-
 def is_total(text: str) -> bool:
     """Whether a cell stands where an id should, and names a sum instead."""
     return text.rstrip(":").strip().lower() in _TOTALS
@@ -55,21 +47,13 @@ def is_total(text: str) -> bool:
 
 def check_id(text: str) -> BadCell | None:
     """What is wrong with an id. One that a spreadsheet has rounded is not guessed at."""
-    if _ROUNDED_ID.fullmatch(text):
+    if is_rounded_number(text):
         return BadCell("is a number that a spreadsheet has rounded, and no task's id", _AS_TEXT)
     if text.startswith("="):
         return BadCell("is a formula, and no task's id", _AS_TEXT)
     if len(text) > _ID_CAP or any(not "!" <= char <= "~" for char in text):
         return BadCell("can't be a task's id", "Ids are letters, digits and signs without spaces.")
     return None
-
-
-def zeros_beyond_15_digits(text: str) -> int | None:
-    """How many digits beyond the 15th an id of digits has, where all of them are 0; None where one is not, 0 for an id
-    that has none. Spreadsheets keep 15 digits of a number and write 0 for the others."""
-    if not (text.isascii() and text.isdecimal()) or len(text) <= 15:
-        return 0
-    return len(text) - 15 if set(text[15:]) == {"0"} else None
 
 
 def micros(cell: str, *, decimal_comma: bool) -> int | BadCell:
@@ -84,7 +68,7 @@ def micros(cell: str, *, decimal_comma: bool) -> int | BadCell:
     elif _decimal_comma(text):
         return BadCell("has a comma in it", _PLAINLY)
     if not _PLAIN.fullmatch(text):
-        grouped = _GROUPED.fullmatch(text) is not None
+        grouped = GROUPED.fullmatch(text) is not None
         return BadCell("has separators between its thousands" if grouped else "is not a plain number", _PLAINLY)
     try:
         return to_micros(Decimal(text))

@@ -10,7 +10,8 @@ from typing import Final
 
 from extend_pipeline.base.units import MICRO, amount_micros, from_micros, units_micros
 from extend_pipeline.config.accounts import Account
-from extend_pipeline.engine.invoice_cells import BadCell, bare_id, check_id, is_total, micros, moment
+from extend_pipeline.config.ids import bare_id
+from extend_pipeline.engine.invoice_cells import BadCell, check_id, is_total, micros, moment
 from extend_pipeline.engine.invoice_header import Columns, Layout
 from extend_pipeline.engine.invoice_told import Told
 

@@ -84,7 +84,7 @@ def test_semicolons_and_tabs_separate_too(tmp_path: Path, separator: str) -> Non
             2,
             "one",
             "source.video_id",
-            "by a spreadsheet",
+            "a spreadsheet has rounded",
         ),
         ("  \n", 1, None, None, "the file is empty"),
     ],

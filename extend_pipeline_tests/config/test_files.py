@@ -59,7 +59,7 @@ def video_id(home: Path, key: str = "one") -> str:
         "007",
         "0x1F",
         "1_000",
-        "1.0",
+        "v1.0",
         "12:30:45",
         "true",
         "2026-11-01",
@@ -120,13 +120,13 @@ def test_eight_different_mistakes_are_told_at_once_with_line_and_key(tmp_path: P
         entry("orphan", source="{branch_of: nobody, hop: 1}", account=None),
         entry("fine"),
         entry("typo", extend="{to: 30, promt: fog}"),
-        accounts=ACCOUNTS.replace("per_day: 100", "per_day: 0"),
+        accounts=ACCOUNTS.replace("per_day: 100", "per_day: -1"),
     )
     with pytest.raises(ConfigError) as caught:
         load(home)
     lines = str(caught.value).splitlines()
     starts = [
-        "accounts.yaml:6: account kling-main: budget.per_day: 0 is not above 0.",
+        "accounts.yaml:6: account kling-main: budget.per_day: -1 is below 0.",
         "catalog.yaml:8: video too-far: extend.to: 200 is above 180.",
         "catalog.yaml:12: video too-strict: extend.cfg_scale: 1.5 is above 1. Give a number from 0 to 1.",
         "catalog.yaml:15: video too-new: source.model: kling-v2-1 is a model whose videos can't be extended.",

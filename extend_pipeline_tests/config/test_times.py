@@ -1,0 +1,92 @@
+"""When a source was made, as people and spreadsheets write it: taken with one meaning, or refused with an example."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline_tests.config.written import NOW, entry, load, only_problem, source, write_home
+
+EIGHT = datetime(2026, 11, 1, 8, tzinfo=UTC)
+MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def written(folder: Path, value: str) -> Path:
+    """A home with one source that was made then."""
+    return write_home(folder, entry(source=source(created_at=value)))
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("2026-11-01T08:00:00Z", EIGHT),
+        ("2026-11-01 08:00Z", EIGHT),
+        ("2026-11-01T16:00:00+08:00", EIGHT),
+        ("2026-10-31T22:30:00-09:30", EIGHT),
+        ("1793520000000", EIGHT),
+        ("1793520000", EIGHT),
+        ("2026-11-01", MIDNIGHT),
+        ("'2026-11-01 '", MIDNIGHT),
+    ],
+)
+def test_a_time_with_one_meaning_is_taken_and_a_day_alone_is_its_first_moment_in_utc_and_said(
+    value: str, read: datetime, tmp_path: Path
+) -> None:
+    found = load(written(tmp_path, value))
+    assert found.catalogue.source_of("one").created_at == read
+    assert sum("catalog.yaml:3 (2026-11-01" in note for note in found.notes) == (read == MIDNIGHT)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("31.11.2026", "own order"),
+        ("1.11.26", "own order"),
+        ("11/01/2026", "own order"),
+        ("2026/11/01", "own order"),
+        ("'01.11.2026 08:00'", "own order"),
+        ("01-Nov-2026", "own order"),
+        ("2026-11-31", "no day of the calendar"),
+        ("2026-13-01", "no day of the calendar"),
+        ("46327", "as a spreadsheet counts it"),
+        ("46327.5", "as a spreadsheet counts it"),
+        ("20261101", "is not a point in time"),
+        ("2026-11", "is not a point in time"),
+        ("2026-11-01T25:00:00Z", "is not a point in time"),
+        ("2026-11-01T08:00:00", "has no time zone"),
+        ("2026-11-01T08:00:00 CET", "by letters"),
+        ("'2026-11-01 08:00 UTC'", "by letters"),
+        ("-1", "is not a point in time"),
+        ("NaN", "is not a point in time"),
+        ("99999999999999999999", "is not a point in time"),
+    ],
+)
+def test_a_time_with_no_one_meaning_is_refused_with_an_example(value: str, words: str, tmp_path: Path) -> None:
+    problem = only_problem(written(tmp_path, value))
+    assert (problem.file, problem.line, problem.subject, problem.field) == (
+        "catalog.yaml",
+        3,
+        "one",
+        "source.created_at",
+    )
+    assert words in problem.message
+    assert problem.given == value.strip("'")
+    assert problem.hint
+
+
+def test_a_source_of_tomorrow_is_refused_and_one_of_this_evening_is_taken_and_told(tmp_path: Path) -> None:
+    evening, tomorrow = NOW + timedelta(hours=14), NOW + timedelta(hours=25)
+    found = load(written(tmp_path / "evening", evening.isoformat()))
+    assert found.catalogue.source_of("one").created_at == evening
+    assert sum("in the future" in note for note in found.notes) == 1
+    assert only_problem(written(tmp_path / "tomorrow", tomorrow.isoformat())).field == "source.created_at"
+
+
+def test_five_hundred_days_alone_are_one_sentence(tmp_path: Path) -> None:
+    rows = [f"v{n},kling-main,82{n},kling-v1-6,std,5,2026-11-02,30" for n in range(500)]
+    header = "key,account,source.video_id,source.model,source.mode,source.duration,source.created_at,extend.to"
+    (note,) = load(write_home(tmp_path, table="\n".join([header, *rows]))).notes
+    assert "catalog.csv:2 (2026-11-02)" in note
+    assert "497 more" in note
