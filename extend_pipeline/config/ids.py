@@ -16,6 +16,8 @@ _NUMBER: Final = re.compile(
     r"[0-9]+[.,][0-9]+[eE][+-]?[0-9]+|[0-9]+[eE]\+[0-9]+|[0-9]+[.,][0-9]*|[0-9]{1,3}([.,'\u2019][0-9]{3})+([.,][0-9]+)?",
     re.ASCII,
 )
+# a long number that a sheet was told to leave alone; anything else is read exactly
+_PROTECTED: Final = re.compile(r"""="[0-9]{12,}"|'[0-9]{12,}""", re.ASCII)
 _AS_SHOWN: Final = "Give the id as the provider gave it."
 
 
@@ -44,7 +46,7 @@ def zeros_beyond_15_digits(text: str) -> int | None:
 def _exact_id(value: object, info: ValidationInfo) -> str:
     if not isinstance(value, str):
         raise wrong("is not a single value", _AS_SHOWN)
-    text = bare_id(value) if value.startswith(("=", "'")) else value
+    text = bare_id(value) if _PROTECTED.fullmatch(value) else value
     if not text or len(text) > _LONGEST:
         raise wrong("has no length that an id has", _AS_SHOWN)
     if any(c.isspace() or not c.isprintable() for c in text):
