@@ -117,7 +117,7 @@ def build_catalogue(
         if one.source is not None and not isinstance(one.source, BranchSource)
     ]
     notes = tuple(time_notes(made, now=now))
-    return Catalogue({key: sound[key] for key in keyed if key in sound}, path, notes), uses, problems
+    return Catalogue({key: sound[key] for key in keyed if key in sound}, path, notes=notes), uses, problems
 
 
 def _read(row: Row, parent: _Read | None, given: _Given) -> tuple[_Read, list[Problem]]:
