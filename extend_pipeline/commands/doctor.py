@@ -14,6 +14,7 @@ from extend_pipeline.commands.findings import Finding, Level, ok, problem, warni
 from extend_pipeline.commands.local_checks import check_dagster, check_ledger, check_media
 from extend_pipeline.commands.opening import settings_of
 from extend_pipeline.commands.output import Column, emit, json_option, print_table, say
+from extend_pipeline.commands.result_checks import check_results
 from extend_pipeline.commands.text import typed
 from extend_pipeline.config.load import Configuration, read_configuration
 from extend_pipeline.config.settings import Settings
@@ -66,6 +67,7 @@ def examine(settings: Settings, *, offline: bool) -> tuple[list[Finding], bool]:
     configuration = _read(settings, findings)
     findings += check_ledger(settings)
     findings += check_media(settings)
+    findings += check_results(settings, now_ms=wall_ms())
     findings.append(check_dagster(os.environ))
     findings += _accounts(configuration, offline=offline)
     return findings, not configuration.problems

@@ -36,7 +36,8 @@ def _host(value: object, info: ValidationInfo) -> str:
 
 def _not_empty(hosts: tuple[str, ...]) -> tuple[str, ...]:
     if not hosts:
-        raise wrong("is an empty list, so no result could be fetched", 'Write download_hosts: ["*.klingai.com"]')
+        hint = 'Write download_hosts: ["*.klingai.com"], or leave it out: any public https address then.'
+        raise wrong("is an empty list, so no result could be fetched", hint)
     return hosts
 
 
@@ -44,7 +45,6 @@ def _not_empty(hosts: tuple[str, ...]) -> tuple[str, ...]:
 DownloadHosts = Annotated[
     tuple[Annotated[str, BeforeValidator(_host)], ...],
     AfterValidator(_not_empty),
-    known_as({"type": "array", "items": {"type": "string"}, "minItems": 1}),
 ]
 
 
@@ -118,9 +118,19 @@ class Account(Written):
     submit_class: Annotated[SubmitClass, one_of("A", "B", "C", "D"), known_as({"enum": ["A", "B", "C", "D"]})] = Field(
         description="What a submit to this account can promise; A is the strongest.", examples=["A"]
     )
-    download_hosts: DownloadHosts = Field(
-        description="Hosts that results may be fetched from; *.example.com is all below it.",
+    download_hosts: Annotated[
+        DownloadHosts | None, known_as({"type": ["array", "null"], "items": {"type": "string"}, "minItems": 1})
+    ] = Field(
+        default=None,
+        description="Narrows where results may be fetched from; *.example.com is all below it. Any public https "
+        "address by default.",
         examples=['["*.klingai.com"]'],
+    )
+    download_http: YesNo = Field(
+        default=False,
+        description="true fetches results from addresses without TLS (http) too: anyone on the way can read and change "
+        "them. No key goes along.",
+        examples=[False],
     )
     poll: Poll = Field(
         description="When to ask for a task's state, in seconds.", examples=["{first_after: 60, every: 15}"]

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
-from extend_pipeline.config.accounts import Account, DownloadHosts, Poll, SubmitClass
+from extend_pipeline.config.accounts import Account, Poll, SubmitClass
 from extend_pipeline.config.addresses import is_local, source_url
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.fields import YesNo, known_as, one_of, prompt_text, wrong
@@ -33,8 +33,6 @@ PRICE = Price(
     unit_price_micros=140_000,
     currency="USD",
 )
-# Kling's own hosts and the delivery network that its answers name
-DOWNLOAD_HOSTS = ("*.klingai.com", "*.kling.ai", "*.klingai.com.cn", "*.kechuangai.com")
 POLL = Poll(first_after_s=60, every_s=15)
 
 _MODEL = re.compile(r"(?:kling[-_ ]?)?v?1(?:[-._]([056]))?\Z", re.ASCII)
@@ -134,11 +132,6 @@ class KlingAccount(Account):
         default="A",
         description="What a submit can promise. A: each carries an id of ours, by which it can be looked up.",
         examples=["A"],
-    )
-    download_hosts: DownloadHosts = Field(
-        default=DOWNLOAD_HOSTS,
-        description="Hosts that results may be fetched from; *.example.com is all below it.",
-        examples=['["*.klingai.com"]'],
     )
     poll: Poll = Field(
         default=POLL,

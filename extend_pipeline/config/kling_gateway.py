@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from extend_pipeline.config import kling
-from extend_pipeline.config.accounts import Account, DownloadHosts, Poll, SubmitClass
+from extend_pipeline.config.accounts import Account, Poll, SubmitClass
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.credentials import ApiKey
 from extend_pipeline.config.fields import NoDefault, known_as, one_of, wrong
@@ -56,11 +56,6 @@ class GatewayAccount(Account):
         description="What a submit can promise. C: nothing can be looked up by an id of ours. A: it was tried out that "
         "the gateway passes external_task_id and finds tasks by it.",
         examples=["C"],
-    )
-    download_hosts: DownloadHosts = Field(
-        default=kling.DOWNLOAD_HOSTS,  # bodies are the origin's, passed through
-        description="Hosts that results may be fetched from; *.example.com is all below it. Kling's own by default.",
-        examples=['["*.klingai.com", "cdn.example.com"]'],
     )
     poll: Poll = Field(
         default=kling.POLL,

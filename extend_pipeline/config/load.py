@@ -31,6 +31,7 @@ _TELLABLE = frozenset(
     {"provider", "allow_local", "max_in_flight", "budget", "price", "submit_class", "poll", "in_doubt"}
     | {
         "was",
+        "download_http",
         "on_change",
         "extend",
         "tolerance",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from extend_pipeline.config.accounts import Account, DownloadHosts, Poll, SubmitClass
+from extend_pipeline.config.accounts import Account, Poll, SubmitClass
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.credentials import ApiKey
 from extend_pipeline.config.fields import NoDefault, YesNo, known_as, one_of, prompt_text, wrong
@@ -20,7 +20,6 @@ from extend_pipeline.config.price import Price
 from extend_pipeline.config.reachable import local_addresses
 from extend_pipeline.config.target import LONGEST_S, MOST_HOPS, Target, prompt_list
 
-DOWNLOAD_HOSTS: Final = ("*.cdn-luma.com", "*.lumalabs.ai")  # where Luma itself keeps results
 POLL: Final = Poll(first_after_s=30, every_s=10)
 
 _seconds: Final = {"type": "number", "exclusiveMinimum": 0, "maximum": float(LONGEST_S)}
@@ -134,11 +133,6 @@ class LumaAccount(Account):
         default="C",
         description="What a submit can promise. C: a callback may tell what became of it; D: nothing does.",
         examples=["C"],
-    )
-    download_hosts: DownloadHosts = Field(
-        default=DOWNLOAD_HOSTS,
-        description="Hosts that results may be fetched from; *.example.com is all below it. Luma's own by default.",
-        examples=['["*.cdn-luma.com", "cdn.example.com"]'],
     )
     poll: Poll = Field(
         default=POLL,

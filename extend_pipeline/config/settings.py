@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     max_file_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     min_free_bytes: Annotated[int, Field(ge=0)] = 1024**3  # stay free on the disks of films and of the ledger
     result_bytes: Annotated[int, Field(ge=0)] = 128 * 1024**2  # reckoned for each result that is paid for, not here yet
+    # for so long a host must say without a break that a paid result is gone before it counts as lost
+    lost_after_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 6 * 3600
     linger_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 120
 
     def __init__(self, **values: Any) -> None:

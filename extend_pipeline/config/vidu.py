@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from extend_pipeline.config.accounts import Account, DownloadHosts, Poll, SubmitClass
+from extend_pipeline.config.accounts import Account, Poll, SubmitClass
 from extend_pipeline.config.addresses import public_prefix, source_url
 from extend_pipeline.config.callbacks import Callbacks
 from extend_pipeline.config.complaints import Complaint
@@ -54,7 +54,6 @@ PRICE: Final = Price(
     currency="CNY",
 )
 PRICE_KEYS: Final = (*MODELS, *dict.fromkeys(f"{m}/{r}" for m, r, _ in _CALLS), *(f"{m}/{r}/{s}" for m, r, s in _CALLS))
-DOWNLOAD_HOSTS: Final = ("*.ufileos.com",)  # UCloud's object store, where the addresses of upstream/003 lie
 POLL: Final = Poll(first_after_s=10, every_s=5)
 
 _PROMPT_SCHEMA: Final = {"type": "string", "minLength": 1, "maxLength": 2000}
@@ -181,11 +180,6 @@ class ViduAccount(Account):
         default="D",
         description="What a submit can promise. D: nothing can be looked up, and nothing calls back.",
         examples=["D"],
-    )
-    download_hosts: DownloadHosts = Field(
-        default=DOWNLOAD_HOSTS,
-        description="Hosts that results may be fetched from; *.example.com is all below it.",
-        examples=['["*.ufileos.com"]'],
     )
     poll: Poll = Field(
         default=POLL,

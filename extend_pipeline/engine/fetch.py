@@ -40,8 +40,10 @@ def fetch(
     from extend_pipeline.providers.download import DownloadInterrupted, DownloadPolicy, Fault, FaultKind, open_download
 
     account, settings = pipeline.accounts[account_name], pipeline.settings
+    hosts = account.download_hosts
     policy = DownloadPolicy(
-        hosts=(*account.download_hosts, also_from) if also_from else account.download_hosts,
+        hosts=(*hosts, also_from) if hosts is not None and also_from else hosts,
+        http=account.download_http,
         allow_local=account.allow_local,
         max_bytes=settings.max_file_bytes,
         deadline_s=settings.download_deadline_s,

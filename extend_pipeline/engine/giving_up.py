@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Row
 
+from extend_pipeline.base.units import from_ms, to_ms
 from extend_pipeline.engine import rules
 from extend_pipeline.engine.fetch import Missed
 from extend_pipeline.engine.holding import Hold
-from extend_pipeline.engine.judge import FETCH_REFUSED
+from extend_pipeline.engine.judge import FETCH_REFUSED, SAID_GONE
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.schedule import FETCH_FIRST_MS, FETCH_LONGEST_MS
 from extend_pipeline.ledger import transitions
@@ -18,8 +21,7 @@ from extend_pipeline.ledger.states import AttemptState
 S = AttemptState
 
 GONE_AFTER: Final = 3  # refusals of a URL that can't be refreshed; one may be a server's bad moment
-GONE: Final = "said to be gone, in a row: "
-"""How the note of a fetch begins whose result was said to be gone, and then how often."""
+_GONE_NOTE: Final = re.compile(rf"{SAID_GONE}(\d+) since (\S+);")
 
 
 def is_over(expires_at: int | None, now_ms: int) -> bool:
@@ -28,13 +30,17 @@ def is_over(expires_at: int | None, now_ms: int) -> bool:
 
 
 def give_up_or_wait(pipeline: Pipeline, row: Row[Any], hold: Hold, missed: Missed, expires_at: int | None) -> str:
-    """Wait and try again while there is hope. The same unsound bytes twice, from two URLs, are what the provider has; a
-    result past its keeping time is lost once its host or its provider says that it is gone. Both are said loudly and
-    wait for a person. An outage, of theirs or of ours, says nothing of the result, however late it is; nor does who
-    holds it no more, since another process may just be fetching it. Answers `again`, `lost` or `quarantined`."""
+    """Wait and try again while there is hope. The same unsound bytes twice, from two URLs, are what the provider has.
+
+    A result is lost once its host or its provider has said for `lost_after_s` without a break that it is gone: past its
+    keeping time, or where the provider has no other URL to give. Both are said loudly and wait for a person. An outage
+    on either side never marks a result as lost, even past its keeping time. A worker that has lost its hold must not
+    decide either: another one may be downloading the file. Return `again`, `lost` or `quarantined`.
+    """
     now_ms = pipeline.now_ms()
-    refusals = _refusals(row.note) + 1 if missed.stale_url else 0
-    # a provider whose queries give the same URL for ever has no other one to give: three refusals are an end
+    refusals, since_ms = _refusals(row.note) or (0, now_ms)
+    refusals = refusals + 1 if missed.stale_url else 0
+    patient = now_ms - since_ms >= pipeline.settings.lost_after_s * 1000
     no_other = not rules.refreshes_urls(row.provider) and refusals >= GONE_AFTER
     with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
         if not hold.held(tx):
@@ -44,7 +50,7 @@ def give_up_or_wait(pipeline: Pipeline, row: Row[Any], hold: Hold, missed: Misse
         if missed.sha256 and same:
             data["error_reason"] = "unsound_file"
             transitions.move(tx, row.attempt_id, to=S.QUARANTINED, expect=frozenset({S.SUCCEEDED}), data=data)
-        elif missed.stale_url and (no_other or is_over(expires_at, now_ms)):
+        elif missed.stale_url and patient and (no_other or is_over(expires_at, now_ms)):
             data["error_reason"] = "expired"
             transitions.move(tx, row.attempt_id, to=S.RESULT_LOST, expect=frozenset({S.SUCCEEDED}), data=data)
         else:
@@ -53,7 +59,7 @@ def give_up_or_wait(pipeline: Pipeline, row: Row[Any], hold: Hold, missed: Misse
             if missed.sha256:
                 note = f"unsound {missed.sha256} {missed.message}"
             elif refusals:
-                note = f"{GONE}{refusals}; {missed.message}"
+                note = f"{SAID_GONE}{refusals} since {from_ms(since_ms).isoformat()}; {missed.message}"
             transitions.schedule(
                 tx, row.attempt_id, account=row.account, due_at=now_ms + gap, note=note, tries=row.tries + 1
             )
@@ -62,6 +68,8 @@ def give_up_or_wait(pipeline: Pipeline, row: Row[Any], hold: Hold, missed: Misse
         return "quarantined" if missed.sha256 and same else "lost"
 
 
-def _refusals(note: str) -> int:
-    """How often in a row a result was said to be gone, by the note of its last fetch."""
-    return int(note.removeprefix(GONE).partition(";")[0]) if note.startswith(GONE) else 0
+def _refusals(note: str) -> tuple[int, int] | None:
+    """Return how often in a row, and since when (UTC ms), a result was said to be gone, by the note of its last
+    fetch."""
+    found = _GONE_NOTE.match(note)
+    return None if found is None else (int(found[1]), to_ms(datetime.fromisoformat(found[2])))

@@ -31,6 +31,9 @@ NOT_FOUND: Final = "not found "
 FETCH_REFUSED: Final = "refused: "
 """How the note of a fetch begins that our own rules forbid: no further try will differ until somebody mends them."""
 
+SAID_GONE: Final = "said to be gone, in a row: "
+"""How the note of a fetch begins whose result was said to be gone, and then how often and since when."""
+
 
 NO_ROOM: Final = "no room: "
 """How the note of a fetch begins whose file our own disk did not take."""

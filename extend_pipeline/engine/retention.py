@@ -11,12 +11,14 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from extend_pipeline.base.units import from_ms
+from extend_pipeline.engine.judge import FETCH_REFUSED, SAID_GONE
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
 from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.ledger import reads
 from extend_pipeline.ledger.clock import is_ahead
+from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.states import AttemptState
 
 HOUR_MS: Final = 3_600_000
@@ -49,19 +51,20 @@ class Expiring:
         """In words, for a person."""
         left_ms = self.ends_ms - now_ms
         when = f"until {from_ms(self.ends_ms):%Y-%m-%d %H:%M} UTC, {_span(left_ms)}"
-        tried = f"; the last try: {self.note}" if self.note else ""
+        tried = f"; the last try: {self.note.removeprefix(FETCH_REFUSED)}" if self.note else ""
         if self.what == "result":
             return f"{self.where} is paid and not fetched yet; account {self.account} keeps it {when}{tried}"
         return f"{self.where} can be extended {when}"
 
 
-def urgency_of(*, begun_ms: int, ends_ms: int, now_ms: int) -> Urgency:
+def urgency_of(*, begun_ms: int, ends_ms: int, now_ms: int, refused: bool = False) -> Urgency:
     """How soon a result ends that is kept from one moment to another. The last hour counts from the half of the keeping
-    time on: a URL that lives for an hour is not urgent at once."""
+    time on: a URL that lives for an hour is not urgent at once. A result whose last fetch was `refused` never is early,
+    because the next one will be refused too."""
     if now_ms >= ends_ms:
         return Urgency.OVER
     # where a clock that was ahead dated its beginning, nobody knows how much of the keeping time is left
-    if not is_ahead(begun_ms, now_ms) and now_ms - begun_ms < ends_ms - now_ms:
+    if not refused and not is_ahead(begun_ms, now_ms) and now_ms - begun_ms < ends_ms - now_ms:
         return Urgency.EARLY
     return Urgency.LAST_HOUR if ends_ms - now_ms <= HOUR_MS else Urgency.SOON
 
@@ -72,8 +75,13 @@ def results(rows: Iterable[Row[Any]], notes: dict[str, Row[Any]], now_ms: int) -
     for row in rows:
         if row.expires_at is None:
             continue
-        hint = notes.get(row.attempt_id)
-        urgency = urgency_of(begun_ms=row.completed_at or row.claimed_at, ends_ms=row.expires_at, now_ms=now_ms)
+        note = notes[row.attempt_id].note if row.attempt_id in notes else ""
+        urgency = urgency_of(
+            begun_ms=row.completed_at or row.claimed_at,
+            ends_ms=row.expires_at,
+            now_ms=now_ms,
+            refused=note.startswith((FETCH_REFUSED, SAID_GONE)),
+        )
         found.append(
             Expiring(
                 what="result",
@@ -81,7 +89,7 @@ def results(rows: Iterable[Row[Any]], notes: dict[str, Row[Any]], now_ms: int) -
                 account=row.account,
                 ends_ms=row.expires_at,
                 urgency=urgency,
-                note="" if hint is None else hint.note,
+                note=note,
             )
         )
     return sorted(found, key=lambda each: (each.ends_ms, each.where))
@@ -104,10 +112,15 @@ def sources(videos: Iterable[VideoPlan], now_ms: int) -> list[Expiring]:
 def retention(pipeline: Pipeline, now: Plan) -> list[Expiring]:
     """Everything that ends, early or not: results first, then sources; soonest first."""
     now_ms = pipeline.now_ms()
-    with pipeline.ledger.read() as connection:
+    return unfetched(pipeline.ledger, now_ms) + sources(now.videos, now_ms)
+
+
+def unfetched(ledger: Ledger, now_ms: int) -> list[Expiring]:
+    """Return every paid result that is not stored yet; soonest end first."""
+    with ledger.read() as connection:
         rows = reads.attempts_in(connection, (AttemptState.SUCCEEDED,))
         notes = reads.notes(connection) if rows else {}
-    return results(rows, notes, now_ms) + sources(now.videos, now_ms)
+    return results(rows, notes, now_ms)
 
 
 def urgent(expiring: Iterable[Expiring]) -> list[Expiring]:

@@ -100,6 +100,13 @@ def accounts(connection: Connection) -> dict[str, Row[Any]]:
     return {row.account: row for row in connection.execute(select(tables.accounts))}
 
 
+def newest_results(connection: Connection, *, limit: int = 1000) -> list[Row[Any]]:
+    """Return `account` and `url` of the attempts with a result among the `limit` that changed last."""
+    table = tables.attempts
+    newest = select(table.c.account, table.c.url).order_by(table.c.seq.desc()).limit(limit).subquery()
+    return list(connection.execute(select(newest).where(newest.c.url.is_not(None))))
+
+
 def backoffs(connection: Connection) -> dict[str, Row[Any]]:
     """Accounts that rest, by name."""
     return {row.account: row for row in connection.execute(select(tables.backoff))}

@@ -15,11 +15,13 @@ from itertools import chain
 from typing import Final
 from urllib.parse import urljoin
 
+from extend_pipeline.config.addresses import is_local
 from extend_pipeline.providers.addresses import (
     Reach,
     Refused,
     Target,
     is_loopback_host,
+    is_public,
     literal,
     parse_url,
 )
@@ -44,12 +46,14 @@ class DownloadPolicy:
     """Where results may come from, and how large and slow they may be.
 
     `hosts` are host names or patterns: `*.example.com` is every host below example.com but not itself, `*` every named
-    host. With `allow_local`, loopback hosts are allowed although they are not listed, and over http. Times are seconds,
-    `deadline_s` for the whole download and `idle_s` for a single wait. `is_film` judges the first bytes of an answer
-    whose host calls it a page or a message: hosts are wrong about that.
+    host; None is any public host. `http` allows addresses without TLS. With `allow_local`, loopback hosts are allowed
+    although they are not listed, and over http. Times are seconds, `deadline_s` for the whole download and `idle_s` for
+    a single wait. `is_film` judges the first bytes of an answer whose host calls it a page or a message: hosts are
+    wrong about that.
     """
 
-    hosts: tuple[str, ...]
+    hosts: tuple[str, ...] | None = None
+    http: bool = False
     allow_local: bool = False
     max_bytes: int = 2_000_000_000
     deadline_s: float = 900.0
@@ -100,11 +104,19 @@ def check_url(url: str, policy: DownloadPolicy) -> tuple[Target, Reach] | Fault:
         return Fault(FaultKind.REFUSED, target.message)
     if policy.allow_local and is_loopback_host(target.host):
         return target, Reach.LOOPBACK
-    if target.scheme != "https":
-        return Fault(FaultKind.REFUSED, f"results are fetched over https only, and {target.host} is named with http")
-    if target.port != 443 and target.port < 1024:
+    if target.scheme != "https" and not policy.http:
+        return Fault(
+            FaultKind.REFUSED,
+            f"{target.host} is named with http, and results are fetched over https; set the account's "
+            "download_http: true if this host is to be fetched from without TLS",
+        )
+    if target.port != {"https": 443, "http": 80}[target.scheme] and target.port < 1024:
         return Fault(FaultKind.REFUSED, f"{target.host}: port {target.port} belongs to another service")
-    if not any(host_matches(target.host, pattern) for pattern in policy.hosts):
+    address = literal(target.host)
+    # refused without a look-up; a name that resolves to such an address is refused at the connection
+    if is_local(target.host) or (address is not None and not is_public(address)):
+        return Fault(FaultKind.REFUSED, f"{target.host} is an address of this machine or of a private network")
+    if policy.hosts is not None and not any(host_matches(target.host, pattern) for pattern in policy.hosts):
         return Fault(
             FaultKind.REFUSED,
             f"{target.host} is not among the account's download_hosts; add it there if the result is to be fetched",

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.providers.credentials import SingleKey, credentials_of
-from extend_pipeline.providers.download import DownloadPolicy
 from extend_pipeline.providers.gateway import PATH as GATEWAY_PATH
 from extend_pipeline.providers.gateway import GatewayProvider
 from extend_pipeline.providers.key_client import KeyClient
@@ -77,11 +76,6 @@ def submit_path(provider: str, source_id: str) -> str:
             return extend_path(source_id)
         case other:
             raise ValueError(f"there is no provider called {other!r}")
-
-
-def download_policy(account: Account) -> DownloadPolicy:
-    """Where an account's results may be fetched from, with the usual size and time limits."""
-    return DownloadPolicy(hosts=tuple(account.download_hosts), allow_local=account.allow_local)
 
 
 def _key_client(

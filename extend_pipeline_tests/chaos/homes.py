@@ -33,6 +33,7 @@ QUICK: Final[Mapping[str, Any]] = {
     "lease_s": 6.5,
     "get_deadline_s": 1.0,
     "download_deadline_s": 2.0,
+    "lost_after_s": 0,
     "max_submits": 8,
     "max_downloads": 4,
     "max_polls": 4,

@@ -48,7 +48,7 @@ def test_an_account_has_klings_defaults(tmp_path: Path) -> None:
     assert (read.submit_class, read.failed_tasks_charged, read.max_in_flight) == ("A", "unknown", 20)
     assert read.poll == Poll(first_after_s=60, every_s=15)
     assert read.in_doubt == InDoubt(settle_s=600, absences=3)
-    assert "*.klingai.com" in read.download_hosts
+    assert (read.download_hosts, read.download_http) == (None, False)
     assert not read.allow_local
     assert read.patience_s == 3600
     assert hash(read) == hash(read.model_copy())
@@ -64,6 +64,7 @@ def test_every_field_is_read_as_it_is_written(tmp_path: Path) -> None:
         max_in_flight="3",
         submit_class="b",
         download_hosts='["CDN.example.com", "*.example.com"]',
+        download_http="true",
         poll="{first_after: 1.5, every: 2}",
         in_doubt="{settle: 60}",
         failed_tasks_charged="no",
@@ -75,7 +76,8 @@ def test_every_field_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert (read.budget.per_day_micros, read.budget.total_micros) == (500_000, 2_000_000_001)
     assert read.price.quote(mode=None) == read.price.quote(mode="std") == 1_250_000
     assert (read.max_in_flight, read.submit_class, read.failed_tasks_charged) == (3, "B", "no")
-    assert read.download_hosts == ("cdn.example.com", "*.example.com")
+    assert (read.download_hosts, read.download_http) == (("cdn.example.com", "*.example.com"), True)
+    assert account(tmp_path, download_hosts="null").download_hosts is None
     assert read.poll == Poll(first_after_s=1.5, every_s=2)
     assert (read.in_doubt.settle_s, read.in_doubt.absences, read.patience_s) == (60, 3, 7200)
 

@@ -52,6 +52,13 @@ def test_how_soon_a_result_ends(life_h: float, age_h: float, expected: Urgency) 
     assert urgency_of(begun_ms=0, ends_ms=int(life_h * HOUR_MS), now_ms=now) is expected
 
 
+def test_a_result_whose_fetch_is_refused_is_urgent_at_once() -> None:
+    ends_ms = 24 * HOUR_MS
+    assert urgency_of(begun_ms=0, ends_ms=ends_ms, now_ms=1, refused=True) is Urgency.SOON
+    assert urgency_of(begun_ms=0, ends_ms=HOUR_MS, now_ms=1, refused=True) is Urgency.LAST_HOUR
+    assert urgency_of(begun_ms=0, ends_ms=ends_ms, now_ms=ends_ms, refused=True) is Urgency.OVER
+
+
 @given(st.integers(0, 10**12), st.integers(1, 10**10), st.lists(st.integers(0, 2 * 10**10), min_size=2))
 def test_urgency_only_ever_rises(begun: int, life: int, ages: list[int]) -> None:
     order = list(Urgency)

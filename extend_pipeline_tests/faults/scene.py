@@ -28,6 +28,7 @@ DEADLINES: Final[Mapping[str, float]] = {
     "get_deadline_s": 0.5,
     "download_deadline_s": 0.8,
     "min_free_bytes": 0,
+    "lost_after_s": 0,
 }
 PAST_A_LEASE_MS: Final = 6_000
 _RHYTHM: Final[Mapping[str, Any]] = {

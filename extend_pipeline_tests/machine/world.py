@@ -48,6 +48,7 @@ _QUICK: Final[Mapping[str, Any]] = {
     "lease_s": 60.0,
     "get_deadline_s": 0.5,
     "download_deadline_s": 2.0,
+    "lost_after_s": 0,
     "max_submits": 3,
     "max_downloads": 2,
     "max_polls": 3,

@@ -31,6 +31,7 @@ from extend_pipeline_tests.providers.raw_server import (
     unused_port,
 )
 
+ANY = DownloadPolicy()
 REAL = DownloadPolicy(hosts=("*.klingai.com", "cdn.example.com", "203.0.113.9"))
 LOCAL = DownloadPolicy(hosts=("*.klingai.com",), allow_local=True, deadline_s=5, idle_s=2)
 MP4 = {"Content-Type": "video/mp4"}
@@ -101,6 +102,70 @@ def test_everything_else_is_refused_without_a_look_up(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "policy", "host"),
+    [
+        ("https://files.reseller.example/a.mp4?X-Amz-Signature=1", ANY, "files.reseller.example"),
+        ("https://8.8.8.8:8443/a", ANY, "8.8.8.8"),
+        ("http://files.reseller.example/a.mp4", DownloadPolicy(http=True), "files.reseller.example"),
+        ("http://8.8.8.8:8080/a.mp4", DownloadPolicy(http=True), "8.8.8.8"),
+        ("http://a.klingai.com/a.mp4", DownloadPolicy(hosts=("*.klingai.com",), http=True), "a.klingai.com"),
+    ],
+)
+def test_any_public_host_is_fetched_from_by_default_and_http_where_it_is_allowed(
+    url: str, policy: DownloadPolicy, host: str
+) -> None:
+    checked = check_url(url, policy)
+    assert not isinstance(checked, Fault)
+    assert (checked[0].host, checked[1]) == (host, Reach.PUBLIC)
+
+
+@pytest.mark.parametrize("policy", [ANY, DownloadPolicy(http=True), DownloadPolicy(hosts=("*",), http=True)])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://127.0.0.1/a", "https://localhost/a", "https://[::1]/a", "https://169.254.169.254/latest", "https://10.0.0.1/",
+        "http://127.0.0.1:8080/a", "http://192.168.1.1/", "https://[fd00::1]/", "https://100.64.0.1/", "https://0.0.0.0/",
+        "https://2130706433/", "https://0x7f.1/", "https://[::ffff:127.0.0.1]/", "https://[64:ff9b::a00:1]/", "ftp://a.example/a",
+        "file:///etc/passwd", "//a.example/a", "a.example/a", "", "https://intranet/a", "https://metadata.google.internal/a",
+        "https://files.home.arpa/", "https://printer.local/", "https://a.example:22/a", "http://a.example:443/a",
+        "https://a.example:80/a", "https://a.example:0/", "https://ann:pw@a.example/", "https://a.example\\@b.example/",
+    ],
+)  # fmt: skip
+def test_any_host_means_public_hosts_only(url: str, policy: DownloadPolicy) -> None:
+    checked = check_url(url, policy)
+    assert isinstance(checked, Fault)
+    assert checked.kind is FaultKind.REFUSED
+
+
+@pytest.mark.parametrize("policy", [ANY, DownloadPolicy(allow_local=True)])
+def test_http_is_refused_unless_the_account_allows_it(policy: DownloadPolicy) -> None:
+    checked = check_url("http://cdn.reseller.example/a.mp4", policy)
+    assert isinstance(checked, Fault)
+    assert "download_http: true" in checked.message
+
+
+@pytest.mark.parametrize(
+    "location", ["http://cdn.reseller.example/b.mp4", "https://10.0.0.1/b.mp4", "https://intranet/"]
+)
+def test_a_redirect_is_checked_by_the_same_rules_where_any_host_is_allowed(location: str) -> None:
+    with raw_server(always(answer(302, b"", {"Location": location}))) as server:
+        assert fault(server.base_url, DownloadPolicy(allow_local=True)).kind is FaultKind.REFUSED
+        assert len(server.requests) == 1
+
+
+def test_an_unlisted_host_without_tls_is_fetched_from_and_learns_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("extend_pipeline.providers.addresses.is_public", lambda _address: True)
+    monkeypatch.setattr(
+        "extend_pipeline.providers.addresses.socket.getaddrinfo",
+        lambda _h, port, *_a, **_k: [(2, 1, 6, "", ("127.0.0.1", port))],
+    )
+    with raw_server(always(answer(200, b"film", MP4))) as server:
+        assert read(f"http://cdn.reseller.example:{server.port}/a.mp4", DownloadPolicy(http=True)) == b"film"
+        for name in ("authorization", "cookie", "referer", "origin"):
+            assert server.header(name) is None
+
+
+@pytest.mark.parametrize(
     ("url", "allowed"),
     [
         ("http://127.0.0.1:8080/a", True), ("http://127.1.2.3/a", True), ("http://localhost:1/a", True),
@@ -138,9 +203,10 @@ def test_a_listed_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(
         "extend_pipeline.providers.addresses.socket.getaddrinfo", lambda *_a, **_k: [(2, 1, 6, "", (address, 443))]
     )
-    got = fault("https://v1.klingai.com/a.mp4", DownloadPolicy(hosts=("*.klingai.com",), allow_local=True))
-    assert got.kind is FaultKind.REFUSED
-    assert "klingai.com leads to" in got.message
+    for policy in (DownloadPolicy(hosts=("*.klingai.com",), allow_local=True), ANY, DownloadPolicy(http=True)):
+        got = fault("https://v1.klingai.com/a.mp4", policy)
+        assert got.kind is FaultKind.REFUSED
+        assert "klingai.com leads to" in got.message
 
 
 # Bodies

@@ -12,7 +12,7 @@ from extend_pipeline.providers.gateway import GatewayProvider
 from extend_pipeline.providers.kling import KlingProvider
 from extend_pipeline.providers.luma import LumaProvider
 from extend_pipeline.providers.outcomes import SubmitRequest
-from extend_pipeline.providers.registry import build_provider, credentials_of, download_policy
+from extend_pipeline.providers.registry import build_provider, credentials_of
 from extend_pipeline.providers.vidu import ViduProvider
 from extend_pipeline_tests.providers.raw_server import always, answer, raw_server
 
@@ -30,7 +30,6 @@ def account(**changes: object) -> Account:
         "provider": "kling",
         "base_url": "https://api-singapore.klingai.com",
         "credentials": KlingKeys.model_construct(access_key_env="K_A", secret_key_env="K_S"),
-        "download_hosts": ("*.klingai.com",),
         "allow_local": False,
         **changes,
     }
@@ -100,8 +99,3 @@ def test_both_kinds_of_credentials_are_passed_on_by_name() -> None:
     assert credentials_of(account()) == KeyPair("K_A", "K_S")
     key = ApiKey.model_construct(api_key_env="K_API")
     assert credentials_of(account(credentials=key)) == SingleKey("K_API")
-
-
-def test_the_download_policy_is_the_accounts() -> None:
-    policy = download_policy(account(allow_local=True))
-    assert (policy.hosts, policy.allow_local) == (("*.klingai.com",), True)

@@ -45,6 +45,7 @@ QUICK: Mapping[str, float] = {
     "download_deadline_s": 10.0,
     "min_free_bytes": 0,
     "result_bytes": 0,
+    "lost_after_s": 0,
 }
 
 
