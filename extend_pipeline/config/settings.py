@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     post_deadline_s: _Seconds = 60  # over a whole submit call
     lease_s: _Seconds = Field(default=180, validate_default=True)
     get_deadline_s: _Seconds = 30
-    download_deadline_s: _Seconds = 900
+    download_silence_s: _Seconds = 60  # without a byte; a download itself may take as long as bytes flow
     max_downloads: _Count = 4
     max_submits: _Count = 8
     max_polls: _Count = 8

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from extend_pipeline.engine.clock_checks import ledger_ahead_ms
-from extend_pipeline.engine.collect import CollectReport, collect_due
+from extend_pipeline.engine.collect import CollectReport, collect_due, result_key
 from extend_pipeline.engine.disk_space import DiskError, explained
 from extend_pipeline.engine.holds import accounts_left_alone, mistakes
 from extend_pipeline.engine.ledger_guard.look import must_take_writes, remember
@@ -166,7 +166,7 @@ def advance_until_idle(
     between, no more often than once a few seconds. Raises DiskError at the end where a disk did not take something in
     the last round.
     """
-    pipeline.store.sweep(older_than_s=STALE_PART_S, now=pipeline.now_ms() / 1000)
+    _sweep(pipeline)
     stop = stop or threading.Event()
     ends_s = None if max_seconds is None else time.monotonic() + max_seconds
     published = pipeline.now_ms()
@@ -193,6 +193,14 @@ def advance_until_idle(
     if now.disk_error is not None:
         raise now.disk_error
     return plan(plan_input(pipeline, videos=videos))
+
+
+def _sweep(pipeline: Pipeline) -> None:
+    """Remove what dead writers left, but for what has come of results that are still to be fetched."""
+    with pipeline.ledger.read() as connection:
+        waiting = reads.attempts_in(connection, (AttemptState.SUCCEEDED,))
+    keep = [result_key(attempt.attempt_id) for attempt in waiting]
+    pipeline.store.sweep(older_than_s=STALE_PART_S, now=pipeline.now_ms() / 1000, keep=keep)
 
 
 def next_wait_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | None = None) -> int | None:

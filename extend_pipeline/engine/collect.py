@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Row
@@ -49,6 +49,11 @@ class _Fresh:
 
     url: str
     expires_at: int | None
+
+
+def result_key(attempt_id: str) -> str:
+    """Return the key under which an attempt's download is kept while it comes."""
+    return f"result:{attempt_id}"
 
 
 def collect_due(
@@ -136,15 +141,16 @@ def _collect(pipeline: Pipeline, row: Row[Any], hold: Hold, report: CollectRepor
     where = f"{row.video_key}/{row.hop}"
     if not hold.keep():
         return  # it waited for its turn so long that another process fetches it by now
-    got = fetch(pipeline, row.account, row.url, wanted_for=row.attempt_id, beat=hold.keep)
+    key = result_key(row.attempt_id)
+    got = fetch(pipeline, row.account, row.url, key=key, beat=hold.keep)
     expires_at = row.expires_at
     if isinstance(got, Missed) and (got.stale_url or got.sha256 or is_over(expires_at, pipeline.now_ms())):
         fresh = _fresh_url(pipeline, row)
         if isinstance(fresh, _Fresh):
-            again = fetch(pipeline, row.account, fresh.url, wanted_for=row.attempt_id, beat=hold.keep)
-            got, expires_at = _same_bytes_twice(got, again), fresh.expires_at
+            again = fetch(pipeline, row.account, fresh.url, key=key, beat=hold.keep)
+            got, expires_at = _two_tries(got, again), fresh.expires_at
         else:
-            got = Missed(f"{got.message}; {fresh.message}", stale_url=fresh.stale_url, sha256=got.sha256)
+            got = replace(got, message=f"{got.message}; {fresh.message}", stale_url=fresh.stale_url)
     if isinstance(got, Stored):
         try:
             _store(pipeline, row, got)
@@ -156,6 +162,8 @@ def _collect(pipeline: Pipeline, row: Row[Any], hold: Hold, report: CollectRepor
                 report.bytes += got.bytes
             return
     word = give_up_or_wait(pipeline, row, hold, got, expires_at)
+    if word != "again":
+        pipeline.store.forget(key)
     with lock:
         {"lost": report.lost, "quarantined": report.quarantined, "again": report.failed}[word].append(where)
 
@@ -178,10 +186,15 @@ def _fresh_url(pipeline: Pipeline, row: Row[Any]) -> _Fresh | Missed:
             return Missed(f"no fresh URL could be had: {answer.message}")
 
 
-def _same_bytes_twice(first: Missed, second: Stored | Missed) -> Stored | Missed:
-    if isinstance(second, Stored) or second.sha256 is None or second.sha256 == first.sha256:
+def _two_tries(first: Missed, second: Stored | Missed) -> Stored | Missed:
+    """Return what two tries from two URLs come to."""
+    if isinstance(second, Stored):
         return second
-    return Missed(second.message)  # other bytes this time: the way here is broken, not the film
+    progress = first.progress or second.progress
+    if second.sha256 is None or second.sha256 == first.sha256:
+        return replace(second, progress=progress)
+    # other bytes this time: the way here is broken, not the film
+    return Missed(second.message, progress=progress)
 
 
 def _store(pipeline: Pipeline, row: Row[Any], got: Stored) -> None:

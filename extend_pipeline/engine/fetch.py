@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from extend_pipeline.base.failpoints import failpoint
-from extend_pipeline.engine.disk_space import require
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.media import confined
 from extend_pipeline.media.container import Container, recognise_bytes
-from extend_pipeline.media.probe import Broken
 from extend_pipeline.media.store import Stored
 
 
@@ -22,6 +20,8 @@ class Missed:
     stale_url: bool = False  # its host or its provider says that it is gone; everything else is no end of it
     refused: bool = False  # by our own rules: another try won't differ until somebody mends them
     sha256: str | None = None
+    cut: bool = False  # the body broke off before its end
+    progress: bool = False  # more of the file is there than before
 
 
 def fetch(
@@ -29,15 +29,17 @@ def fetch(
     account_name: str,
     url: str,
     *,
-    wanted_for: str,
+    key: str,
     also_from: str = "",
     beat: Callable[[], object] | None = None,
 ) -> Stored | Missed:
-    """Fetch one URL into the store, within the account's download rules; `also_from` is a host that is allowed besides,
-    and `beat` is called again and again while bytes come. What can't be read as a film is kept in quarantine, some
-    files for each `wanted_for`, an attempt or a video. OSError where our own disk fails."""
-    # here, since it loads httpx (0.1 s), which those who only look at the ledger need not wait for
-    from extend_pipeline.providers.download import DownloadInterrupted, DownloadPolicy, Fault, FaultKind, open_download
+    """Fetch one URL into the store, within the account's download rules. `key` names the file whatever its URL: what
+    came of it before is gone on with. `also_from` is a host that is allowed besides, and `beat` is called again and
+    again while bytes come. Of what can't be read as a film some files are kept in quarantine for each key. Raises
+    OSError where the disk fails."""
+    # here, since they load httpx (0.1 s), which those who only look at the ledger need not wait for
+    from extend_pipeline.engine.resume import fetch_on, fetch_whole
+    from extend_pipeline.providers.download import DownloadPolicy
 
     account, settings = pipeline.accounts[account_name], pipeline.settings
     hosts = account.download_hosts
@@ -46,40 +48,23 @@ def fetch(
         http=account.download_http,
         allow_local=account.allow_local,
         max_bytes=settings.max_file_bytes,
-        deadline_s=settings.download_deadline_s,
+        silence_s=settings.download_silence_s,
         is_film=lambda head: isinstance(recognise_bytes(head), Container),
     )
     failpoint("collect.before_download")
     try:
-        with open_download(url, policy) as body:
-            if isinstance(body, Fault):
-                return Missed(
-                    body.message,
-                    stale_url=body.kind is FaultKind.EXPIRED,
-                    refused=body.kind is FaultKind.REFUSED,
-                )
-            require(settings.media_dir, body.content_length)
-            got = pipeline.store.ingest(
-                body.chunks if beat is None else _beating(body.chunks, beat),
-                expected_bytes=body.content_length,
-                max_bytes=settings.max_file_bytes,
-                check=confined.check_file,
-                wanted_for=wanted_for,
-            )
-    except DownloadInterrupted as error:
-        return Missed(error.message, refused=error.kind is FaultKind.REFUSED)
+        with pipeline.store.partial(key) as partial:
+            if partial is not None:
+                return fetch_on(pipeline.store, partial, url, policy, beat)
+        # its writer may have been stopped for good: another one must not wait for it
+        return fetch_whole(pipeline.store, key, url, policy, beat)
     except confined.CouldNotProbe as error:
         return could_not_probe(error)
-    if isinstance(got, Broken):
-        place = "" if got.kept is None else f" (kept in the media store as {got.kept})"
-        return Missed(f"what came is no sound video: {got.reason}{place}", sha256=got.sha256)
-    return got
 
 
-def _beating(chunks: Iterable[bytes], beat: Callable[[], object]) -> Iterator[bytes]:
-    for chunk in chunks:
-        beat()
-        yield chunk
+def source_key(account: str, url: str) -> str:
+    """Return the key of a source's download. What follows `?` may be a signature, which changes."""
+    return f"source:{account}:{url.partition('?')[0]}"
 
 
 def could_not_probe(error: confined.CouldNotProbe) -> Missed:

@@ -54,15 +54,14 @@ def give_up_or_wait(pipeline: Pipeline, row: Row[Any], hold: Hold, missed: Misse
             data["error_reason"] = "expired"
             transitions.move(tx, row.attempt_id, to=S.RESULT_LOST, expect=frozenset({S.SUCCEEDED}), data=data)
         else:
-            gap = min(FETCH_FIRST_MS * 2 ** min(row.tries, 10), FETCH_LONGEST_MS)
+            tries = 0 if missed.progress else row.tries + 1  # a try that brought something is no failure
+            gap = min(FETCH_FIRST_MS * 2 ** min(max(tries - 1, 0), 10), FETCH_LONGEST_MS)
             note = f"{FETCH_REFUSED}{missed.message}" if missed.refused else missed.message
             if missed.sha256:
                 note = f"unsound {missed.sha256} {missed.message}"
             elif refusals:
                 note = f"{SAID_GONE}{refusals} since {from_ms(since_ms).isoformat()}; {missed.message}"
-            transitions.schedule(
-                tx, row.attempt_id, account=row.account, due_at=now_ms + gap, note=note, tries=row.tries + 1
-            )
+            transitions.schedule(tx, row.attempt_id, account=row.account, due_at=now_ms + gap, note=note, tries=tries)
             return "again"
         transitions.unschedule(tx, row.attempt_id)
         return "quarantined" if missed.sha256 and same else "lost"

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from extend_pipeline.engine.fetch import fetch
+from extend_pipeline.engine.fetch import fetch, source_key
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import declare, reads, transitions
 from extend_pipeline.media import confined
@@ -129,7 +129,7 @@ def _parent_file(pipeline: Pipeline, row: Row[Any]) -> Path | None:
             known = reads.videos(connection, keys=[row.video_key])
             relative = known[0].source_path if known else None
     if relative is None and row.parent_attempt_id is None and row.parent_url:
-        got = fetch(pipeline, row.account, row.parent_url, wanted_for=row.video_key)
+        got = fetch(pipeline, row.account, row.parent_url, key=source_key(row.account, row.parent_url))
         if isinstance(got, Stored):
             with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
                 declare.source_stored(

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from extend_pipeline.config.catalogue import BranchSource, Video
 from extend_pipeline.engine import rules
 from extend_pipeline.engine.disk_space import DiskError, explained
-from extend_pipeline.engine.fetch import Missed, fetch
+from extend_pipeline.engine.fetch import Missed, fetch, source_key
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan_types import PlanInput, SourceView
 from extend_pipeline.engine.schedule import SOURCE_AGAIN_MS
@@ -124,10 +124,11 @@ def _fetch_once(pipeline: Pipeline, video: Video) -> Stored | Missed:
     url = video.source.source_id
     if urlsplit(url).scheme in ("http", "https"):
         # the catalogue's own word: its host is allowed for this file, by the same rules as any other
-        return fetch(pipeline, video.account, url, wanted_for=video.key, also_from=urlsplit(url).hostname or "")
+        key = source_key(video.account, url)
+        return fetch(pipeline, video.account, url, key=key, also_from=urlsplit(url).hostname or "")
     match pipeline.provider(video.account).query(url):
         case Seen(view) if view.outputs:
-            return fetch(pipeline, video.account, view.outputs[0].url, wanted_for=video.key)
+            return fetch(pipeline, video.account, view.outputs[0].url, key=source_key(video.account, url))
         case Seen(view):
             return Missed(f"the provider says {view.status_word!r} of task {url} and tells no URL")
         case Absent(answer) | Unanswered(_, answer):

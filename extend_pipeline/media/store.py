@@ -5,6 +5,7 @@ Layout below the root, folders 0700 and files 0600:
     ab/abcd….mp4           a stored film; its name is the sha256 of its bytes, and .webm, .mov, … where it is one
     ab/abcd….poster.jpg    its poster strip
     .incoming/….part       being written now, or left by a writer that died; same file system: rename is atomic
+    .incoming/….partial    what has come so far of a result, with its facts (partial.py)
     quarantine/….bin       bytes that arrived whole but are no sound film: evidence of what was paid for; at most
                            KEPT_OF_ONE files of each attempt or source
 
@@ -22,11 +23,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import IO, BinaryIO, Final
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.media.container import Container, recognise
+from extend_pipeline.media.partial import Partial, open_partial, sweep_partials
 from extend_pipeline.media.probe import Broken, Probe, Sound
 
 KEPT_OF_ONE: Final = 4  # unsound files of one attempt or source; the same bytes count once
@@ -76,15 +78,47 @@ class MediaStore:
                 return Broken(f"more than {max_bytes:,} bytes came, the most allowed; the download was stopped")
             if expected_bytes is not None and written != expected_bytes:
                 return Broken(f"the server announced {expected_bytes:,} bytes, but {written:,} came")
-            match check(temporary):
-                case Broken(reason):
-                    if not written:
-                        return Broken(reason)
-                    return Broken(reason, self._quarantine(file, temporary, sha256, wanted_for), sha256)
-                case Sound(probe):
-                    relative = _relative(sha256, _suffix(temporary))
-                    self._place(file, temporary, relative, written)
-                    return Stored(sha256, written, relative, probe)
+            return self._checked(file, temporary, sha256, written, check, wanted_for=wanted_for)
+
+    @contextmanager
+    def partial(self, key: str) -> Iterator[Partial | None]:
+        """Open what has come so far of the download that `key` names, to go on with it; see `open_partial`."""
+        with open_partial(self._folder(".incoming"), key) as partial:
+            yield partial
+
+    def take_in(
+        self, partial: Partial, sha256: str, *, check: Callable[[Path], Sound | Broken], quarantine: bool
+    ) -> Stored | Broken:
+        """Check a download that is whole and move it in, as `ingest` does. Without `quarantine` bytes that `check`
+        refuses stay where they are. What `check` raises is passed on, and the bytes stay."""
+        got = self._checked(
+            partial.file, partial.path, sha256, partial.size, check, wanted_for=partial.key, quarantine=quarantine
+        )
+        if isinstance(got, Stored) or quarantine:
+            partial.discard()
+        return got
+
+    def _checked(
+        self,
+        file: IO[bytes],
+        temporary: Path,
+        sha256: str,
+        written: int,
+        check: Callable[[Path], Sound | Broken],
+        *,
+        wanted_for: str,
+        quarantine: bool = True,
+    ) -> Stored | Broken:
+        match check(temporary):
+            case Broken(reason):
+                if not written:
+                    return Broken(reason)
+                kept = self._quarantine(file, temporary, sha256, wanted_for) if quarantine else None
+                return Broken(reason, kept, sha256)
+            case Sound(probe):
+                relative = _relative(sha256, _suffix(temporary))
+                self._place(file, temporary, relative, written)
+                return Stored(sha256, written, relative, probe)
 
     def build(
         self,
@@ -137,13 +171,20 @@ class MediaStore:
         path = self.root / _relative(sha256, ".poster.jpg")
         return path if path.is_file() else None
 
-    def sweep(self, *, older_than_s: float, now: float) -> int:
-        """Remove what dead writers left in `.incoming`; returns how many files. `now` is in seconds since 1970.
+    def forget(self, key: str) -> None:
+        """Remove what has come of a download that is given up."""
+        with self.partial(key) as partial:
+            if partial is not None:
+                partial.discard()
+
+    def sweep(self, *, older_than_s: float, now: float, keep: Iterable[str] = ()) -> int:
+        """Remove what dead writers left in `.incoming`; returns how many files. `now` is in seconds since 1970. The
+        downloads that `keep` names are still to be finished: what has come of them stays.
 
         A file goes when it was last written more than `older_than_s` ago and nobody holds its lock. The lock ends with
         its process; the age protects writers on other machines where the file system does not pass locks on.
         """
-        removed = 0
+        removed = sweep_partials(self.root / ".incoming", keep=keep, older_than_s=older_than_s, now=now)
         for path in sorted(self.root.glob(".incoming/*.part")):
             try:
                 with path.open("rb") as file:
@@ -169,7 +210,7 @@ class MediaStore:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _place(self, file: BinaryIO, temporary: Path, relative: str, size: int) -> None:
+    def _place(self, file: IO[bytes], temporary: Path, relative: str, size: int) -> None:
         """Make the checked file durable under its name."""
         failpoint("collect.before_fsync")
         _sync(file)
@@ -182,7 +223,7 @@ class MediaStore:
         # Also where it was there: its writer may have died before this, and the name must last.
         self._make_lasting(final)
 
-    def _quarantine(self, file: BinaryIO, temporary: Path, sha256: str, wanted_for: str) -> str | None:
+    def _quarantine(self, file: IO[bytes], temporary: Path, sha256: str, wanted_for: str) -> str | None:
         """Keep refused bytes; returns their path below the root. Of more files than KEPT_OF_ONE the largest stay: what
         was paid for is larger than the pages that are sent in its place."""
         owner = hashlib.sha256(wanted_for.encode()).hexdigest()[:16]
@@ -244,7 +285,7 @@ def _relative(sha256: str, suffix: str) -> str:
     return f"{sha256[:2]}/{sha256}{suffix}"
 
 
-def _sync(file: BinaryIO) -> None:
+def _sync(file: IO[bytes]) -> None:
     file.flush()
     os.fsync(file.fileno())
 

@@ -26,7 +26,8 @@ from extend_pipeline.providers.addresses import (
     parse_url,
 )
 from extend_pipeline.providers.http import open_stream
-from extend_pipeline.providers.http_results import Lost, Stream, StreamBroken, Unsent
+from extend_pipeline.providers.http_results import Lost, Pace, Stream, StreamBroken, Unsent
+from extend_pipeline.providers.ranges import NoRange, Resume, continuation, nothing_follows, strong_validator
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _GONE: Final = frozenset({401, 403, 404, 410})  # what object stores say of a signature that is past its time
@@ -47,37 +48,49 @@ class DownloadPolicy:
 
     `hosts` are host names or patterns: `*.example.com` is every host below example.com but not itself, `*` every named
     host; None is any public host. `http` allows addresses without TLS. With `allow_local`, loopback hosts are allowed
-    although they are not listed, and over http. Times are seconds, `deadline_s` for the whole download and `idle_s` for
-    a single wait. `is_film` judges the first bytes of an answer whose host calls it a page or a message: hosts are
-    wrong about that.
+    although they are not listed, and over http. `is_film` judges the first bytes of an answer whose host calls it a
+    page or a message: hosts are wrong about that.
+
+    `silence_s` seconds may pass until the body begins, redirects included, and without a byte of it. A body may take
+    as long as it keeps the pace: `least_bytes` in each `window_s` seconds, so that a byte a minute holds no worker.
     """
 
     hosts: tuple[str, ...] | None = None
     http: bool = False
     allow_local: bool = False
     max_bytes: int = 2_000_000_000
-    deadline_s: float = 900.0
-    idle_s: float = 30.0
+    silence_s: float = 60.0
+    window_s: float = 120.0
+    least_bytes: int = 65_536
     max_redirects: int = 3
     is_film: Callable[[bytes], bool] = lambda _: False
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """An answer that is being fetched. `chunks` raises DownloadInterrupted; it is read inside the `with` only."""
+    """An answer that is being fetched. `chunks` raises DownloadInterrupted; it is read inside the `with` only.
+
+    `content_length` bytes of it come, from byte `start` of the file on; the file has `total` bytes in all, and
+    `validator` tells it from other versions. None where the server doesn't say.
+    """
 
     status: int
     content_length: int | None
     content_type: str
     chunks: Iterator[bytes] = field(repr=False)
+    start: int = 0
+    total: int | None = None
+    validator: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """No body, and why. The message has no query of the URL's in it: that may be a signature."""
+    """No body, and why. The message has no query of the URL's in it: that may be a signature. `status` is the HTTP
+    status of the answer; None where none came."""
 
     kind: FaultKind
     message: str
+    status: int | None = None
 
 
 class DownloadInterrupted(Exception):
@@ -90,11 +103,12 @@ class DownloadInterrupted(Exception):
 
 
 @contextmanager
-def open_download(url: str, policy: DownloadPolicy) -> Iterator[Body | Fault]:
+def open_download(url: str, policy: DownloadPolicy, resume: Resume | None = None) -> Iterator[Body | Fault | NoRange]:
     """Open a result for reading. Yields a Body, or a Fault where there is none; what is left unread is dropped at the
-    end."""
+    end. With `resume` only the rest of the file is asked for: the Body may begin at 0 all the same, and NoRange is
+    yielded where the answer neither continues the file nor brings all of it."""
     with ExitStack() as stack:
-        yield _open(url, policy, stack)
+        yield _open(url, policy, resume, stack)
 
 
 def check_url(url: str, policy: DownloadPolicy) -> tuple[Target, Reach] | Fault:
@@ -132,15 +146,19 @@ def host_matches(host: str, pattern: str) -> bool:
     return pattern == "*" or (pattern.startswith("*.") and host.endswith(pattern[1:]) and host != pattern[2:])
 
 
-def _open(url: str, policy: DownloadPolicy, stack: ExitStack) -> Body | Fault:
-    clock = _Clock(policy.deadline_s)
+def _open(url: str, policy: DownloadPolicy, resume: Resume | None, stack: ExitStack) -> Body | Fault | NoRange:
+    clock = _Clock(policy.silence_s)
+    pace = Pace(policy.least_bytes, policy.window_s)
+    ask = None if resume is None else resume.headers()
     for _ in range(policy.max_redirects + 1):
         checked = check_url(url, policy)
         if isinstance(checked, Fault):
             return checked
         target, reach = checked
         hop = stack.enter_context(ExitStack())
-        answer = hop.enter_context(open_stream(target, reach=reach, deadline_s=clock.left(), idle_s=policy.idle_s))
+        answer = hop.enter_context(
+            open_stream(target, reach=reach, deadline_s=clock.left(), idle_s=policy.silence_s, pace=pace, headers=ask)
+        )
         match answer:
             case Unsent(reason=reason, refused=refused):
                 return Fault(FaultKind.REFUSED if refused else FaultKind.TRANSIENT, f"{target.host}: {reason}")
@@ -153,16 +171,18 @@ def _open(url: str, policy: DownloadPolicy, stack: ExitStack) -> Body | Fault:
                 except ValueError:
                     return Fault(FaultKind.REFUSED, f"{target.host} redirects to something that is no URL")
             case Stream():
-                return _body(answer, target, policy)
+                return _body(answer, target, policy, resume)
     return Fault(FaultKind.REFUSED, f"more than {policy.max_redirects} redirects")
 
 
-def _body(answer: Stream, target: Target, policy: DownloadPolicy) -> Body | Fault:
+def _body(answer: Stream, target: Target, policy: DownloadPolicy, resume: Resume | None) -> Body | Fault | NoRange:
     status, headers = answer.status, answer.headers
     if status in _GONE:
-        return Fault(FaultKind.EXPIRED, f"{target.host} answers HTTP {status}: the URL has expired or is gone")
-    if status != 200:
-        return Fault(FaultKind.TRANSIENT, f"{target.host} answers HTTP {status}")
+        return Fault(FaultKind.EXPIRED, f"{target.host} answers HTTP {status}: the URL has expired or is gone", status)
+    if resume is not None and status == 416:
+        return nothing_follows(resume, headers)
+    if status != 200 and (status != 206 or resume is None):
+        return Fault(FaultKind.TRANSIENT, f"{target.host} answers HTTP {status}", status)
     content_type = headers.get("content-type", "").split(";")[0].strip().lower()
     chunks = answer.chunks
     if content_type.startswith(_NO_VIDEO):
@@ -173,15 +193,24 @@ def _body(answer: Stream, target: Target, policy: DownloadPolicy) -> Body | Faul
         chunks = chain([first], chunks)
     if content_type.startswith(_NO_VIDEO) and not policy.is_film(first):
         what = "an HTML page" if "html" in content_type else _word(content_type)
-        return Fault(FaultKind.TRANSIENT, f"{target.host} sent {what} instead of a video")
+        return Fault(FaultKind.TRANSIENT, f"{target.host} sent {what} instead of a video", status)
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
-        return Fault(FaultKind.TRANSIENT, f"{target.host} sent the video compressed ({_word(encoding)}) unasked")
+        return Fault(
+            FaultKind.TRANSIENT, f"{target.host} sent the video compressed ({_word(encoding)}) unasked", status
+        )
     written = headers.get("content-length", "")
     length = int(written) if written.isascii() and written.isdigit() and len(written) < 19 else None
-    if length is not None and length > policy.max_bytes:
-        return Fault(FaultKind.REFUSED, f"{length} bytes; the limit is {policy.max_bytes}")
-    return Body(status, length, content_type, _guarded(chunks, length, policy.max_bytes))
+    start, total = 0, length
+    if resume is not None and status == 206:
+        continued = continuation(resume, headers)
+        if isinstance(continued, NoRange) or length not in (None, continued.length):
+            return NoRange(None)
+        start, length, total = resume.offset, continued.length, continued.total or resume.total
+    if (total or start) > policy.max_bytes:
+        return Fault(FaultKind.REFUSED, f"{total or start} bytes; the limit is {policy.max_bytes}")
+    kept = _guarded(chunks, length, policy.max_bytes - start)
+    return Body(status, length, content_type, kept, start, total, strong_validator(headers))
 
 
 def _guarded(chunks: Iterator[bytes], length: int | None, max_bytes: int) -> Iterator[bytes]:

@@ -21,7 +21,7 @@ import httpx
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.providers.addresses import AddressRefused, Reach, Refused, Target, parse_url
 from extend_pipeline.providers.body_buffer import BODY_CAP, BodyBuffer
-from extend_pipeline.providers.http_results import HttpResult, Lost, Reply, Stream, StreamBroken, Unsent
+from extend_pipeline.providers.http_results import HttpResult, Lost, Pace, Reply, Stream, StreamBroken, Unsent
 from extend_pipeline.providers.sockets import Call
 from extend_pipeline.providers.transport import OriginTransport
 
@@ -103,11 +103,18 @@ class HttpClient:
 
 @contextmanager
 def open_stream(
-    target: Target, *, reach: Reach, deadline_s: float, idle_s: float, headers: Mapping[str, str] | None = None
+    target: Target,
+    *,
+    reach: Reach,
+    deadline_s: float,
+    idle_s: float,
+    pace: Pace | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> Iterator[Stream | Unsent | Lost]:
     """GET a target whose body is read piece by piece, on a connection of its own, without following redirects.
 
-    `deadline_s` holds for everything until the last byte, `idle_s` for every single wait.
+    `idle_s` holds for every single wait. `deadline_s` holds until the last byte; with a `pace` until the body begins,
+    which then takes as long as it keeps the pace.
     """
     call = Call(deadline_s)
     waits = httpx.Timeout(idle_s, connect=min(idle_s, CONNECT_TIMEOUT_S))
@@ -119,7 +126,7 @@ def open_stream(
             yield opened
             return
         with closing(opened):
-            yield Stream(opened.status_code, _headers(opened), _chunks(opened, call))
+            yield Stream(opened.status_code, _headers(opened), _chunks(opened, call, pace))
 
 
 @cache
@@ -211,10 +218,19 @@ def _headers(response: httpx.Response) -> dict[str, str]:
     return dict(response.headers.items())
 
 
-def _chunks(response: httpx.Response, call: Call) -> Iterator[bytes]:
+def _chunks(response: httpx.Response, call: Call, pace: Pace | None) -> Iterator[bytes]:
+    came = 0
+    if pace is not None:
+        call.renew(pace.window_s)
     try:
-        yield from response.iter_raw()
+        for chunk in response.iter_raw():
+            came += len(chunk)
+            if pace is not None and came >= pace.least_bytes:
+                came = 0
+                call.renew(pace.window_s)
+            yield chunk
     except _WIRE_ERRORS as error:
         late = call.left() <= 0
-        reason = f"not finished within {call.limit}" if late else _reason(error)
+        slow = f"not finished within {call.limit}" if pace is None else f"only {came} bytes came within {call.limit}"
+        reason = slow if late else _reason(error)
         raise StreamBroken(reason) from error

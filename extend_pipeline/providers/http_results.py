@@ -39,6 +39,14 @@ HttpResult = Reply | Unsent | Lost
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How slowly a body may come: at least so many bytes in each span of so many seconds, or its end."""
+
+    least_bytes: int
+    window_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """An answer whose body is still to be read. `chunks` raises StreamBroken."""
 

@@ -27,6 +27,11 @@ class Call:
         self._ends = self.started + limit_s
         self.sent = False
 
+    def renew(self, limit_s: float) -> None:
+        """Let the deadline be `limit_s` seconds from now."""
+        self.limit = f"{round(limit_s, 1):g} s"
+        self._ends = time.monotonic() + limit_s
+
     def left(self) -> float:
         """Seconds left; not positive once the deadline has passed."""
         return self._ends - time.monotonic()

@@ -32,7 +32,7 @@ QUICK: Final[Mapping[str, Any]] = {
     "post_deadline_s": 0.8,
     "lease_s": 6.5,
     "get_deadline_s": 1.0,
-    "download_deadline_s": 2.0,
+    "download_silence_s": 2.0,
     "lost_after_s": 0,
     "max_submits": 8,
     "max_downloads": 4,

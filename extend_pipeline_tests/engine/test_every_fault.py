@@ -28,7 +28,7 @@ from extend_pipeline_tests.support.reckoning import Reckoning, reckon, replays_t
 ACCOUNT_CODES = (1000, 1001, 1002, 1100, 1101, 1102, 1103, 1304)
 REFUSALS = (1200, 1201, 1202, 1203, 1300, 1301)
 BOTH_SIDES = ("html", "not_json", "empty_body")
-DEADLINES = {"post_deadline_s": 1.0, "lease_s": 6.5, "get_deadline_s": 1.0, "download_deadline_s": 2.0}
+DEADLINES = {"post_deadline_s": 1.0, "lease_s": 6.5, "get_deadline_s": 1.0, "download_silence_s": 2.0}
 
 
 def orders_of(place: str) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ DEADLINES: Final[Mapping[str, float]] = {
     "post_deadline_s": 0.5,
     "lease_s": 5.6,
     "get_deadline_s": 0.5,
-    "download_deadline_s": 0.8,
+    "download_silence_s": 0.8,
     "min_free_bytes": 0,
     "lost_after_s": 0,
 }

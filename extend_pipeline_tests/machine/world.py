@@ -47,7 +47,7 @@ _QUICK: Final[Mapping[str, Any]] = {
     "post_deadline_s": 0.5,
     "lease_s": 60.0,
     "get_deadline_s": 0.5,
-    "download_deadline_s": 2.0,
+    "download_silence_s": 2.0,
     "lost_after_s": 0,
     "max_submits": 3,
     "max_downloads": 2,

@@ -42,7 +42,7 @@ QUICK: Mapping[str, float] = {
     "post_deadline_s": 1.0,
     "lease_s": 6.5,
     "get_deadline_s": 2.0,
-    "download_deadline_s": 10.0,
+    "download_silence_s": 10.0,
     "min_free_bytes": 0,
     "result_bytes": 0,
     "lost_after_s": 0,

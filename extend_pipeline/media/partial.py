@@ -1,0 +1,190 @@
+"""The part of a download that has come so far, kept across tries and processes.
+
+    .incoming/<name>.partial   the bytes; whoever writes them holds a lock on the file
+    .incoming/<name>.facts     what is known of the whole, as JSON
+
+The name is a digest, so that no id and no URL becomes a part of a path.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from io import FileIO
+from pathlib import Path
+from typing import Any, Final
+
+from extend_pipeline.base.failpoints import failpoint
+
+SYNC_BYTES: Final = 16 * 1024**2  # a power cut costs at most so much of what has come
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+_OPEN_TRIES: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a download: the whole file's validator and length in bytes.
+
+    `joined` says that the bytes come from more than one answer, `unsound` is the sha256 of an earlier joined file that
+    was no sound film, `refused` counts ranges that the server refused in a row. `synced` bytes outlast a power cut;
+    the others count only until the machine starts again (`boot`).
+    """
+
+    validator: str | None = None
+    total: int | None = None
+    joined: bool = False
+    unsound: str | None = None
+    refused: int = 0
+    synced: int = 0
+    boot: str = ""
+
+
+class Partial:
+    """An open partial file of the download `key` that no other process writes. `size` is the number of bytes that
+    count."""
+
+    def __init__(self, file: FileIO, path: Path, key: str) -> None:
+        self.file, self.path, self.key = file, path, key
+        self._facts_path = path.with_suffix(".facts")
+        self.size, self.facts = self._state()
+        self.file.truncate(self.size)
+        self.file.seek(self.size)
+
+    def begin(self, validator: str | None, total: int | None, *, unsound: str | None = None) -> None:
+        """Forget the bytes and start anew, with what the answer says of the whole file."""
+        self.file.truncate(0)
+        self.file.seek(0)
+        self.size = 0
+        self._write_facts(Facts(validator, total, unsound=unsound or self.facts.unsound, boot=_boot_id()))
+
+    def note(self, **changes: Any) -> None:
+        """Change facts, such as `joined` or `refused`."""
+        changed = replace(self.facts, **changes)
+        if changed != self.facts:
+            self._write_facts(changed)
+
+    def append(self, chunks: Iterable[bytes]) -> None:
+        """Write the chunks after what is there. What `chunks` raises is passed on, and so is OSError; what was written
+        before it stays."""
+        for number, chunk in enumerate(chunks):
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[self.file.write(rest) or 0 :]
+            self.size += len(chunk)
+            if number == 0:
+                failpoint("collect.mid_download")
+            if self.size - self.facts.synced >= SYNC_BYTES:
+                os.fsync(self.file.fileno())
+                self._write_facts(replace(self.facts, synced=self.size))
+
+    def sha256(self) -> str:
+        """Return the digest of all bytes."""
+        self.file.seek(0)
+        digest = hashlib.file_digest(self.file, "sha256").hexdigest()
+        self.file.seek(self.size)
+        return digest
+
+    def discard(self) -> None:
+        """Remove bytes and facts; the bytes may have been moved to their place already."""
+        if _is_at(self.file, self.path):
+            self.path.unlink(missing_ok=True)
+        elif self.path.exists():
+            return  # another process has begun anew
+        self._facts_path.unlink(missing_ok=True)
+
+    def _state(self) -> tuple[int, Facts]:
+        size = os.fstat(self.file.fileno()).st_size
+        try:
+            read = Facts(**json.loads(self._facts_path.read_text(encoding="utf-8")))
+            total = None if read.total is None else int(read.total)
+            facts = replace(read, total=total, synced=int(read.synced), refused=int(read.refused))
+        except (OSError, ValueError, TypeError):
+            return 0, Facts()
+        if not facts.boot or facts.boot != _boot_id():
+            size = min(size, facts.synced)  # later bytes may be holes that a power cut left
+        if facts.total is not None and size > facts.total:
+            size = 0
+        return (size, facts) if size else (0, Facts(unsound=facts.unsound))
+
+    def _write_facts(self, facts: Facts) -> None:
+        temporary = self._facts_path.with_suffix(".facts-new")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(facts), file)
+        temporary.replace(self._facts_path)
+        self.facts = facts
+
+
+def partial_name(key: str) -> str:
+    """Return the file name, without suffix, of the download that `key` names."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@contextmanager
+def open_partial(folder: Path, key: str) -> Iterator[Partial | None]:
+    """Open a download's partial file for writing. Yields None where another process or thread writes it now. A lock
+    ends with its process, so that a killed one leaves its bytes to the next."""
+    path = folder / f"{partial_name(key)}.partial"
+    for _ in range(_OPEN_TRIES):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with FileIO(descriptor, "r+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                break
+            if not _is_at(file, path):
+                continue  # its last writer moved or removed it between our opening and our lock
+            partial = Partial(file, path, key)
+            try:
+                yield partial
+            finally:
+                if not partial.size and partial.facts.unsound is None:
+                    partial.discard()
+            return
+    yield None
+
+
+def sweep_partials(folder: Path, *, keep: Iterable[str], older_than_s: float, now: float) -> int:
+    """Remove partial files that were last written more than `older_than_s` ago (`now` is in seconds since 1970), that
+    no process writes, and that none of the keys in `keep` names; return how many."""
+    kept = {partial_name(key) for key in keep}
+    removed = 0
+    for path in sorted(folder.glob("*.partial")):
+        if path.stem in kept:
+            continue
+        try:
+            with path.open("rb") as file:
+                if now - os.fstat(file.fileno()).st_mtime <= older_than_s:
+                    continue
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+                removed += 1
+        except (BlockingIOError, FileNotFoundError):
+            continue
+    for path in folder.glob("*.facts*"):
+        try:
+            if not path.with_suffix(".partial").exists() and now - path.stat().st_mtime > older_than_s:
+                path.unlink()
+        except FileNotFoundError:
+            continue
+    return removed
+
+
+def _is_at(file: FileIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _boot_id() -> str:
+    """Return what names this start of this machine; empty where the system doesn't say."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
