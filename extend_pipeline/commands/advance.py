@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from extend_pipeline.commands import interruptible
-from extend_pipeline.commands.boards import print_accounts, print_doubts, print_obstacles
+from extend_pipeline.commands.boards import print_accounts, print_doubts, print_lower_prices, print_obstacles
 from extend_pipeline.commands.describe import status_document
 from extend_pipeline.commands.happenings import Follower
 from extend_pipeline.commands.opening import print_mistakes, settings_of
@@ -156,5 +156,6 @@ def _summary(found: Status, did: dict[str, int], *, stopped: bool, home: Path | 
         states[video.state.value] = states.get(video.state.value, 0) + 1
     say(f"videos: {', '.join(f'{count} {name}' for name, count in states.items()) or 'none'}")
     print_accounts(found.accounts)
+    print_lower_prices(found)
     print_doubts(found, home=home)
     print_obstacles(found.plan, home=home)

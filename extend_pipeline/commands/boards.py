@@ -159,6 +159,12 @@ def standing(account: AccountStatus) -> str:
     return "; ".join(words) or "open"
 
 
+def print_lower_prices(found: Status) -> None:
+    """Prices that were charged below those of accounts.yaml, each once, with the line to write."""
+    for lower in found.lower_prices:
+        say(f"cheaper since {iso(lower.first_at_ms)}: {lower.message}")
+
+
 def print_doubts(found: Status, *, home: Path | None) -> None:
     """Every attempt in doubt with the exact request that may or may not have been accepted; and what nobody can look at
     any more, since its video or its account is no longer written down."""
@@ -177,6 +183,9 @@ def print_doubts(found: Status, *, home: Path | None) -> None:
     for name, count in found.unknown_accounts:
         say(f"needs you: {count} paid or running attempts are with account {name}, which accounts.yaml doesn't name")
         say("    → put the account back until they are fetched")
+    for task in found.left_over:
+        say(f"needs you: task {task.task_id} of {task.account}: {shortened(task.message, MOST_WORDS)}")
+        say(f"    → {typed(task.todo, home)}")
 
 
 def print_unplanned(found: Status) -> None:
@@ -202,6 +211,14 @@ def print_expiring(found: Status, now_ms: int, *, home: Path | None) -> None:
         say(f"needs you: {row.account} {row.source}/{row.task_id}: {row.verdict}: {shortened(row.note, MOST_WORDS)}")
     if found.disagreements:
         say(f"    → {typed('extend-pipeline reconcile ACCOUNT --accept BOOK/TASK', home)} to let one be")
+    for statement in found.statements:
+        if statement.unread_words:
+            word = "needs you" if statement.is_unread_long(now_ms) else "not compared"
+            say(f"{word}: {shortened(statement.unread_words, MOST_WORDS)}")
+            look = f"extend-pipeline doctor, then extend-pipeline reconcile {statement.account}"
+            say(f"    → {typed(look, home)}")
+        if statement.others_words:
+            say(statement.others_words)
 
 
 def _account_row(account: AccountStatus) -> list[str]:

@@ -122,6 +122,40 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
             {"video": row.video_key, "hop": row.hop, "account": row.account, "state": row.state}
             for row in status.unplanned
         ],
+        "lower_prices": [
+            {
+                "account": lower.account,
+                "price_key": lower.price_key,
+                "unit": lower.unit,
+                "charged": plain(lower.charged),
+                "predicted": plain(lower.predicted),
+                "since": iso(lower.first_at_ms),
+                "line": lower.line,
+            }
+            for lower in status.lower_prices
+        ],
+        "statements": [
+            {
+                "account": statement.account,
+                "book": statement.source,
+                "read_at": iso(statement.read_ms),
+                "unread_since": iso(statement.unread_since_ms),
+                "why": statement.why,
+                "others": statement.others,
+                "others_newest_at": iso(statement.others_newest_ms),
+            }
+            for statement in status.statements
+        ],
+        "left_over": [
+            {
+                "extension": f"{task.video_key}/{task.hop}",
+                "account": task.account,
+                "task_id": task.task_id,
+                "message": task.message,
+                "todo": typed(task.todo, home),
+            }
+            for task in status.left_over
+        ],
         "unknown_accounts": [{"account": name, "attempts": count} for name, count in status.unknown_accounts],
     }
 

@@ -80,7 +80,7 @@ def _read(settings: Settings, findings: list[Finding]) -> Configuration:
         return configuration
     videos, accounts = len(configuration.catalogue.videos), len(configuration.accounts)
     findings.append(ok("configuration", f"{settings.home}: videos: {videos}, accounts: {accounts}"))
-    findings += [warning("configuration", note, "change it if that isn't meant") for note in configuration.notes]
+    findings += [warning("configuration", note, "change the file if that isn't meant") for note in configuration.notes]
     return configuration
 
 

@@ -105,6 +105,9 @@ def describe(kind: str, data: Mapping[str, Any], attempt: Any) -> str | None:
             return "was looked up and not found"
         case "video_withdrawn":
             return "left the catalogue; what is paid is still fetched"
+        case "charged_less":
+            charged, predicted = (plain(from_micros(data[f"{name}_micros"])) for name in ("charged", "predicted"))
+            return f"was charged {charged} {data['unit']}, {predicted} were predicted; work goes on, status says more"
         case "resubmit_allowed":
             return _with("may be paid for again", said)
         case _:
@@ -120,6 +123,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "attempt_quarantined": "came as no sound video",
     "attempt_result_lost": "is lost: it was paid and can't be fetched any more",
     "attempt_written_off": "written off",
+    "attempt_adopted": "taken over: booked, and fetched like any",
     "late_answer": "got an answer after its time, kept as evidence",
     "upstream_went_back": "went back at the provider, ignored",
     "account_stopped": "stopped",

@@ -14,12 +14,15 @@ from extend_pipeline.commands.opening import print_mistakes, settings_of
 from extend_pipeline.commands.output import Column, emit, json_option, print_table, say
 from extend_pipeline.commands.text import plain, typed
 from extend_pipeline.config.problems import did_you_mean
+from extend_pipeline.engine.adopt_task import adopt_task
 from extend_pipeline.engine.books import Unread
 from extend_pipeline.engine.invoice import InvoiceProblems
 from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.reconcile import Reconciled
 from extend_pipeline.engine.reconcile_all import reconcile_account, reconcile_everything, reconcile_invoice
+from extend_pipeline.engine.resolve import Declined, Resolved
+from extend_pipeline.engine.statements import others_words
 from extend_pipeline.ledger import reconciling
 from extend_pipeline.ledger.reconciling import Compared, Verdict
 
@@ -40,6 +43,11 @@ MOST_SHOWN: Final = 50  # differences in the table; --json and the warehouse's t
     metavar="BOOK/TASK",
     help="Let one difference of ACCOUNT be, such as billing/8274. A charge that no bill shows is given back.",
 )
+@click.option(
+    "--adopt",
+    metavar="TASK",
+    help="Take over a task of ACCOUNT that the ledger doesn't know: it is ours, is booked and fetched.",
+)
 @why_option
 @who_option
 @json_option
@@ -50,20 +58,24 @@ def reconcile(
     invoice: Path | None,
     no_adopt: bool,
     accept: str | None,
+    adopt: str | None,
     why: str,
     who: str,
     as_json: bool,
 ) -> None:
     """Compare the ledger with what the providers show: their lists, their bills, or an invoice.
 
-    Amounts are brought to what was billed; tasks that only the provider knows are taken over, booked and fetched.
-    Sends nothing that costs. Exit code 1 when something doesn't agree, or a book could not be read.
+    Amounts are brought to what was billed; tasks that only the provider knows and that carry a key of ours are taken
+    over, booked and fetched; what extends a film of ours without one is a question, the rest is counted. Sends nothing
+    that costs. Exit code 1 when something doesn't agree, or a book could not be read.
     """
     home: Path | None = ctx.obj
-    if account is None and (invoice is not None or accept is not None):
-        raise click.UsageError("say which account: reconcile ACCOUNT --invoice FILE, or ACCOUNT --accept BOOK/TASK")
-    if invoice is not None and accept is not None:
-        raise click.UsageError("--invoice and --accept are two things: compare first, then accept")
+    if account is None and any(option is not None for option in (invoice, accept, adopt)):
+        raise click.UsageError(
+            "say which account: reconcile ACCOUNT --invoice FILE, --accept BOOK/TASK or --adopt TASK"
+        )
+    if sum(option is not None for option in (invoice, accept, adopt)) > 1:
+        raise click.UsageError("--invoice, --accept and --adopt are three things: compare first, then decide")
     with open_pipeline(settings_of(home)) as pipeline:
         if account is not None and account not in pipeline.accounts:
             hint = did_you_mean(account, pipeline.accounts, label="Accounts")
@@ -71,6 +83,11 @@ def reconcile(
         if accept is not None:
             assert account is not None
             _accept(pipeline, account, accept, who=who, why=why)
+            publish_last(pipeline)
+            ctx.exit(print_mistakes(pipeline))
+        if adopt is not None:
+            assert account is not None
+            _adopt(pipeline, account, adopt, who=who, why=why, home=home)
             publish_last(pipeline)
             ctx.exit(print_mistakes(pipeline))
         found = _compare(pipeline, account, invoice, adopt=not no_adopt)
@@ -113,6 +130,14 @@ def _accept(pipeline: Pipeline, account: str, what: str, *, who: str, why: str) 
     say(f"{what} of account {account} is accepted, and is not told again while the amounts stay")
 
 
+def _adopt(pipeline: Pipeline, account: str, task_id: str, *, who: str, why: str, home: Path | None) -> None:
+    match adopt_task(pipeline, account, task_id, who=who, why=why):
+        case Resolved(message):
+            say(typed(message, home))
+        case Declined(message):
+            raise click.ClickException(typed(message, home))
+
+
 def _print(found: Sequence[Reconciled | Unread], home: Path | None) -> None:
     if not found:
         say("no account was ever claimed for: there is nothing to compare")
@@ -124,6 +149,8 @@ def _print(found: Sequence[Reconciled | Unread], home: Path | None) -> None:
             continue
         for note in each.notes:
             say(f"{each.account}, {each.source}: {note}")
+        if each.others:
+            say(f"{each.account}, {each.source}: {others_words(each.others)}")
         for compared in each.disagreements[:MOST_SHOWN]:
             say(f"{compared.verdict.value}: {each.account} {each.source}/{compared.task_id}: {_amounts(compared)}")
             say(f"    {typed(compared.note, home)}")
@@ -168,6 +195,7 @@ def _document(each: Reconciled | Unread) -> dict[str, Any]:
         "book": each.source,
         "read": True,
         "complete": each.complete,
+        "others": each.others,
         "notes": list(each.notes),
         "adopted": list(each.adopted),
         "adjusted": {"unit": each.unit, "units": plain(from_micros(each.adjusted_micros))},

@@ -10,6 +10,7 @@ from extend_pipeline.commands.boards import (
     print_accounts,
     print_doubts,
     print_expiring,
+    print_lower_prices,
     print_obstacles,
     print_unplanned,
     print_videos,
@@ -44,6 +45,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
                 say(f"disk: {found.disk.describe()}")
             if found.ledger_ahead_ms:
                 say(f"clock: {describe_ahead(found.ledger_ahead_ms)}")
+            print_lower_prices(found)
             print_doubts(found, home=home)
             print_unplanned(found)
             print_expiring(found, pipeline.now_ms(), home=home)

@@ -15,12 +15,13 @@ from extend_pipeline.config.addresses import host_pattern
 from extend_pipeline.config.callbacks import Callbacks, checked
 from extend_pipeline.config.changes import OnChange
 from extend_pipeline.config.credentials import ApiKey, Credentials, KlingKeys
-from extend_pipeline.config.fields import Name, Written, YesNo, known_as, one_of, wrong
+from extend_pipeline.config.fields import NO, YES, Name, Written, YesNo, known_as, one_of, wrong
 from extend_pipeline.config.numbers import as_micros, bounded, whole
 from extend_pipeline.config.price import Budget, Price, budget_fields
 from extend_pipeline.config.target import ExtendDefaults
 
 SubmitClass = Literal["A", "B", "C", "D"]
+Adopt = Literal["own", "ask", "all", "none"]
 
 _number = {"type": "number"}
 
@@ -32,6 +33,12 @@ def _loosened(data: Mapping[str, Any]) -> bool:
 
 def _host(value: object, info: ValidationInfo) -> str:
     return host_pattern(value, allow_local=_loosened(info.data))
+
+
+def _yes_is_all(value: object) -> object:
+    """Read yes and no as all and none, which is what adopt_orphans was before it had words."""
+    text = str(value).strip().lower()
+    return "all" if text in YES else "none" if text in NO else value
 
 
 def _not_empty(hosts: tuple[str, ...]) -> tuple[str, ...]:
@@ -115,9 +122,9 @@ class Account(Written):
         description="What its videos take where their own `extend` doesn't say otherwise, in seconds.",
         examples=["{tolerance: 0.5, at_most: 60}"],
     )
-    submit_class: Annotated[SubmitClass, one_of("A", "B", "C", "D"), known_as({"enum": ["A", "B", "C", "D"]})] = Field(
-        description="What a submit to this account can promise; A is the strongest.", examples=["A"]
-    )
+    submit_class: Annotated[
+        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), known_as({"enum": ["A", "C", "D"]})
+    ] = Field(description="What a submit to this account can promise; A is the strongest.", examples=["A"])
     download_hosts: Annotated[
         DownloadHosts | None, known_as({"type": ["array", "null"], "items": {"type": "string"}, "minItems": 1})
     ] = Field(
@@ -157,15 +164,22 @@ class Account(Written):
     tolerance_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
         default=0,
         validation_alias="tolerance",
-        description="Units by which a deduction may differ from the price before the account is stopped until a person "
-        "has looked.",
+        description="Units by which a charge may exceed the price before the account is stopped until a person has "
+        "looked. Less than the price stops nothing: it is booked as charged and told once.",
         examples=[0],
     )
-    adopt_orphans: YesNo = Field(
-        default=True,
-        description="Whether reconciliation takes over tasks that the account shows and the ledger doesn't know; false "
-        "where others use the account too.",
-        examples=[True],
+    adopt_orphans: Annotated[
+        Adopt,
+        one_of("own", "ask", "all", also={"none": "none"}),
+        BeforeValidator(_yes_is_all),  # the last one reads first
+        known_as({"enum": ["own", "ask", "all", True, False]}),
+    ] = Field(
+        default="own",
+        description="Which tasks that the account shows and the ledger doesn't know reconciliation adopts. own: those "
+        "that carry one of our own keys; what extends a film of ours without one is a question, the rest is counted. "
+        "ask: every one is a question. all (or true): every one, where nobody else uses the account. false: none; what "
+        "may be ours is a question.",
+        examples=["own"],
     )
     on_change: OnChange | None = Field(
         default=None,

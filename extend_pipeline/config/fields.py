@@ -15,8 +15,8 @@ WRONG: Final = "extend_pipeline"  # the type of every error of ours; message and
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
 # control characters but tab and line ends, and halves of surrogate pairs, which no UTF-8 body can carry
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_TRUE = frozenset({"true", "yes", "on"})
-_FALSE = frozenset({"false", "no", "off"})
+YES: Final = frozenset({"true", "yes", "on"})
+NO: Final = frozenset({"false", "no", "off"})
 
 
 def wrong(message: str, hint: str, *, at: str | None = None) -> PydanticCustomError:
@@ -102,9 +102,9 @@ def _yes_no(value: object) -> bool:
     if isinstance(value, bool):
         return value
     text = words(value).lower()
-    if text not in _TRUE | _FALSE:
+    if text not in YES | NO:
         raise wrong("is neither true nor false", "Write true or false.")
-    return text in _TRUE
+    return text in YES
 
 
 def prompt_text(*, most: int) -> BeforeValidator:

@@ -128,7 +128,9 @@ class KlingAccount(Account):
         description="What one extension costs; written whole. Kling's list price by default.",
         examples=["{unit: kling-unit, per_extension: {std: 2, pro: 3.5}, unit_price: 0.14, currency: USD}"],
     )
-    submit_class: Annotated[SubmitClass, one_of("A", "B", "C", "D"), known_as({"enum": ["A", "B", "C", "D"]})] = Field(
+    submit_class: Annotated[
+        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), known_as({"enum": ["A", "C", "D"]})
+    ] = Field(
         default="A",
         description="What a submit can promise. A: each carries an id of ours, by which it can be looked up.",
         examples=["A"],

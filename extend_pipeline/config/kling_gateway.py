@@ -51,7 +51,9 @@ class GatewayAccount(Account):
         description="What one extension costs; written whole. There is no default: gateway prices are the reseller's.",
         examples=["{unit: credit, per_extension: {std: 2, pro: 3.5}, unit_price: 0.14, currency: USD}"],
     )
-    submit_class: Annotated[SubmitClass, one_of("A", "B", "C", "D"), known_as({"enum": ["A", "B", "C", "D"]})] = Field(
+    submit_class: Annotated[
+        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), known_as({"enum": ["A", "C", "D"]})
+    ] = Field(
         default="C",
         description="What a submit can promise. C: nothing can be looked up by an id of ours. A: it was tried out that "
         "the gateway passes external_task_id and finds tasks by it.",

@@ -16,6 +16,18 @@ def notes_on(catalogue: Catalogue, accounts: Mapping[str, Account]) -> Iterator[
     yield from _zeros(accounts)
     yield from catalogue.notes
     yield from _alike(catalogue)
+    yield from _class_b(accounts)
+
+
+def _class_b(accounts: Mapping[str, Account]) -> Iterator[str]:
+    """Accounts of class B: files of before may have it, and what is under way there must not be left alone."""
+    for account in accounts.values():
+        if account.submit_class == "B":
+            yield (
+                f"Account {account.name}: submit_class B (a lost submit is looked for in the provider's list) does not "
+                f"exist in this version. It means C: an unclear submit waits for a callback or for you. Write "
+                f"submit_class: C, or A where the provider takes external_task_id and finds tasks by it."
+            )
 
 
 def _zeros(accounts: Mapping[str, Account]) -> Iterator[str]:

@@ -119,10 +119,13 @@ class Price(Written):
         None where there is no price, and nothing may be submitted. `model/resolution` and `model` are the prices of all
         that begins like this and has none of its own.
         """
+        return self.quote_key(price_key(mode=mode, params=params))
+
+    def quote_key(self, key: str | None) -> int | None:
+        """Return micro-units for one extension by its price key (see `price_key`); None where it has no price."""
         price = self.per_extension_micros
         if isinstance(price, int):
             return price
-        key = price_key(mode=mode, params=params)
         while key is not None and key not in price:
             key = key.rpartition("/")[0] or None
         return None if key is None else price[key]

@@ -16,6 +16,7 @@ from extend_pipeline.engine.poll import poll_due
 from extend_pipeline.engine.recover import lease_is_over
 from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.ledger import due, reads
+from extend_pipeline.ledger.inbox import ENDED
 from extend_pipeline.ledger.states import AttemptState
 
 S = AttemptState
@@ -50,6 +51,9 @@ def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
         found.append("results to fetch")
     if due.has_due(ledger, now_ms=now_ms, states=(S.IN_DOUBT,), accounts=look_ups):
         found.append("attempts in doubt to look up")
+    callbacks = schedule.callback_waits(pipeline.settings, pollable)
+    if due.has_due(ledger, now_ms=now_ms, states=sorted(ENDED), accounts=callbacks):
+        found.append("callbacks for attempts that have ended")
     now = plan(plan_input(pipeline, unfinished=True))
     with ledger.read() as connection:
         held = reads.attempts_in(connection, (S.CLAIMED, S.SENDING))

@@ -9,6 +9,7 @@ from extend_pipeline.base.units import from_micros, from_ms
 from extend_pipeline.defs.verdict import Verdict
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.retention import Urgency, ending_now
+from extend_pipeline.engine.statements import statements_now
 from extend_pipeline.engine.status import Doubt, disagreements_now, doubts_now
 
 DOUBT_S: Final = 3_600  # six settle windows of class A: whatever is in doubt for longer needs a look
@@ -52,13 +53,18 @@ def nothing_ends_soon(pipeline: Pipeline) -> Verdict:
 
 
 def books_agree(pipeline: Pipeline) -> Verdict:
-    """The ledger and the providers' lists, bills and invoices agree, as they were last compared."""
+    """The ledger and the providers' lists, bills and invoices agree, as they were last compared; and each that is asked
+    for was answered in the last three days."""
     found = [
         f"{row.account}, {row.source}, task {row.task_id}: {row.verdict.replace('_', ' ')}"
         f" (ledger {_units(row.ledger_micros)}, provider {_units(row.upstream_micros)} {row.unit}); {row.note}"
         for row in disagreements_now(pipeline)
     ]
-    return Verdict(found, "extend-pipeline reconcile; to let one be: reconcile ACCOUNT --accept BOOK/TASK")
+    now_ms, books = pipeline.now_ms(), statements_now(pipeline)
+    found += [book.unread_words for book in books if book.is_unread_long(now_ms)]
+    shown = {f"others_{book.account}_{book.source}": book.others for book in books if book.others}
+    todo = "extend-pipeline reconcile; to let one be: reconcile ACCOUNT --accept BOOK/TASK"
+    return Verdict(found, todo, more=shown)
 
 
 def _units(micros: int | None) -> str:

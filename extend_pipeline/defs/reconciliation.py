@@ -12,6 +12,7 @@ from extend_pipeline.engine.holds import mistakes
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.reconcile import Reconciled
 from extend_pipeline.engine.reconcile_all import reconcile_everything
+from extend_pipeline.engine.statements import others_words
 
 
 @dg.op(name="reconcile", tags=NO_RETRY)
@@ -55,7 +56,7 @@ def tell(log: dg.DagsterLogManager, each: Reconciled | Unread) -> None:
         return
     log.info(
         f"{each.account}, {each.source}: {len(each.compared)} tasks compared, {len(each.disagreements)} disagree, "
-        f"{len(each.adopted)} taken over"
+        f"{len(each.adopted)} taken over{f', {others_words(each.others)}' if each.others else ''}"
     )
     for compared in each.disagreements:
         log.warning(

@@ -27,6 +27,8 @@ def tell_round(log: Logger, now: Round) -> None:
         log.warning(line)
     if now.plan.ledger is not None:
         log.warning(f"nothing is submitted: {now.plan.ledger.message} → {now.plan.ledger.todo}")
+    for lower in now.lower_prices:
+        log.warning(lower.message)
     done = {
         "submitted": now.submitted.accepted,
         "refused": now.submitted.rejected,

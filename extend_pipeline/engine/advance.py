@@ -12,9 +12,11 @@ from typing import Final
 
 from extend_pipeline.engine.clock_checks import ledger_ahead_ms
 from extend_pipeline.engine.collect import CollectReport, collect_due, result_key
+from extend_pipeline.engine.deductions import LowerPrice, lower_prices_now
 from extend_pipeline.engine.disk_space import DiskError, explained
 from extend_pipeline.engine.holds import accounts_left_alone, mistakes
 from extend_pipeline.engine.ledger_guard.look import must_take_writes, remember
+from extend_pipeline.engine.left_over import left_over
 from extend_pipeline.engine.picture import examine_again
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
@@ -51,6 +53,8 @@ class Round:
     prepared: PrepareReport = field(default_factory=PrepareReport)
     disk_error: DiskError | None = None  # of what no video tells of; a result that waits for room tells itself
     ledger_ahead_ms: int = 0  # by how much the last event before the round is dated after its beginning
+    lower_prices: tuple[LowerPrice, ...] = ()
+    """Prices below those of accounts.yaml that were charged for the first time in this round."""
 
     @property
     def did_something(self) -> bool:
@@ -105,11 +109,14 @@ def advance(
     and fetched as before, and nothing is submitted. Raises NotOpenError where the ledger was moved.
     """
     must_take_writes(pipeline.ledger)
+    began_ms = pipeline.now_ms()
     pipeline.refresh()
     ahead_ms = ledger_ahead_ms(pipeline)
     declare_catalogue(pipeline)
     recovered = recover(pipeline)
     polled = poll_due(pipeline, videos=videos)
+    ended = polled.succeeded or polled.failed
+    lower_prices = lower_prices_now(pipeline, since_ms=began_ms) if ended else ()
     collected = collect_due(pipeline, videos=videos, stop=stop)
     prepared = prepare(pipeline, videos=videos)
     disk_error = prepared.disk_error or _examine_again(pipeline)
@@ -135,6 +142,7 @@ def advance(
         prepared,
         disk_error,
         ahead_ms,
+        lower_prices,
     )
 
 
@@ -224,6 +232,8 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
             video.edit is None or video.running is None
         ):  # an edit is undecided, and what is under way comes all the same
             scheduled.pop(video.key, None)
+    for each in left_over(pipeline):  # the same for one that is in no plan
+        scheduled.pop(each.video_key, None)
     # a video that left the catalogue is in no plan, but what was paid for it is still fetched
     moments = [at for key, at in scheduled.items() if videos is None or key in videos]
     if not moments and _waits_for_files(pipeline, videos):

@@ -150,9 +150,7 @@ def _judge(tx: Writer, pipeline: Pipeline, doubt: _Doubt, answers: Mapping[str, 
     if transitions.state_of(tx, attempt_id) is not S.IN_DOUBT:
         return False  # somebody decided meanwhile, and what is scheduled now is theirs
     if waiting:
-        due_at = tx.now_ms + min(
-            schedule.CALLED_BACK_FIRST_MS * 2 ** min(doubt.tries, 10), schedule.CALLED_BACK_LONGEST_MS
-        )
+        due_at = tx.now_ms + schedule.callback_gap_ms(doubt.tries)
         account, tries = doubt.row.account, doubt.tries + 1
         transitions.schedule(tx, attempt_id, account=account, due_at=due_at, note=waiting, tries=tries)
     elif inbox.named(tx.connection, [attempt_id]):  # a callback named another one while we looked

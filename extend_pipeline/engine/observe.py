@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import random
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Row
 
-from extend_pipeline.base.units import from_micros
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine import rules, schedule
+from extend_pipeline.engine.deductions import check_deduction
 from extend_pipeline.ledger import controls, transitions
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.events import Writer
-from extend_pipeline.ledger.reconciling import ORPHAN
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.transitions import Moved
 from extend_pipeline.providers.outcomes import Absent, QueryFault, QueryOutcome, Seen, TaskState, TaskView, Unanswered
 
 S = AttemptState
-
-ODD_DEDUCTION: Final = "odd_deduction"
 
 
 def observe(tx: Writer, account: Account, row: Row[Any], outcome: QueryOutcome) -> str:
@@ -60,7 +57,7 @@ def _seen(tx: Writer, account: Account, row: Row[Any], view: TaskView) -> str:
             data = success_data(account.provider, view, tx.now_ms)
             if isinstance(transitions.move(tx, row.attempt_id, to=S.SUCCEEDED, expect=POLLED, data=data), Moved):
                 transitions.schedule(tx, row.attempt_id, account=account.name, due_at=tx.now_ms)
-                stop_on_odd_deduction(tx, account, row, view.units_micros)
+                check_deduction(tx, account, row, view.units_micros)
             return "succeeded"
         case TaskState.FAILED:
             data = {
@@ -73,7 +70,7 @@ def _seen(tx: Writer, account: Account, row: Row[Any], view: TaskView) -> str:
             if isinstance(transitions.move(tx, row.attempt_id, to=S.FAILED, expect=POLLED, data=data), Moved):
                 transitions.unschedule(tx, row.attempt_id)
                 if row.failed_tasks_charged == "no":
-                    stop_on_odd_deduction(tx, account, row, view.units_micros, expected=0)
+                    check_deduction(tx, account, row, view.units_micros, expected=0)
             return "failed"
         case TaskState.PROCESSING:
             _redate(tx, row, view)
@@ -89,23 +86,6 @@ def _redate(tx: Writer, row: Row[Any], view: TaskView) -> None:
     made_ms = view.created_ms
     if made_ms is not None and is_ahead(row.submitted_at, tx.now_ms) and not is_ahead(made_ms, tx.now_ms):
         transitions.redated(tx, row.attempt_id, submitted_at=made_ms)
-
-
-def stop_on_odd_deduction(
-    tx: Writer, account: Account, row: Row[Any], charged: int | None, *, expected: int | None = None
-) -> None:
-    """Stop the account where it was charged otherwise than predicted (`expected`, in micro-units), by more than it
-    tolerates: the next steps would cost otherwise than the plan says, too. What was taken over was never predicted."""
-    if row.chain_digest == ORPHAN:
-        return
-    predicted = int(row.predicted_micros if expected is None else expected)
-    if charged is None or abs(charged - predicted) <= account.tolerance_micros:
-        return
-    message = (
-        f"{row.video_key}/{row.hop} (task {row.task_id}) was charged {from_micros(charged)} {row.unit}, "
-        f"{from_micros(predicted)} were predicted; look at price and tolerance in accounts.yaml"
-    )
-    controls.stop_account(tx, account.name, reason=ODD_DEDUCTION, message=message)
 
 
 def _again(tx: Writer, account: Account, row: Row[Any], note: str, *, failed: bool, least_s: float = 0) -> None:

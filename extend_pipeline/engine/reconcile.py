@@ -13,10 +13,10 @@ from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine import own_keys, rules, strangers
 from extend_pipeline.engine.compare import Book, Booked, Comparison, Shown, compare
-from extend_pipeline.engine.observe import stop_on_odd_deduction
+from extend_pipeline.engine.deductions import check_deduction
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.snapshot import chain_names
-from extend_pipeline.ledger import book_reads, reads, reconciling
+from extend_pipeline.ledger import book_reads, reads, reconciling, statements
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.reconciling import DISAGREEMENTS, Compared, Verdict
 from extend_pipeline.ledger.states import AttemptState
@@ -39,6 +39,8 @@ class Reconciled:
     adjusted_micros: int
     complete: bool
     notes: tuple[str, ...] = ()
+    others: int = 0
+    """Tasks in the book that are none of this home's: neither booked nor fetched."""
 
     @property
     def disagreements(self) -> tuple[Compared, ...]:
@@ -68,6 +70,16 @@ def reconcile(
     with pipeline.ledger.read() as connection:
         names = chain_names(pipeline, connection, videos)
     to_come = own_keys.steps_by_key(account_name, videos, strangers.keys_of(views), names)
+    proved: frozenset[str] = frozenset()
+    if views and not pipeline.configuration.problems:
+        # whoever made a task had claimed it before: what is known now is all that could be behind one of these
+        with pipeline.ledger.read() as connection:
+            now = strangers.around(connection, pipeline, account, book.name, accepted, views, to_come)
+        if proved := strangers.proved_others(now, views):
+            book = replace(book, no_extensions=others | proved)
+            found = compare(
+                book, [booked_of(row, sums.get(row.attempt_id, 0)) for row in rows], unit=account.price.unit
+            )
     failpoint("reconcile.before_write")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         # another process may have brought in a better book meanwhile
@@ -76,13 +88,36 @@ def reconcile(
         )
         to_book = {each: micros for each, micros in found.to_book.items() if each not in outranked}
         adjusted = sum(_book(tx, account, by_id[each], micros) for each, micros in to_book.items())
-        told, adopted = _settle(tx, pipeline, account, found, views, to_come, adopt=adopt)
-        compared = [told.get(each.task_id, each) if each.attempt_id is None else each for each in found.compared]
-        reconciling.record(tx, account=account_name, source=book.name, compared=compared)
+        settled = _settle(tx, pipeline, account, found, views, to_come, adopt=adopt)
+        compared = [
+            settled.told.get(each.task_id, each) if each.attempt_id is None else each for each in found.compared
+        ]
+        compared = [replace(each, note=strangers.OTHERS) if each.task_id in proved else each for each in compared]
+        others_now = {each.task_id for each in compared if each.attempt_id is None and each.verdict is Verdict.OTHER}
+        # what a GET has shown to be somebody else's is remembered, so that it is asked for once
+        asked = views.keys() - (seen or {}).keys() - settled.counted
+        reconciling.record(
+            tx, account=account_name, source=book.name, compared=compared, only_counted=others_now - asked
+        )
+        newest = max((made_ms for task_id in others_now if (made_ms := _made_ms(views.get(task_id)))), default=None)
+        statements.record_read(
+            tx, account=account_name, source=book.name, others=len(others_now), others_newest_at=newest
+        )
     failpoint("reconcile.after_write")
     return Reconciled(
-        account_name, book.name, account.price.unit, tuple(compared), tuple(adopted), adjusted, found.complete
+        account_name,
+        book.name,
+        account.price.unit,
+        tuple(compared),
+        settled.adopted,
+        adjusted,
+        found.complete,
+        others=len(others_now),
     )
+
+
+def _made_ms(answer: QueryOutcome | None) -> int | None:
+    return answer.view.created_ms if isinstance(answer, Seen) else None
 
 
 def _looks(
@@ -132,13 +167,13 @@ def _settle(
     to_come: Mapping[str, str],
     *,
     adopt: bool,
-) -> tuple[dict[str, Compared], list[str]]:
+) -> strangers.Settled:
     of_interest = _of_interest(found)
     if not of_interest:
-        return {}, []
+        return strangers.Settled({}, (), frozenset())
     accepted = book_reads.accepted_strangers(tx.connection, account.name)  # a person may have said so meanwhile
-    now = strangers.around(tx, pipeline, account, found.source, accepted, views, to_come)
-    return strangers.settle(tx, now, of_interest, views, adopt=adopt and account.adopt_orphans)
+    now = strangers.around(tx.connection, pipeline, account, found.source, accepted, views, to_come)
+    return strangers.settle(tx, now, of_interest, views, adopt=adopt)
 
 
 def booked_of(row: Row[Any], booked_micros: int) -> Booked:
@@ -161,5 +196,7 @@ def _book(tx: Writer, account: Account, row: Row[Any], micros: int) -> int:
     before = reconciling.booked_micros(tx, row.attempt_id)
     difference = reconciling.book_billed(tx, row.attempt_id, micros=micros)
     if row.settled_micros is not None and row.task_id is not None:  # a failed task's bill is what was waited for
-        stop_on_odd_deduction(tx, account, row, micros, expected=before)
+        # what was told as a promotion and is billed at the full price costs what the plan says
+        expected = before if S(row.state) is S.FAILED else max(before, row.predicted_micros)
+        check_deduction(tx, account, row, micros, expected=expected)
     return difference

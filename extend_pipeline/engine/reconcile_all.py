@@ -15,8 +15,9 @@ from extend_pipeline.engine.books import CLOCKS_MS, Unread, books_of, invoice_bo
 from extend_pipeline.engine.invoice import Invoice, InvoiceProblems, read_invoice
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.reconcile import Reconciled, reconcile
-from extend_pipeline.ledger import book_reads
+from extend_pipeline.ledger import book_reads, statements
 from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.providers.outcomes import TaskView
 
 S = AttemptState
 
@@ -27,11 +28,16 @@ def reconcile_account(
     pipeline: Pipeline, account: str, *, adopt: bool = True, pause: Callable[[float], None] = time.sleep
 ) -> Iterator[Reconciled | Unread]:
     """Compare one account with each book that its provider shows. `pause` waits so many seconds between questions."""
+    seen: dict[str, TaskView] = {}  # what the list has shown in full needs no GET for the bill
     for read in books_of(pipeline, account, pause=pause):
         if isinstance(read, Unread):
+            if read.failed:
+                with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+                    statements.record_unread(tx, account=account, source=read.source, message=read.message)
             yield read
         else:
-            yield reconcile(pipeline, account, read.book, seen=read.views, adopt=adopt)
+            seen.update(read.views)
+            yield reconcile(pipeline, account, read.book, seen=seen, adopt=adopt)
 
 
 def reconcile_invoice(

@@ -16,6 +16,7 @@ from extend_pipeline.engine.access import note_answers, try_other_keys
 from extend_pipeline.engine.answers import hand_in_answers
 from extend_pipeline.engine.called_back import look_into_callbacks
 from extend_pipeline.engine.holding import given_back
+from extend_pipeline.engine.late_callbacks import look_into_late_callbacks
 from extend_pipeline.engine.outcome import belongs, in_doubt
 from extend_pipeline.engine.pipeline import Pipeline, owner_is_gone
 from extend_pipeline.ledger import due, reads, transitions
@@ -57,6 +58,7 @@ def recover(pipeline: Pipeline, *, accounts: Collection[str] | None = None) -> R
     _end_holds(pipeline)
     _remember(pipeline)
     report.found += look_into_callbacks(pipeline, names)
+    report.found += look_into_late_callbacks(pipeline, names)
     _look_up(pipeline, names, report)
     return report
 

@@ -67,6 +67,17 @@ def fetch_waits(settings: Settings, accounts: Collection[str]) -> dict[str, Long
     return {name: LongestWaits(longest, longest) for name in accounts}
 
 
+def callback_waits(settings: Settings, accounts: Collection[str]) -> dict[str, LongestWaits]:
+    """Return how far ahead the next look at a task that a callback named can lie, by account."""
+    longest = max(CALLED_BACK_LONGEST_MS, look_up_hold_ms(settings))
+    return {name: LongestWaits(longest, longest) for name in accounts}
+
+
+def callback_gap_ms(tries: int) -> int:
+    """Return the milliseconds until the next look at a task that a callback named, after `tries` that told nothing."""
+    return int(min(CALLED_BACK_FIRST_MS * 2 ** min(tries, 10), CALLED_BACK_LONGEST_MS))
+
+
 def look_up_waits(settings: Settings, accounts: Mapping[str, Account]) -> dict[str, LongestWaits]:
     """Return how far ahead the next look-up by our own key can lie, by account."""
     waits = {}

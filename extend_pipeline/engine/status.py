@@ -11,13 +11,16 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.units import amount_micros, from_micros
 from extend_pipeline.engine.clock_checks import ledger_ahead_ms
+from extend_pipeline.engine.deductions import LowerPrice, lower_prices_now
 from extend_pipeline.engine.disk_space import DiskSpace
 from extend_pipeline.engine.holds import accounts_left_alone, mistakes
+from extend_pipeline.engine.left_over import LeftOver, left_over
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
 from extend_pipeline.engine.retention import Expiring, Urgency, retention, urgent
 from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.statements import StatementStatus, statements_now
 from extend_pipeline.ledger import book_reads, budget_days, reads, tables
 from extend_pipeline.ledger.reconciling import ORPHAN
 from extend_pipeline.ledger.states import LIVE, AttemptState
@@ -102,6 +105,15 @@ class Status:
     unplanned: tuple[Row[Any], ...] = ()
     """Open attempts of videos that the files don't give now because of a mistake; they are looked after."""
 
+    lower_prices: tuple[LowerPrice, ...] = ()
+    """Prices that were charged below those of accounts.yaml."""
+
+    statements: tuple[StatementStatus, ...] = ()
+    """The providers' statements: when each was last read, and how much of it is somebody else's."""
+
+    left_over: tuple[LeftOver, ...] = ()
+    """Paid tasks of videos that left the catalogue and that only a person can end."""
+
     @property
     def needs_person(self) -> tuple[VideoPlan, ...]:
         """Videos that wait for somebody."""
@@ -126,6 +138,8 @@ class Status:
             self.unknown_accounts,
             nearly_lost,
             self.disagreements,
+            self.left_over,
+            any(statement.is_unread_long(self.plan.now_ms) for statement in self.statements),
         )
         return 1 if any(reasons) else 0
 
@@ -157,6 +171,9 @@ def status(pipeline: Pipeline) -> Status:
         unplanned=tuple(row for row in live if wrong and row.chain_digest != ORPHAN and row.video_key not in known),
         disk=given.disk,
         ledger_ahead_ms=ledger_ahead_ms(pipeline),
+        lower_prices=lower_prices_now(pipeline),
+        statements=statements_now(pipeline),
+        left_over=left_over(pipeline),
     )
 
 

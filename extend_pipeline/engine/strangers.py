@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Row
+from sqlalchemy import Connection, Row
 
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import Video
@@ -25,6 +25,7 @@ from extend_pipeline.providers.outcomes import Absent, QueryOutcome, Seen, TaskV
 
 S = AttemptState
 
+OTHERS: Final = "nothing here has its key or its film: somebody else's"
 MOST_ADOPTED: Final = 100  # a comparison; more are somebody else's use of the account rather than our lost answers
 
 
@@ -44,10 +45,24 @@ class Around:
     to_come: Mapping[str, str]
     """Steps of the catalogue by those of the strangers' keys that are theirs, see own_keys."""
     names: chain.Names
+    films: frozenset[str]
+    """Those of the strangers' parents that are a result or a source of this home."""
+    asked: Mapping[str, str]
+    """Tasks that another book of the account has an open question about, with that book."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is told of each stranger by task, which were adopted, and which merely count, since nothing proves whose
+    they are: these are looked at again by the next comparison."""
+
+    told: Mapping[str, Compared]
+    adopted: tuple[str, ...]
+    counted: frozenset[str]
 
 
 def around(
-    tx: Writer,
+    connection: Connection,
     pipeline: Pipeline,
     account: Account,
     source: str,
@@ -59,24 +74,45 @@ def around(
     keys = keys_of(views)
     videos = pipeline.configuration.catalogue.videos
     sources = {video.source.source_id: key for key, video in videos.items() if hasattr(video.source, "source_id")}
-    may_be = book_reads.may_be(tx.connection, account.name, keys=keys, states=(*AT_STAKE, S.WRITTEN_OFF))
+    may_be = book_reads.may_be(connection, account.name, keys=keys, states=(*AT_STAKE, S.WRITTEN_OFF))
+    parents = {answer.view.parent_video_id or "" for answer in views.values() if isinstance(answer, Seen)} - {""}
+    known = book_reads.known_films(connection, account.provider, parents)
     return Around(
         account,
         source,
-        book_reads.first_claim(tx.connection, account.name) or tx.now_ms,
+        book_reads.first_claim(connection, account.name) or pipeline.now_ms(),
         accepted,
         may_be,
-        book_reads.holders_elsewhere(tx.connection, account.name, account.provider, list(views)),
+        book_reads.holders_elsewhere(connection, account.name, account.provider, list(views)),
         videos,
         sources,
         to_come,
-        chain_names(pipeline, tx.connection, {row.video_key for row in may_be}),
+        chain_names(pipeline, connection, {row.video_key for row in may_be}),
+        frozenset(parent for parent in parents if parent in known or parent in sources),
+        book_reads.questions_elsewhere(connection, account.name, source),
     )
 
 
 def keys_of(views: Mapping[str, QueryOutcome]) -> set[str]:
     """The keys that some tasks carry."""
     return {answer.view.external_task_id or "" for answer in views.values() if isinstance(answer, Seen)} - {""}
+
+
+def proved_others(now: Around, views: Mapping[str, QueryOutcome]) -> frozenset[str]:
+    """Return the tasks that are somebody else's by their own words: made from a film that this home doesn't know, and
+    without a key of ours. Empty where the account is this home's alone, or every task is to be asked about."""
+    if now.account.adopt_orphans in ("all", "ask"):
+        return frozenset()
+    ours = {row.external_task_id for row in now.may_be} | now.to_come.keys()
+    return frozenset(
+        task_id
+        for task_id, answer in views.items()
+        if isinstance(answer, Seen)
+        and answer.view.external_task_id not in ours
+        and answer.view.parent_video_id
+        and answer.view.parent_video_id not in now.films
+        and task_id not in now.accepted
+    )
 
 
 def settle(
@@ -86,17 +122,20 @@ def settle(
     views: Mapping[str, QueryOutcome],
     *,
     adopt: bool,
-) -> tuple[dict[str, Compared], list[str]]:
-    """Decide about each stranger; answers what is told of it by task, and which were taken over."""
+) -> Settled:
+    """Decide about each stranger."""
     told: dict[str, Compared] = {}
     adopted: list[str] = []
+    counted: set[str] = set()
     for shown, mine in strangers:
         if shown.task_id in now.accepted:
-            told[shown.task_id] = replace(mine, note="a person has let it be in another book")
+            told[shown.task_id] = replace(mine, verdict=Verdict.ACCEPTED, note="a person has let it be in another book")
             continue
         match views.get(shown.task_id):
             case None:
-                told[shown.task_id] = replace(mine, note="not looked at yet, there are too many; run it again")
+                note = "not looked at yet, there are too many; run it again"
+                shared = now.account.adopt_orphans in ("own", "none")  # most of them are somebody else's
+                told[shown.task_id] = replace(mine, verdict=Verdict.OPEN if shared else mine.verdict, note=note)
             case Absent() if now.source == "billing":
                 told[shown.task_id] = replace(mine, verdict=Verdict.OTHER, note="billed, and no extension")
             case Absent(answer):
@@ -106,38 +145,108 @@ def settle(
                 told[shown.task_id] = replace(mine, note=f"it could not be looked at: {answer.message}; run it again")
             case Seen(view):
                 enough = len(adopted) >= MOST_ADOPTED
-                told[shown.task_id], taken = _decide(tx, now, shown, view, mine, adopt=adopt, enough=enough)
-                adopted += [shown.task_id] * taken
-    return told, adopted
+                decided = _decide(tx, now, shown, view, mine, adopt=adopt, enough=enough)
+                told[shown.task_id] = decided
+                adopted += [shown.task_id] * (decided.attempt_id is not None)
+                counted |= {shown.task_id} if decided.note == OTHERS else set()
+    return Settled(told, tuple(adopted), frozenset(counted))
 
 
 def _decide(
     tx: Writer, now: Around, shown: Shown, view: TaskView, mine: Compared, *, adopt: bool, enough: bool
-) -> tuple[Compared, bool]:
-    keyed = [row for row in now.may_be if view.external_task_id not in (None, "") and _has_key(row, view)]
+) -> Compared:
+    keyed = _keyed(now, view)
+    left = _left_alone(tx, now, shown, view, mine, keyed)
+    if left is not None:
+        return left
+    given_up = _given_up(keyed, now, view)
+    if view.parent_video_id is None and not rules.tells_parent(now.account.provider):
+        return _unproven(mine, now, given_up, shown)
+    ours = _why_ours(now, view, keyed, given_up)
+    policy = now.account.adopt_orphans
+    if not ours and policy in ("own", "none"):
+        return replace(mine, verdict=Verdict.OTHER, note=OTHERS)
+    if policy == "all" or (policy == "own" and keyed):
+        if adopt and not enough:
+            return _take_over(tx, now, shown, view, mine, keyed, given_up)
+        why = f"{MOST_ADOPTED} at a time are enough; run it again" if adopt else "adopting is off"
+        booked = None if given_up is None else f"; it is {_where(given_up)}, which was written off and booked"
+        return replace(mine, note=f"not taken over: {why}{booked or ''}")
+    if (book := now.asked.get(shown.task_id)) is not None:
+        return replace(mine, verdict=Verdict.OPEN, note=f"it is asked about in the {book} already")
+    name, task = now.account.name, shown.task_id
+    yes, no = f"reconcile {name} --adopt {task}", f"reconcile {name} --accept {now.source}/{task}"
+    why = ours or "nothing here has its key or its film"
+    return replace(mine, note=f"{why}; if it is yours: extend-pipeline {yes}; if not: extend-pipeline {no}")
+
+
+def adopt_by_word(tx: Writer, now: Around, view: TaskView) -> Compared:
+    """Adopt one task because a person says that it is ours; what speaks against it is the note of what is returned,
+    which has no attempt then."""
+    shown = Shown(view.task_id, view.units_micros)
+    mine = Compared(
+        task_id=view.task_id,
+        verdict=Verdict.UPSTREAM_ONLY,
+        attempt_id=None,
+        unit=now.account.price.unit,
+        ledger_micros=None,
+        upstream_micros=view.units_micros,
+    )
+    keyed = _keyed(now, view)
+    left = _left_alone(tx, now, shown, view, mine, keyed)
+    return left or _take_over(tx, now, shown, view, mine, keyed, _given_up(keyed, now, view))
+
+
+def _keyed(now: Around, view: TaskView) -> list[Row[Any]]:
+    """Return the attempts that have the task's key, oldest claim first."""
+    return [row for row in now.may_be if view.external_task_id not in (None, "") and _has_key(row, view)]
+
+
+def _left_alone(
+    tx: Writer, now: Around, shown: Shown, view: TaskView, mine: Compared, keyed: Sequence[Row[Any]]
+) -> Compared | None:
+    """Return what is told of a task that is none of this home's, or that something else here will come to by itself or
+    by a person's word; None where it may be adopted."""
     if not keyed and (nobodys := _nobodys(now, shown, view)) is not None:
-        return replace(mine, verdict=Verdict.OTHER, note=nobodys), False
+        return replace(mine, verdict=Verdict.OTHER, note=nobodys)
     if (live := next((row for row in keyed if S(row.state) in AT_STAKE), None)) is not None:
-        return replace(mine, verdict=Verdict.OPEN, note=_looked_up(tx, now, live)), False
+        return replace(mine, verdict=Verdict.OPEN, note=_looked_up(tx, now, live))
     if keyed and all(row.state in (S.RELEASED, S.REJECTED) for row in keyed) and _is_tried_again(now, keyed):
         where = _where(keyed[-1])
         note = f"it carries the key of {where}, which was held to be free; the next try of {where} finds it"
-        return replace(mine, note=note), False
+        return replace(mine, note=note)
     if not keyed and (step := now.to_come.get(view.external_task_id or "")) is not None:
         note = f"it carries the key of {step}, which this ledger has not asked for yet; its next try finds it"
-        return replace(mine, note=f"{note}, and pays nothing: extend-pipeline advance"), False
+        return replace(mine, note=f"{note}, and pays nothing: extend-pipeline advance")
     if not view.external_task_id and (possible := _possible(now, view)):
-        return replace(mine, verdict=possible[0], note=possible[1].replace("TASK", shown.task_id)), False
-    given_up = _given_up(keyed, now, view)
-    if view.parent_video_id is None and not rules.tells_parent(now.account.provider):
-        return _unproven(mine, now, given_up, shown), False
-    booked = None if given_up is None else f"; it is {_where(given_up)}, which was written off and booked"
-    if not adopt or enough:
-        why = f"{MOST_ADOPTED} at a time are enough; run it again" if adopt else "adopting is off"
-        return replace(mine, note=f"not taken over: {why}{booked or ''}"), False
+        return replace(mine, verdict=possible[0], note=possible[1].replace("TASK", shown.task_id))
+    return None
+
+
+def _why_ours(now: Around, view: TaskView, keyed: Sequence[Row[Any]], given_up: Row[Any] | None) -> str:
+    """Say why a task may be this home's; empty where nothing tells that."""
+    if keyed:
+        return f"it carries the key of {_where(keyed[-1])}"
+    if given_up is not None:
+        return f"it may be {_where(given_up)}, which was written off and booked"
+    if view.parent_video_id in now.films:
+        named = now.sources.get(view.parent_video_id or "")
+        return f"it extends {f'the source of {named}' if named else f'film {view.parent_video_id} of this home'}"
+    return ""
+
+
+def _take_over(
+    tx: Writer,
+    now: Around,
+    shown: Shown,
+    view: TaskView,
+    mine: Compared,
+    keyed: Sequence[Row[Any]],
+    given_up: Row[Any] | None,
+) -> Compared:
     moved = reconciling.adopt_orphan(tx, _orphan(now.account, shown, view))
     if not isinstance(moved, Moved):
-        return replace(mine, verdict=Verdict.OPEN, note="an attempt has come to hold it meanwhile"), False
+        return replace(mine, verdict=Verdict.OPEN, note="an attempt has come to hold it meanwhile")
     key = reconciling.orphan_key(now.account.name, shown.task_id)
     note = f"taken over as {key}: booked, and fetched like any"
     if given_up is not None:
@@ -147,7 +256,7 @@ def _decide(
         held = next(row for row in reversed(keyed) if row.task_id) if any(row.task_id for row in keyed) else None
         if held is not None:
             note = f"{note}; {_where(held)} is task {held.task_id} with the same key, so that step was paid twice"
-    return replace(mine, attempt_id=moved.attempt_id, note=note), True
+    return replace(mine, attempt_id=moved.attempt_id, note=note)
 
 
 def _nobodys(now: Around, shown: Shown, view: TaskView) -> str | None:

@@ -123,6 +123,12 @@ def may_be(
     return sorted(found.values(), key=lambda row: (row.claimed_at, row.attempt_id))
 
 
+def holder(connection: Connection, account: str, task_id: str) -> Row[Any] | None:
+    """The attempt of an account that holds a task; None where none does."""
+    table = tables.attempts
+    return connection.execute(select(table).where(table.c.account == account, table.c.task_id == task_id)).first()
+
+
 def holders_elsewhere(
     connection: Connection, account: str, provider: str, task_ids: Collection[str]
 ) -> dict[str, Row[Any]]:
@@ -137,6 +143,32 @@ def holders_elsewhere(
         for part in chunks(task_ids)
         for row in connection.execute(query.where(table.c.task_id.in_(part)))
     }
+
+
+def known_films(connection: Connection, provider: str, ids: Collection[str]) -> frozenset[str]:
+    """Which of some of the provider's films are results or sources of this home. What was adopted doesn't count: a
+    colleague may extend it further."""
+    attempts, videos = tables.attempts, tables.videos
+    results = select(attempts.c.video_id).where(attempts.c.provider == provider, attempts.c.chain_digest != ORPHAN)
+    sources = select(videos.c.source_video_id).where(videos.c.provider == provider)
+    return frozenset(
+        film
+        for part in chunks(ids)
+        for query in (results.where(attempts.c.video_id.in_(part)), sources.where(videos.c.source_video_id.in_(part)))
+        for film in connection.execute(query).scalars()
+    )
+
+
+def questions_elsewhere(connection: Connection, account: str, source: str) -> dict[str, str]:
+    """Tasks that no attempt holds and that another book of the account has a difference about, with that book."""
+    table = tables.reconciliations
+    query = select(table.c.task_id, table.c.source).where(
+        table.c.account == account,
+        table.c.source != source,
+        table.c.attempt_id.is_(None),
+        table.c.verdict == Verdict.UPSTREAM_ONLY.value,
+    )
+    return {row.task_id: row.source for row in connection.execute(query)}
 
 
 def disagreements(connection: Connection) -> list[Row[Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -125,6 +125,34 @@ def _only_told(connection: Connection, event: Event) -> None:
     """Change no row: the event is history alone."""
 
 
+def _statement_read(connection: Connection, event: Event) -> None:
+    data = event.data
+    values = {"others": data["others"], "others_newest_at": data["others_newest_at"]}
+    _set_statement(connection, event, read_at=event.at, unread_since=None, unread_message=None, **values)
+
+
+def _statement_unread(connection: Connection, event: Event) -> None:
+    table = tables.statements
+    same = (table.c.account == event.account) & (table.c.source == event.data["source"])
+    since = connection.execute(select(table.c.unread_since).where(same)).scalar()
+    unread_since = event.at if since is None else since
+    _set_statement(connection, event, unread_since=unread_since, unread_message=event.data["message"])
+
+
+def _set_statement(connection: Connection, event: Event, **values: Any) -> None:
+    table = tables.statements
+    keys = {"account": event.account, "source": event.data["source"]}
+    changes = {**values, "seq": event.seq}
+    insert_or = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    statement = insert_or(table).values(**keys, **{"others": 0, **changes})
+    connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changes))
+
+
+def _charged_less(connection: Connection, event: Event) -> None:
+    own = {"account": event.account, "attempt_id": event.attempt_id, "at": event.at, "seq": event.seq}
+    connection.execute(insert(tables.lower_charges).values(**event.data, **own))
+
+
 FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "video_declared": _video_declared,
     "video_withdrawn": _video_withdrawn,
@@ -138,6 +166,9 @@ FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "key_refused": _key_refused,
     "key_accepted": _key_accepted,
     "reconciled": _reconciled,
+    "statement_read": _statement_read,
+    "statement_unread": _statement_unread,
+    "charged_less": _charged_less,
     **NAME_FOLDS,
     "ledger_accepted": _only_told,
     "ledger_copied": _only_told,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
@@ -45,11 +45,13 @@ def _account_renamed(connection: Connection, event: Event) -> None:
             merged |= {name: there._mapping[name] for name in ("stopped_reason", "stopped_message", "stopped_at")}
     connection.execute(insert(accounts).values(**merged))
     _merge_days(connection, old, new)
-    table = tables.reconciliations
-    newer = table.alias()
-    same = (newer.c.account == new) & (newer.c.source == table.c.source) & (newer.c.task_id == table.c.task_id)
-    connection.execute(delete(table).where(table.c.account == old, select(newer.c.seq).where(same).exists()))
-    for moved in (tables.videos, tables.attempts, tables.charges, tables.reconciliations):
+    for table in (tables.reconciliations, tables.statements, tables.lower_charges):
+        newer = table.alias()
+        own = [column.name for column in table.primary_key.columns if column.name != "account"]
+        same = and_(newer.c.account == new, *(newer.c[name] == table.c[name] for name in own))
+        connection.execute(delete(table).where(table.c.account == old, select(newer.c.seq).where(same).exists()))
+        connection.execute(update(table).where(table.c.account == old).values(account=new, seq=event.seq))
+    for moved in (tables.videos, tables.attempts, tables.charges):
         connection.execute(update(moved).where(moved.c.account == old).values(account=new, seq=event.seq))
 
 

@@ -26,6 +26,9 @@ MOST_TASKS: Final = 8  # different tasks an attempt may be said to have; each co
 MOST_TOLD: Final = 2  # refusals that a person is told of an attempt at a time
 MOST_A_TASK: Final = MOST_NAMING + MOST_UNNAMED
 SCHEDULED: Final = frozenset({*POLLED, S.SUCCEEDED, S.IN_DOUBT})
+ENDED: Final = frozenset({S.WRITTEN_OFF, S.RELEASED, S.REJECTED})
+"""Attempts that a person has given up, or of which nothing is known to have been made: a callback that names a task for
+one tells of something paid that nobody looks after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,10 @@ def refusals(connection: Connection, attempt_ids: Collection[str]) -> dict[str, 
 def _make_due(tx: Writer, given: Message, *, submit_class: str) -> None:
     attempt_id = given.to.attempt_id
     state = transitions.state_of(tx, attempt_id)
+    if state in ENDED and (state is S.WRITTEN_OFF or submit_class != "A"):  # class A finds its task by its key again
+        if _is_new_task(tx, given):
+            transitions.schedule(tx, attempt_id, account=given.to.account, due_at=tx.now_ms, while_in=ENDED)
+        return
     if state not in SCHEDULED:
         return  # still being sent, or over: what is named is there for whoever ends the lease
     table = tables.schedule

@@ -4,7 +4,7 @@ comparison itself, all as events."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -136,14 +136,31 @@ def booked_micros(tx: Writer, attempt_id: str) -> int:
     return int(tx.connection.execute(total).scalar_one())
 
 
-def record(tx: Writer, *, account: str, source: str, compared: Sequence[Compared]) -> None:
-    """Write a comparison down; the newest word about a task replaces an earlier one. What has not changed is left."""
+def record(
+    tx: Writer, *, account: str, source: str, compared: Sequence[Compared], only_counted: Collection[str] = ()
+) -> None:
+    """Write a comparison down; the newest word about a task replaces an earlier one. What has not changed is left, and
+    so is a task that is `only_counted`, unless something was said of it before."""
     table = tables.reconciliations
     mine = select(table).where(table.c.account == account, table.c.source == source)
     known = {row.task_id: row for row in tx.connection.execute(mine)}
-    news = [asdict(each) for each in compared if not _same(known.get(each.task_id), each)]
+    news = [asdict(each) for each in compared if _is_news(known, each, only_counted)]
     for start in range(0, len(news), ROWS_AN_EVENT):
         tx.append("reconciled", account=account, data={"source": source, "rows": news[start : start + ROWS_AN_EVENT]})
+
+
+def _is_news(known: Mapping[str, Any], each: Compared, only_counted: Collection[str]) -> bool:
+    row = known.get(each.task_id)
+    return not _same(row, each) and (row is not None or each.task_id not in only_counted)
+
+
+def adopted_by_word(tx: Writer, *, account: str, compared: Compared, why: str) -> None:
+    """Close every question about a task that a person has said is ours."""
+    table = tables.reconciliations
+    mine = select(table.c.source).where(table.c.account == account, table.c.task_id == compared.task_id)
+    row = {**asdict(compared), "verdict": Verdict.OPEN.value, "note": f"{compared.note}; {why}"}
+    for source in sorted(tx.connection.execute(mine).scalars()):
+        tx.append("reconciled", account=account, data={"source": source, "rows": [row]})
 
 
 def accept(tx: Writer, *, account: str, source: str, task_id: str, why: str) -> bool:
@@ -180,6 +197,6 @@ def _same(row: Any, each: Compared) -> bool:
     task that is nobody's here whatever it comes to cost."""
     if row is None:
         return False
-    if Verdict(row.verdict) is Verdict.ACCEPTED and each.verdict in DISAGREEMENTS:
+    if Verdict(row.verdict) is Verdict.ACCEPTED and each.verdict in DISAGREEMENTS | {Verdict.ACCEPTED}:
         return bool(row.upstream_micros == each.upstream_micros or (row.attempt_id is None and each.attempt_id is None))
     return all(getattr(row, name) == value for name, value in asdict(each).items())

@@ -1,6 +1,8 @@
 """The ledger's tables, for SQLite and PostgreSQL. Times are integer milliseconds of UTC, units integers of a millionth.
 
-`videos`, `attempts`, `charges`, `accounts`, `account_days`, `reconciliations` and `step_choices` are folds of `events`.
+`videos`, `attempts`, `charges`, `accounts`, `account_days`, `reconciliations`, `step_choices`, `statements` (when each
+of a provider's books was last read) and `lower_charges` (prices that were charged below the prediction) are folds of
+`events`.
 `schedule`, `backoff` and `inbox` are hints (when to look again, who is looking, what somebody says has happened):
 losing them costs a poll, never a task or a credit, so they are not in the events.
 """
@@ -84,6 +86,7 @@ videos = Table(
     Column("declared_at", BigInteger, nullable=False),
     Column("seq", BigInteger, nullable=False),
     Index("ix_videos_state", "state"),
+    Index("ix_videos_source_video_id", "source_video_id"),
     Index("ix_videos_seq", "seq"),
 )
 
@@ -189,6 +192,7 @@ attempts = Table(
     Index("ix_attempts_purchase", "purchase"),
     Index("ix_attempts_external_task_id", "external_task_id"),
     Index("ix_attempts_callback_digest", "callback_digest"),
+    Index("ix_attempts_video_id", "video_id"),
     Index("ix_attempts_seq", "seq"),
 )
 
@@ -266,6 +270,32 @@ step_choices = Table(
 )
 """What an edited step is: the paid step that it stands for, or itself where it is bought anew."""
 
+statements = Table(
+    "statements",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("read_at", BigInteger),
+    Column("unread_since", BigInteger),
+    Column("unread_message", Text),
+    Column("others", Integer, nullable=False),
+    Column("others_newest_at", BigInteger),
+    Column("seq", BigInteger, nullable=False),
+)
+
+lower_charges = Table(
+    "lower_charges",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("price_key", Text, primary_key=True),
+    Column("charged_micros", BigInteger, primary_key=True),
+    Column("predicted_micros", BigInteger, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("attempt_id", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+)
+
 inbox = Table(
     "inbox",
     metadata,
@@ -309,6 +339,8 @@ FOLDED: Final[tuple[Table, ...]] = (
     account_days,
     reconciliations,
     step_choices,
+    statements,
+    lower_charges,
 )
 """The tables that a replay of `events` must reproduce row for row."""
 

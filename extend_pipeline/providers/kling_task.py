@@ -76,6 +76,8 @@ def read_task(data: object, *, guard: Guard, raw: str) -> TaskView | None:
         state = TaskState.PROCESSING
     units = child(data, "final_unit_deduction")
     units_micros = units_to_micros(units)
+    if units_micros is not None and units_micros < 0:
+        units_micros = None  # nothing is given back by a task: what is billed will tell
     if units_micros is None and units not in (None, ""):
         warnings.append(f"final_unit_deduction {guard.text(units, cap=40)!r} is no number of units")
     return TaskView(

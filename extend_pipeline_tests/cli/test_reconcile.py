@@ -83,14 +83,14 @@ def test_wrong_use_says_what_to_type(home_of: Home, tmp_path: Path) -> None:
     assert "reconcile ACCOUNT --invoice FILE" in run("reconcile", "--invoice", str(bill)).stderr
     both = run("reconcile", "k", "--invoice", str(bill), "--accept", "invoice/1")
     assert both.exit_code == 2
-    assert "--invoice and --accept are two things" in both.stderr
+    assert "--invoice, --accept and --adopt are three things" in both.stderr
     told = run("reconcile", "nobody")
     assert told.exit_code == 2
     assert "accounts.yaml has no account 'nobody'" in told.stderr
 
 
 def test_no_adopt_holds_for_all_accounts(home_of: Home, sandbox: SandboxHandle) -> None:
-    run = finished(home_of, "shared")
+    run = finished(home_of, "shared", adopt_orphans="all")
     sandbox.foreign_task()
     told = run("reconcile", "--no-adopt")
     assert told.exit_code == 1

@@ -97,7 +97,7 @@ def test_a_result_is_warned_of_at_half_of_its_time_and_in_its_last_hour(own: Pla
 
 
 def test_the_daily_job_takes_a_stranger_over_and_tells_the_check(own: Place, caplog: pytest.LogCaptureFixture) -> None:
-    own.write([video("one")])
+    own.write([video("one")], adopt_orphans="all")
     assert own.advance().success
     stranger = own.sandbox.foreign_task()
     job = own.defs.resolve_job_def("reconcile_job")

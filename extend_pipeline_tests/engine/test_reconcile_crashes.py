@@ -56,6 +56,7 @@ def disturbed(
 ) -> Iterator[tuple[EngineHome, Pipeline, JumpClock]]:
     """A home, open, whose bill has one amount that is not ours, and whose account has three tasks of strangers."""
     home = make_home(billing_delay=0, billing_interval=0, ledger_url=ledger_url)
+    home.account = {"adopt_orphans": "all"}
     home.seeded(2)
     home.sandbox.faults(
         [

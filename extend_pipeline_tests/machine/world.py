@@ -222,9 +222,17 @@ def machine_accounts(base_url: str, budgets: Mapping[str, Mapping[str, float]]) 
         "luma": called,
     }
     return [
-        account(base_url, "kling", budget=budgets["kling"], **rhythm, **called, **doubt),
+        account(base_url, "kling", budget=budgets["kling"], adopt_orphans="all", **rhythm, **called, **doubt),
         *(
-            other_account(name, base_url, budget=budgets[name], failed_tasks_charged="no", **rhythm, **special[name])
+            other_account(
+                name,
+                base_url,
+                budget=budgets[name],
+                failed_tasks_charged="no",
+                adopt_orphans="all",
+                **rhythm,
+                **special[name],
+            )
             for name in ACCOUNTS[1:]
         ),
     ]

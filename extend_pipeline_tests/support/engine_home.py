@@ -108,6 +108,8 @@ class EngineHome:
     sandbox: SandboxHandle
     ledger_url: str
     options: dict[str, Any] = field(default_factory=lambda: dict(QUICK))
+    account: dict[str, Any] = field(default_factory=dict)
+    """What the account with the defaults has besides."""
 
     def write(self, entries: Sequence[Mapping[str, Any]], *accounts: Mapping[str, Any]) -> None:
         """Write catalogue and accounts (JSON is YAML); without accounts, one with the defaults."""
@@ -121,7 +123,7 @@ class EngineHome:
 
     def accounts(self, *accounts: Mapping[str, Any]) -> None:
         """Write the accounts anew."""
-        chosen = list(accounts) or [account(self.sandbox.base_url)]
+        chosen = list(accounts) or [account(self.sandbox.base_url, **self.account)]
         (self.path / "accounts.yaml").write_text(json.dumps({"accounts": chosen}), encoding="utf-8")
 
     def seeded(self, count: int, *, first: int = 0, **extend: Any) -> list[dict[str, Any]]:

@@ -1,13 +1,13 @@
 """Which ledger this is, and whether it may be written: an id, and where it was copied from and to.
 
-Revision ID: 0011
+Revision ID: 0006
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0006"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

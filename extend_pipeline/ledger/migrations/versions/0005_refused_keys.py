@@ -1,12 +1,12 @@
 """Marks of keys that a provider has refused, so that a success with another key starts its account again.
 
-Revision ID: 0010
+Revision ID: 0005
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
+revision = "0005"
 down_revision = "0004"
 branch_labels = None
 depends_on = None

@@ -1,0 +1,44 @@
+"""Prices that a provider charged below what accounts.yaml says: each is written down once, however many steps it was
+charged for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.events import Writer
+
+
+def record(tx: Writer, attempt: Row[Any], *, price_key: str, charged_micros: int, predicted_micros: int) -> bool:
+    """Write down that an attempt was charged less than predicted (micro-units); False where the same price of the
+    account was written down before."""
+    table = tables.lower_charges
+    same = (
+        (table.c.account == attempt.account)
+        & (table.c.price_key == price_key)
+        & (table.c.charged_micros == charged_micros)
+    )
+    if tx.connection.execute(select(table.c.seq).where(same)).first() is not None:
+        return False
+    data = {
+        "price_key": price_key,
+        "charged_micros": charged_micros,
+        "predicted_micros": predicted_micros,
+        "unit": attempt.unit,
+    }
+    tx.append(
+        "charged_less",
+        attempt_id=attempt.attempt_id,
+        video_key=attempt.video_key,
+        account=attempt.account,
+        data=data,
+    )
+    return True
+
+
+def since(connection: Connection, at_ms: int) -> list[Row[Any]]:
+    """Return the lower prices that were first charged at a moment (UTC ms) or later, newest first."""
+    table = tables.lower_charges
+    return list(connection.execute(select(table).where(table.c.at >= at_ms).order_by(table.c.at.desc(), table.c.seq)))
