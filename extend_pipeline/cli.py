@@ -50,6 +50,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     "ledger": Verb(f"{_COMMANDS}.ledger:ledger", "Accept another ledger, or move this one to another database."),
     "pause": Verb(f"{_COMMANDS}.controls:pause", "Stop all submits, of one account or of all."),
     "resume": Verb(f"{_COMMANDS}.controls:resume", "Lift a pause or a stop."),
+    "media": Verb(f"{_COMMANDS}.media:media", "Decide about films that are gone: fetch again, or forget."),
     "callbacks": Verb(f"{_COMMANDS}.callbacks:callbacks", "Receive callbacks of providers, until Ctrl-C."),
     "publish": Verb(f"{_COMMANDS}.publish:publish", "Bring the warehouse file up to date."),
     "sql": Verb(f"{_COMMANDS}.sql:sql", "Ask the warehouse a question in SQL."),

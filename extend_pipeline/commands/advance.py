@@ -8,7 +8,13 @@ from pathlib import Path
 import click
 
 from extend_pipeline.commands import interruptible
-from extend_pipeline.commands.boards import print_accounts, print_doubts, print_lower_prices, print_obstacles
+from extend_pipeline.commands.boards import (
+    print_accounts,
+    print_doubts,
+    print_lower_prices,
+    print_missing,
+    print_obstacles,
+)
 from extend_pipeline.commands.describe import status_document
 from extend_pipeline.commands.happenings import Follower
 from extend_pipeline.commands.opening import print_mistakes, settings_of
@@ -33,6 +39,8 @@ _COUNTED = {
     "in_doubt": "attempt_in_doubt",
     "lost": "attempt_result_lost",
     "quarantined": "attempt_quarantined",
+    "restored": "file_restored",
+    "lost_from_store": "file_lost",
 }
 
 
@@ -158,4 +166,5 @@ def _summary(found: Status, did: dict[str, int], *, stopped: bool, home: Path | 
     print_accounts(found.accounts)
     print_lower_prices(found)
     print_doubts(found, home=home)
+    print_missing(found, home=home)
     print_obstacles(found.plan, home=home)

@@ -12,12 +12,15 @@ from extend_pipeline.commands.describe import Cost, cost_of, start_unknown, tota
 from extend_pipeline.commands.output import Column, print_table, say
 from extend_pipeline.commands.text import age, iso, plain, seconds, shortened, spread, typed
 from extend_pipeline.config.accounts import Account
+from extend_pipeline.engine.holds import DOUBT_TODO
+from extend_pipeline.engine.missing import what_to_do
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
 from extend_pipeline.engine.resolve import split_where
 from extend_pipeline.engine.retention import Urgency
 from extend_pipeline.engine.status import AccountStatus, Status
 from extend_pipeline.ledger.states import VideoState
 
+MOST_FILES: Final = 20  # files that are gone; the rest is counted
 MOST_NAMES: Final = 5  # videos named where many wait for the same thing; --json names them all
 LONG_MS: Final = 3_600_000  # a task that was taken over and still runs: nobody's plan waits for it
 MOST_UNPLANNED: Final = 20  # open attempts named one by one; --json names them all
@@ -199,6 +202,8 @@ def print_unplanned(found: Status) -> None:
 def print_expiring(found: Status, now_ms: int, *, home: Path | None) -> None:
     """What will be gone upstream soon, what was taken over and is not here yet, and how the providers' books differ."""
     for each in found.expiring:
+        if each.what == "missing":  # told with what is gone from the store
+            continue
         word = "soon" if each.urgency is Urgency.SOON else "now"
         say(f"ends {word}: {shortened(each.told(now_ms), MOST_WORDS)}")
     for row in found.orphans:
@@ -219,6 +224,19 @@ def print_expiring(found: Status, now_ms: int, *, home: Path | None) -> None:
             say(f"    → {typed(look, home)}")
         if statement.others_words:
             say(statement.others_words)
+
+
+def print_missing(found: Status, *, home: Path | None) -> None:
+    """Films that are gone from the media store, or that the store seems not to be the ledger's."""
+    store = found.store
+    if store.doubt:
+        say(f"needs you: the media store: {store.doubt}; nothing is submitted meanwhile")
+        say(f"    → {typed(DOUBT_TODO, home)}")
+    for missing in store.missing[:MOST_FILES]:
+        say(f"{'lost' if missing.lost else 'gone'}: {shortened(missing.told(), MOST_WORDS)}")
+        say(f"    → {typed(what_to_do(missing), home)}")
+    if len(store.missing) > MOST_FILES:
+        say(f"gone: {len(store.missing) - MOST_FILES} more files → {typed('extend-pipeline status --json', home)}")
 
 
 def _account_row(account: AccountStatus) -> list[str]:

@@ -156,6 +156,23 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
             }
             for task in status.left_over
         ],
+        "store": {
+            "doubt": status.store.doubt,
+            "missing": [
+                {
+                    "where": file.where,
+                    "role": file.role.value,
+                    "account": file.account,
+                    "path": file.path,
+                    "cause": file.cause.value,
+                    "state": file.state,
+                    "since": iso(file.since_ms),
+                    "until": iso(file.until_ms),
+                    "message": file.message,
+                }
+                for file in status.store.missing
+            ],
+        },
         "unknown_accounts": [{"account": name, "attempts": count} for name, count in status.unknown_accounts],
     }
 

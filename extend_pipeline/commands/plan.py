@@ -16,6 +16,7 @@ from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.config.load import read_configuration
 from extend_pipeline.config.problems import ConfigError
 from extend_pipeline.engine.clock_checks import describe_ahead, ledger_ahead_ms
+from extend_pipeline.engine.missing import store_now
 from extend_pipeline.engine.pipeline import Pipeline, wall_ms
 from extend_pipeline.engine.plan import plan as make_plan
 from extend_pipeline.engine.plan_types import PlanInput
@@ -42,6 +43,7 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
     if wrong is not None and (not configuration.catalogue.videos or as_json):
         raise wrong
     with open_for_reading(settings, configuration) as pipeline:
+        pipeline.store_doubt = store_now(pipeline).doubt
         made = make_plan(_measured(pipeline) if measure else plan_input(pipeline))
         if as_json:
             emit(plan_document(made, pipeline.accounts, home=home))

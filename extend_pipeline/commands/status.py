@@ -11,6 +11,7 @@ from extend_pipeline.commands.boards import (
     print_doubts,
     print_expiring,
     print_lower_prices,
+    print_missing,
     print_obstacles,
     print_unplanned,
     print_videos,
@@ -49,6 +50,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
             print_doubts(found, home=home)
             print_unplanned(found)
             print_expiring(found, pipeline.now_ms(), home=home)
+            print_missing(found, home=home)
             print_obstacles(found.plan, home=home)
         print_mistakes(pipeline)
     ctx.exit(found.exit_code)

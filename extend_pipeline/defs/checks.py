@@ -9,6 +9,7 @@ import dagster as dg
 from extend_pipeline.config.registry import PROVIDERS
 from extend_pipeline.defs.outside_checks import books_agree, nothing_ends_soon, nothing_in_doubt
 from extend_pipeline.defs.resources import HomeResource
+from extend_pipeline.defs.store_checks import films_are_there
 from extend_pipeline.defs.tables import COSTS, DURATIONS, LINEAGE
 from extend_pipeline.defs.verdict import Verdict
 from extend_pipeline.engine.holds import mistakes
@@ -125,6 +126,7 @@ CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], Verdict]]] = {
     dg.AssetCheckKey(LINEAGE.asset, "invariants_hold"): invariants_hold,
     NOTHING_ENDS_SOON: nothing_ends_soon,
     CONFIGURATION_IS_SOUND: configuration_is_sound,
+    dg.AssetCheckKey(DURATIONS.asset, "films_are_there"): films_are_there,
     dg.AssetCheckKey(DURATIONS.asset, "durations_grew"): durations_grew,
     dg.AssetCheckKey(DURATIONS.asset, "seams_hold"): seams_hold,
 }

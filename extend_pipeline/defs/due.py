@@ -9,12 +9,14 @@ from sqlalchemy import Row
 
 from extend_pipeline.engine import schedule
 from extend_pipeline.engine.access import try_other_keys
+from extend_pipeline.engine.collect import FETCHED
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import VideoPlan
 from extend_pipeline.engine.poll import poll_due
 from extend_pipeline.engine.recover import lease_is_over
 from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.watch_store import watch_store
 from extend_pipeline.ledger import due, reads
 from extend_pipeline.ledger.inbox import ENDED
 from extend_pipeline.ledger.states import AttemptState
@@ -45,9 +47,10 @@ def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
     now_ms, ledger = pipeline.now_ms(), pipeline.ledger
     pollable = [name for name in accounts if name not in pipeline.without_key()]
     found = []
+    watch_store(pipeline)  # where no run goes on, nobody else would notice that files are gone
     fetches = schedule.fetch_waits(pipeline.settings, accounts)
     look_ups = schedule.look_up_waits(pipeline.settings, {name: pipeline.accounts[name] for name in pollable})
-    if due.has_due(ledger, now_ms=now_ms, states=(S.SUCCEEDED,), accounts=fetches):
+    if due.has_due(ledger, now_ms=now_ms, states=FETCHED, accounts=fetches):
         found.append("results to fetch")
     if due.has_due(ledger, now_ms=now_ms, states=(S.IN_DOUBT,), accounts=look_ups):
         found.append("attempts in doubt to look up")

@@ -46,7 +46,7 @@ def nothing_ends_soon(pipeline: Pipeline) -> Verdict:
     """Every paid result is fetched before half of its keeping time is over, and every source long before its end."""
     now_ms = pipeline.now_ms()
     expiring = ending_now(pipeline)
-    grave = any(each.what == "result" and each.urgency is not Urgency.SOON for each in expiring)
+    grave = any(each.what != "source" and each.urgency is not Urgency.SOON for each in expiring)
     severity = dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN
     todo = "extend-pipeline advance; what can't be fetched says why in extend-pipeline status"
     return Verdict([each.told(now_ms) for each in expiring], todo, severity)

@@ -40,7 +40,7 @@ def retention_sensor(context: dg.SensorEvaluationContext, home: HomeResource) ->
         if len(news) > MOST_TOLD:
             context.log.warning(f"… and {len(news) - MOST_TOLD} more; extend-pipeline status has them all")
         told_as_check = evaluation(pipeline, NOTHING_ENDS_SOON)
-    to_fetch = [each for each in ending if each.what == "result" and each.urgency is not Urgency.OVER]
+    to_fetch = [each for each in ending if each.what != "source" and each.urgency is not Urgency.OVER]
     asks = bool(to_fetch) and not unfinished_runs(context.instance)
     tags = {"extend_pipeline/asked_by": f"retention: {len(to_fetch)} results to fetch"}
     first = f": {ending[0].told(now_ms)}" if ending else ""

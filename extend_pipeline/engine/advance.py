@@ -25,8 +25,10 @@ from extend_pipeline.engine.poll import PollReport, poll_due
 from extend_pipeline.engine.prepare import PrepareReport, prepare
 from extend_pipeline.engine.publish import publish_if_changed, publish_last
 from extend_pipeline.engine.recover import RecoverReport, recover
+from extend_pipeline.engine.restore import restore_parts
 from extend_pipeline.engine.snapshot import declarations, pending_renames, plan_input
 from extend_pipeline.engine.submit import SubmitReport, submit_due
+from extend_pipeline.engine.watch_store import watch_store
 from extend_pipeline.ledger import declare, names, reads
 from extend_pipeline.ledger.declare import Progress
 from extend_pipeline.ledger.states import AttemptState, VideoState
@@ -55,6 +57,7 @@ class Round:
     ledger_ahead_ms: int = 0  # by how much the last event before the round is dated after its beginning
     lower_prices: tuple[LowerPrice, ...] = ()
     """Prices below those of accounts.yaml that were charged for the first time in this round."""
+    restored: list[str] = field(default_factory=list)
 
     @property
     def did_something(self) -> bool:
@@ -64,6 +67,8 @@ class Round:
             or self.prepared.measured
             or self.submitted.posts
             or self.collected.stored
+            or self.collected.restored
+            or self.restored
             or self.collected.lost
             or self.collected.quarantined
             or self.polled.succeeded
@@ -105,14 +110,16 @@ def advance(
     """One round: recover → poll → collect → prepare → submit → write down progress → publish if anything changed.
 
     `videos` bounds what is polled, collected and submitted; recovery is always for all, since it costs nothing. While
-    the catalogue or the accounts are wrong, or the ledger is not the one that the home knows, what is paid is polled
-    and fetched as before, and nothing is submitted. Raises NotOpenError where the ledger was moved.
+    the catalogue or the accounts are wrong, the ledger is not the one that the home knows, or the media store is not
+    there, what is paid is polled and fetched as before, and nothing is submitted. Raises NotOpenError where the ledger
+    was moved.
     """
     must_take_writes(pipeline.ledger)
     began_ms = pipeline.now_ms()
     pipeline.refresh()
     ahead_ms = ledger_ahead_ms(pipeline)
     declare_catalogue(pipeline)
+    watch_store(pipeline)
     recovered = recover(pipeline)
     polled = poll_due(pipeline, videos=videos)
     ended = polled.succeeded or polled.failed
@@ -120,6 +127,7 @@ def advance(
     collected = collect_due(pipeline, videos=videos, stop=stop)
     prepared = prepare(pipeline, videos=videos)
     disk_error = prepared.disk_error or _examine_again(pipeline)
+    restored = restore_parts(pipeline)
     before = plan(plan_input(pipeline, videos=videos, unfinished=True))
     submitted = SubmitReport()
     after = before
@@ -143,6 +151,7 @@ def advance(
         disk_error,
         ahead_ms,
         lower_prices,
+        restored,
     )
 
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Row
 
@@ -20,14 +20,18 @@ from extend_pipeline.engine.holding import Hold, give_back, given_back
 from extend_pipeline.engine.judge import NO_ROOM
 from extend_pipeline.engine.picture import examine
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.ledger import due, reads, transitions
+from extend_pipeline.engine.restore import keep_restored
+from extend_pipeline.ledger import due, files, reads, transitions
 from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.ledger.transitions import Stale
+from extend_pipeline.ledger.transitions import Moved, Stale
 from extend_pipeline.media.prober import CouldNotProbe
 from extend_pipeline.media.store import Stored
 from extend_pipeline.providers.outcomes import Absent, Seen, TaskState, Unanswered
 
 S = AttemptState
+FETCHED: Final = (S.SUCCEEDED, S.STORED)
+"""States of what is fetched when it is due. A stored result is due where its file is missing in the store."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -36,6 +40,7 @@ class CollectReport:
     """What one round of collecting did; lists of VIDEO/HOP."""
 
     stored: list[str] = field(default_factory=list)
+    restored: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     quarantined: list[str] = field(default_factory=list)
@@ -99,12 +104,12 @@ def _try_for_room(pipeline: Pipeline) -> None:
 
 def _take(pipeline: Pipeline, names: list[str], videos: Collection[str] | None, limit: int) -> list[Row[Any]]:
     waits = schedule.fetch_waits(pipeline.settings, names)
-    if not due.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=(S.SUCCEEDED,), accounts=waits):
+    if not due.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=FETCHED, accounts=waits):
         return []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         return due.take_due(
             tx,
-            states=(S.SUCCEEDED,),
+            states=FETCHED,
             accounts=waits,
             videos=videos,
             hold_ms=int(pipeline.settings.lease_s * 1000),
@@ -153,12 +158,15 @@ def _collect(pipeline: Pipeline, row: Row[Any], hold: Hold, report: CollectRepor
             got = replace(got, message=f"{got.message}; {fresh.message}", stale_url=fresh.stale_url)
     if isinstance(got, Stored):
         try:
-            _store(pipeline, row, got)
+            if row.state == S.STORED.value:
+                keep_restored(pipeline, row, got)
+            else:
+                _store(pipeline, row, got)
         except CouldNotProbe as error:
             got = could_not_probe(error)
         else:
             with lock:
-                report.stored.append(where)
+                (report.restored if row.state == S.STORED.value else report.stored).append(where)
                 report.bytes += got.bytes
             return
     word = give_up_or_wait(pipeline, row, hold, got, expires_at)
@@ -212,6 +220,8 @@ def _store(pipeline: Pipeline, row: Row[Any], got: Stored) -> None:
             **seen.columns(),
         }
         moved = transitions.stored(tx, row.attempt_id, data=data)
+        if seen.film_waits and isinstance(moved, Moved):
+            files.not_made(tx, row)
         transitions.unschedule(tx, row.attempt_id)
     failpoint("collect.after_stored")
     if isinstance(moved, Stale) and moved.state is not S.STORED:

@@ -14,6 +14,7 @@ from extend_pipeline.engine.fetch import Missed
 from extend_pipeline.engine.holding import Hold
 from extend_pipeline.engine.judge import FETCH_REFUSED, SAID_GONE
 from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.restore import lose_or_wait
 from extend_pipeline.engine.schedule import FETCH_FIRST_MS, FETCH_LONGEST_MS
 from extend_pipeline.ledger import transitions
 from extend_pipeline.ledger.states import AttemptState
@@ -35,36 +36,40 @@ def give_up_or_wait(pipeline: Pipeline, row: Row[Any], hold: Hold, missed: Misse
     A result is lost once its host or its provider has said for `lost_after_s` without a break that it is gone: past its
     keeping time, or where the provider has no other URL to give. Both are said loudly and wait for a person. An outage
     on either side never marks a result as lost, even past its keeping time. A worker that has lost its hold must not
-    decide either: another one may be downloading the file. Return `again`, `lost` or `quarantined`.
+    decide either: another one may be downloading the file. A result that was stored and whose file is missing stays
+    stored; the file is what is lost. Return `again`, `lost` or `quarantined`.
     """
     now_ms = pipeline.now_ms()
     refusals, since_ms = _refusals(row.note) or (0, now_ms)
     refusals = refusals + 1 if missed.stale_url else 0
     patient = now_ms - since_ms >= pipeline.settings.lost_after_s * 1000
     no_other = not rules.refreshes_urls(row.provider) and refusals >= GONE_AFTER
+    tries = 0 if missed.progress else row.tries + 1  # a try that brought something is no failure
+    gap = min(FETCH_FIRST_MS * 2 ** min(max(tries - 1, 0), 10), FETCH_LONGEST_MS)
+    note = f"{FETCH_REFUSED}{missed.message}" if missed.refused else missed.message
+    if missed.sha256:
+        note = f"unsound {missed.sha256} {missed.message}"
+    elif refusals:
+        note = f"{SAID_GONE}{refusals} since {from_ms(since_ms).isoformat()}; {missed.message}"
+    gone = missed.stale_url and patient and (no_other or is_over(expires_at, now_ms))
+    same = missed.sha256 is not None and row.note.startswith("unsound ") and row.note.split(" ")[1] == missed.sha256
+    if row.state == S.STORED.value:
+        return lose_or_wait(pipeline, row, hold, missed, over=gone or same, gap_ms=gap, note=note)
     with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
         if not hold.held(tx):
             return "again"
         data = {"error_message": missed.message}
-        same = row.note.startswith("unsound ") and row.note.split(" ")[1] == missed.sha256
-        if missed.sha256 and same:
+        if same:
             data["error_reason"] = "unsound_file"
             transitions.move(tx, row.attempt_id, to=S.QUARANTINED, expect=frozenset({S.SUCCEEDED}), data=data)
-        elif missed.stale_url and patient and (no_other or is_over(expires_at, now_ms)):
+        elif gone:
             data["error_reason"] = "expired"
             transitions.move(tx, row.attempt_id, to=S.RESULT_LOST, expect=frozenset({S.SUCCEEDED}), data=data)
         else:
-            tries = 0 if missed.progress else row.tries + 1  # a try that brought something is no failure
-            gap = min(FETCH_FIRST_MS * 2 ** min(max(tries - 1, 0), 10), FETCH_LONGEST_MS)
-            note = f"{FETCH_REFUSED}{missed.message}" if missed.refused else missed.message
-            if missed.sha256:
-                note = f"unsound {missed.sha256} {missed.message}"
-            elif refusals:
-                note = f"{SAID_GONE}{refusals} since {from_ms(since_ms).isoformat()}; {missed.message}"
             transitions.schedule(tx, row.attempt_id, account=row.account, due_at=now_ms + gap, note=note, tries=tries)
             return "again"
         transitions.unschedule(tx, row.attempt_id)
-        return "quarantined" if missed.sha256 and same else "lost"
+        return "quarantined" if same else "lost"
 
 
 def _refusals(note: str) -> tuple[int, int] | None:

@@ -1,5 +1,5 @@
-"""What keeps this process from submitting, whatever the ledger says: mistakes in the catalogue or the accounts, and
-keys that it lacks or that the provider has refused."""
+"""What keeps this process from submitting, whatever the ledger says: mistakes in the catalogue or the accounts, keys
+that it lacks or that the provider has refused, and a media store that is not there."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ from extend_pipeline.ledger import reads
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.providers.credentials import variables_of
 
+DOUBT_TODO: Final = (
+    "mount the folder, or set EXTEND_PIPELINE_MEDIA_URL to where the films are; if they are really gone, have them "
+    "fetched again, which costs nothing: extend-pipeline media refetch"
+)
+"""What a person may do where the media store seems not to be the ledger's."""
+
 MOST_TOLD: Final = 3  # mistakes that a video's reason names; status tells all of them
 
 
@@ -23,6 +29,9 @@ def held_accounts(pipeline: Pipeline, rows: Mapping[str, Row[Any]]) -> dict[str,
     accounts as the ledger has them."""
     problems = pipeline.configuration.problems
     if not problems:
+        if pipeline.store_doubt:
+            message = f"nothing is submitted while the media store seems not to be there: {pipeline.store_doubt}"
+            return dict.fromkeys(pipeline.accounts, Hindrance(Obstacle.MEDIA_STORE, message, DOUBT_TODO))
         return _without_a_good_key(pipeline, rows) if pipeline.works else {}
     more = f" … and {len(problems) - MOST_TOLD} more" if len(problems) > MOST_TOLD else ""
     lines = " ".join(problem.text() for problem in problems[:MOST_TOLD])

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from extend_pipeline.engine.fetch import fetch, source_key
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.ledger import declare, reads, transitions
+from extend_pipeline.ledger import declare, files, reads, transitions
 from extend_pipeline.media import confined
 from extend_pipeline.media.assemble import Film, Unassembled, assemble
 from extend_pipeline.media.kind import OutputKind, recognise
@@ -31,6 +31,8 @@ class Examined:
     poster_path: str | None
     film: Stored | None
     film_note: str | None
+    film_waits: bool = False
+    """The film is not assembled yet, since the file that it continues is missing in the store for now."""
 
     def columns(self) -> dict[str, object]:
         """The columns of the `attempt_stored` event that come from looking."""
@@ -51,19 +53,32 @@ def examine(pipeline: Pipeline, row: Row[Any], got: Stored) -> Examined:
     """Compare a stored result with its parent, and make the film where only the new part came. A picture or a film that
     can't be made never keeps a paid file from being stored. CouldNotProbe where this machine is what fails."""
     result = pipeline.store.path_of(got.relative_path)
-    parent = _parent_file(pipeline, row)
+    before = parent_file(pipeline, row)
+    parent = before.path
     seam = None if parent is None else confined.measure_seam(parent=parent, result=result)
     kind = _kind(pipeline, row, got.probe.duration_ms, seam)
     segment = kind is OutputKind.SEGMENT
-    try:
-        poster = confined.make_poster(parent=parent, result=result, parent_ms=row.parent_duration_ms, segment=segment)
-        poster_path = pipeline.store.put_poster(got.sha256, poster)
-    except PictureError:
-        poster_path = None
+    poster_path = _put_poster(pipeline, row, got, parent, segment=segment)
     psnr = None if seam is None or seam.psnr_db is None else round(seam.psnr_db * 100)
     prefix = None if seam is None else seam.parent_is_prefix
     film, note = _film(pipeline, parent, result) if segment else (None, None)
-    return Examined(kind.value, psnr, prefix, poster_path, film, note)
+    waits = segment and before.missing
+    return Examined(kind.value, psnr, prefix, poster_path, film, note, film_waits=waits)
+
+
+def put_poster(pipeline: Pipeline, row: Row[Any], got: Stored) -> str | None:
+    """Make the poster of a stored attempt's file again; None where it has no pictures for one."""
+    parent = parent_file(pipeline, row).path
+    return _put_poster(pipeline, row, got, parent, segment=row.output_kind == OutputKind.SEGMENT.value)
+
+
+def _put_poster(pipeline: Pipeline, row: Row[Any], got: Stored, parent: Path | None, *, segment: bool) -> str | None:
+    result = pipeline.store.path_of(got.relative_path)
+    try:
+        poster = confined.make_poster(parent=parent, result=result, parent_ms=row.parent_duration_ms, segment=segment)
+    except PictureError:
+        return None
+    return pipeline.store.put_poster(got.sha256, poster)
 
 
 def _kind(pipeline: Pipeline, row: Row[Any], probed_ms: int, seam: Seam | None) -> OutputKind:
@@ -118,13 +133,23 @@ def _film(pipeline: Pipeline, parent: Path | None, segment: Path) -> tuple[Store
             return None, f"the film was not assembled: {reason}"
 
 
-def _parent_file(pipeline: Pipeline, row: Row[Any]) -> Path | None:
+@dataclass(frozen=True, slots=True)
+class ParentFile:
+    """The file that a result continues. `missing`: the ledger knows of one, and it is not in the store now."""
+
+    path: Path | None
+    missing: bool = False
+
+
+def parent_file(pipeline: Pipeline, row: Row[Any]) -> ParentFile:
     """The file of the hop before; for a first hop a copy of the source, which is fetched once if the provider tells
     where it is: it costs nothing, and upstream forgets it after 30 days."""
+    gone = False
     with pipeline.ledger.read() as connection:
         if row.parent_attempt_id is not None:
             before = reads.attempt(connection, row.parent_attempt_id)
             relative = (before.film_path or before.path) if before is not None else None
+            gone = row.parent_attempt_id in files.without_file(connection)
         else:
             known = reads.videos(connection, keys=[row.video_key])
             relative = known[0].source_path if known else None
@@ -141,6 +166,7 @@ def _parent_file(pipeline: Pipeline, row: Row[Any]) -> Path | None:
                 )
             relative = got.relative_path
     if relative is None:
-        return None
+        return ParentFile(None)
     path = pipeline.store.path_of(relative)
-    return path if path.exists() else None
+    there = path.is_file() and not gone
+    return ParentFile(path) if there else ParentFile(None, missing=True)

@@ -105,6 +105,9 @@ class Pipeline:
     asked_for_room: bool = False
     """Whether what waits for room on the disk has been tried again since the home was opened: somebody may have made
     some, and typed `advance`."""
+    store_doubt: str = ""
+    """Why the media store seemed not to be the ledger's when it was last looked at, at `store_doubted_ms`."""
+    store_doubted_ms: int = 0
 
     def __post_init__(self) -> None:
         self.marks = self.marks or file_marks(self.settings.home)

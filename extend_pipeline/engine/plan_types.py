@@ -41,6 +41,7 @@ class AttemptView:
     predicted_micros: int
     file_ms: int | None = None
     film_path: str | None = None
+    film_gone: bool = False
     task_id: str | None = None
     kind: str | None = None
     note: str = ""
@@ -101,6 +102,8 @@ class Parent:
     path: str | None = None
     task_id: str | None = None
     kind: str | None = None
+    film_gone: bool = False
+    """The file at `path` is missing in the media store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,7 @@ class Obstacle(StrEnum):
     TOTAL_BUDGET = "total_budget"
     IN_DOUBT_CAP = "in_doubt_cap"
     NO_BUDGET = "no_budget"
+    MEDIA_STORE = "media_store"
     NO_PRICE = "no_price"
     SOURCE_EXPIRED = "source_expired"
     SOURCE_LENGTH = "source_length"
@@ -185,6 +189,7 @@ class Obstacle(StrEnum):
     WRITTEN_OFF = "written_off"
     NOT_EXTENDABLE = "not_extendable"
     UNKNOWN_KIND = "unknown_kind"
+    FILM_GONE = "film_gone"
     PARENT_BLOCKED = "parent_blocked"
 
     @property

@@ -64,7 +64,7 @@ def measured(pipeline: Pipeline, given: PlanInput) -> PlanInput:
     files go to the pipeline's store, which may be one that is thrown away."""
     waiting = [v for v in given.videos if needs_source(v) and given.sources.get(v.key, SourceView()).probed_ms is None]
     with ThreadPoolExecutor(pipeline.settings.max_downloads, thread_name_prefix="measure") as pool:
-        found = zip(waiting, pool.map(lambda video: _fetch(pipeline, video), waiting), strict=True)
+        found = zip(waiting, pool.map(lambda video: fetch_source(pipeline, video), waiting), strict=True)
         seen = {video.key: _seen(got) for video, got in found}
     return replace(given, sources={**given.sources, **seen})
 
@@ -101,7 +101,7 @@ def _may_try_again(failed_at: int | None, now_ms: int) -> bool:
 
 def _fetch_or_fail(pipeline: Pipeline, video: Video) -> Stored | Missed | DiskError:
     try:
-        return _fetch(pipeline, video)
+        return fetch_source(pipeline, video)
     except OSError as error:
         told = explained(error, pipeline.settings, awaited=0)
         if told is None:
@@ -109,7 +109,7 @@ def _fetch_or_fail(pipeline: Pipeline, video: Video) -> Stored | Missed | DiskEr
         return told
 
 
-def _fetch(pipeline: Pipeline, video: Video) -> Stored | Missed:
+def fetch_source(pipeline: Pipeline, video: Video) -> Stored | Missed:
     """Fetch a source; a connection that breaks is tried again at once, since a video waits for it."""
     got = _fetch_once(pipeline, video)
     for _ in range(TRIES - 1):

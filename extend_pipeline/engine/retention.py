@@ -16,9 +16,10 @@ from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
 from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.ledger import reads
+from extend_pipeline.ledger import files, reads
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.files import Role
 from extend_pipeline.ledger.states import AttemptState
 
 HOUR_MS: Final = 3_600_000
@@ -37,8 +38,8 @@ class Urgency(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expiring:
-    """One thing that ends; times in UTC ms. `what` is `result` (paid, not stored yet) or `source`, `where` VIDEO/HOP
-    or the video, `note` what the last try to fetch it said."""
+    """One thing that ends; times in UTC ms. `what` is `result` (paid, not stored yet), `missing` (stored, and gone from
+    the store) or `source`, `where` VIDEO/HOP or the video, `note` what the last try to fetch it said."""
 
     what: str
     where: str
@@ -52,6 +53,8 @@ class Expiring:
         left_ms = self.ends_ms - now_ms
         when = f"until {from_ms(self.ends_ms):%Y-%m-%d %H:%M} UTC, {_span(left_ms)}"
         tried = f"; the last try: {self.note.removeprefix(FETCH_REFUSED)}" if self.note else ""
+        if self.what == "missing":
+            return f"the film of {self.where} is gone from the store; account {self.account} keeps it {when}{tried}"
         if self.what == "result":
             return f"{self.where} is paid and not fetched yet; account {self.account} keeps it {when}{tried}"
         return f"{self.where} can be extended {when}"
@@ -95,6 +98,28 @@ def results(rows: Iterable[Row[Any]], notes: dict[str, Row[Any]], now_ms: int) -
     return sorted(found, key=lambda each: (each.ends_ms, each.where))
 
 
+def missing_results(rows: Iterable[Row[Any]], now_ms: int) -> list[Expiring]:
+    """Results that are gone from the store and that their provider still keeps; soonest end first. Each is a matter of
+    now: what could be fetched at once would not be told of here."""
+    found = [
+        Expiring(
+            what="missing",
+            where=f"{row.video_key}/{row.hop}",
+            account=row.account,
+            ends_ms=row.expires_at,
+            urgency=Urgency.OVER if now_ms >= row.expires_at else _late(row.expires_at - now_ms),
+            note=row.note or "",
+        )
+        for row in rows
+        if row.role == Role.RESULT.value and row.expires_at is not None
+    ]
+    return sorted(found, key=lambda each: (each.ends_ms, each.where))
+
+
+def _late(left_ms: int) -> Urgency:
+    return Urgency.LAST_HOUR if left_ms <= HOUR_MS else Urgency.SOON
+
+
 def sources(videos: Iterable[VideoPlan], now_ms: int) -> list[Expiring]:
     """What unfinished videos go on from, while it can be extended; soonest end first."""
     found = []
@@ -120,7 +145,8 @@ def unfetched(ledger: Ledger, now_ms: int) -> list[Expiring]:
     with ledger.read() as connection:
         rows = reads.attempts_in(connection, (AttemptState.SUCCEEDED,))
         notes = reads.notes(connection) if rows else {}
-    return results(rows, notes, now_ms)
+        gone = files.found_missing(connection, states=("missing",))
+    return results(rows, notes, now_ms) + missing_results(gone, now_ms)
 
 
 def urgent(expiring: Iterable[Expiring]) -> list[Expiring]:

@@ -47,6 +47,9 @@ def next_source(account: Account, parent: Parent, now_ms: int) -> str | Hindranc
     if parent.expires_ms is None or now_ms + SHORTEST_URL_LIFE_MS < parent.expires_ms:
         return parent.video_id
     public = getattr(account, "public_media_url", None)
+    if public and parent.film_gone:
+        message = "the last result's URL has expired, and its film is gone from the store that the provider would read"
+        return Hindrance(Obstacle.FILM_GONE, message, "put the film back; status says whether it can be fetched again")
     if public and parent.path is not None:
         return f"{public.rstrip('/')}/{quote(parent.path)}"
     message = "the last result's URL has expired, and the provider can't reach the file in the store"

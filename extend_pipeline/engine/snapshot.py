@@ -21,7 +21,7 @@ from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import purchases_ahead, root_source
 from extend_pipeline.engine.plan_types import AccountView, AttemptView, PlanInput, SourceView
 from extend_pipeline.engine.twins import twins
-from extend_pipeline.ledger import budget_days, inbox, reads, tables
+from extend_pipeline.ledger import budget_days, files, inbox, reads, tables
 from extend_pipeline.ledger import names as names_ledger
 from extend_pipeline.ledger.declare import Declaration
 from extend_pipeline.ledger.names import Renames
@@ -54,10 +54,11 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         attempts: dict[str, list[AttemptView]] = {}
         account_of = {old: new for new, old in renames.accounts.items()}
         tried = list(reads.attempts_of(connection, key_of))
+        gone = files.without_file(connection)
         doubts = [row.attempt_id for row in tried if row.state == AttemptState.IN_DOUBT.value]
         notes = {**inbox.refusals(connection, doubts), **notes}
         for row in tried:
-            view = view_of(row, notes.get(row.attempt_id, ""))
+            view = view_of(row, notes.get(row.attempt_id, ""), film_gone=row.attempt_id in gone)
             key, account = key_of[row.video_key], account_of.get(row.account, row.account)
             attempts.setdefault(key, []).append(replace(view, video_key=key, account=account))
         rows = reads.accounts(connection)
@@ -132,7 +133,7 @@ def _with_parents(videos: Sequence[Video], catalogue: Mapping[str, Video]) -> li
     return keys
 
 
-def view_of(row: Row[Any], note: str = "") -> AttemptView:
+def view_of(row: Row[Any], note: str = "", *, film_gone: bool = False) -> AttemptView:
     """A ledger row as a plan sees it."""
     return AttemptView(
         attempt_id=row.attempt_id,
@@ -151,6 +152,7 @@ def view_of(row: Row[Any], note: str = "") -> AttemptView:
         output_ms=output_ms(row),
         file_ms=row.probed_duration_ms,
         film_path=row.film_path or row.path,
+        film_gone=film_gone,
         task_id=row.task_id,
         kind=row.output_kind,
         completed_at=row.completed_at,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +15,7 @@ from extend_pipeline.engine.deductions import LowerPrice, lower_prices_now
 from extend_pipeline.engine.disk_space import DiskSpace
 from extend_pipeline.engine.holds import accounts_left_alone, mistakes
 from extend_pipeline.engine.left_over import LeftOver, left_over
+from extend_pipeline.engine.missing import StoreNow, store_now
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
@@ -113,6 +114,8 @@ class Status:
 
     left_over: tuple[LeftOver, ...] = ()
     """Paid tasks of videos that left the catalogue and that only a person can end."""
+    store: StoreNow = field(default_factory=lambda: StoreNow("", (), 0))
+    """Whether the films that the ledger knows are in the media store."""
 
     @property
     def needs_person(self) -> tuple[VideoPlan, ...]:
@@ -128,7 +131,7 @@ class Status:
         stopped = any(account.stopped for account in self.accounts)
         planned = {video.key for video in self.plan.videos}
         left_behind = any(doubt.where.rpartition("/")[0] not in planned for doubt in self.doubts)
-        nearly_lost = any(e.what == "result" and e.urgency in (Urgency.LAST_HOUR, Urgency.OVER) for e in self.expiring)
+        nearly_lost = any(e.what != "source" and e.urgency in (Urgency.LAST_HOUR, Urgency.OVER) for e in self.expiring)
         reasons = (
             self.plan.ledger,
             self.needs_person,
@@ -140,12 +143,15 @@ class Status:
             self.disagreements,
             self.left_over,
             any(statement.is_unread_long(self.plan.now_ms) for statement in self.statements),
+            not self.store.sound,
         )
         return 1 if any(reasons) else 0
 
 
 def status(pipeline: Pipeline) -> Status:
     """Read where everything stands; changes nothing."""
+    store = store_now(pipeline)
+    pipeline.store_doubt = store.doubt
     given = plan_input(pipeline)
     with pipeline.ledger.read() as connection:
         rows = reads.accounts(connection)
@@ -174,6 +180,7 @@ def status(pipeline: Pipeline) -> Status:
         lower_prices=lower_prices_now(pipeline),
         statements=statements_now(pipeline),
         left_over=left_over(pipeline),
+        store=store,
     )
 
 

@@ -143,4 +143,5 @@ def _after(stored: AttemptView, before: Parent, name: str) -> Parent:
         path=stored.film_path,
         task_id=stored.task_id,
         kind=stored.kind,
+        film_gone=stored.film_gone,
     )

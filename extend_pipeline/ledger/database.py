@@ -19,7 +19,7 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.identity import Identity, Standing, read_identity
 
-SCHEMA_HEAD: Final = "0007"
+SCHEMA_HEAD: Final = "0008"
 """The newest migration; a ledger that stands there is opened without loading Alembic, which costs 0.3 s."""
 
 BUSY_S: Final = 120  # a writer waits this long for the others' commits; each takes milliseconds

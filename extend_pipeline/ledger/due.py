@@ -126,6 +126,14 @@ def _is_due(states: Collection[AttemptState], accounts: Mapping[str, LongestWait
     return and_(asked_for, or_(schedule.c.due_at <= now_ms, too_far))
 
 
+def scheduled(connection: Connection, attempt_ids: Collection[str]) -> frozenset[str]:
+    """Those of the attempts that something is scheduled for."""
+    table = tables.schedule
+    query = select(table.c.attempt_id)
+    found = (connection.execute(query.where(table.c.attempt_id.in_(part))).scalars() for part in chunks(attempt_ids))
+    return frozenset(attempt_id for part in found for attempt_id in part)
+
+
 def forgotten(connection: Connection, states: Collection[AttemptState]) -> list[Row[Any]]:
     """Attempts in the states that nothing is scheduled for: hints are no part of the events, and may be lost. Rows have
     `attempt_id`, `account`, `state` and `submit_class`."""

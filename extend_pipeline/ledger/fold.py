@@ -16,6 +16,7 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.event import Event
 from extend_pipeline.ledger.fold_attempts import ATTEMPT_FOLDS
+from extend_pipeline.ledger.fold_files import FILE_FOLDS
 from extend_pipeline.ledger.fold_names import NAME_FOLDS
 from extend_pipeline.ledger.fold_rows import change_account
 from extend_pipeline.ledger.states import VideoState
@@ -173,4 +174,5 @@ FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "ledger_accepted": _only_told,
     "ledger_copied": _only_told,
     **ATTEMPT_FOLDS,
+    **FILE_FOLDS,
 }

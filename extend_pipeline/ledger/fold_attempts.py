@@ -190,6 +190,7 @@ ATTEMPT_FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "attempt_url_refreshed": _attempt_columns,
     "attempt_redated": _attempt_columns,
     "attempt_examined": _attempt_columns,
+    "attempt_file_replaced": _attempt_columns,
     "attempt_stored": _attempt_stored,
     "attempt_quarantined": _attempt_quarantined,
     "attempt_result_lost": _attempt_result_lost,

@@ -24,7 +24,11 @@ def _video_renamed(connection: Connection, event: Event) -> None:
     connection.execute(own.values(video_key=new, first_key=first, seq=event.seq))
     below = update(tables.videos).where(videos.branch_of == old)
     connection.execute(below.values(branch_of=new, seq=event.seq))
-    for table in (tables.attempts, tables.charges, tables.step_choices):
+    files = tables.missing_files
+    source = (files.c.owner == old) & (files.c.role == "source")
+    connection.execute(delete(files).where((files.c.owner == new) & (files.c.role == "source")))
+    connection.execute(update(files).where(source).values(owner=new))
+    for table in (tables.attempts, tables.charges, tables.step_choices, files):
         connection.execute(update(table).where(table.c.video_key == old).values(video_key=new, seq=event.seq))
 
 
@@ -51,7 +55,7 @@ def _account_renamed(connection: Connection, event: Event) -> None:
         same = and_(newer.c.account == new, *(newer.c[name] == table.c[name] for name in own))
         connection.execute(delete(table).where(table.c.account == old, select(newer.c.seq).where(same).exists()))
         connection.execute(update(table).where(table.c.account == old).values(account=new, seq=event.seq))
-    for moved in (tables.videos, tables.attempts, tables.charges):
+    for moved in (tables.videos, tables.attempts, tables.charges, tables.missing_files):
         connection.execute(update(moved).where(moved.c.account == old).values(account=new, seq=event.seq))
 
 

@@ -11,6 +11,7 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.reconciling import ORPHAN
 from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
 
+FEW_TRIES = 5  # to fetch a missing file again, within a minute
 _CHUNK = 500  # SQLite's older builds take 999 parameters a statement
 
 
@@ -43,6 +44,24 @@ def of_unknown_kind(connection: Connection, accounts: Collection[str]) -> list[R
 def attempt(connection: Connection, attempt_id: str) -> Row[Any] | None:
     """One attempt, or None."""
     return connection.execute(select(tables.attempts).where(tables.attempts.c.attempt_id == attempt_id)).first()
+
+
+def first_hop(connection: Connection, video_key: str) -> Row[Any] | None:
+    """The stored attempt of a video's first hop, the newest of several; None where there is none."""
+    table = tables.attempts
+    this = (table.c.video_key == video_key) & (table.c.hop == 1) & (table.c.state == AttemptState.STORED.value)
+    return connection.execute(select(table).where(this).order_by(table.c.stored_at.desc()).limit(1)).first()
+
+
+def expiries(connection: Connection, attempt_ids: Collection[str]) -> dict[str, int | None]:
+    """Until when (UTC ms) the providers keep the results of the attempts."""
+    table = tables.attempts
+    query = select(table.c.attempt_id, table.c.expires_at)
+    return {
+        row.attempt_id: row.expires_at
+        for part in chunks(attempt_ids)
+        for row in connection.execute(query.where(table.c.attempt_id.in_(part)))
+    }
 
 
 def attempts_in(connection: Connection, states: Collection[AttemptState]) -> list[Row[Any]]:
@@ -122,14 +141,17 @@ def scheduled_videos(
 ) -> dict[str, int]:
     """When somebody will next look at something of each video (UTC ms), for videos of which something is scheduled;
     `accounts` leaves out the others', at which nobody can look. Tasks that were taken over before `orphans_since_ms`
-    are left out: nobody need sit and watch them."""
+    are left out, and files that are fetched again in vain: nobody need sit and watch them."""
     table, schedule = tables.attempts, tables.schedule
     query = (
         select(table.c.video_key, func.min(schedule.c.due_at).label("due_at"))
         .join(schedule, schedule.c.attempt_id == table.c.attempt_id)
         .where((table.c.chain_digest != ORPHAN) | (table.c.claimed_at >= orphans_since_ms))
         # what a callback named for one that has ended is looked into by whoever advances next
-        .where(table.c.state.in_([state.value for state in LIVE]))
+        .where(
+            table.c.state.in_([state.value for state in LIVE])
+            | ((table.c.state == AttemptState.STORED.value) & (schedule.c.tries < FEW_TRIES))
+        )
         .group_by(table.c.video_key)
     )
     if accounts is not None:

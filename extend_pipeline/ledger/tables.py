@@ -1,8 +1,8 @@
 """The ledger's tables, for SQLite and PostgreSQL. Times are integer milliseconds of UTC, units integers of a millionth.
 
-`videos`, `attempts`, `charges`, `accounts`, `account_days`, `reconciliations`, `step_choices`, `statements` (when each
-of a provider's books was last read) and `lower_charges` (prices that were charged below the prediction) are folds of
-`events`.
+`videos`, `attempts`, `missing_files`, `charges`, `accounts`, `account_days`, `reconciliations`, `step_choices`,
+`statements` (when each of a provider's books was last read) and `lower_charges` (prices that were charged below the
+prediction) are folds of `events`.
 `schedule`, `backoff` and `inbox` are hints (when to look again, who is looking, what somebody says has happened):
 losing them costs a poll, never a task or a credit, so they are not in the events.
 """
@@ -88,6 +88,7 @@ videos = Table(
     Index("ix_videos_state", "state"),
     Index("ix_videos_source_video_id", "source_video_id"),
     Index("ix_videos_seq", "seq"),
+    Index("ix_videos_source_folder", text("substr(source_sha256, 1, 2)")),
 )
 
 attempts = Table(
@@ -194,6 +195,33 @@ attempts = Table(
     Index("ix_attempts_callback_digest", "callback_digest"),
     Index("ix_attempts_video_id", "video_id"),
     Index("ix_attempts_seq", "seq"),
+    # the folder of the media store in which a file lies, so that one folder's files are read without all the others
+    Index("ix_attempts_file_folder", text("substr(sha256, 1, 2)")),
+    Index("ix_attempts_film_folder", text("substr(film_sha256, 1, 2)")),
+)
+
+missing_files = Table(
+    "missing_files",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("role", Text, primary_key=True),
+    Column("video_key", Text, nullable=False),
+    Column("hop", Integer),
+    Column("account", Text, nullable=False),
+    Column("path", Text),
+    Column("cause", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("tried_at", BigInteger),
+    Column("message", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Index(
+        "ix_missing_files_open",
+        "state",
+        sqlite_where=text("state <> 'restored'"),
+        postgresql_where=text("state <> 'restored'"),
+    ),
 )
 
 charges = Table(
@@ -334,6 +362,7 @@ backoff = Table(
 FOLDED: Final[tuple[Table, ...]] = (
     videos,
     attempts,
+    missing_files,
     charges,
     accounts,
     account_days,

@@ -132,8 +132,8 @@ def redated(tx: Writer, attempt_id: str, *, submitted_at: int) -> None:
 
 
 def refresh_url(tx: Writer, attempt_id: str, *, url: str, expires_at: int | None) -> None:
-    """Keep a fresh URL of a paid result that is not stored yet."""
-    if state_of(tx, attempt_id) is S.SUCCEEDED:
+    """Keep a fresh URL of a paid result that is not stored yet, or whose file is gone from the store."""
+    if state_of(tx, attempt_id) in (S.SUCCEEDED, S.STORED):
         tx.append("attempt_url_refreshed", attempt_id=attempt_id, data={"url": url, "expires_at": expires_at})
 
 

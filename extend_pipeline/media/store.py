@@ -117,7 +117,7 @@ class MediaStore:
                 return Broken(reason, kept, sha256)
             case Sound(probe):
                 relative = _relative(sha256, _suffix(temporary))
-                self._place(file, temporary, relative, written)
+                self._place(file, temporary, relative)
                 return Stored(sha256, written, relative, probe)
 
     def build(
@@ -145,7 +145,7 @@ class MediaStore:
                     with temporary.open("rb") as written:
                         sha256 = hashlib.file_digest(written, "sha256").hexdigest()
                     relative = _relative(sha256, ".mp4")
-                    self._place(file, temporary, relative, size)
+                    self._place(file, temporary, relative)
                     return Stored(sha256, size, relative, probe)
 
     def path_of(self, relative: str) -> Path:
@@ -210,14 +210,14 @@ class MediaStore:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _place(self, file: IO[bytes], temporary: Path, relative: str, size: int) -> None:
+    def _place(self, file: IO[bytes], temporary: Path, relative: str) -> None:
         """Make the checked file durable under its name."""
         failpoint("collect.before_fsync")
         _sync(file)
         failpoint("collect.before_rename")
         final = self.root / relative
-        # A file of another size under this name was damaged since: the new one, whose hash is known, replaces it.
-        if not (final.is_file() and final.stat().st_size == size):
+        # A file with other bytes under this name was damaged since: the new one, whose hash is known, replaces it.
+        if not _has_hash(final, final.stem):
             self._rename(temporary, final)
             failpoint("collect.after_rename")
         # Also where it was there: its writer may have died before this, and the name must last.
@@ -277,6 +277,14 @@ def _suffix(checked: Path) -> str:
     """Return the extension of a film by its own bytes."""
     kind = recognise(checked)
     return kind.suffix if isinstance(kind, Container) else ".mp4"
+
+
+def _has_hash(path: Path, sha256: str) -> bool:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
 
 
 def _relative(sha256: str, suffix: str) -> str:

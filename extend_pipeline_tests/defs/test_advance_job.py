@@ -36,6 +36,7 @@ def test_one_run_brings_every_video_on_and_a_second_has_nothing_to_tell(place: P
         "books_agree",
         "invariants_hold",
         "durations_grew",
+        "films_are_there",
         "seams_hold",
     }
     second = place.advance()

@@ -7,6 +7,7 @@ import duckdb
 from dagster import evaluate_automation_conditions
 
 from extend_pipeline.defs.table_metadata import DURATION_SOURCES
+from extend_pipeline.media.listing import mark
 from extend_pipeline.warehouse import schema
 from extend_pipeline_tests.defs.conftest import Place
 from extend_pipeline_tests.support.homes import video
@@ -119,6 +120,8 @@ def test_checks_find_a_warehouse_that_does_not_agree_with_the_ledger_and_a_budge
     with place.resource.open() as pipeline, duckdb.connect(str(pipeline.settings.warehouse_path)) as connection:
         connection.execute("UPDATE charges SET units = units + 1 WHERE entry = 'settle'")
         connection.execute("UPDATE completed_extensions SET added_duration_s = 0.2, seam_psnr_db = 9")
+    mark(media := place.home / "state" / "media", at_ms=0, new_id="ours")
+    next(media.glob("??/*.mp4")).unlink()
     job = place.defs.resolve_implicit_global_asset_job_def()
     keys = place.defs.resolve_asset_graph().asset_check_keys
     result = job.get_subset(asset_check_selection=set(keys), asset_selection=set()).execute_in_process(
@@ -129,8 +132,10 @@ def test_checks_find_a_warehouse_that_does_not_agree_with_the_ledger_and_a_budge
         "charges_reconcile",
         "budgets_hold",
         "durations_grew",
+        "films_are_there",
         "seams_hold",
     }
+    assert told["films_are_there"].severity is dg.AssetCheckSeverity.WARN  # it is to be had again
     assert "charges of sandbox, settle" in str(told["charges_reconcile"].description)
     assert "2 of 2 kling-unit today" in str(told["budgets_hold"].description)
     assert "one/1: added 0.200 s" in str(told["durations_grew"].description)

@@ -1,0 +1,70 @@
+"""`media`: a person's word on a media store that was emptied, and on films that nobody has any more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from extend_pipeline.commands.controls import who_option
+from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.output import emit, json_option, say
+from extend_pipeline.commands.text import typed
+from extend_pipeline.engine.pipeline import open_pipeline
+from extend_pipeline.engine.watch_store import accept_store
+from extend_pipeline.ledger import files
+
+
+@click.group()
+def media() -> None:
+    """Decide about files that are gone from the media store."""
+
+
+@media.command()
+@who_option
+@json_option
+@click.pass_obj
+def refetch(home: Path | None, who: str, as_json: bool) -> None:
+    """Take the media folder as it is, and have what is gone from it fetched again.
+
+    For a store that was really emptied. Costs nothing; what no provider has any more is told as lost.
+    """
+    with open_pipeline(settings_of(home)) as pipeline:
+        gone = accept_store(pipeline, actor=who)
+        folder = pipeline.settings.media_dir
+    if as_json:
+        emit({"folder": str(folder), "missing": gone, "who": who})
+    elif gone:
+        say(f"{gone} files are gone from {folder}; fetch them again: {typed('extend-pipeline advance', home)}")
+    else:
+        say(f"every file that the ledger knows is in {folder}")
+
+
+@media.command()
+@click.argument("where", nargs=-1, metavar="[VIDEO/HOP]...")
+@click.option("--all", "everything", is_flag=True, help="All films that are lost.")
+@who_option
+@json_option
+@click.pass_context
+def forget(ctx: click.Context, where: tuple[str, ...], everything: bool, who: str, as_json: bool) -> None:
+    """Hear no more of films that are lost. They stay paid and stored in the ledger."""
+    home: Path | None = ctx.obj
+    if bool(where) == everything:
+        raise click.UsageError("name the films as VIDEO/HOP, or say --all.")
+    with open_pipeline(settings_of(home)) as pipeline:
+        with pipeline.ledger.read() as connection:
+            lost = files.found_missing(connection, states=("lost",))
+        names = {row.owner: row.video_key if row.hop is None else f"{row.video_key}/{row.hop}" for row in lost}
+        chosen = [row for row in lost if everything or names[row.owner] in where]
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
+            for row in chosen:
+                files.forgotten(tx, row)
+    told = sorted({names[row.owner] for row in chosen})
+    unknown = [name for name in where if name not in told]
+    if as_json:
+        emit({"forgotten": told, "not_lost": unknown, "who": who})
+    else:
+        say(f"told no more: {', '.join(told) or 'nothing'}")
+        for name in unknown:
+            say(f"{name} is not lost: {typed('extend-pipeline status', home)} names those that are", err=True)
+    ctx.exit(1 if unknown else 0)
