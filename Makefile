@@ -7,10 +7,10 @@ READY := $(VENV)/.ready
 RUN := env -u EXTEND_PIPELINE_HOME -u EXTEND_PIPELINE_LEDGER_URL -u EXTEND_PIPELINE_MEDIA_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check bench matrix chaos machine mutants format lock clean
+.PHONY: help demo dev test test-deep test-all check bench matrix chaos machine mutants format lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "extend_pipeline needs Python 3.11 or newer; set PYTHON=")'
@@ -26,8 +26,13 @@ demo: $(READY) ## sandbox, Dagster and eleven videos: watch them grow, see what 
 dev: $(READY) ## the same with the Dagster UI at http://127.0.0.1:3000, until Ctrl-C
 	@$(RUN) $(BIN)/extend-pipeline --home data/demo dev
 
-test: $(READY) ## all tests, on SQLite and on a real PostgreSQL
-	@$(RUN) $(BIN)/python -m pytest -q -n 2 --dist worksteal $(ARGS)
+test: $(READY) ## every promise once, on SQLite and on a real PostgreSQL
+	@$(RUN) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not deep" $(ARGS)
+
+test-deep: $(READY) ## the slow kinds that make test leaves out: crash walks, faults, storm, state machine, demo
+	@$(RUN) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m deep $(ARGS)
+
+test-all: test test-deep ## both
 
 check: $(READY) ## lint, format, types, import rules, Dagster definitions, lock file
 	@$(BIN)/ruff check .

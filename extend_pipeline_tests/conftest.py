@@ -12,6 +12,7 @@ import pytest
 
 from extend_pipeline.base import failpoints
 from extend_pipeline.ledger.database import Ledger, open_ledger
+from extend_pipeline_tests.deep import MARKER, mark_deep
 from extend_pipeline_tests.support.postgres import PostgresServer
 from extend_pipeline_tests.support.prompt_uvicorn import stop_promptly
 from extend_pipeline_tests.support.quick_ledgers import REALLY_MIGRATED, migrate_quickly
@@ -20,8 +21,15 @@ _databases = itertools.count()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the marker of these fixtures."""
+    """Name the markers."""
     config.addinivalue_line("markers", f"{REALLY_MIGRATED}: every ledger is made by its migrations")
+    config.addinivalue_line("markers", f"{MARKER}: runs in `make test-deep` and not in `make test`")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the deep tests; pytest's own selection by markers comes afterwards."""
+    mark_deep(items)
 
 
 def pytest_collection_finish() -> None:

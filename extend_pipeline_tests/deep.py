@@ -1,0 +1,64 @@
+"""Which tests are deep: slow kinds that walk many crashes, faults and seeds, or play a quicker test once more on
+PostgreSQL or in a real Dagster. `make test` leaves them out, `make test-deep` runs them and nothing else.
+
+The kinds that take longest stand first, and run first: a worker that begins one last keeps the others waiting.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import pytest
+
+MARKER: Final = "deep"
+
+DEEP: Final = (
+    # a minute of kills and faults, and what a naive client pays in it
+    "chaos/test_chaos.py",
+    # the slice of the matrix, by provider, and its specials
+    "faults/test_matrix.py::test_a_kill_while_a_fault_is_armed",
+    "faults/test_matrix.py::test_races_losses_and_lies",
+    "faults/test_matrix.py::test_what_is_left_out_for_want_of_a_field",
+    # the state machine, on both ledgers
+    "machine/test_machine.py",
+    # the demo through a real Dagster
+    "cli/test_demo.py::test_the_demo_ends_by_itself",
+    # kills at each failpoint
+    "engine/test_crash_walk.py::test_a_process_killed_at_any_point",
+    "engine/test_crash_walk.py::test_the_command_itself_is_killed",
+    "engine/test_other_crash_walk.py",
+    "engine/test_reconcile_crashes.py::test_a_kill_costs_a_comparison",
+    "warehouse/test_publish_crashes.py::test_a_publisher_killed_later",
+    # every fault of the sandbox at every place
+    "engine/test_every_fault.py::test_whatever_goes_wrong",
+    "engine/test_every_fault.py::test_faults_of_all_places_together",
+    # generated requests
+    "callbacks/test_garbage.py::test_schemathesis_finds_nothing",
+    "providers/test_any_body.py::test_thousands_of_mutated_bodies",
+)
+"""Beginnings of test ids below this folder."""
+
+ON_BOTH_LEDGERS: Final = ("engine/", "callbacks/", "cli/")
+"""Folders whose tests play whole homes; those that run on both ledgers run on PostgreSQL in the deep target. The
+ledger's own tests are quick and run on both each time."""
+
+NOT_DEEP: Final = len(DEEP) + 1
+_HERE: Final = "extend_pipeline_tests/"
+
+
+def rank(nodeid: str) -> int:
+    """Return the place of a test among the deep ones, the longest first; NOT_DEEP for one that runs each time."""
+    name = nodeid.removeprefix(_HERE)
+    for place, beginning in enumerate(DEEP):
+        if name.startswith(beginning):
+            return place
+    on_postgresql = name.startswith(ON_BOTH_LEDGERS) and "postgresql" in name.partition("::")[2]
+    return len(DEEP) if on_postgresql else NOT_DEEP
+
+
+def mark_deep(items: list[pytest.Item]) -> None:
+    """Mark the deep tests, and let them begin first."""
+    for item in items:
+        if rank(item.nodeid) < NOT_DEEP:
+            item.add_marker(MARKER)
+    items.sort(key=lambda item: rank(item.nodeid))
