@@ -126,8 +126,8 @@ def advance(
     lower_prices = lower_prices_now(pipeline, since_ms=began_ms) if ended else ()
     collected = collect_due(pipeline, videos=videos, stop=stop)
     prepared = prepare(pipeline, videos=videos)
-    disk_error = prepared.disk_error or _examine_again(pipeline)
-    restored = restore_parts(pipeline)
+    restored: list[str] = []
+    disk_error = prepared.disk_error or _examine_again(pipeline, restored)
     before = plan(plan_input(pipeline, videos=videos, unfinished=True))
     submitted = SubmitReport()
     after = before
@@ -155,10 +155,12 @@ def advance(
     )
 
 
-def _examine_again(pipeline: Pipeline) -> DiskError | None:
-    """Look again at what nobody could tell the kind of; an error of our own disk is told, and ends nothing else."""
+def _examine_again(pipeline: Pipeline, restored: list[str]) -> DiskError | None:
+    """Look again at what nobody could tell the kind of, and bring back films and sources that are missing, which are
+    named in `restored`; an error of our own disk is told, and ends nothing else."""
     try:
         examine_again(pipeline)
+        restored += restore_parts(pipeline)
     except OSError as error:
         with pipeline.ledger.read() as connection:
             awaited = reads.awaited(connection)
