@@ -124,7 +124,7 @@ def test_room_on_the_disk_is_judged(
     from extend_pipeline.config.settings import Settings
 
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, int(free_gib * local_checks.GIB)))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(2**50, 0, int(free_gib * 2**30)))
     [disk] = [f for f in local_checks.check_media(Settings.for_home(tmp_path)) if f.check == "disk"]
     assert disk.level.value == level
 

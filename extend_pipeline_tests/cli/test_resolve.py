@@ -137,6 +137,9 @@ def test_a_doubt_of_a_video_that_left_the_catalogue_is_still_told(doubtful: Cli,
 def test_attempts_of_an_account_that_is_gone_are_told(doubtful: Cli, sandbox: SandboxHandle) -> None:
     elsewhere = account(sandbox.base_url, name="elsewhere")
     write_home(doubtful.home, "", [video("another", account="elsewhere")], accounts=[elsewhere])
+    assert doubtful.json("status", code=1)["unknown_accounts"] == [], "it is looked after as it was last written"
+    for kept in (doubtful.home / "state").glob("accounts.last-good*"):
+        kept.unlink()
     assert doubtful.json("status", code=1)["unknown_accounts"] == [{"account": "sandbox", "attempts": 1}]
     assert "1 paid or running attempts are with account sandbox" in doubtful("status").stdout
 

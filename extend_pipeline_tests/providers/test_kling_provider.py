@@ -266,11 +266,11 @@ def test_a_token_that_is_refused_twice_is_a_rejection_that_speaks_of_the_clock(c
         asked = provider.query(ID)
         assert len(server.requests) == 4
     assert isinstance(outcome, Rejected)
-    assert outcome.reason is RejectReason.AUTH
+    assert outcome.reason is RejectReason.CLOCK
     assert "clock" in outcome.answer.message
     assert "ahead of Kling's" in outcome.answer.message
     assert isinstance(asked, Unanswered)
-    assert asked.fault is QueryFault.AUTH
+    assert asked.fault is QueryFault.CLOCK
 
 
 def test_an_unclear_end_of_the_second_post_is_unknown() -> None:
