@@ -37,6 +37,7 @@ def test_one_run_brings_every_video_on_and_a_second_has_nothing_to_tell(place: P
         "invariants_hold",
         "durations_grew",
         "films_are_there",
+        "ledger_is_known",
         "seams_hold",
     }
     second = place.advance()

@@ -39,6 +39,9 @@ def _read() -> dict[str, Any]:
     last = max(row["at"] for row in json.loads(text)["tables"]["events"])
     later = wall_ms() - 3_600_000 - last
     home: dict[str, Any] = json.loads(_A_TIME.sub(lambda found: str(int(found[0]) + later), text))
+    for entry in home["catalogue"]:
+        if "video_id" in entry["source"]:
+            entry["source"]["exact"] = True  # the first source's id ends in zeros
     return home
 
 
@@ -65,8 +68,21 @@ def old_home(make_home: Callable[..., EngineHome], ledger_url: str) -> EngineHom
     ledger.close()
     stored = [row for row in BEFORE["tables"]["attempts"] if row["hop"] == 2 and row["provider"] == "kling"]
     home.sandbox.seed([{"video_id": row["video_id"], "duration": row["probed_duration_ms"] / 1000} for row in stored])
+    lay_files(home)
     write(home, BEFORE["catalogue"])
     return home
+
+
+def lay_files(home: EngineHome) -> None:
+    """Lay files of the right names and lengths into the media store; what is in them is not looked at here."""
+    rows = [(row["path"], row["bytes"]) for row in BEFORE["tables"]["attempts"]]
+    rows += [(row["film_path"], 1) for row in BEFORE["tables"]["attempts"]]
+    rows += [(row["source_path"], 1) for row in BEFORE["tables"]["videos"]]
+    for relative, size in rows:
+        if relative is not None:
+            path = home.settings.media_dir / relative
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(bytes(size or 1))
 
 
 def write(home: EngineHome, entries: list[dict[str, Any]]) -> None:

@@ -10,8 +10,9 @@ from sqlalchemy import select
 
 from extend_pipeline.engine.adopt_task import adopt_task
 from extend_pipeline.engine.advance import advance, next_wait_ms
-from extend_pipeline.engine.called_back import FIRST_GAP_MS, LOOKS
+from extend_pipeline.engine.called_back import LOOKS
 from extend_pipeline.engine.resolve import Resolved, write_off
+from extend_pipeline.engine.schedule import CALLED_BACK_FIRST_MS
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import reconciling, tables
 from extend_pipeline.ledger.invariants import check_invariants
@@ -71,7 +72,7 @@ def test_what_a_callback_can_not_prove_is_a_question_with_its_commands(make_home
             assert receiver.post(tokens[0], json.dumps({"id": name}).encode()) == 204
         for _ in range(LOOKS + 1):
             advance(pipeline, publish=False)
-            clock.skip(FIRST_GAP_MS * 2**LOOKS)
+            clock.skip(CALLED_BACK_FIRST_MS * 2**LOOKS)
         (row,) = status(pipeline).disagreements
         assert (row.source, row.task_id) == ("callback", foreign)
         assert f"reconcile luma --adopt {foreign}" in row.note
