@@ -12,16 +12,21 @@ change by that. That the file is missing is a fact of its own, a row of `missing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, func, literal, null, select
+from sqlalchemy import Connection, Row, Text, literal_column, null, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import AttemptState
+
+# word for word as in the indexes: with bound numbers in them SQLite would read the whole table for each folder
+_file_folder: Final = literal_column("substr(attempts.sha256, 1, 2)", Text)
+_film_folder: Final = literal_column("substr(attempts.film_sha256, 1, 2)", Text)
+_source_folder: Final = literal_column("substr(videos.source_sha256, 1, 2)", Text)
 
 OPEN: Final = ("missing", "lost")
 """States of a file that a person should hear of."""
@@ -65,40 +70,44 @@ class ExpectedFile:
     bytes: int | None
 
 
-def expected_in(connection: Connection, folder: str) -> list[ExpectedFile]:
-    """The files that should be in one folder of the store, named by the first two digits of their hashes."""
-    attempts, videos = tables.attempts, tables.videos
-    stored = attempts.c.state == AttemptState.STORED.value
-    whose = (attempts.c.attempt_id.label("owner"), attempts.c.video_key, attempts.c.hop, attempts.c.account)
-    results = select(
-        literal(Role.RESULT.value).label("role"), *whose, attempts.c.path, attempts.c.sha256, attempts.c.bytes
-    ).where(func.substr(attempts.c.sha256, 1, 2) == folder, stored)
-    films = select(literal(Role.FILM.value), *whose, attempts.c.film_path, attempts.c.film_sha256, null()).where(
-        func.substr(attempts.c.film_sha256, 1, 2) == folder, stored
+def rows_in(connection: Connection, folder: str) -> Iterator[tuple[Role, Row[Any]]]:
+    """The files that should be in one folder of the store, named by the first two digits of their hashes, as rows of
+    `owner`, `video_key`, `hop`, `account`, `path`, `sha256` and `bytes`."""
+    attempts, videos = tables.attempts.c, tables.videos.c
+    stored = attempts.state == AttemptState.STORED.value
+    whose = (attempts.attempt_id.label("owner"), attempts.video_key, attempts.hop, attempts.account)
+    results = select(*whose, attempts.path, attempts.sha256, attempts.bytes)
+    films = select(
+        *whose, attempts.film_path.label("path"), attempts.film_sha256.label("sha256"), null().label("bytes")
     )
     sources = select(
-        literal(Role.SOURCE.value),
-        videos.c.video_key,
-        videos.c.video_key,
-        null(),
-        videos.c.account,
-        videos.c.source_path,
-        videos.c.source_sha256,
-        null(),
-    ).where(func.substr(videos.c.source_sha256, 1, 2) == folder)
-    return [_expected(row) for query in (results, films, sources) for row in connection.execute(query)]
+        videos.video_key.label("owner"),
+        videos.video_key,
+        null().label("hop"),
+        videos.account,
+        videos.source_path.label("path"),
+        videos.source_sha256.label("sha256"),
+        null().label("bytes"),
+    )
+    for role, query in (
+        (Role.RESULT, results.where(_file_folder == folder, stored)),
+        (Role.FILM, films.where(_film_folder == folder, stored)),
+        (Role.SOURCE, sources.where(_source_folder == folder)),
+    ):
+        for row in connection.execute(query).all():
+            yield role, row
 
 
-def _expected(row: Row[Any]) -> ExpectedFile:
-    role, owner, video_key, hop, account, path, sha256, size = row
+def expected_file(role: Role, row: Row[Any]) -> ExpectedFile:
+    """A row of `rows_in` as a value."""
     return ExpectedFile(
-        key=FileKey(owner, Role(role)),
-        video_key=video_key,
-        hop=hop,
-        account=account,
-        path=path,
-        sha256=sha256,
-        bytes=size,
+        key=FileKey(row.owner, role),
+        video_key=row.video_key,
+        hop=row.hop,
+        account=row.account,
+        path=row.path,
+        sha256=row.sha256,
+        bytes=row.bytes,
     )
 
 
