@@ -114,9 +114,13 @@ class Partial:
     def _write_facts(self, facts: Facts) -> None:
         temporary = self._facts_path.with_suffix(".facts-new")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(facts), file)
-        temporary.replace(self._facts_path)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(asdict(facts), file)
+            temporary.replace(self._facts_path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
         self.facts = facts
 
 

@@ -48,7 +48,7 @@ def _what_migrations_say() -> tuple[str, ...]:
 def _lay(ledger: Ledger, said: Sequence[str]) -> None:
     """Say it to a file that is new; in one transaction, since others may open it too."""
     file = ledger.engine.url.database
-    if ledger.dialect != "sqlite" or file is None or Path(file).stat().st_size:
+    if ledger.dialect != "sqlite" or file is None or not Path(file).exists() or Path(file).stat().st_size:
         return
     with ledger.engine.connect() as connection:
         connection.info["mode"] = "write"
