@@ -52,13 +52,14 @@ def finishes(home: EngineHome, *, charges: int, publish: bool = True) -> None:
 
 
 def test_a_ledger_that_is_full_sends_nothing_that_was_not_claimed_and_loses_no_answer(make_home: MakeHome) -> None:
-    """With another number of pages left, the disk is full at another write: a claim, a mark, an outcome, a success."""
+    """With another number of videos and pages left, the disk is full at another write: a claim, a mark, an outcome, a
+    success."""
     met: set[type[Exception]] = set()
-    for room in range(0, 60, 6):
-        home = make_home(f"room{room}")
-        home.seeded(16, steps=1)
+    for videos, room in ((5, 2), (16, 0), (16, 4), (16, 8), (16, 12), (16, 16), (20, 8), (20, 14), (20, 20)):
+        home = make_home(f"videos{videos}-room{room}")
+        home.seeded(videos, steps=1)
         met |= _advance_with_room(home, room)
-        finishes(home, charges=16, publish=room == 0)
+        finishes(home, charges=videos, publish=room == 0)
     assert met == {OperationalError, UnrecordedError}, "it must have been full before a POST and after one"
 
 
