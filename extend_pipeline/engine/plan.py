@@ -126,8 +126,9 @@ def _look_ahead(video: Video, given: PlanInput) -> VideoPlan | _Ahead:
     start = _start_of(video, goal, source, given)
     here = Position(video, account, goal, source.mode, 0, None)
     if isinstance(start, Hindrance):
-        held = given.held.get(account.name) if start.obstacle is Obstacle.SOURCE_UNCHECKED else None
-        return _told(here, held or start)
+        if start.obstacle is Obstacle.SOURCE_UNCHECKED:  # nobody measures it while nothing may be submitted
+            return _told(here, given.ledger or given.held.get(account.name) or start)
+        return _told(here, start)
     here = replace(here, parent=start.parent)
     way = walk(here, given, on_change=change_policy(account, given))
     if isinstance(way.stop, Edited):

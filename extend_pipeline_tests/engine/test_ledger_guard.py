@@ -15,6 +15,7 @@ from extend_pipeline.engine.plan_types import Obstacle
 from extend_pipeline.ledger.database import NotOpenError, open_ledger
 from extend_pipeline.ledger.handover import move
 from extend_pipeline_tests.support.engine_home import EngineHome, drive
+from extend_pipeline_tests.support.other_providers import OTHERS, other_home
 from extend_pipeline_tests.support.reckoning import replays_to_the_same
 
 MakeHome = Callable[..., EngineHome]
@@ -56,6 +57,19 @@ def test_a_new_ledger_pays_nothing_until_it_is_accepted(make_home: MakeHome, led
     assert kind_of(other) is Kind.SAME
     assert kind_of(home) is Kind.OTHER
     assert paid(home) == 1  # Kling refuses the same key
+
+
+@pytest.mark.parametrize("provider", OTHERS)
+def test_no_provider_is_paid_again_from_another_ledger_and_nobody_waits_for_it(
+    home: EngineHome, tmp_path: Path, provider: str
+) -> None:
+    other_home(home, provider)
+    with home.open() as pipeline:
+        drive(pipeline)
+    with at(home, f"sqlite:///{tmp_path}/typo.sqlite").open() as pipeline:
+        plan = drive(pipeline)  # ends: nothing goes on by itself
+        assert [video.hindrance and video.hindrance.obstacle for video in plan.videos] == [Obstacle.LEDGER]
+    assert paid(home) == 1
 
 
 def test_an_older_state_and_a_diverged_one_are_noticed(home: EngineHome) -> None:
