@@ -83,7 +83,7 @@ def rename(tx: Writer, renames: Renames) -> None:
 
 def choose(tx: Writer, video_key: str, choices: Sequence[Choice], *, why: str) -> None:
     """Write down what edited steps of a video are; what is written down already is left."""
-    known = choices_of(tx.connection, [video_key]).get(video_key, {})
+    known = choices_of(tx.connection, [video_key]).get(video_key, {}) if choices else {}
     for choice in choices:
         if known.get(choice.chain_digest) != choice.stands_for:
             data = {
