@@ -184,7 +184,7 @@ def test_what_an_interrupted_fetch_held_is_due_at_once(home: EngineHome, monkeyp
         advance(pipeline, publish=False)
         pipeline.now_ms.skip(60_000)  # type: ignore[attr-defined]
         with monkeypatch.context() as patch:
-            patch.setattr(pipeline.store, "ingest", broken)
+            patch.setattr(pipeline.store, "partial", broken)
             with pytest.raises(Interrupted):
                 advance(pipeline, publish=False)
         assert due_later(pipeline) == []

@@ -3,6 +3,7 @@ success with another key starts it again. Two shells on one home, all kinds of c
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ from extend_pipeline_tests.support.reckoning import reckon
 
 VARIABLES = {"kling": SECRET_ENV, **KEY_ENVS}
 WRONG = "a-key-that-no-sandbox-knows-0123456789"
-UNTIL_IDLE = ("advance", "--until-idle", "--max-seconds", "30", "--json")
+UNTIL_IDLE = ("advance", "--until-idle", "--max-seconds", "5", "--json")
 
 
 def shell(home: EngineHome, *words: str, keys: Mapping[str, str | None] | None = None) -> Result:
@@ -74,13 +75,17 @@ def planted(home: EngineHome, provider: str) -> str:
     return provider
 
 
+_databases = itertools.count()
+
+
 @pytest.fixture(params=["kling", "kling-gateway on PostgreSQL", "vidu", "luma on PostgreSQL"])
 def place(
     request: pytest.FixtureRequest, make_home: Callable[..., EngineHome], postgres: PostgresServer
 ) -> tuple[EngineHome, str, str]:
     """A home, its account and the variable of its key."""
     provider, _, database = request.param.partition(" on ")
-    home = make_home(ledger_url=postgres.new_ledger(request.node.name[:40].replace("[", "_")) if database else None)
+    ledger_url = postgres.new_ledger(f"keys_{next(_databases)}") if database else None
+    home = make_home(ledger_url=ledger_url)
     return home, planted(home, provider), VARIABLES[provider]
 
 
