@@ -38,7 +38,7 @@ from extend_pipeline.ledger.states import LIVE, VideoState
 
 
 @dataclass(frozen=True, slots=True)
-class _Ahead:
+class Ahead:
     """A hop that may be bought, as far as its own video is concerned."""
 
     here: Position
@@ -68,11 +68,15 @@ def plan(given: PlanInput) -> Plan:
     return Plan(given.now_ms, planned, given.ledger)
 
 
-def purchases_ahead(given: PlanInput) -> dict[str, Purchase]:
+def look_ahead(given: PlanInput) -> dict[str, VideoPlan | Ahead]:
+    """Walk every video of the input to its next hop, by video; a plan of the same input need not do it again."""
+    return {video.key: _look_ahead(video, given) for video in given.videos}
+
+
+def purchases_ahead(ahead: Mapping[str, VideoPlan | Ahead]) -> dict[str, Purchase]:
     """Return what the next hop of each video would buy, by video, in the order of the input; only of hops that may be
     bought now as far as their own video is concerned."""
-    ahead = ((video.key, _look_ahead(video, given)) for video in given.videos)
-    return {key: Purchase(found.step.hop, found.purchase) for key, found in ahead if isinstance(found, _Ahead)}
+    return {key: Purchase(found.step.hop, found.purchase) for key, found in ahead.items() if isinstance(found, Ahead)}
 
 
 def root_source(video: Video, catalogue: Mapping[str, Video]) -> Source:
@@ -84,7 +88,7 @@ def root_source(video: Video, catalogue: Mapping[str, Video]) -> Source:
 
 
 def _plan_video(video: Video, given: PlanInput, room: Room) -> VideoPlan:
-    ahead = _look_ahead(video, given)
+    ahead = given.ahead.get(video.key) or _look_ahead(video, given)
     if isinstance(ahead, VideoPlan):
         return ahead
     here, step = ahead.here, ahead.step
@@ -117,7 +121,7 @@ def _plan_video(video: Video, given: PlanInput, room: Room) -> VideoPlan:
     return _told(here, None, state=VideoState.WORKING, due=due)
 
 
-def _look_ahead(video: Video, given: PlanInput) -> VideoPlan | _Ahead:
+def _look_ahead(video: Video, given: PlanInput) -> VideoPlan | Ahead:
     """Walk a video to its next hop. Returns what is said of the video where nothing may be bought for it now, whatever
     the account has left."""
     account = given.accounts[video.account]
@@ -208,7 +212,7 @@ def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView, disk
 
 def _parent_state(above: Video, hop: int, given: PlanInput) -> Hindrance | None:
     """Why hop `hop` of the video above will not come by itself; None where it will."""
-    told = plan(replace(given, videos=[above])).videos[0]
+    told = plan(replace(given, videos=[above], ahead={})).videos[0]
     if told.state is VideoState.COMPLETE and told.hops_done < hop:
         message = f"{above.key} reaches its target with {told.hops_done} hops, so its hop {hop} will never be made"
         return Hindrance(
@@ -225,7 +229,7 @@ def _parent_state(above: Video, hop: int, given: PlanInput) -> Hindrance | None:
     return None
 
 
-def _step_ahead(way: Walk, step: Step, given: PlanInput, undecided: bool) -> VideoPlan | _Ahead:
+def _step_ahead(way: Walk, step: Step, given: PlanInput, undecided: bool) -> VideoPlan | Ahead:
     here, hop = way.here, step.hop
     where = f"{here.video.key}/{hop}"
     other = next((a for a in step.at_hop if a.chain_digest != step.name and a.state in LIVE), None)
@@ -265,7 +269,7 @@ def _step_ahead(way: Walk, step: Step, given: PlanInput, undecided: bool) -> Vid
     )
     if isinstance(source, Hindrance):
         return _told(here, source)
-    return _Ahead(here, step, judgement, price, source, purchase_digest(here.video.provider, source, params))
+    return Ahead(here, step, judgement, price, source, purchase_digest(here.video.provider, source, params))
 
 
 def _task_of(video: Video, parent: Parent) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import Video
@@ -142,6 +143,8 @@ class PlanInput:
     on_change: OnChange = "ask"
     twins: Mapping[str, Twin] = field(default_factory=dict)
     """By video: who has bought, or is about to buy, what its next hop asks for."""
+    ahead: Mapping[str, Any] = field(default_factory=dict)
+    """By video: how far it leads, where that was found out already (`plan.look_ahead`)."""
     disk: DiskSpace | None = None
 
 

@@ -18,7 +18,7 @@ from extend_pipeline.engine.goal import goal_of
 from extend_pipeline.engine.holds import held_accounts
 from extend_pipeline.engine.ledger_guard.look import look_at_home, look_inside
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan import purchases_ahead, root_source
+from extend_pipeline.engine.plan import look_ahead, purchases_ahead, root_source
 from extend_pipeline.engine.plan_types import AccountView, AttemptView, PlanInput, SourceView
 from extend_pipeline.engine.twins import twins
 from extend_pipeline.ledger import budget_days, files, inbox, reads, tables
@@ -89,9 +89,10 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             names=names,
             on_change=pipeline.configuration.catalogue.on_change or "ask",
         )
-        ahead = purchases_ahead(read)
-        rivals = names_ledger.bought(connection, {purchase.digest for purchase in ahead.values()})
-    return replace(read, twins=twins(read, ahead, rivals, renames))
+        ahead = look_ahead(read)
+        purchases = purchases_ahead(ahead)
+        rivals = names_ledger.bought(connection, {purchase.digest for purchase in purchases.values()})
+    return replace(read, ahead=ahead, twins=twins(read, purchases, rivals, renames))
 
 
 def pending_renames(pipeline: Pipeline, connection: Connection) -> Renames:

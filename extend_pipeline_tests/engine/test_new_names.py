@@ -13,6 +13,7 @@ from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.load import load_configuration
 from extend_pipeline.config.problems import ConfigError
 from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.ledger_guard.look import accept
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Obstacle, Plan
 from extend_pipeline.engine.ready import claim_request
@@ -236,6 +237,7 @@ def test_a_lost_ledger_asks_by_the_first_names_while_the_files_tell_them(home: E
     ledger = home.path / "state" / "ledger.sqlite"
     ledger.unlink()
     with home.open() as pipeline:
+        accept(pipeline.settings, pipeline.ledger, who="me", why="it is lost", now_ms=pipeline.now_ms())
         assert obstacles(drive(pipeline)) == [None]
     assert charges(home) == 2
 
