@@ -20,6 +20,7 @@ from extend_pipeline.engine import strangers
 from extend_pipeline.engine.advance import advance, next_wait_ms
 from extend_pipeline.engine.answers import UnrecordedError
 from extend_pipeline.engine.compare import Book, Compared, Shown
+from extend_pipeline.engine.ledger_guard.look import accept
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.ready import claim_request
@@ -251,6 +252,7 @@ def test_what_was_paid_after_a_backup_is_left_to_the_steps_that_have_its_keys(
         told = [each.note for each in compared(pipeline).values() if each.verdict is Verdict.UPSTREAM_ONLY]
         assert sorted(note[:30] for note in told) == [f"it carries the key of v000/{hop}, w"[:30] for hop in (2, 3)]
         assert orphans(pipeline) == []
+        accept(pipeline.settings, pipeline.ledger, who="me", why="a backup", now_ms=pipeline.now_ms())
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert reckon(billed, pipeline.ledger).charges == 3
         compared(pipeline)
@@ -325,6 +327,7 @@ def test_an_answer_of_a_ledger_that_was_put_back_is_told_and_kept(
     for path in (home.settings.state_dir).glob("ledger.sqlite*"):
         path.unlink()
     with home.open(JumpClock()) as pipeline:
+        accept(pipeline.settings, pipeline.ledger, who="me", why="it is lost", now_ms=pipeline.now_ms())
         drive(pipeline)
         assert sorted(path.suffix for path in answers.iterdir()) == [".aside", ".aside"]
         assert kept.with_suffix(".aside").exists()
