@@ -14,7 +14,7 @@ from sqlalchemy import text
 from extend_pipeline.commands.findings import Finding, Level, ok, problem, warning
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.clock_checks import describe_ahead
-from extend_pipeline.engine.disk_space import TODO, read_space
+from extend_pipeline.engine.disk_space import MAKE_ROOM, read_space
 from extend_pipeline.engine.ledger_guard.look import look
 from extend_pipeline.engine.pipeline import wall_ms
 from extend_pipeline.ledger import reads
@@ -80,7 +80,7 @@ def check_media(settings: Settings) -> Iterator[Finding]:
         yield opened
     space = read_space(settings, awaited=_awaited(settings))
     if space.is_short:
-        yield problem("disk", space.describe(), TODO)
+        yield problem("disk", space.describe(), MAKE_ROOM)
     elif space.media_free is not None and space.media_free < FEW_FREE * space.needed:
         yield warning("disk", space.describe(), "make room soon")
     else:

@@ -18,7 +18,7 @@ from extend_pipeline.engine.fetch import Missed, could_not_probe, fetch
 from extend_pipeline.engine.giving_up import give_up_or_wait, is_over
 from extend_pipeline.engine.holding import Hold, give_back, given_back
 from extend_pipeline.engine.judge import NO_ROOM
-from extend_pipeline.engine.picture import examine
+from extend_pipeline.engine.picture import examine, file_columns
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.restore import keep_restored
 from extend_pipeline.ledger import due, files, reads, transitions
@@ -209,16 +209,7 @@ def _store(pipeline: Pipeline, row: Row[Any], got: Stored) -> None:
     seen = examine(pipeline, row, got)
     failpoint("collect.before_stored")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        data = {
-            "sha256": got.sha256,
-            "path": got.relative_path,
-            "bytes": got.bytes,
-            "width": got.probe.width,
-            "height": got.probe.height,
-            "codec": got.probe.codec,
-            "probed_duration_ms": got.probe.duration_ms,
-            **seen.columns(),
-        }
+        data = {**file_columns(got), **seen.columns()}
         moved = transitions.stored(tx, row.attempt_id, data=data)
         if seen.film_waits and isinstance(moved, Moved):
             files.not_made(tx, row)

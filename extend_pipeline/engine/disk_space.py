@@ -92,7 +92,7 @@ class DiskSpace:
         )
 
 
-TODO: Final = (
+MAKE_ROOM: Final = (
     "make room, or move the folder to a larger disk (EXTEND_PIPELINE_MEDIA_URL); what is paid for is fetched as soon "
     "as there is room. The bounds: EXTEND_PIPELINE_MIN_FREE_BYTES, EXTEND_PIPELINE_RESULT_BYTES"
 )

@@ -49,6 +49,19 @@ class Examined:
         }
 
 
+def file_columns(got: Stored) -> dict[str, object]:
+    """Return the columns of an attempt that tell of its stored file."""
+    return {
+        "sha256": got.sha256,
+        "path": got.relative_path,
+        "bytes": got.bytes,
+        "width": got.probe.width,
+        "height": got.probe.height,
+        "codec": got.probe.codec,
+        "probed_duration_ms": got.probe.duration_ms,
+    }
+
+
 def examine(pipeline: Pipeline, row: Row[Any], got: Stored) -> Examined:
     """Compare a stored result with its parent, and make the film where only the new part came. A picture or a film that
     can't be made never keeps a paid file from being stored. CouldNotProbe where this machine is what fails."""

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 
 from extend_pipeline.engine.fetch import Missed, fetch, source_key
 from extend_pipeline.engine.holding import Hold
-from extend_pipeline.engine.picture import examine, parent_file, probe_of, put_poster
+from extend_pipeline.engine.picture import examine, file_columns, parent_file, probe_of, put_poster
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.prepare import fetch_source, needs_source
 from extend_pipeline.engine.watch_store import fetch_again
@@ -37,16 +37,7 @@ def keep_restored(pipeline: Pipeline, row: Row[Any], got: Stored) -> None:
         put_poster(pipeline, row, got)
     else:
         _log.warning("%s/%s: %s", row.video_key, row.hop, message)
-        data = {
-            "sha256": got.sha256,
-            "path": got.relative_path,
-            "bytes": got.bytes,
-            "width": got.probe.width,
-            "height": got.probe.height,
-            "codec": got.probe.codec,
-            "probed_duration_ms": got.probe.duration_ms,
-            "poster_path": put_poster(pipeline, row, got),
-        }
+        data = {**file_columns(got), "poster_path": put_poster(pipeline, row, got)}
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         if data:
             account, video = row.account, row.video_key

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.config.accounts import Account
-from extend_pipeline.engine.disk_space import TODO, DiskSpace
+from extend_pipeline.engine.disk_space import MAKE_ROOM, DiskSpace
 from extend_pipeline.engine.plan_types import AccountView, Hindrance, Obstacle
 from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS, still_waits
 from extend_pipeline.providers.outcomes import RejectReason
@@ -29,7 +29,7 @@ class DiskRoom:
         if self.taken or self.space.frees_itself():
             todo = "nothing: it goes on when the others are fetched; or make room"
             return Hindrance(Obstacle.DISK_RESERVED, f"no room for another result: {self.space.describe()}", todo)
-        return Hindrance(Obstacle.NO_DISK_SPACE, f"no room for a result: {self.space.describe()}", TODO)
+        return Hindrance(Obstacle.NO_DISK_SPACE, f"no room for a result: {self.space.describe()}", MAKE_ROOM)
 
 
 @dataclass
