@@ -121,6 +121,7 @@ def test_a_changed_prompt_in_a_vidu_chain_pays_for_its_hop_and_those_after_it_on
         assert reckon(home, pipeline.ledger).charges == 3
     entry["extend"]["prompts"] = ["a", "B", "c"]
     home.catalogue([entry])
+    home.accounts(other_account("vidu", home.sandbox.base_url, on_change="pay"))
     with home.open() as pipeline:
         (video,) = drive(pipeline).videos
         assert (video.state, video.hops_done) == (VideoState.COMPLETE, 3)

@@ -15,16 +15,18 @@ from extend_pipeline_tests.faults.trial import kill, recover, run
 from extend_pipeline_tests.support.reckoning import attempts_in
 
 AHEAD_MS: Final = 86_400_000
+AHEAD_CLOCK: Final = "clock-ahead"
 PATIENCE_MS: Final = 3_600_000  # Luma's files are gone by then
 
 
 def clock_ahead(provider: str, stage: Stage, trial: Trial) -> None:
-    """One step is sent and one refused for the moment by a process whose clock is a day ahead; it is killed before it
-    looks, and one whose clock is right finishes both within the hour."""
+    """One step is sent and one refused for the moment by processes whose clock is a day ahead; each is killed when it has
+    written down its answer and holds nothing, and one whose clock is right finishes both within the hour."""
     scene = stage.scene(provider, (1, 1))
     busy = "code_1302" if provider == "kling" else "rate_limit"
     scene.sandbox.faults([{"kind": busy, "where": "submit", "match": {"video_id": scene.source(1)}}])
-    kill(scene, trial, "poll.before_query=kill", **_ahead(scene))
+    for video, options in (("v0", _ahead(scene)), ("v1", {"clock": scene.path / AHEAD_CLOCK})):
+        kill(scene, trial, "submit.after_outcome=kill", videos=(video,), **options)
     check(scene, trial, "after a clock that was ahead")
     run(scene, trial, "right")
     trial.fired = int(scene.sandbox.faults()[0]["fired"])
@@ -35,6 +37,7 @@ def clock_ahead(provider: str, stage: Stage, trial: Trial) -> None:
     passed_ms = skipped(scene.job().clock)
     if left or passed_ms > PATIENCE_MS:
         trial.findings.append(f"with the clock right again, {left} are left after {passed_ms // 60_000} minutes")
+        return  # a process that never looks would only take its time in what follows
     recover(scene, trial)
     scene.tear_down()
 
@@ -57,4 +60,4 @@ def budget_of_tomorrow(provider: str, stage: Stage, trial: Trial) -> None:
 
 def _ahead(scene: Scene) -> dict[str, Any]:
     """A process with a clock of its own."""
-    return {"clock": scene.path / "clock-ahead", "skipped_ms": AHEAD_MS}
+    return {"clock": scene.path / AHEAD_CLOCK, "skipped_ms": AHEAD_MS}

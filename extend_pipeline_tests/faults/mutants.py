@@ -53,7 +53,7 @@ def copy(mutant: Mutant | None = None) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="ep-mutant-") as name:
         folder = Path(name)
         for package in PACKAGES:
-            shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / package, folder / package)  # with what is compiled: it goes by the files' times
         if mutant is not None:
             found = text_of(mutant, folder)
             if told := problems(mutant, found):

@@ -216,8 +216,8 @@ MUTANTS: Final = (
         (
             Edit(
                 _ADVANCE,
-                "    pipeline.refresh()\n    declare_catalogue(pipeline)\n",
-                "    pipeline.refresh()\n    declare_catalogue(pipeline)\n"
+                "    pipeline.refresh()\n",
+                "    pipeline.refresh()\n"
                 "    if pipeline.configuration.problems:\n"
                 "        return Round(plan(plan_input(pipeline, videos=videos)))\n",
             ),

@@ -115,7 +115,7 @@ def test_what_can_not_be_drawn_says_why(clips: tuple[Path, Path], tmp_path: Path
 
     with pytest.raises(PictureError, match="fits into 100 bytes"):
         make_poster(parent=parent, result=result, parent_ms=2000, max_bytes=100)
-    with pytest.raises(PictureError, match="can't be read"):
+    with pytest.raises(PictureError, match="not a video"):
         make_poster(parent=parent, result=page, parent_ms=2000)
     with pytest.raises(FileNotFoundError):
         make_poster(parent=tmp_path / "nowhere.mp4", result=result, parent_ms=2000)
