@@ -8,7 +8,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +23,7 @@ from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.looked_after import keep_accounts, with_accounts_in_use
 from extend_pipeline.ledger.claims import Caps
 from extend_pipeline.ledger.database import Ledger, has_ledger, open_ledger
+from extend_pipeline.ledger.declare import Declaration
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline.providers.credentials import key_fault
 from extend_pipeline.providers.outcomes import Provider
@@ -108,6 +109,8 @@ class Pipeline:
     store_doubt: str = ""
     """Why the media store seemed not to be the ledger's when it was last looked at, at `store_doubted_ms`."""
     store_doubted_ms: int = 0
+    declared: tuple[Configuration, Sequence[Declaration]] | None = None
+    """The entries of a configuration as the ledger keeps them: their digests are costly, and each round asks."""
 
     def __post_init__(self) -> None:
         self.marks = self.marks or file_marks(self.settings.home)

@@ -206,10 +206,14 @@ def _account_view(
     )
 
 
-def declarations(pipeline: Pipeline) -> list[Declaration]:
-    """The catalogue as the ledger keeps it."""
-    catalogue = pipeline.configuration.catalogue.videos
-    return [_declaration(video, pipeline, catalogue) for video in catalogue.values()]
+def declarations(pipeline: Pipeline) -> Sequence[Declaration]:
+    """Return the catalogue as the ledger keeps it; made once for each configuration that was read."""
+    configuration = pipeline.configuration
+    if pipeline.declared is None or pipeline.declared[0] is not configuration:
+        catalogue = configuration.catalogue.videos
+        made = [_declaration(video, pipeline, catalogue) for video in catalogue.values()]
+        pipeline.declared = (configuration, made)
+    return pipeline.declared[1]
 
 
 def _declaration(video: Video, pipeline: Pipeline, catalogue: Mapping[str, Video]) -> Declaration:

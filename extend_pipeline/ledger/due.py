@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, or_, select, update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.clock import TOLERANCE_MS
@@ -102,15 +102,29 @@ def has_due(
     ledger: Ledger, *, now_ms: int, states: Collection[AttemptState], accounts: Mapping[str, LongestWaits]
 ) -> bool:
     """Whether `take_due` would find anything; reads only, so that an idle round writes nothing."""
-    attempts, schedule = tables.attempts, tables.schedule
-    query = (
-        select(schedule.c.attempt_id)
-        .join(attempts, schedule.c.attempt_id == attempts.c.attempt_id)
-        .where(_is_due(states, accounts, now_ms))
-        .limit(1)
-    )
+    names, latest = [state.value for state in states], now_ms + TOLERANCE_MS
     with ledger.read() as connection:
-        return connection.execute(query).first() is not None
+        spans = [span for span in connection.execute(_SPANS) if span.state in names and span.account in accounts]
+    return any(
+        span.first <= now_ms
+        or span.last > latest + (accounts[span.account].failing_ms if span.failing else accounts[span.account].healthy_ms)
+        for span in spans
+    )
+
+
+_SPANS: Final = (
+    select(
+        tables.attempts.c.state,
+        tables.attempts.c.account,
+        (tables.schedule.c.tries > 0).label("failing"),
+        func.min(tables.schedule.c.due_at).label("first"),
+        func.max(tables.schedule.c.due_at).label("last"),
+    )
+    .join(tables.schedule, tables.schedule.c.attempt_id == tables.attempts.c.attempt_id)
+    .group_by(tables.attempts.c.state, tables.attempts.c.account, "failing")
+)
+"""From when to when something is due, by state, account and whether the last look failed. A constant: it is asked four
+times a round."""
 
 
 def _is_due(states: Collection[AttemptState], accounts: Mapping[str, LongestWaits], now_ms: int) -> ColumnElement[bool]:

@@ -53,20 +53,28 @@ def look_at_home(settings: Settings) -> HomeSide:
 
 def look_inside(home: HomeSide, ledger: Ledger, connection: Connection) -> Verdict:
     """Return what the ledger is to the home, from a transaction that was begun after the home was read."""
-    bought, memory = has_attempts(connection), home.memory
-    facts = Facts(
+    return decide(home.memory, _facts(home, ledger, connection))
+
+
+def _facts(home: HomeSide, ledger: Ledger, connection: Connection) -> Facts:
+    head, memory = read_identity(connection), home.memory
+    event = event_digest(connection, memory.seq) if isinstance(memory, Memory) else ""
+    if isinstance(memory, Memory) and (head.ledger_id, head.seq, event) == (memory.ledger_id, memory.seq, memory.event):
+        bought, committed = memory.bought, memory.committed  # the same history has the same sums
+    else:
+        bought, committed = has_attempts(connection), _committed(connection)
+    return Facts(
         address=portable(home.settings.ledger_url),
-        head=read_identity(connection),
-        event=event_digest(connection, memory.seq) if isinstance(memory, Memory) else "",
+        head=head,
+        event=event,
         bought=bought,
-        committed=_committed(connection),
+        committed=committed,
         on_server=_on_server(ledger),
         anchor=home.anchor,
         home=_name(home.settings),
         unknown_films=_unknown_films(home.films, connection, bought=bought) if home.films else 0,
         published_seq=home.published_seq,
     )
-    return decide(memory, facts)
 
 
 def look(settings: Settings, ledger: Ledger) -> Verdict:
@@ -91,10 +99,10 @@ def remember(settings: Settings, ledger: Ledger) -> Verdict:
     """
     home = look_at_home(settings)
     with ledger.read() as connection:
-        verdict = look_inside(home, ledger, connection)
+        facts = _facts(home, ledger, connection)
+        verdict, head = decide(home.memory, facts), facts.head
         if not verdict.may_spend:
             return verdict
-        head = read_identity(connection)
         if isinstance(home.memory, Memory) and (home.memory.ledger_id, home.memory.seq) == (head.ledger_id, head.seq):
             return verdict
         now = _memory(settings, ledger, connection)
