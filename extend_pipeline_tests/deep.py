@@ -1,11 +1,13 @@
 """Which tests are deep: slow kinds that walk many crashes, faults and seeds, or play a quicker test once more on
-PostgreSQL or in a real Dagster. `make test` leaves them out, `make test-deep` runs them and nothing else.
+PostgreSQL, with another provider or in a real Dagster. `make test` leaves them out, `make test-deep` runs them and
+nothing else.
 
 The kinds that take longest stand first, and run first: a worker that begins one last keeps the others waiting.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import pytest
@@ -19,6 +21,9 @@ DEEP: Final = (
     "faults/test_matrix.py::test_a_kill_while_a_fault_is_armed",
     "faults/test_matrix.py::test_races_losses_and_lies",
     "faults/test_matrix.py::test_what_is_left_out_for_want_of_a_field",
+    # mistakes that the matrix finds, each in a copy of the code
+    "faults/test_mutants.py::test_a_mistake_is_found",
+    "faults/test_mutants.py::test_the_code_as_it_is",
     # the state machine, on both ledgers
     "machine/test_machine.py",
     # the demo through a real Dagster
@@ -32,15 +37,31 @@ DEEP: Final = (
     # every fault of the sandbox at every place
     "engine/test_every_fault.py::test_whatever_goes_wrong",
     "engine/test_every_fault.py::test_faults_of_all_places_together",
+    "engine/test_other_doubts.py::test_an_answer_that_says_nothing",
+    "engine/test_hostile_texts.py::test_a_url_of_the_upstream",
+    "engine/test_clock_an_hour_off.py",
+    # disks that are full at each place, races of twenty processes, floods, books of fifty thousand tasks
+    "engine/test_bad_disks.py::test_a_ledger_that_is_full",
+    "ledger/test_budget_race.py",
+    "callbacks/test_command.py::test_a_flood",
+    "engine/test_amounts_of_books.py::test_fifty_thousand_tasks",
+    "engine/test_crash_walk.py::test_a_chain_of_processes",
+    "ledger/test_handover.py::test_a_kill_at_any_step",
+    "warehouse/test_verify.py::test_every_difference_is_told",
+    "warehouse/test_readers.py::test_readers_at_any_moment",
     # generated requests
     "callbacks/test_garbage.py::test_schemathesis_finds_nothing",
     "providers/test_any_body.py::test_thousands_of_mutated_bodies",
+    "providers/test_any_body.py::test_mutated_bodies_that_can_be_shrunk",
 )
 """Beginnings of test ids below this folder."""
 
-ON_BOTH_LEDGERS: Final = ("engine/", "callbacks/", "cli/")
-"""Folders whose tests play whole homes; those that run on both ledgers run on PostgreSQL in the deep target. The
-ledger's own tests are quick and run on both each time."""
+WHOLE_HOMES: Final = ("engine/", "callbacks/", "cli/")
+"""Folders whose tests play whole homes; those that run on both ledgers, or with several providers, run on PostgreSQL
+and with the providers beyond the first in the deep target. The ledger's own tests are quick and run on both each
+time."""
+
+_PROVIDER: Final = re.compile("kling-gateway|kling|vidu|luma")
 
 NOT_DEEP: Final = len(DEEP) + 1
 _HERE: Final = "extend_pipeline_tests/"
@@ -52,13 +73,23 @@ def rank(nodeid: str) -> int:
     for place, beginning in enumerate(DEEP):
         if name.startswith(beginning):
             return place
-    on_postgresql = name.startswith(ON_BOTH_LEDGERS) and "postgresql" in name.partition("::")[2]
+    on_postgresql = name.startswith(WHOLE_HOMES) and "postgresql" in name.partition("::")[2].lower()
     return len(DEEP) if on_postgresql else NOT_DEEP
 
 
 def mark_deep(items: list[pytest.Item]) -> None:
     """Mark the deep tests, and let them begin first."""
+    first: dict[str, str] = {}
     for item in items:
-        if rank(item.nodeid) < NOT_DEEP:
+        if rank(item.nodeid) < NOT_DEEP or _with_another_provider(item.nodeid, first):
             item.add_marker(MARKER)
     items.sort(key=lambda item: rank(item.nodeid))
+
+
+def _with_another_provider(nodeid: str, first: dict[str, str]) -> bool:
+    """Return whether a test plays with another provider than the first that its function is given, by function."""
+    function, _, parameters = nodeid.removeprefix(_HERE).partition("[")
+    found = _PROVIDER.search(parameters)
+    if found is None or not function.startswith(WHOLE_HOMES):
+        return False
+    return first.setdefault(function, found[0]) != found[0]
