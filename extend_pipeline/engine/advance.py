@@ -249,7 +249,11 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
     moments = [at for key, at in scheduled.items() if videos is None or key in videos]
     if not moments and _waits_for_files(pipeline, videos):
         return pipeline.now_ms() + LONGEST_WAIT_MS
-    going_on = [video for video in now.plan.videos if goes_on_soon(video) and not _waits_for_disk(video, now)]
+    going_on = [
+        video
+        for video in now.plan.videos
+        if video.account in pollable and goes_on_soon(video) and not _waits_for_disk(video, now)
+    ]
     if not moments and all(_waits_for_others(video) for video in going_on) and not _anything_on_the_way(pipeline):
         return None
     moments += [video.hindrance.until_ms for video in going_on if video.hindrance and video.hindrance.until_ms]

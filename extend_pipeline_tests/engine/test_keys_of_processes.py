@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -23,7 +24,8 @@ from extend_pipeline_tests.support.reckoning import reckon
 
 VARIABLES = {"kling": SECRET_ENV, **KEY_ENVS}
 WRONG = "a-key-that-no-sandbox-knows-0123456789"
-UNTIL_IDLE = ("advance", "--until-idle", "--max-seconds", "5", "--json")
+UNTIL_IDLE = ("advance", "--until-idle", "--max-seconds", "60", "--json")
+BY_ITSELF_S = 30.0  # a process that has nothing to wait for ends long before its time is up
 
 
 def shell(home: EngineHome, *words: str, keys: Mapping[str, str | None] | None = None) -> Result:
@@ -95,8 +97,10 @@ def test_a_shell_without_the_key_leaves_the_account_alone_and_the_other_goes_on(
     home, name, variable = place
     lacking = {variable: None}
     for _ in range(2):  # before the first submit, and while a task runs
+        began = time.monotonic()
         without = shell(home, *UNTIL_IDLE, keys=lacking)
         told = document(without)
+        assert time.monotonic() - began < BY_ITSELF_S
         assert without.exit_code == 2, without.output
         assert len(told["left_alone"]) == 1
         assert variable in told["left_alone"][0]
