@@ -26,7 +26,7 @@ from extend_pipeline.engine.prepare import PrepareReport, prepare
 from extend_pipeline.engine.publish import publish_if_changed, publish_last
 from extend_pipeline.engine.recover import RecoverReport, recover
 from extend_pipeline.engine.restore import restore_parts
-from extend_pipeline.engine.snapshot import declarations, pending_renames, plan_input
+from extend_pipeline.engine.snapshot import declared, pending_renames, plan_input
 from extend_pipeline.engine.submit import SubmitReport, submit_due
 from extend_pipeline.engine.watch_store import watch_store
 from extend_pipeline.ledger import declare, names, reads
@@ -88,7 +88,7 @@ def declare_catalogue(pipeline: Pipeline) -> declare.Declared:
         return declare.Declared((), (), ())  # another ledger's videos are not this catalogue's to withdraw
     if pipeline.configuration.problems:
         return declare.Declared((), (), ())
-    entries = declarations(pipeline)
+    entries = declared(pipeline)
     with pipeline.ledger.read() as connection:
         known = reads.videos(connection)
         renames = pending_renames(pipeline, connection)

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row
 from extend_pipeline.base.units import to_ms
 from extend_pipeline.config.catalogue import BranchSource, Video
 from extend_pipeline.config.digest import digest
+from extend_pipeline.config.load import Configuration
 from extend_pipeline.config.target import LIMITS
 from extend_pipeline.engine import chain, rules
 from extend_pipeline.engine.disk_space import read_space
@@ -206,22 +207,25 @@ def _account_view(
     )
 
 
-def declarations(pipeline: Pipeline) -> Sequence[Declaration]:
-    """Return the catalogue as the ledger keeps it; made once for each configuration that was read."""
-    configuration = pipeline.configuration
-    if pipeline.declared is None or pipeline.declared[0] is not configuration:
-        catalogue = configuration.catalogue.videos
-        made = [_declaration(video, pipeline, catalogue) for video in catalogue.values()]
-        pipeline.declared = (configuration, made)
+def declared(pipeline: Pipeline) -> Sequence[Declaration]:
+    """Return the catalogue as the ledger keeps it, made once for each configuration that was read."""
+    if pipeline.declared is None or pipeline.declared[0] is not pipeline.configuration:
+        pipeline.declared = (pipeline.configuration, declarations(pipeline.configuration))
     return pipeline.declared[1]
 
 
-def _declaration(video: Video, pipeline: Pipeline, catalogue: Mapping[str, Video]) -> Declaration:
+def declarations(configuration: Configuration) -> list[Declaration]:
+    """Return the catalogue as the ledger keeps it."""
+    return [_declaration(video, configuration) for video in configuration.catalogue.videos.values()]
+
+
+def _declaration(video: Video, configuration: Configuration) -> Declaration:
+    catalogue = configuration.catalogue.videos
     source = root_source(video, catalogue)
     branch = video.source if isinstance(video.source, BranchSource) else None
     created = None if source.created_at is None else to_ms(source.created_at)
     life = rules.source_life_ms(video.provider)
-    limits = goal_of(video, pipeline.accounts[video.account]).limits
+    limits = goal_of(video, configuration.accounts[video.account]).limits
     meaning = {
         "account": video.account,
         "source": video.source.model_dump(mode="json"),

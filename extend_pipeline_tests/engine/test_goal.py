@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -116,7 +115,7 @@ def test_neither_tolerance_nor_at_most_is_part_of_a_steps_name_and_defaults_chan
     def named(number: int, *accounts: Any, **extend: Any) -> tuple[list[str], str]:
         config = configured(tmp_path / str(number), [entry("v", "827", to=15, **extend)], *accounts)
         videos = config.catalogue.videos
-        (declared,) = declarations(SimpleNamespace(configuration=config, accounts=config.accounts))  # type: ignore[arg-type]
+        (declared,) = declarations(config)
         return chain.digests(videos["v"], 3, videos=videos), declared.definition_digest
 
     plain = named(0)
