@@ -24,6 +24,10 @@ class LongestWaits:
     healthy_ms: int
     failing_ms: int
 
+    def longest(self, span: Row[Any]) -> int:
+        """Return the longest wait of what a row of `_SPANS` stands for."""
+        return self.failing_ms if span.failing else self.healthy_ms
+
 
 def take_due(
     tx: Writer,
@@ -105,11 +109,7 @@ def has_due(
     names, latest = [state.value for state in states], now_ms + TOLERANCE_MS
     with ledger.read() as connection:
         spans = [span for span in connection.execute(_SPANS) if span.state in names and span.account in accounts]
-    return any(
-        span.first <= now_ms
-        or span.last > latest + (accounts[span.account].failing_ms if span.failing else accounts[span.account].healthy_ms)
-        for span in spans
-    )
+    return any(span.first <= now_ms or span.last > latest + accounts[span.account].longest(span) for span in spans)
 
 
 _SPANS: Final = (

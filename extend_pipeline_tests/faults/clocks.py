@@ -20,8 +20,8 @@ PATIENCE_MS: Final = 3_600_000  # Luma's files are gone by then
 
 
 def clock_ahead(provider: str, stage: Stage, trial: Trial) -> None:
-    """One step is sent and one refused for the moment by processes whose clock is a day ahead; each is killed when it has
-    written down its answer and holds nothing, and one whose clock is right finishes both within the hour."""
+    """One step is sent and one refused for the moment by processes whose clock is a day ahead; each is killed when it
+    has written down its answer and holds nothing, and one whose clock is right finishes both within the hour."""
     scene = stage.scene(provider, (1, 1))
     busy = "code_1302" if provider == "kling" else "rate_limit"
     scene.sandbox.faults([{"kind": busy, "where": "submit", "match": {"video_id": scene.source(1)}}])
