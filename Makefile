@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+STORM := extend_pipeline_tests/chaos/test_chaos.py
 # prefixed, so that a shell's own settings for real accounts never reach the demo or the tests
 RUN := env -u EXTEND_PIPELINE_HOME -u EXTEND_PIPELINE_LEDGER_URL -u EXTEND_PIPELINE_MEDIA_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-deep test-all check bench matrix chaos machine mutants format lock clean
+.PHONY: help demo dev test test-storm test-deep test-all check bench matrix chaos machine mutants format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +30,11 @@ dev: $(READY) ## the same with the Dagster UI at http://127.0.0.1:3000, until Ct
 test: $(READY) ## every promise once, on SQLite and on a real PostgreSQL
 	@$(RUN) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not deep" $(ARGS)
 
-test-deep: $(READY) ## the slow kinds that make test leaves out: crash walks, faults, storm, state machine, demo
-	@$(RUN) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m deep $(ARGS)
+test-storm: $(READY) ## the minute of kills and faults, alone: six processes and a sandbox must get something done in it
+	@$(RUN) $(BIN)/python -m pytest -q -n 0 -m deep $(STORM)
+
+test-deep: test-storm ## the slow kinds that make test leaves out: crash walks, faults, storm, state machine, demo
+	@$(RUN) $(BIN)/python -m pytest -q -n 2 --dist load --maxschedchunk 1 -m deep --deselect $(STORM) $(ARGS)
 
 test-all: test test-deep ## both
 

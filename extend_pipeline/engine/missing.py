@@ -13,6 +13,7 @@ from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.store_look import StoreLook, look
 from extend_pipeline.ledger import files, reads
 from extend_pipeline.ledger.files import Cause, ExpectedFile, Role
+from extend_pipeline.media.listing import forget_look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,13 +74,16 @@ class StoreNow:
 
 
 def store_now(pipeline: Pipeline) -> StoreNow:
-    """Look at the whole store, and add what the ledger knows to be missing; writes nothing."""
+    """Look at the whole store, and add what the ledger knows to be missing. Writes nothing, but where something is newly
+    gone, the next round looks at once and has it fetched."""
     try:
         found = look(pipeline)
     except OSError as error:
         return StoreNow(f"{error.filename} can't be read: {error.strerror or error}", (), 0)
     known = tuple(_known(row) for row in found.open if row.state in files.OPEN)
     new = () if found.doubt else tuple(_new(pipeline, found))
+    if new:
+        forget_look(pipeline.settings.media_dir)
     return StoreNow(
         found.doubt,
         (*known, *new),

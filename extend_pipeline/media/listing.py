@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -57,6 +58,12 @@ def mark_of(root: Path) -> Mark | None:
             return Mark(file.readline().strip(), os.fstat(file.fileno()).st_mtime_ns // 1_000_000)
     except OSError:
         return None
+
+
+def forget_look(root: Path) -> None:
+    """Let the next look at the store be due at once; nothing where the mark can't be written."""
+    with contextlib.suppress(OSError):
+        os.utime(root / _MARK, ns=(0, 0))
 
 
 def mark(root: Path, *, at_ms: int, new_id: str) -> str:

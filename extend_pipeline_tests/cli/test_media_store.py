@@ -38,6 +38,20 @@ def test_from_an_unmounted_store_to_one_that_is_full_again(home_of: Home, sandbo
     assert len(sandbox.charges()["charges"]) == charged
 
 
+def test_a_film_that_a_look_finds_gone_is_fetched_by_the_next_advance(home_of: Home, sandbox: SandboxHandle) -> None:
+    run = home_of(video("deleted", extend={"steps": 1, "prompt": "the fog lifts"}))
+    assert run("advance", "--until-idle").exit_code == 0
+    charged = len(sandbox.charges()["charges"])
+    media = run.home / "state" / "media"
+    before = dict(films(media))
+    for path in before:
+        (media / path).unlink()
+    assert len(run.json("status", code=1)["store"]["missing"]) == len(before)
+    assert run("advance", "--until-idle").exit_code == 0
+    assert dict(films(media)) == before
+    assert len(sandbox.charges()["charges"]) == charged
+
+
 def test_doctor_deep_finds_damage_and_advance_mends_it(home_of: Home) -> None:
     run = home_of(video("damaged", extend={"steps": 1, "prompt": "the fog lifts"}))
     assert run("advance", "--until-idle").exit_code == 0
