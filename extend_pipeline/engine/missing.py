@@ -74,8 +74,8 @@ class StoreNow:
 
 
 def store_now(pipeline: Pipeline) -> StoreNow:
-    """Look at the whole store, and add what the ledger knows to be missing. Writes nothing, but where something is newly
-    gone, the next round looks at once and has it fetched."""
+    """Look at the whole store, and add what the ledger knows to be missing. Writes nothing, but where something is
+    newly gone, the next round looks at once and has it fetched."""
     try:
         found = look(pipeline)
     except OSError as error:
