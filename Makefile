@@ -4,8 +4,9 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STORM := extend_pipeline_tests/chaos/test_chaos.py
-# prefixed, so that a shell's own settings for real accounts never reach the demo or the tests
-RUN := env -u EXTEND_PIPELINE_HOME -u EXTEND_PIPELINE_LEDGER_URL -u EXTEND_PIPELINE_MEDIA_URL
+# prefixed, so that a shell's own settings for real accounts never reach the demo or the tests, and that the hundreds of
+# processes of the tests find the code compiled
+RUN := env -u PYTHONDONTWRITEBYTECODE -u EXTEND_PIPELINE_HOME -u EXTEND_PIPELINE_LEDGER_URL -u EXTEND_PIPELINE_MEDIA_URL
 
 .DEFAULT_GOAL := help
 .PHONY: help demo dev test test-storm test-deep test-all check bench matrix chaos machine mutants format lock clean

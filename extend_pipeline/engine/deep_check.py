@@ -43,7 +43,7 @@ def check_deeply(pipeline: Pipeline, *, shown: Callable[[DeepCheck], None] = lam
         with open_private(position, "w") as file:
             file.write(folder)
         with pipeline.ledger.read() as connection:
-            expected = [files.expected_file(role, row) for role, row in files.rows_in(connection, folder)]
+            expected = [files.expected_file(role, row) for role, row in files.rows_in(connection, folder, folder)]
         for each in expected:
             _check(pipeline, each, done)
             shown(done)

@@ -1,7 +1,8 @@
-"""Compares the media store with the files that the ledger expects there, by names and lengths, folder by folder.
+"""Compares the media store with the files that the ledger expects there, by names and lengths, some folders at a time:
+as many as hold about a thousand files, at least one.
 
-Memory is bounded by the files of one folder (1/256 of all) and those that are missing. Whether a file that is gone was
-deleted, or the whole store is not mounted, is decided by `doubt_about_store`.
+Memory is bounded by the files of those folders (1/256 of all, or some thousand) and those that are missing. Whether a
+file that is gone was deleted, or the whole store is not mounted, is decided by `doubt_about_store`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from extend_pipeline.media.listing import FOLDERS, films_in, mark_of
 
 MANY: Final = 100  # files: more than that, and more than half of all, are not deleted one by one
 EXAMPLES: Final = 5  # unknown files that are named
+AT_A_TIME: Final = 1_000  # files that are compared in one go, where a folder doesn't hold more
 
 
 @dataclass
@@ -76,18 +78,22 @@ def look(pipeline: Pipeline) -> StoreLook:
     with pipeline.ledger.read() as connection:
         known = files.found_missing(connection, states=(*files.OPEN, "forgotten"))
     rows = {FileKey(row.owner, Role(row.role)): row for row in known}
-    for folder in FOLDERS:
-        # the ledger first: what is stored after that is in the listing too. And a short read for each folder, since on
-        # SQLite nobody commits while somebody reads
+    start, width = 0, 1
+    while folders := FOLDERS[start : start + width]:
+        # the ledger first: what is stored after that is in the listing too. And short reads, since on SQLite nobody
+        # commits while somebody reads
         with pipeline.ledger.read() as connection:
-            expected = list(files.rows_in(connection, folder))
-        _compare_folder(found, expected, films_in(root, folder), rows)
+            expected = list(files.rows_in(connection, folders[0], folders[-1]))
+        there = {path: size for folder in folders for path, size in films_in(root, folder).items()}
+        _compare_folders(found, expected, there, rows)
+        start += width
+        width = width * 4 if len(expected) * 4 <= AT_A_TIME else max(1, width // 4)
     again = {FileKey(row.owner, Role(row.role)) for _, row in found.back}
     found.open = [row for key, row in rows.items() if key not in again]
     return found
 
 
-def _compare_folder(
+def _compare_folders(
     found: StoreLook,
     expected: Sequence[tuple[Role, Row[Any]]],
     there: Mapping[str, int],

@@ -70,9 +70,9 @@ class ExpectedFile:
     bytes: int | None
 
 
-def rows_in(connection: Connection, folder: str) -> Iterator[tuple[Role, Row[Any]]]:
-    """The files that should be in one folder of the store, named by the first two digits of their hashes, as rows of
-    `owner`, `video_key`, `hop`, `account`, `path`, `sha256` and `bytes`."""
+def rows_in(connection: Connection, first: str, last: str) -> Iterator[tuple[Role, Row[Any]]]:
+    """Return the files that should be in the folders of the store from `first` to `last`, which are named by the first
+    two digits of their files' hashes, as rows of `owner`, `video_key`, `hop`, `account`, `path`, `sha256`, `bytes`."""
     attempts, videos = tables.attempts.c, tables.videos.c
     stored = attempts.state == AttemptState.STORED.value
     whose = (attempts.attempt_id.label("owner"), attempts.video_key, attempts.hop, attempts.account)
@@ -90,9 +90,9 @@ def rows_in(connection: Connection, folder: str) -> Iterator[tuple[Role, Row[Any
         null().label("bytes"),
     )
     for role, query in (
-        (Role.RESULT, results.where(_file_folder == folder, stored)),
-        (Role.FILM, films.where(_film_folder == folder, stored)),
-        (Role.SOURCE, sources.where(_source_folder == folder)),
+        (Role.RESULT, results.where(_file_folder.between(first, last), stored)),
+        (Role.FILM, films.where(_film_folder.between(first, last), stored)),
+        (Role.SOURCE, sources.where(_source_folder.between(first, last))),
     ):
         for row in connection.execute(query).all():
             yield role, row

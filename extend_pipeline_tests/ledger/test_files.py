@@ -16,7 +16,7 @@ def test_a_folders_files_are_read_by_its_index(tmp_path: Path) -> None:
     said: list[tuple[str, Any]] = []
     event.listen(ledger.engine, "before_cursor_execute", lambda *given: said.append((given[2], given[3])))
     with ledger.read() as connection:
-        assert list(files.rows_in(connection, "ab")) == []
+        assert list(files.rows_in(connection, "ab", "ab")) == []
         asked = [each for each in said if "substr" in each[0]]
         plans = [str(list(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", given))) for query, given in asked]
     ledger.close()
