@@ -181,6 +181,11 @@ def _played(name: str, group: str, play: Play, stage: Stage) -> Trial:
     return played(trial, lambda: play(stage, trial))
 
 
+def needs_kill(name: str) -> bool:
+    """Whether a process is killed or held in a special: not where a person or a letter does the harm."""
+    return not any(f"/{kind}" in name for kind in (*CHANGES, "budget-of-tomorrow", "other-ledger", "forged-callback"))
+
+
 def in_slice(name: str) -> bool:
     """Whether a special is played with the other tests; of the power cuts, one at each failpoint."""
     chosen = {
