@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, Text, literal_column, null, select
+from sqlalchemy import Connection, Row, Text, func, literal_column, null, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import Writer
@@ -74,7 +74,8 @@ def rows_in(connection: Connection, first: str, last: str) -> Iterator[tuple[Rol
     """Return the files that should be in the folders of the store from `first` to `last`, which are named by the first
     two digits of their files' hashes, as rows of `owner`, `video_key`, `hop`, `account`, `path`, `sha256`, `bytes`."""
     attempts, videos = tables.attempts.c, tables.videos.c
-    stored = attempts.state == AttemptState.STORED.value
+    # not by the state's index, which SQLite would prefer to the folders' range and read to its end for each folder
+    stored = func.coalesce(attempts.state, "") == AttemptState.STORED.value
     whose = (attempts.attempt_id.label("owner"), attempts.video_key, attempts.hop, attempts.account)
     results = select(*whose, attempts.path, attempts.sha256, attempts.bytes)
     films = select(
