@@ -198,15 +198,18 @@ def _finish(home: EngineHome, folder: Path, seed: int, did: Counter[str]) -> tup
             videos = plan(plan_input(pipeline)).videos
         if decided:
             continue
-        if not skipped_ms and any(_is_unreachable(video) for video in videos):
+        if not skipped_ms and any(_only_needs_time(video) for video in videos):
             skipped_ms = _ELEVEN_MINUTES_MS
             continue
         return videos
     raise AssertionError(f"there is always something left to decide: {did}")
 
 
-def _is_unreachable(video: VideoPlan) -> bool:
-    return video.hindrance is not None and video.hindrance.obstacle is Obstacle.UNREACHABLE_SOURCE
+def _only_needs_time(video: VideoPlan) -> bool:
+    """Whether a source, or a film whose fetches went wrong in a row, is tried again after some minutes."""
+    if video.hindrance is None:
+        return video.running is not None
+    return video.hindrance.obstacle is Obstacle.UNREACHABLE_SOURCE
 
 
 def _advance_once(home: EngineHome, folder: Path, skipped_ms: int) -> None:
