@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 STORM := extend_pipeline_tests/chaos/test_chaos.py
+# three workers for two cores: many tests wait for a clock, a lease or a process
+WORKERS := 3
 # prefixed, so that a shell's own settings for real accounts never reach the demo or the tests, and that the hundreds of
 # processes of the tests find the code compiled
 RUN := env -u PYTHONDONTWRITEBYTECODE -u EXTEND_PIPELINE_HOME -u EXTEND_PIPELINE_LEDGER_URL -u EXTEND_PIPELINE_MEDIA_URL
@@ -29,13 +31,13 @@ dev: $(READY) ## the same with the Dagster UI at http://127.0.0.1:3000, until Ct
 	@$(RUN) $(BIN)/extend-pipeline --home data/demo dev
 
 test: $(READY) ## every promise once, on SQLite and on a real PostgreSQL
-	@$(RUN) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not deep" $(ARGS)
+	@$(RUN) $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not deep" $(ARGS)
 
 test-storm: $(READY) ## the minute of kills and faults, alone: six processes and a sandbox must get something done in it
 	@$(RUN) $(BIN)/python -m pytest -q -n 0 -m deep $(STORM)
 
 test-deep: test-storm ## the slow kinds that make test leaves out: crash walks, faults, storm, state machine, demo
-	@$(RUN) $(BIN)/python -m pytest -q -n 2 --dist load --maxschedchunk 1 -m deep --deselect $(STORM) $(ARGS)
+	@$(RUN) $(BIN)/python -m pytest -q -n $(WORKERS) --dist load --maxschedchunk 1 -m deep --deselect $(STORM) $(ARGS)
 
 test-all: test test-deep ## both
 
