@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from extend_pipeline_tests.faults.audit import STUMBLED
 from extend_pipeline_tests.faults.mutations import MUTANTS, Mutant, problems
+from extend_pipeline_tests.faults.upstream import PROVIDERS
 
 ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("extend_pipeline", "extend_pipeline_tests")
@@ -87,12 +88,21 @@ def judge(mutant: Mutant) -> Verdict:
     return judged(mutant.name, mutant, mutant.scenarios)
 
 
+def providers_named(scenarios: Sequence[str]) -> set[str]:
+    """The providers that the scenarios name; none where one of them doesn't say whose it is."""
+    named = [{*scenario.split("/")} & {*PROVIDERS} for scenario in scenarios]
+    return set().union(*named) if all(named) else set()
+
+
 def inside(scenarios: Sequence[str]) -> dict[str, Any]:
     """In the copy: play them until one finds something."""
     import extend_pipeline
     import extend_pipeline_tests
     from extend_pipeline_tests.faults.matrix import played_by_name
+    from extend_pipeline_tests.faults.stage import play_only
 
+    if named := providers_named(scenarios):
+        play_only(named)
     told: dict[str, Any] = {"packages": [extend_pipeline.__file__, extend_pipeline_tests.__file__]}
     for number, scenario in enumerate(scenarios, start=1):
         (trial,) = played_by_name([scenario])

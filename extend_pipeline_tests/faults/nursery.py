@@ -13,7 +13,6 @@ import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final
@@ -99,12 +98,6 @@ def end_with_parent() -> None:
     """Have this process killed when the one that started it ends, however that ends (Linux; elsewhere nothing)."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-@cache
-def nursery(warm_up: Callable[[], None]) -> Nursery:
-    """The one nursery of this process."""
-    return Nursery(warm_up)
 
 
 def _serve(asked: Connection, warm_up: Callable[[], None]) -> None:

@@ -7,9 +7,9 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbo
 from extend_pipeline.sandbox.config import SandboxAccount
 from extend_pipeline.sandbox.surfaces import GatewayConfig, KeyAccount, LumaConfig, ViduConfig
 from extend_pipeline_tests.faults.child import work
-from extend_pipeline_tests.faults.nursery import nursery
+from extend_pipeline_tests.faults.nursery import Nursery
 from extend_pipeline_tests.faults.scene import Scene
 from extend_pipeline_tests.faults.upstream import PROVIDERS
 from extend_pipeline_tests.support.engine_home import ACCESS_ENV, KEY_ENVS, SECRET_ENV
@@ -67,7 +67,7 @@ class Stage:
             environment=_environment(provider, name),
             template=self._template,
             steps=tuple(steps),
-            nursery=partial(nursery, try_everything),
+            nursery=own_nursery,
             by_list=by_list,
             options=options,
         )
@@ -100,12 +100,26 @@ def stage() -> Iterator[Stage]:
         opened.close()
 
 
-def try_everything() -> None:
+_played: set[str] = set(PROVIDERS)
+
+
+def play_only(providers: Collection[str]) -> None:
+    """Say which providers the scenes of this process are of, before the first of them: no others are tried out."""
+    _played.intersection_update(providers)
+
+
+@cache
+def own_nursery() -> Nursery:
+    """The one nursery of this process."""
+    return Nursery(partial(try_out, tuple(sorted(_played))))
+
+
+def try_out(providers: Sequence[str]) -> None:
     """Do in this process what its forks will do, so that each finds it compiled and imported: two steps of each
     provider."""
     kept = dict(os.environ)
     with stage() as own:
-        for provider in PROVIDERS:
+        for provider in providers:
             work(own.scene(provider, (1, 1), by_list=True).job())
     os.environ.clear()
     os.environ.update(kept)

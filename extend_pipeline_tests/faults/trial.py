@@ -11,11 +11,10 @@ from typing import Any, Final
 
 from extend_pipeline_tests.faults.audit import STUMBLED, Trial, check, close_the_books
 from extend_pipeline_tests.faults.child import DECLINED
-from extend_pipeline_tests.faults.nursery import nursery
 from extend_pipeline_tests.faults.person import unfinished, words
 from extend_pipeline_tests.faults.scenarios import Scenario, class_of
 from extend_pipeline_tests.faults.scene import PAST_A_LEASE_MS, Scene
-from extend_pipeline_tests.faults.stage import Stage, try_everything
+from extend_pipeline_tests.faults.stage import Stage, own_nursery
 
 MOST_TURNS: Final = 5
 """A person is asked at most so often; an answer may lead to a new question (a failed task, then a stopped account)."""
@@ -125,4 +124,4 @@ def run(scene: Scene, trial: Trial, name: str, **changes: Any) -> None:
 
 
 def _cpu_s() -> float:
-    return time.process_time() + nursery(try_everything).cpu_s
+    return time.process_time() + own_nursery().cpu_s
