@@ -21,9 +21,6 @@ DEEP: Final = (
     "faults/test_matrix.py::test_a_kill_while_a_fault_is_armed",
     "faults/test_matrix.py::test_races_losses_and_lies",
     "faults/test_matrix.py::test_what_is_left_out_for_want_of_a_field",
-    # mistakes that the matrix finds, each in a copy of the code
-    "faults/test_mutants.py::test_a_mistake_is_found",
-    "faults/test_mutants.py::test_the_code_as_it_is",
     # the state machine, on both ledgers
     "machine/test_machine.py",
     # the demo through a real Dagster
