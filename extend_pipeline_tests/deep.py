@@ -26,7 +26,8 @@ DEEP: Final = (
     # the demo through a real Dagster
     "cli/test_demo.py::test_the_demo_ends_by_itself",
     # kills at each failpoint
-    "engine/test_crash_walk.py::test_a_process_killed_at_any_point",
+    "engine/test_crash_walk.py::test_a_process_killed_around_a_fetch",
+    "engine/test_crash_walk.py::test_a_kill_around_a_submit",
     "engine/test_crash_walk.py::test_the_command_itself_is_killed",
     "engine/test_other_crash_walk.py",
     "engine/test_reconcile_crashes.py::test_a_kill_costs_a_comparison",

@@ -115,13 +115,12 @@ def walk_all(chosen: Sequence[Walk], make_home: Callable[[Walk], EngineHome]) ->
     assert sum(charges) == len(chosen) * VIDEOS * STEPS
 
 
-@pytest.mark.parametrize("part", ["submit", "poll", "settle", "collect", "recover", "publish"])
-def test_a_process_killed_at_any_point_leaves_work_that_the_next_one_finishes(
-    part: str, make_home: Callable[..., EngineHome]
+def test_a_process_killed_around_a_fetch_while_a_confined_one_reads_leaves_no_half_file(
+    make_home: Callable[..., EngineHome],
 ) -> None:
-    chosen = walks(part)
-    floor = {"submit": 16, "poll": 2, "settle": 3, "collect": 7, "recover": 4, "publish": 3}
-    assert len(chosen) == floor[part]
+    # all other points are walked by the slice of the matrix, whose processes read films themselves
+    chosen = walks("collect")
+    assert len(chosen) == 7
     walk_all(chosen, lambda walk: make_home(walk.armed))
 
 
