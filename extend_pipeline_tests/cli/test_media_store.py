@@ -18,9 +18,15 @@ def levels(document: dict[str, list[dict[str, str]]]) -> list[str]:
     return [finding["level"] for finding in document["findings"] if finding["check"] == "films"]
 
 
-def test_from_an_unmounted_store_to_one_that_is_full_again(home_of: Home, sandbox: SandboxHandle) -> None:
-    run = home_of(video("gone", extend={"steps": 1, "prompt": "the fog lifts"}))
+def finished(home_of: Home, key: str) -> Cli:
+    """A home whose one video has been extended by one hop."""
+    run = home_of(video(key, extend={"steps": 1, "prompt": "the fog lifts"}))
     assert run("advance", "--until-idle").exit_code == 0
+    return run
+
+
+def test_from_an_unmounted_store_to_one_that_is_full_again(home_of: Home, sandbox: SandboxHandle) -> None:
+    run = finished(home_of, "gone")
     charged = len(sandbox.charges()["charges"])
     media = run.home / "state" / "media"
     before = dict(films(media))
@@ -39,8 +45,7 @@ def test_from_an_unmounted_store_to_one_that_is_full_again(home_of: Home, sandbo
 
 
 def test_a_film_that_a_look_finds_gone_is_fetched_by_the_next_advance(home_of: Home, sandbox: SandboxHandle) -> None:
-    run = home_of(video("deleted", extend={"steps": 1, "prompt": "the fog lifts"}))
-    assert run("advance", "--until-idle").exit_code == 0
+    run = finished(home_of, "deleted")
     charged = len(sandbox.charges()["charges"])
     media = run.home / "state" / "media"
     before = dict(films(media))
@@ -53,8 +58,7 @@ def test_a_film_that_a_look_finds_gone_is_fetched_by_the_next_advance(home_of: H
 
 
 def test_doctor_deep_finds_damage_and_advance_mends_it(home_of: Home) -> None:
-    run = home_of(video("damaged", extend={"steps": 1, "prompt": "the fog lifts"}))
-    assert run("advance", "--until-idle").exit_code == 0
+    run = finished(home_of, "damaged")
     media = run.home / "state" / "media"
     with_damage = Path(media / max(films(media))[0])
     sound = with_damage.read_bytes()

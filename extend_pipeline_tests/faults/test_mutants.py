@@ -1,5 +1,5 @@
 """Mistakes that cost money or a file can still be made of the code; that each is found by the matrix is what `make
-mutants` shows, in three minutes."""
+mutants` shows, in two minutes."""
 
 from __future__ import annotations
 
