@@ -49,7 +49,8 @@ _GROWTH: Final = 12  # videos, whenever fewer than the least are left
 _LEAST_OPEN: Final = 48
 _LOOK_EVERY_S: Final = 0.7
 _CHECK_EVERY_S: Final = 8.0
-_ELEVEN_MINUTES_MS: Final = 660_000  # a source that could not be fetched is tried again after ten
+_ELEVEN_MINUTES_MS: Final = 660_000  # a source or a film that could not be fetched is tried again after ten
+_LONGEST_SKIP_MS: Final = 4 * _ELEVEN_MINUTES_MS
 
 
 @contextmanager
@@ -189,24 +190,24 @@ class _Meanwhile:
 
 
 def _finish(home: EngineHome, folder: Path, seed: int, did: Counter[str]) -> tuple[VideoPlan, ...]:
-    """One process advances until idle and a person decides what is left, until there is nothing more to decide."""
+    """One process advances until nothing is due soon and a person decides what is left, until there is nothing more to
+    decide and nothing to wait for. A film is lost only after its third refusal, each ten minutes after the last."""
     skipped_ms = 0
-    for turn in range(12):
+    for turn in range(15):
         _advance_once(home, folder, skipped_ms)
         with open_pipeline(home.settings, now_ms=JumpClock(skipped_ms)) as pipeline:
             decided = Person(pipeline, home.sandbox, random.Random(seed + 3 + turn), did).look(calm=True)
             videos = plan(plan_input(pipeline)).videos
         if decided:
             continue
-        if not skipped_ms and any(_only_needs_time(video) for video in videos):
-            skipped_ms = _ELEVEN_MINUTES_MS
-            continue
-        return videos
+        if skipped_ms == _LONGEST_SKIP_MS or not any(_only_needs_time(video) for video in videos):
+            return videos
+        skipped_ms += _ELEVEN_MINUTES_MS
     raise AssertionError(f"there is always something left to decide: {did}")
 
 
 def _only_needs_time(video: VideoPlan) -> bool:
-    """Whether a source, or a film whose fetches went wrong in a row, is tried again after some minutes."""
+    """Whether a source, a task or a film whose looks went wrong in a row is tried again after some minutes."""
     if video.hindrance is None:
         return video.running is not None
     return video.hindrance.obstacle is Obstacle.UNREACHABLE_SOURCE

@@ -33,6 +33,7 @@ while their owners still believe in them."""
 
 PUBLISH_EVERY_S: Final = 0.5
 _LONGEST_S: Final = 3.0  # one `advance_until_idle` of a worker
+_SOON_MS: Final = 10_000  # what is due later, the clock is put on for
 
 
 @dataclass(frozen=True)
@@ -128,12 +129,19 @@ def advance_for_ever(orders: Orders) -> None:
 
 
 def advance_to_the_end(orders: Orders) -> None:
-    """Advance the home until it is idle; the exit code says whether a person is needed."""
-    from extend_pipeline.engine.advance import advance_until_idle
+    """Advance the home until nothing is due soon; the exit code says whether a person is needed."""
+    from extend_pipeline.engine.advance import Round, advance_until_idle, next_moment_ms
     from extend_pipeline.engine.status import status
 
     with _open(orders) as pipeline:
-        advance_until_idle(pipeline, max_seconds=60)
+        stop = threading.Event()
+
+        def look(now: Round) -> None:
+            moment = next_moment_ms(pipeline, now)
+            if moment is None or moment - pipeline.now_ms() > _SOON_MS:
+                stop.set()
+
+        advance_until_idle(pipeline, max_seconds=60, on_round=look, stop=stop)
         sys.exit(status(pipeline).exit_code)
 
 
