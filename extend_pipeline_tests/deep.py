@@ -64,6 +64,25 @@ DEEP: Final = (
     "defs/test_retention_and_reconciliation.py::test_the_daily_job",
     "defs/test_tables.py::test_the_tables_are_made_after_a_run",
     "config/test_files.py::test_ten_thousand_entries",
+    "defs/test_sensors.py::test_the_nightly_backfill",
+    "defs/test_sensors.py::test_edits_are_decided",
+    "defs/test_advance_job.py::test_what_the_command_line_did_meanwhile",
+    "defs/test_tables.py::test_checks_find_a_warehouse",
+    "cli/test_work.py::test_one_signal_ends",
+    "cli/test_work.py::test_a_second_signal_ends",
+    "cli/test_showing.py::test_a_terminal_sees_a_table",
+    "cli/test_csv_for_spreadsheets.py",
+    "engine/test_missing_files.py::test_an_assembled_film_is_made_again",
+    "engine/test_missing_files.py::test_a_deep_check_that_was_ended",
+    "engine/test_missing_files.py::test_a_store_that_is_not_there",
+    "engine/test_disk_space.py::test_nothing_is_bought_without_room",
+    "engine/test_disk_space.py::test_a_folder_that_became_read_only",
+    "engine/test_reconcile_crashes.py::test_three_at_once",
+    "engine/test_hostile_texts.py::test_prompts_come_through",
+    "engine/test_other_downloads.py::test_an_outage_past_the_end",
+    "engine/test_resume.py::test_a_process_killed_in_a_download",
+    "media/test_turned_films.py::test_what_is_coded_again",
+    "media/test_assemble.py::test_parts_that_do_not_fit",
     "media/test_prober.py::test_a_worker_killed",
     "media/test_hostile_files.py::test_a_film_that_takes_more_computing",
     "engine/test_plan_properties.py",
@@ -76,7 +95,7 @@ DEEP: Final = (
 )
 """Beginnings of test ids below this folder."""
 
-WHOLE_HOMES: Final = ("engine/", "callbacks/", "cli/")
+WHOLE_HOMES: Final = ("engine/", "callbacks/", "cli/", "warehouse/")
 """Folders whose tests play whole homes; those that run on both ledgers, or with several providers, run on PostgreSQL
 and with the providers beyond the first in the deep target. The ledger's own tests are quick and run on both each
 time."""

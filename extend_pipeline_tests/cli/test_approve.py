@@ -58,7 +58,7 @@ def test_keep_pays_nothing_and_pay_pays_once(edited: Cli, sandbox: SandboxHandle
     assert edited.json("approve", first, "--pay")["videos"] == []
 
 
-@pytest.mark.parametrize("words", [("--keep",), ("--all",), ("--all", "--keep", "v"), ("nobody", "--keep")])
-def test_half_an_order_is_no_order(edited: Cli, words: tuple[str, ...]) -> None:
-    assert edited("approve", *words).exit_code == 2
+def test_half_an_order_is_no_order(edited: Cli) -> None:
+    for words in (["--keep"], ["--all"], ["--all", "--keep", "v"], ["nobody", "--keep"]):
+        assert edited("approve", *words).exit_code == 2, words
     assert len(_waiting(edited)) == 2

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import socket
 import tracemalloc
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import pytest
 
@@ -22,25 +24,26 @@ DECODED = 200_000_000
 PEAK = 12_000_000  # bytes that an answer may take in memory: some times the cap, and far below what it decodes to
 
 
-def _zeros(wbits: int) -> bytes:
-    """200 MB of zeros, compressed."""
+@functools.cache
+def zeros(wbits: int = 31) -> bytes:
+    """Return 200 MB of zeros, compressed: as gzip, or as `wbits` of zlib says."""
     packer = zlib.compressobj(9, zlib.DEFLATED, wbits)
     return b"".join([*(packer.compress(bytes(1_000_000)) for _ in range(DECODED // 1_000_000)), packer.flush()])
 
 
-GZIP_BOMB = _zeros(31)
-BOMBS = {
-    "gzip": ("gzip", GZIP_BOMB),
-    "x-gzip": ("x-gzip", GZIP_BOMB),
-    "deflate": ("deflate", _zeros(15)),
-    "many small members": ("gzip", gzip.compress(bytes(100_000)) * 5_000),
-    "gzip in gzip": ("gzip", gzip.compress(GZIP_BOMB)),
-    "gzip twice by name": ("gzip, gzip", gzip.compress(GZIP_BOMB)),
-    "a coding that is not known": ("br", bytes(range(256)) * 8_000),
-    "a document that goes on for ever": ("gzip", gzip.compress(b'{"code":0,"data":"' + b"a" * 50_000_000)),
-    "blocks of nothing": ("gzip", gzip.compress(b"")[:10] + b"\x00\x00\x00\xff\xff" * 2_000_000),
-    "a name without an end": ("gzip", b"\x1f\x8b\x08\x08" + bytes(6) + b"n" * 5_000_000),
+BOMBS: Final[dict[str, tuple[str, Callable[[], bytes]]]] = {
+    "gzip": ("gzip", zeros),
+    "x-gzip": ("x-gzip", zeros),
+    "deflate": ("deflate", lambda: zeros(15)),
+    "many small members": ("gzip", lambda: gzip.compress(bytes(100_000)) * 5_000),
+    "gzip in gzip": ("gzip", lambda: gzip.compress(zeros())),
+    "gzip twice by name": ("gzip, gzip", lambda: gzip.compress(zeros())),
+    "a coding that is not known": ("br", lambda: bytes(range(256)) * 8_000),
+    "a document that goes on for ever": ("gzip", lambda: gzip.compress(b'{"code":0,"data":"' + b"a" * 50_000_000)),
+    "blocks of nothing": ("gzip", lambda: gzip.compress(b"")[:10] + b"\x00\x00\x00\xff\xff" * 2_000_000),
+    "a name without an end": ("gzip", lambda: b"\x1f\x8b\x08\x08" + bytes(6) + b"n" * 5_000_000),
 }
+"""Content coding and body, by name; made by the test that sends it, since they take seconds."""
 
 
 @contextmanager
@@ -62,7 +65,8 @@ def asked(http: HttpClient, method: str) -> HttpResult:
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("name", BOMBS)
 def test_an_answer_never_becomes_larger_than_its_cap(name: str, method: str) -> None:
-    encoding, body = BOMBS[name]
+    encoding, make = BOMBS[name]
+    body = make()
     with sent(encoding, body) as (http, server):
         tracemalloc.start()
         try:
@@ -80,10 +84,10 @@ def test_an_answer_never_becomes_larger_than_its_cap(name: str, method: str) -> 
 @pytest.mark.parametrize("size", [1, 7, 1_000, 65_536])
 def test_the_cap_holds_however_small_the_pieces_are(size: int) -> None:
     buffer = BodyBuffer(encoding="gzip", cap=10_000)
-    taken = 0
-    for at in range(0, len(GZIP_BOMB), size):
+    bomb, taken = zeros(), 0
+    for at in range(0, len(bomb), size):
         taken += size
-        if not buffer.feed(GZIP_BOMB[at : at + size]):
+        if not buffer.feed(bomb[at : at + size]):
             break
         assert len(buffer.data) <= 10_000
     assert buffer.truncated
@@ -98,7 +102,7 @@ def test_a_compressed_download_is_refused_before_its_body_is_read(encoding: str)
     headers = {"Content-Encoding": encoding, "Content-Type": "video/mp4"}
     policy = DownloadPolicy(hosts=(), allow_local=True)
     with (
-        raw_server(always(answer(200, GZIP_BOMB, headers))) as server,
+        raw_server(always(answer(200, zeros(), headers))) as server,
         open_download(server.base_url, policy) as got,
     ):
         assert isinstance(got, Fault)
@@ -110,7 +114,7 @@ def test_a_transfer_that_is_compressed_is_no_answer(coding: str) -> None:
     """A transfer coding is of the connection, and no header says how long such a body is."""
 
     def script(_server: RawServer, connection: socket.socket, _index: int) -> None:
-        connection.sendall(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n".encode() + GZIP_BOMB)
+        connection.sendall(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n".encode() + zeros())
 
     with raw_server(script) as server:
         http = HttpClient(server.base_url, allow_local=True)
@@ -122,11 +126,11 @@ def test_a_transfer_that_is_compressed_is_no_answer(coding: str) -> None:
 
 def test_a_download_that_hides_its_compression_is_counted_as_it_came() -> None:
     with (
-        raw_server(always(answer(200, GZIP_BOMB, {"Content-Type": "video/mp4"}))) as server,
+        raw_server(always(answer(200, zeros(), {"Content-Type": "video/mp4"}))) as server,
         open_download(server.base_url, DownloadPolicy(hosts=(), allow_local=True)) as got,
     ):
         assert isinstance(got, Body)
-        assert sum(map(len, got.chunks)) == len(GZIP_BOMB)
+        assert sum(map(len, got.chunks)) == len(zeros())
 
 
 def test_headers_without_an_end_are_no_answer() -> None:
