@@ -15,8 +15,13 @@ from extend_pipeline.engine.plan_types import AttemptView, Parent
 from extend_pipeline.ledger.names import Choice
 from extend_pipeline.ledger.states import LIVE, AttemptState
 
-BRINGS: Final = frozenset({*LIVE, AttemptState.STORED})
+S = AttemptState
+
+BRINGS: Final = frozenset({*LIVE, S.STORED})
 """States of an attempt that has brought a film, or may still bring one."""
+
+_STANDS: Final = BRINGS | {S.FAILED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF}
+"""States of an attempt that was paid for, or may have been: written otherwise, the same words are no edit of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +69,16 @@ def name_hop(
         return Named(wanted)
     # past the first hop, what was made from another film is of another chain, which was left before
     rivals = [a for a in at_hop if hop == 1 or a.parent_attempt_id == parent.attempt_id]
-    alike = [a for a in rivals if a.state in BRINGS and _is_alike(a, video, hop, parent, same_source)]
-    for attempt in alike:
-        if attempt.account in ("", video.account):
-            return Named(attempt.chain_digest, Choice(hop, wanted, attempt.chain_digest))
-    if alike and not video.again:
-        return OtherAccount(alike[0])
-    if alike or not rivals:
+    alike = [a for a in rivals if a.state in _STANDS and _is_alike(a, video, hop, parent, same_source)]
+    if own := [a for a in alike if a.account in ("", video.account)]:
+        stands = _latest([a for a in own if a.state in BRINGS] or own).chain_digest
+        return Named(stands, Choice(hop, wanted, stands))
+    elsewhere = [a for a in alike if a.state in BRINGS]
+    if elsewhere and not video.again:
+        return OtherAccount(elsewhere[0])
+    if elsewhere or not rivals:
         return Named(wanted)
-    latest = max(rivals, key=lambda a: (a.claimed_at, a.generation, a.try_no))
+    latest = _latest(rivals)
     if latest.state not in BRINGS:
         return Named(wanted, mends=True)
     if on_change == "ask":
@@ -80,6 +86,14 @@ def name_hop(
     if on_change == "keep":
         return Named(latest.chain_digest, Choice(hop, wanted, latest.chain_digest))
     return Named(wanted)
+
+
+def _latest(attempts: Sequence[AttemptView]) -> AttemptView:
+    """The attempt that was made last. Tries of one step are numbered; a clock that was wrong dates only steps."""
+    last: dict[str, AttemptView] = {}
+    for attempt in sorted(attempts, key=lambda a: (a.generation, a.try_no)):
+        last[attempt.chain_digest] = attempt
+    return max(last.values(), key=lambda a: a.claimed_at)
 
 
 def _is_alike(attempt: AttemptView, video: Video, hop: int, parent: Parent, same_source: bool) -> bool:

@@ -107,6 +107,29 @@ def test_an_edit_where_the_chain_stands_at_a_hop_without_a_film_means_that_hop(
     assert [choice.hop for choice in due.choices] == [1]
 
 
+@pytest.mark.parametrize("state", [S.FAILED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF])
+def test_the_same_words_written_otherwise_buy_nothing_where_a_paid_hop_brought_no_film(
+    tmp_path: Path, state: AttemptState
+) -> None:
+    before = configured(tmp_path, [entry("v", "827", steps=2, prompt="a")])
+    tries = [attempt(before, "v", 1), attempt(before, "v", 2, state)]
+    after = configured(tmp_path, [entry("v", "827", steps=2, prompt="a ")])
+    told, still = (only(plan(given(each, *tries)).videos) for each in (before, after))
+    assert (still.state, still.due, still.hindrance) == (VideoState.BLOCKED, None, told.hindrance)
+
+
+@pytest.mark.parametrize("claimed_at", [1_000, 2**50])
+def test_an_edit_of_a_hop_that_came_at_the_second_try_is_a_question_whatever_a_clock_said(
+    tmp_path: Path, claimed_at: int
+) -> None:
+    before = configured(tmp_path, [entry("v", "827", steps=1, prompt="a")])
+    failed = attempt(before, "v", 1, S.FAILED, claimed_at=claimed_at, resubmit_allowed=True)
+    came = attempt(before, "v", 1, generation=2, claimed_at=1_001)
+    after = configured(tmp_path, [entry("v", "827", steps=1, prompt="b")])
+    video = only(plan(given(after, failed, came)).videos)
+    assert (video.edit is not None, video.due) == (True, None)
+
+
 def test_an_edit_of_an_earlier_hop_is_a_question_though_a_later_one_failed(tmp_path: Path) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=2, prompts=["a", "b"])])
     tries = [attempt(before, "v", 1), attempt(before, "v", 2, S.FAILED)]
