@@ -113,6 +113,7 @@ def _plan_video(video: Video, given: PlanInput, room: Room) -> VideoPlan:
         mode=here.mode,
         predicted_micros=ahead.price,
         last_attempt_id=ahead.due.last.attempt_id if ahead.due.last else None,
+        tries_seen=len(step.at_hop),
         paid_again=any(a.completed_at is not None for a in step.at_hop),
         named_as=given.names.video(video.key),
         purchase=ahead.purchase,

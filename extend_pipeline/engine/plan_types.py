@@ -251,6 +251,7 @@ class DueStep:
     mode: str | None
     predicted_micros: int
     last_attempt_id: str | None
+    tries_seen: int
     paid_again: bool
     named_as: str
     purchase: str

@@ -19,7 +19,7 @@ from extend_pipeline.ledger import budget_days, tables
 from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS, still_waits
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.names import Choice, bought, choose
-from extend_pipeline.ledger.states import AT_STAKE, LIVE
+from extend_pipeline.ledger.states import AT_STAKE, LIVE, AttemptState
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,11 @@ class Caps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRequest:
-    """One extension that a plan found due. `last_attempt_id` is the newest attempt of this hop that the plan saw, if
-    any. `purchase` is what it buys; unless it is wanted `again`, it is not claimed where another video has bought the
-    same, but with one of the `other_upstreams` (names of accounts elsewhere). `choices` are the edited steps before it
-    for which paid ones stand."""
+    """One extension that a plan found due. `last_attempt_id` is the newest attempt of this step that the plan saw, if
+    any, and `tries_seen` is how many attempts of the hop it saw, whatever their words were (None: nobody counted).
+    `purchase` is what it buys; unless it is wanted `again`, it is not claimed where another video has bought the same,
+    but with one of the `other_upstreams` (names of accounts elsewhere). `choices` are the edited steps before it for
+    which paid ones stand."""
 
     attempt_id: str
     video_key: str
@@ -64,6 +65,7 @@ class ClaimRequest:
     currency: str
     failed_tasks_charged: str
     last_attempt_id: str | None
+    tries_seen: int | None = None
     callback_digest: str | None = None
     purchase: str | None = None
     again: bool = False
@@ -76,7 +78,8 @@ class ClaimRequest:
 
 
 _NOT_IN_THE_EVENT: Final = frozenset(
-    {"attempt_id", "video_key", "account", "last_attempt_id", "purchase", "again", "other_upstreams", "choices"}
+    {"attempt_id", "video_key", "account", "last_attempt_id", "tries_seen"}
+    | {"purchase", "again", "other_upstreams", "choices"}
 )
 """What the event has a column for, and what is only looked at while it is claimed."""
 
@@ -169,7 +172,7 @@ def _refusal(tx: Writer, request: ClaimRequest, caps: Caps) -> RefusalReason | N
         return RefusalReason.DAY_BUDGET
     if _at_stake(tx, request.account) + request.predicted_micros > caps.in_doubt_micros:
         return RefusalReason.IN_DOUBT_CAP
-    if _last_attempt(tx, request) != request.last_attempt_id or _has_live(tx, request):
+    if _tried_meanwhile(tx, request):
         return RefusalReason.CHANGED
     if not request.again and _bought_by_another(tx, request):
         return RefusalReason.SAME_PURCHASE
@@ -197,18 +200,18 @@ def _unsent(tx: Writer, account: str) -> bool:
     return tx.connection.execute(select(table.c.attempt_id).where(waiting).limit(1)).first() is not None
 
 
-def _last_attempt(tx: Writer, request: ClaimRequest) -> str | None:
+def _tried_meanwhile(tx: Writer, request: ClaimRequest) -> bool:
+    """Whether the hop has an attempt that the plan did not see, also one with the words of before or after an edit, or
+    a live one."""
     table = tables.attempts
-    return tx.connection.execute(
-        select(table.c.attempt_id)
-        .where(
-            (table.c.video_key == request.video_key)
-            & (table.c.hop == request.hop)
-            & (table.c.chain_digest == request.chain_digest)
-        )
-        .order_by(table.c.generation.desc(), table.c.try_no.desc())
-        .limit(1)
-    ).scalar()
+    columns = (table.c.attempt_id, table.c.chain_digest, table.c.state)
+    at_hop = (table.c.video_key == request.video_key) & (table.c.hop == request.hop)
+    order = (table.c.generation.desc(), table.c.try_no.desc())
+    rows = tx.connection.execute(select(*columns).where(at_hop).order_by(*order)).all()
+    last = next((row.attempt_id for row in rows if row.chain_digest == request.chain_digest), None)
+    if last != request.last_attempt_id or any(AttemptState(row.state) in LIVE for row in rows):
+        return True
+    return request.tries_seen is not None and request.tries_seen != len(rows)
 
 
 def _bought_by_another(tx: Writer, request: ClaimRequest) -> bool:
@@ -220,10 +223,3 @@ def _bought_by_another(tx: Writer, request: ClaimRequest) -> bool:
         and row.account not in request.other_upstreams
         for row in bought(tx.connection, [request.purchase])
     )
-
-
-def _has_live(tx: Writer, request: ClaimRequest) -> bool:
-    table = tables.attempts
-    live = table.c.state.in_([state.value for state in LIVE])
-    same = (table.c.video_key == request.video_key) & (table.c.hop == request.hop)
-    return tx.connection.execute(select(table.c.attempt_id).where(same & live).limit(1)).first() is not None

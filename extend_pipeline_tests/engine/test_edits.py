@@ -11,11 +11,14 @@ from sqlalchemy import select
 
 from extend_pipeline.config.purchase import words_digest
 from extend_pipeline.config.signed_urls import without_signature
+from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.approve import approve
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Obstacle, VideoPlan
 from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.submit import submit_due
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.claims import RefusalReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.support.engine_home import EngineHome, account, branch, drive, entry, source_id
 from extend_pipeline_tests.support.other_providers import OTHERS, other_account, planted
@@ -255,6 +258,22 @@ def test_a_refused_hop_that_is_mended_pays_for_nothing_before_it(
     with home.open() as pipeline:
         assert all(video.edit is not None for video in drive(pipeline).videos)
         assert reckon(home, pipeline.ledger).charges == 8
+
+
+def test_a_plan_of_before_an_edit_buys_nothing_that_was_bought_meanwhile(
+    make_home: Callable[..., EngineHome], ledger_url: str
+) -> None:
+    home = make_home(ledger_url=ledger_url)
+    home.seeded(1, steps=1, prompt="a")
+    with home.open() as slow:
+        advance(slow, submit=False, publish=False)
+        planned = plan(plan_input(slow))
+        home.write([entry("v000", source_id(0), steps=1, prompt="b")])
+        with home.open() as quick:
+            assert only(drive(quick).videos).state is VideoState.COMPLETE
+        refused = submit_due(slow, planned).refused
+        assert [each.reason for each in refused] == [RefusalReason.CHANGED]
+        assert reckon(home, slow.ledger).charges == 1
 
 
 def test_a_branch_is_asked_about_when_what_it_grows_from_is_paid_anew(home: EngineHome) -> None:
