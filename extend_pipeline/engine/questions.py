@@ -18,6 +18,10 @@ SHOWN: Final = 80  # characters of a text that is held against another
 def same_purchase(video: Video, hop: int, twin: Twin, given: PlanInput) -> Hindrance:
     """Say who has bought what hop `hop` of a video asks for, or is about to, and how to go on."""
     again = "to buy it a second time, write again: true in the entry"
+    if video.again:
+        again = (
+            "again: true counts beside what the files name; to buy it once more, put the old name back there as well"
+        )
     if not twin.bought:
         message = f"hop {hop} asks for the same as hop {twin.hop} of {twin.video_key}, which buys it"
         todo = f"to go on from its film: source: {{branch_of: {twin.video_key}, hop: {twin.hop}}}; {again}"

@@ -93,7 +93,8 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         ahead = look_ahead(read)
         purchases = purchases_ahead(ahead)
         rivals = names_ledger.bought(connection, {purchase.digest for purchase in purchases.values()})
-    return replace(read, ahead=ahead, twins=twins(read, purchases, rivals, renames))
+    named = pipeline.configuration.written
+    return replace(read, ahead=ahead, twins=twins(read, purchases, rivals, renames, named=named))
 
 
 def pending_renames(pipeline: Pipeline, connection: Connection) -> Renames:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Row
@@ -14,16 +14,24 @@ from extend_pipeline.ledger.names import Renames
 
 def other_upstreams(account: Account, accounts: Mapping[str, Account]) -> frozenset[str]:
     """Return the accounts that are known to be at another system than this one: a purchase there is another purchase.
-    An account that the file no longer names may be this one under its old name."""
-    return frozenset(name for name, other in accounts.items() if _upstream(other) != _upstream(account))
+    One that signs in with the same variables is the same, whatever its address. An account that the file no longer
+    names may be this one under its old name."""
+    return frozenset(name for name, other in accounts.items() if not _is_same_upstream(other, account))
 
 
 def twins(
-    given: PlanInput, ahead: Mapping[str, Purchase], bought: Sequence[Row[Any]], renames: Renames
+    given: PlanInput,
+    ahead: Mapping[str, Purchase],
+    bought: Sequence[Row[Any]],
+    renames: Renames,
+    *,
+    named: Collection[str],
 ) -> dict[str, Twin]:
     """Return, by video, who has made the purchase that is next for it, or who of the videos before it makes it first.
 
-    `ahead` are the purchases by video, in the order of the catalogue; `bought` are attempts that made one of them.
+    `ahead` are the purchases by video, in the order of the catalogue; `bought` are attempts that made one of them;
+    `named` are the accounts of accounts.yaml. Whoever wants a purchase again is told only of a twin whose video or
+    account the files don't name any more: it may be this very one under its old name.
     """
     key_of = {old: new for new, old in renames.videos.items()}
     account_of = {old: new for new, old in renames.accounts.items()}
@@ -40,7 +48,7 @@ def twins(
         same = made.setdefault(purchase.digest, [])
         own = video.key, video.account
         others = (t for t in same if (t.video_key, t.account) != own and t.account not in apart[video.account])
-        twin = None if video.again else next(others, None)
+        twin = next((t for t in others if not video.again or _has_left(t, given, named)), None)
         if twin is not None:
             found[video.key] = twin
         else:
@@ -48,5 +56,10 @@ def twins(
     return found
 
 
-def _upstream(account: Account) -> tuple[str, str]:
-    return account.provider, account.base_url.rstrip("/").lower()
+def _has_left(twin: Twin, given: PlanInput, named: Collection[str]) -> bool:
+    return twin.bought and (twin.video_key not in given.catalogue or twin.account not in named)
+
+
+def _is_same_upstream(one: Account, other: Account) -> bool:
+    address = one.base_url.rstrip("/").lower() == other.base_url.rstrip("/").lower()
+    return one.provider == other.provider and (address or one.credentials == other.credentials)

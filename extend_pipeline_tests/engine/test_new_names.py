@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,16 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.claims import RefusalReason, claim
 from extend_pipeline.ledger.invariants import check_invariants
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline_tests.support.engine_home import EngineHome, account, branch, drive, entry, source_id
+from extend_pipeline_tests.support.engine_home import (
+    ACCESS_ENV,
+    SECRET_ENV,
+    EngineHome,
+    account,
+    branch,
+    drive,
+    entry,
+    source_id,
+)
 from extend_pipeline_tests.support.ledger_steps import NOON
 from extend_pipeline_tests.support.other_providers import OTHERS, other_account, planted
 from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
@@ -177,11 +187,52 @@ def test_the_claim_refuses_what_another_video_has_bought_meanwhile(
     assert [refused.reason for refused in result.refused] == [RefusalReason.SAME_PURCHASE]
 
 
-def test_the_same_words_at_another_system_are_another_purchase(home: EngineHome, make_home: Any) -> None:
+def test_a_new_name_of_a_second_take_is_asked_about_though_its_entry_says_again(home: EngineHome) -> None:
+    written = finished(home, steps=1)
+    second = {**written, "key": "second", "again": True}
+    home.catalogue([written, second])
+    with home.open() as pipeline:
+        assert obstacles(drive(pipeline)) == [None, None]
+    home.catalogue([written, {**second, "key": "other"}])
+    with home.open() as pipeline:
+        planned = drive(pipeline)
+        assert obstacles(planned) == [None, Obstacle.SAME_PURCHASE]
+        hindrance = planned.videos[1].hindrance
+        assert hindrance is not None
+        assert "was: second" in hindrance.todo
+    home.write([{**each, "account": "n"} for each in (written, second)], account(home.sandbox.base_url, name="n"))
+    with home.open() as pipeline:
+        assert obstacles(drive(pipeline)) == [Obstacle.SAME_PURCHASE] * 2
+    assert charges(home) == 2
+    home.write(
+        [{**written, "account": "n"}, {**second, "key": "other", "was": "second", "account": "n"}],
+        account(home.sandbox.base_url, name="n", was="k"),
+    )
+    with home.open() as pipeline:
+        assert obstacles(drive(pipeline)) == [None, None]
+    assert charges(home) == 2
+
+
+def test_an_account_with_the_same_keys_at_another_address_buys_nothing_twice(home: EngineHome) -> None:
+    written = finished(home, steps=1)
+    other_address = home.sandbox.base_url.replace("127.0.0.1", "localhost")
+    accounts = [account(home.sandbox.base_url), account(other_address, name="there")]
+    home.write([written, {**written, "key": "copy", "account": "there"}], *accounts)
+    with home.open() as pipeline:
+        assert obstacles(drive(pipeline)) == [None, Obstacle.SAME_PURCHASE]
+    assert charges(home) == 1
+
+
+def test_the_same_words_at_another_system_are_another_purchase(
+    home: EngineHome, make_home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = make_home("other")
+    names = {"access_key_env": "OTHER_ACCESS_KEY", "secret_key_env": "OTHER_SECRET_KEY"}
+    for name, known in zip(names.values(), (ACCESS_ENV, SECRET_ENV), strict=True):
+        monkeypatch.setenv(name, os.environ[known])
     written = finished(home)
     other.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
-    accounts = [account(home.sandbox.base_url), account(other.sandbox.base_url, name="elsewhere")]
+    accounts = [account(home.sandbox.base_url), account(other.sandbox.base_url, name="elsewhere", credentials=names)]
     home.write([written, {**written, "key": "there", "account": "elsewhere"}], *accounts)
     with home.open() as pipeline:
         assert obstacles(drive(pipeline)) == [None, None]

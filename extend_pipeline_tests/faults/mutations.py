@@ -252,8 +252,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "extend_pipeline/engine/twins.py",
-                "twin = None if video.again else next(others, None)",
-                "twin = None if others else next(others, None)",
+                "twin = next((t for t in others if not video.again or _has_left(t, given, named)), None)",
+                "twin = None",
             ),
             Edit(_CLAIMS, "if not request.again and _bought_by_another(tx, request):", "if request.again:"),
         ),
