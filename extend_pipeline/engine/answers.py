@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from extend_pipeline.base.private import make_private_folder
+from extend_pipeline.engine.ledger_guard.look import look
 from extend_pipeline.engine.outcome import Answered
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import transitions
@@ -66,9 +67,13 @@ def keep_answers(pipeline: Pipeline, answers: Sequence[Answered]) -> list[KeptAn
 
 
 def hand_in_answers(pipeline: Pipeline) -> list[str]:
-    """Give the ledger what was kept from it; answers VIDEO/HOP of what it took. Costs a look at a folder."""
-    handed_in = []
-    for path in sorted(_folder(pipeline).glob("*.json")):
+    """Give the ledger what was kept from it; answers VIDEO/HOP of what it took. Costs a look at a folder. While the
+    ledger is not the one that the home knows, they wait for that one."""
+    handed_in: list[str] = []
+    paths = sorted(_folder(pipeline).glob("*.json"))
+    if not paths or not look(pipeline.settings, pipeline.ledger).may_spend:
+        return handed_in
+    for path in paths:
         try:
             answer = KeptAnswer(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:

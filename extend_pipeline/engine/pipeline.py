@@ -20,6 +20,7 @@ from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.load import Configuration, file_marks, read_configuration
 from extend_pipeline.config.problems import ConfigError
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.ledger_guard.look import look
 from extend_pipeline.engine.looked_after import keep_accounts, with_accounts_in_use
 from extend_pipeline.ledger.claims import Caps
 from extend_pipeline.ledger.database import Ledger, has_ledger, open_ledger
@@ -193,7 +194,8 @@ def opened_configuration(configuration: Configuration, ledger: Ledger, *, keep: 
     are good now, for a time when they are not."""
     complete, in_use = with_accounts_in_use(configuration, ledger)
     if keep:
-        keep_accounts(complete, in_use)
+        known = look(configuration.settings, ledger).may_spend  # another ledger can't tell what is still in use
+        keep_accounts(complete, in_use if known else frozenset(configuration.kept))
     return complete
 
 

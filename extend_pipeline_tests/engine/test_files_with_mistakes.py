@@ -249,6 +249,16 @@ def test_the_last_good_accounts_are_kept_without_secrets_and_until_the_last_task
     assert entries
 
 
+def test_another_ledger_drops_no_account_that_has_tasks_under_way(home: EngineHome) -> None:
+    home.seeded(1, steps=1)
+    run(home, "advance")
+    home.write([], account(home.sandbox.base_url, name="another"))
+    with open_pipeline(EngineHome(home.path, home.sandbox, f"sqlite:///{home.path}/typo.sqlite").settings) as pipeline:
+        assert set(pipeline.accounts) == {"another"}
+    run(home, "advance", "--until-idle")
+    assert states(home) == ["stored"]
+
+
 def test_a_home_whose_accounts_were_never_kept_says_what_to_do(home: EngineHome) -> None:
     home.seeded(1, steps=1)
     run(home, "advance")

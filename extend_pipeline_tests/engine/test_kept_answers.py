@@ -46,6 +46,22 @@ def test_an_answer_that_the_ledger_did_not_take_is_handed_in_later(provider: str
     assert list((home.settings.state_dir / "answers").iterdir()) == []
 
 
+def test_a_kept_answer_waits_while_another_ledger_is_opened(home: EngineHome) -> None:
+    other_home(home, "luma", 1)
+    with home.open(JumpClock()) as pipeline:
+        failpoints.arm("submit.before_outcome=raise")
+        with pytest.raises(UnrecordedError):
+            advance(pipeline, publish=False)
+        failpoints.disarm()
+    mistyped = EngineHome(home.path, home.sandbox, f"sqlite:///{home.path}/typo.sqlite")
+    with mistyped.open(JumpClock()) as pipeline:
+        drive(pipeline)
+    with home.open(JumpClock()) as pipeline:
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert reckon(home, pipeline.ledger).charges == 1
+    assert list((home.settings.state_dir / "answers").iterdir()) == []
+
+
 def test_a_kept_answer_that_comes_after_somebody_wrote_its_doubt_off_brings_the_film(home: EngineHome) -> None:
     """It was kept on a machine that was away meanwhile."""
     other_home(home, "vidu", 1)
