@@ -19,7 +19,8 @@ from extend_pipeline.media.listing import forget_look
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingFile:
     """One file that is not in the store as it should be. `state` is `missing` or `lost`; `until_ms` (UTC) is when its
-    provider stops keeping it, None where nobody need be asked; `message` is what the last try to get it said."""
+    provider stops keeping it, None where nobody need be asked; `message` is what the last try to get it said. Nobody
+    can ask for it where `account_is_known` is False: accounts.yaml doesn't give its account."""
 
     where: str
     role: Role
@@ -30,6 +31,7 @@ class MissingFile:
     since_ms: int
     until_ms: int | None
     message: str
+    account_is_known: bool = True
 
     @property
     def lost(self) -> bool:
@@ -51,6 +53,8 @@ class MissingFile:
             return f"{sentence}, and can't be had any more{said}"
         if self.role is Role.FILM:
             return f"{sentence}; it is assembled again, without cost, once its parts are there{said}"
+        if not self.account_is_known:
+            return f"{sentence}; nobody can fetch it while accounts.yaml doesn't name account {self.account}{said}"
         until = "" if self.until_ms is None else f" before {from_ms(self.until_ms):%Y-%m-%d %H:%M} UTC"
         return f"{sentence}; it is fetched again, without cost,{until or ' as long as it is to be had'}{said}"
 
@@ -80,7 +84,7 @@ def store_now(pipeline: Pipeline) -> StoreNow:
         found = look(pipeline)
     except OSError as error:
         return StoreNow(f"{error.filename} can't be read: {error.strerror or error}", (), 0)
-    known = tuple(_known(row) for row in found.open if row.state in files.OPEN)
+    known = tuple(_known(row, pipeline) for row in found.open if row.state in files.OPEN)
     new = () if found.doubt else tuple(_new(pipeline, found))
     if new:
         forget_look(pipeline.settings.media_dir)
@@ -98,10 +102,10 @@ def _new(pipeline: Pipeline, found: StoreLook) -> list[MissingFile]:
     with pipeline.ledger.read() as connection:
         attempts = [file.key.owner for file, _ in found.gone if file.key.role is not Role.SOURCE]
         ends = reads.expiries(connection, attempts)
-    return [_just_seen(file, cause, pipeline.now_ms(), ends.get(file.key.owner)) for file, cause in found.gone]
+    return [_just_seen(file, cause, pipeline, ends.get(file.key.owner)) for file, cause in found.gone]
 
 
-def _just_seen(file: ExpectedFile, cause: Cause, now_ms: int, ends_ms: int | None) -> MissingFile:
+def _just_seen(file: ExpectedFile, cause: Cause, pipeline: Pipeline, ends_ms: int | None) -> MissingFile:
     return MissingFile(
         where=file.video_key if file.hop is None else f"{file.video_key}/{file.hop}",
         role=file.key.role,
@@ -109,13 +113,14 @@ def _just_seen(file: ExpectedFile, cause: Cause, now_ms: int, ends_ms: int | Non
         path=file.path,
         cause=cause,
         state="missing",
-        since_ms=now_ms,
+        since_ms=pipeline.now_ms(),
         until_ms=ends_ms if file.key.role is Role.RESULT else None,
         message="",
+        account_is_known=file.account in pipeline.accounts,
     )
 
 
-def _known(row: Row[Any]) -> MissingFile:
+def _known(row: Row[Any], pipeline: Pipeline) -> MissingFile:
     return MissingFile(
         where=row.video_key if row.hop is None else f"{row.video_key}/{row.hop}",
         role=Role(row.role),
@@ -126,6 +131,7 @@ def _known(row: Row[Any]) -> MissingFile:
         since_ms=row.since,
         until_ms=row.expires_at if row.role == Role.RESULT.value else None,
         message=row.message or row.note or "",
+        account_is_known=row.account in pipeline.accounts,
     )
 
 
@@ -136,4 +142,6 @@ def what_to_do(missing: MissingFile) -> str:
             f"put it back as {missing.path} from a backup, or hear of it no more: "
             f"extend-pipeline media forget {missing.where}"
         )
+    if missing.role is not Role.FILM and not missing.account_is_known:
+        return f"put account {missing.account} back into accounts.yaml, or the file from a backup"
     return "extend-pipeline advance, or put it back from a backup"

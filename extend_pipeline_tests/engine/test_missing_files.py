@@ -12,7 +12,7 @@ from sqlalchemy import delete, select
 
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.deep_check import check_deeply
-from extend_pipeline.engine.missing import store_now
+from extend_pipeline.engine.missing import store_now, what_to_do
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.status import status
 from extend_pipeline.engine.store_look import doubt_about_store
@@ -23,7 +23,7 @@ from extend_pipeline.ledger.files import Cause, Role
 from extend_pipeline.ledger.invariants import check_invariants
 from extend_pipeline.ledger.replay import differences, replay
 from extend_pipeline.media.listing import films, mark, mark_of
-from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, account, drive
 from extend_pipeline_tests.support.other_providers import other_home
 
 HOUR_MS = 3_600_000
@@ -83,6 +83,25 @@ def test_a_film_that_was_deleted_is_fetched_again_and_costs_nothing(home: Engine
         assert status(pipeline).exit_code == 0
         assert home.sandbox.charges()["charges"] == charged
         assert home.sandbox.charges()["double"] == []
+
+
+def test_a_film_whose_account_has_left_the_file_says_what_brings_it_back(home: EngineHome) -> None:
+    (written,) = home.seeded(1, steps=1)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        (film,) = results(pipeline)
+    film.unlink()
+    home.write([], account(home.sandbox.base_url, name="another"))
+    with home.open(JumpClock()) as pipeline:
+        look_and_drive(pipeline)
+        (gone,) = status(pipeline).store.missing
+        assert "while accounts.yaml doesn't name account k" in gone.told()
+        assert what_to_do(gone) == "put account k back into accounts.yaml, or the file from a backup"
+    home.write([written])
+    with home.open(JumpClock()) as pipeline:
+        look_and_drive(pipeline)
+        assert status(pipeline).store.sound
+        assert len(home.sandbox.charges()["charges"]) == 1
 
 
 def test_what_is_gone_is_a_fact_of_its_own_on_both_ledgers(
