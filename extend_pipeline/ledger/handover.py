@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,8 +94,16 @@ def move(source: Ledger, target: Ledger, *, now_ms: int, actor: str) -> Moved:
 
 
 def reopen(ledger: Ledger, *, now_ms: int, actor: str, why: str) -> None:
-    """Lift the seal of a ledger whose copy is lost, on a person's word."""
+    """Lift the seal of a ledger whose copy is lost, on a person's word. Raises LedgerError where the copy can be read
+    and goes on: then two would spend."""
     with ledger.alone() as (connection, head):
+        copy = None if head.moved_to_url is None else _head_at(head.moved_to_url)
+        if copy is not None and copy.ledger_id == head.moved_to_id and copy.standing is Standing.OPEN:
+            raise LedgerError(
+                f"the ledger at {head.moved_to_url} is there and goes on (event {copy.seq}), so this one stays sealed. "
+                f"Set EXTEND_PIPELINE_LEDGER_URL to {head.moved_to_url}; from there ledger copy moves it "
+                "on to an empty database"
+            )
         connection.execute(
             update(tables.ledger_head).values(
                 standing=Standing.OPEN.value, moved_to_id=None, moved_to_url=None, moved_at=None
@@ -175,18 +184,18 @@ def _append(
 
 def _seal_of_origin(head: Identity) -> Identity | None:
     """Return the origin's head row where it is sealed in favour of this copy; None where it isn't, or can't be read."""
-    if head.origin_url is None:
-        return None
-    parsed = make_url(head.origin_url)
+    seal = None if head.origin_url is None else _head_at(head.origin_url)
+    named = seal is not None and seal.standing is Standing.SEALED and seal.moved_to_id == head.ledger_id
+    return seal if named else None
+
+
+def _head_at(url: str) -> Identity | None:
+    """Return the head row of the ledger at an address; None where there is none, or it can't be read."""
+    parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
         return None
-    origin = Ledger(head.origin_url)
     try:
-        with origin.read() as connection:
-            seal = read_identity(connection)
-    except SQLAlchemyError:
+        with closing(Ledger(url)) as ledger, ledger.read() as connection:
+            return read_identity(connection)
+    except (SQLAlchemyError, ImportError):  # without the driver that it needs, nobody here works with it either
         return None
-    finally:
-        origin.close()
-    named = seal.standing is Standing.SEALED and seal.moved_to_id == head.ledger_id
-    return seal if named else None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from extend_pipeline.base import failpoints
 from extend_pipeline.ledger import copying, inbox, tables
@@ -236,11 +236,17 @@ def test_a_copy_whose_charges_were_spoilt_is_not_opened(
     assert may_spend(source)
 
 
-def test_a_seal_is_lifted_by_a_persons_word(new_url: Callable[[str], str]) -> None:
-    source = new_url("sqlite")
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_a_seal_is_lifted_by_a_persons_word_once_the_copy_is_lost(new_url: Callable[[str], str], kind: str) -> None:
+    source, target = new_url("sqlite"), new_url(kind)
     filled(source).close()
-    moved(source, new_url("sqlite"))
+    moved(source, target)
     with closing_ledger(source) as ledger:
+        with pytest.raises(LedgerError, match="is there and goes on"):
+            reopen(ledger, now_ms=LATER, actor="ann", why="tired")
+        assert [may_spend(source), may_spend(target)] == [False, True]
+        with closing_ledger(target) as copy, copy.alone() as (connection, _):
+            connection.execute(update(tables.ledger_head).values(ledger_id="another"))  # as if it was made anew
         reopen(ledger, now_ms=LATER, actor="ann", why="the other one burnt")
         assert check_invariants(ledger) == []
     assert may_spend(source)
