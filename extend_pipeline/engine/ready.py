@@ -66,6 +66,7 @@ def claim_request(pipeline: Pipeline, step: DueStep, *, token: str | None = None
         failed_tasks_charged=account.failed_tasks_charged,
         last_attempt_id=step.last_attempt_id,
         tries_seen=step.tries_seen,
+        must_be_declared=True,
         callback_digest=None if token is None else token_digest(token),
         purchase=step.purchase,
         again=step.video.again,

@@ -19,7 +19,7 @@ from extend_pipeline.ledger import budget_days, tables
 from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS, still_waits
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.names import Choice, bought, choose
-from extend_pipeline.ledger.states import AT_STAKE, LIVE, AttemptState
+from extend_pipeline.ledger.states import AT_STAKE, LIVE, AttemptState, VideoState
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,10 @@ class Caps:
 class ClaimRequest:
     """One extension that a plan found due. `last_attempt_id` is the newest attempt of this step that the plan saw, if
     any, and `tries_seen` is how many attempts of the hop it saw, whatever their words were (None: nobody counted).
-    `purchase` is what it buys; unless it is wanted `again`, it is not claimed where another video has bought the same,
-    but with one of the `other_upstreams` (names of accounts elsewhere). `choices` are the edited steps before it for
-    which paid ones stand."""
+    Where it `must_be_declared`, it is not claimed once its video has another key or has left the catalogue. `purchase`
+    is what it buys; unless it is wanted `again`, it is not claimed where another video has bought the same, but with
+    one of the `other_upstreams` (names of accounts elsewhere). `choices` are the edited steps before it for which paid
+    ones stand."""
 
     attempt_id: str
     video_key: str
@@ -66,6 +67,7 @@ class ClaimRequest:
     failed_tasks_charged: str
     last_attempt_id: str | None
     tries_seen: int | None = None
+    must_be_declared: bool = False
     callback_digest: str | None = None
     purchase: str | None = None
     again: bool = False
@@ -78,7 +80,7 @@ class ClaimRequest:
 
 
 _NOT_IN_THE_EVENT: Final = frozenset(
-    {"attempt_id", "video_key", "account", "last_attempt_id", "tries_seen"}
+    {"attempt_id", "video_key", "account", "last_attempt_id", "tries_seen", "must_be_declared"}
     | {"purchase", "again", "other_upstreams", "choices"}
 )
 """What the event has a column for, and what is only looked at while it is claimed."""
@@ -172,7 +174,7 @@ def _refusal(tx: Writer, request: ClaimRequest, caps: Caps) -> RefusalReason | N
         return RefusalReason.DAY_BUDGET
     if _at_stake(tx, request.account) + request.predicted_micros > caps.in_doubt_micros:
         return RefusalReason.IN_DOUBT_CAP
-    if _tried_meanwhile(tx, request):
+    if _tried_meanwhile(tx, request) or (request.must_be_declared and not _is_declared(tx, request)):
         return RefusalReason.CHANGED
     if not request.again and _bought_by_another(tx, request):
         return RefusalReason.SAME_PURCHASE
@@ -212,6 +214,12 @@ def _tried_meanwhile(tx: Writer, request: ClaimRequest) -> bool:
     if last != request.last_attempt_id or any(AttemptState(row.state) in LIVE for row in rows):
         return True
     return request.tries_seen is not None and request.tries_seen != len(rows)
+
+
+def _is_declared(tx: Writer, request: ClaimRequest) -> bool:
+    table = tables.videos
+    state = tx.connection.execute(select(table.c.state).where(table.c.video_key == request.video_key)).scalar()
+    return state is not None and state != VideoState.WITHDRAWN.value
 
 
 def _bought_by_another(tx: Writer, request: ClaimRequest) -> bool:

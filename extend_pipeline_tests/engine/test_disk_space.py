@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.advance import advance, declare_catalogue
 from extend_pipeline.engine.disk_space import GIB, DiskSpace, explained, require
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
@@ -108,6 +108,7 @@ def test_a_disk_that_fills_up_after_the_plan_is_seen_before_the_claim(home: Engi
     home.seeded(20, steps=1)
     home.options.update(min_free_bytes=1 * MIB, result_bytes=100_000, max_submits=4)
     with full_tmpfs(home.settings.media_dir, size="16m"), home.open() as pipeline:
+        declare_catalogue(pipeline)
         made = plan(plan_input(pipeline))
         assert len(made.due) == 20
         (home.settings.media_dir / "others").write_bytes(b"x" * (15 * MIB - 650_000))

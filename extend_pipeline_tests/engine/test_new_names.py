@@ -19,6 +19,7 @@ from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Obstacle, Plan
 from extend_pipeline.engine.ready import claim_request
 from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.submit import submit_due
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.claims import RefusalReason, claim
 from extend_pipeline.ledger.invariants import check_invariants
@@ -176,7 +177,7 @@ def test_the_claim_refuses_what_another_video_has_bought_meanwhile(
     (written,) = home.seeded(1, steps=1, prompt="a")
     with home.open() as first:
         advance(first, submit=False, publish=False)
-        home.catalogue([{**written, "key": "copy"}])
+        home.catalogue([{**written, "key": "copy"}, written])
         with home.open() as second:
             advance(second, submit=False, publish=False)
             steps = [plan(plan_input(pipeline)).due[0] for pipeline in (first, second)]
@@ -185,6 +186,23 @@ def test_the_claim_refuses_what_another_video_has_bought_meanwhile(
                 result = claim(tx, requests, caps=first.caps(), owner="both", lease_until=NOON + 1000)
     assert [request.video_key for request in result.claimed] == ["v000"]
     assert [refused.reason for refused in result.refused] == [RefusalReason.SAME_PURCHASE]
+
+
+@pytest.mark.parametrize("change", ["renamed", "taken out"])
+def test_a_plan_of_before_a_change_buys_nothing_for_a_key_that_is_gone(home: EngineHome, change: str) -> None:
+    (written,) = home.seeded(1, steps=1, prompt="a")
+    with home.open() as slow:
+        advance(slow, submit=False, publish=False)
+        planned = plan(plan_input(slow))
+        home.catalogue([{**written, "key": "new", "was": "v000"}] if change == "renamed" else [])
+        with home.open() as quick:
+            advance(quick, submit=False, publish=False)
+        refused = submit_due(slow, planned).refused
+    assert [each.reason for each in refused] == [RefusalReason.CHANGED]
+    assert charges(home) == 0
+    with home.open() as pipeline:
+        assert obstacles(drive(pipeline)) == [None] * (change == "renamed")
+    assert charges(home) == (change == "renamed")
 
 
 def test_a_new_name_of_a_second_take_is_asked_about_though_its_entry_says_again(home: EngineHome) -> None:

@@ -17,7 +17,7 @@ from extend_pipeline.base.units import to_micros, utc_day
 from extend_pipeline.commands.boards import print_expiring
 from extend_pipeline.engine import reconcile as reconciliation
 from extend_pipeline.engine import strangers
-from extend_pipeline.engine.advance import advance, next_wait_ms
+from extend_pipeline.engine.advance import advance, declare_catalogue, next_wait_ms
 from extend_pipeline.engine.answers import UnrecordedError
 from extend_pipeline.engine.compare import Book, Compared, Shown
 from extend_pipeline.engine.ledger_guard.look import accept
@@ -358,6 +358,7 @@ def test_a_key_that_was_held_to_be_free_is_left_to_its_next_try_if_there_will_be
 ) -> None:
     (made,) = billed.seeded(1, steps=1, prompt="the fog lifts")
     with billed.open(JumpClock()) as pipeline:
+        declare_catalogue(pipeline)
         (step,) = plan(plan_input(pipeline)).due
         wanted = claim_request(pipeline, step)
         now_ms = pipeline.now_ms()
