@@ -135,7 +135,7 @@ def _look_ahead(video: Video, given: PlanInput) -> VideoPlan | Ahead:
             return _told(here, given.ledger or given.held.get(account.name) or start)
         return _told(here, start)
     here = replace(here, parent=start.parent)
-    way = walk(here, given, on_change=change_policy(account, given))
+    way = walk(here, given, on_change=change_policy(video, account, given))
     if isinstance(way.stop, Edited):
         kept = walk(here, given, on_change="keep")
         if not (isinstance(kept.stop, Step) and kept.stop.mends):

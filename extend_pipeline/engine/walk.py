@@ -10,6 +10,7 @@ from extend_pipeline.base.units import to_ms
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import BranchSource, Video
 from extend_pipeline.config.changes import OnChange
+from extend_pipeline.config.signed_urls import without_signature
 from extend_pipeline.engine import chain, rules
 from extend_pipeline.engine.goal import Goal, goal_of
 from extend_pipeline.engine.hop_names import Edited, Named, OtherAccount, name_hop
@@ -63,9 +64,22 @@ class Start:
     undecided: bool = False
 
 
-def change_policy(account: Account, given: PlanInput) -> OnChange:
-    """Return what an edit of a paid step does with an account."""
-    return account.on_change or given.on_change
+def change_policy(video: Video, account: Account, given: PlanInput) -> OnChange:
+    """Return what an edit of a paid step does. Another source is never kept unasked: no later hop can begin with it."""
+    policy = account.on_change or given.on_change
+    return "ask" if policy == "keep" and _is_of_another_source(video, given) else policy
+
+
+def _is_of_another_source(video: Video, given: PlanInput) -> bool:
+    """Whether all that was bought of a video was made from another root source than the catalogue names, and nobody
+    has decided about that."""
+    if isinstance(video.source, BranchSource) or given.sources.get(video.key, SourceView()).same_file_as_before:
+        return False
+    bought = [a for a in given.attempts.get(video.key, ()) if a.hop == 1 and a.state in _BOUGHT]
+    first = chain.hop_digest(chain.source_digest(video, given.names), video.extend.hop_params(1))
+    named = without_signature(video.source.source_id)
+    decided = given.names.chosen(video.key, first) is not None
+    return bool(bought) and not decided and all(without_signature(a.root_video_id or "") != named for a in bought)
 
 
 def walk(start: Position, given: PlanInput, *, on_change: OnChange, hops: int | None = None) -> Walk:
@@ -110,7 +124,7 @@ def stored_hop(video: Video, hop: int, given: PlanInput) -> Start | None:
     else:
         start = Start(root(video, given.sources.get(video.key, SourceView()), given.names))
     here = Position(video, account, goal_of(video, account), None, 0, start.parent)
-    way = walk(here, given, on_change=change_policy(account, given), hops=hop)
+    way = walk(here, given, on_change=change_policy(video, account, given), hops=hop)
     undecided = start.undecided
     if isinstance(way.stop, Edited):
         way = walk(here, given, on_change="keep", hops=hop)

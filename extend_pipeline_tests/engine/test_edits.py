@@ -148,6 +148,15 @@ def test_an_edit_of_a_hop_that_may_still_bring_a_film_is_a_question(tmp_path: Pa
     assert (video.edit is not None, video.running is not None, video.due) == (True, True, None)
 
 
+@pytest.mark.parametrize(("source", "asks"), [("828", True), ("827", False)])
+def test_another_source_is_a_question_though_edits_are_kept(tmp_path: Path, source: str, asks: bool) -> None:
+    before = configured(tmp_path, [entry("v", "827", steps=2, prompt="a")])
+    paid = [attempt(before, "v", hop) for hop in (1, 2)]
+    after = configured(tmp_path, [entry("v", source, steps=3, prompt="b")])
+    video = only(plan(given(after, *paid, on_change="keep")).videos)
+    assert (video.edit is not None, video.due is None) == (asks, asks)
+
+
 def test_new_hops_and_longer_targets_go_on_unasked(tmp_path: Path) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=2, prompts=["a", "b"])])
     paid = [attempt(before, "v", hop) for hop in (1, 2)]
