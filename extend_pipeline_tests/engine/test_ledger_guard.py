@@ -107,12 +107,32 @@ def test_a_copied_home_asks_and_a_moved_one_does_not(home: EngineHome, tmp_path:
     assert kind_of(at(home, f"sqlite:///{tmp_path}/moved/state/ledger.sqlite", tmp_path / "moved")) is Kind.SAME
 
 
+def test_a_backup_that_is_put_back_over_its_folder_asks(home: EngineHome, tmp_path: Path) -> None:
+    written = other_home(home, "luma")
+    home = at(home, f"sqlite:///{home.path}/state/ledger.sqlite")
+    with home.open() as pipeline:
+        drive(pipeline)
+    state, backup = home.path / "state", tmp_path / "backup"
+    shutil.copytree(state, backup)
+    home.catalogue([{**written[0], "extend": {**written[0]["extend"], "steps": 3}}])
+    with home.open() as pipeline:
+        drive(pipeline)
+    assert (paid(home), kind_of(home)) == (3, Kind.SAME)
+    for path in (path for path in backup.rglob("*") if path.is_file()):
+        here = state / path.relative_to(backup)
+        if not here.exists() or here.read_bytes() != path.read_bytes():  # as rsync does
+            shutil.copy2(path, here)
+    with home.open() as pipeline:
+        drive(pipeline)
+    assert (paid(home), kind_of(home)) == (3, Kind.COPIED_HOME)
+
+
 def test_films_without_a_ledger_are_a_sign(home: EngineHome) -> None:
     home.seeded(1, steps=1)
     with home.open() as pipeline:
         drive(pipeline)
-    for name in (MEMORY_FILE, ANCHOR_FILE):
-        (home.path / "state" / name).unlink()
+    for path in [home.path / "state" / MEMORY_FILE, *(home.path / "state").glob(f"{ANCHOR_FILE}*")]:
+        path.unlink()
     assert kind_of(home) is Kind.KNOWN_HISTORY  # as of a home of the version before
     (home.path / "state" / "ledger.sqlite").unlink()
     assert kind_of(home) is Kind.NEW

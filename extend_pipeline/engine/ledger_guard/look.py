@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy import Connection, or_, select
 
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.ledger_guard.memory import Memory, Unreadable, read_anchor, read_memory, write_memory
+from extend_pipeline.engine.ledger_guard.memory import Memory, Unreadable, read_home, write_memory
 from extend_pipeline.engine.ledger_guard.verdict import Facts, Verdict, decide
 from extend_pipeline.ledger import reads, tables
 from extend_pipeline.ledger.database import Ledger, NotOpenError
@@ -43,12 +43,12 @@ class HomeSide:
 def look_at_home(settings: Settings) -> HomeSide:
     """Read the home's side; before the ledger's transaction begins."""
     folder = settings.state_dir
-    memory, films, published_seq = read_memory(folder), dict[str, int](), 0
+    (memory, anchor), films, published_seq = read_home(folder), dict[str, int](), 0
     if memory is None:
         films, published_seq = _films(settings.media_dir), _published_seq(settings.warehouse_path)
         # another process may just be making the first of them; it writes the memory before
-        memory = read_memory(folder)
-    return HomeSide(settings, memory, read_anchor(folder), films, published_seq)
+        memory, anchor = read_home(folder)
+    return HomeSide(settings, memory, anchor, films, published_seq)
 
 
 def look_inside(home: HomeSide, ledger: Ledger, connection: Connection) -> Verdict:
@@ -149,7 +149,7 @@ def _memory(settings: Settings, ledger: Ledger, connection: Connection) -> Memor
         event=event_digest(connection, head.seq),
         bought=has_attempts(connection),
         committed=_committed(connection),
-        anchor=None if _on_server(ledger) else (read_anchor(settings.state_dir) or 0),
+        anchor=None if _on_server(ledger) else 0,  # the file tells, once it is there
         home=_name(settings),
     )
 

@@ -1,7 +1,8 @@
 """What a home remembers of its ledger: a small file under `state/`, and an anchor that tells a home from its copy.
 
-The anchor is an empty file that is made once. Its time of change (ctime) can't be set, so a copy, a restored backup or
-another machine's home has another one, while a folder that was moved or a host that was renamed keeps it.
+The anchor is an empty file. Its time of change (ctime) can't be set, so a copy, a restored backup or another machine's
+home has another one, while a folder that was moved or a host that was renamed keeps it. After each purchase it is made
+anew under another name: a backup that is put back over the folder brings a memory whose anchor is gone.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ANCHOR_FILE: Final = "ledger.anchor"
 class Memory:
     """The ledger as it was last seen. `event` is the digest of event number `seq`, `committed` micro-units by account,
     `bought` whether anything was ever claimed. `anchor` is the ctime (ns) of the home's anchor; None for a ledger on a
-    server, which several homes may share. `home` is where the home was: host:path."""
+    server, which several homes may share; `anchor_file` is its name. `home` is where the home was: host:path."""
 
     ledger_id: str
     seq: int
@@ -34,6 +35,7 @@ class Memory:
     committed: Mapping[str, int]
     anchor: int | None
     home: str
+    anchor_file: str = ANCHOR_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,22 @@ def read_memory(folder: Path) -> Memory | Unreadable | None:
         return Unreadable(f"{path}: {error}")
 
 
-def read_anchor(folder: Path) -> int | None:
-    """Return the ctime (ns) of the anchor; None where there is none."""
+def read_home(folder: Path) -> tuple[Memory | Unreadable | None, int | None]:
+    """Return what the home remembers, and its anchor as it is now."""
+    memory = read_memory(folder)
+    anchor = read_anchor(folder, memory)
+    if isinstance(memory, Memory) and memory.anchor not in (None, anchor):
+        with _alone(folder, fcntl.LOCK_SH):  # another process may just have written both
+            memory = read_memory(folder)
+            anchor = read_anchor(folder, memory)
+    return memory, anchor
+
+
+def read_anchor(folder: Path, memory: Memory | Unreadable | None) -> int | None:
+    """Return the ctime (ns) of the anchor that a memory names; None where there is none."""
+    name = memory.anchor_file if isinstance(memory, Memory) else ANCHOR_FILE
     try:
-        return (folder / ANCHOR_FILE).stat().st_ctime_ns
+        return (folder / name).stat().st_ctime_ns
     except OSError:
         return None
 
@@ -75,7 +89,7 @@ def write_memory(folder: Path, memory: Memory, *, instead_of: frozenset[str] | N
             if newer or before.ledger_id not in instead_of:
                 return False
         if memory.anchor is not None:
-            memory = _anchored(folder, memory)
+            memory = _anchored(folder, memory, before)
         part = folder / f"{MEMORY_FILE}.part"
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -83,22 +97,34 @@ def write_memory(folder: Path, memory: Memory, *, instead_of: frozenset[str] | N
             file.flush()
             os.fsync(file.fileno())
         part.replace(folder / MEMORY_FILE)
+        if memory.anchor is not None:
+            for other in folder.glob(f"{ANCHOR_FILE}*"):
+                if other.name != memory.anchor_file:
+                    other.unlink(missing_ok=True)
     return True
 
 
-def _anchored(folder: Path, memory: Memory) -> Memory:
-    """Make the anchor where there is none."""
-    os.close(os.open(folder / ANCHOR_FILE, os.O_WRONLY | os.O_CREAT, FILE_MODE))
-    return Memory(**{**asdict(memory), "anchor": read_anchor(folder)})
+def _anchored(folder: Path, memory: Memory, before: Memory | Unreadable | None) -> Memory:
+    """Make the anchor where there is none, and another one where something was bought since. The one of before stays
+    until the memory names the new one, so that a process which is killed in between leaves both in keeping."""
+    name = before.anchor_file if isinstance(before, Memory) else ANCHOR_FILE
+    if isinstance(before, Memory) and dict(before.committed) != dict(memory.committed):
+        name = f"{ANCHOR_FILE}.{memory.seq}"
+        if name != before.anchor_file:
+            (folder / name).unlink(missing_ok=True)
+    os.close(os.open(folder / name, os.O_WRONLY | os.O_CREAT, FILE_MODE))
+    named = Memory(**{**asdict(memory), "anchor_file": name})
+    return Memory(**{**asdict(named), "anchor": read_anchor(folder, named)})
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
     """Keep other processes from writing at the same time, and put the folder's names onto the disk at the end."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, kind)
         yield
-        os.fsync(descriptor)
+        if kind == fcntl.LOCK_EX:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
