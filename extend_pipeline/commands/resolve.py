@@ -18,25 +18,30 @@ from extend_pipeline.engine import resolve as decisions
 from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
 from extend_pipeline.engine.resolve import Declined, Resolved, split_where
 
-Action = Literal["adopt", "resubmit", "write-off"]
+Action = Literal["adopt", "take", "resubmit", "write-off"]
 
 
 @click.command()
 @click.argument("where", metavar="VIDEO/HOP")
-@click.argument("action", type=click.Choice(["adopt", "resubmit", "write-off"]), metavar="adopt|resubmit|write-off")
-@click.argument("task", required=False)
+@click.argument(
+    "action",
+    type=click.Choice(["adopt", "take", "resubmit", "write-off"]),
+    metavar="adopt|take|resubmit|write-off",
+)
+@click.argument("what", required=False, metavar="[TASK|FILE]")
 @why_option
 @who_option
 @click.option("--yes", is_flag=True, help="Do not ask again.")
 @json_option
 @click.pass_context
 def resolve(
-    ctx: click.Context, where: str, action: Action, task: str | None, why: str, who: str, yes: bool, as_json: bool
+    ctx: click.Context, where: str, action: Action, what: str | None, why: str, who: str, yes: bool, as_json: bool
 ) -> None:
     """Decide about one extension.
 
     \b
     adopt TASK   it is this task of the provider's: poll and fetch it
+    take FILE    this is its film, which could not be fetched
     resubmit     pay for it again
     write-off    give it up, and book its charge
     """
@@ -44,19 +49,21 @@ def resolve(
         split_where(where)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    if (task is not None) != (action == "adopt"):
-        raise click.UsageError("adopt wants the id of the provider's task, and only adopt does.")
+    if (what is not None) != (action in ("adopt", "take")):
+        raise click.UsageError("adopt wants the id of the provider's task, take wants a file, and the others nothing.")
     home: Path | None = ctx.obj
     with open_pipeline(settings_of(home)) as pipeline:
         seen = decisions.shown(pipeline, where)
-        if action != "adopt" and not yes:
+        if action in ("resubmit", "write-off") and not yes:
             _confirm(consequence(where, seen, action), as_json=as_json)
-        outcome = _decide(pipeline, where, action, task, seen, who=who, why=why)
+        outcome = _decide(pipeline, where, action, what, seen, who=who, why=why)
         code = print_mistakes(pipeline)
     done = isinstance(outcome, Resolved)
     message = typed(outcome.message, home)
     if as_json:
-        emit({"extension": where, "action": action, "task_id": task, "done": done, "message": message, "who": who})
+        task_id, file = (what, None) if action == "adopt" else (None, what)
+        decided = {"extension": where, "action": action, "task_id": task_id, "file": file}
+        emit({**decided, "done": done, "message": message, "who": who})
     else:
         say(message, err=not done)
     ctx.exit(code or (0 if done else 1))
@@ -89,12 +96,22 @@ def _confirm(told: str, *, as_json: bool) -> None:
 
 
 def _decide(
-    pipeline: Pipeline, where: str, action: Action, task: str | None, seen: Row[Any] | None, *, who: str, why: str
+    pipeline: Pipeline, where: str, action: Action, what: str | None, seen: Row[Any] | None, *, who: str, why: str
 ) -> Resolved | Declined:
     match action:
         case "adopt":
-            return decisions.adopt(pipeline, where, task or "", who=who, why=why)
+            return decisions.adopt(pipeline, where, what or "", who=who, why=why)
+        case "take":
+            return _take(pipeline, where, Path(what or ""), who=who, why=why)
         case "resubmit":
             return decisions.resubmit(pipeline, where, who=who, why=why, seen=seen)
         case "write-off":
             return decisions.write_off(pipeline, where, who=who, why=why, seen=seen)
+
+
+def _take(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str) -> Resolved | Declined:
+    from extend_pipeline.engine.take_file import take_file
+
+    if not file.is_file():
+        raise click.UsageError(f"{file} is no file that can be read.")
+    return take_file(pipeline, where, file, who=who, why=why)

@@ -161,7 +161,7 @@ def _collect(pipeline: Pipeline, row: Row[Any], hold: Hold, report: CollectRepor
             if row.state == S.STORED.value:
                 keep_restored(pipeline, row, got)
             else:
-                _store(pipeline, row, got)
+                keep_film(pipeline, row, got, actor=pipeline.owner)
         except CouldNotProbe as error:
             got = could_not_probe(error)
         else:
@@ -205,10 +205,12 @@ def _two_tries(first: Missed, second: Stored | Missed) -> Stored | Missed:
     return Missed(second.message, progress=progress)
 
 
-def _store(pipeline: Pipeline, row: Row[Any], got: Stored) -> None:
+def keep_film(pipeline: Pipeline, row: Row[Any], got: Stored, *, actor: str) -> Moved | Stale:
+    """Write down that an attempt's film is in the store, with what it looks like beside its parent. Raises
+    CouldNotProbe where this machine can't look at it now."""
     seen = examine(pipeline, row, got)
     failpoint("collect.before_stored")
-    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
         data = {**file_columns(got), **seen.columns()}
         moved = transitions.stored(tx, row.attempt_id, data=data)
         if seen.film_waits and isinstance(moved, Moved):
@@ -224,3 +226,4 @@ def _store(pipeline: Pipeline, row: Row[Any], got: Stored) -> None:
             state,
             got.relative_path,
         )
+    return moved

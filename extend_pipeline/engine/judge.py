@@ -101,12 +101,18 @@ def judge(where: str, tries: Sequence[AttemptView], account: Account, now_ms: in
             )
             return _stopped(Obstacle.FAILED, last, f"{where} failed at the provider{words}", todo)
         case S.RESULT_LOST:
-            todo = f"ask the provider for the file; to pay again: extend-pipeline resolve {where} resubmit"
+            todo = (
+                f"ask the provider for the file, and give it with extend-pipeline resolve {where} take FILE; "
+                f"to pay again: extend-pipeline resolve {where} resubmit"
+            )
             return _stopped(
                 Obstacle.RESULT_LOST, last, f"{where} was paid and its file can't be had any more{words}", todo
             )
         case S.QUARANTINED:
-            todo = f"look at the file in quarantine; to pay again: extend-pipeline resolve {where} resubmit"
+            todo = (
+                f"look at the file in quarantine; give a sound one with extend-pipeline resolve {where} take FILE; "
+                f"to pay again: extend-pipeline resolve {where} resubmit"
+            )
             return _stopped(Obstacle.QUARANTINED, last, f"{where} came back as no sound video{words}", todo)
         case S.WRITTEN_OFF:
             todo = f"nothing, or pay for another try: extend-pipeline resolve {where} resubmit"

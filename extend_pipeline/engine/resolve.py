@@ -60,7 +60,7 @@ def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -
     if not belongs(view, row.external_task_id, row.parent_video_id):
         made_from = view.parent_video_id or "another video"
         return Declined(f"task {task_id} is made from {made_from}, {where} from {row.parent_video_id}")
-    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=_actor(who, why)) as tx:
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
         elsewhere = book_reads.holders_elsewhere(tx.connection, row.account, row.provider, [view.task_id])
         if (held := elsewhere.get(view.task_id)) is not None:
             return Declined(f"task {task_id} belongs to {held.video_key}/{held.hop} of account {held.account} already")
@@ -81,7 +81,7 @@ def resubmit(
     row = seen or shown(pipeline, where)
     if row is None:
         return Declined(f"nothing was ever submitted for {where}")
-    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=_actor(who, why)) as tx:
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
         if (changed := _changed(tx, pipeline, where, row)) is not None:
             return changed
         if row.state == S.IN_DOUBT.value:
@@ -100,7 +100,7 @@ def write_off(
     row = seen or shown(pipeline, where)
     if row is None:
         return Declined(f"nothing was ever submitted for {where}")
-    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=_actor(who, why)) as tx:
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
         if (changed := _changed(tx, pipeline, where, row)) is not None:
             return changed
         moved = controls.write_off(tx, row.attempt_id, data=_why(who, why))
@@ -150,7 +150,8 @@ def _is(row: Row[Any] | None) -> str:
     return ": nothing was ever submitted for it" if row is None else f": it is {row.state}"
 
 
-def _actor(who: str, why: str) -> str:
+def actor_of(who: str, why: str) -> str:
+    """Return who an event names: a person, and why they decided."""
     return f"{who} ({why})" if why else who
 
 

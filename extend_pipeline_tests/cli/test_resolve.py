@@ -107,7 +107,8 @@ def test_adopt_takes_the_task_that_is_there_and_no_other(doubtful: Cli, sandbox:
         (["nowhere", "resubmit"], "VIDEO/HOP"),
         (["key/0", "resubmit"], "VIDEO/HOP"),
         (["key/1", "adopt"], "adopt wants the id"),
-        (["key/1", "resubmit", "task"], "only adopt does"),
+        (["key/1", "take"], "take wants a file"),
+        (["key/1", "resubmit", "task"], "the others nothing"),
         (["key/1", "forget"], "forget"),
     ],
 )
