@@ -16,18 +16,19 @@ from typing import Any, Final
 
 from sqlalchemy import func, select
 
-from extend_pipeline.engine.pipeline import open_pipeline
+from extend_pipeline.base.units import to_micros
+from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import Obstacle, VideoPlan
 from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.ledger import reads, tables
+from extend_pipeline.ledger import budget_days, reads, tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline_tests.chaos.counting import Count, count, ledger_writing
 from extend_pipeline_tests.chaos.crew import Tally, crew, tail
 from extend_pipeline_tests.chaos.holders import holders
-from extend_pipeline_tests.chaos.homes import QUICK, Catalogue, environment, storm_sandbox
+from extend_pipeline_tests.chaos.homes import LUMA_A_DAY, QUICK, Catalogue, environment, storm_sandbox
 from extend_pipeline_tests.chaos.person import Person
 from extend_pipeline_tests.chaos.storm import storm
 from extend_pipeline_tests.chaos.weather import Weather
@@ -101,7 +102,7 @@ def run_chaos(folder: Path, ledger_url: str, *, seed: int, seconds: float) -> Ch
             with holders(ledger_url) as holds, crew(weather, work, orders, armed=True, holds=holds) as made:
                 meanwhile = _Meanwhile(catalogue, did, checks, seed)
                 with meanwhile.going_on():
-                    storm(made, sandbox, seconds=seconds)
+                    storm(made, sandbox, seconds=seconds, has_done_enough=lambda: meanwhile.luma_was_full)
                     stormed, in_the_storm = time.monotonic(), len(sandbox.charges()["charges"])
                     made.let_go_on()
                 made.calm_down()
@@ -146,6 +147,9 @@ class _Meanwhile:
     did: Counter[str]
     checks: list[Count]
     seed: int
+    luma_was_full: bool = False
+    """Whether Luma's budget of the day was met once."""
+
     over: threading.Event = field(default_factory=threading.Event)
     ill: list[BaseException] = field(default_factory=list)
 
@@ -173,6 +177,7 @@ class _Meanwhile:
                         self.catalogue.grow(_GROWTH)
                     pipeline.refresh()
                     ann.look()
+                    self.luma_was_full = self.luma_was_full or self._luma_is_full(pipeline)
                     if time.monotonic() - checked > _CHECK_EVERY_S:
                         checked = time.monotonic()
                         # the charge book first: what it has then, the ledger must have afterwards
@@ -180,6 +185,11 @@ class _Meanwhile:
                         self.checks.append(count(book, ledger_writing(pipeline.ledger)))
         except BaseException as error:  # noqa: BLE001 - raised where the block ends
             self.ill.append(error)
+
+    def _luma_is_full(self, pipeline: Pipeline) -> bool:
+        with pipeline.ledger.read() as connection:
+            today = budget_days.committed(connection, pipeline.now_ms(), account="luma")
+        return today.get("luma", 0) >= to_micros(LUMA_A_DAY)
 
     def _open(self, ledger: Ledger) -> int:
         table = tables.videos

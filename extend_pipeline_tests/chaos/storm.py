@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,19 +15,22 @@ STOPS_PER_S: Final = 4.8
 FAULTS_PER_S: Final = 5.0
 LEAST_PER_S: Final = 5.2  # kills and stops: 300 in a minute, and some
 LEAST_CHARGES_PER_S: Final = 8.5  # 500 in a minute, and some
+_LONGEST: Final = 2.5
 _STANDSTILL_S: Final = 0.3
 _SWEEP_S: Final = 5.0  # orders that nothing has met are forgotten so often, since every request is held against them
 
 
-def storm(crew: Crew, sandbox: SandboxHandle, *, seconds: float) -> None:
-    """Let it blow for so many seconds; on a machine that is very busy by half as long again, until it has done as much
-    as it does in that time elsewhere."""
+def storm(
+    crew: Crew, sandbox: SandboxHandle, *, seconds: float, has_done_enough: Callable[[], bool] = lambda: True
+) -> None:
+    """Let it blow for so many seconds; on a machine that is slow or busy for up to `_LONGEST` times as long, until it
+    has done as much as it does in that time elsewhere, and `has_done_enough`."""
     weather, began = crew.weather, time.monotonic()
     rates = {"kill": KILLS_PER_S, "stop": STOPS_PER_S, "fault": FAULTS_PER_S}
     due = {what: began + weather.gap(rate) for what, rate in rates.items()}
     swept, heard = began, _Heard(sandbox, began)
     while (now := time.monotonic()) < began + seconds or (
-        now < began + seconds * 1.5 and not _has_blown(crew, sandbox, seconds)
+        now < began + seconds * _LONGEST and not (_has_blown(crew, sandbox, seconds) and has_done_enough())
     ):
         crew.tend()
         orders = []
