@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import open_ledger
-from extend_pipeline_tests.support.children import advancing
+from extend_pipeline_tests.support.children import CONTEXT, advancing
 from extend_pipeline_tests.support.engine_home import EngineHome
 from extend_pipeline_tests.support.postgres import PostgresServer
 from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
@@ -32,9 +32,12 @@ def test_processes_that_advance_one_home_share_the_work_and_pay_once(
     home = make_home(ledger_url=url, share_media=True, width=64, height=64)
     home.options["max_submits"] = 4
     home.seeded(VIDEOS, steps=1)
+    # an answer takes its time, as a provider's does: meanwhile the others get at the ledger
+    home.sandbox.faults([{"kind": "slow_headers", "where": "submit", "hold": 0.3, "times": VIDEOS + 10}])
     settings: dict[str, Any] = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
     open_ledger(home.ledger_url).close()
-    children = [advancing(settings, home.path / f"{number}.txt") for number in range(processes)]
+    together = CONTEXT.Barrier(processes)
+    children = [advancing(settings, home.path / f"{number}.txt", together=together) for number in range(processes)]
     assert [child.wait() for child in children] == [0] * processes, [child.told for child in children]
     assert "Traceback" not in "".join(child.told for child in children)
 

@@ -13,6 +13,7 @@ import threading
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +102,10 @@ def advancing(
     skipped_ms: int = 0,
     max_seconds: float = 30,
     confined: bool = True,
+    together: Barrier | None = None,
 ) -> Child:
     """Start a process that advances a home until it is idle, with failpoints armed as `points` says. One that is not
-    `confined` reads films by itself."""
+    `confined` reads films by itself. With others it begins `together`, once all have the home open."""
     environment = {name: value for name, value in os.environ.items() if name.startswith(("ENGINE_TEST", "EXTEND_"))}
     arguments = (
         settings,
@@ -112,6 +114,7 @@ def advancing(
         skipped_ms,
         max_seconds,
         confined,
+        together,
     )
     process = CONTEXT.Process(target=_advance, args=arguments, daemon=True)
     with ALONE:
@@ -126,6 +129,7 @@ def _advance(
     skipped_ms: int,
     max_seconds: float,
     confined: bool,
+    together: Barrier | None,
 ) -> None:
     from extend_pipeline.config.settings import Settings
     from extend_pipeline.engine.advance import advance_until_idle
@@ -139,6 +143,8 @@ def _advance(
     if not confined:
         read_films_here()
     with open_pipeline(Settings(**settings), now_ms=JumpClock(skipped_ms)) as pipeline:
+        if together is not None:
+            together.wait(30)
         advance_until_idle(pipeline, max_seconds=max_seconds)
         sys.exit(status(pipeline).exit_code)
 
