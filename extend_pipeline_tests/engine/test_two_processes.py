@@ -37,7 +37,8 @@ def test_processes_that_advance_one_home_share_the_work_and_pay_once(
     settings: dict[str, Any] = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
     open_ledger(home.ledger_url).close()
     together = CONTEXT.Barrier(processes)
-    children = [advancing(settings, home.path / f"{number}.txt", together=together) for number in range(processes)]
+    outputs = [home.path / f"{number}.txt" for number in range(processes)]
+    children = [advancing(settings, output, confined=False, max_seconds=50, together=together) for output in outputs]
     assert [child.wait() for child in children] == [0] * processes, [child.told for child in children]
     assert "Traceback" not in "".join(child.told for child in children)
 
