@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from extend_pipeline.engine import own_keys, strangers
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.resolve import Declined, Resolved
+from extend_pipeline.engine.resolve import Declined, Resolved, actor_of
 from extend_pipeline.engine.snapshot import chain_names
 from extend_pipeline.ledger import book_reads, reconciling
 from extend_pipeline.providers.outcomes import Absent, Seen, Unanswered
@@ -28,7 +28,7 @@ def adopt_task(pipeline: Pipeline, account_name: str, task_id: str, *, who: str,
     with pipeline.ledger.read() as connection:
         names = chain_names(pipeline, connection, videos)
     to_come = own_keys.steps_by_key(account_name, videos, strangers.keys_of(views), names)
-    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=f"{who} ({why})" if why else who) as tx:
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
         if (holder := book_reads.holder(tx.connection, account_name, view.task_id)) is not None:
             return Declined(f"task {task_id} belongs to {holder.video_key}/{holder.hop} already")
         now = strangers.around(tx.connection, pipeline, account, "", frozenset(), views, to_come)

@@ -47,7 +47,7 @@ def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -
     account, be made from the attempt's own parent, and belong to no other attempt."""
     row = shown(pipeline, where)
     if row is None or row.state != S.IN_DOUBT.value:
-        return Declined(f"{where} is not in doubt{_is(row)}; only what is in doubt can adopt a task")
+        return Declined(f"{where} is not in doubt{state_of(row)}; only what is in doubt can adopt a task")
     if row.account not in pipeline.accounts:
         return Declined(f"accounts.yaml names no account {row.account}; put it back first")
     match pipeline.provider(row.account).query(task_id):
@@ -90,7 +90,7 @@ def resubmit(
     if isinstance(allowed, Moved):
         return Resolved(f"{where} will be submitted again, and paid for again, with the next advance")
     still = "; write it off first if you are sure that it is lost" if AttemptState(row.state) in LIVE else ""
-    return Declined(f"{where} can't be paid for again{_is(row)}{still}")
+    return Declined(f"{where} can't be paid for again{state_of(row)}{still}")
 
 
 def write_off(
@@ -107,7 +107,7 @@ def write_off(
     if isinstance(moved, Moved):
         again = f"extend-pipeline resolve {where} resubmit"
         return Resolved(f"{where} is written off and its charge is booked; to pay for another try: {again}")
-    return Declined(f"{where} can't be written off{_is(row)}")
+    return Declined(f"{where} can't be written off{state_of(row)}")
 
 
 def shown(pipeline: Pipeline, where: str) -> Row[Any] | None:
@@ -146,7 +146,8 @@ def _changed(tx: Writer, pipeline: Pipeline, where: str, seen: Row[Any]) -> Decl
     return Declined(f"{where} has changed meanwhile: {what}, and it is {now.state} now; nothing was done, look again")
 
 
-def _is(row: Row[Any] | None) -> str:
+def state_of(row: Row[Any] | None) -> str:
+    """Return where an extension stands, continuing a sentence about it."""
     return ": nothing was ever submitted for it" if row is None else f": it is {row.state}"
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from extend_pipeline.engine.collect import keep_film, result_key
 from extend_pipeline.engine.disk_space import require
 from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.resolve import Declined, Resolved, actor_of, shown
+from extend_pipeline.engine.resolve import Declined, Resolved, actor_of, shown, state_of
 from extend_pipeline.ledger import reads
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.transitions import Moved
@@ -28,8 +28,7 @@ def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str)
     another film of the same video. Raises OSError where the file can't be read, or the media store not written."""
     row = shown(pipeline, where)
     if row is None or row.state not in _AWAITED:
-        state = "nothing was ever submitted for it" if row is None else f"it is {row.state}"
-        return Declined(f"{where} waits for no film: {state}")
+        return Declined(f"{where} waits for no film{state_of(row)}")
     key, size = result_key(row.attempt_id), file.stat().st_size
     require(pipeline.store.root, size)
     try:
@@ -41,7 +40,7 @@ def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str)
             wanted_for=key,
         )
     except confined.CouldNotProbe as error:
-        return Declined(f"{file} could not be checked here: {error}; try again")
+        return _unchecked(file, error)
     if not isinstance(got, Stored):
         return Declined(f"{file} is no sound video: {got.reason}")
     with pipeline.ledger.read() as connection:
@@ -52,11 +51,18 @@ def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str)
     known |= {video.source_sha256: f"{video.video_key} before its first extension" for video in videos}
     if (held := known.get(got.sha256)) is not None:
         return Declined(f"{file} is the film of {held}; nothing was changed")
-    moved = keep_film(pipeline, row, got, actor=actor_of(who, why))
+    try:
+        moved = keep_film(pipeline, row, got, actor=actor_of(who, why))
+    except confined.CouldNotProbe as error:
+        return _unchecked(file, error)
     if not isinstance(moved, Moved):
         return Declined(f"{where} has changed meanwhile: it is {moved.state} now; nothing was changed, look again")
     pipeline.store.forget(key)
     return Resolved(f"{where} is stored, {got.probe.duration_ms / 1000:g} s; the next advance goes on from it")
+
+
+def _unchecked(file: Path, error: confined.CouldNotProbe) -> Declined:
+    return Declined(f"{file} could not be checked here: {error}; try again")
 
 
 def _pieces(file: Path) -> Iterator[bytes]:
