@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,9 +33,9 @@ class Row:
     again: bool = False
 
 
-def read_list(path: Path, root: str, *, defaults: bool = False) -> tuple[list[Node], list[Problem], Node | None]:
-    """Return the items of the list `root` of a YAML file, what is wrong, and the node of its `defaults` where the file
-    may have them. Names beside the list that begin with `x-` are free, for anchors."""
+def read_list(path: Path, root: str, *, beside: Sequence[str] = ()) -> tuple[list[Node], list[Problem], Node | None]:
+    """Return the items of the list `root` of a YAML file, what is wrong, and the whole file's node where it is a set of
+    fields. It may have the fields `beside` the list; those that begin with `x-` are free, for anchors."""
     text = read_text(path)
     if isinstance(text, Problem):
         return [], [text], None
@@ -50,20 +51,20 @@ def read_list(path: Path, root: str, *, defaults: bool = False) -> tuple[list[No
     if not tree.is_mapping:
         problem(tree.line, None, "the file is not a set of fields", f"Begin it with {root}: and a list below.")
         return [], problems, None
-    known = [root, "defaults"] if defaults else [root]
+    known = [root, *beside]
     for name, (line, _) in tree.children.items():
         if name not in known and not str(name).startswith("x-"):
             problem(line, str(name), "is not a known field here", did_you_mean(str(name), known, label="Known here"))
     found = tree.children.get(root)
     if found is None:
         problem(tree.line, root, "is missing", f"Write {root}: and a list below.")
-        return [], problems, None
+        return [], problems, tree
     line, items = found
     if not items.is_sequence and items.value is not None:
         problem(line, root, "is not a list", 'Begin each entry with "- ".')
-        return [], problems, None
+        return [], problems, tree
     nodes = [item for _, item in items.children.values()]
-    return nodes, _with_subjects(problems, nodes), tree.child("defaults") if defaults else None
+    return nodes, _with_subjects(problems, nodes), tree
 
 
 def read_rows(home: Path) -> tuple[list[Row], list[Problem], Path, CatalogueDefaults]:
@@ -77,8 +78,9 @@ def read_rows(home: Path) -> tuple[list[Row], list[Problem], Path, CatalogueDefa
         misnamed = ("catalog.yml", "catalogue.yaml", "catalogue.yml", "catalogue.csv")
         return [], [missing(as_yaml, what="catalogue", misnamed=misnamed)], as_yaml, defaults
     if is_there(as_yaml):
-        nodes, found, written = read_list(as_yaml, "videos", defaults=True)
+        nodes, found, tree = read_list(as_yaml, "videos", beside=("defaults",))
         problems += found
+        written = None if tree is None else tree.child("defaults")
         if written is not None and written.value is not None:
             known, found = Scope(as_yaml.name, written, None, no_signed_url).read(CatalogueDefaults)
             problems += [replace(problem, field=f"defaults.{problem.field}") for problem in found]
