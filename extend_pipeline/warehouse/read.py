@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from extend_pipeline.base.days import NO_ZONE
 from extend_pipeline.warehouse import definitions, schema
 from extend_pipeline.warehouse.errors import NotPublishedError, QueryError, WarehouseError
 
@@ -43,7 +44,7 @@ class Meta:
 
 
 @contextmanager
-def reading(target: Path, *, timezone: str = "UTC") -> Iterator[DuckDBPyConnection]:
+def reading(target: Path, *, timezone: str = NO_ZONE) -> Iterator[DuckDBPyConnection]:
     """Open the file read-only and close it in any case. What is read comes from one file, even if it is replaced
     meanwhile. Raises NotPublishedError, or WarehouseError where the file is none."""
     import duckdb
@@ -62,9 +63,11 @@ def reading(target: Path, *, timezone: str = "UTC") -> Iterator[DuckDBPyConnecti
                 f"{target} can't be read: {error}. Remove it and run extend-pipeline publish."
             ) from error
         connection.execute("USE warehouse")
-        # names of the two lists of zones differ by a year at most; a zone that DuckDB lacks is read as UTC
-        known = connection.execute("SELECT count(*) FROM pg_timezone_names() WHERE name = ?", [timezone]).fetchall()
-        connection.execute(f"SET TimeZone = '{timezone if known[0][0] else 'UTC'}'")
+        connection.execute("SET TimeZone = 'UTC'")
+        if timezone != NO_ZONE:
+            zones = "SELECT name FROM pg_timezone_names() WHERE name = ?"
+            for (name,) in connection.execute(zones, [timezone]).fetchall():  # as DuckDB lists it, or UTC it stays
+                connection.execute(f"SET TimeZone = '{name}'")
         connection.execute("SET temp_directory = ''")  # no spilling beside whatever folder the caller stands in
         connection.execute("SET python_enable_replacements = false")  # a query names tables, not Python's variables
         connection.execute("SET enable_external_access = false")
@@ -75,7 +78,7 @@ def reading(target: Path, *, timezone: str = "UTC") -> Iterator[DuckDBPyConnecti
 
 
 def query(
-    target: Path, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None, *, timezone: str = "UTC"
+    target: Path, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None, *, timezone: str = NO_ZONE
 ) -> Table:
     """Run SQL on the published file. It can neither change it nor read or write any other file. Days in the query and
     times in the answer are those of `timezone` (an IANA name).
@@ -130,5 +133,5 @@ def meta(target: Path) -> Meta | None:
 
 
 def _placed(value: Any, timezone: str) -> Any:
-    zone = UTC if timezone == "UTC" else ZoneInfo(timezone)
+    zone = UTC if timezone == NO_ZONE else ZoneInfo(timezone)
     return value.astimezone(zone) if isinstance(value, datetime) and value.tzinfo is not None else value
