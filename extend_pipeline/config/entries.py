@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from extend_pipeline.base.names import normal_name
 from extend_pipeline.config.catalogue import BranchSource, Entry
 from extend_pipeline.config.changes import CatalogueDefaults
 from extend_pipeline.config.complaints import Complaint
@@ -98,7 +99,7 @@ def read_rows(home: Path) -> tuple[list[Row], list[Problem], Path, CatalogueDefa
 
 def _row(node: Node, file: str, problems: list[Problem]) -> Row:
     key = node.child("key")
-    scope = Scope(file, node, None if key is None else key.text, no_signed_url)
+    scope = Scope(file, node, _name_in(key), no_signed_url)
     entry, found = scope.read(Entry)
     problems += found
     wrong = {each.field for each in found}
@@ -112,8 +113,8 @@ def _row(node: Node, file: str, problems: list[Problem]) -> Row:
         wrong |= {each.field for each in found}
     return Row(
         scope,
-        key=None if key is None or "key" in wrong or not node.is_mapping else key.text,
-        account=None if account is None or "account" in wrong else account.text,
+        key=None if "key" in wrong or not node.is_mapping else _name_in(key),
+        account=None if "account" in wrong else _name_in(account),
         is_branch=is_branch,
         branch_of=_branch_of(scope, wrong) if is_branch else None,
         branch=branch,
@@ -124,7 +125,11 @@ def _row(node: Node, file: str, problems: list[Problem]) -> Row:
 
 def _branch_of(scope: Scope, wrong: set[str | None]) -> str | None:
     parent = (scope.node.child("source") or scope.node).child("branch_of")
-    return None if parent is None or "source.branch_of" in wrong else parent.text
+    return None if "source.branch_of" in wrong else _name_in(parent)
+
+
+def _name_in(node: Node | None) -> str | None:
+    return None if node is None or node.text is None else normal_name(node.text)
 
 
 def _twice(rows: list[Row]) -> list[Problem]:
@@ -170,5 +175,5 @@ def _with_subjects(problems: list[Problem], nodes: list[Node]) -> list[Problem]:
     for problem in problems:
         position = bisect.bisect_right(lines, problem.line or 0) - 1
         key = None if position < 0 else nodes[position].child("key") or nodes[position].child("name")
-        told.append(problem if key is None else replace(problem, subject=key.text))
+        told.append(problem if key is None else replace(problem, subject=_name_in(key)))
     return told

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from extend_pipeline.base.days import NO_ZONE
+from extend_pipeline.base.names import normal_name
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import BranchSource, Catalogue, Video
 from extend_pipeline.config.complaints import Complaint
@@ -253,7 +254,8 @@ def _renamed(accounts: Mapping[str, Account], scopes: Mapping[str, Scope]) -> It
 
 def _scope(node: Node) -> Scope:
     name = node.child("name")
-    return Scope(ACCOUNTS_FILE, node, None if name is None else name.text, _tellable)
+    subject = None if name is None or name.text is None else normal_name(name.text)
+    return Scope(ACCOUNTS_FILE, node, subject, _tellable)
 
 
 def _tellable(field: str, given: str) -> bool:
