@@ -20,6 +20,7 @@ _UNSEEN: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
 _BEFORE: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", re.ASCII)
+_PAID: Final = "If films were paid for under this name, write was: with it beside the new one."
 _USE: Final = "Use letters and digits of any script, and . _ - between them."
 
 
@@ -36,9 +37,12 @@ def name_fault(name: str) -> tuple[str, str] | None:
     if len(name) > LONGEST:
         return f"has {len(name)} characters", f"Shorten it to {LONGEST} at most."
     if "..." in name:
-        return "holds three dots, by which Dagster names a range of partitions", "Write one dot, or another sign."
+        return (
+            "holds three dots, by which Dagster names a range of partitions",
+            f"Write one dot, or another sign. {_PAID}",
+        )
     if name[0] == "-":
-        return "begins with -, by which a command takes it for an option", "Begin it with a letter or a digit."
+        return "begins with -, by which a command takes it for an option", f"Begin it with a letter or a digit. {_PAID}"
     if name[0] == ".":
         return "begins with a dot", "Begin it with a letter or a digit."
     if unicodedata.category(name[0]).startswith("M"):
