@@ -51,24 +51,27 @@ def test_the_nightly_schedule_ticks_once_just_after_each_midnight(zone: str, day
     assert second - first == timedelta(hours=hours)
 
 
-def test_a_night_is_named_by_the_zones_day_and_another_zone_by_now_is_told(
-    place: Place, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_night_is_named_by_the_zones_day_and_another_zone_by_now_is_told(place: Place, tmp_path: Path) -> None:
     place.write([video("one", extend={"steps": 1})])
     path = place.home / "accounts.yaml"
     path.write_text(json.dumps({"timezone": "Asia/Shanghai", **json.loads(path.read_text())}))
     midnight = datetime(2026, 11, 28, 16, 5, tzinfo=UTC)
+    told: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = told.append  # type: ignore[method-assign]
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
 
-    def evaluate(zone: str) -> dg.RunRequest:
-        with dg.build_schedule_context(
-            instance=place.instance, scheduled_execution_time=midnight, resources={"home": place.resource}
-        ) as context:
-            asked = build_nightly_backfill_schedule(zone)(context)
-        assert isinstance(asked, dg.RunRequest)
-        return asked
+        def evaluate(zone: str) -> dg.RunRequest:
+            with dg.build_schedule_context(
+                instance=instance, scheduled_execution_time=midnight, resources={"home": place.resource}
+            ) as context:
+                context.log.addHandler(handler)
+                asked = build_nightly_backfill_schedule(zone)(context)
+            assert isinstance(asked, dg.RunRequest)
+            return asked
 
-    with caplog.at_level(logging.WARNING, logger="dagster"):
         assert evaluate("Asia/Shanghai").run_key == "nightly-2026-11-29"
-        assert "reload" not in caplog.text
+        assert told == []
         assert evaluate("UTC").run_key == "nightly-2026-11-28"
-    assert "reload" in caplog.text
+    assert [record.levelno for record in told] == [logging.WARNING]
+    assert "Asia/Shanghai" in told[0].getMessage()
