@@ -117,7 +117,10 @@ def cli(ctx: click.Context, home: Path | None) -> None:
 
     Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration.
     """
+    from extend_pipeline.commands.zone import show_times_of
+
     ctx.obj = home
+    show_times_of(home)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from extend_pipeline.base.days import NO_ZONE
 from extend_pipeline.config.registry import PROVIDERS
 from extend_pipeline.defs.another_ledger import ledger_sensor
 from extend_pipeline.defs.assets import extend_videos
@@ -12,21 +13,25 @@ from extend_pipeline.defs.checks import check_tables
 from extend_pipeline.defs.decisions import approve_job
 from extend_pipeline.defs.doubts import doubt_sensor
 from extend_pipeline.defs.jobs import advance_job
-from extend_pipeline.defs.reconciliation import daily_reconciliation_schedule, reconcile_job
+from extend_pipeline.defs.reconciliation import reconcile_job
 from extend_pipeline.defs.resources import HomeResource
 from extend_pipeline.defs.retention import retention_sensor
-from extend_pipeline.defs.schedules import nightly_backfill_schedule
+from extend_pipeline.defs.schedules import build_daily_reconciliation_schedule, build_nightly_backfill_schedule
 from extend_pipeline.defs.sensors import build_poll_sensor, build_tables_sensor, catalog_sensor
 from extend_pipeline.defs.tables import publish_tables
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """Everything that Dagster knows. Reads neither catalogue nor accounts: they are read at a tick or in a run."""
+    """Everything that Dagster knows. Catalogue and accounts are read at a tick or in a run; here only the home's time
+    zone is, since Dagster wants to know a schedule's hours beforehand."""
+    resources = {"home": HomeResource(), **(resource_overrides or {})}
+    home = resources["home"]
+    timezone = home.timezone() if isinstance(home, HomeResource) else NO_ZONE
     return dg.Definitions(
         assets=[extend_videos, publish_tables],
         asset_checks=[check_tables],
         jobs=[advance_job, approve_job, reconcile_job],
-        schedules=[nightly_backfill_schedule, daily_reconciliation_schedule],
+        schedules=[build_nightly_backfill_schedule(timezone), build_daily_reconciliation_schedule(timezone)],
         sensors=[
             catalog_sensor,
             *(build_poll_sensor(provider) for provider in PROVIDERS),
@@ -35,7 +40,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
             ledger_sensor,
             build_tables_sensor(),
         ],
-        resources={"home": HomeResource(), **(resource_overrides or {})},
+        resources=resources,
         # a process for each step would cost 7 s more a run, and there is one step
         executor=dg.in_process_executor,
     )

@@ -58,8 +58,3 @@ def to_ms(moment: datetime) -> int:
 def from_ms(ms: int) -> datetime:
     """The aware UTC datetime of so many milliseconds since 1970."""
     return datetime.fromtimestamp(ms // 1000, tz=UTC).replace(microsecond=(ms % 1000) * 1000)
-
-
-def utc_day(ms: int) -> str:
-    """The UTC calendar day of a moment as YYYY-MM-DD: the day a reservation counts for."""
-    return from_ms(ms).strftime("%Y-%m-%d")

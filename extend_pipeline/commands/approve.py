@@ -10,6 +10,7 @@ import click
 from extend_pipeline.commands.boards import cost
 from extend_pipeline.commands.controls import who_option, why_option
 from extend_pipeline.commands.describe import cost_of
+from extend_pipeline.commands.names import NAME
 from extend_pipeline.commands.opening import settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.text import typed
@@ -21,7 +22,7 @@ from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
 
 
 @click.command()
-@click.argument("videos", nargs=-1, metavar="[VIDEO]...")
+@click.argument("videos", type=NAME, nargs=-1, metavar="[VIDEO]...")
 @click.option("--keep", "decision", flag_value="keep", help="Keep what is paid; the edit holds from the next hop on.")
 @click.option("--pay", "decision", flag_value="pay", help="Buy the edited hop, and all that follow it, anew.")
 @click.option("--all", "everything", is_flag=True, help="Decide about every edit that waits.")

@@ -8,9 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+from extend_pipeline.base.days import NO_ZONE, zone_of
 from extend_pipeline.commands.describe import Cost, cost_of, start_unknown, totals
 from extend_pipeline.commands.output import Column, print_table, say
-from extend_pipeline.commands.text import age, iso, plain, seconds, shortened, spread, typed
+from extend_pipeline.commands.text import age, minute, plain, seconds, shortened, spread, typed
+from extend_pipeline.commands.zone import describe_today
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine.holds import DOUBT_TODO
 from extend_pipeline.engine.missing import what_to_do
@@ -150,6 +152,16 @@ def print_accounts(accounts: Sequence[AccountStatus]) -> None:
     print_table(columns, (_account_row(account) for account in accounts))
 
 
+def print_zone(accounts: Sequence[AccountStatus], now_ms: int, timezone: str) -> None:
+    """Say whose days and clock are shown; nothing for a home without a time zone of its own or of before."""
+    other_days = sorted({day for account in accounts for day in account.other_days})
+    if timezone != NO_ZONE or other_days:
+        say(describe_today(now_ms, timezone))
+    if other_days:
+        listed = " and ".join(f"{day[:10]} ({zone_of(day)})" for day in other_days)
+        say(f"the timezone was changed: what was spent on {listed} counts for today's budgets too")
+
+
 def standing(account: AccountStatus) -> str:
     """Whether an account may submit, in words."""
     words = ["paused"] if account.paused else []
@@ -165,7 +177,7 @@ def standing(account: AccountStatus) -> str:
 def print_lower_prices(found: Status) -> None:
     """Prices that were charged below those of accounts.yaml, each once, with the line to write."""
     for lower in found.lower_prices:
-        say(f"cheaper since {iso(lower.first_at_ms)}: {lower.message}")
+        say(f"cheaper since {minute(lower.first_at_ms)}: {lower.message}")
 
 
 def print_doubts(found: Status, *, home: Path | None) -> None:
@@ -179,7 +191,7 @@ def print_doubts(found: Status, *, home: Path | None) -> None:
         )
         say(f"    POST {doubt.path} {shortened(doubt.request, MOST_REQUEST)}")
         key = f"our key {doubt.sent_key}" if doubt.sent_key else "without a key of ours"
-        say(f"    sent {iso(doubt.sent_at)}, {key}")
+        say(f"    sent {'' if doubt.sent_at is None else minute(doubt.sent_at)}, {key}")
         if split_where(doubt.where)[0] not in planned:
             decide = f"extend-pipeline resolve {doubt.where} adopt TASK | write-off"
             say(f"    → its video left the catalogue; {typed(decide, home)}")

@@ -8,6 +8,7 @@ from typing import Final
 
 import click
 
+from extend_pipeline.commands.names import NAME
 from extend_pipeline.commands.opening import print_mistakes, settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.text import typed
@@ -31,7 +32,7 @@ why_option = click.option("--why", default="", help="Why, for whoever reads the 
 
 
 @click.command()
-@click.argument("account", required=False)
+@click.argument("account", type=NAME, required=False)
 @why_option
 @who_option
 @json_option
@@ -52,7 +53,7 @@ def pause(ctx: click.Context, account: str | None, why: str, who: str, as_json: 
 
 
 @click.command()
-@click.argument("account", required=False)
+@click.argument("account", type=NAME, required=False)
 @why_option
 @who_option
 @json_option

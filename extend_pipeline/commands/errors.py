@@ -12,8 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
+from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.commands.text import typed, visible
+from extend_pipeline.commands.zone import zone
 from extend_pipeline.config.last_good import last_good_path
 from extend_pipeline.config.problems import ACCOUNTS_FILE, ConfigError
 
@@ -55,7 +57,7 @@ def tell(error: Exception, *, home: Path | None) -> int:
                 told = _of_the_ledger(error)
             elif isinstance(error, OSError):
                 told = _of_a_disk(error, home) or told
-            click.echo(typed(visible(scrub(told, secrets=secrets)), home), err=True)
+            click.echo(typed(visible(in_zone(scrub(told, secrets=secrets), zone())), home), err=True)
             return code
     report = scrub("".join(traceback.format_exception(error)), secrets=secrets, cap=_LONGEST_REPORT)
     click.echo(visible(report, keep_lines=True), err=True)

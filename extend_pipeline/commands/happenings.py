@@ -37,7 +37,7 @@ class Happening:
         return self.kind in _ROUTINE
 
     def line(self) -> str:
-        """`12:00:03 harbour-dawn/2 submitted`; the time is UTC."""
+        """`12:00:03 harbour-dawn/2 submitted`; the time is that of the home's zone."""
         return f"{clock(self.at_ms)} {self.where} {self.text}"
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from extend_pipeline.commands.controls import who_option
+from extend_pipeline.commands.names import NAME
 from extend_pipeline.commands.opening import settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.text import typed
@@ -41,7 +42,7 @@ def refetch(home: Path | None, who: str, as_json: bool) -> None:
 
 
 @media.command()
-@click.argument("where", nargs=-1, metavar="[VIDEO/HOP]...")
+@click.argument("where", type=NAME, nargs=-1, metavar="[VIDEO/HOP]...")
 @click.option("--all", "everything", is_flag=True, help="All films that are lost.")
 @who_option
 @json_option

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import click
 
+from extend_pipeline.base.days import in_zone
 from extend_pipeline.commands.text import iso, plain, visible
+from extend_pipeline.commands.zone import zone
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,7 +52,7 @@ def text(value: str, style: str = "") -> Text:
     """A piece of text that is shown as it stands: no markup, no control characters."""
     from rich.text import Text
 
-    return Text(visible(value), style=style)
+    return Text(visible(_shown(value)), style=style)
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
@@ -73,7 +75,11 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, tit
 
 def say(line: str, *, err: bool = False) -> None:
     """Write one line."""
-    click.echo(visible(line), err=err)
+    click.echo(visible(_shown(line)), err=err)
+
+
+def _shown(sentence: str) -> str:
+    return in_zone(sentence, zone()) if " UTC" in sentence else sentence
 
 
 def _encode(value: Any) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.commands.boards import print_obstacles, print_totals, print_videos
+from extend_pipeline.commands.boards import print_obstacles, print_totals, print_videos, print_zone
 from extend_pipeline.commands.describe import plan_document
 from extend_pipeline.commands.opening import open_for_reading, settings_of
 from extend_pipeline.commands.output import emit, json_option, say
@@ -22,6 +22,7 @@ from extend_pipeline.engine.plan import plan as make_plan
 from extend_pipeline.engine.plan_types import PlanInput
 from extend_pipeline.engine.prepare import measured
 from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.media.store import MediaStore
 
 
@@ -46,10 +47,11 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
         pipeline.store_doubt = store_now(pipeline).doubt
         made = make_plan(_measured(pipeline) if measure else plan_input(pipeline))
         if as_json:
-            emit(plan_document(made, pipeline.accounts, home=home))
+            emit(plan_document(made, pipeline.accounts, home=home) | {"timezone": configuration.timezone})
         else:
             print_videos(made.videos, pipeline.accounts)
             print_totals(made.videos, pipeline.accounts)
+            print_zone(accounts_now(pipeline), pipeline.now_ms(), configuration.timezone)
             print_obstacles(made, home=home)
             if ahead_ms := ledger_ahead_ms(pipeline):
                 say(f"clock: {describe_ahead(ahead_ms)}")

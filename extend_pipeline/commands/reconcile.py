@@ -10,6 +10,7 @@ import click
 
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.commands.controls import who_option, why_option
+from extend_pipeline.commands.names import NAME
 from extend_pipeline.commands.opening import print_mistakes, settings_of
 from extend_pipeline.commands.output import Column, emit, json_option, print_table, say
 from extend_pipeline.commands.text import plain, typed
@@ -31,7 +32,7 @@ MOST_SHOWN: Final = 50  # differences in the table; --json and the warehouse's t
 
 
 @click.command()
-@click.argument("account", required=False)
+@click.argument("account", type=NAME, required=False)
 @click.option(
     "--invoice",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

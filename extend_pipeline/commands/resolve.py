@@ -11,6 +11,7 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.units import amount_micros, from_micros
 from extend_pipeline.commands.controls import who_option, why_option
+from extend_pipeline.commands.names import NAME
 from extend_pipeline.commands.opening import print_mistakes, settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.text import plain, typed, visible
@@ -22,7 +23,7 @@ Action = Literal["adopt", "take", "resubmit", "write-off"]
 
 
 @click.command()
-@click.argument("where", metavar="VIDEO/HOP")
+@click.argument("where", type=NAME, metavar="VIDEO/HOP")
 @click.argument(
     "action",
     type=click.Choice(["adopt", "take", "resubmit", "write-off"]),

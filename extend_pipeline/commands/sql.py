@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ import click
 from extend_pipeline.commands.opening import settings_of
 from extend_pipeline.commands.output import Column, emit, json_option, print_table, say
 from extend_pipeline.commands.text import plain, shortened, visible
+from extend_pipeline.commands.zone import zone
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
 """What spreadsheets take for the beginning of a formula (the wide ones in East Asian settings), and the mark itself."""
@@ -32,7 +33,7 @@ def sql(home: Path | None, query: str, as_csv: bool, as_json: bool) -> None:
 
     CSV is safe to open in a spreadsheet: text that begins like a formula gets an apostrophe in front of it, and so does
     text that begins with one, so that taking one away gives back exactly what was there. Numbers stay as they are.
-    --json gives everything as it is.
+    --json gives everything as it is, times in UTC. Elsewhere days and times are those of the home's timezone.
 
     Tables: source_videos, extension_requests, completed_extensions, lineage, charges, reconciliations, _meta. Views:
     cost_by_day, cost_by_video, cost_by_account, cost_per_second, duration_metrics, in_doubt, retention, success_rates,
@@ -44,7 +45,7 @@ def sql(home: Path | None, query: str, as_csv: bool, as_json: bool) -> None:
     if as_csv and as_json:
         raise click.UsageError("--csv and --json can't both be had.")
     try:
-        answer = ask(settings_of(home).warehouse_path, query)
+        answer = ask(settings_of(home).warehouse_path, query, timezone=zone())
     except QueryError as error:
         say_lines(str(error))
         sys.exit(2)
@@ -96,7 +97,7 @@ def in_sheet(value: Any) -> str:
 
 
 def in_json(value: Any) -> Any:
-    """A value for --json: decimals and times as strings, whole numbers and truth values as they are."""
+    """A value for --json: decimals and times (UTC) as strings, whole numbers and truth values as they are."""
     match value:
         case None | bool() | int() | str():
             return value
@@ -108,6 +109,8 @@ def in_json(value: Any) -> Any:
             return {str(key): in_json(item) for key, item in value.items()}
         case timedelta():
             return str(value)
+        case datetime() if value.tzinfo is not None:
+            return in_words(value.astimezone(UTC))
         case _:
             return in_words(value)
 

@@ -15,6 +15,7 @@ from extend_pipeline.commands.boards import (
     print_obstacles,
     print_unplanned,
     print_videos,
+    print_zone,
 )
 from extend_pipeline.commands.describe import status_document
 from extend_pipeline.commands.opening import open_for_reading, print_mistakes, settings_of
@@ -36,10 +37,11 @@ def status(ctx: click.Context, as_json: bool) -> None:
     with open_for_reading(settings_of(home)) as pipeline:
         found = read_status(pipeline)
         if as_json:
-            emit(status_document(found, pipeline.accounts, home=home))
+            emit(status_document(found, pipeline.accounts, home=home) | {"timezone": pipeline.configuration.timezone})
         else:
             print_videos(found.plan.videos, pipeline.accounts)
             print_accounts(found.accounts)
+            print_zone(found.accounts, pipeline.now_ms(), pipeline.configuration.timezone)
             if found.everything_paused:
                 say(f"everything is paused → {typed('extend-pipeline resume', home)}")
             if found.disk is not None and found.disk.is_short:

@@ -10,6 +10,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
+from extend_pipeline.base.days import local
+from extend_pipeline.base.units import from_ms
+from extend_pipeline.commands.zone import zone
+
 _JOINERS: Final = "\u200c\u200d"  # harmless, and Persian and many emoji can't be written without them
 _HARMFUL: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -53,8 +57,13 @@ def iso(ms: int | None) -> str | None:
 
 
 def clock(ms: int) -> str:
-    """UTC milliseconds as HH:MM:SS."""
-    return datetime.fromtimestamp(ms // 1000, tz=UTC).strftime("%H:%M:%S")
+    """Return UTC milliseconds as HH:MM:SS of the home's time zone."""
+    return local(ms, zone()).strftime("%H:%M:%S")
+
+
+def minute(ms: int) -> str:
+    """Return UTC milliseconds as a sentence names them; where it is shown, they become times of the home's zone."""
+    return f"{from_ms(ms):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def age(seconds_: float) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import time
 from typing import TYPE_CHECKING, Any, Self
 
 from extend_pipeline.commands.output import console, say, text
+from extend_pipeline.commands.text import clock
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -46,7 +46,7 @@ class Watcher:
             line = _line(video)
             if self._told.get(video.key) != line:
                 self._told[video.key] = line
-                say(f"{time.strftime('%H:%M:%S')} {line}")
+                say(f"{clock(now.plan.now_ms)} {line}")
 
 
 def _line(video: VideoPlan) -> str:

@@ -15,7 +15,7 @@ from extend_pipeline.config.addresses import host_pattern
 from extend_pipeline.config.callbacks import Callbacks, checked
 from extend_pipeline.config.changes import OnChange
 from extend_pipeline.config.credentials import ApiKey, Credentials, KlingKeys
-from extend_pipeline.config.fields import NO, YES, Name, Written, YesNo, known_as, one_of, wrong
+from extend_pipeline.config.fields import NO, YES, EarlierName, Name, Written, YesNo, known_as, one_of, wrong
 from extend_pipeline.config.numbers import as_micros, bounded, whole
 from extend_pipeline.config.price import Budget, Price, budget_fields
 from extend_pipeline.config.target import ExtendDefaults
@@ -86,7 +86,7 @@ class Account(Written):
     """One account. Micro-units, seconds; secrets only by the names of their environment variables."""
 
     name: Name = Field(description="Name that videos give as their account.", examples=["kling-main"])
-    was: Name | None = Field(
+    was: EarlierName | None = Field(
         default=None,
         description="The name that this account had before: what was paid for under it goes on under the new one.",
         examples=["kling-old"],

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from extend_pipeline.config.changes import OnChange
-from extend_pipeline.config.fields import Name, Written, YesNo, known_as
+from extend_pipeline.config.fields import EarlierName, Name, Written, YesNo, known_as
 from extend_pipeline.config.kling import KlingExtend, KlingSource
 from extend_pipeline.config.kling_gateway import GatewayExtend, GatewaySource
 from extend_pipeline.config.luma import LumaExtend, LumaSource
@@ -40,9 +40,10 @@ class Entry(Written):
     """One entry as it is written, before its provider is known: source and extend are not looked into."""
 
     key: Name = Field(
-        description="Partition key of the video: unique, 1 to 64 of A-Z a-z 0-9 . _ -", examples=["harbour-dawn"]
+        description="Partition key of the video: unique, 1 to 64 letters and digits of any script, and . _ -",
+        examples=["harbour-dawn"],
     )
-    was: Name | None = Field(
+    was: EarlierName | None = Field(
         default=None,
         description="The key that this video had before: what was paid for under it goes on under the new one.",
         examples=["harbour-morning"],

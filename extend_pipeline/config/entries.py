@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from extend_pipeline.base.names import normal_name
 from extend_pipeline.config.catalogue import BranchSource, Entry
 from extend_pipeline.config.changes import CatalogueDefaults
 from extend_pipeline.config.complaints import Complaint
@@ -32,9 +34,9 @@ class Row:
     again: bool = False
 
 
-def read_list(path: Path, root: str, *, defaults: bool = False) -> tuple[list[Node], list[Problem], Node | None]:
-    """Return the items of the list `root` of a YAML file, what is wrong, and the node of its `defaults` where the file
-    may have them. Names beside the list that begin with `x-` are free, for anchors."""
+def read_list(path: Path, root: str, *, beside: Sequence[str] = ()) -> tuple[list[Node], list[Problem], Node | None]:
+    """Return the items of the list `root` of a YAML file, what is wrong, and the whole file's node where it is a set of
+    fields. It may have the fields `beside` the list; those that begin with `x-` are free, for anchors."""
     text = read_text(path)
     if isinstance(text, Problem):
         return [], [text], None
@@ -50,20 +52,20 @@ def read_list(path: Path, root: str, *, defaults: bool = False) -> tuple[list[No
     if not tree.is_mapping:
         problem(tree.line, None, "the file is not a set of fields", f"Begin it with {root}: and a list below.")
         return [], problems, None
-    known = [root, "defaults"] if defaults else [root]
+    known = [root, *beside]
     for name, (line, _) in tree.children.items():
         if name not in known and not str(name).startswith("x-"):
             problem(line, str(name), "is not a known field here", did_you_mean(str(name), known, label="Known here"))
     found = tree.children.get(root)
     if found is None:
         problem(tree.line, root, "is missing", f"Write {root}: and a list below.")
-        return [], problems, None
+        return [], problems, tree
     line, items = found
     if not items.is_sequence and items.value is not None:
         problem(line, root, "is not a list", 'Begin each entry with "- ".')
-        return [], problems, None
+        return [], problems, tree
     nodes = [item for _, item in items.children.values()]
-    return nodes, _with_subjects(problems, nodes), tree.child("defaults") if defaults else None
+    return nodes, _with_subjects(problems, nodes), tree
 
 
 def read_rows(home: Path) -> tuple[list[Row], list[Problem], Path, CatalogueDefaults]:
@@ -77,8 +79,9 @@ def read_rows(home: Path) -> tuple[list[Row], list[Problem], Path, CatalogueDefa
         misnamed = ("catalog.yml", "catalogue.yaml", "catalogue.yml", "catalogue.csv")
         return [], [missing(as_yaml, what="catalogue", misnamed=misnamed)], as_yaml, defaults
     if is_there(as_yaml):
-        nodes, found, written = read_list(as_yaml, "videos", defaults=True)
+        nodes, found, tree = read_list(as_yaml, "videos", beside=("defaults",))
         problems += found
+        written = None if tree is None else tree.child("defaults")
         if written is not None and written.value is not None:
             known, found = Scope(as_yaml.name, written, None, no_signed_url).read(CatalogueDefaults)
             problems += [replace(problem, field=f"defaults.{problem.field}") for problem in found]
@@ -96,7 +99,7 @@ def read_rows(home: Path) -> tuple[list[Row], list[Problem], Path, CatalogueDefa
 
 def _row(node: Node, file: str, problems: list[Problem]) -> Row:
     key = node.child("key")
-    scope = Scope(file, node, None if key is None else key.text, no_signed_url)
+    scope = Scope(file, node, _name_in(key), no_signed_url)
     entry, found = scope.read(Entry)
     problems += found
     wrong = {each.field for each in found}
@@ -110,8 +113,8 @@ def _row(node: Node, file: str, problems: list[Problem]) -> Row:
         wrong |= {each.field for each in found}
     return Row(
         scope,
-        key=None if key is None or "key" in wrong or not node.is_mapping else key.text,
-        account=None if account is None or "account" in wrong else account.text,
+        key=None if "key" in wrong or not node.is_mapping else _name_in(key),
+        account=None if "account" in wrong else _name_in(account),
         is_branch=is_branch,
         branch_of=_branch_of(scope, wrong) if is_branch else None,
         branch=branch,
@@ -122,7 +125,11 @@ def _row(node: Node, file: str, problems: list[Problem]) -> Row:
 
 def _branch_of(scope: Scope, wrong: set[str | None]) -> str | None:
     parent = (scope.node.child("source") or scope.node).child("branch_of")
-    return None if parent is None or "source.branch_of" in wrong else parent.text
+    return None if "source.branch_of" in wrong else _name_in(parent)
+
+
+def _name_in(node: Node | None) -> str | None:
+    return None if node is None or node.text is None else normal_name(node.text)
 
 
 def _twice(rows: list[Row]) -> list[Problem]:
@@ -168,5 +175,5 @@ def _with_subjects(problems: list[Problem], nodes: list[Node]) -> list[Problem]:
     for problem in problems:
         position = bisect.bisect_right(lines, problem.line or 0) - 1
         key = None if position < 0 else nodes[position].child("key") or nodes[position].child("name")
-        told.append(problem if key is None else replace(problem, subject=key.text))
+        told.append(problem if key is None else replace(problem, subject=_name_in(key)))
     return told

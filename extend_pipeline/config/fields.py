@@ -10,9 +10,10 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from extend_pipeline.base.names import LONGEST, PATTERN, name_fault, normal_name, was_a_name
+
 WRONG: Final = "extend_pipeline"  # the type of every error of ours; message and hint travel in its context
 
-_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}\Z", re.ASCII)
 # control characters but tab and line ends, and halves of surrogate pairs, which no UTF-8 body can carry
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 YES: Final = frozenset({"true", "yes", "on"})
@@ -90,12 +91,16 @@ def matching(pattern: str, message: str, hint: str) -> BeforeValidator:
 
 
 def _name(value: object) -> str:
-    hint = "Use 1 to 64 of the letters A-Z a-z 0-9 . _ - and begin with no dot."
     if not isinstance(value, str):
-        raise wrong("is not a single value", hint)
-    if not _NAME.match(value):
-        raise wrong("can't be a name", hint)
-    return value
+        raise wrong("is not a single value", "Write one name here.")
+    name = normal_name(value)
+    if (fault := name_fault(name)) is not None:
+        raise wrong(*fault)
+    return name
+
+
+def _earlier_name(value: object) -> str:
+    return value if isinstance(value, str) and was_a_name(value) else _name(value)
 
 
 def _yes_no(value: object) -> bool:
@@ -132,6 +137,11 @@ def known_as(schema: Mapping[str, Any]) -> WithJsonSchema:
 Name = Annotated[
     str,
     BeforeValidator(_name),
-    known_as({"type": ["string", "integer"], "pattern": r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"}),
+    known_as({"type": ["string", "integer"], "pattern": PATTERN}),
+]
+EarlierName = Annotated[
+    str,
+    BeforeValidator(_earlier_name),
+    known_as({"type": ["string", "integer"], "minLength": 1, "maxLength": LONGEST}),
 ]
 YesNo = Annotated[bool, BeforeValidator(_yes_no), known_as({"type": "boolean"})]

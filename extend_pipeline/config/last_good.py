@@ -26,14 +26,16 @@ def last_good_path(state_dir: Path) -> Path:
     return state_dir / _NAME
 
 
-def write_last_good(state_dir: Path, entries: Mapping[str, object]) -> None:
-    """Replace what is kept by `entries` (by account name, as they are written), whole or not at all. Raises OSError."""
+def write_last_good(state_dir: Path, entries: Mapping[str, object], *, timezone: str) -> None:
+    """Replace what is kept by `entries` (by account name, as they are written) and the home's time zone, whole or not
+    at all. Raises OSError."""
     make_private_folder(state_dir)
     part = state_dir / f"{_NAME}.{secrets.token_hex(8)}.part"
     try:
         with open_private(part, "x") as file:
             file.write(_HEAD)
-            yaml.safe_dump({"accounts": list(entries.values())}, file, allow_unicode=True, sort_keys=False)
+            document = {"timezone": timezone, "accounts": list(entries.values())}
+            yaml.safe_dump(document, file, allow_unicode=True, sort_keys=False)
             file.flush()
             os.fsync(file.fileno())
         part.replace(last_good_path(state_dir))

@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from extend_pipeline.base.days import NO_ZONE
+from extend_pipeline.base.names import normal_name
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import BranchSource, Catalogue, Video
 from extend_pipeline.config.complaints import Complaint
@@ -21,6 +23,7 @@ from extend_pipeline.config.problems import ACCOUNTS_FILE, ConfigError, Problem,
 from extend_pipeline.config.registry import PROVIDERS, Provider, owners
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.config.textfile import is_file, is_there, missing
+from extend_pipeline.config.timezone import HomeFields
 from extend_pipeline.config.translate import Scope
 from extend_pipeline.config.videos import AccountBook, Use, build_catalogue
 
@@ -28,7 +31,7 @@ MOST_READS: Final = 5  # of files that are being written while they are read
 
 # Values of these fields may be repeated in an error. Everywhere else in accounts.yaml somebody may have put a secret.
 _TELLABLE = frozenset(
-    {"provider", "allow_local", "max_in_flight", "budget", "price", "submit_class", "poll", "in_doubt"}
+    {"timezone", "provider", "allow_local", "max_in_flight", "budget", "price", "submit_class", "poll", "in_doubt"}
     | {
         "was",
         "download_http",
@@ -52,7 +55,8 @@ class Configuration:
     `problems` are the mistakes of both files: while there is one, accounts and catalogue hold what is sound beside it,
     which is enough to look after what is paid for, and nothing may be submitted. `notes` are plain sentences about what
     is no mistake and still worth a word before money is spent. `written` holds the sound entries of accounts.yaml as
-    they are written, `last_good` the entries that an earlier process kept (`kept`, as they are written).
+    they are written, `last_good` the entries that an earlier process kept (`kept`, as they are written). `timezone` is
+    the home's, by its IANA name, or the one that was kept where accounts.yaml doesn't give it now.
     """
 
     settings: Settings
@@ -63,6 +67,8 @@ class Configuration:
     written: Mapping[str, object] = field(default_factory=dict)
     last_good: Mapping[str, Account] = field(default_factory=dict)
     kept: Mapping[str, object] = field(default_factory=dict)
+    timezone: str = NO_ZONE
+    kept_timezone: str | None = None
 
     def account_of(self, video: Video | str) -> Account:
         """The account of a video or of its key. KeyError for an unknown key."""
@@ -75,6 +81,8 @@ class _Accounts:
     book: AccountBook
     scopes: Mapping[str, Scope]
     problems: list[Problem]
+    timezone: str | None = None
+    """None where the file doesn't give one that can be used."""
 
 
 def load_configuration(settings: Settings, *, now: datetime) -> Configuration:
@@ -133,6 +141,8 @@ def _read_once(settings: Settings, *, now: datetime) -> Configuration:
         _written(accounts),
         kept.book.accounts,
         _written(kept),
+        accounts.timezone or kept.timezone or NO_ZONE,
+        kept.timezone,
     )
 
 
@@ -157,6 +167,15 @@ def _rooted(video: Video, sound: Mapping[str, Video]) -> bool:
             return False
         source = sound[source.branch_of].source
     return True
+
+
+def home_timezone(settings: Settings) -> str:
+    """Return the home's time zone by its IANA name, without a look at the catalogue; UTC where nothing gives one."""
+    path = settings.home / ACCOUNTS_FILE
+    if is_there(path) and (zone := _read_accounts(path).timezone) is not None:
+        return zone
+    kept = last_good_path(settings.state_dir)
+    return (_read_accounts(kept).timezone if is_file(kept) else None) or NO_ZONE
 
 
 def load_accounts(settings: Settings) -> dict[str, Account]:
@@ -189,11 +208,15 @@ def _read_accounts(path: Path) -> _Accounts:
     if not is_there(path):
         problem = missing(path, what="list of accounts", misnamed=("accounts.yml", "account.yaml"))
         return _Accounts(AccountBook({}, {}, readable=False), {}, [problem])
-    nodes, problems, _ = read_list(path, "accounts")
+    nodes, problems, tree = read_list(path, "accounts", beside=tuple(HomeFields.model_fields))
     accounts: dict[str, Account] = {}
     claimed: dict[str, str] = {}
     scopes: dict[str, Scope] = {}
     unreadable = bool(problems) and not nodes
+    fields = None
+    if tree is not None:
+        fields, found = Scope(ACCOUNTS_FILE, tree, None, _tellable).read(HomeFields)
+        problems += found
     for node in nodes:
         scope, provider = _scope(node), node.child("provider")
         if scope.subject is not None:
@@ -209,7 +232,8 @@ def _read_accounts(path: Path) -> _Accounts:
         if account is not None:
             accounts[account.name] = account
     problems += _renamed(accounts, scopes)
-    return _Accounts(AccountBook(accounts, claimed, readable=not unreadable), scopes, problems)
+    timezone = None if fields is None else fields.timezone
+    return _Accounts(AccountBook(accounts, claimed, readable=not unreadable), scopes, problems, timezone)
 
 
 def _renamed(accounts: Mapping[str, Account], scopes: Mapping[str, Scope]) -> Iterator[Problem]:
@@ -230,7 +254,8 @@ def _renamed(accounts: Mapping[str, Account], scopes: Mapping[str, Scope]) -> It
 
 def _scope(node: Node) -> Scope:
     name = node.child("name")
-    return Scope(ACCOUNTS_FILE, node, None if name is None else name.text, _tellable)
+    subject = None if name is None or name.text is None else normal_name(name.text)
+    return Scope(ACCOUNTS_FILE, node, subject, _tellable)
 
 
 def _tellable(field: str, given: str) -> bool:

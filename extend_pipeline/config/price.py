@@ -22,7 +22,9 @@ class Budget(Written):
     """What the account may spend, in millionths of its unit. No budget, no spending; 0 spends nothing."""
 
     per_day_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
-        validation_alias="per_day", description="Most units spent in one UTC day; 0 spends nothing.", examples=[100]
+        validation_alias="per_day",
+        description="Most units spent in one day of the home's timezone (UTC by default); 0 spends nothing.",
+        examples=[100],
     )
     total_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
         validation_alias="total",

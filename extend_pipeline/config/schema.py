@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 from extend_pipeline.config.catalogue import BranchSource, Entry
 from extend_pipeline.config.changes import CatalogueDefaults
 from extend_pipeline.config.registry import PROVIDERS
+from extend_pipeline.config.timezone import HomeFields
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -44,7 +45,9 @@ def accounts_schema() -> dict[str, Any]:
     for model in models:
         # code may leave the provider to the class; a file has only this to choose the class by
         definitions[model.__name__]["required"].append("provider")
-    return _file("Accounts", "accounts", "The accounts that videos name.", models, definitions)
+    schema = _file("Accounts", "accounts", "The accounts that videos name.", models, definitions)
+    schema["properties"] |= _definitions(HomeFields)["HomeFields"]["properties"]
+    return schema
 
 
 def write(folder: Path) -> list[Path]:

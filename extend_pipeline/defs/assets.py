@@ -102,10 +102,10 @@ def extend_videos(
             complete = [video.key for video in now.videos if video.state is VideoState.COMPLETE]
             yield from _events(pipeline, COMPLETED_EXTENSIONS, complete)
             missing = [video for video in now.videos if video.state is not VideoState.COMPLETE]
-        wrong = mistakes(pipeline)
+        wrong, timezone = mistakes(pipeline), pipeline.configuration.timezone
     if missing or unknown or wrong:
         what = "are not complete" if COMPLETED_EXTENSIONS in chosen else "have no request"
-        raise partial_end(what, missing, unknown, chosen=len(keys), mistakes=wrong)
+        raise partial_end(what, missing, unknown, chosen=len(keys), timezone=timezone, mistakes=wrong)
 
 
 def _hidden_by_mistakes(pipeline: Pipeline, keys: Collection[str]) -> list[str]:

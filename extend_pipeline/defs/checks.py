@@ -11,7 +11,7 @@ from extend_pipeline.defs.outside_checks import books_agree, nothing_ends_soon, 
 from extend_pipeline.defs.resources import HomeResource
 from extend_pipeline.defs.store_checks import films_are_there
 from extend_pipeline.defs.tables import COSTS, DURATIONS, LINEAGE
-from extend_pipeline.defs.verdict import Verdict
+from extend_pipeline.defs.verdict import Verdict, shown_in
 from extend_pipeline.engine.holds import mistakes
 from extend_pipeline.engine.ledger_guard.look import look
 from extend_pipeline.engine.pipeline import Pipeline
@@ -135,7 +135,7 @@ CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], Verdict]]] = {
 def judge(pipeline: Pipeline, key: dg.AssetCheckKey) -> Verdict:
     """Run one check. Where nothing has been published yet, that is what it finds."""
     try:
-        return CHECKS[key](pipeline)
+        return shown_in(pipeline.configuration.timezone, CHECKS[key](pipeline))
     except NotPublishedError as error:
         return Verdict([str(error)], "materialise the tables", dg.AssetCheckSeverity.WARN)
 

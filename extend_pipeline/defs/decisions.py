@@ -5,6 +5,7 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field
 
+from extend_pipeline.base.names import normal_name
 from extend_pipeline.defs.assets import NO_RETRY
 from extend_pipeline.defs.resources import HomeResource
 from extend_pipeline.engine.advance import declare_catalogue
@@ -26,12 +27,13 @@ def approve_edits(context: dg.OpExecutionContext, config: ApproveConfig, home: H
     """Write the decision down; advance_job goes on with it. Raises Failure for a key that the catalogue lacks."""
     if config.everything == bool(config.videos):
         raise dg.Failure("name videos, or set everything: true, and not both", allow_retries=False)
+    videos = [normal_name(key) for key in config.videos]
     with home.open() as pipeline:
-        unknown = [key for key in config.videos if key not in pipeline.configuration.catalogue.videos]
+        unknown = [key for key in videos if key not in pipeline.configuration.catalogue.videos]
         if unknown:
             raise dg.Failure(f"the catalogue has no video {', '.join(unknown)}", allow_retries=False)
         declare_catalogue(pipeline)
-        chosen = None if config.everything else config.videos
+        chosen = None if config.everything else videos
         decided = approve(pipeline, decision=config.decision, videos=chosen, who=f"Dagster run {context.run_id}")
     names = ", ".join(approved.video_key for approved in decided)
     context.log.info(f"{config.decision}: {names or 'no edit waits for a decision'}")

@@ -63,8 +63,9 @@ def advance_everything(context: dg.OpExecutionContext, config: AdvanceConfig, ho
         publish_last(pipeline)
         yield from _tables(context.instance, pipeline)
         yield from evaluations(pipeline)
+        timezone = pipeline.configuration.timezone
     for video in last.plan.needs_person:
-        context.log.warning(f"{video.key} waits for a person: {why(video)}")
+        context.log.warning(f"{video.key} waits for a person: {why(video, timezone)}")
     yield dg.Output(None)
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import dagster as dg
 
+from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.units import from_micros, from_ms
 from extend_pipeline.defs.verdict import Verdict
 from extend_pipeline.engine.pipeline import Pipeline
@@ -37,7 +38,8 @@ def nothing_in_doubt(pipeline: Pipeline) -> Verdict:
     shown |= {f"at_stake_{account}_{unit}": f"{units:f}" for (account, unit), units in at_stake.items()}
     if doubts:
         shown["requests"] = dg.MetadataValue.table(
-            [_doubt_record(doubt) for doubt in doubts[:MOST_TOLD]], schema=_DOUBT_SCHEMA
+            [_doubt_record(doubt, pipeline.configuration.timezone) for doubt in doubts[:MOST_TOLD]],
+            schema=_DOUBT_SCHEMA,
         )
     return Verdict(found, "extend-pipeline resolve VIDEO/HOP adopt TASK | resubmit | write-off", more=shown)
 
@@ -79,7 +81,8 @@ _DOUBT_SCHEMA: Final = dg.TableSchema(
 )
 
 
-def _doubt_record(doubt: Doubt) -> dg.TableRecord:
+def _doubt_record(doubt: Doubt, timezone: str) -> dg.TableRecord:
+    sent = "" if doubt.sent_at is None else f"{from_ms(doubt.sent_at):%Y-%m-%d %H:%M:%S} UTC"
     return dg.TableRecord(
         {
             "extension": doubt.where,
@@ -88,7 +91,7 @@ def _doubt_record(doubt: Doubt) -> dg.TableRecord:
             "age_h": f"{doubt.age_s / 3600:.1f}",
             "key": doubt.sent_key,
             "why": doubt.why,
-            "sent": "" if doubt.sent_at is None else f"{from_ms(doubt.sent_at):%Y-%m-%d %H:%M:%S} UTC",
+            "sent": in_zone(sent, timezone),
             "request": f"POST {doubt.path} {doubt.request}",
         }
     )

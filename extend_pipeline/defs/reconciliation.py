@@ -1,4 +1,4 @@
-"""reconcile_job and its daily schedule: the ledger against the providers' lists and bills."""
+"""reconcile_job: the ledger against the providers' lists and bills."""
 
 from collections.abc import Iterator
 
@@ -36,16 +36,6 @@ def reconcile_accounts(
 def reconcile_job() -> None:
     """Hold the ledger against what the providers show, and take over what only they know."""
     reconcile_accounts()
-
-
-daily_reconciliation_schedule = dg.ScheduleDefinition(
-    name="daily_reconciliation_schedule",
-    job=reconcile_job,
-    cron_schedule="40 13 * * *",  # Kling's bills are 12 h late: by then yesterday is in them
-    execution_timezone="UTC",
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Once a day, reads only: lists and bills of every account that was used.",
-)
 
 
 def tell(log: dg.DagsterLogManager, each: Reconciled | Unread) -> None:

@@ -8,7 +8,8 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field
 
-from extend_pipeline.config.load import Configuration, file_marks, read_configuration
+from extend_pipeline.base.days import NO_ZONE
+from extend_pipeline.config.load import Configuration, file_marks, home_timezone, read_configuration
 from extend_pipeline.config.problems import ACCOUNTS_FILE, ConfigError
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.config.textfile import is_there
@@ -35,6 +36,13 @@ class HomeResource(dg.ConfigurableResource[Any]):
         """The settings, from this resource first and the environment for the rest. Raises ConfigError."""
         given: dict[str, Any] = {"home": Path(self.home)} if self.home else {}
         return Settings(**given, **({} if self.linger_s is None else {"linger_s": self.linger_s}))
+
+    def timezone(self) -> str:
+        """The home's time zone by its IANA name; UTC where settings or accounts can't be read."""
+        try:
+            return home_timezone(self.settings())
+        except ConfigError:
+            return NO_ZONE
 
     def lacks_accounts(self) -> str | None:
         """Why there is nothing to do yet, where the home has neither accounts nor a ledger; None where it has. A file

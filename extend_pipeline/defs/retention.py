@@ -5,6 +5,7 @@ from typing import Final
 
 import dagster as dg
 
+from extend_pipeline.base.days import in_zone
 from extend_pipeline.defs.checks import NOTHING_ENDS_SOON, evaluation
 from extend_pipeline.defs.jobs import ADVANCE_JOB, unfinished_runs
 from extend_pipeline.defs.resources import HomeResource
@@ -28,7 +29,7 @@ def retention_sensor(context: dg.SensorEvaluationContext, home: HomeResource) ->
     if reason := home.lacks_accounts():
         return dg.SkipReason(reason)
     with home.open() as pipeline:
-        now_ms = pipeline.now_ms()
+        now_ms, timezone = pipeline.now_ms(), pipeline.configuration.timezone
         ending = ending_now(pipeline)
         told = cursor_of(ending)
         before = marks_in(context.cursor)
@@ -36,14 +37,14 @@ def retention_sensor(context: dg.SensorEvaluationContext, home: HomeResource) ->
         if told == (context.cursor or ""):
             return dg.SkipReason(f"{len(ending)} end soon, as was told before" if ending else "nothing ends soon")
         for each in news[:MOST_TOLD]:
-            context.log.warning(each.told(now_ms))
+            context.log.warning(in_zone(each.told(now_ms), timezone))
         if len(news) > MOST_TOLD:
             context.log.warning(f"… and {len(news) - MOST_TOLD} more; extend-pipeline status has them all")
         told_as_check = evaluation(pipeline, NOTHING_ENDS_SOON)
     to_fetch = [each for each in ending if each.what != "source" and each.urgency is not Urgency.OVER]
     asks = bool(to_fetch) and not unfinished_runs(context.instance)
     tags = {"extend_pipeline/asked_by": f"retention: {len(to_fetch)} results to fetch"}
-    first = f": {ending[0].told(now_ms)}" if ending else ""
+    first = f": {in_zone(ending[0].told(now_ms), timezone)}" if ending else ""
     return dg.SensorResult(
         run_requests=[dg.RunRequest(tags=tags)] if asks else [],
         # a sensor that asks for a run may give no reason why it doesn't

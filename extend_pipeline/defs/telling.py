@@ -6,6 +6,7 @@ from typing import Final
 
 import dagster as dg
 
+from extend_pipeline.base.days import in_zone
 from extend_pipeline.engine.advance import Round
 from extend_pipeline.engine.clock_checks import describe_ahead
 from extend_pipeline.engine.plan_types import VideoPlan
@@ -63,12 +64,18 @@ def names(where: Sequence[str]) -> str:
 
 
 def partial_end(
-    what: str, missing: Sequence[VideoPlan], unknown: Sequence[str], *, chosen: int, mistakes: Sequence[str] = ()
+    what: str,
+    missing: Sequence[VideoPlan],
+    unknown: Sequence[str],
+    *,
+    chosen: int,
+    timezone: str,
+    mistakes: Sequence[str] = (),
 ) -> dg.Failure:
     """A run's failure: which of the chosen videos are missing, why, and what to do. What was done is kept. Mistakes in
-    the files are all told."""
+    the files are all told. Times are those of `timezone` (an IANA name)."""
     lines = [f"{key}: it is not in the catalogue → put it back, or leave the partition alone" for key in unknown]
-    lines += [f"{video.key}: {why(video)}" for video in missing]
+    lines += [f"{video.key}: {why(video, timezone)}" for video in missing]
     count = len(lines)
     head = f"{count} of {chosen} videos {what}; what was done is kept, and starting again pays for nothing twice:"
     more = [f"… and {count - MOST_TOLD} more: extend-pipeline status"] if count > MOST_TOLD else []
@@ -79,11 +86,11 @@ def partial_end(
     return dg.Failure("\n".join([head, *lines[:MOST_TOLD], *more]), metadata=metadata, allow_retries=False)
 
 
-def why(video: VideoPlan) -> str:
-    """Why a video is not done, and what to do."""
+def why(video: VideoPlan, timezone: str) -> str:
+    """Why a video is not done, and what to do; times are those of `timezone` (an IANA name)."""
     so_far = f"{video.hops_done} hops done"
     if video.hindrance is not None:
-        return f"{so_far}; {video.hindrance.message} → {video.hindrance.todo}"
+        return in_zone(f"{so_far}; {video.hindrance.message} → {video.hindrance.todo}", timezone)
     if video.running is not None:
         return f"{so_far}, hop {video.running.hop} is {video.running.state.value} → the time was up; run it again"
     return f"{so_far} → the time was up; run it again"

@@ -1,10 +1,12 @@
 """What an asset check found, in words for the person who reads it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import dagster as dg
+
+from extend_pipeline.base.days import in_zone
 
 MOST_SHOWN: Final = 10  # findings in the UI; the count is always exact
 
@@ -36,3 +38,8 @@ class Verdict:
     def metadata(self) -> Mapping[str, Any]:
         """How many there are, and what else is worth a look."""
         return {"findings": len(self.findings), **self.more}
+
+
+def shown_in(timezone: str, verdict: Verdict) -> Verdict:
+    """Return a verdict whose times are those of a time zone (an IANA name)."""
+    return replace(verdict, findings=[in_zone(finding, timezone) for finding in verdict.findings])

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
+from extend_pipeline.base.days import NO_ZONE
 from extend_pipeline.config.last_good import last_good_path, write_last_good
 from extend_pipeline.config.load import Configuration
 from extend_pipeline.config.problems import ACCOUNTS_FILE, Problem
@@ -50,11 +51,12 @@ def keep_accounts(configuration: Configuration, in_use: frozenset[str]) -> None:
         name: entry for name, entry in configuration.kept.items() if configuration.problems or name in in_use
     }
     entries = {**kept, **configuration.written}
-    if entries == configuration.kept or not configuration.written:
+    known = (configuration.kept, configuration.kept_timezone or NO_ZONE)
+    if (entries, configuration.timezone) == known or not configuration.written:
         return
     state_dir = configuration.settings.state_dir
     try:
-        write_last_good(state_dir, entries)
+        write_last_good(state_dir, entries, timezone=configuration.timezone)
     except OSError as error:
         _log.warning("%s could not be written: %s", last_good_path(state_dir), error)
 

@@ -150,6 +150,7 @@ class Pipeline:
                 account.budget.total_micros,
                 account.max_in_flight,
                 account.budget.exposure_micros,
+                self.configuration.timezone,
             )
             for name, account in self.accounts.items()
             if account.budget is not None and name not in lacking

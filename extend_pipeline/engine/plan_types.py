@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from extend_pipeline.base.days import NO_ZONE
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import Video
 from extend_pipeline.config.changes import OnChange
@@ -121,6 +122,9 @@ class AccountView:
     probing: bool = False
     in_doubt_micros: int = 0
     sending_micros: int = 0
+    zone: str = NO_ZONE
+    other_days: tuple[str, ...] = ()
+    """Days of a time zone that the home had before, of which something counts for today too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

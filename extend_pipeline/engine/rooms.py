@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from extend_pipeline.base.days import day_bounds, day_of, zone_of
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine.disk_space import MAKE_ROOM, DiskSpace
 from extend_pipeline.engine.plan_types import AccountView, Hindrance, Obstacle
 from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS, still_waits
 from extend_pipeline.providers.outcomes import RejectReason
-
-DAY_MS = 86_400_000
 
 
 @dataclass
@@ -128,6 +127,18 @@ class Room:
         left = budget.per_day_micros - self.view.committed_today_micros - self.taken_micros
         if price > left:
             message = f"account {name} has {from_micros(left)} units left for today, the step costs {cost}"
-            tomorrow = (self.now_ms // DAY_MS + 1) * DAY_MS
-            return Hindrance(Obstacle.DAY_BUDGET, message, "nothing: it goes on tomorrow (UTC)", tomorrow)
+            return self._until_tomorrow(message)
         return None
+
+    def _until_tomorrow(self, message: str) -> Hindrance:
+        zone, other_days = self.view.zone, self.view.other_days
+        tomorrow_ms = day_bounds(day_of(self.now_ms, zone))[1]
+        if not other_days:
+            return Hindrance(Obstacle.DAY_BUDGET, message, f"nothing: it goes on tomorrow ({zone})", tomorrow_ms)
+        # a budget is whole again on the first day that no day of the other zone reaches into
+        last_ms = max(day_bounds(day)[1] for day in other_days)
+        whole = day_of(day_bounds(day_of(last_ms - 1, zone))[1], zone)
+        listed = " and ".join(f"{day[:10]} ({zone_of(day)})" for day in other_days)
+        message += f"; the timezone was changed, so what was spent on {listed} counts for today too"
+        todo = f"nothing: it goes on by {whole[:10]} ({zone})"
+        return Hindrance(Obstacle.DAY_BUDGET, message, todo, tomorrow_ms)

@@ -24,6 +24,7 @@ from extend_pipeline.engine.plan_types import AccountView, AttemptView, PlanInpu
 from extend_pipeline.engine.twins import twins
 from extend_pipeline.ledger import budget_days, files, inbox, reads, tables
 from extend_pipeline.ledger import names as names_ledger
+from extend_pipeline.ledger.budget_days import Today
 from extend_pipeline.ledger.declare import Declaration
 from extend_pipeline.ledger.names import Renames
 from extend_pipeline.ledger.states import AttemptState, VideoState
@@ -64,7 +65,8 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             attempts.setdefault(key, []).append(replace(view, video_key=key, account=account))
         rows = reads.accounts(connection)
         awaited = reads.awaited(connection)
-        today = budget_days.committed(connection, now_ms)
+        zone = pipeline.configuration.timezone
+        today = budget_days.committed(connection, now_ms, zone=zone)
         backoffs = reads.backoffs(connection)
         doubtful = reads.predicted_in(connection, (AttemptState.IN_DOUBT,))
         moving = reads.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
@@ -77,8 +79,11 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             accounts=pipeline.accounts,
             attempts=attempts,
             account_views={
-                name: _account_view(
-                    rows.get(name), today.get(name, 0), backoffs.get(name), doubtful.get(name, 0), moving.get(name, 0)
+                name: replace(
+                    _account_view(rows.get(name), backoffs.get(name), doubtful.get(name, 0), moving.get(name, 0)),
+                    committed_today_micros=today.get(name, Today()).micros,
+                    other_days=today.get(name, Today()).other_days,
+                    zone=zone,
                 )
                 for name in pipeline.accounts
             },
@@ -191,15 +196,12 @@ def _source_view(row: Row[Any]) -> SourceView:
     return SourceView(row.source_probed_ms, row.source_path, row.source_fault, same_file_as_before=same)
 
 
-def _account_view(
-    row: Row[Any] | None, today: int, backoff: Row[Any] | None, doubtful: int, moving: int
-) -> AccountView:
+def _account_view(row: Row[Any] | None, backoff: Row[Any] | None, doubtful: int, moving: int) -> AccountView:
     return AccountView(
         paused=bool(row.paused) if row else False,
         stopped_reason=row.stopped_reason if row else None,
         stopped_message=row.stopped_message if row else None,
         committed_micros=row.committed_micros if row else 0,
-        committed_today_micros=today,
         in_flight=row.in_flight if row else 0,
         backing_off_until=backoff.not_before if backoff else None,
         probing=bool(backoff and backoff.failures),

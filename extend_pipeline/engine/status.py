@@ -23,6 +23,7 @@ from extend_pipeline.engine.retention import Expiring, Urgency, retention, urgen
 from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.engine.statements import StatementStatus, statements_now
 from extend_pipeline.ledger import book_reads, budget_days, reads, tables
+from extend_pipeline.ledger.budget_days import Today
 from extend_pipeline.ledger.reconciling import ORPHAN
 from extend_pipeline.ledger.states import LIVE, AttemptState
 
@@ -46,6 +47,8 @@ class AccountStatus:
     max_in_flight: int
     paused: bool
     stopped: str | None
+    other_days: tuple[str, ...] = ()
+    """Days of a time zone that the home had before, of which something counts for today too."""
     last_good: bool = False
     """Whether this is the account as it was last good, since accounts.yaml doesn't give it now."""
 
@@ -189,10 +192,10 @@ def accounts_now(pipeline: Pipeline) -> tuple[AccountStatus, ...]:
     are."""
     with pipeline.ledger.read() as connection:
         rows = reads.accounts(connection)
-        today = budget_days.committed(connection, pipeline.now_ms())
+        today = budget_days.committed(connection, pipeline.now_ms(), zone=pipeline.configuration.timezone)
         doubtful = reads.predicted_in(connection, (AttemptState.IN_DOUBT,))
     return tuple(
-        _account(pipeline, name, rows.get(name), today=today.get(name, 0), doubtful=doubtful.get(name, 0))
+        _account(pipeline, name, rows.get(name), today=today.get(name, Today()), doubtful=doubtful.get(name, 0))
         for name in pipeline.accounts
     )
 
@@ -210,7 +213,7 @@ def disagreements_now(pipeline: Pipeline) -> tuple[Row[Any], ...]:
         return tuple(book_reads.disagreements(connection))
 
 
-def _account(pipeline: Pipeline, name: str, row: Any, *, today: int, doubtful: int) -> AccountStatus:
+def _account(pipeline: Pipeline, name: str, row: Any, *, today: Today, doubtful: int) -> AccountStatus:
     account = pipeline.accounts[name]
     committed = row.committed_micros if row else 0
     amount = amount_micros(units_micros=committed, unit_price_micros=account.price.unit_price_micros)
@@ -221,7 +224,8 @@ def _account(pipeline: Pipeline, name: str, row: Any, *, today: int, doubtful: i
         unit=account.price.unit,
         currency=account.price.currency,
         committed=from_micros(committed),
-        committed_today=from_micros(today),
+        committed_today=from_micros(today.micros),
+        other_days=today.other_days,
         per_day=from_micros(account.budget.per_day_micros) if account.budget else None,
         total=from_micros(account.budget.total_micros) if account.budget else None,
         in_doubt=from_micros(doubtful),

@@ -49,6 +49,8 @@ class Around:
     """Those of the strangers' parents that are a result or a source of this home."""
     asked: Mapping[str, str]
     """Tasks that another book of the account has an open question about, with that book."""
+    zone: str
+    """The time zone whose day a task counts for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ def around(
         chain_names(pipeline, connection, {row.video_key for row in may_be}),
         frozenset(parent for parent in parents if parent in known or parent in sources),
         book_reads.questions_elsewhere(connection, account.name, source),
+        pipeline.configuration.timezone,
     )
 
 
@@ -244,7 +247,7 @@ def _take_over(
     keyed: Sequence[Row[Any]],
     given_up: Row[Any] | None,
 ) -> Compared:
-    moved = reconciling.adopt_orphan(tx, _orphan(now.account, shown, view))
+    moved = reconciling.adopt_orphan(tx, _orphan(now.account, shown, view, now.zone))
     if not isinstance(moved, Moved):
         return replace(mine, verdict=Verdict.OPEN, note="an attempt has come to hold it meanwhile")
     key = reconciling.orphan_key(now.account.name, shown.task_id)
@@ -337,7 +340,7 @@ def dearest(price: Price) -> int:
     return amounts if isinstance(amounts, int) else max(amounts.values())
 
 
-def _orphan(account: Account, shown: Shown, view: TaskView) -> Orphan:
+def _orphan(account: Account, shown: Shown, view: TaskView, zone: str) -> Orphan:
     known = [micros for micros in (shown.micros, view.units_micros) if micros is not None and micros >= 0]
     return Orphan(
         account=account.name,
@@ -353,4 +356,5 @@ def _orphan(account: Account, shown: Shown, view: TaskView) -> Orphan:
         currency=account.price.currency,
         failed_tasks_charged=account.failed_tasks_charged,
         created_ms=view.created_ms,
+        zone=zone,
     )

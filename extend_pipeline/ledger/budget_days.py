@@ -1,43 +1,69 @@
-"""What counts against today's budget. A claim that a clock dated after today was made today all the same, or on the day
-on which the ledger last saw an earlier date: it counts once, and not against every day until its own comes."""
+"""What counts against today's budget, in the home's time zone.
+
+A claim keeps the name of its day, with the day's zone (`base/days.py`). Where a home takes another zone, days of the
+old one overlap today, and each of them counts against today with all that was committed on it. So a change of zone
+opens no budget anew: what is claimed on days that overlap never passes one day's budget by what was claimed after it.
+
+A claim that a clock dated after today was made today all the same, or on the day on which the ledger last saw an
+earlier date: it counts once, and not against every day until its own comes.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, func, select
 
-from extend_pipeline.base.units import from_ms, to_ms, utc_day
+from extend_pipeline.base.days import day_bounds, day_of, days_before, zone_of
 from extend_pipeline.ledger import tables
 
+_REACH: Final = 3  # days before today's date that a day of any other zone may have and still overlap today
 
-def committed(connection: Connection, now_ms: int, *, account: str | None = None) -> dict[str, int]:
-    """Return the micro-units that count against today (UTC), by account; of one account or of all."""
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """What counts against today, in micro-units. `other_days` are days of another zone that the home had, of which
+    something counts too."""
+
+    micros: int = 0
+    other_days: tuple[str, ...] = ()
+
+
+def committed(connection: Connection, now_ms: int, *, zone: str, account: str | None = None) -> dict[str, Today]:
+    """Return what counts against today in a time zone, by account; of one account or of all."""
     days = tables.account_days
-    today = utc_day(now_ms)
-    query = select(days.c.account, days.c.day, days.c.committed_micros).where(days.c.day >= today)
+    today = day_of(now_ms, zone)
+    begins_ms, ends_ms = day_bounds(today)
+    query = select(days.c.account, days.c.day, days.c.committed_micros)
+    query = query.where(days.c.day >= days_before(now_ms, zone, _REACH)).order_by(days.c.day)
     if account is not None:
         query = query.where(days.c.account == account)
     totals: dict[str, int] = defaultdict(int)
-    dated_ahead: set[str] = set()
+    other: dict[str, list[str]] = defaultdict(list)
+    dated_ahead: dict[str, list[str]] = defaultdict(list)
     for row in connection.execute(query):
-        if row.day == today:
+        first_ms, end_ms = day_bounds(row.day)
+        if first_ms >= ends_ms:
+            dated_ahead[row.account].append(row.day)
+        elif end_ms > begins_ms:
             totals[row.account] += row.committed_micros
-        else:
-            dated_ahead.add(row.account)
-    for name in dated_ahead:
-        totals[name] += _made_today(connection, name, now_ms)
-    return dict(totals)
+            if row.committed_micros and zone_of(row.day) != zone:
+                other[row.account].append(row.day)
+    for name, ahead in dated_ahead.items():
+        totals[name] += _made_today(connection, name, ahead, begins_ms)
+    return {name: Today(micros, tuple(other.get(name, ()))) for name, micros in totals.items()}
 
 
-def _made_today(connection: Connection, account: str, now_ms: int) -> int:
+def _made_today(connection: Connection, account: str, ahead: Collection[str], midnight_ms: int) -> int:
     """What the account committed on days after today, by claims that no event of an earlier day follows."""
     charges, events = tables.charges, tables.events
-    midnight_ms = to_ms(from_ms(now_ms).replace(hour=0, minute=0, second=0, microsecond=0))
     # from the end: today's events alone are read
     before = select(events.c.seq).where(events.c.at < midnight_ms).order_by(events.c.seq.desc()).limit(1)
     since = connection.execute(before).scalar() or 0
-    ahead = (charges.c.account == account) & (charges.c.budget_day > utc_day(now_ms)) & (charges.c.seq > since)
-    claimed = select(charges.c.attempt_id).where(ahead, charges.c.entry == "reserve")
-    total = select(func.coalesce(func.sum(charges.c.micros), 0)).where(ahead, charges.c.attempt_id.in_(claimed))
+    late = (charges.c.account == account) & charges.c.budget_day.in_(ahead) & (charges.c.seq > since)
+    claimed = select(charges.c.attempt_id).where(late, charges.c.entry == "reserve")
+    total = select(func.coalesce(func.sum(charges.c.micros), 0)).where(late, charges.c.attempt_id.in_(claimed))
     return int(connection.execute(total).scalar_one())

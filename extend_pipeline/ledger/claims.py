@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import func, select
 
-from extend_pipeline.base.units import utc_day
+from extend_pipeline.base.days import NO_ZONE, day_of
 from extend_pipeline.ledger import budget_days, tables
 from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS, still_waits
 from extend_pipeline.ledger.events import Writer
@@ -26,12 +26,14 @@ from extend_pipeline.ledger.states import AT_STAKE, LIVE, AttemptState, VideoSta
 class Caps:
     """What an account may commit, in micro-units, how much of it may be at stake at a time, and how many tasks it may
     have in flight. At stake is what is claimed, being sent or in doubt: what a crash or an outage could leave unknown.
+    `zone` is the time zone whose days count.
     """
 
     per_day_micros: int
     total_micros: int
     max_in_flight: int
     in_doubt_micros: int
+    zone: str = NO_ZONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +144,7 @@ def claim(
             account=request.account,
             data={
                 **request.row(),
-                "budget_day": utc_day(tx.now_ms),
+                "budget_day": day_of(tx.now_ms, caps[request.account].zone),
                 "owner": owner,
                 "lease_until": lease_until,
             },
@@ -170,7 +172,7 @@ def _refusal(tx: Writer, request: ClaimRequest, caps: Caps) -> RefusalReason | N
     committed = account.committed_micros if account else 0
     if committed + request.predicted_micros > caps.total_micros:
         return RefusalReason.TOTAL_BUDGET
-    if _committed_today(tx, request.account) + request.predicted_micros > caps.per_day_micros:
+    if _committed_today(tx, request.account, caps.zone) + request.predicted_micros > caps.per_day_micros:
         return RefusalReason.DAY_BUDGET
     if _at_stake(tx, request.account) + request.predicted_micros > caps.in_doubt_micros:
         return RefusalReason.IN_DOUBT_CAP
@@ -185,8 +187,9 @@ def _account_row(tx: Writer, account: str) -> Any:
     return tx.connection.execute(select(tables.accounts).where(tables.accounts.c.account == account)).first()
 
 
-def _committed_today(tx: Writer, account: str) -> int:
-    return budget_days.committed(tx.connection, tx.now_ms, account=account).get(account, 0)
+def _committed_today(tx: Writer, account: str, zone: str) -> int:
+    today = budget_days.committed(tx.connection, tx.now_ms, zone=zone, account=account).get(account)
+    return 0 if today is None else today.micros
 
 
 def _at_stake(tx: Writer, account: str) -> int:

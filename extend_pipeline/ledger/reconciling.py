@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import func, select
 
-from extend_pipeline.base.units import utc_day
+from extend_pipeline.base.days import NO_ZONE, day_of
 from extend_pipeline.ledger import tables, transitions
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import AttemptState
@@ -58,8 +58,8 @@ class Compared:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orphan:
     """A task that the account shows and the ledger doesn't know. Prices in micro-units and millionths of the currency;
-    `predicted_micros` is what is reserved until it is known what it cost, on the day that it was made (`created_ms`,
-    UTC) where that is known."""
+    `predicted_micros` is what is reserved until it is known what it cost, on the day of `zone` that it was made on
+    (`created_ms`, UTC) where that is known."""
 
     account: str
     provider: str
@@ -74,6 +74,7 @@ class Orphan:
     currency: str
     failed_tasks_charged: str
     created_ms: int | None = None
+    zone: str = NO_ZONE
 
 
 def orphan_key(account: str, task_id: str) -> str:
@@ -93,7 +94,7 @@ def adopt_orphan(tx: Writer, orphan: Orphan) -> Moved | Stale:
         return Stale(holder.attempt_id, S(holder.state))
     key = orphan_key(orphan.account, orphan.task_id)
     row = asdict(orphan)
-    del row["account"], row["created_ms"]
+    del row["account"], row["created_ms"], row["zone"]
     made_ms = tx.now_ms if orphan.created_ms is None else min(orphan.created_ms, tx.now_ms)
     data = {
         **row,
@@ -104,7 +105,7 @@ def adopt_orphan(tx: Writer, orphan: Orphan) -> Moved | Stale:
         "chain_digest": ORPHAN,
         "params": "{}",
         "request": "{}",
-        "budget_day": utc_day(made_ms),
+        "budget_day": day_of(made_ms, orphan.zone),
         "owner": "",
         "lease_until": 0,
     }

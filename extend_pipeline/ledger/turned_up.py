@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
+from extend_pipeline.base.days import zone_of
 from extend_pipeline.ledger import reconciling, tables
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.reconciling import Orphan
@@ -39,6 +40,7 @@ def turned_up(tx: Writer, attempt_id: str, *, task_id: str) -> Moved | Stale:
             currency=row.currency,
             failed_tasks_charged=row.failed_tasks_charged,
             created_ms=row.sending_at,
+            zone=zone_of(row.budget_day),
         ),
     )
     if isinstance(moved, Moved):

@@ -86,8 +86,14 @@ def flag(source: str, description: str, *, name: str = "") -> Column:
 
 
 def day(source: str, description: str, *, name: str = "") -> Column:
-    """A UTC calendar day, kept as YYYY-MM-DD in the ledger."""
-    return _plain("DATE", source, description, name, f"CAST({source} AS DATE)")
+    """A calendar day of a time zone, kept as YYYY-MM-DD or YYYY-MM-DD[Zone] in the ledger (`base/days.py`)."""
+    return _plain("DATE", source, description, name, f"CAST(regexp_replace({source}, '\\[.*\\]$', '') AS DATE)")
+
+
+def zone_of_day(name: str, source: str, description: str) -> Column:
+    """The time zone of such a day, by its IANA name."""
+    named = f"regexp_extract({source}, '\\[(.*)\\]$', 1)"
+    return derived(name, "VARCHAR", description, f"CASE {named} WHEN '' THEN 'UTC' ELSE {named} END", source)
 
 
 def moment(source: str, description: str, *, name: str = "") -> Column:

@@ -22,7 +22,8 @@ with duckdb.connect("data/state/warehouse.duckdb", read_only=True) as warehouse:
 
 A new file replaces the old one as a whole; who has the old one open goes on reading it. `_meta.ledger_seq` says up to
 which event of the ledger it goes, and sums equal the ledger's at that number. Ids are text, units and amounts exact
-decimals, durations seconds, times UTC. Amounts of different currencies are never added.
+decimals, durations seconds, times moments that are kept in UTC; a client shows them in a zone of its own choice, and
+`extend-pipeline sql` in the home's. Amounts of different currencies are never added.
 
 This page is written from the definitions: `python -m extend_pipeline.warehouse.document`.
 """

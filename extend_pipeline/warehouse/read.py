@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
+from extend_pipeline.base.days import NO_ZONE
 from extend_pipeline.warehouse import definitions, schema
 from extend_pipeline.warehouse.errors import NotPublishedError, QueryError, WarehouseError
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A query's answer: names, DuckDB types, and rows of Python values (Decimals, aware datetimes in UTC)."""
+    """A query's answer: names, DuckDB types, and rows of Python values; decimals are Decimals, times aware datetimes in
+    the zone that was asked for (UTC by default)."""
 
     columns: tuple[str, ...]
     types: tuple[str, ...]
@@ -41,7 +44,7 @@ class Meta:
 
 
 @contextmanager
-def reading(target: Path) -> Iterator[DuckDBPyConnection]:
+def reading(target: Path, *, timezone: str = NO_ZONE) -> Iterator[DuckDBPyConnection]:
     """Open the file read-only and close it in any case. What is read comes from one file, even if it is replaced
     meanwhile. Raises NotPublishedError, or WarehouseError where the file is none."""
     import duckdb
@@ -61,6 +64,10 @@ def reading(target: Path) -> Iterator[DuckDBPyConnection]:
             ) from error
         connection.execute("USE warehouse")
         connection.execute("SET TimeZone = 'UTC'")
+        if timezone != NO_ZONE:
+            zones = "SELECT name FROM pg_timezone_names() WHERE name = ?"
+            for (name,) in connection.execute(zones, [timezone]).fetchall():  # as DuckDB lists it, or UTC it stays
+                connection.execute(f"SET TimeZone = '{name}'")
         connection.execute("SET temp_directory = ''")  # no spilling beside whatever folder the caller stands in
         connection.execute("SET python_enable_replacements = false")  # a query names tables, not Python's variables
         connection.execute("SET enable_external_access = false")
@@ -70,14 +77,17 @@ def reading(target: Path) -> Iterator[DuckDBPyConnection]:
         connection.close()
 
 
-def query(target: Path, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> Table:
-    """Run SQL on the published file. It can neither change it nor read or write any other file.
+def query(
+    target: Path, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None, *, timezone: str = NO_ZONE
+) -> Table:
+    """Run SQL on the published file. It can neither change it nor read or write any other file. Days in the query and
+    times in the answer are those of `timezone` (an IANA name).
 
     Raises NotPublishedError; QueryError with DuckDB's words.
     """
     import duckdb
 
-    with reading(target) as connection:
+    with reading(target, timezone=timezone) as connection:
         try:
             cursor = connection.execute(sql, params) if params else connection.execute(sql)
             described = cursor.description or []
@@ -85,7 +95,11 @@ def query(target: Path, sql: str, params: Sequence[Any] | Mapping[str, Any] | No
         except duckdb.Error as error:
             raise QueryError(str(error)) from None
     columns = tuple(str(column[0]) for column in described)
-    return Table(columns, tuple(str(column[1]) for column in described), [tuple(map(_utc, row)) for row in rows])
+    return Table(
+        columns,
+        tuple(str(column[1]) for column in described),
+        [tuple(_placed(value, timezone) for value in row) for row in rows],
+    )
 
 
 def table_frame(target: Path, name: str) -> pd.DataFrame:
@@ -118,5 +132,6 @@ def meta(target: Path) -> Meta | None:
     return Meta(*answer.rows[0]) if answer.rows else None
 
 
-def _utc(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) and value.tzinfo is not None else value
+def _placed(value: Any, timezone: str) -> Any:
+    zone = UTC if timezone == NO_ZONE else ZoneInfo(timezone)
+    return value.astimezone(zone) if isinstance(value, datetime) and value.tzinfo is not None else value

@@ -21,6 +21,7 @@ from extend_pipeline.warehouse.columns import (
     text,
     units,
     unsigned,
+    zone_of_day,
 )
 
 STORAGE_VERSION: Final = "v1.2.0"
@@ -117,7 +118,7 @@ EXTENSION_REQUESTS: Final = TableSchema(
         ),
         units("attempts.unit_price_micros", "price of one unit in the currency", name="unit_price"),
         text("attempts.currency", "currency of the account"),
-        day("attempts.budget_day", "UTC day whose budget the attempt counts for"),
+        day("attempts.budget_day", "day whose budget the attempt counts for, in the home's timezone of then"),
         text("attempts.failed_tasks_charged", "whether the account pays for failed tasks: yes, no or unknown"),
         moment("attempts.claimed_at", "when the units were reserved"),
         moment("attempts.sending_at", "from when on a byte may have left"),
@@ -155,7 +156,8 @@ CHARGES: Final = TableSchema(
         text("charges.currency", "currency of the amount"),
         amount("charges.amount_micros", "units times unit price, signed", name="amount"),
         moment("charges.at", "when it was booked"),
-        day("charges.budget_day", "UTC day whose budget it counts for"),
+        day("charges.budget_day", "day whose budget it counts for, in the home's timezone of then"),
+        zone_of_day("budget_timezone", "charges.budget_day", "that timezone, by its IANA name"),
     ),
 )
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extend_pipeline.base.units import amount_micros, from_micros, from_ms, to_micros, to_ms, utc_day
+from extend_pipeline.base.units import amount_micros, from_micros, from_ms, to_micros, to_ms
 
 
 @given(st.integers(min_value=-(10**17), max_value=10**17))
@@ -61,11 +61,6 @@ def test_a_time_of_another_zone_is_the_same_moment_and_a_naive_one_is_refused() 
     assert to_ms(local) == to_ms(datetime(2026, 11, 1, 8, tzinfo=UTC))
     with pytest.raises(ValueError, match="zone"):
         to_ms(datetime.fromisoformat("2026-11-01T08:00:00"))
-
-
-def test_the_day_of_a_reservation_is_the_utc_day() -> None:
-    last = to_ms(datetime(2026, 11, 1, 23, 59, 59, tzinfo=UTC))
-    assert (utc_day(last), utc_day(last + 1000)) == ("2026-11-01", "2026-11-02")
 
 
 def test_decimals_and_integers_are_taken_as_they_are() -> None:

@@ -141,10 +141,11 @@ def test_a_v1_0_source_takes_neither_negative_prompt_nor_cfg_scale_nor_do_its_br
     assert found == [(key, field) for key in ("root", "twig", "leaf") for field in fields]
 
 
-@pytest.mark.parametrize("key", [".", "..", ".hidden", "a b", "a/b", "é", "x" * 65, "a:b", '"a\\nb"'])
+@pytest.mark.parametrize("key", [".", "..", ".hidden", "a b", "a/b", "x" * 65, "a:b", '"a\\nb"'])
 def test_a_key_that_is_no_partition_key_is_refused(tmp_path: Path, key: str) -> None:
     problem = only_problem(write_home(tmp_path, entry(key)))
-    assert (problem.line, problem.field, problem.message) == (2, "key", "can't be a name")
+    assert (problem.line, problem.field) == (2, "key")
+    assert problem.hint
     assert "\n" not in problem.text()
 
 

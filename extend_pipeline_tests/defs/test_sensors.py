@@ -11,7 +11,7 @@ from dagster import DagsterRunStatus
 
 from extend_pipeline.defs.checks import CONFIGURATION_IS_SOUND
 from extend_pipeline.defs.jobs import advance_job
-from extend_pipeline.defs.schedules import nightly_backfill_schedule
+from extend_pipeline.defs.schedules import build_nightly_backfill_schedule
 from extend_pipeline.defs.sensors import build_poll_sensor
 from extend_pipeline.engine.plan import plan
 from extend_pipeline.engine.plan_types import VideoPlan
@@ -189,7 +189,7 @@ def test_the_nightly_backfill_asks_for_one_run_while_anything_is_unfinished(plac
         with dg.build_schedule_context(
             instance=instance, scheduled_execution_time=night, resources={"home": place.resource}
         ) as context:
-            told = nightly_backfill_schedule(context)
+            told = build_nightly_backfill_schedule("UTC")(context)
         assert isinstance(told, dg.RunRequest | dg.SkipReason)
         return told
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Row, select
 
-from extend_pipeline.base.units import to_micros, utc_day
+from extend_pipeline.base.days import day_of
+from extend_pipeline.base.units import to_micros
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.books import Unread
 from extend_pipeline.engine.compare import Book, Shown
@@ -298,7 +299,7 @@ def test_an_invoice_with_another_amount_a_stranger_and_a_gap(
     home, pipeline, clock = resold
     stranger = home.sandbox.foreign_task(provider="kling-gateway")
     clock.skip(3 * DAY_MS)
-    today = utc_day(clock())
+    today = day_of(clock(), "UTC")
     ours = [row for row in lines(home)[:-1] if row[0] != stranger["task_id"]]
     rows = [(ours[0][0], "2", ours[0][2]), ours[1], (stranger["task_id"], "1", today)]
     found = reconcile_invoice(pipeline, "kling-gateway", invoice(tmp_path / "bill.csv", rows))

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Row, select
 
 from extend_pipeline.base import failpoints
-from extend_pipeline.base.units import to_micros, utc_day
+from extend_pipeline.base.days import day_of
+from extend_pipeline.base.units import to_micros
 from extend_pipeline.commands.boards import print_expiring
 from extend_pipeline.engine import reconcile as reconciliation
 from extend_pipeline.engine import strangers
@@ -188,7 +189,7 @@ def test_an_orphan_counts_for_the_day_it_was_made_and_stops_nothing(billed: Engi
     clock = JumpClock()
     with billed.open(clock) as pipeline:
         drive(pipeline)
-        made_on = utc_day(clock())
+        made_on = day_of(clock(), "UTC")
         billed.sandbox.foreign_task()
         clock.skip(2 * DAY_MS)
         # the list tells no amount yet: the dearest mode is reserved, and the cheaper one is what it cost

@@ -94,8 +94,8 @@ MUTANTS: Final = (
             Edit(_CLAIMS, "if committed + request.predicted_micros > caps.total_micros:", "if committed < 0:"),
             Edit(
                 _CLAIMS,
-                "if _committed_today(tx, request.account) + request.predicted_micros > caps.per_day_micros:",
-                "if _committed_today(tx, request.account) < 0:",
+                "if _committed_today(tx, request.account, caps.zone) + request.predicted_micros > caps.per_day_micros:",
+                "if _committed_today(tx, request.account, caps.zone) < 0:",
             ),
             Edit(
                 _CLAIMS,
@@ -171,7 +171,7 @@ MUTANTS: Final = (
         (
             Edit(
                 "extend_pipeline/ledger/budget_days.py",
-                "totals[name] += _made_today(connection, name, now_ms)",
+                "totals[name] += _made_today(connection, name, ahead, begins_ms)",
                 "totals[name] += 0",
             ),
         ),

@@ -11,7 +11,8 @@ from typing import Any, Final
 import pytest
 from sqlalchemy import func, select
 
-from extend_pipeline.base.units import MICRO, from_micros, utc_day
+from extend_pipeline.base.days import day_of
+from extend_pipeline.base.units import MICRO, from_micros
 from extend_pipeline.ledger import controls, tables
 from extend_pipeline.ledger.claims import Caps, RefusalReason
 from extend_pipeline.ledger.database import Ledger, open_ledger
@@ -54,7 +55,7 @@ RACES: Final = (
         "a day",
         _caps(per_day=_UNITS),
         RefusalReason.DAY_BUDGET,
-        lambda p: p.day[ACCOUNT, utc_day(NOON)],
+        lambda p: p.day[ACCOUNT, day_of(NOON, "UTC")],
         _UNITS * MICRO,
     ),
     Race("in total", _caps(total=_UNITS), RefusalReason.TOTAL_BUDGET, lambda p: p.total[ACCOUNT], _UNITS * MICRO),

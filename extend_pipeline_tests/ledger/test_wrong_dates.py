@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import Connection
 
 from extend_pipeline.ledger import budget_days, controls, due, transitions
 from extend_pipeline.ledger.claims import Caps, RefusalReason
@@ -18,6 +19,11 @@ SMALL = {"kling-main": Caps(4_000_000, 2_000_000_000, 20, 100_000_000)}  # two s
 WAITS = {"kling-main": due.LongestWaits(60_000, 600_000)}
 
 
+def committed(connection: Connection, now_ms: int) -> dict[str, int]:
+    """What counts against today in UTC, by account."""
+    return {name: today.micros for name, today in budget_days.committed(connection, now_ms, zone="UTC").items()}
+
+
 def refusals(ledger: Ledger, *videos: str, now_ms: int) -> list[RefusalReason]:
     """Why each of the videos' first hops was not claimed."""
     return [each.reason for each in claim(ledger, *map(request, videos), now_ms=now_ms, caps=SMALL).refused]
@@ -31,11 +37,11 @@ def test_what_was_claimed_under_a_later_day_counts_against_today_and_no_other_da
     move(ledger, before.attempt_id, AttemptState.RELEASED)  # the day began with an event by a right clock
     claim(ledger, request("b"), now_ms=NOON + ahead_ms, caps=SMALL)
     with ledger.read() as connection:
-        assert budget_days.committed(connection, NOON + HOUR_MS) == {"kling-main": 2_000_000}
+        assert committed(connection, NOON + HOUR_MS) == {"kling-main": 2_000_000}
     assert refusals(ledger, "c", "d", now_ms=NOON + HOUR_MS) == [RefusalReason.DAY_BUDGET]
     with ledger.read() as connection:
-        assert budget_days.committed(connection, NOON + HOUR_MS) == {"kling-main": 4_000_000}
-        tomorrow = budget_days.committed(connection, NOON + DAY_MS + HOUR_MS, account="kling-main")
+        assert committed(connection, NOON + HOUR_MS) == {"kling-main": 4_000_000}
+        tomorrow = committed(connection, NOON + DAY_MS + HOUR_MS)
     assert tomorrow.get("kling-main", 0) == (2_000_000 if ahead_ms == DAY_MS else 0)
     assert check_invariants(ledger) == []
 
@@ -48,7 +54,7 @@ def test_what_ends_after_its_day_was_passed_gives_nothing_back_to_another_day(le
     succeed(ledger, made.attempt_id, reported_micros=0, now_ms=NOON + DAY_MS)
     claim(ledger, request("b"), now_ms=NOON + DAY_MS)
     with ledger.read() as connection:
-        assert budget_days.committed(connection, NOON + DAY_MS) == {"kling-main": 2_000_000}
+        assert committed(connection, NOON + DAY_MS) == {"kling-main": 2_000_000}
 
 
 def test_a_due_time_counts_up_to_the_longest_wait_and_is_due_now_beyond_it(ledger: Ledger) -> None:

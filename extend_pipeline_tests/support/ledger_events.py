@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from extend_pipeline.base.units import utc_day
+from extend_pipeline.base.days import day_of
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.events import Writer
@@ -65,7 +65,7 @@ def append_attempt(
         "predicted_micros": 2_000_000,
         "unit_price_micros": 140_000,
         "currency": "USD",
-        "budget_day": utc_day(tx.now_ms),
+        "budget_day": day_of(tx.now_ms, "UTC"),
         "failed_tasks_charged": "yes",
         "owner": "test",
         "lease_until": 0,

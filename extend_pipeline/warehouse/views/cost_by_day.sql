@@ -1,4 +1,4 @@
--- What was spent and what is still reserved, by UTC budget day, account, unit and currency. Never added across currencies.
+-- What was spent and what is still reserved, by budget day (of the home's timezone when it was claimed), account, unit and currency. Never added across currencies.
 SELECT
     budget_day AS day,
     account,
@@ -9,7 +9,8 @@ SELECT
     CAST(coalesce(sum(amount) FILTER (entry IN ('settle', 'adjust')), 0) AS DECIMAL(38,6)) AS spent_amount,
     CAST(coalesce(sum(units) FILTER (entry IN ('reserve', 'release')), 0) AS DECIMAL(38,6)) AS reserved_units,
     CAST(coalesce(sum(amount) FILTER (entry IN ('reserve', 'release')), 0) AS DECIMAL(38,6)) AS reserved_amount,
-    count(DISTINCT attempt_id) FILTER (entry = 'reserve') AS attempts
+    count(DISTINCT attempt_id) FILTER (entry = 'reserve') AS attempts,
+    budget_timezone AS timezone
 FROM charges
-GROUP BY budget_day, account, provider, unit, currency
-ORDER BY day, account, unit, currency
+GROUP BY budget_day, budget_timezone, account, provider, unit, currency
+ORDER BY day, timezone, account, unit, currency

@@ -1,0 +1,89 @@
+"""`timezone` in accounts.yaml: an IANA name of a place, or a mistake with what to write; and kept while the file
+can't be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.config.last_good import last_good_path, write_last_good
+from extend_pipeline.config.load import home_timezone, load_configuration
+from extend_pipeline.config.problems import ConfigError
+from extend_pipeline.config.settings import Settings
+from extend_pipeline_tests.config.written import ACCOUNTS, NOW, entry
+
+
+def home_with(home: Path, line: str, *, catalogue_line: str = "") -> Settings:
+    (home / "accounts.yaml").write_text(f"{line}\n{ACCOUNTS}")
+    (home / "catalog.yaml").write_text(f"{catalogue_line}\nvideos:\n{entry()}")
+    return Settings(home=home)
+
+
+@pytest.mark.parametrize(
+    ("line", "zone"),
+    [
+        ("timezone: Asia/Shanghai", "Asia/Shanghai"),
+        ("timezone: America/Argentina/Buenos_Aires", "America/Argentina/Buenos_Aires"),
+        ("timezone: UTC", "UTC"),
+        ("timezone: utc", "UTC"),
+        ("timezone: Etc/UTC", "UTC"),
+        ("timezone: null", "UTC"),
+        ("timezone:", "UTC"),
+        ("", "UTC"),
+    ],
+)
+def test_a_home_has_the_zone_that_it_names_and_utc_without(tmp_path: Path, line: str, zone: str) -> None:
+    settings = home_with(tmp_path, line)
+    assert load_configuration(settings, now=NOW).timezone == zone
+    assert home_timezone(settings) == zone
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("Asia/Shangai", "Asia/Shanghai"),
+        ("asia/shanghai", "Asia/Shanghai"),
+        ("Shanghai", "Asia/Shanghai"),
+        ("new york", "America/New_York"),
+        ("CST", "IANA"),  # Chicago's, Beijing's or Havana's
+        ("EST", "IANA"),
+        ("GMT+8", "IANA"),
+        ("Etc/GMT+8", "IANA"),  # 8 hours west, which is the other way round from how it is meant
+        ("+08:00", "IANA"),
+        ("8", "IANA"),
+        ("local", "IANA"),
+        ("../../etc/passwd", "IANA"),
+        ("Asia", "IANA"),
+        ("[Asia/Shanghai]", "Write one value"),
+        ("A" * 5000, "IANA"),
+    ],
+)
+def test_what_names_no_place_is_a_mistake_that_says_what_to_write(tmp_path: Path, written: str, hint: str) -> None:
+    settings = home_with(tmp_path, f"timezone: {written}")
+    with pytest.raises(ConfigError) as caught:
+        load_configuration(settings, now=NOW)
+    (problem,) = caught.value.problems
+    assert (problem.file, problem.line, problem.field) == ("accounts.yaml", 1, "timezone")
+    assert hint in problem.hint
+    assert home_timezone(settings) == "UTC"
+
+
+def test_the_zone_that_was_good_last_holds_while_the_file_gives_none_that_can_be_read(tmp_path: Path) -> None:
+    settings = home_with(tmp_path, "timezone: Asia/Shangai")
+    write_last_good(settings.state_dir, {}, timezone="Asia/Tokyo")
+    assert home_timezone(settings) == "Asia/Tokyo"
+    (tmp_path / "accounts.yaml").unlink()
+    assert home_timezone(settings) == "Asia/Tokyo"
+    (tmp_path / "accounts.yaml").write_text(ACCOUNTS)
+    assert home_timezone(settings) == "UTC", "a file that names none means none"
+    last_good_path(settings.state_dir).write_text("timezone: [")
+    (tmp_path / "accounts.yaml").unlink()
+    assert home_timezone(settings) == "UTC"
+
+
+def test_the_catalogue_has_no_zone(tmp_path: Path) -> None:
+    settings = home_with(tmp_path, "", catalogue_line="timezone: Asia/Shanghai")
+    with pytest.raises(ConfigError) as caught:
+        load_configuration(settings, now=NOW)
+    assert [problem.field for problem in caught.value.problems] == ["timezone"]
