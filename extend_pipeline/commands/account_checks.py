@@ -21,10 +21,12 @@ from extend_pipeline.providers.http_results import Lost, Reply, Unsent
 from extend_pipeline.providers.outcomes import Absent, Page, QueryFault, QueryOutcome, Seen, Unanswered
 from extend_pipeline.providers.registry import build_provider
 from extend_pipeline.providers.retry import clock_skew
+from extend_pipeline.providers.route import route_of
 
 # tokens are valid from 5 s before they are minted (upstream/001), and an HTTP date is whole seconds
 MOST_SKEW_S: Final = 4.0
 FAR_SKEW_S: Final = 60.0
+TRUST_IT: Final = "see the message; `ca` stands in the account or in defaults: of accounts.yaml"
 
 
 def check_variables(account: Account, *, used: bool) -> Iterator[Finding]:
@@ -67,12 +69,15 @@ def check_callbacks(account: Account) -> Iterator[Finding]:
 def check_upstream(account: Account, settings: Settings, *, now: Callable[[], float]) -> Iterator[Finding]:
     """The account's upstream can be reached, its clock is ours, and it takes the credentials."""
     check = f"account {account.name}"
-    client = HttpClient(account.base_url, allow_local=account.allow_local)
+    client = HttpClient(account.base_url, allow_local=account.allow_local, route=route_of(account))
     try:
         reply = client.get("/", headers={}, deadline_s=settings.get_deadline_s)
     finally:
         client.close()
     match reply:
+        case Unsent(reason, certificate=True):
+            yield problem(check, reason, TRUST_IT)
+            return
         case Unsent(reason) | Lost(reason):
             todo = "check base_url, the network, the firewall and the provider's status page"
             yield problem(check, f"{account.base_url} can't be reached: {reason}", todo)
@@ -103,6 +108,8 @@ def judge_clock(check: str, skew_s: float | None) -> Finding:
 def judge_access(check: str, account: Account, answer: Page | QueryOutcome) -> Finding:
     """What the answer to a free question says of the credentials."""
     match answer:
+        case Unanswered(QueryFault.CERTIFICATE, told):
+            return problem(check, told.message, TRUST_IT)
         case Page() | Seen() | Absent():
             return ok(check, "the credentials are accepted")
         case Unanswered(QueryFault.AUTH | QueryFault.FORBIDDEN, told):

@@ -16,6 +16,7 @@ from extend_pipeline.config.callbacks import Callbacks, checked
 from extend_pipeline.config.changes import OnChange
 from extend_pipeline.config.credentials import ApiKey, Credentials, KlingKeys
 from extend_pipeline.config.fields import NO, YES, Name, Written, YesNo, known_as, one_of, wrong
+from extend_pipeline.config.network import CA_DESCRIPTION, CertificateAuthority
 from extend_pipeline.config.numbers import as_micros, bounded, whole
 from extend_pipeline.config.price import Budget, Price, budget_fields
 from extend_pipeline.config.target import ExtendDefaults
@@ -139,6 +140,7 @@ class Account(Written):
         "them. No key goes along.",
         examples=[False],
     )
+    ca: CertificateAuthority | None = Field(default=None, description=CA_DESCRIPTION, examples=["system"])
     poll: Poll = Field(
         description="When to ask for a task's state, in seconds.", examples=["{first_after: 60, every: 15}"]
     )

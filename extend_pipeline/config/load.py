@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from extend_pipeline.config.account_defaults import read_defaults, with_defaults
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import BranchSource, Catalogue, Video
 from extend_pipeline.config.complaints import Complaint
@@ -31,6 +32,7 @@ _TELLABLE = frozenset(
     {"provider", "allow_local", "max_in_flight", "budget", "price", "submit_class", "poll", "in_doubt"}
     | {
         "was",
+        "ca",
         "download_http",
         "on_change",
         "extend",
@@ -189,13 +191,15 @@ def _read_accounts(path: Path) -> _Accounts:
     if not is_there(path):
         problem = missing(path, what="list of accounts", misnamed=("accounts.yml", "account.yaml"))
         return _Accounts(AccountBook({}, {}, readable=False), {}, [problem])
-    nodes, problems, _ = read_list(path, "accounts")
+    nodes, problems, written = read_list(path, "accounts", defaults=True)
+    defaults, found = read_defaults(written)
+    problems += found
     accounts: dict[str, Account] = {}
     claimed: dict[str, str] = {}
     scopes: dict[str, Scope] = {}
     unreadable = bool(problems) and not nodes
     for node in nodes:
-        scope, provider = _scope(node), node.child("provider")
+        scope, provider = _scope(with_defaults(node, defaults)), node.child("provider")
         if scope.subject is not None:
             if scope.subject in scopes:
                 first = scopes[scope.subject].node.line

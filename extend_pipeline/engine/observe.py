@@ -29,7 +29,7 @@ def observe(tx: Writer, account: Account, row: Row[Any], outcome: QueryOutcome) 
             _again(tx, account, row, f"the provider knows no such task: {answer.message}", failed=True)
             return "fault"
         case Unanswered(fault, answer, retry_after_s):
-            if fault is QueryFault.CLOCK:
+            if fault in (QueryFault.CLOCK, QueryFault.CERTIFICATE):
                 controls.stop_account(tx, account.name, reason=fault.value, message=answer.message)
             _again(tx, account, row, f"{fault.value}: {answer.message}", failed=True, least_s=retry_after_s or 0)
             return "fault"

@@ -28,6 +28,7 @@ from extend_pipeline.providers.addresses import (
 from extend_pipeline.providers.http import open_stream
 from extend_pipeline.providers.http_results import Lost, Pace, Stream, StreamBroken, Unsent
 from extend_pipeline.providers.ranges import NoRange, Resume, continuation, nothing_follows, strong_validator
+from extend_pipeline.providers.route import DIRECT, Route
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _GONE: Final = frozenset({401, 403, 404, 410})  # what object stores say of a signature that is past its time
@@ -58,6 +59,7 @@ class DownloadPolicy:
     hosts: tuple[str, ...] | None = None
     http: bool = False
     allow_local: bool = False
+    route: Route = DIRECT
     max_bytes: int = 2_000_000_000
     silence_s: float = 60.0
     window_s: float = 120.0
@@ -157,7 +159,15 @@ def _open(url: str, policy: DownloadPolicy, resume: Resume | None, stack: ExitSt
         target, reach = checked
         hop = stack.enter_context(ExitStack())
         answer = hop.enter_context(
-            open_stream(target, reach=reach, deadline_s=clock.left(), idle_s=policy.silence_s, pace=pace, headers=ask)
+            open_stream(
+                target,
+                reach=reach,
+                route=policy.route,
+                deadline_s=clock.left(),
+                idle_s=policy.silence_s,
+                pace=pace,
+                headers=ask,
+            )
         )
         match answer:
             case Unsent(reason=reason, refused=refused):

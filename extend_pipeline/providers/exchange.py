@@ -20,6 +20,8 @@ def submitted(result: HttpResult, secrets: tuple[str, ...]) -> Reply | Rejected 
     too large to be read, belongs to a request that arrived, so that a task may have been made and charged: Unknown.
     """
     match result:
+        case Unsent(reason=reason, certificate=True):
+            return Rejected(RejectReason.CERTIFICATE, Answer(f"nothing was sent: {reason}"))
         case Unsent(reason=reason):
             return Rejected(RejectReason.UNSENT, Answer(f"nothing was sent: {reason}"))
         case Lost(reason=reason):
@@ -33,6 +35,8 @@ def submitted(result: HttpResult, secrets: tuple[str, ...]) -> Reply | Rejected 
 def asked(result: HttpResult, secrets: tuple[str, ...]) -> Reply | Try[Unanswered]:
     """The whole answer to a question that charges nothing, or what its lack means, and whether to ask again."""
     match result:
+        case Unsent(reason=reason, certificate=True):
+            return Try(Unanswered(QueryFault.CERTIFICATE, Answer(reason)))
         case Unsent(reason=reason, refused=refused):
             return Try(Unanswered(QueryFault.UNREACHABLE, Answer(reason)), again=not refused)
         case Lost():

@@ -22,14 +22,16 @@ from extend_pipeline.base.scrub import scrub
 from extend_pipeline.providers.addresses import AddressRefused, Reach, Refused, Target, parse_url
 from extend_pipeline.providers.body_buffer import BODY_CAP, BodyBuffer
 from extend_pipeline.providers.http_results import HttpResult, Lost, Pace, Reply, Stream, StreamBroken, Unsent
+from extend_pipeline.providers.route import DIRECT, Route
 from extend_pipeline.providers.sockets import Call
 from extend_pipeline.providers.transport import OriginTransport
+from extend_pipeline.providers.trust import CertificateRefused
 
 CONNECT_TIMEOUT_S: Final = 10.0  # for one address; a reachable host answers a SYN in well under a second
 IDLE_CONNECTIONS: Final = 20
 REASON_CAP: Final = 300  # characters; an HTTP library repeats the line that it can't read, whole
 
-_WIRE_ERRORS: Final = (httpx.TransportError, AddressRefused)
+_WIRE_ERRORS: Final = (httpx.TransportError, AddressRefused, CertificateRefused)
 
 
 class HttpClient:
@@ -42,7 +44,12 @@ class HttpClient:
     """
 
     def __init__(
-        self, base_url: str, *, allow_local: bool = False, connect_timeout_s: float = CONNECT_TIMEOUT_S
+        self,
+        base_url: str,
+        *,
+        allow_local: bool = False,
+        route: Route = DIRECT,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
         target = parse_url(base_url)
         if isinstance(target, Refused):
@@ -55,9 +62,9 @@ class HttpClient:
         self._prefix = target.target.rstrip("/")
         self._waits = httpx.Timeout(None, connect=connect_timeout_s)  # other waits end with the call's deadline
         reach = _reach(target, allow_local)
-        self._kept = OriginTransport(target, reach=reach, kept=IDLE_CONNECTIONS)
+        self._kept = OriginTransport(target, reach=reach, route=route, kept=IDLE_CONNECTIONS)
         self._gets = _client(self._kept)
-        self._posts = _client(OriginTransport(target, reach=reach))
+        self._posts = _client(OriginTransport(target, reach=reach, route=route))
 
     def __repr__(self) -> str:
         return f"HttpClient({self._origin.scheme}://{self._origin.authority}{self._prefix})"
@@ -106,6 +113,7 @@ def open_stream(
     target: Target,
     *,
     reach: Reach,
+    route: Route = DIRECT,
     deadline_s: float,
     idle_s: float,
     pace: Pace | None = None,
@@ -120,7 +128,7 @@ def open_stream(
     waits = httpx.Timeout(idle_s, connect=min(idle_s, CONNECT_TIMEOUT_S))
     own = {**(headers or {}), "connection": "close"}
     request = _request(target, "GET", target.target, own, content=b"", waits=waits)
-    with _client(OriginTransport(target, reach=reach)) as client:
+    with _client(OriginTransport(target, reach=reach, route=route)) as client:
         opened = _open(client, request, call)
         if not isinstance(opened, httpx.Response):
             yield opened
@@ -206,11 +214,14 @@ def _failure(error: Exception, call: Call, status: int | None = None, body: byte
         return Lost(reason, status, body)
     if call.left() <= 0:
         reason = f"no connection within {call.limit}"
-    return Unsent(reason, refused=isinstance(error, AddressRefused | httpx.LocalProtocolError))
+    refused = isinstance(error, AddressRefused | CertificateRefused | httpx.LocalProtocolError)
+    return Unsent(reason, refused=refused, certificate=isinstance(error, CertificateRefused))
 
 
 def _reason(error: Exception) -> str:
-    return scrub(str(error) or type(error).__name__, cap=REASON_CAP)
+    # our own words about a certificate say what to do at their end
+    cap = 2 * REASON_CAP if isinstance(error, CertificateRefused) else REASON_CAP
+    return scrub(str(error) or type(error).__name__, cap=cap)
 
 
 def _headers(response: httpx.Response) -> dict[str, str]:

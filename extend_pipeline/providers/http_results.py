@@ -20,10 +20,11 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class Unsent:
     """No byte of the request left: provably nothing was asked. `refused` is our own refusal; asking again won't
-    help."""
+    help. `certificate` is the refusal of who answered: it could be reached."""
 
     reason: str
     refused: bool = False
+    certificate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ class TaskState(StrEnum):
 class RejectReason(StrEnum):
     """Why provably nothing was made."""
 
-    UNSENT = "unsent"  # refused, DNS, TLS, connect or pool time-out: no byte of the request left
+    UNSENT = "unsent"  # refused, DNS, TLS (but for the next), connect or pool time-out: no byte of the request left
+    CERTIFICATE = "certificate"  # who answers shows a certificate that doesn't count here: no byte left
     # the numbers are Kling's codes; what others answer is told by error_shapes.py
     NO_KEY = "no_key"  # this process has no key that can be sent, so no byte left: its own matter, not the account's
     AUTH = "auth"  # 1000-1004 after one re-mint
@@ -45,9 +46,15 @@ class RejectReason(StrEnum):
 
     @property
     def stops_account(self) -> bool:
-        """Whether nothing more may be submitted through the account until a person has looked, or the clock is
-        right."""
-        return self in (RejectReason.AUTH, RejectReason.CLOCK, RejectReason.BALANCE, RejectReason.FORBIDDEN)
+        """Whether nothing more may be submitted through the account until a person has looked, or what is wrong here
+        (the clock, whose certificates count) is right."""
+        return self in (
+            RejectReason.CERTIFICATE,
+            RejectReason.AUTH,
+            RejectReason.CLOCK,
+            RejectReason.BALANCE,
+            RejectReason.FORBIDDEN,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +148,7 @@ class QueryFault(StrEnum):
     """Why a query told nothing of the task."""
 
     UNREACHABLE = "unreachable"
+    CERTIFICATE = "certificate"  # it was reached, and who answered shows a certificate that doesn't count here
     NO_KEY = "no_key"  # this process has no key that can be sent, so nothing was asked
     RATE = "rate"
     AUTH = "auth"

@@ -16,6 +16,7 @@ from extend_pipeline.providers.kling import KlingProvider
 from extend_pipeline.providers.luma import LumaProvider
 from extend_pipeline.providers.luma_body import extend_path
 from extend_pipeline.providers.outcomes import Provider
+from extend_pipeline.providers.route import route_of
 from extend_pipeline.providers.vidu import SUBMIT as VIDU_PATH
 from extend_pipeline.providers.vidu import ViduProvider
 
@@ -45,6 +46,7 @@ def build_provider(account: Account, *, settings: Deadlines, now: Callable[[], f
                 base_url=account.base_url,
                 credentials=credentials_of(account),
                 allow_local=account.allow_local,
+                route=route_of(account),
                 post_deadline_s=settings.post_deadline_s,
                 get_deadline_s=settings.get_deadline_s,
                 now=now,
@@ -89,6 +91,7 @@ def _key_client(
         key=key,
         prefix=prefix,
         allow_local=account.allow_local,
+        route=route_of(account),
         post_deadline_s=settings.post_deadline_s,
         get_deadline_s=settings.get_deadline_s,
         now=now,

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import selectors
 import socket
-import ssl
 import time
 
 from extend_pipeline.providers.addresses import Reach, checked_addresses
+from extend_pipeline.providers.route import Route
+from extend_pipeline.providers.trust import secured
 
 
 class Call:
@@ -47,9 +48,10 @@ class Call:
 class Line:
     """One connection's way out. `call` is the exchange that it serves now; a kept connection serves several in turn."""
 
-    def __init__(self, call: Call, reach: Reach) -> None:
+    def __init__(self, call: Call, reach: Reach, route: Route) -> None:
         self.call = call
         self.reach = reach
+        self.route = route
 
     def open(self, host: str, port: int, timeout: float | None) -> LineSocket:
         """Connect to the first checked address of the host that answers. Raises OSError, TimeoutError,
@@ -91,11 +93,12 @@ class LineSocket:
             self._line.call.sent = True
             rest = rest[self._sock.send(rest) :]
 
-    def secured(self, context: ssl.SSLContext, name: str | None, timeout: float | None) -> LineSocket:
-        """The same connection under TLS. The handshake as a whole has one time-out; a failed one closes the socket."""
+    def secured(self, name: str, timeout: float | None) -> LineSocket:
+        """The same connection under TLS. The handshake as a whole has one time-out; a failed one closes the socket.
+        Raises CertificateRefused, OSError, TimeoutError."""
         try:
             self._sock.settimeout(self._line.call.allowance(timeout))
-            return LineSocket(context.wrap_socket(self._sock, server_hostname=name), self._line)
+            return LineSocket(secured(self._sock, self._line.route.trust, name), self._line)
         except BaseException:
             self.close()
             raise
