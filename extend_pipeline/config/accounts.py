@@ -16,7 +16,7 @@ from extend_pipeline.config.callbacks import Callbacks, checked
 from extend_pipeline.config.changes import OnChange
 from extend_pipeline.config.credentials import ApiKey, Credentials, KlingKeys
 from extend_pipeline.config.fields import NO, YES, Name, Written, YesNo, known_as, one_of, wrong
-from extend_pipeline.config.network import CA_DESCRIPTION, CertificateAuthority
+from extend_pipeline.config.network import CA_DESCRIPTION, NETWORK_DESCRIPTION, CertificateAuthority, Network
 from extend_pipeline.config.numbers import as_micros, bounded, whole
 from extend_pipeline.config.price import Budget, Price, budget_fields
 from extend_pipeline.config.target import ExtendDefaults
@@ -30,6 +30,11 @@ _number = {"type": "number"}
 def _loosened(data: Mapping[str, Any]) -> bool:
     # where allow_local itself could not be read, only that is worth telling
     return bool(data.get("allow_local", True))
+
+
+def _private(data: Mapping[str, Any]) -> bool:
+    # where it could not be read, only that is worth telling
+    return bool(data.get("network", "private") == "private")
 
 
 def _host(value: object, info: ValidationInfo) -> str:
@@ -98,6 +103,7 @@ class Account(Written):
         default=False,
         description="true allows http and local addresses, for the sandbox and tests; never for a real account.",
     )
+    network: Network = Field(default="public", description=NETWORK_DESCRIPTION, examples=["private"])
     base_url: Annotated[str, known_as({"type": "string", "format": "uri"})] = Field(
         description="Address of the API.", examples=["https://api-singapore.klingai.com"]
     )
@@ -198,12 +204,12 @@ class Account(Written):
     @field_validator("callbacks", mode="after")
     @classmethod
     def _check_callbacks(cls, value: Callbacks | None, info: ValidationInfo) -> Callbacks | None:
-        return checked(value, allow_local=_loosened(info.data))
+        return checked(value, allow_local=_loosened(info.data) or _private(info.data))
 
     @field_validator("base_url", mode="before")
     @classmethod
     def _check_base_url(cls, value: object, info: ValidationInfo) -> str:
-        return parse_base_url(value, allow_local=_loosened(info.data))
+        return parse_base_url(value, allow_local=_loosened(info.data), private=_private(info.data))
 
 
 __all__ = [

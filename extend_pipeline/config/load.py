@@ -33,6 +33,8 @@ _TELLABLE = frozenset(
     | {
         "was",
         "ca",
+        "network",
+        "path_prefix",
         "download_http",
         "on_change",
         "extend",

@@ -1,13 +1,14 @@
-"""How an account reaches its provider: whose certificates count."""
+"""How an account reaches its provider: whose certificates count, where its host may lie, what its paths begin with."""
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator
 
-from extend_pipeline.config.fields import known_as, words, wrong
+from extend_pipeline.config.fields import known_as, one_of, words, wrong
 
 CA_DESCRIPTION: Final = (
     "Whose certificates count: public (the default), system (this machine's store, to which companies add their own), "
@@ -28,3 +29,39 @@ def _ca(value: object) -> str:
 CertificateAuthority = Annotated[
     str, BeforeValidator(_ca), known_as({"type": "string", "examples": ["public", "system", "/etc/ssl/company-ca.pem"]})
 ]
+
+NETWORK_DESCRIPTION: Final = (
+    "private: base_url's host may lie in a private network, over http if base_url says so, and its files too; for a "
+    "gateway of one's own (one-api, new-api). public, the default: public addresses over https alone."
+)
+Network = Annotated[
+    Literal["public", "private"], one_of("public", "private"), known_as({"enum": ["public", "private"]})
+]
+
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*", re.ASCII)
+
+
+def _prefix(value: object) -> str:
+    hint = 'Write it like /kling, or "" where nothing stands before /v1 or /generations.'
+    if not isinstance(value, str):
+        raise wrong("is not a path", hint)
+    path = value.strip().rstrip("/")
+    if path and not (path.startswith("/") and all(_SEGMENT.fullmatch(part) for part in path[1:].split("/"))):
+        raise wrong("is not a path", hint)
+    return path
+
+
+PathPrefix = Annotated[
+    str, BeforeValidator(_prefix), known_as({"type": "string", "pattern": "^(/[A-Za-z0-9._~-]+)*/?$"})
+]
+
+
+def once(prefix: str, base_url: str | None) -> str:
+    """Return the prefix. Refuses one that base_url ends with already: the path would have it twice."""
+    if prefix and base_url is not None and base_url.endswith(prefix):
+        raise wrong(
+            f"base_url ends with {prefix}, which is the path_prefix too",
+            f'Leave {prefix} out of base_url, or write path_prefix: "".',
+            at="base_url",
+        )
+    return prefix

@@ -37,10 +37,10 @@ _WIRE_ERRORS: Final = (httpx.TransportError, AddressRefused, CertificateRefused)
 class HttpClient:
     """One origin's client. Safe to use from several threads.
 
-    `base_url` may have a path, which goes before every path. Without `allow_local` it is https, and the host has to
-    lead to public addresses only; with it loopback is allowed as well, and http to loopback alone. Raises ValueError
-    for any other base URL. Headers, and so credentials, go to this origin and nowhere else: a call names a path, never
-    a URL.
+    `base_url` may have a path, which goes before every path. It is https, and the host has to lead to public addresses
+    only. With `allow_local` loopback is allowed as well, and http to loopback alone; where the route is private,
+    private addresses are, and http to those alone. Raises ValueError for any other base URL. Headers, and so
+    credentials, go to this origin and nowhere else: a call names a path, never a URL.
     """
 
     def __init__(
@@ -56,12 +56,12 @@ class HttpClient:
             raise ValueError(f"base URL: {target.message}")
         if "?" in target.target or "#" in base_url:
             raise ValueError("base URL: a query or fragment has no place in it")
-        if target.scheme == "http" and not allow_local:
-            raise ValueError("base URL: it has to be https (http is for loopback, with allow_local)")
+        if target.scheme == "http" and not (allow_local or route.private):
+            raise ValueError("base URL: it has to be https (http is for loopback and private networks)")
         self._origin = target
         self._prefix = target.target.rstrip("/")
         self._waits = httpx.Timeout(None, connect=connect_timeout_s)  # other waits end with the call's deadline
-        reach = _reach(target, allow_local)
+        reach = _reach(target, allow_local, route)
         self._kept = OriginTransport(target, reach=reach, route=route, kept=IDLE_CONNECTIONS)
         self._gets = _client(self._kept)
         self._posts = _client(OriginTransport(target, reach=reach, route=route))
@@ -146,7 +146,9 @@ def user_agent() -> str:
         return "extend-pipeline/0"
 
 
-def _reach(origin: Target, allow_local: bool) -> Reach:
+def _reach(origin: Target, allow_local: bool, route: Route) -> Reach:
+    if route.private:
+        return Reach.PRIVATE if origin.scheme == "http" else Reach.PUBLIC_OR_PRIVATE
     if origin.scheme == "http":
         return Reach.LOOPBACK
     return Reach.PUBLIC_OR_LOOPBACK if allow_local else Reach.PUBLIC

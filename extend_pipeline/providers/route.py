@@ -11,9 +11,11 @@ from extend_pipeline.providers.trust import PUBLIC
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`trust` says whose certificates count: `public`, `system`, or the path of a file."""
+    """`trust` says whose certificates count: `public`, `system`, or the path of a file. `private`: the account's own
+    host may lie in a private network, over http where its base URL says so."""
 
     trust: str = PUBLIC
+    private: bool = False
 
 
 DIRECT: Final = Route()
@@ -21,4 +23,4 @@ DIRECT: Final = Route()
 
 def route_of(account: Account) -> Route:
     """Return the way that an account's settings describe."""
-    return Route(trust=account.ca or PUBLIC)
+    return Route(trust=account.ca or PUBLIC, private=account.network == "private")

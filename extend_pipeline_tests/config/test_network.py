@@ -13,20 +13,13 @@ from extend_pipeline_tests.config.written import CREDIT, entry, load, only_probl
 def accounts(*lines: str, defaults: str = "", provider: str = "kling") -> str:
     """Two accounts, the first with the given lines."""
     credentials = "{access_key_env: AK, secret_key_env: SK}" if provider == "kling" else "{api_key_env: AK}"
-    head = f"defaults: {defaults}\n" if defaults else ""
-    text = f"{head}accounts:\n"
+    text = f"defaults: {defaults}\naccounts:\n" if defaults else "accounts:\n"
     for name, own in (("kling-main", lines), ("other", ())):
-        fields = [
-            "base_url: https://api.example.com",
-            f"credentials: {credentials}",
-            "budget: {per_day: 100, total: 2000}",
-            *own,
-        ]
+        fields = [f"credentials: {credentials}", "budget: {per_day: 100, total: 2000}", *own]
+        if not any(line.startswith("base_url") for line in own):
+            fields.append("base_url: https://api.example.com")
         if provider != "kling":
             fields.append(CREDIT)
-        fields = [
-            line for line in fields if not (line.startswith("base_url") and any("base_url" in own for own in own))
-        ]
         text += f"  - name: {name}\n    provider: {provider}\n" + "".join(f"    {line}\n" for line in fields)
     return text
 
@@ -70,3 +63,73 @@ def test_defaults_that_are_wrong_are_told_once(tmp_path: Path, defaults: str) ->
     assert str(problem.field).startswith("defaults")
     assert problem.subject is None
     assert problem.line == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://new-api:3000", "http://192.168.1.10:3000", "https://gateway.lan", "http://localhost:3000",
+     "http://gateway.example.com:3000", "https://api.example.com", "http://[fd12::1]:3000"],
+)  # fmt: skip
+def test_a_private_account_may_be_in_one_s_own_network(tmp_path: Path, url: str) -> None:
+    first, other = read(tmp_path, "network: private", f"base_url: {url}")
+    assert (first.network, first.base_url, other.network) == ("private", url, "public")
+
+
+@pytest.mark.parametrize(
+    ("url", "network"),
+    [
+        ("http://new-api:3000", "public"),
+        ("http://gateway.example.com:3000", "public"),
+        ("https://192.168.1.10", "public"),
+        ("http://8.8.8.8:3000", "private"),
+        ("http://169.254.169.254", "private"),
+        ("https://169.254.169.254", "private"),
+        ("http://100.100.100.200", "private"),
+        ("http://[fe80::1]:3000", "private"),
+        ("http://[fd00:ec2::254]", "private"),
+        ("http://0.0.0.0:3000", "private"),
+        ("ftp://new-api", "private"),
+        ("http://ann:secret@new-api:3000", "private"),
+    ],
+)
+def test_an_address_that_no_account_may_be_at_is_told(tmp_path: Path, url: str, network: str) -> None:
+    written = accounts(f"network: {network}", f'base_url: "{url}"')
+    problem = only_problem(write_home(tmp_path, entry(), accounts=written))
+    assert problem.field == "base_url"
+    assert "secret" not in problem.text()
+
+
+def test_a_network_that_is_none_is_told_alone(tmp_path: Path) -> None:
+    written = accounts("network: lan", "base_url: http://new-api:3000")
+    assert only_problem(write_home(tmp_path, entry(), accounts=written)).field == "network"
+
+
+def gateway(home: Path, provider: str, *lines: str) -> Path:
+    return write_home(home, catalogue="videos: []\n", accounts=accounts(*lines, provider=provider))
+
+
+@pytest.mark.parametrize(("provider", "default"), [("kling-gateway", "/kling"), ("luma", "/luma")])
+@pytest.mark.parametrize(
+    ("written", "prefix"),
+    [(None, None), ('""', ""), ("/", ""), ("/kling-2/", "/kling-2"), ("/api/kling", "/api/kling")],
+)
+def test_a_path_prefix_is_the_provider_s_or_what_is_written(
+    tmp_path: Path, provider: str, default: str, written: str | None, prefix: str | None
+) -> None:
+    lines = () if written is None else (f"path_prefix: {written}",)
+    read_account = load(gateway(tmp_path, provider, *lines)).accounts["kling-main"]
+    assert getattr(read_account, "path_prefix", None) == (default if prefix is None else prefix)
+
+
+@pytest.mark.parametrize(
+    "written", ["kling", "/a/../b", "/a//b", "/a?b", "/a b", "https://x.example/kling", "[/kling]"]
+)
+def test_a_path_prefix_that_is_no_path_is_told(tmp_path: Path, written: str) -> None:
+    assert only_problem(gateway(tmp_path, "luma", f'path_prefix: "{written}"')).field == "path_prefix"
+
+
+def test_a_prefix_that_stands_in_base_url_too_is_told(tmp_path: Path) -> None:
+    problem = only_problem(gateway(tmp_path, "kling-gateway", "base_url: https://gw.example.com/kling"))
+    assert problem.field == "base_url"
+    lines = ("base_url: https://gw.example.com/kling", 'path_prefix: ""')
+    assert load(gateway(tmp_path, "kling-gateway", *lines)).accounts["kling-main"].base_url.endswith("/kling")
