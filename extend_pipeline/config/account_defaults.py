@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
+from extend_pipeline.config.credentials import EnvName
 from extend_pipeline.config.fields import Written
 from extend_pipeline.config.located import Node, mapping
-from extend_pipeline.config.network import CA_DESCRIPTION, CertificateAuthority
+from extend_pipeline.config.network import (
+    CA_DESCRIPTION,
+    PROXY_DESCRIPTION,
+    PROXY_LOGIN_DESCRIPTION,
+    CertificateAuthority,
+    Proxy,
+    login_of_a_proxy,
+)
 from extend_pipeline.config.problems import ACCOUNTS_FILE, Problem
 from extend_pipeline.config.translate import Scope
 
@@ -20,6 +28,13 @@ class AccountDefaults(Written):
     """The way out of one's own network, which is the same for most accounts."""
 
     ca: CertificateAuthority | None = Field(default=None, description=CA_DESCRIPTION, examples=["system"])
+    proxy: Proxy | None = Field(default=None, description=PROXY_DESCRIPTION, examples=["environment"])
+    proxy_login_env: EnvName | None = Field(default=None, description=PROXY_LOGIN_DESCRIPTION, examples=["PROXY_LOGIN"])
+
+    @field_validator("proxy_login_env", mode="after")
+    @classmethod
+    def _check_login(cls, value: str | None, info: ValidationInfo) -> str | None:
+        return login_of_a_proxy(value, info.data.get("proxy", "http://unread"))
 
 
 def read_defaults(node: Node | None) -> tuple[dict[str, tuple[int, Node]], list[Problem]]:
@@ -39,5 +54,12 @@ def with_defaults(account: Node, defaults: dict[str, tuple[int, Node]]) -> Node:
     told like its own."""
     if not account.is_mapping or not defaults:
         return account
+    if _writes(account, "proxy"):  # a log-in is for the one proxy that it stands beside
+        defaults = {name: child for name, child in defaults.items() if name != "proxy_login_env"}
     own = {str(name): child for name, child in account.children.items() if child[1].value is not None}
     return mapping({**{str(k): v for k, v in account.children.items()}, **defaults, **own}, account.line)
+
+
+def _writes(account: Node, name: str) -> bool:
+    found = account.child(name)
+    return found is not None and found.value is not None

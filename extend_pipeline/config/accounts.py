@@ -14,9 +14,18 @@ from extend_pipeline.config.addresses import base_url as parse_base_url
 from extend_pipeline.config.addresses import host_pattern
 from extend_pipeline.config.callbacks import Callbacks, checked
 from extend_pipeline.config.changes import OnChange
-from extend_pipeline.config.credentials import ApiKey, Credentials, KlingKeys
+from extend_pipeline.config.credentials import ApiKey, Credentials, EnvName, KlingKeys
 from extend_pipeline.config.fields import NO, YES, Name, Written, YesNo, known_as, one_of, wrong
-from extend_pipeline.config.network import CA_DESCRIPTION, NETWORK_DESCRIPTION, CertificateAuthority, Network
+from extend_pipeline.config.network import (
+    CA_DESCRIPTION,
+    NETWORK_DESCRIPTION,
+    PROXY_DESCRIPTION,
+    PROXY_LOGIN_DESCRIPTION,
+    CertificateAuthority,
+    Network,
+    Proxy,
+    login_of_a_proxy,
+)
 from extend_pipeline.config.numbers import as_micros, bounded, whole
 from extend_pipeline.config.price import Budget, Price, budget_fields
 from extend_pipeline.config.target import ExtendDefaults
@@ -147,6 +156,8 @@ class Account(Written):
         examples=[False],
     )
     ca: CertificateAuthority | None = Field(default=None, description=CA_DESCRIPTION, examples=["system"])
+    proxy: Proxy | None = Field(default=None, description=PROXY_DESCRIPTION, examples=["http://proxy.example.com:3128"])
+    proxy_login_env: EnvName | None = Field(default=None, description=PROXY_LOGIN_DESCRIPTION, examples=["PROXY_LOGIN"])
     poll: Poll = Field(
         description="When to ask for a task's state, in seconds.", examples=["{first_after: 60, every: 15}"]
     )
@@ -205,6 +216,12 @@ class Account(Written):
     @classmethod
     def _check_callbacks(cls, value: Callbacks | None, info: ValidationInfo) -> Callbacks | None:
         return checked(value, allow_local=_loosened(info.data) or _private(info.data))
+
+    @field_validator("proxy_login_env", mode="after")
+    @classmethod
+    def _check_proxy_login(cls, value: str | None, info: ValidationInfo) -> str | None:
+        # where the proxy itself could not be read, only that is worth telling
+        return login_of_a_proxy(value, info.data.get("proxy", "http://unread"))
 
     @field_validator("base_url", mode="before")
     @classmethod

@@ -63,6 +63,23 @@ def base_url(value: object, *, allow_local: bool, private: bool = False) -> str:
     return str(value).rstrip("/")
 
 
+def proxy_address(value: object) -> str:
+    """The address of an HTTP proxy, as `http://host:port`. It may be anywhere but where no proxy can be."""
+    hint = "Write it like http://proxy.example.com:3128."
+    if isinstance(value, str) and "://" in value and not value.lower().startswith("http://"):
+        raise wrong("is no http:// proxy", f"{hint} What goes through it is encrypted all the same.")
+    if isinstance(value, str) and "@" in value:
+        raise wrong("holds credentials", "Name the variable that holds user:password as proxy_login_env.")
+    parts = _split(value, hint)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise wrong("holds more than an address", hint)
+    address = _address(parts.hostname or "")
+    if address is not None and not is_private(address) and not address.is_global:
+        raise wrong("is no address that a proxy can be at", hint)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"http://{host}:{parts.port or 80}"
+
+
 def _check_private(scheme: str, address: IPAddress | None) -> None:
     if address is None:
         return

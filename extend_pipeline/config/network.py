@@ -1,4 +1,5 @@
-"""How an account reaches its provider: whose certificates count, where its host may lie, what its paths begin with."""
+"""How an account reaches its provider: whose certificates count, where its host may lie, what its paths begin with,
+and through which proxy."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator
 
+from extend_pipeline.config.addresses import proxy_address
 from extend_pipeline.config.fields import known_as, one_of, words, wrong
 
 CA_DESCRIPTION: Final = (
@@ -65,3 +67,32 @@ def once(prefix: str, base_url: str | None) -> str:
             at="base_url",
         )
     return prefix
+
+
+PROXY_DESCRIPTION: Final = (
+    "The HTTP proxy that everything but hosts of one's own network goes through: its address (http://proxy:3128), "
+    "environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), or none, the default."
+)
+PROXY_LOGIN_DESCRIPTION: Final = "Environment variable that holds user:password for the proxy, where it wants them."
+
+
+def is_address(proxy: str | None) -> bool:
+    """Return whether a proxy is given by its address."""
+    return proxy not in (None, "none", "environment")
+
+
+def _proxy(value: object) -> str:
+    written = words(value)
+    return written.lower() if written.lower() in ("none", "environment") else proxy_address(written)
+
+
+def login_of_a_proxy(login_env: str | None, proxy: str | None) -> str | None:
+    """Return the variable's name. Refuses one without the proxy that it is for: it would go to another."""
+    if login_env is not None and not is_address(proxy):
+        raise wrong("belongs to a proxy, and none is written beside it", "Write proxy: http://proxy.example.com:3128.")
+    return login_env
+
+
+Proxy = Annotated[
+    str, BeforeValidator(_proxy), known_as({"type": "string", "examples": ["http://proxy:3128", "environment", "none"]})
+]

@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from extend_pipeline.config.addresses import METADATA_NETWORKS, IPAddress, is_private
+from extend_pipeline.config.addresses import METADATA_NETWORKS, IPAddress, is_local, is_private
 
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -229,3 +229,15 @@ def checked_addresses(host: str, port: int, *, reach: Reach, timeout_s: float) -
     if not addresses:
         raise OSError(f"the name {host} has no address")
     return addresses
+
+
+def checked_before_proxy(host: str, port: int, *, timeout_s: float) -> tuple[IPAddress, ...]:
+    """The addresses of a host that is about to be named to a proxy, as far as this machine's resolver knows them; none
+    where it doesn't. Raises AddressRefused for a name of a private network, and as `checked_addresses` does: a proxy
+    inside a network must not be led to what is in it."""
+    if is_local(host) and literal(host) is None:
+        raise AddressRefused(f"{host} is a name of this machine or of a private network; no proxy was asked for it")
+    try:
+        return checked_addresses(host, port, reach=Reach.PUBLIC, timeout_s=timeout_s)
+    except OSError:
+        return ()

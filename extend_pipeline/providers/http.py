@@ -21,17 +21,25 @@ import httpx
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.providers.addresses import AddressRefused, Reach, Refused, Target, parse_url
 from extend_pipeline.providers.body_buffer import BODY_CAP, BodyBuffer
-from extend_pipeline.providers.http_results import HttpResult, Lost, Pace, Reply, Stream, StreamBroken, Unsent
+from extend_pipeline.providers.http_results import (
+    HttpResult,
+    Lost,
+    Pace,
+    Reply,
+    SettingRefused,
+    Stream,
+    StreamBroken,
+    Unsent,
+)
 from extend_pipeline.providers.route import DIRECT, Route
 from extend_pipeline.providers.sockets import Call
 from extend_pipeline.providers.transport import OriginTransport
-from extend_pipeline.providers.trust import CertificateRefused
 
 CONNECT_TIMEOUT_S: Final = 10.0  # for one address; a reachable host answers a SYN in well under a second
 IDLE_CONNECTIONS: Final = 20
 REASON_CAP: Final = 300  # characters; an HTTP library repeats the line that it can't read, whole
 
-_WIRE_ERRORS: Final = (httpx.TransportError, AddressRefused, CertificateRefused)
+_WIRE_ERRORS: Final = (httpx.TransportError, AddressRefused, SettingRefused)
 
 
 class HttpClient:
@@ -61,7 +69,7 @@ class HttpClient:
         self._origin = target
         self._prefix = target.target.rstrip("/")
         self._waits = httpx.Timeout(None, connect=connect_timeout_s)  # other waits end with the call's deadline
-        reach = _reach(target, allow_local, route)
+        reach = reach_of(target.scheme, allow_local=allow_local, route=route)
         self._kept = OriginTransport(target, reach=reach, route=route, kept=IDLE_CONNECTIONS)
         self._gets = _client(self._kept)
         self._posts = _client(OriginTransport(target, reach=reach, route=route))
@@ -146,10 +154,11 @@ def user_agent() -> str:
         return "extend-pipeline/0"
 
 
-def _reach(origin: Target, allow_local: bool, route: Route) -> Reach:
+def reach_of(scheme: str, *, allow_local: bool, route: Route) -> Reach:
+    """Which addresses an account's own host may have."""
     if route.private:
-        return Reach.PRIVATE if origin.scheme == "http" else Reach.PUBLIC_OR_PRIVATE
-    if origin.scheme == "http":
+        return Reach.PRIVATE if scheme == "http" else Reach.PUBLIC_OR_PRIVATE
+    if scheme == "http":
         return Reach.LOOPBACK
     return Reach.PUBLIC_OR_LOOPBACK if allow_local else Reach.PUBLIC
 
@@ -216,13 +225,13 @@ def _failure(error: Exception, call: Call, status: int | None = None, body: byte
         return Lost(reason, status, body)
     if call.left() <= 0:
         reason = f"no connection within {call.limit}"
-    refused = isinstance(error, AddressRefused | CertificateRefused | httpx.LocalProtocolError)
-    return Unsent(reason, refused=refused, certificate=isinstance(error, CertificateRefused))
+    refused = isinstance(error, AddressRefused | SettingRefused | httpx.LocalProtocolError)
+    return Unsent(reason, refused=refused, setting=error.setting if isinstance(error, SettingRefused) else None)
 
 
 def _reason(error: Exception) -> str:
-    # our own words about a certificate say what to do at their end
-    cap = 2 * REASON_CAP if isinstance(error, CertificateRefused) else REASON_CAP
+    # our own words about a setting say what to do at their end
+    cap = 2 * REASON_CAP if isinstance(error, SettingRefused) else REASON_CAP
     return scrub(str(error) or type(error).__name__, cap=cap)
 
 

@@ -27,6 +27,7 @@ class RejectReason(StrEnum):
 
     UNSENT = "unsent"  # refused, DNS, TLS (but for the next), connect or pool time-out: no byte of the request left
     CERTIFICATE = "certificate"  # who answers shows a certificate that doesn't count here: no byte left
+    PROXY = "proxy"  # the proxy lets nothing through, so no byte left
     # the numbers are Kling's codes; what others answer is told by error_shapes.py
     NO_KEY = "no_key"  # this process has no key that can be sent, so no byte left: its own matter, not the account's
     AUTH = "auth"  # 1000-1004 after one re-mint
@@ -47,9 +48,10 @@ class RejectReason(StrEnum):
     @property
     def stops_account(self) -> bool:
         """Whether nothing more may be submitted through the account until a person has looked, or what is wrong here
-        (the clock, whose certificates count) is right."""
+        (the clock, whose certificates count, the proxy) is right."""
         return self in (
             RejectReason.CERTIFICATE,
+            RejectReason.PROXY,
             RejectReason.AUTH,
             RejectReason.CLOCK,
             RejectReason.BALANCE,
@@ -149,6 +151,7 @@ class QueryFault(StrEnum):
 
     UNREACHABLE = "unreachable"
     CERTIFICATE = "certificate"  # it was reached, and who answered shows a certificate that doesn't count here
+    PROXY = "proxy"  # the proxy lets nothing through
     NO_KEY = "no_key"  # this process has no key that can be sent, so nothing was asked
     RATE = "rate"
     AUTH = "auth"

@@ -80,7 +80,7 @@ class OriginTransport(httpx.BaseTransport):
             with self._lock:
                 wire = self._idle.pop() if self._idle else None
             if wire is None:
-                return _wire(self._origin, Line(call, self._reach, self._route))
+                return _wire(self._origin, Line(call, self._origin.scheme, self._reach, self._route))
             if wire.connection.is_idle() and not wire.connection.has_expired():
                 wire.line.call = call
                 return wire

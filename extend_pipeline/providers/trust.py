@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import httpcore
 
+from extend_pipeline.providers.http_results import Setting, SettingRefused
+
 PUBLIC: Final = "public"
 SYSTEM: Final = "system"
 
@@ -19,11 +21,10 @@ _DATES: Final = frozenset({9, 10})
 _OTHER_NAME: Final = frozenset({62, 63, 64})
 
 
-class CertificateRefused(Exception):
-    """The other side's certificate doesn't count here, or the file of those that do can't be read. Nothing was sent.
+class CertificateRefused(SettingRefused):
+    """The other side's certificate doesn't count here, or the file of those that do can't be read."""
 
-    Not an OSError: it is no failure of the network, and nothing on the way may take it for one.
-    """
+    setting = Setting.CERTIFICATE
 
 
 def secured(sock: socket.socket, trust: str, name: str) -> ssl.SSLSocket:

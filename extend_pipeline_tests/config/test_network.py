@@ -133,3 +133,51 @@ def test_a_prefix_that_stands_in_base_url_too_is_told(tmp_path: Path) -> None:
     assert problem.field == "base_url"
     lines = ("base_url: https://gw.example.com/kling", 'path_prefix: ""')
     assert load(gateway(tmp_path, "kling-gateway", *lines)).accounts["kling-main"].base_url.endswith("/kling")
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("environment", "environment"),
+        ("None", "none"),
+        ("http://proxy:3128", "http://proxy:3128"),
+        ("http://10.1.2.3:8080/", "http://10.1.2.3:8080"),
+        ("http://localhost:3128", "http://localhost:3128"),
+        ("http://proxy.example.com", "http://proxy.example.com:80"),
+        ('"http://[fd12::1]:3128"', "http://[fd12::1]:3128"),
+    ],
+)
+def test_a_proxy_is_a_word_or_an_address(tmp_path: Path, written: str, kept: str) -> None:
+    first, other = read(tmp_path, f"proxy: {written}")
+    assert (first.proxy, other.proxy) == (kept, None)
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["socks5://proxy:1080", "https://proxy:443", "proxy:3128", "http://ann:canary@proxy:3128", "http://169.254.169.254",
+     "http://proxy:3128/path", "http://proxy:0", "ann:canary@proxy", "http://0x7f.1:3128"],
+)  # fmt: skip
+def test_a_proxy_that_is_none_is_told_without_a_password(tmp_path: Path, written: str) -> None:
+    problem = only_problem(write_home(tmp_path, entry(), accounts=accounts(f'proxy: "{written}"')))
+    assert problem.field == "proxy"
+    assert "canary" not in problem.text()
+    (told,) = problems_of(write_home(tmp_path, entry(), accounts=accounts(defaults=f'{{proxy: "{written}"}}')))
+    assert told.field == "defaults.proxy"
+    assert "canary" not in told.text()
+
+
+def test_a_log_in_goes_to_the_proxy_that_it_stands_beside(tmp_path: Path) -> None:
+    defaults = "{proxy: http://proxy:3128, proxy_login_env: LOGIN}"
+    first, other = read(tmp_path, "proxy: http://other:3128", defaults=defaults)
+    assert (first.proxy, first.proxy_login_env) == ("http://other:3128", None)
+    assert (other.proxy, other.proxy_login_env) == ("http://proxy:3128", "LOGIN")
+    first, _ = read(tmp_path, "proxy: none", defaults=defaults)
+    assert (first.proxy, first.proxy_login_env) == ("none", None)
+    first, _ = read(tmp_path, "proxy: http://other:3128", "proxy_login_env: OWN", defaults=defaults)
+    assert first.proxy_login_env == "OWN"
+
+
+@pytest.mark.parametrize("proxy", [None, "none", "environment"])
+def test_a_log_in_without_its_proxy_is_told(tmp_path: Path, proxy: str | None) -> None:
+    lines = ["proxy_login_env: LOGIN", *([] if proxy is None else [f"proxy: {proxy}"])]
+    assert only_problem(write_home(tmp_path, entry(), accounts=accounts(*lines))).field == "proxy_login_env"

@@ -23,8 +23,8 @@ _KEY: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-no
 
 @dataclass(frozen=True)
 class Company:
-    """`ca` is the CA's certificate (PEM), `server` a key and a certificate for localhost and 127.0.0.1 that it
-    signed."""
+    """`ca` is the CA's certificate (PEM), `server` a key and a certificate that it signed: for localhost,
+    127.0.0.1 and *.reseller.example."""
 
     ca: Path
     server: Path
@@ -32,13 +32,13 @@ class Company:
 
 def make_company(folder: Path) -> Company:
     """Make a CA and a certificate; two runs of openssl."""
+    names = "subjectAltName=DNS:localhost,DNS:*.reseller.example,IP:127.0.0.1"
+    new = ["req", "-x509", *_KEY, "-days", "2"]
+    signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE", "-addext", names]
     for command in (
-        ["req", "-x509", *_KEY, "-days", "2", "-subj", f"/O=Harbour Studio/CN={ISSUER}", "-keyout", "ca.key",
-         "-out", "ca.pem"],
-        ["req", "-x509", *_KEY, "-days", "2", "-subj", "/CN=localhost", "-CA", "ca.pem", "-CAkey", "ca.key",
-         "-addext", "basicConstraints=critical,CA:FALSE", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-         "-keyout", "server.key", "-out", "server.crt"],
-    ):  # fmt: skip
+        [*new, "-subj", f"/O=Harbour Studio/CN={ISSUER}", "-keyout", "ca.key", "-out", "ca.pem"],
+        [*new, "-subj", "/CN=localhost", *signed, "-keyout", "server.key", "-out", "server.crt"],
+    ):
         subprocess.run(["openssl", *command], cwd=folder, check=True, capture_output=True)
     both = folder / "server.pem"
     both.write_bytes((folder / "server.key").read_bytes() + (folder / "server.crt").read_bytes())
@@ -49,7 +49,8 @@ def make_company(folder: Path) -> Company:
 def tls_before(certificate: Path, port: int) -> Iterator[int]:
     """Serve TLS before a port of this machine; yield the port. A client that doesn't trust it gets no further.
 
-    What comes without TLS is passed on too: the sandbox names its files with http, by the host that it was asked at.
+    What comes without TLS is passed on too. The server behind is told which of both it was, as proxies do, so that the
+    sandbox names its files alike.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
@@ -61,7 +62,7 @@ def tls_before(certificate: Path, port: int) -> Iterator[int]:
                 context.wrap_socket(connection, server_side=True) if tls else connection as outer,
                 socket.create_connection(("127.0.0.1", port)) as inner,
             ):
-                pump(outer, inner)
+                pump(outer, inner, told=b"X-Forwarded-Proto: https\r\n" if tls else b"")
 
     with served(serve) as listening:
         yield listening
@@ -87,17 +88,17 @@ def served(serve: Callable[[socket.socket], object]) -> Iterator[int]:
             thread.join(5)
 
 
-def pump(one: socket.socket, other: socket.socket) -> None:
-    """Carry bytes both ways until one side ends."""
+def pump(one: socket.socket, other: socket.socket, *, told: bytes = b"") -> None:
+    """Carry bytes both ways until one side ends. `told` is a header line that is added to each request."""
 
-    def carry(source: socket.socket, sink: socket.socket) -> None:
+    def carry(source: socket.socket, sink: socket.socket, line: bytes = b"") -> None:
         with contextlib.suppress(OSError, ValueError):
             while data := source.recv(65536):
-                sink.sendall(data)
+                sink.sendall(data.replace(b"\r\nuser-agent: ", b"\r\n" + line + b"user-agent: ", 1) if line else data)
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_RDWR)
 
     back = threading.Thread(target=carry, args=(other, one), daemon=True)
     back.start()
-    carry(one, other)
+    carry(one, other, told)
     back.join(5)
