@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import httpcore
+import certifi
 
 from extend_pipeline.providers.http_results import Setting, SettingRefused
 
@@ -72,7 +72,8 @@ def _built(trust: str, _version: tuple[int, int] | None) -> ssl.SSLContext:
         system: ssl.SSLContext = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         system.set_alpn_protocols(_ALPN)
         return system
-    context = httpcore.default_ssl_context()
+    context = ssl.create_default_context()
+    context.load_verify_locations(cafile=certifi.where())
     if trust != PUBLIC:
         try:
             context.load_verify_locations(cafile=trust)

@@ -15,7 +15,7 @@ from extend_pipeline.providers.download import Body, DownloadPolicy, Fault, Faul
 from extend_pipeline.providers.exchange import asked, submitted
 from extend_pipeline.providers.gateway import GatewayProvider
 from extend_pipeline.providers.http import HttpClient
-from extend_pipeline.providers.http_results import HttpResult, Reply, Unsent
+from extend_pipeline.providers.http_results import HttpResult, Reply, Setting, Unsent
 from extend_pipeline.providers.key_client import KeyClient
 from extend_pipeline.providers.outcomes import (
     QueryFault,
@@ -72,7 +72,7 @@ def test_the_refusal_names_host_issuer_and_setting_and_nothing_was_sent(port: in
     before = len(behind.requests)
     result = ask(port)
     assert isinstance(result, Unsent)
-    assert result.certificate
+    assert result.setting is Setting.CERTIFICATE
     for part in ("localhost", ISSUER, "Harbour Studio", "ca: system", "ca: FILE"):
         assert part in result.reason
     assert len(behind.requests) == before
@@ -115,7 +115,7 @@ def test_a_replaced_file_counts_without_a_new_start(port: int, company: Company,
     assert "PEM" in str(check_trust(str(file)))
     refused = ask(port, ca=str(file))
     assert isinstance(refused, Unsent)
-    assert refused.certificate
+    assert refused.setting is Setting.CERTIFICATE
     file.write_bytes(company.ca.read_bytes())
     os.utime(file, (time.time(), time.time() + 1))
     assert check_trust(str(file)) is None
