@@ -56,6 +56,9 @@ DEEP: Final = (
     "ledger/test_transitions.py::test_only_the_moves",
     "ledger/test_database.py::test_numbers_of_events",
     "callbacks/test_command.py",
+    # a network of its own, and many writers through one session
+    "engine/test_private_gateway.py",
+    "engine/test_behind_pgbouncer.py::test_many_writers",
     # what no output and no file may hold, and who may read what
     "engine/test_permissions.py",
     "engine/test_secrets.py",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from extend_pipeline.base.userinfo import hide_userinfo
+
 RAW_CAP: Final = 4096  # characters of an upstream body kept as evidence; a whole envelope of 001 is under 1,500
 
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}")
@@ -21,8 +23,8 @@ _ACTING = re.compile("[\x01-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202
 
 
 def scrub(text: str, *, secrets: tuple[str, ...] = (), cap: int = RAW_CAP) -> str:
-    """The text without the given secrets, without anything shaped like a credential, without the queries of URLs, and
-    no longer than `cap` characters.
+    """The text without the given secrets, without anything shaped like a credential, without the queries of URLs and
+    what stands before their host, and no longer than `cap` characters.
 
     NUL and lone surrogates are replaced as well: PostgreSQL refuses the first, UTF-8 the second. Whatever else acts on
     a terminal or turns the reading direction is shown by its number (`\\x1b`), since logs go to terminals too.
@@ -32,7 +34,7 @@ def scrub(text: str, *, secrets: tuple[str, ...] = (), cap: int = RAW_CAP) -> st
             text = text.replace(secret, "[secret]")
     text = _JWT.sub("[token]", text[: cap * 4])
     text = _BEARER.sub(r"\1[secret]", text)
-    text = _PAIR.sub(r"\1[secret]", _QUERY.sub(r"\1?[query]", text))
+    text = _PAIR.sub(r"\1[secret]", _QUERY.sub(r"\1?[query]", hide_userinfo(text)))
     text = text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
     text = _ACTING.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
     if len(text) > cap:

@@ -15,16 +15,21 @@ from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.addresses import is_local
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.access import ask
+from extend_pipeline.providers.addresses import Reach
 from extend_pipeline.providers.credentials import SecretFault, read_secret, variables_of
-from extend_pipeline.providers.http import HttpClient
-from extend_pipeline.providers.http_results import Lost, Reply, Unsent
+from extend_pipeline.providers.http import HttpClient, reach_of
+from extend_pipeline.providers.http_results import Lost, Reply, Setting, SettingRefused, Unsent
 from extend_pipeline.providers.outcomes import Absent, Page, QueryFault, QueryOutcome, Seen, Unanswered
+from extend_pipeline.providers.proxy import ENVIRONMENT, NONE, named_in_environment
 from extend_pipeline.providers.registry import build_provider
 from extend_pipeline.providers.retry import clock_skew
+from extend_pipeline.providers.route import route_of
+from extend_pipeline.providers.trust import PUBLIC, check_trust
 
 # tokens are valid from 5 s before they are minted (upstream/001), and an HTTP date is whole seconds
 MOST_SKEW_S: Final = 4.0
 FAR_SKEW_S: Final = 60.0
+SET_IT: Final = "see the message; `ca` and `proxy` stand in the account or in defaults: of accounts.yaml"
 
 
 def check_variables(account: Account, *, used: bool) -> Iterator[Finding]:
@@ -42,13 +47,42 @@ def check_variables(account: Account, *, used: bool) -> Iterator[Finding]:
             )
 
 
+def check_route(account: Account) -> Iterator[Finding]:
+    """Which way the account's calls go, and whether what they need for it is there. Asks nobody."""
+    check, route = f"account {account.name}", route_of(account)
+    parts = urlsplit(account.base_url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    if (fault := check_trust(route.trust)) is not None:
+        yield problem(check, fault, SET_IT)
+    elif route.trust != PUBLIC:
+        yield ok(check, f"certificates count as ca: {route.trust} says")
+    reach = reach_of(parts.scheme, allow_local=account.allow_local, route=route)
+    try:
+        proxy = route.proxy_to(parts.hostname or "", port, scheme=parts.scheme, reach=reach)
+    except SettingRefused as error:
+        yield problem(check, str(error), SET_IT)
+        return
+    known = named_in_environment()
+    if proxy is not None:
+        yield ok(check, f"it goes through the proxy {proxy} ({proxy.named_by})")
+    elif route.proxy != NONE:
+        why = "as NO_PROXY or the lack of HTTPS_PROXY says" if route.proxy == ENVIRONMENT else "not through the proxy"
+        own = "its host is in your own network" if reach is not Reach.PUBLIC else why
+        yield ok(check, f"it is reached directly: {own}")
+    elif known is not None and account.proxy is None and reach is Reach.PUBLIC:
+        todo = "write proxy: environment in accounts.yaml (defaults: for all), or proxy: none if this is meant"
+        yield warning(check, f"it is reached directly, and {known} is set here but not used", todo)
+    else:
+        yield ok(check, "it is reached directly")
+
+
 def check_callbacks(account: Account) -> Iterator[Finding]:
     """Where the provider shall call back it can call, and what it signs with is known here."""
     if account.callbacks is None:
         return
     check = f"callbacks of {account.name}"
     parts = urlsplit(account.callbacks.url)
-    if parts.scheme != "https" or is_local(parts.hostname or ""):
+    if account.network != "private" and (parts.scheme != "https" or is_local(parts.hostname or "")):
         told = f"{account.callbacks.url} is an address of this machine or network: no provider can call it"
         yield warning(check, told, "give the https address of the proxy that stands before extend-pipeline callbacks")
     else:
@@ -67,12 +101,15 @@ def check_callbacks(account: Account) -> Iterator[Finding]:
 def check_upstream(account: Account, settings: Settings, *, now: Callable[[], float]) -> Iterator[Finding]:
     """The account's upstream can be reached, its clock is ours, and it takes the credentials."""
     check = f"account {account.name}"
-    client = HttpClient(account.base_url, allow_local=account.allow_local)
+    client = HttpClient(account.base_url, allow_local=account.allow_local, route=route_of(account))
     try:
         reply = client.get("/", headers={}, deadline_s=settings.get_deadline_s)
     finally:
         client.close()
     match reply:
+        case Unsent(reason, setting=Setting()):
+            yield problem(check, reason, SET_IT)
+            return
         case Unsent(reason) | Lost(reason):
             todo = "check base_url, the network, the firewall and the provider's status page"
             yield problem(check, f"{account.base_url} can't be reached: {reason}", todo)
@@ -103,6 +140,8 @@ def judge_clock(check: str, skew_s: float | None) -> Finding:
 def judge_access(check: str, account: Account, answer: Page | QueryOutcome) -> Finding:
     """What the answer to a free question says of the credentials."""
     match answer:
+        case Unanswered(QueryFault.CERTIFICATE | QueryFault.PROXY, told):
+            return problem(check, told.message, SET_IT)
         case Page() | Seen() | Absent():
             return ok(check, "the credentials are accepted")
         case Unanswered(QueryFault.AUTH | QueryFault.FORBIDDEN, told):

@@ -113,6 +113,7 @@ def _show(bar: Any, folder: str) -> None:
 def _accounts(configuration: Configuration, *, offline: bool) -> Iterator[Finding]:
     from extend_pipeline.commands.account_checks import (
         check_callbacks,
+        check_route,
         check_upstream,
         check_variables,
     )  # they load httpx
@@ -121,5 +122,6 @@ def _accounts(configuration: Configuration, *, offline: bool) -> Iterator[Findin
     for name, account in configuration.accounts.items():
         yield from check_variables(account, used=name in used)
         yield from check_callbacks(account)
+        yield from check_route(account)
         if not offline:
             yield from check_upstream(account, configuration.settings, now=time.time)

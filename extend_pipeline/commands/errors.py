@@ -8,12 +8,12 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
 import click
 
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.scrub import scrub
+from extend_pipeline.base.userinfo import userinfo_parts
 from extend_pipeline.commands.text import typed, visible
 from extend_pipeline.commands.zone import zone
 from extend_pipeline.config.last_good import last_good_path
@@ -101,13 +101,5 @@ def secrets_of(home: Path | None) -> tuple[str, ...]:
         except OSError:
             continue  # no accounts, no names
     found = {os.environ.get(name, "") for name in names}
-    found |= _password(os.environ.get("EXTEND_PIPELINE_LEDGER_URL", ""))
+    found |= userinfo_parts(os.environ.get("EXTEND_PIPELINE_LEDGER_URL", ""))
     return tuple(sorted((value for value in found if len(value) >= _SHORTEST_SECRET), key=len, reverse=True))
-
-
-def _password(url: str) -> set[str]:
-    try:
-        written = urlsplit(url).password
-    except ValueError:
-        return set()
-    return set() if written is None else {written, unquote(written)}

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.base.units import from_micros
@@ -18,6 +16,7 @@ from extend_pipeline.engine.ledger_guard.look import accept as accept_ledger
 from extend_pipeline.engine.ledger_guard.look import adopt, look
 from extend_pipeline.engine.ledger_guard.verdict import Kind
 from extend_pipeline.engine.pipeline import wall_ms
+from extend_pipeline.ledger.address import AddressError, parse_address
 from extend_pipeline.ledger.database import Ledger, LedgerError, make_private_file, open_ledger
 from extend_pipeline.ledger.handover import Moved, move, reopen
 
@@ -95,12 +94,12 @@ def copy(ctx: click.Context, to: str, who: str, as_json: bool) -> None:
 
 def _target(url: str) -> Ledger:
     try:
-        make_private_file(make_url(url))
+        make_private_file(parse_address(url))
         return Ledger(url)
-    except (ArgumentError, ValueError) as error:
+    except AddressError as error:
         raise click.UsageError(
-            "--to is not an address of a database; write sqlite:////folder/ledger.sqlite or postgresql://host/name"
-        ) from error
+            f"--to: {error}; write sqlite:////folder/ledger.sqlite or postgresql://user:password@host/name"
+        ) from None
 
 
 def _tell(moved: Moved, home: Path | None, *, as_json: bool) -> None:
@@ -122,5 +121,5 @@ def _tell(moved: Moved, home: Path | None, *, as_json: bool) -> None:
         for name, units in committed.items():
             say(f"committed with {name}: {units}, the same in both")
     say(f"moved to {moved.address}; the old ledger is sealed and takes no writes any more")
-    say(f"    → now set EXTEND_PIPELINE_LEDGER_URL={moved.address} wherever this home is used (with the password,")
-    say(f"      where there is one), then: {typed('extend-pipeline doctor', home)}")
+    say(f"    → now set EXTEND_PIPELINE_LEDGER_URL={moved.address} wherever this home is used (with user and")
+    say(f"      password, where there are any), then: {typed('extend-pipeline doctor', home)}")

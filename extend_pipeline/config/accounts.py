@@ -14,8 +14,18 @@ from extend_pipeline.config.addresses import base_url as parse_base_url
 from extend_pipeline.config.addresses import host_pattern
 from extend_pipeline.config.callbacks import Callbacks, checked
 from extend_pipeline.config.changes import OnChange
-from extend_pipeline.config.credentials import ApiKey, Credentials, KlingKeys
+from extend_pipeline.config.credentials import ApiKey, Credentials, EnvName, KlingKeys
 from extend_pipeline.config.fields import NO, YES, EarlierName, Name, Written, YesNo, known_as, one_of, wrong
+from extend_pipeline.config.network import (
+    CA_DESCRIPTION,
+    NETWORK_DESCRIPTION,
+    PROXY_DESCRIPTION,
+    PROXY_LOGIN_DESCRIPTION,
+    CertificateAuthority,
+    Network,
+    Proxy,
+    login_of_a_proxy,
+)
 from extend_pipeline.config.numbers import as_micros, bounded, whole
 from extend_pipeline.config.price import Budget, Price, budget_fields
 from extend_pipeline.config.target import ExtendDefaults
@@ -29,6 +39,11 @@ _number = {"type": "number"}
 def _loosened(data: Mapping[str, Any]) -> bool:
     # where allow_local itself could not be read, only that is worth telling
     return bool(data.get("allow_local", True))
+
+
+def _private(data: Mapping[str, Any]) -> bool:
+    # where it could not be read, only that is worth telling
+    return bool(data.get("network", "private") == "private")
 
 
 def _host(value: object, info: ValidationInfo) -> str:
@@ -97,6 +112,7 @@ class Account(Written):
         default=False,
         description="true allows http and local addresses, for the sandbox and tests; never for a real account.",
     )
+    network: Network = Field(default="public", description=NETWORK_DESCRIPTION, examples=["private"])
     base_url: Annotated[str, known_as({"type": "string", "format": "uri"})] = Field(
         description="Address of the API.", examples=["https://api-singapore.klingai.com"]
     )
@@ -139,6 +155,9 @@ class Account(Written):
         "them. No key goes along.",
         examples=[False],
     )
+    ca: CertificateAuthority | None = Field(default=None, description=CA_DESCRIPTION, examples=["system"])
+    proxy: Proxy | None = Field(default=None, description=PROXY_DESCRIPTION, examples=["http://proxy.example.com:3128"])
+    proxy_login_env: EnvName | None = Field(default=None, description=PROXY_LOGIN_DESCRIPTION, examples=["PROXY_LOGIN"])
     poll: Poll = Field(
         description="When to ask for a task's state, in seconds.", examples=["{first_after: 60, every: 15}"]
     )
@@ -196,12 +215,18 @@ class Account(Written):
     @field_validator("callbacks", mode="after")
     @classmethod
     def _check_callbacks(cls, value: Callbacks | None, info: ValidationInfo) -> Callbacks | None:
-        return checked(value, allow_local=_loosened(info.data))
+        return checked(value, allow_local=_loosened(info.data) or _private(info.data))
+
+    @field_validator("proxy_login_env", mode="after")
+    @classmethod
+    def _check_proxy_login(cls, value: str | None, info: ValidationInfo) -> str | None:
+        # where the proxy itself could not be read, only that is worth telling
+        return login_of_a_proxy(value, info.data.get("proxy", "http://unread"))
 
     @field_validator("base_url", mode="before")
     @classmethod
     def _check_base_url(cls, value: object, info: ValidationInfo) -> str:
-        return parse_base_url(value, allow_local=_loosened(info.data))
+        return parse_base_url(value, allow_local=_loosened(info.data), private=_private(info.data))
 
 
 __all__ = [

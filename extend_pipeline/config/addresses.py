@@ -11,26 +11,49 @@ from extend_pipeline.config.fields import wrong
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\Z", re.ASCII)
 _PATTERN = re.compile(rf"\*\.{_LABEL}(\.{_LABEL})+\Z", re.ASCII)
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+# what networks of one's own are numbered with; the last two are this machine
+PRIVATE_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "fc00::/7",
+        "127.0.0.0/8",
+        "::1/128",
+    )
+)
+# where clouds tell a machine its own keys; link-local addresses, where most of them are, are in no list above
+METADATA_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in ("100.100.100.200/32", "168.63.129.16/32", "fd00:ec2::/32", "fd20:ce::/64")
+)
 _LOCAL_ENDINGS = (".localhost", ".local", ".internal", ".test", ".lan", ".home.arpa")
 
 
-def base_url(value: object, *, allow_local: bool) -> str:
+def base_url(value: object, *, allow_local: bool, private: bool = False) -> str:
     """An account's base URL without a trailing slash.
 
-    https to a public host; with `allow_local` also http and https to this machine. http to a public host is never
-    allowed: the credentials would travel in the open.
+    https to a public host; with `allow_local` also http and https to this machine; with `private` also http and https
+    to a host that lies in a private network. http to a public host is never allowed: the credentials would travel in
+    the open. A name over http, which may be either, is checked where it leads when it is connected to.
     """
     hint = "Write it like https://api-singapore.klingai.com."
     parts = _split(value, hint)
     if parts.query or parts.fragment:
         raise wrong("holds more than an address", f"Leave out what follows ? or #. {hint}")
     local = is_local(parts.hostname or "")
+    address = _address(parts.hostname or "")
+    if private:
+        _check_private(parts.scheme, address)
+        return str(value).rstrip("/")
     if local and not allow_local:
         raise wrong(
             "is an address of this machine or of a private network",
-            "Set allow_local: true if this is the sandbox; never for a real account.",
+            "Write network: private if a gateway of yours answers there; allow_local: true is for the sandbox alone.",
         )
-    address = _address(parts.hostname or "")
     if local and address is not None and not (address.is_loopback and getattr(address, "ipv4_mapped", None) is None):
         raise wrong(
             "is an address of a private network", "allow_local opens this machine alone: http://127.0.0.1:PORT."
@@ -38,6 +61,32 @@ def base_url(value: object, *, allow_local: bool) -> str:
     if parts.scheme == "http" and not local:
         raise wrong("would send the credentials unencrypted", "Write https://.")
     return str(value).rstrip("/")
+
+
+def proxy_address(value: object) -> str:
+    """The address of an HTTP proxy, as `http://host:port`. It may be anywhere but where no proxy can be."""
+    hint = "Write it like http://proxy.example.com:3128."
+    if isinstance(value, str) and "://" in value and not value.lower().startswith("http://"):
+        raise wrong("is no http:// proxy", f"{hint} What goes through it is encrypted all the same.")
+    if isinstance(value, str) and "@" in value:
+        raise wrong("holds credentials", "Name the variable that holds user:password as proxy_login_env.")
+    parts = _split(value, hint)
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise wrong("holds more than an address", hint)
+    address = _address(parts.hostname or "")
+    if address is not None and not is_private(address) and not address.is_global:
+        raise wrong("is no address that a proxy can be at", hint)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"http://{host}:{parts.port or 80}"
+
+
+def _check_private(scheme: str, address: IPAddress | None) -> None:
+    if address is None:
+        return
+    if not is_private(address) and not address.is_global:
+        raise wrong("is no address that an account can be at", "Write the address or name of your gateway.")
+    if scheme == "http" and not is_private(address):
+        raise wrong("would send the credentials unencrypted over the internet", "Write https://.")
 
 
 def source_url(value: object) -> str:
@@ -92,6 +141,14 @@ def is_local(host: str) -> bool:
     return "." not in host or host.endswith(_LOCAL_ENDINGS)
 
 
+def is_private(address: IPAddress) -> bool:
+    """Whether an address that is written out lies in a network of one's own, or is this machine's; none of a cloud's
+    metadata is."""
+    return any(address in network for network in PRIVATE_NETWORKS if network.version == address.version) and not any(
+        address in network for network in METADATA_NETWORKS if network.version == address.version
+    )
+
+
 def _split(value: object, hint: str) -> SplitResult:
     if not isinstance(value, str):
         raise wrong("is not an address", hint)
@@ -116,7 +173,7 @@ def _split(value: object, hint: str) -> SplitResult:
     return parts
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _address(host: str) -> IPAddress | None:
     try:
         return ipaddress.ip_address(host.strip("[]"))
     except ValueError:

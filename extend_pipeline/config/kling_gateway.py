@@ -15,6 +15,7 @@ from extend_pipeline.config.credentials import ApiKey
 from extend_pipeline.config.fields import NoDefault, known_as, one_of, wrong
 from extend_pipeline.config.ids import ExactId
 from extend_pipeline.config.kling import KlingExtend, KlingSource
+from extend_pipeline.config.network import PathPrefix, once
 from extend_pipeline.config.price import Price
 
 RESELLER_PRICES: Final = "gateway prices are the reseller's"
@@ -59,6 +60,13 @@ class GatewayAccount(Account):
         "the gateway passes external_task_id and finds tasks by it.",
         examples=["C"],
     )
+    # below base_url, which it is checked against; validated even where it is missing
+    path_prefix: PathPrefix = Field(
+        default="/kling",
+        validate_default=True,
+        description="What stands before /v1/videos at this reseller; /kling by default.",
+        examples=["/kling"],
+    )
     poll: Poll = Field(
         default=kling.POLL,
         description="When to ask for a task's state, in seconds.",
@@ -89,6 +97,11 @@ class GatewayAccount(Account):
                 "Write passes: [callback_url] if it does, and leave callbacks out if not.",
             )
         return value
+
+    @field_validator("path_prefix", mode="after")
+    @classmethod
+    def _check_path_prefix(cls, value: str, info: ValidationInfo) -> str:
+        return once(value, info.data.get("base_url"))
 
 
 def check(

@@ -11,6 +11,7 @@ from typing import Final
 
 from extend_pipeline.base.days import NO_ZONE
 from extend_pipeline.base.names import normal_name
+from extend_pipeline.config.account_defaults import DEFAULTS_FIELD, read_defaults, with_defaults
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import BranchSource, Catalogue, Video
 from extend_pipeline.config.complaints import Complaint
@@ -34,6 +35,9 @@ _TELLABLE = frozenset(
     {"timezone", "provider", "allow_local", "max_in_flight", "budget", "price", "submit_class", "poll", "in_doubt"}
     | {
         "was",
+        "ca",
+        "network",
+        "path_prefix",
         "download_http",
         "on_change",
         "extend",
@@ -208,7 +212,9 @@ def _read_accounts(path: Path) -> _Accounts:
     if not is_there(path):
         problem = missing(path, what="list of accounts", misnamed=("accounts.yml", "account.yaml"))
         return _Accounts(AccountBook({}, {}, readable=False), {}, [problem])
-    nodes, problems, tree = read_list(path, "accounts", beside=tuple(HomeFields.model_fields))
+    nodes, problems, tree = read_list(path, "accounts", beside=(*HomeFields.model_fields, DEFAULTS_FIELD))
+    defaults, found = read_defaults(None if tree is None else tree.child(DEFAULTS_FIELD))
+    problems += found
     accounts: dict[str, Account] = {}
     claimed: dict[str, str] = {}
     scopes: dict[str, Scope] = {}
@@ -218,7 +224,7 @@ def _read_accounts(path: Path) -> _Accounts:
         fields, found = Scope(ACCOUNTS_FILE, tree, None, _tellable).read(HomeFields)
         problems += found
     for node in nodes:
-        scope, provider = _scope(node), node.child("provider")
+        scope, provider = _scope(with_defaults(node, defaults)), node.child("provider")
         if scope.subject is not None:
             if scope.subject in scopes:
                 first = scopes[scope.subject].node.line

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from extend_pipeline.base.userinfo import hide_to_last_at
+
 ACCOUNTS_FILE = "accounts.yaml"
 _SHOWN = 60  # characters of a wrong value that are repeated: enough to recognise a prompt, never all of it
 
@@ -52,8 +54,9 @@ class ConfigError(Exception):
 
 
 def shown(value: str) -> str:
-    """A value as it is repeated to its writer: cut short, control characters visible, quoted unless it is one word."""
-    cut = _cut(value)
+    """A value as it is repeated to its writer: cut short, control characters visible, quoted unless it is one word.
+    An address is shown without what stands before its host, since that may be a password."""
+    cut = _cut(hide_to_last_at(value))
     return cut if cut.isprintable() and cut and " " not in cut else f'"{_visible(cut)}"'
 
 

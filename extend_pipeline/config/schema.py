@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from extend_pipeline.config.account_defaults import AccountDefaults
 from extend_pipeline.config.catalogue import BranchSource, Entry
 from extend_pipeline.config.changes import CatalogueDefaults
 from extend_pipeline.config.registry import PROVIDERS
@@ -41,12 +42,16 @@ def catalogue_schema() -> dict[str, Any]:
 def accounts_schema() -> dict[str, Any]:
     """The JSON schema of accounts.yaml, as it is written: budgets and prices in units."""
     models = [provider.account for provider in PROVIDERS.values()]
-    definitions = _definitions(*models)
+    definitions = _definitions(AccountDefaults, *models)
     for model in models:
         # code may leave the provider to the class; a file has only this to choose the class by
         definitions[model.__name__]["required"].append("provider")
     schema = _file("Accounts", "accounts", "The accounts that videos name.", models, definitions)
     schema["properties"] |= _definitions(HomeFields)["HomeFields"]["properties"]
+    schema["properties"]["defaults"] = {
+        "description": "What holds for all accounts that say nothing else.",
+        **_ref(AccountDefaults),
+    }
     return schema
 
 

@@ -1,5 +1,5 @@
-"""What a clock that is, or was, wrong does to the work: an account that waits for a right clock goes on by itself, and
-a ledger whose last event is dated after now is told."""
+"""What is wrong on this machine and gets right: an account that was stopped for the clock, a certificate or a proxy
+goes on by itself, and a ledger whose last event is dated after now is told."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from extend_pipeline.ledger import controls, due, reads
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.providers.outcomes import Absent, Page, QueryFault, Seen, Unanswered
 
+OF_THIS_MACHINE = frozenset({QueryFault.CLOCK.value, QueryFault.CERTIFICATE.value, QueryFault.PROXY.value})
+"""Reasons of a stop that end without the provider's doing."""
+
 NO_SUCH_TASK = "extend-pipeline-clock"  # the id of no task: asking for it finds nothing and costs nothing
 
 
-def lift_clock_stops(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
-    """Ask the provider of each account that is stopped for a wrong clock a question that costs nothing, and lift the
-    stop where the answer shows that our credentials count again. Return the accounts that go on."""
+def lift_own_stops(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
+    """Ask the provider of each account that is stopped for a wrong clock, a certificate that doesn't count here or a
+    proxy a question that costs nothing, and lift the stop where it is answered. Return the accounts that go on."""
     with pipeline.ledger.read() as connection:
         rows = reads.accounts(connection)
-    stopped = [name for name in accounts if name in rows and rows[name].stopped_reason == QueryFault.CLOCK.value]
+    stopped = [name for name in accounts if name in rows and rows[name].stopped_reason in OF_THIS_MACHINE]
     lifted = []
     for name in stopped:
         if not _credentials_count(pipeline, name):
             continue
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-            controls.lift_stop(tx, name, reason=QueryFault.CLOCK.value)
-            due.make_due(tx, name)  # its looks failed because of the clock
+            controls.lift_stop(tx, name, reason=rows[name].stopped_reason)
+            due.make_due(tx, name)  # its looks failed for the same reason
         lifted.append(name)
     return lifted
 

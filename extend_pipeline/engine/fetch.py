@@ -39,7 +39,8 @@ def fetch(
     OSError where the disk fails."""
     # here, since they load httpx (0.1 s), which those who only look at the ledger need not wait for
     from extend_pipeline.engine.resume import fetch_on, fetch_whole
-    from extend_pipeline.providers.download import DownloadPolicy
+    from extend_pipeline.providers.download import DownloadPolicy, PrivateHost
+    from extend_pipeline.providers.route import route_of
 
     account, settings = pipeline.accounts[account_name], pipeline.settings
     hosts = account.download_hosts
@@ -47,6 +48,8 @@ def fetch(
         hosts=(*hosts, also_from) if hosts is not None and also_from else hosts,
         http=account.download_http,
         allow_local=account.allow_local,
+        private=PrivateHost.of(account.base_url) if account.network == "private" else None,
+        route=route_of(account),
         max_bytes=settings.max_file_bytes,
         silence_s=settings.download_silence_s,
         is_film=lambda head: isinstance(recognise_bytes(head), Container),

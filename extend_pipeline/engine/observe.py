@@ -9,13 +9,14 @@ from sqlalchemy import Row
 
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine import rules, schedule
+from extend_pipeline.engine.clock_checks import OF_THIS_MACHINE
 from extend_pipeline.engine.deductions import check_deduction
 from extend_pipeline.ledger import controls, transitions
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.transitions import Moved
-from extend_pipeline.providers.outcomes import Absent, QueryFault, QueryOutcome, Seen, TaskState, TaskView, Unanswered
+from extend_pipeline.providers.outcomes import Absent, QueryOutcome, Seen, TaskState, TaskView, Unanswered
 
 S = AttemptState
 
@@ -29,7 +30,7 @@ def observe(tx: Writer, account: Account, row: Row[Any], outcome: QueryOutcome) 
             _again(tx, account, row, f"the provider knows no such task: {answer.message}", failed=True)
             return "fault"
         case Unanswered(fault, answer, retry_after_s):
-            if fault is QueryFault.CLOCK:
+            if fault.value in OF_THIS_MACHINE:
                 controls.stop_account(tx, account.name, reason=fault.value, message=answer.message)
             _again(tx, account, row, f"{fault.value}: {answer.message}", failed=True, least_s=retry_after_s or 0)
             return "fault"

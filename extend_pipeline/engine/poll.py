@@ -15,7 +15,7 @@ from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine import schedule
 from extend_pipeline.engine.access import note_answers
-from extend_pipeline.engine.clock_checks import lift_clock_stops
+from extend_pipeline.engine.clock_checks import lift_own_stops
 from extend_pipeline.engine.holding import give_back, given_back
 from extend_pipeline.engine.observe import observe
 from extend_pipeline.engine.pipeline import Pipeline
@@ -56,7 +56,7 @@ def poll_due(
     lacking = pipeline.without_key()
     names = [name for name in (pipeline.accounts if accounts is None else accounts) if name not in lacking]
     asked = {name: pipeline.accounts[name] for name in names}
-    lift_clock_stops(pipeline, asked)
+    lift_own_stops(pipeline, asked)
     waits = schedule.poll_waits(pipeline.settings, asked)
     if not due.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=POLLED, accounts=waits):
         return report

@@ -59,6 +59,10 @@ class Room:
             return Hindrance(
                 Obstacle.WRONG_CLOCK, message, "set the clock (NTP); it goes on by itself once it is right"
             )
+        if self.view.stopped_reason in (RejectReason.CERTIFICATE.value, RejectReason.PROXY.value):
+            message = f"account {name} is stopped: {self.view.stopped_message}"
+            todo = "set in accounts.yaml what it says; it goes on by itself then"
+            return Hindrance(Obstacle.ACCOUNT_STOPPED, message, todo)
         if self.view.stopped_reason is not None:
             message = f"account {name} is stopped ({self.view.stopped_reason}): {self.view.stopped_message}"
             return Hindrance(Obstacle.ACCOUNT_STOPPED, message, f"mend it, then: extend-pipeline resume {name}")

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from extend_pipeline.base.units import amount_micros, from_micros
+from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine.clock_checks import ledger_ahead_ms
 from extend_pipeline.engine.deductions import LowerPrice, lower_prices_now
 from extend_pipeline.engine.disk_space import DiskSpace
@@ -169,7 +170,11 @@ def status(pipeline: Pipeline) -> Status:
     return Status(
         planned,
         accounts_now(pipeline),
-        tuple(_doubt(row, given.now_ms) for row in live if row.state == AttemptState.IN_DOUBT.value),
+        tuple(
+            _doubt(row, given.now_ms, pipeline.accounts.get(row.account))
+            for row in live
+            if row.state == AttemptState.IN_DOUBT.value
+        ),
         bool(everywhere is not None and everywhere.paused),
         tuple(sorted(unknown.items())),
         tuple(urgent(retention(pipeline, planned))),
@@ -204,7 +209,7 @@ def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
     """Every attempt in doubt, oldest claim first."""
     with pipeline.ledger.read() as connection:
         rows = reads.attempts_in(connection, (AttemptState.IN_DOUBT,))
-    return tuple(_doubt(row, pipeline.now_ms()) for row in rows)
+    return tuple(_doubt(row, pipeline.now_ms(), pipeline.accounts.get(row.account)) for row in rows)
 
 
 def disagreements_now(pipeline: Pipeline) -> tuple[Row[Any], ...]:
@@ -239,7 +244,7 @@ def _account(pipeline: Pipeline, name: str, row: Any, *, today: Today, doubtful:
     )
 
 
-def _doubt(row: Any, now_ms: int) -> Doubt:
+def _doubt(row: Any, now_ms: int, account: Account | None) -> Doubt:
     from extend_pipeline.providers.registry import submit_path  # loads httpx
 
     return Doubt(
@@ -252,6 +257,6 @@ def _doubt(row: Any, now_ms: int) -> Doubt:
         age_s=max(now_ms - (row.in_doubt_at or now_ms), 0) / 1000,
         why=row.error_message or "",
         sent_at=row.sending_at,
-        path=submit_path(row.provider, row.parent_video_id),
+        path=submit_path(row.provider, row.parent_video_id, account),
         request=row.request,
     )

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, text, update
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from extend_pipeline.base.private import make_private_folder
+from extend_pipeline.base.userinfo import hide_words
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.address import AddressError, login_words, parse_address, shown_address
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.identity import Identity, Standing, read_identity
 
@@ -88,7 +90,7 @@ class Ledger:
         """
         with self.alone() as (connection, head):
             if head.standing is not Standing.OPEN:
-                raise NotOpenError(_without_password(self.url), head)
+                raise NotOpenError(shown_address(self.url), head)
             writer = Writer(connection, now_ms=now_ms, actor=actor, seq=head.seq)
             yield writer
             if writer.seq != head.seq:
@@ -132,7 +134,7 @@ class Ledger:
                     command.upgrade(config, "head")
                 except CommandError as error:
                     raise LedgerError(
-                        f"the ledger at {_without_password(self.url)} was written by another version of "
+                        f"the ledger at {shown_address(self.url)} was written by another version of "
                         f"extend-pipeline ({error}). Nothing is submitted without it. Use that version, or a newer one."
                     ) from None
                 if connection.execute(select(tables.ledger_head.c.seq)).first() is None:
@@ -143,7 +145,7 @@ def has_ledger(url: str) -> bool:
     """Whether there is a ledger at a URL; creates nothing. A database that can't be reached counts as there: opening it
     tells why it can't be."""
     try:
-        parsed = make_url(url)
+        parsed = parse_address(url)
         if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
             return False
         ledger = Ledger(url)
@@ -159,7 +161,7 @@ def open_ledger(url: str) -> Ledger:
     """Open the ledger at a SQLAlchemy URL, creating or migrating it. Raises LedgerError with what to do where it
     can't."""
     try:
-        parsed = make_url(url)
+        parsed = parse_address(url)
         make_private_file(parsed)
         ledger = Ledger(url)
         try:
@@ -172,7 +174,7 @@ def open_ledger(url: str) -> Ledger:
             ledger.close()
             raise
     except (SQLAlchemyError, OSError, ImportError, ValueError) as error:
-        shown = _without_password(url)
+        shown = shown_address(url)
         cause = _cause(error)
         raise LedgerError(
             f"the ledger at {shown} can't be opened: {cause}. Nothing is submitted without it. "
@@ -190,26 +192,22 @@ def make_private_file(url: URL) -> None:
             path.touch(mode=0o600)
 
 
-def _without_password(url: str) -> str:
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except (SQLAlchemyError, ValueError):
-        return "an address that can't be read"
-
-
 def _cause(error: Exception) -> str:
+    if isinstance(error, AddressError):
+        return str(error)
     if isinstance(error, ValueError):  # from reading the address, of which it may repeat any part
         return "the address is malformed"
-    return (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
+    cause = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
+    if "statement pooling" in cause:  # PgBouncer's words
+        return f"{cause}; a ledger needs whole transactions: set pool_mode = transaction in PgBouncer"
+    return cause
 
 
 def _build_engine(url: str) -> Engine:
-    parsed = make_url(url)
+    parsed = parse_address(url)
     backend = parsed.get_backend_name()
     if backend == "postgresql":
-        if parsed.drivername == "postgresql":
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        return create_engine(parsed, pool_size=2, max_overflow=2, pool_pre_ping=True, hide_parameters=True)
+        return _postgresql_engine(parsed, login_words(url))
     if backend != "sqlite":
         raise LedgerError(
             f"a ledger lives in SQLite or PostgreSQL, not in {backend}; set EXTEND_PIPELINE_LEDGER_URL to one of them"
@@ -237,5 +235,26 @@ def _build_engine(url: str) -> Engine:
     @event.listens_for(engine, "begin")
     def _on_begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("mode") == "write" else "BEGIN")
+
+    return engine
+
+
+def _postgresql_engine(parsed: URL, secrets: frozenset[str]) -> Engine:
+    engine = create_engine(
+        parsed,
+        pool_size=2,
+        max_overflow=2,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        # a pooler in transaction mode (PgBouncer) gives each transaction another session, without what was prepared
+        connect_args={"prepare_threshold": None},
+    )
+
+    @event.listens_for(engine, "handle_error")
+    def _hide_login(context: ExceptionContext) -> None:
+        """The server repeats the user's name in its refusals; an error goes to screens, logs and Dagster."""
+        for error in (context.original_exception, context.sqlalchemy_exception):
+            if error is not None:
+                error.args = tuple(hide_words(arg, secrets) if isinstance(arg, str) else arg for arg in error.args)
 
     return engine

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, inspect, select, update
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.ledger import copying, tables
+from extend_pipeline.ledger.address import parse_address, shown_address, without_secrets
 from extend_pipeline.ledger.database import Ledger, LedgerError
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.identity import Identity, Standing, read_identity
@@ -53,17 +53,18 @@ def move(source: Ledger, target: Ledger, *, now_ms: int, actor: str) -> Moved:
     """Copy the source into the target, seal the source, open the target. Raises LedgerError with what speaks against
     it; then nothing has changed."""
     if portable(source.url) == portable(target.url):
-        raise LedgerError(f"{portable(target.url)} is this very ledger; name another, empty database")
+        raise LedgerError(f"{shown_address(target.url)} is this very ledger; name another, empty database")
     with source.alone() as (reading, head):
+        _refuse_itself(target, head)
         if head.standing is Standing.INCOMING:
-            raise LedgerError(f"the ledger at {portable(source.url)} {head.why_not_open()}")
+            raise LedgerError(f"the ledger at {shown_address(source.url)} {head.why_not_open()}")
         if head.standing is Standing.SEALED:
             return _resume(target, head, now_ms=now_ms, actor=actor)
         _refuse_while_sending(reading, now_ms)
         _prepare(target)
         new_id = uuid.uuid4().hex
         with target.alone() as (writing, there):
-            _refuse_unless_empty(writing, there, head, portable(target.url))
+            _refuse_unless_empty(writing, there, head, shown_address(target.url))
             failpoint("copy.before_rows")
             read = copying.copy_rows(reading, writing)
             failpoint("copy.before_verify")
@@ -90,7 +91,7 @@ def move(source: Ledger, target: Ledger, *, now_ms: int, actor: str) -> Moved:
     _open(target, now_ms=now_ms, actor=actor)
     failpoint("copy.after_open")
     rows = {name: found.rows for name, found in read.items()}
-    return Moved(new_id, head.seq, portable(target.url), rows, committed)
+    return Moved(new_id, head.seq, shown_address(target.url), rows, committed)
 
 
 def reopen(ledger: Ledger, *, now_ms: int, actor: str, why: str) -> None:
@@ -109,15 +110,27 @@ def reopen(ledger: Ledger, *, now_ms: int, actor: str, why: str) -> None:
                 standing=Standing.OPEN.value, moved_to_id=None, moved_to_url=None, moved_at=None
             )
         )
-        _append(connection, head, "ledger_accepted", {"reopened": head.moved_to_url, "why": why}, now_ms, actor)
+        _append(connection, head, "ledger_accepted", {"reopened": head.moved_to, "why": why}, now_ms, actor)
 
 
 def portable(url: str) -> str:
-    """Return a ledger's address without its password, with an absolute path: by which another process may find it."""
-    parsed = make_url(url)._replace(password=None)
+    """Return a ledger's address without its password, with an absolute path: by which another process may find it.
+    For the ledger itself; a person is shown `shown_address`."""
+    parsed = without_secrets(parse_address(url))
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         parsed = parsed.set(database=os.path.abspath(parsed.database))  # noqa: PTH100 - resolve() would follow links
     return parsed.render_as_string(hide_password=False)
+
+
+def _refuse_itself(target: Ledger, source: Identity) -> None:
+    """Raise LedgerError where another address leads to the same ledger, as a pooler's does: the target's transaction
+    would wait for the source's without end."""
+    if not inspect(target.engine).has_table("ledger_head"):
+        return
+    with target.read() as connection:
+        there = connection.execute(select(tables.ledger_head.c.ledger_id)).scalar()
+    if there is not None and there == source.ledger_id:
+        raise LedgerError(f"{shown_address(target.url)} is this very ledger; name another, empty database")
 
 
 def _resume(target: Ledger, sealed: Identity, *, now_ms: int, actor: str) -> Moved:
@@ -128,11 +141,11 @@ def _resume(target: Ledger, sealed: Identity, *, now_ms: int, actor: str) -> Mov
             there = read_identity(connection)
     if there is None or there.ledger_id != sealed.moved_to_id:
         raise LedgerError(
-            f"this ledger was moved to {sealed.moved_to_url} already, not to {portable(target.url)}. "
-            f"Set EXTEND_PIPELINE_LEDGER_URL to {sealed.moved_to_url}"
+            f"this ledger was moved to {sealed.moved_to} already, not to {shown_address(target.url)}. "
+            f"Set EXTEND_PIPELINE_LEDGER_URL to {sealed.moved_to}"
         )
     _open(target, now_ms=now_ms, actor=actor)
-    return Moved(str(there.ledger_id), sealed.seq, portable(target.url), {}, {})
+    return Moved(str(there.ledger_id), sealed.seq, shown_address(target.url), {}, {})
 
 
 def _prepare(target: Ledger) -> None:
@@ -140,7 +153,7 @@ def _prepare(target: Ledger) -> None:
     names = set(inspect(target.engine).get_table_names())
     if names and not {"alembic_version", "ledger_head"} <= names:
         raise LedgerError(
-            f"{portable(target.url)} holds tables of something else ({', '.join(sorted(names)[:3])}); "
+            f"{shown_address(target.url)} holds tables of something else ({', '.join(sorted(names)[:3])}); "
             "name an empty database"
         )
     target.migrate()
@@ -171,7 +184,7 @@ def _open(target: Ledger, *, now_ms: int, actor: str) -> None:
     with target.alone() as (connection, head):
         if head.standing is Standing.INCOMING:
             connection.execute(update(tables.ledger_head).values(standing=Standing.OPEN.value))
-            _append(connection, head, "ledger_copied", {"origin": head.origin_url}, now_ms, actor)
+            _append(connection, head, "ledger_copied", {"origin": head.origin}, now_ms, actor)
 
 
 def _append(
@@ -191,7 +204,7 @@ def _seal_of_origin(head: Identity) -> Identity | None:
 
 def _head_at(url: str) -> Identity | None:
     """Return the head row of the ledger at an address; None where there is none, or it can't be read."""
-    parsed = make_url(url)
+    parsed = parse_address(url)
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
         return None
     try:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.address import shown_address
 
 
 class Standing(StrEnum):
@@ -37,18 +38,28 @@ class Identity:
     moved_to_url: str | None
     moved_at: int | None
 
+    @property
+    def origin(self) -> str:
+        """Where an incoming or opened copy was made from, for a person to read."""
+        return shown_address(self.origin_url or "")
+
+    @property
+    def moved_to(self) -> str:
+        """Where a sealed ledger goes on, for a person to read."""
+        return shown_address(self.moved_to_url or "")
+
     def why_not_open(self) -> str:
         """Return why it takes no writes and what to do, as the end of a sentence."""
         if self.standing is Standing.SEALED:
             when = f" on {from_ms(self.moved_at):%Y-%m-%d %H:%M} UTC" if self.moved_at is not None else ""
             return (
-                f"was moved to {self.moved_to_url}{when} and takes no writes any more. "
-                f"Set EXTEND_PIPELINE_LEDGER_URL to {self.moved_to_url}"
+                f"was moved to {self.moved_to}{when} and takes no writes any more. "
+                f"Set EXTEND_PIPELINE_LEDGER_URL to {self.moved_to}"
             )
         return (
-            f"is an unfinished copy of {self.origin_url}, which is not sealed or can't be read, so this copy spends "
+            f"is an unfinished copy of {self.origin}, which is not sealed or can't be read, so this copy spends "
             f"nothing. Finish it: extend-pipeline ledger copy --to THIS, with EXTEND_PIPELINE_LEDGER_URL set to "
-            f"{self.origin_url}"
+            f"{self.origin}"
         )
 
 

@@ -12,12 +12,13 @@ import queue
 import re
 import socket
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+from extend_pipeline.config.addresses import METADATA_NETWORKS, IPAddress, is_local, is_private
 
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -51,11 +52,13 @@ _NEVER_PUBLIC: Final = tuple(
 
 
 class Reach(Enum):
-    """Which addresses a connection may go to."""
+    """Which addresses a connection may go to. This machine's own count as private."""
 
     PUBLIC = "public"
     LOOPBACK = "loopback"
     PUBLIC_OR_LOOPBACK = "public or loopback"
+    PRIVATE = "private"
+    PUBLIC_OR_PRIVATE = "public or private"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,7 @@ def is_loopback(address: IPAddress) -> bool:
 
 def is_public(address: IPAddress) -> bool:
     """Whether an address is one of the open internet's, for unicast."""
-    if any(address in network for network in _NEVER_PUBLIC if network.version == address.version):
+    if _is_in(address, _NEVER_PUBLIC) or _is_in(address, METADATA_NETWORKS):
         return False
     local = address.is_private or address.is_loopback or address.is_link_local
     special = address.is_multicast or address.is_reserved or address.is_unspecified
@@ -175,6 +178,14 @@ def may_reach(address: IPAddress, reach: Reach) -> bool:
             return is_loopback(address)
         case Reach.PUBLIC_OR_LOOPBACK:
             return is_public(address) or is_loopback(address)
+        case Reach.PRIVATE:
+            return is_private(address)
+        case Reach.PUBLIC_OR_PRIVATE:
+            return is_public(address) or is_private(address)
+
+
+def _is_in(address: IPAddress, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    return any(address in network for network in networks if network.version == address.version)
 
 
 def resolve(host: str, port: int, timeout_s: float) -> tuple[IPAddress, ...]:
@@ -218,3 +229,15 @@ def checked_addresses(host: str, port: int, *, reach: Reach, timeout_s: float) -
     if not addresses:
         raise OSError(f"the name {host} has no address")
     return addresses
+
+
+def checked_before_proxy(host: str, port: int, *, timeout_s: float) -> tuple[IPAddress, ...]:
+    """The addresses of a host that is about to be named to a proxy, as far as this machine's resolver knows them; none
+    where it doesn't. Raises AddressRefused for a name of a private network, and as `checked_addresses` does: a proxy
+    inside a network must not be led to what is in it."""
+    if is_local(host) and literal(host) is None:
+        raise AddressRefused(f"{host} is a name of this machine or of a private network; no proxy was asked for it")
+    try:
+        return checked_addresses(host, port, reach=Reach.PUBLIC, timeout_s=timeout_s)
+    except OSError:
+        return ()

@@ -28,6 +28,7 @@ from extend_pipeline.providers.addresses import (
 from extend_pipeline.providers.http import open_stream
 from extend_pipeline.providers.http_results import Lost, Pace, Stream, StreamBroken, Unsent
 from extend_pipeline.providers.ranges import NoRange, Resume, continuation, nothing_follows, strong_validator
+from extend_pipeline.providers.route import DIRECT, Route
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _GONE: Final = frozenset({401, 403, 404, 410})  # what object stores say of a signature that is past its time
@@ -43,13 +44,31 @@ class FaultKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class PrivateHost:
+    """A host that may lie in a private network: its name, the port where the account is asked, and whether http was
+    written."""
+
+    host: str
+    port: int
+    http: bool
+
+    @classmethod
+    def of(cls, base_url: str) -> PrivateHost | None:
+        """Return the host of a base URL."""
+        target = parse_url(base_url)
+        return None if isinstance(target, Refused) else cls(target.host, target.port, target.scheme == "http")
+
+
+@dataclass(frozen=True, slots=True)
 class DownloadPolicy:
     """Where results may come from, and how large and slow they may be.
 
     `hosts` are host names or patterns: `*.example.com` is every host below example.com but not itself, `*` every named
     host; None is any public host. `http` allows addresses without TLS. With `allow_local`, loopback hosts are allowed
-    although they are not listed, and over http. `is_film` judges the first bytes of an answer whose host calls it a
-    page or a message: hosts are wrong about that.
+    although they are not listed, and over http. `private` is the account's own host and may lie in a private network:
+    it is allowed although it is not listed, over http where the account is asked over http; a redirect leads there
+    from itself alone. `is_film` judges the first bytes of an answer whose host calls it a page or a message: hosts are
+    wrong about that.
 
     `silence_s` seconds may pass until the body begins, redirects included, and without a byte of it. A body may take
     as long as it keeps the pace: `least_bytes` in each `window_s` seconds, so that a byte a minute holds no worker.
@@ -58,6 +77,8 @@ class DownloadPolicy:
     hosts: tuple[str, ...] | None = None
     http: bool = False
     allow_local: bool = False
+    private: PrivateHost | None = None
+    route: Route = DIRECT
     max_bytes: int = 2_000_000_000
     silence_s: float = 60.0
     window_s: float = 120.0
@@ -111,11 +132,14 @@ def open_download(url: str, policy: DownloadPolicy, resume: Resume | None = None
         yield _open(url, policy, resume, stack)
 
 
-def check_url(url: str, policy: DownloadPolicy) -> tuple[Target, Reach] | Fault:
-    """Where a URL leads and which addresses it may lead to, or why it isn't fetched. Pure: no name is looked up."""
+def check_url(url: str, policy: DownloadPolicy, *, private: bool = True) -> tuple[Target, Reach] | Fault:
+    """Where a URL leads and which addresses it may lead to, or why it isn't fetched. Pure: no name is looked up.
+    Without `private`, as for a redirect from another host, the policy's private host is one like any other."""
     target = parse_url(url)
     if isinstance(target, Refused):
         return Fault(FaultKind.REFUSED, target.message)
+    if private and policy.private is not None and target.host == policy.private.host:
+        return _check_private(target, policy.private)
     if policy.allow_local and is_loopback_host(target.host):
         return target, Reach.LOOPBACK
     if target.scheme != "https" and not policy.http:
@@ -138,6 +162,18 @@ def check_url(url: str, policy: DownloadPolicy) -> tuple[Target, Reach] | Fault:
     return target, Reach.PUBLIC
 
 
+def _check_private(target: Target, own: PrivateHost) -> tuple[Target, Reach] | Fault:
+    if target.scheme == "http" and not own.http:
+        return Fault(
+            FaultKind.REFUSED,
+            f"{target.host} is named with http, and the account's base_url is https; write base_url: http://… if it is "
+            "to be reached without TLS",
+        )
+    if target.port not in (own.port, 443, 80) and target.port < 1024:
+        return Fault(FaultKind.REFUSED, f"{target.host}: port {target.port} belongs to another service")
+    return target, Reach.PRIVATE if target.scheme == "http" else Reach.PUBLIC_OR_PRIVATE
+
+
 def host_matches(host: str, pattern: str) -> bool:
     """Whether a host is meant by a pattern. An address is only ever meant by itself, written out."""
     pattern = pattern.lower().strip("[]").removesuffix(".")
@@ -150,14 +186,23 @@ def _open(url: str, policy: DownloadPolicy, resume: Resume | None, stack: ExitSt
     clock = _Clock(policy.silence_s)
     pace = Pace(policy.least_bytes, policy.window_s)
     ask = None if resume is None else resume.headers()
+    inside = True  # a stranger's redirect must not lead into a private network
     for _ in range(policy.max_redirects + 1):
-        checked = check_url(url, policy)
+        checked = check_url(url, policy, private=inside)
         if isinstance(checked, Fault):
             return checked
         target, reach = checked
         hop = stack.enter_context(ExitStack())
         answer = hop.enter_context(
-            open_stream(target, reach=reach, deadline_s=clock.left(), idle_s=policy.silence_s, pace=pace, headers=ask)
+            open_stream(
+                target,
+                reach=reach,
+                route=policy.route,
+                deadline_s=clock.left(),
+                idle_s=policy.silence_s,
+                pace=pace,
+                headers=ask,
+            )
         )
         match answer:
             case Unsent(reason=reason, refused=refused):
@@ -166,6 +211,7 @@ def _open(url: str, policy: DownloadPolicy, resume: Resume | None, stack: ExitSt
                 return Fault(FaultKind.TRANSIENT, f"{target.host}: {reason}")
             case Stream(status=status, headers=headers) if status in _REDIRECTS and "location" in headers:
                 hop.close()
+                inside = policy.private is not None and target.host == policy.private.host and inside
                 try:
                     url = urljoin(url, headers["location"])
                 except ValueError:

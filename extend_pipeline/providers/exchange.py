@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Final
 
 from extend_pipeline.providers.heard import evidence
-from extend_pipeline.providers.http_results import HttpResult, Lost, Reply, Unsent
+from extend_pipeline.providers.http_results import HttpResult, Lost, Reply, Setting, Unsent
 from extend_pipeline.providers.outcomes import Answer, QueryFault, Rejected, RejectReason, Unanswered, Unknown
 from extend_pipeline.providers.retry import Try
 
@@ -20,6 +20,8 @@ def submitted(result: HttpResult, secrets: tuple[str, ...]) -> Reply | Rejected 
     too large to be read, belongs to a request that arrived, so that a task may have been made and charged: Unknown.
     """
     match result:
+        case Unsent(reason=reason, setting=Setting() as setting):
+            return Rejected(RejectReason(setting.value), Answer(f"nothing was sent: {reason}"))
         case Unsent(reason=reason):
             return Rejected(RejectReason.UNSENT, Answer(f"nothing was sent: {reason}"))
         case Lost(reason=reason):
@@ -33,6 +35,8 @@ def submitted(result: HttpResult, secrets: tuple[str, ...]) -> Reply | Rejected 
 def asked(result: HttpResult, secrets: tuple[str, ...]) -> Reply | Try[Unanswered]:
     """The whole answer to a question that charges nothing, or what its lack means, and whether to ask again."""
     match result:
+        case Unsent(reason=reason, setting=Setting() as setting):
+            return Try(Unanswered(QueryFault(setting.value), Answer(reason)))
         case Unsent(reason=reason, refused=refused):
             return Try(Unanswered(QueryFault.UNREACHABLE, Answer(reason)), again=not refused)
         case Lost():

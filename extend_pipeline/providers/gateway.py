@@ -20,22 +20,24 @@ from extend_pipeline.providers.outcomes import (
     Unanswered,
 )
 
-PATH: Final = "/kling/v1/videos/video-extend"
+PREFIX: Final = "/kling"
+PATH: Final = "/v1/videos/video-extend"  # below the prefix
 
 
 class GatewayProvider:
     """One account at a gateway. Safe to use from several threads.
 
     `passes` are the fields beyond upstream/002's schema that the gateway hands on to Kling (gateway_body.PASSES). A
-    task can be looked up by our own id only where `external_task_id` is among them. Raises ValueError for a field that
-    no gateway passes.
+    task can be looked up by our own id only where `external_task_id` is among them. `prefix` stands before every path.
+    Raises ValueError for a field that no gateway passes.
     """
 
     list_page_size = 0
     many = 0
 
-    def __init__(self, client: KeyClient, *, passes: Collection[str] = ()) -> None:
+    def __init__(self, client: KeyClient, *, passes: Collection[str] = (), prefix: str = PREFIX) -> None:
         self._client = client
+        self._path = prefix + PATH
         self._passes = check_passes(passes)
         self.can_find = "external_task_id" in self._passes
 
@@ -51,7 +53,7 @@ class GatewayProvider:
         """POST once. Never retried, never redirected."""
         own_id = request.external_task_id if self.can_find else None
         read = partial(parse_gateway_submit, external_task_id=own_id, parent_task_id=request.parent_task_id)
-        return self._client.submit(PATH, self.body(request), read)
+        return self._client.submit(self._path, self.body(request), read)
 
     def query(self, task_id: str) -> QueryOutcome:
         """Look a task up by the id that the gateway gave."""
@@ -82,4 +84,4 @@ class GatewayProvider:
             # as the last part of a path these name something else
             return Unanswered(QueryFault.MALFORMED, Answer(f"{task_id!r} can't be a task's id; it was not asked for"))
         read = partial(parse_gateway_query, asked=task_id, own_key=own_key)
-        return self._client.get(f"{PATH}/{quote(task_id, safe='', errors='replace')}", None, read)
+        return self._client.get(f"{self._path}/{quote(task_id, safe='', errors='replace')}", None, read)

@@ -21,7 +21,17 @@ import httpx
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.providers.addresses import AddressRefused, Reach, Refused, Target, parse_url
 from extend_pipeline.providers.body_buffer import BODY_CAP, BodyBuffer
-from extend_pipeline.providers.http_results import HttpResult, Lost, Pace, Reply, Stream, StreamBroken, Unsent
+from extend_pipeline.providers.http_results import (
+    HttpResult,
+    Lost,
+    Pace,
+    Reply,
+    SettingRefused,
+    Stream,
+    StreamBroken,
+    Unsent,
+)
+from extend_pipeline.providers.route import DIRECT, Route
 from extend_pipeline.providers.sockets import Call
 from extend_pipeline.providers.transport import OriginTransport
 
@@ -29,35 +39,40 @@ CONNECT_TIMEOUT_S: Final = 10.0  # for one address; a reachable host answers a S
 IDLE_CONNECTIONS: Final = 20
 REASON_CAP: Final = 300  # characters; an HTTP library repeats the line that it can't read, whole
 
-_WIRE_ERRORS: Final = (httpx.TransportError, AddressRefused)
+_WIRE_ERRORS: Final = (httpx.TransportError, AddressRefused, SettingRefused)
 
 
 class HttpClient:
     """One origin's client. Safe to use from several threads.
 
-    `base_url` may have a path, which goes before every path. Without `allow_local` it is https, and the host has to
-    lead to public addresses only; with it loopback is allowed as well, and http to loopback alone. Raises ValueError
-    for any other base URL. Headers, and so credentials, go to this origin and nowhere else: a call names a path, never
-    a URL.
+    `base_url` may have a path, which goes before every path. It is https, and the host has to lead to public addresses
+    only. With `allow_local` loopback is allowed as well, and http to loopback alone; where the route is private,
+    private addresses are, and http to those alone. Raises ValueError for any other base URL. Headers, and so
+    credentials, go to this origin and nowhere else: a call names a path, never a URL.
     """
 
     def __init__(
-        self, base_url: str, *, allow_local: bool = False, connect_timeout_s: float = CONNECT_TIMEOUT_S
+        self,
+        base_url: str,
+        *,
+        allow_local: bool = False,
+        route: Route = DIRECT,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
         target = parse_url(base_url)
         if isinstance(target, Refused):
             raise ValueError(f"base URL: {target.message}")
         if "?" in target.target or "#" in base_url:
             raise ValueError("base URL: a query or fragment has no place in it")
-        if target.scheme == "http" and not allow_local:
-            raise ValueError("base URL: it has to be https (http is for loopback, with allow_local)")
+        if target.scheme == "http" and not (allow_local or route.private):
+            raise ValueError("base URL: it has to be https (http is for loopback and private networks)")
         self._origin = target
         self._prefix = target.target.rstrip("/")
         self._waits = httpx.Timeout(None, connect=connect_timeout_s)  # other waits end with the call's deadline
-        reach = _reach(target, allow_local)
-        self._kept = OriginTransport(target, reach=reach, kept=IDLE_CONNECTIONS)
+        reach = reach_of(target.scheme, allow_local=allow_local, route=route)
+        self._kept = OriginTransport(target, reach=reach, route=route, kept=IDLE_CONNECTIONS)
         self._gets = _client(self._kept)
-        self._posts = _client(OriginTransport(target, reach=reach))
+        self._posts = _client(OriginTransport(target, reach=reach, route=route))
 
     def __repr__(self) -> str:
         return f"HttpClient({self._origin.scheme}://{self._origin.authority}{self._prefix})"
@@ -106,6 +121,7 @@ def open_stream(
     target: Target,
     *,
     reach: Reach,
+    route: Route = DIRECT,
     deadline_s: float,
     idle_s: float,
     pace: Pace | None = None,
@@ -120,7 +136,7 @@ def open_stream(
     waits = httpx.Timeout(idle_s, connect=min(idle_s, CONNECT_TIMEOUT_S))
     own = {**(headers or {}), "connection": "close"}
     request = _request(target, "GET", target.target, own, content=b"", waits=waits)
-    with _client(OriginTransport(target, reach=reach)) as client:
+    with _client(OriginTransport(target, reach=reach, route=route)) as client:
         opened = _open(client, request, call)
         if not isinstance(opened, httpx.Response):
             yield opened
@@ -138,8 +154,11 @@ def user_agent() -> str:
         return "extend-pipeline/0"
 
 
-def _reach(origin: Target, allow_local: bool) -> Reach:
-    if origin.scheme == "http":
+def reach_of(scheme: str, *, allow_local: bool, route: Route) -> Reach:
+    """Which addresses an account's own host may have."""
+    if route.private:
+        return Reach.PRIVATE if scheme == "http" else Reach.PUBLIC_OR_PRIVATE
+    if scheme == "http":
         return Reach.LOOPBACK
     return Reach.PUBLIC_OR_LOOPBACK if allow_local else Reach.PUBLIC
 
@@ -206,11 +225,14 @@ def _failure(error: Exception, call: Call, status: int | None = None, body: byte
         return Lost(reason, status, body)
     if call.left() <= 0:
         reason = f"no connection within {call.limit}"
-    return Unsent(reason, refused=isinstance(error, AddressRefused | httpx.LocalProtocolError))
+    refused = isinstance(error, AddressRefused | SettingRefused | httpx.LocalProtocolError)
+    return Unsent(reason, refused=refused, setting=error.setting if isinstance(error, SettingRefused) else None)
 
 
 def _reason(error: Exception) -> str:
-    return scrub(str(error) or type(error).__name__, cap=REASON_CAP)
+    # our own words about a setting say what to do at their end
+    cap = 2 * REASON_CAP if isinstance(error, SettingRefused) else REASON_CAP
+    return scrub(str(error) or type(error).__name__, cap=cap)
 
 
 def _headers(response: httpx.Response) -> dict[str, str]:

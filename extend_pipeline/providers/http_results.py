@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +19,30 @@ class Reply:
     elapsed_s: float
 
 
+class Setting(StrEnum):
+    """A setting of ours that stands between this machine and an upstream that is there."""
+
+    CERTIFICATE = "certificate"  # whose certificates count
+    PROXY = "proxy"
+
+
+class SettingRefused(Exception):
+    """The way is barred until a person sets something else; the message says what. Nothing was sent.
+
+    Not an OSError: it is no failure of the network, and nothing on the way may take it for one.
+    """
+
+    setting: ClassVar[Setting]
+
+
 @dataclass(frozen=True, slots=True)
 class Unsent:
     """No byte of the request left: provably nothing was asked. `refused` is our own refusal; asking again won't
-    help."""
+    help. `setting` is what bars the way, where something does: then the upstream isn't unreachable."""
 
     reason: str
     refused: bool = False
+    setting: Setting | None = None
 
 
 @dataclass(frozen=True, slots=True)

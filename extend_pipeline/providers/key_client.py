@@ -21,6 +21,7 @@ from extend_pipeline.providers.outcomes import (
     Unanswered,
 )
 from extend_pipeline.providers.retry import RetryPolicy, Try, retry_after, with_retries
+from extend_pipeline.providers.route import DIRECT, Route
 
 Q = TypeVar("Q")
 
@@ -39,12 +40,13 @@ class KeyClient:
         key: SingleKey,
         prefix: str = "Bearer ",
         allow_local: bool = False,
+        route: Route = DIRECT,
         post_deadline_s: float = 60.0,
         get_deadline_s: float = 30.0,
         now: Callable[[], float] = time.time,
         retry: RetryPolicy | None = None,
     ) -> None:
-        self._http = HttpClient(base_url, allow_local=allow_local)
+        self._http = HttpClient(base_url, allow_local=allow_local, route=route)
         self._key = key
         self._prefix = prefix
         self._post_deadline_s = post_deadline_s

@@ -23,6 +23,7 @@ from extend_pipeline.providers.outcomes import (
     Unanswered,
 )
 from extend_pipeline.providers.retry import RetryPolicy
+from extend_pipeline.providers.route import DIRECT, Route
 
 PATH: Final = "/v1/videos/video-extend"
 MAX_PAGE: Final = 1000  # upstream/000, "Query Task (List)"
@@ -48,6 +49,7 @@ class KlingProvider:
         base_url: str,
         credentials: Credentials,
         allow_local: bool = False,
+        route: Route = DIRECT,
         post_deadline_s: float = 60.0,
         get_deadline_s: float = 30.0,
         now: Callable[[], float] = time.time,
@@ -58,6 +60,7 @@ class KlingProvider:
             base_url=base_url,
             credentials=credentials,
             allow_local=allow_local,
+            route=route,
             post_deadline_s=post_deadline_s,
             get_deadline_s=get_deadline_s,
             now=now,

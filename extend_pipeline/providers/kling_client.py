@@ -23,6 +23,7 @@ from extend_pipeline.providers.outcomes import (
     Unanswered,
 )
 from extend_pipeline.providers.retry import RetryPolicy, Try, clock_skew, retry_after, with_retries
+from extend_pipeline.providers.route import Route
 
 _SKEW_WORTH_TELLING_S: Final = 3.0
 OWN_CLOCK_S: Final = 60.0
@@ -47,12 +48,13 @@ class KlingClient:
         base_url: str,
         credentials: Credentials,
         allow_local: bool,
+        route: Route,
         post_deadline_s: float,
         get_deadline_s: float,
         now: Callable[[], float],
         retry: RetryPolicy | None,
     ) -> None:
-        self._http = HttpClient(base_url, allow_local=allow_local)
+        self._http = HttpClient(base_url, allow_local=allow_local, route=route)
         self._tokens = KlingTokens(credentials, now=now)
         self._post_deadline_s = post_deadline_s
         self._get_deadline_s = get_deadline_s

@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import quote
 
 from extend_pipeline.providers.key_client import KeyClient
-from extend_pipeline.providers.luma_body import extend_path, ledger_body, luma_body
+from extend_pipeline.providers.luma_body import GENERATIONS, extend_path, ledger_body, luma_body
 from extend_pipeline.providers.luma_parse import parse_luma_many, parse_luma_query, parse_luma_submit
 from extend_pipeline.providers.outcomes import (
     Answer,
@@ -20,8 +20,8 @@ from extend_pipeline.providers.outcomes import (
     Unanswered,
 )
 
-GENERATIONS: Final = "/luma/generations"
-SEVERAL: Final = "/luma/tasks"
+PREFIX: Final = "/luma"
+SEVERAL: Final = "/tasks"  # below the prefix
 MANY: Final = 50  # no source says how many ids are allowed; so many bodies of 2-6 kB stay well under the cap
 MANY_CAP: Final = 4_000_000  # bytes of the answer about several
 
@@ -30,13 +30,15 @@ class LumaProvider:
     """One account at a reseller of Luma. Safe to use from several threads.
 
     `batch_query` says that the reseller has `POST /luma/tasks`; without it generations are looked up one by one.
+    `prefix` stands before every path.
     """
 
     can_find = False
     list_page_size = 0
 
-    def __init__(self, client: KeyClient, *, batch_query: bool = False) -> None:
+    def __init__(self, client: KeyClient, *, batch_query: bool = False, prefix: str = PREFIX) -> None:
         self._client = client
+        self._prefix = prefix
         self.many = MANY if batch_query else 0
 
     def __repr__(self) -> str:
@@ -50,14 +52,14 @@ class LumaProvider:
     def submit(self, request: SubmitRequest) -> SubmitOutcome:
         """POST once, to the generation that is extended. Never retried, never redirected."""
         read = partial(parse_luma_submit, parent_task_id=request.source_id)
-        return self._client.submit(extend_path(request.source_id), luma_body(request), read)
+        return self._client.submit(self._prefix + extend_path(request.source_id), luma_body(request), read)
 
     def query(self, task_id: str) -> QueryOutcome:
         """Look a generation up."""
         if task_id in ("", ".", ".."):
             # as the last part of a path these name something else
             return Unanswered(QueryFault.MALFORMED, Answer(f"{task_id!r} can't be a generation; it was not asked for"))
-        path = f"{GENERATIONS}/{quote(task_id, safe='', errors='replace')}"
+        path = f"{self._prefix}{GENERATIONS}/{quote(task_id, safe='', errors='replace')}"
         return self._client.get(path, None, partial(parse_luma_query, asked=task_id))
 
     def query_many(self, task_ids: Sequence[str]) -> dict[str, QueryOutcome]:
@@ -89,7 +91,7 @@ class LumaProvider:
 
     def _ask_for(self, task_ids: list[str]) -> dict[str, QueryOutcome]:
         answer = self._client.ask_by_post(
-            SEVERAL, {"ids": task_ids}, partial(parse_luma_many, asked=task_ids), body_cap=MANY_CAP
+            self._prefix + SEVERAL, {"ids": task_ids}, partial(parse_luma_many, asked=task_ids), body_cap=MANY_CAP
         )
         if not isinstance(answer, Unanswered):
             return answer

@@ -8,14 +8,15 @@ from urllib.parse import quote
 from extend_pipeline.providers.inline_picture import picture_for_the_ledger
 from extend_pipeline.providers.outcomes import SubmitRequest
 
+GENERATIONS: Final = "/generations"  # below the prefix of the account
 _PARAMS: Final = frozenset({"prompt", "expand_prompt", "image_url", "image_end_url"})
 
 
 def extend_path(source_id: str) -> str:
-    """`/luma/generations/{task_id}/extend`. Raises ValueError for an id that would name another path."""
+    """`/generations/{task_id}/extend`, below the prefix. Raises ValueError for an id that would name another path."""
     if source_id in ("", ".", ".."):
         raise ValueError(f"{source_id!r} is no generation that could be extended")
-    return f"/luma/generations/{quote(source_id, safe='', errors='replace')}/extend"
+    return f"{GENERATIONS}/{quote(source_id, safe='', errors='replace')}/extend"
 
 
 def luma_body(request: SubmitRequest) -> dict[str, object]:

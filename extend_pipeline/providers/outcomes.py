@@ -25,7 +25,9 @@ class TaskState(StrEnum):
 class RejectReason(StrEnum):
     """Why provably nothing was made."""
 
-    UNSENT = "unsent"  # refused, DNS, TLS, connect or pool time-out: no byte of the request left
+    UNSENT = "unsent"  # refused, DNS, TLS (but for the next), connect or pool time-out: no byte of the request left
+    CERTIFICATE = "certificate"  # who answers shows a certificate that doesn't count here: no byte left
+    PROXY = "proxy"  # the proxy lets nothing through, so no byte left
     # the numbers are Kling's codes; what others answer is told by error_shapes.py
     NO_KEY = "no_key"  # this process has no key that can be sent, so no byte left: its own matter, not the account's
     AUTH = "auth"  # 1000-1004 after one re-mint
@@ -45,9 +47,16 @@ class RejectReason(StrEnum):
 
     @property
     def stops_account(self) -> bool:
-        """Whether nothing more may be submitted through the account until a person has looked, or the clock is
-        right."""
-        return self in (RejectReason.AUTH, RejectReason.CLOCK, RejectReason.BALANCE, RejectReason.FORBIDDEN)
+        """Whether nothing more may be submitted through the account until a person has looked, or what is wrong here
+        (the clock, whose certificates count, the proxy) is right."""
+        return self in (
+            RejectReason.CERTIFICATE,
+            RejectReason.PROXY,
+            RejectReason.AUTH,
+            RejectReason.CLOCK,
+            RejectReason.BALANCE,
+            RejectReason.FORBIDDEN,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +150,8 @@ class QueryFault(StrEnum):
     """Why a query told nothing of the task."""
 
     UNREACHABLE = "unreachable"
+    CERTIFICATE = "certificate"  # it was reached, and who answered shows a certificate that doesn't count here
+    PROXY = "proxy"  # the proxy lets nothing through
     NO_KEY = "no_key"  # this process has no key that can be sent, so nothing was asked
     RATE = "rate"
     AUTH = "auth"

@@ -9,13 +9,16 @@ from typing import Any, Protocol
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.providers.credentials import SingleKey, credentials_of
 from extend_pipeline.providers.gateway import PATH as GATEWAY_PATH
+from extend_pipeline.providers.gateway import PREFIX as GATEWAY_PREFIX
 from extend_pipeline.providers.gateway import GatewayProvider
 from extend_pipeline.providers.key_client import KeyClient
 from extend_pipeline.providers.kling import PATH as KLING_PATH
 from extend_pipeline.providers.kling import KlingProvider
+from extend_pipeline.providers.luma import PREFIX as LUMA_PREFIX
 from extend_pipeline.providers.luma import LumaProvider
 from extend_pipeline.providers.luma_body import extend_path
 from extend_pipeline.providers.outcomes import Provider
+from extend_pipeline.providers.route import route_of
 from extend_pipeline.providers.vidu import SUBMIT as VIDU_PATH
 from extend_pipeline.providers.vidu import ViduProvider
 
@@ -45,35 +48,42 @@ def build_provider(account: Account, *, settings: Deadlines, now: Callable[[], f
                 base_url=account.base_url,
                 credentials=credentials_of(account),
                 allow_local=account.allow_local,
+                route=route_of(account),
                 post_deadline_s=settings.post_deadline_s,
                 get_deadline_s=settings.get_deadline_s,
                 now=now,
             )
         case "kling-gateway":
             passes: Collection[str] = _own(account, "passes", ())
-            return GatewayProvider(_key_client(account, settings, now), passes=passes)
+            return GatewayProvider(
+                _key_client(account, settings, now), passes=passes, prefix=_own(account, "path_prefix", GATEWAY_PREFIX)
+            )
         case "vidu":
             bare: bool = _own(account, "auth", "raw") == "raw"  # upstream/003 shows the key without a word before it
             return ViduProvider(_key_client(account, settings, now, prefix="" if bare else "Bearer "))
         case "luma":
             batch_query: bool = _own(account, "batch_query", False)
-            return LumaProvider(_key_client(account, settings, now), batch_query=batch_query)
+            return LumaProvider(
+                _key_client(account, settings, now),
+                batch_query=batch_query,
+                prefix=_own(account, "path_prefix", LUMA_PREFIX),
+            )
         case other:
             raise ValueError(f"account {account.name}: there is no provider called {other!r}")
 
 
-def submit_path(provider: str, source_id: str) -> str:
+def submit_path(provider: str, source_id: str, account: Account | None = None) -> str:
     """Where below its base URL a provider of this kind is asked to extend `source_id`, so that a person can look for
-    the very request. Raises ValueError for a provider nobody wrote."""
+    the very request; as `account` says, where it is known. Raises ValueError for a provider nobody wrote."""
     match provider:
         case "kling":
             return KLING_PATH
         case "kling-gateway":
-            return GATEWAY_PATH
+            return _prefix(account, GATEWAY_PREFIX) + GATEWAY_PATH
         case "vidu":
             return VIDU_PATH
         case "luma":
-            return extend_path(source_id)
+            return _prefix(account, LUMA_PREFIX) + extend_path(source_id)
         case other:
             raise ValueError(f"there is no provider called {other!r}")
 
@@ -89,10 +99,16 @@ def _key_client(
         key=key,
         prefix=prefix,
         allow_local=account.allow_local,
+        route=route_of(account),
         post_deadline_s=settings.post_deadline_s,
         get_deadline_s=settings.get_deadline_s,
         now=now,
     )
+
+
+def _prefix(account: Account | None, default: str) -> str:
+    prefix: str = default if account is None else _own(account, "path_prefix", default)
+    return prefix
 
 
 def _own(account: Account, name: str, default: object) -> Any:

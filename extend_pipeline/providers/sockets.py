@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import selectors
 import socket
-import ssl
 import time
+from typing import Final
 
-from extend_pipeline.providers.addresses import Reach, checked_addresses
+from extend_pipeline.providers.addresses import Reach, checked_addresses, checked_before_proxy
+from extend_pipeline.providers.proxy import open_tunnel
+from extend_pipeline.providers.route import Route
+from extend_pipeline.providers.trust import secured
+
+LOOK_UP_S: Final = 2.0  # for a name that a proxy will look up: behind one, public names often aren't known here
 
 
 class Call:
@@ -47,14 +52,44 @@ class Call:
 class Line:
     """One connection's way out. `call` is the exchange that it serves now; a kept connection serves several in turn."""
 
-    def __init__(self, call: Call, reach: Reach) -> None:
+    def __init__(self, call: Call, scheme: str, reach: Reach, route: Route) -> None:
         self.call = call
+        self.scheme = scheme
         self.reach = reach
+        self.route = route
 
     def open(self, host: str, port: int, timeout: float | None) -> LineSocket:
-        """Connect to the first checked address of the host that answers. Raises OSError, TimeoutError,
-        AddressRefused."""
-        found = checked_addresses(host, port, reach=self.reach, timeout_s=self.call.allowance(timeout))
+        """Connect to the host, through the proxy where there is one. Raises OSError, TimeoutError, AddressRefused,
+        ProxyRefused."""
+        proxy = self.route.proxy_to(host, port, scheme=self.scheme, reach=self.reach)
+        if proxy is None:
+            return LineSocket(self._connect(host, port, self.reach, timeout), self)
+        authority = self._handed_over(host, port, timeout)
+        try:
+            sock = self._connect(proxy.host, proxy.port, Reach.PUBLIC_OR_PRIVATE, timeout)
+        except OSError as error:
+            raise type(error)(f"the proxy {proxy} ({proxy.named_by}): {error}") from error
+        try:
+            open_tunnel(sock, proxy, authority, lambda: self.call.allowance(timeout))
+        except BaseException:
+            sock.close()
+            raise
+        return LineSocket(sock, self)
+
+    def _handed_over(self, host: str, port: int, timeout: float | None) -> str:
+        """What a proxy is asked to connect to, after the same checks that a connection of our own would have."""
+        look_up_s = min(self.call.allowance(timeout), LOOK_UP_S)
+        addresses = checked_before_proxy(host, port, timeout_s=look_up_s)
+        named = host
+        if self.scheme != "https":
+            if not addresses:
+                raise OSError(f"the name {host} can't be found here, and without TLS a proxy is given addresses alone")
+            named = str(addresses[0])
+        return f"[{named}]:{port}" if ":" in named else f"{named}:{port}"
+
+    def _connect(self, host: str, port: int, reach: Reach, timeout: float | None) -> socket.socket:
+        """Connect to the first checked address of the host that answers."""
+        found = checked_addresses(host, port, reach=reach, timeout_s=self.call.allowance(timeout))
         failure: OSError = OSError(f"{host} has no address")
         for index, address in enumerate(found):
             # an address that swallows packets must not eat the time of the next one
@@ -67,7 +102,7 @@ class Line:
                 failure = OSError(f"no connection to {address} port {port}: {error.strerror or error}")
             else:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                return LineSocket(sock, self)
+                return sock
         raise failure
 
 
@@ -91,11 +126,12 @@ class LineSocket:
             self._line.call.sent = True
             rest = rest[self._sock.send(rest) :]
 
-    def secured(self, context: ssl.SSLContext, name: str | None, timeout: float | None) -> LineSocket:
-        """The same connection under TLS. The handshake as a whole has one time-out; a failed one closes the socket."""
+    def secured(self, name: str, timeout: float | None) -> LineSocket:
+        """The same connection under TLS. The handshake as a whole has one time-out; a failed one closes the socket.
+        Raises CertificateRefused, OSError, TimeoutError."""
         try:
             self._sock.settimeout(self._line.call.allowance(timeout))
-            return LineSocket(context.wrap_socket(self._sock, server_hostname=name), self._line)
+            return LineSocket(secured(self._sock, self._line.route.trust, name), self._line)
         except BaseException:
             self.close()
             raise

@@ -12,13 +12,13 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final
 
 import httpcore
 import httpx
 
 from extend_pipeline.providers.addresses import Reach, Target
+from extend_pipeline.providers.route import DIRECT, Route
 from extend_pipeline.providers.sockets import Call, Line, LineSocket
 
 KEEPALIVE_S: Final = 15.0  # shorter than any common server's, so that a reused connection is rarely a dead one
@@ -41,12 +41,14 @@ class OriginTransport(httpx.BaseTransport):
     """The way to one origin, whatever origin a request names. Safe to use from several threads.
 
     At most `kept` idle connections wait for later requests; with 0 every request has a connection of its own. `reach`
-    holds for every new connection. Raises httpx.TransportError, and AddressRefused where the origin is out of reach.
+    and `route` hold for every new connection. Raises httpx.TransportError, AddressRefused where the origin is out of
+    reach, and CertificateRefused where who answers doesn't count as it.
     """
 
-    def __init__(self, origin: Target, *, reach: Reach, kept: int = 0) -> None:
+    def __init__(self, origin: Target, *, reach: Reach, route: Route = DIRECT, kept: int = 0) -> None:
         self._origin = origin
         self._reach = reach
+        self._route = route
         self._kept = kept
         self._idle: list[_Wire] = []
         self._lock = threading.Lock()
@@ -78,7 +80,7 @@ class OriginTransport(httpx.BaseTransport):
             with self._lock:
                 wire = self._idle.pop() if self._idle else None
             if wire is None:
-                return _wire(self._origin, Line(call, self._reach))
+                return _wire(self._origin, Line(call, self._origin.scheme, self._reach, self._route))
             if wire.connection.is_idle() and not wire.connection.has_expired():
                 wire.line.call = call
                 return wire
@@ -153,24 +155,27 @@ class _Stream(httpcore.NetworkStream):
         self._sock.close()
 
     def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+        self,
+        ssl_context: ssl.SSLContext,  # noqa: ARG002 - whose certificates count is the route's matter
+        server_hostname: str | None = None,
+        timeout: float | None = None,
     ) -> httpcore.NetworkStream:
+        assert server_hostname is not None
         with _raising(httpcore.ConnectTimeout, httpcore.ConnectError):
-            return _Stream(self._sock.secured(ssl_context, server_hostname, timeout))
+            return _Stream(self._sock.secured(server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
         return self._sock.readable() if info == "is_readable" else None
 
 
-@cache
-def _ssl_context() -> ssl.SSLContext:
-    return httpcore.default_ssl_context()
+_NO_CONTEXT: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""httpcore wants one for https, to hand it to `start_tls`; made without any roots, so that it costs nothing."""
 
 
 def _wire(origin: Target, line: Line) -> _Wire:
     connection = httpcore.HTTPConnection(
         httpcore.Origin(origin.scheme.encode(), origin.host.encode(), origin.port),
-        ssl_context=_ssl_context() if origin.scheme == "https" else None,
+        ssl_context=_NO_CONTEXT if origin.scheme == "https" else None,
         keepalive_expiry=KEEPALIVE_S,
         network_backend=_Backend(line),
     )

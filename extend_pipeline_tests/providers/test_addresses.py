@@ -56,6 +56,26 @@ def test_loopback_is_127_and_one(address: str, local: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    "address", ["10.0.0.1", "172.16.0.1", "192.168.1.9", "100.64.0.1", "fd12:3456::1", "127.0.0.1", "::1"]
+)
+def test_addresses_of_one_s_own_network_are_private(address: str) -> None:
+    assert may_reach(ipaddress.ip_address(address), Reach.PRIVATE)
+    assert may_reach(ipaddress.ip_address(address), Reach.PUBLIC_OR_PRIVATE)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "169.254.169.254", "169.254.0.23", "fe80::a9fe:a9fe", "100.100.100.200", "168.63.129.16", "fd00:ec2::254",
+        "fd00:ec2::23", "fd20:ce::254", "192.0.0.192", "0.0.0.0", "255.255.255.255", "224.0.0.1", "240.0.0.1", "::",
+        "::ffff:10.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "2002:a9fe:a9fe::1", "198.18.0.1",
+    ],
+)  # fmt: skip
+def test_link_local_and_metadata_addresses_are_never_reached(address: str) -> None:
+    assert not any(may_reach(ipaddress.ip_address(address), reach) for reach in Reach)
+
+
+@pytest.mark.parametrize(
     ("url", "expected"),
     [
         (

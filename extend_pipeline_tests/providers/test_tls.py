@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.providers import transport
+from extend_pipeline.providers import trust
 from extend_pipeline.providers.download import Body, DownloadPolicy, Fault, FaultKind, open_download
 from extend_pipeline.providers.http import HttpClient
 from extend_pipeline.providers.http_results import Reply, Unsent
@@ -73,9 +73,9 @@ def tls_server(certificate: Path, names: list[str | None]) -> Iterator[int]:
 @pytest.fixture
 def _trusting(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    transport._ssl_context.cache_clear()
+    trust._built.cache_clear()
     yield
-    transport._ssl_context.cache_clear()
+    trust._built.cache_clear()
 
 
 @pytest.mark.usefixtures("_trusting")
@@ -112,4 +112,4 @@ def test_a_certificate_that_nobody_vouches_for_is_unsent(certificate: Path) -> N
         open_download(f"https://localhost:{port}/a", DownloadPolicy(hosts=(), allow_local=True)) as got,
     ):
         assert isinstance(got, Fault)
-        assert got.kind is FaultKind.TRANSIENT
+        assert got.kind is FaultKind.REFUSED  # somebody has to look: another try won't differ

@@ -27,6 +27,7 @@ from extend_pipeline.providers.kling import KlingProvider
 from extend_pipeline.providers.outcomes import Provider
 from extend_pipeline.providers.registry import build_provider, credentials_of
 from extend_pipeline.providers.retry import RetryPolicy
+from extend_pipeline.providers.route import route_of
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle
 
 ACCESS_ENV, SECRET_ENV = "ENGINE_TEST_ACCESS_KEY", "ENGINE_TEST_SECRET_KEY"
@@ -165,6 +166,7 @@ def impatient_provider(account: Account, *, settings: Settings) -> Provider:
         base_url=account.base_url,
         credentials=credentials_of(account),
         allow_local=account.allow_local,
+        route=route_of(account),
         post_deadline_s=settings.post_deadline_s,
         get_deadline_s=settings.get_deadline_s,
         retry=RetryPolicy(wait_initial_s=0.01, wait_max_s=0.02),

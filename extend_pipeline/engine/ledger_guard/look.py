@@ -18,8 +18,8 @@ from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.ledger_guard.memory import Memory, Unreadable, read_home, write_memory
 from extend_pipeline.engine.ledger_guard.verdict import Facts, Verdict, decide
 from extend_pipeline.ledger import reads, tables
+from extend_pipeline.ledger.address import shown_address
 from extend_pipeline.ledger.database import Ledger, NotOpenError
-from extend_pipeline.ledger.handover import portable
 from extend_pipeline.ledger.identity import Standing, event_digest, has_attempts, read_identity
 
 _log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def _facts(home: HomeSide, ledger: Ledger, connection: Connection) -> Facts:
     else:
         bought, committed = has_attempts(connection), _committed(connection)
     return Facts(
-        address=portable(home.settings.ledger_url),
+        address=shown_address(home.settings.ledger_url),
         head=head,
         event=event,
         bought=bought,
@@ -89,7 +89,7 @@ def must_take_writes(ledger: Ledger) -> None:
     with ledger.read() as connection:
         head = read_identity(connection)
     if head.standing is not Standing.OPEN:
-        raise NotOpenError(portable(ledger.url), head)
+        raise NotOpenError(shown_address(ledger.url), head)
 
 
 def remember(settings: Settings, ledger: Ledger) -> Verdict:

@@ -52,10 +52,10 @@ _KNOWN = frozenset({Kind.FIRST_HOME, Kind.KNOWN_HISTORY, Kind.SAME, Kind.MOVED_H
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The opened ledger and the home around it. `address` has no password. `event` is the digest of its event with the
-    number that the home remembers, `unknown_films` how many films of the media store no attempt knows, `published_seq`
-    the last event in the warehouse file; the last two are looked at only where the home remembers nothing. `anchor` is
-    the home's as it is now; None where the ledger is on a server."""
+    """The opened ledger and the home around it. `address` is for a person to read. `event` is the digest of its
+    event with the number that the home remembers, `unknown_films` how many films of the media store no attempt knows,
+    `published_seq` the last event in the warehouse file; the last two are looked at only where the home remembers
+    nothing. `anchor` is the home's as it is now; None where the ledger is on a server."""
 
     address: str
     head: Identity

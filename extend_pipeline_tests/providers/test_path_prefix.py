@@ -1,0 +1,43 @@
+"""What stands before a reseller's paths: its default, or what the account says."""
+
+from __future__ import annotations
+
+import pytest
+
+from extend_pipeline.providers.credentials import SingleKey
+from extend_pipeline.providers.gateway import GatewayProvider
+from extend_pipeline.providers.key_client import KeyClient
+from extend_pipeline.providers.luma import LumaProvider
+from extend_pipeline.providers.outcomes import SubmitRequest
+from extend_pipeline_tests.providers.raw_server import always, answer, raw_server
+
+KEY = "PREFIX_TEST_KEY"
+
+
+@pytest.mark.parametrize(("written", "shown"), [(None, "/kling"), ("", ""), ("/api/kling", "/api/kling")])
+def test_a_gateway_is_asked_below_its_prefix(written: str | None, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY, "some-key-or-other")
+    with raw_server(always(answer(200, b"{}"))) as server:
+        client = KeyClient(base_url=server.base_url, key=SingleKey(KEY), allow_local=True)
+        provider = GatewayProvider(client) if written is None else GatewayProvider(client, prefix=written)
+        provider.submit(SubmitRequest("e1", "800000000000000001"))
+        provider.query("809792635498011564")
+        provider.close()
+        assert server.line(0) == f"POST {shown}/v1/videos/video-extend HTTP/1.1"
+        assert server.line(1) == f"GET {shown}/v1/videos/video-extend/809792635498011564 HTTP/1.1"
+
+
+@pytest.mark.parametrize(("written", "shown"), [(None, "/luma"), ("", ""), ("/dream", "/dream")])
+def test_luma_is_asked_below_its_prefix(written: str | None, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY, "some-key-or-other")
+    with raw_server(always(answer(200, b"{}"))) as server:
+        client = KeyClient(base_url=server.base_url, key=SingleKey(KEY), allow_local=True)
+        options = {} if written is None else {"prefix": written}
+        provider = LumaProvider(client, batch_query=True, **options)  # type: ignore[arg-type]
+        provider.submit(SubmitRequest("e1", "g1", {"prompt": "fog"}))
+        provider.query("g2")
+        provider.query_many(["g2", "g3"])
+        provider.close()
+        assert server.line(0) == f"POST {shown}/generations/g1/extend HTTP/1.1"
+        assert server.line(1) == f"GET {shown}/generations/g2 HTTP/1.1"
+        assert any(server.line(index) == f"POST {shown}/tasks HTTP/1.1" for index in range(len(server.requests)))
