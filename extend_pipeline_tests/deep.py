@@ -68,6 +68,7 @@ DEEP: Final = (
     "defs/test_sensors.py::test_edits_are_decided",
     "defs/test_advance_job.py::test_what_the_command_line_did_meanwhile",
     "defs/test_tables.py::test_checks_find_a_warehouse",
+    "cli/test_home_lock.py::test_dev_and_demo_at_once",
     "cli/test_work.py::test_one_signal_ends",
     "cli/test_work.py::test_a_second_signal_ends",
     "cli/test_showing.py::test_a_terminal_sees_a_table",

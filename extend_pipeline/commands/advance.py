@@ -18,6 +18,7 @@ from extend_pipeline.commands.boards import (
 from extend_pipeline.commands.describe import status_document
 from extend_pipeline.commands.happenings import Follower
 from extend_pipeline.commands.opening import print_mistakes, settings_of
+from extend_pipeline.commands.options import Seconds
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.progress import progress
 from extend_pipeline.commands.text import visible
@@ -48,7 +49,7 @@ _COUNTED = {
 @click.option(
     "--until-idle", is_flag=True, help="Go on until all is complete, or waits for somebody or for tomorrow's budget."
 )
-@click.option("--max-seconds", type=click.FloatRange(min=0), help="Go on for at most so long.")
+@click.option("--max-seconds", type=Seconds(), help="Go on for at most so long.")
 @click.option("--video", "videos", multiple=True, metavar="KEY", help="Only this video; may be given several times.")
 @json_option
 @click.pass_context
