@@ -72,6 +72,7 @@ DEEP: Final = (
     "cli/test_work.py::test_one_signal_ends",
     "cli/test_work.py::test_a_second_signal_ends",
     "cli/test_showing.py::test_a_terminal_sees_a_table",
+    "cli/test_screens.py::test_every_screen",
     "cli/test_csv_for_spreadsheets.py",
     "engine/test_missing_files.py::test_an_assembled_film_is_made_again",
     "engine/test_missing_files.py::test_a_deep_check_that_was_ended",

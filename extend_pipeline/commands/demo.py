@@ -93,7 +93,7 @@ def _watch(pipeline: Pipeline, children: list[Child], *, until: float) -> bool:
     """Show progress until no video goes on by itself; False when the time was up first."""
     from extend_pipeline.engine.status import status
 
-    with Watcher() as watcher:
+    with Watcher(pipeline.accounts) as watcher:
         while True:
             now = status(pipeline)
             watcher.show(now)

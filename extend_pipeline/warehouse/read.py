@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from extend_pipeline.warehouse.errors import NotPublishedError, QueryError, Ware
 
 if TYPE_CHECKING:
     import pandas as pd
-    from duckdb import DuckDBPyConnection
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +75,53 @@ def query(target: Path, sql: str, params: Sequence[Any] | Mapping[str, Any] | No
 
     Raises NotPublishedError; QueryError with DuckDB's words.
     """
-    import duckdb
-
-    with reading(target) as connection:
-        try:
-            cursor = connection.execute(sql, params) if params else connection.execute(sql)
-            described = cursor.description or []
-            rows = cursor.fetchall() if described else []
-        except duckdb.Error as error:
-            raise QueryError(str(error)) from None
+    with reading(target) as connection, query_errors():
+        cursor = connection.execute(sql, params) if params else connection.execute(sql)
+        described = cursor.description or []
+        rows = cursor.fetchall() if described else []
     columns = tuple(str(column[0]) for column in described)
     return Table(columns, tuple(str(column[1]) for column in described), [tuple(map(_utc, row)) for row in rows])
+
+
+def results(target: Path, sql: str) -> Iterator[DuckDBPyRelation]:
+    """Run statement after statement on the published file, as `query` does, and yield what each has to show, to be read
+    before the next is asked for. Reading within `query_errors` tells of an error as of one here.
+
+    Raises NotPublishedError; QueryError with DuckDB's words.
+    """
+    import duckdb
+
+    with reading(target) as connection, query_errors():
+        for statement in connection.extract_statements(sql):
+            shows_nothing = list(statement.expected_result_type) == [duckdb.ExpectedResultType.NOTHING]
+            relation = connection.sql(statement)
+            if relation is not None and not shows_nothing:
+                yield relation
+
+
+@contextmanager
+def query_errors() -> Iterator[None]:
+    """Raise QueryError with DuckDB's words where the block raises an error of DuckDB."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from None
+
+
+def rows_of(relation: DuckDBPyRelation) -> Table:
+    """Return all rows of a result. Raises duckdb.Error."""
+    described = relation.description
+    rows = [tuple(map(_utc, row)) for row in relation.fetchall()]
+    return Table(tuple(str(column[0]) for column in described), tuple(str(column[1]) for column in described), rows)
+
+
+def kept(relation: DuckDBPyRelation, *, most: int) -> DuckDBPyRelation:
+    """Return the first rows of a result, held in memory where DuckDB can (2.0). Raises duckdb.Error."""
+    first = relation.limit(most)
+    materialize: Callable[[], DuckDBPyRelation] | None = getattr(first, "materialize", None)
+    return first if materialize is None else materialize()
 
 
 def table_frame(target: Path, name: str) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""A home is locked by what runs in it until Ctrl-C: the second one is refused, removes nothing, and says who holds it."""
+"""A home is locked by what runs in it until Ctrl-C: the second is refused, removes nothing, and says who holds it."""
 
 from __future__ import annotations
 

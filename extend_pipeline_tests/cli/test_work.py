@@ -89,6 +89,21 @@ def test_max_seconds_ends_the_work_while_more_is_left(home_of: Home) -> None:
     did = run.json("advance", "--max-seconds", "1")
     assert did["did"]["submitted"] >= 1
     assert did["videos"][0]["state"] == "working"
+    told = run("advance")
+    assert told.exit_code == 0  # nobody stopped it
+    last = re.fullmatch(
+        r"still open: [01] tasks? at the provider, 1 video to go on with;"
+        r" next due (?:now|at \d\d:\d\d:\d\d UTC) → (.*)",
+        told.stdout.splitlines()[-1],
+    )
+    assert last is not None
+    assert last[1] == f"extend-pipeline --home {run.home} advance --until-idle"
+
+
+def test_nothing_is_still_open_where_all_is_done_or_waits_for_a_person(home_of: Home) -> None:
+    run = home_of(video("ends", extend={"steps": 1}))
+    assert run.json("advance", "--until-idle")["next_due_at"] is None
+    assert "still open" not in run("advance", "--until-idle").stdout
 
 
 def test_files_that_are_broken_while_the_work_goes_on_are_told_once(home_of: Home) -> None:
@@ -214,9 +229,10 @@ def test_one_signal_ends_the_work_after_what_is_under_way(home_of: Home, number:
         assert line, "it ended by itself"
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
-    assert process.returncode == 0, err
+    assert process.returncode == 130, err
     document = json.loads(out)
     assert document["stopped"] is True
+    assert document["next_due_at"] is not None
     assert document["videos"][0]["state"] == "working"
     assert 1 <= document["did"]["stored"] < 30
     checked = run.json("doctor")
