@@ -1,6 +1,6 @@
 """The command line's way in: which verbs there are, and nothing that costs time before one of them is chosen.
 
-Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration, 70 a crash, 130 interrupted.
+Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration, 70 a crash, 130 stopped.
 """
 
 from __future__ import annotations
@@ -75,6 +75,16 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the verb. Raises UsageError where any word of the command isn't text."""
+        for word in args:
+            try:
+                word.encode()
+            except UnicodeEncodeError:  # bytes of the command line that are no UTF-8
+                shown = word.encode("ascii", "backslashreplace").decode()[:100]
+                raise click.UsageError(f"{shown!r} can't be read: it isn't UTF-8", ctx) from None
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -115,7 +125,8 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context, home: Path | None) -> None:
     """Make AI-generated videos longer, and never pay twice for the same step.
 
-    Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration.
+    Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration, 70 a mistake of this program, 130
+    stopped before the work was done.
     """
     ctx.obj = home
 

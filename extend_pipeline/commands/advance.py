@@ -19,6 +19,7 @@ from extend_pipeline.commands.boards import (
 )
 from extend_pipeline.commands.describe import status_document
 from extend_pipeline.commands.happenings import Follower
+from extend_pipeline.commands.home_lock import state_in_use
 from extend_pipeline.commands.opening import print_mistakes, settings_of
 from extend_pipeline.commands.options import Seconds
 from extend_pipeline.commands.output import emit, json_option, say
@@ -74,7 +75,7 @@ def advance(
     key is missing here, 130 when it was stopped with work left; the last line says what that is and when it is due.
     """
     home: Path | None = ctx.obj
-    with open_pipeline(settings_of(home)) as pipeline:
+    with open_pipeline(settings_of(home)) as pipeline, state_in_use(pipeline.settings.state_dir):
         chosen = _chosen(pipeline, videos)
         ahead_ms = ledger_ahead_ms(pipeline)
         declare_catalogue(pipeline)

@@ -16,7 +16,7 @@ import click
 
 from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.commands.home_lock import RECORD, HomeLock, lock_home
+from extend_pipeline.commands.home_lock import RECORD, HomeLock, lock_home, state_in_use
 from extend_pipeline.commands.processes import Child, answers, running, tool, wait_for
 from extend_pipeline.commands.sandbox import read_seeds
 from extend_pipeline.config.load import load_accounts, load_configuration
@@ -105,7 +105,8 @@ def prepared(demo: DemoHome, *, verb: str, fresh: bool, ui_port: int | None = No
     with lock_home(demo.settings.home, state=demo.state, verb=verb, now_ms=wall_ms()) as lock:
         _check(demo, ui_port)
         if fresh:
-            _empty(demo.state)
+            with state_in_use(demo.state, alone=True):
+                _empty(demo.state)
         for folder in (demo.state, demo.logs, demo.dagster_home):
             make_private_folder(folder)
         (demo.state / MARK).touch(mode=0o600)

@@ -93,12 +93,8 @@ def lock_home(home: Path, *, state: Path, verb: str, now_ms: int) -> Iterator[Ho
     make_private_folder(home)
     descriptor = os.open(home, os.O_RDONLY)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
-                raise  # a network disk without locks
-            raise HomeInUseError(describe_holder(home, read_record(state / RECORD))) from None
+        if not _locked(descriptor, fcntl.LOCK_EX):
+            raise HomeInUseError(describe_holder(home, read_record(state / RECORD)))
         lock = HomeLock(descriptor, state / RECORD, verb, now_ms)
         lock.write()
         try:
@@ -107,6 +103,32 @@ def lock_home(home: Path, *, state: Path, verb: str, now_ms: int) -> Iterator[Ho
             lock.close()
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def state_in_use(state: Path, *, alone: bool = False) -> Iterator[None]:
+    """Keep the state from being removed until the end of the block: for work that goes on beside other work. With
+    `alone`, there is no other: for whoever removes it. Raises HomeInUseError."""
+    make_private_folder(state)
+    descriptor = os.open(state, os.O_RDONLY)
+    try:
+        if not _locked(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+            others = "an `advance` or `callbacks`" if alone else "a `demo` that removes it"
+            raise HomeInUseError(f"{state} is in use by {others}: end it, or wait for its end")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, how: int) -> bool:
+    """Lock a folder; return False where another process has it."""
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            return False
+        raise  # a network disk without locks
+    return True
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.commands.home_lock import RECORD, HomeInUseError, is_alive, lock_home, read_record
+from extend_pipeline.commands.home_lock import RECORD, HomeInUseError, is_alive, lock_home, read_record, state_in_use
 from extend_pipeline.commands.keeper import left_open
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.engine_home import eventually
@@ -156,6 +156,15 @@ def test_nothing_is_removed_while_a_sandbox_runs_in_the_home(demo_home: Cli) -> 
     finally:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
+
+
+def test_nothing_is_removed_while_other_work_uses_the_state(demo_home: Cli) -> None:
+    before = state_of(demo_home.home)
+    with state_in_use(demo_home.home / "state"), state_in_use(demo_home.home / "state"):  # two may at once
+        refused = demo_home("demo")
+        assert refused.exit_code == 1
+        assert "in use by an `advance` or `callbacks`" in refused.stderr
+    assert state_of(demo_home.home) == before
 
 
 @pytest.mark.parametrize("verb", [["demo"], ["dev", "--fresh"]])
