@@ -16,7 +16,7 @@ import click
 
 from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.commands.home_lock import RECORD, HomeLock, lock_home, state_in_use
+from extend_pipeline.commands.home_lock import IN_USE, RECORD, HomeLock, lock_home, state_in_use
 from extend_pipeline.commands.processes import Child, answers, running, tool, wait_for
 from extend_pipeline.commands.sandbox import read_seeds
 from extend_pipeline.config.load import load_accounts, load_configuration
@@ -139,7 +139,7 @@ def _check_port(port: int, todo: str) -> None:
 def _empty(state: Path) -> None:
     """Remove what an earlier demo left. Its mark stays, so that a removal that was cut short can be begun again."""
     for path in state.iterdir():
-        if path.name in (MARK, RECORD):
+        if path.name in (MARK, RECORD, IN_USE):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

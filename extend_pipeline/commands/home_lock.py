@@ -20,11 +20,13 @@ from typing import Any, Final
 
 import click
 
-from extend_pipeline.base.private import make_private_folder, open_private
+from extend_pipeline.base.private import FILE_MODE, make_private_folder, open_private
 from extend_pipeline.base.units import from_ms
 
 RECORD: Final = "running.json"
 """Name of the file in the state folder that says what runs in the home; it counts only while the home is locked."""
+IN_USE: Final = "in-use.lock"
+"""Name of the file in the state folder that work locks together, and alone whoever removes the state."""
 
 
 class HomeInUseError(click.ClickException):
@@ -109,8 +111,15 @@ def lock_home(home: Path, *, state: Path, verb: str, now_ms: int) -> Iterator[Ho
 def state_in_use(state: Path, *, alone: bool = False) -> Iterator[None]:
     """Keep the state from being removed until the end of the block: for work that goes on beside other work. With
     `alone`, there is no other: for whoever removes it. Raises HomeInUseError."""
-    make_private_folder(state)
-    descriptor = os.open(state, os.O_RDONLY)
+    try:
+        make_private_folder(state)
+        # a file of its own: the ledger's memory locks the folder for a moment, now and then
+        descriptor = os.open(state / IN_USE, os.O_RDWR | os.O_CREAT, FILE_MODE)
+    except OSError:
+        if alone:
+            raise
+        yield  # what can't be written can't be removed either, and the work itself says what is wrong
+        return
     try:
         if not _locked(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
             others = "an `advance` or `callbacks`" if alone else "a `demo` that removes it"

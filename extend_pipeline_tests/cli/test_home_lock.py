@@ -14,7 +14,15 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.commands.home_lock import RECORD, HomeInUseError, is_alive, lock_home, read_record, state_in_use
+from extend_pipeline.commands.home_lock import (
+    IN_USE,
+    RECORD,
+    HomeInUseError,
+    is_alive,
+    lock_home,
+    read_record,
+    state_in_use,
+)
 from extend_pipeline.commands.keeper import left_open
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.engine_home import eventually
@@ -159,6 +167,7 @@ def test_nothing_is_removed_while_a_sandbox_runs_in_the_home(demo_home: Cli) -> 
 
 
 def test_nothing_is_removed_while_other_work_uses_the_state(demo_home: Cli) -> None:
+    (demo_home.home / "state" / IN_USE).touch()
     before = state_of(demo_home.home)
     with state_in_use(demo_home.home / "state"), state_in_use(demo_home.home / "state"):  # two may at once
         refused = demo_home("demo")
