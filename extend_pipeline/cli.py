@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration, 70
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -133,6 +134,9 @@ def cli(ctx: click.Context, home: Path | None) -> None:
 
 def main() -> None:
     """Entry point of `extend-pipeline`."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell: `>&-`
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115, PTH123 - to the end
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # a terminal that can't show a character shows its number instead of ending the work

@@ -47,7 +47,7 @@ def things(home_of: Home, taken_port: int, tmp_path: Path) -> Things:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("seed", "count"), [(1, 3), pytest.param(2, 60, id="long")])
+@pytest.mark.parametrize(("seed", "count"), [(1, 3), pytest.param(2, 30, id="long")])
 def test_no_input_of_any_verb_brings_a_traceback(
     things: Things, seed: int, count: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
