@@ -217,7 +217,18 @@ def test_sql_answers_exactly_and_tells_what_is_wrong(home_of: Home) -> None:
     assert "Traceback" not in wrong.stderr
     assert run("sql", "DELETE FROM lineage").exit_code == 2
     assert run("sql", "SELECT 1", "--csv", "--json").exit_code == 2
-    assert "1 row\n" in run("sql", query).stdout
+    assert {"1.100000", "007", "NULL"} <= set(run("sql", query).stdout.split())
+    for nothing in ("", ";", " ;; ", "/* SELECT 1 */"):
+        for form in ([], ["--csv"], ["--json"]):
+            empty = run("sql", nothing, *form)
+            assert empty.exit_code == 2
+            assert "there is no question" in empty.stderr
+    several = "SELECT 1 AS a; SELECT 2 AS b; SELECT 3 AS c"
+    assert [document["rows"] for document in run.json("sql", several)["results"]] == [[[1]], [[2]], [[3]]]
+    assert run("sql", several, "--csv").stdout.split() == ["a", "1", "b", "2", "c", "3"]
+    cut_short = run("sql", "SELECT 'seen'; SELECT x")
+    assert cut_short.exit_code == 2
+    assert "seen" in cut_short.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
