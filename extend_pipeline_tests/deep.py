@@ -72,7 +72,7 @@ DEEP: Final = (
     "cli/test_work.py::test_one_signal_ends",
     "cli/test_work.py::test_a_second_signal_ends",
     "cli/test_showing.py::test_a_terminal_sees_a_table",
-    "cli/test_walk.py::test_no_input_of_any_verb_brings_a_traceback[long",
+    "cli/test_walk.py::test_a_long_walk",
     "cli/test_screens.py::test_every_screen",
     "cli/test_csv_for_spreadsheets.py",
     "engine/test_missing_files.py::test_an_assembled_film_is_made_again",

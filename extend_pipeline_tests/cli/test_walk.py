@@ -46,12 +46,21 @@ def things(home_of: Home, taken_port: int, tmp_path: Path) -> Things:
     return Things(run.home, taken_port, ("v", "w", "v/1", "w/2", "sandbox", "billing/1", "adopt"), listed)
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(("seed", "count"), [(1, 3), pytest.param(2, 30, id="long")])
 def test_no_input_of_any_verb_brings_a_traceback(
-    things: Things, seed: int, count: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    things: Things, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)  # where a relative path of a call leads to
+    walk_all(things, seed=1, count=3)
+
+
+@pytest.mark.timeout(900)
+def test_a_long_walk_brings_none_either(things: Things, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    walk_all(things, seed=2, count=30)
+
+
+def walk_all(things: Things, *, seed: int, count: int) -> None:
+    """Make so many calls of each verb; none may end as it must not."""
     done = walk(things, seed=seed, count=count, put=lambda call: spoiling(things.home, call.spoilt))
     print(f"{done.calls} calls, by verb and code: {dict(sorted(done.codes.items()))}")
     assert not done.wrong, f"{len(done.wrong)} of {done.calls}:\n" + "\n\n".join(done.wrong)
