@@ -1,11 +1,12 @@
 """The command line's way in: which verbs there are, and nothing that costs time before one of them is chosen.
 
-Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration, 70 a crash, 130 interrupted.
+Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration, 70 a crash, 130 stopped.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,6 +76,16 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the options before the verb. Raises UsageError where any word of the command isn't text."""
+        for word in args:
+            try:
+                word.encode()
+            except UnicodeEncodeError:  # bytes of the command line that are no UTF-8
+                shown = word.encode("ascii", "backslashreplace").decode()[:100]
+                raise click.UsageError(f"{shown!r} can't be read: it isn't UTF-8", ctx) from None
+        return super().parse_args(ctx, args)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -115,7 +126,8 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context, home: Path | None) -> None:
     """Make AI-generated videos longer, and never pay twice for the same step.
 
-    Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration.
+    Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration, 70 a mistake of this program, 130
+    stopped before the work was done.
     """
     from extend_pipeline.commands.zone import show_times_of
 
@@ -125,6 +137,9 @@ def cli(ctx: click.Context, home: Path | None) -> None:
 
 def main() -> None:
     """Entry point of `extend-pipeline`."""
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell: `>&-`
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115, PTH123 - to the end
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             # a terminal that can't show a character shows its number instead of ending the work

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -17,13 +19,21 @@ from extend_pipeline.commands.boards import (
 )
 from extend_pipeline.commands.describe import status_document
 from extend_pipeline.commands.happenings import Follower
+from extend_pipeline.commands.home_lock import state_in_use
 from extend_pipeline.commands.names import NAME
 from extend_pipeline.commands.opening import print_mistakes, settings_of
+from extend_pipeline.commands.options import Seconds
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.progress import progress
-from extend_pipeline.commands.text import visible
+from extend_pipeline.commands.text import counted, iso, minute, typed, visible
 from extend_pipeline.config.problems import did_you_mean
-from extend_pipeline.engine.advance import Round, advance_until_idle, declare_catalogue
+from extend_pipeline.engine.advance import (
+    Round,
+    advance_until_idle,
+    declare_catalogue,
+    goes_on_soon,
+    next_moment_ms,
+)
 from extend_pipeline.engine.advance import advance as advance_once
 from extend_pipeline.engine.clock_checks import describe_ahead, ledger_ahead_ms
 from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
@@ -31,6 +41,8 @@ from extend_pipeline.engine.plan_types import Plan
 from extend_pipeline.engine.status import Status
 from extend_pipeline.engine.status import status as read_status
 from extend_pipeline.ledger import reads
+
+INTERRUPTED: Final = 130
 
 _COUNTED = {
     "submitted": "attempt_submitted",
@@ -49,7 +61,7 @@ _COUNTED = {
 @click.option(
     "--until-idle", is_flag=True, help="Go on until all is complete, or waits for somebody or for tomorrow's budget."
 )
-@click.option("--max-seconds", type=click.FloatRange(min=0), help="Go on for at most so long.")
+@click.option("--max-seconds", type=Seconds(), help="Go on for at most so long.")
 @click.option(
     "--video", "videos", type=NAME, multiple=True, metavar="KEY", help="Only this video; may be given several times."
 )
@@ -63,10 +75,10 @@ def advance(
     Spends what the budgets allow. Ctrl-C ends it after the step that is under way, twice at once; either way nothing
     that was paid for is lost. While the catalogue or the accounts have a mistake, what is paid for is polled and
     fetched, and nothing is submitted. Exit code 1 when something needs a person, 2 when there is a mistake or a
-    key is missing here.
+    key is missing here, 130 when it was stopped with work left; the last line says what that is and when it is due.
     """
     home: Path | None = ctx.obj
-    with open_pipeline(settings_of(home)) as pipeline:
+    with open_pipeline(settings_of(home)) as pipeline, state_in_use(pipeline.settings.state_dir):
         chosen = _chosen(pipeline, videos)
         ahead_ms = ledger_ahead_ms(pipeline)
         declare_catalogue(pipeline)
@@ -81,15 +93,36 @@ def advance(
             as_json=as_json,
         )
         found = read_status(pipeline)
+        due_ms = next_moment_ms(pipeline, Round(found.plan), videos=chosen)
         did = {name: follower.counts.get(kind, 0) for name, kind in _COUNTED.items()}
         if as_json:
-            emit({"stopped": stopped, "did": did, **status_document(found, pipeline.accounts, home=home)})
+            emit(
+                {
+                    "stopped": stopped,
+                    "next_due_at": iso(due_ms),
+                    "did": did,
+                    **status_document(found, pipeline.accounts, home=home),
+                }
+            )
         else:
             _summary(found, did, stopped=stopped, home=home)
         print_mistakes(pipeline)
         for line in found.left_alone:
             click.echo(visible(line), err=True)
-    ctx.exit(found.exit_code)
+        if due_ms is not None and not as_json:
+            say(_still_open(found, chosen, due_ms, home))
+    ctx.exit(INTERRUPTED if stopped and due_ms is not None else found.exit_code)
+
+
+def _still_open(found: Status, chosen: frozenset[str] | None, due_ms: int, home: Path | None) -> str:
+    """Return what is left to do, when the next of it is due, and the command that goes on."""
+    videos = [video for video in found.plan.videos if chosen is None or video.key in chosen]
+    running = sum(video.running is not None for video in videos)
+    going_on = sum(goes_on_soon(video) for video in videos)
+    due = "now" if due_ms <= found.plan.now_ms else f"at {minute(due_ms)}"
+    only = "".join(f" --video {shlex.quote(key)}" for key in sorted(chosen or ()))
+    told = f"still open: {counted(running, 'task')} at the provider, {counted(going_on, 'video')} to go on with"
+    return f"{told}; next due {due} → {typed(f'extend-pipeline advance --until-idle{only}', home)}"
 
 
 def _chosen(pipeline: Pipeline, videos: tuple[str, ...]) -> frozenset[str] | None:

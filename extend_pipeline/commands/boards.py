@@ -10,8 +10,9 @@ from typing import Final
 
 from extend_pipeline.base.days import NO_ZONE, zone_of
 from extend_pipeline.commands.describe import Cost, cost_of, start_unknown, totals
-from extend_pipeline.commands.output import Column, print_table, say
-from extend_pipeline.commands.text import age, minute, plain, seconds, shortened, spread, typed
+from extend_pipeline.commands.output import say
+from extend_pipeline.commands.table import Column, print_table
+from extend_pipeline.commands.text import age, counted, minute, plain, seconds, shortened, spread, typed
 from extend_pipeline.commands.zone import describe_today
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine.holds import DOUBT_TODO
@@ -31,14 +32,15 @@ MOST_WORDS: Final = 500  # characters of a provider's words
 MOST_REQUEST: Final = 6_000  # a prompt and a negative prompt of 2,500 characters, and the rest
 
 _VIDEOS: Final = (
-    Column("video", whole=True),
-    Column("account"),
-    Column("state", whole=True),
-    Column("hops", right=True, whole=True),
-    Column("length", right=True, whole=True),
-    Column("lands at", right=True),
-    Column("cost left", right=True),
-    Column("waits for"),
+    Column("video"),
+    Column("account", rank=5),
+    Column("state"),
+    Column("hops", right=True, rank=2),
+    Column("length", right=True),
+    Column("lands at", right=True, rank=6),
+    Column("cost left", right=True, rank=3),
+    Column("amount left", right=True, rank=4),
+    Column("waits for", prose=True, rank=1),
 )
 
 
@@ -47,7 +49,7 @@ def print_videos(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -
     print_table(_VIDEOS, (video_row(video, accounts[video.account]) for video in videos))
     counts = Counter(video.state for video in videos)
     told = ", ".join(f"{counts[state]} {state.value}" for state in VideoState if counts[state])
-    say(f"{len(videos)} videos{': ' + told if told else ''}")
+    say(f"{counted(len(videos), 'video')}{': ' + told if told else ''}")
 
 
 def video_row(video: VideoPlan, account: Account) -> list[str]:
@@ -59,7 +61,7 @@ def video_row(video: VideoPlan, account: Account) -> list[str]:
         hops(video),
         length(video),
         lands_at(video),
-        cost_left(video, account),
+        *cost_left(video, account),
         video.hindrance.obstacle.value.replace("_", " ") if video.hindrance else "",
     ]
 
@@ -88,17 +90,23 @@ def lands_at(video: VideoPlan) -> str:
     return f"{spread(seconds(video.end_ms[0]) or '', seconds(video.end_ms[1]) or '')} s"
 
 
-def cost_left(video: VideoPlan, account: Account) -> str:
-    """What a video still costs, or that nobody can tell; nothing where it costs nothing."""
+def cost_left(video: VideoPlan, account: Account) -> tuple[str, str]:
+    """Return what a video still costs, in units and in money, or that it can't be known; nothing where it costs
+    nothing."""
     if start_unknown(video) or video.micros_left is None:
-        return "not known yet"
-    return "" if video.micros_left == (0, 0) else cost(cost_of(account, video.micros_left))
+        return "not known yet", ""
+    return ("", "") if video.micros_left == (0, 0) else _units_and_amount(cost_of(account, video.micros_left))
 
 
 def cost(of: Cost) -> str:
     """`6–8 kling-unit (0.84–1.12 USD)`."""
-    units = spread(plain(of.units[0]), plain(of.units[1]))
-    return f"{units} {of.unit} ({spread(plain(of.amount[0]), plain(of.amount[1]))} {of.currency})"
+    units, amount = _units_and_amount(of)
+    return f"{units} ({amount})"
+
+
+def _units_and_amount(of: Cost) -> tuple[str, str]:
+    units, amount = (spread(plain(least), plain(most)) for least, most in (of.units, of.amount))
+    return f"{units} {of.unit}", f"{amount} {of.currency}"
 
 
 def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
@@ -140,14 +148,14 @@ def _named(keys: Sequence[str]) -> str:
 def print_accounts(accounts: Sequence[AccountStatus]) -> None:
     """Accounts: what is committed, of what budget, what of it nobody knows, what runs, what is stopped."""
     columns = (
-        Column("account", whole=True),
-        Column("unit"),
+        Column("account"),
+        Column("unit", rank=3),
         Column("today", right=True),
-        Column("in all", right=True),
-        Column("amount", right=True),
-        Column("in doubt", right=True),
-        Column("in flight", right=True),
-        Column("standing"),
+        Column("in all", right=True, rank=1),
+        Column("amount", right=True, rank=5),
+        Column("in doubt", right=True, rank=2),
+        Column("in flight", right=True, rank=4),
+        Column("standing", prose=True),
     )
     print_table(columns, (_account_row(account) for account in accounts))
 

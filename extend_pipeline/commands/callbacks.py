@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from extend_pipeline.base.units import from_ms
+from extend_pipeline.commands.home_lock import state_in_use
 from extend_pipeline.commands.opening import print_mistakes, settings_of
 from extend_pipeline.commands.output import say
 from extend_pipeline.commands.text import typed
@@ -33,7 +34,7 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
     A callback only makes its task due now; what became of it is asked for by the next poll. Put a proxy with TLS before
     it. It runs until Ctrl-C. Without it everything is polled, and an unclear answer of a reseller waits for a person.
     """
-    with open_pipeline(settings_of(ctx.obj)) as pipeline:
+    with open_pipeline(settings_of(ctx.obj)) as pipeline, state_in_use(pipeline.settings.state_dir):
         if print_mistakes(pipeline) and all(account.callbacks is None for account in pipeline.accounts.values()):
             raise ConfigError(pipeline.configuration.problems)
         asking = check_accounts(pipeline.accounts)

@@ -12,6 +12,7 @@ import click
 
 from extend_pipeline.commands import demo_home
 from extend_pipeline.commands.demo_report import print_report, sandbox_units
+from extend_pipeline.commands.options import Seconds
 from extend_pipeline.commands.output import say
 from extend_pipeline.commands.processes import Child, ChildError, answers, end_children_too, wait_for
 from extend_pipeline.commands.watch import Watcher
@@ -24,7 +25,9 @@ LOOK_S: Final = 0.5
 
 
 @click.command()
-@click.option("--max-seconds", type=float, default=220, show_default=True, help="Give up after so long.")
+@click.option(
+    "--max-seconds", type=Seconds(above_zero=True), default=220, show_default=True, help="Give up after so long."
+)
 @click.pass_obj
 def demo(home: Path | None, max_seconds: float) -> None:
     """Watch eleven videos grow: sandbox, Dagster daemon, sensors and runs do the work; it ends by itself and costs
@@ -32,17 +35,17 @@ def demo(home: Path | None, max_seconds: float) -> None:
     from extend_pipeline.engine.pipeline import open_pipeline
 
     where = demo_home.find(home)
-    demo_home.prepare(where, fresh=True)
     end_children_too()
     os.environ.update(where.environment())
-    say(f"sandbox at {where.url}, Dagster instance in {where.dagster_home}; logs in {where.logs}")
     began = time.monotonic()
     try:
         with (
-            demo_home.sandbox(where) as sandbox,
-            demo_home.dagster(where, "dagster-daemon", "run") as daemon,
+            demo_home.prepared(where, verb="demo", fresh=True) as lock,
+            demo_home.sandbox(where, lock) as sandbox,
+            demo_home.dagster(where, lock, "dagster-daemon", "run") as daemon,
             open_pipeline(where.settings) as pipeline,
         ):
+            say(f"sandbox at {where.url}, Dagster instance in {where.dagster_home}; logs in {where.logs}")
             finished = _watch(pipeline, [sandbox, daemon], until=began + max_seconds)
             if finished:
                 _let_runs_end(daemon, until=began + max_seconds)
@@ -65,13 +68,13 @@ def demo(home: Path | None, max_seconds: float) -> None:
 def dev(home: Path | None, port: int, fresh: bool) -> None:
     """Keep sandbox, Dagster webserver and daemon running for the UI, until Ctrl-C."""
     where = demo_home.find(home)
-    demo_home.prepare(where, fresh=fresh)
     end_children_too()
     try:
         with (
-            demo_home.sandbox(where) as sandbox,
-            demo_home.dagster(where, "dagster-webserver", "-h", "127.0.0.1", "-p", str(port)) as webserver,
-            demo_home.dagster(where, "dagster-daemon", "run") as daemon,
+            demo_home.prepared(where, verb="dev", fresh=fresh, ui_port=port) as lock,
+            demo_home.sandbox(where, lock) as sandbox,
+            demo_home.dagster(where, lock, "dagster-webserver", "-h", "127.0.0.1", "-p", str(port)) as webserver,
+            demo_home.dagster(where, lock, "dagster-daemon", "run") as daemon,
         ):
             url = f"http://127.0.0.1:{port}"
             wait_for(lambda: answers(f"{url}/server_info"), child=webserver, what="the UI", seconds=90)
@@ -90,7 +93,7 @@ def _watch(pipeline: Pipeline, children: list[Child], *, until: float) -> bool:
     """Show progress until no video goes on by itself; False when the time was up first."""
     from extend_pipeline.engine.status import status
 
-    with Watcher() as watcher:
+    with Watcher(pipeline.accounts) as watcher:
         while True:
             now = status(pipeline)
             watcher.show(now)

@@ -4,6 +4,7 @@ run."""
 from __future__ import annotations
 
 import shutil
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +15,13 @@ from urllib.parse import urlsplit
 import click
 
 from extend_pipeline.base.private import make_private_folder, open_private
+from extend_pipeline.base.units import from_ms
+from extend_pipeline.commands.home_lock import IN_USE, RECORD, HomeLock, lock_home, state_in_use
 from extend_pipeline.commands.processes import Child, answers, running, tool, wait_for
-from extend_pipeline.config.load import load_accounts
+from extend_pipeline.commands.sandbox import read_seeds
+from extend_pipeline.config.load import load_accounts, load_configuration
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.pipeline import wall_ms
 from extend_pipeline.sandbox import SandboxConfig
 
 WORKSPACE = """\
@@ -26,6 +31,8 @@ load_from:
       location_name: extend_pipeline
 """
 
+DAGSTER_CONFIGURATION = "dagster.yaml"
+MAX_PORT = 65535
 MARK = ".demo"
 """Lies in a state folder that a demo made: only such a folder is ever removed."""
 
@@ -51,6 +58,11 @@ class DemoHome:
     def logs(self) -> Path:
         """Logs of the child processes."""
         return self.state / "logs"
+
+    @property
+    def seed_file(self) -> Path:
+        """The sources that the sandbox has."""
+        return self.settings.home / "sandbox.json"
 
     def environment(self) -> dict[str, str]:
         """What the children see. The keys are the sandbox's own and open nothing else."""
@@ -82,19 +94,61 @@ def find(home: Path | None) -> DemoHome:
     return DemoHome(settings, urls.pop())
 
 
-def prepare(demo: DemoHome, *, fresh: bool) -> None:
-    """Lay out the state folder: a new one for `fresh`, else what an earlier demo left."""
-    mark = demo.state / MARK
-    if fresh and demo.state.exists():
-        if not mark.exists():
-            raise click.ClickException(
-                f"{demo.state} was not made by a demo, so the demo will not remove it; move it away"
-            )
-        shutil.rmtree(demo.state)
-    for folder in (demo.state, demo.logs, demo.dagster_home):
-        make_private_folder(folder)
-    mark.touch(mode=0o600)
-    configured = template("dagster.yaml").read_text(encoding="utf-8")
+@contextmanager
+def prepared(demo: DemoHome, *, verb: str, fresh: bool, ui_port: int | None = None) -> Iterator[HomeLock]:
+    """Lock the home and lay out its state folder: a new one for `fresh`, else what an earlier demo left.
+
+    Nothing is removed before everything else was looked at. Raises click.ClickException and ConfigError.
+    """
+    if fresh and demo.state.exists() and not (demo.state / MARK).exists():
+        raise click.ClickException(f"{demo.state} was not made by a demo, so the demo will not remove it; move it away")
+    with lock_home(demo.settings.home, state=demo.state, verb=verb, now_ms=wall_ms()) as lock:
+        _check(demo, ui_port)
+        if fresh:
+            with state_in_use(demo.state, alone=True):
+                _empty(demo.state)
+        for folder in (demo.state, demo.logs, demo.dagster_home):
+            make_private_folder(folder)
+        (demo.state / MARK).touch(mode=0o600)
+        _write_configuration(demo)
+        yield lock
+
+
+def _check(demo: DemoHome, ui_port: int | None) -> None:
+    """Look at everything that could keep the demo from running."""
+    _check_port(urlsplit(demo.url).port or 80, f"change base_url in {demo.settings.home}/accounts.yaml")
+    if ui_port is not None:
+        _check_port(ui_port, f"say another: dev --port {ui_port % MAX_PORT + 1}")
+    load_configuration(demo.settings, now=from_ms(wall_ms()))
+    read_seeds(demo.seed_file)
+    template(DAGSTER_CONFIGURATION).read_bytes()
+
+
+def _check_port(port: int, todo: str) -> None:
+    """Raise click.ClickException where a port of this machine is taken; `todo` says how to take another."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            holder = "a sandbox" if answers(f"http://127.0.0.1:{port}/_sandbox/health") else "another program"
+            told = f"port {port} can't be had ({error.strerror}): end {holder} that has it, or {todo}"
+            raise click.ClickException(told) from None
+
+
+def _empty(state: Path) -> None:
+    """Remove what an earlier demo left. Its mark stays, so that a removal that was cut short can be begun again."""
+    for path in state.iterdir():
+        if path.name in (MARK, RECORD, IN_USE):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _write_configuration(demo: DemoHome) -> None:
+    configured = template(DAGSTER_CONFIGURATION).read_text(encoding="utf-8")
     for path, content in ((demo.dagster_home / "dagster.yaml", configured), (demo.state / "workspace.yaml", WORKSPACE)):
         with open_private(path, "w") as file:
             file.write(content)
@@ -108,12 +162,8 @@ def template(name: str) -> Path:
 
 
 @contextmanager
-def sandbox(demo: DemoHome) -> Iterator[Child]:
+def sandbox(demo: DemoHome, lock: HomeLock) -> Iterator[Child]:
     """The sandbox, running as a process of its own until the end of the block."""
-    if answers(f"{demo.url}/_sandbox/health"):
-        raise click.ClickException(
-            f"a sandbox is running at {demo.url} already: end it, or the `make dev` that it belongs to"
-        )
     port = urlsplit(demo.url).port
     command = [
         sys.executable,
@@ -124,17 +174,17 @@ def sandbox(demo: DemoHome) -> Iterator[Child]:
         "--port",
         str(port),
     ]
-    command += ["--seed-file", str(demo.settings.home / "sandbox.json")]
+    command += ["--seed-file", str(demo.seed_file)]
     log = demo.logs / "sandbox.log"
-    with running("the sandbox", command, log=log, environment=demo.environment()) as child:
+    with running("the sandbox", command, log=log, environment=demo.environment(), lock=lock) as child:
         wait_for(lambda: answers(f"{demo.url}/_sandbox/health"), child=child, what="the sandbox", seconds=30)
         yield child
 
 
 @contextmanager
-def dagster(demo: DemoHome, *words: str) -> Iterator[Child]:
+def dagster(demo: DemoHome, lock: HomeLock, *words: str) -> Iterator[Child]:
     """A Dagster program on the demo's instance, running until the end of the block."""
     command = [tool(words[0]), *words[1:], "-w", str(demo.state / "workspace.yaml")]
     log = demo.logs / f"{words[0]}.log"
-    with running(words[0], command, log=log, environment=demo.environment()) as child:
+    with running(words[0], command, log=log, environment=demo.environment(), lock=lock) as child:
         yield child

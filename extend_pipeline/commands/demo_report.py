@@ -7,7 +7,8 @@ import urllib.request
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from extend_pipeline.commands.output import Column, console, print_table, say, text
+from extend_pipeline.commands.output import console, say, text
+from extend_pipeline.commands.table import Column, print_table
 from extend_pipeline.warehouse.read import query
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def print_report(pipeline: Pipeline, *, charged: dict[str, Decimal], seconds: fl
         if video.hindrance is not None:
             say(f"{video.key}: not extended: {video.hindrance.message}. {video.hindrance.todo}")
     say("")
-    columns = [Column("account"), Column("video"), Column("hops", right=True), Column("units", right=True)]
-    columns += [Column("unit"), Column("amount", right=True), Column("currency")]
+    columns = [Column("account"), Column("video"), Column("hops", right=True, rank=2), Column("units", right=True)]
+    columns += [Column("unit", rank=1), Column("amount", right=True), Column("currency")]
     costs = _rows(pipeline, COSTS) + _rows(pipeline, TOTALS)
     rows = [[_shown(value) for value in row.values()] for row in costs]
     print_table(columns, rows, title="what it cost, by account in its own unit and currency")

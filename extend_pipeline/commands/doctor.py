@@ -15,7 +15,7 @@ from extend_pipeline.base.units import from_ms
 from extend_pipeline.commands.findings import Finding, Level, ok, problem, warning
 from extend_pipeline.commands.local_checks import check_dagster, check_ledger, check_media
 from extend_pipeline.commands.opening import open_for_reading, settings_of
-from extend_pipeline.commands.output import Column, emit, json_option, print_table, say
+from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.result_checks import check_results
 from extend_pipeline.commands.text import typed
 from extend_pipeline.config.load import Configuration, read_configuration
@@ -57,8 +57,11 @@ def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None
             }
         )
     else:
-        columns = (Column("", whole=True), Column("check"), Column("found"), Column("what to do"))
-        print_table(columns, ([f.level.value, f.check, f.message, typed(f.todo, home)] for f in findings))
+        width = max(len(level.value) for level in Level)
+        for finding in findings:
+            say(f"{finding.level.value:{width}}  {finding.check}: {finding.message}")
+            if finding.todo:
+                say(f"    → {typed(finding.todo, home)}")
         counts = {level: sum(finding.level is level for finding in findings) for level in Level}
         say(", ".join(f"{level.value}: {count}" for level, count in counts.items()))
     if not sound:

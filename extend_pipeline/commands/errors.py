@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,7 +57,7 @@ def tell(error: Exception, *, home: Path | None) -> int:
             if foreseen == "SQLAlchemyError":
                 told = _of_the_ledger(error)
             elif isinstance(error, OSError):
-                told = _of_a_disk(error, home) or told
+                told = _of_the_output() or _of_a_disk(error, home) or told
             click.echo(typed(visible(in_zone(scrub(told, secrets=secrets), zone())), home), err=True)
             return code
     report = scrub("".join(traceback.format_exception(error)), secrets=secrets, cap=_LONGEST_REPORT)
@@ -75,6 +76,17 @@ def _of_the_ledger(error: Exception) -> str:
         f"the ledger could not be read or written: {cause[0]}. Nothing is sent without it, and the next advance goes "
         "on from what it holds. See to free space, permissions and who else has it open: extend-pipeline doctor"
     )
+
+
+def _of_the_output() -> str | None:
+    """Return what keeps stdout from being written, where something does; nothing more is written to it then."""
+    try:
+        sys.stdout.write("\n")  # what failed before is in no buffer any more
+        sys.stdout.flush()
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - or Python tries again as it ends
+        return f"what this command has to say can't be written: {error.strerror}. The work itself is done or goes on"
+    return None
 
 
 def _of_a_disk(error: OSError, home: Path | None) -> str | None:

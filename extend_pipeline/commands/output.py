@@ -1,11 +1,10 @@
-"""How verbs write: one JSON document, or tables. Rich is imported only where a table is drawn."""
+"""How verbs write: one JSON document, or lines for a person. Rich is imported only where something is drawn."""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, TextIO
@@ -13,25 +12,16 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import click
 
 from extend_pipeline.base.days import in_zone
-from extend_pipeline.commands.text import iso, plain, visible
+from extend_pipeline.commands.text import cells, iso, plain, visible, wrapped
 from extend_pipeline.commands.zone import zone
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-_UNBOUNDED: Final = 10_000  # columns where nobody's screen sets a limit: a line in a pipe is never wrapped
+PIPE_WIDTH: Final = 120  # columns where no screen sets a limit, and COLUMNS doesn't either
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """One column of a table."""
-
-    name: str
-    right: bool = False
-    whole: bool = False  # never folded: what a person copies
 
 
 def emit(document: object) -> None:
@@ -44,7 +34,7 @@ def console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
     file: TextIO = sys.stderr if stderr else sys.stdout
-    width = None if file.isatty() else _UNBOUNDED
+    width = None if file.isatty() or os.environ.get("COLUMNS", "").isdigit() else PIPE_WIDTH
     return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
 
 
@@ -52,34 +42,22 @@ def text(value: str, style: str = "") -> Text:
     """A piece of text that is shown as it stands: no markup, no control characters."""
     from rich.text import Text
 
-    return Text(visible(_shown(value)), style=style)
-
-
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
-    """Draw a table of plain strings."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title_justify="left", title=text(title) if title else None)
-    for column in columns:
-        table.add_column(
-            text(column.name),
-            justify="right" if column.right else "left",
-            no_wrap=column.whole,
-            overflow="fold",
-        )
-    for row in rows:
-        table.add_row(*(text(cell) for cell in row))
-    console().print(table)
+    return Text(on_screen(value), style=style)
 
 
 def say(line: str, *, err: bool = False) -> None:
-    """Write one line."""
-    click.echo(visible(_shown(line)), err=err)
+    """Write one line. On a terminal a sentence is broken between words; what a person copies stays in one line: what is
+    indented, and commands."""
+    line, stream = on_screen(line), sys.stderr if err else sys.stdout
+    if stream.isatty() and not line.startswith(" ") and "extend-pipeline " not in line:
+        width = console(stderr=err).width
+        line = "\n  ".join(wrapped(line, width - 2)) if cells(line) > width else line
+    click.echo(line, err=err)
 
 
-def _shown(sentence: str) -> str:
-    return in_zone(sentence, zone()) if " UTC" in sentence else sentence
+def on_screen(words: str) -> str:
+    """Return words as the screen shows them: times in the home's zone, and nothing that acts on a terminal."""
+    return visible(in_zone(words, zone()) if " UTC" in words else words)
 
 
 def _encode(value: Any) -> str:

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from extend_pipeline.base.private import open_private
+from extend_pipeline.commands.home_lock import HomeLock
+from extend_pipeline.commands.keeper import GRACE_S
 
-GRACE_S: Final = 20.0  # Dagster's daemon waits for its threads
 TAIL_LINES: Final = 15
 
 
@@ -44,8 +45,11 @@ class Child:
 
 
 @contextlib.contextmanager
-def running(name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Iterator[Child]:
-    """Run a command of this virtual environment until the end of the block; its whole process group ends with it."""
+def running(
+    name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str], lock: HomeLock
+) -> Iterator[Child]:
+    """Run a command of this virtual environment until the end of the block; its whole process group ends with it, or
+    with this process. It holds the home's lock for as long as it runs."""
     with open_private(log, "a") as out:
         process = subprocess.Popen(
             command,
@@ -55,11 +59,14 @@ def running(name: str, command: Sequence[str], *, log: Path, environment: Mappin
             env={**os.environ, **environment},
             start_new_session=True,
             umask=0o077,  # Dagster and the sandbox keep prompts, too
+            pass_fds=[lock.descriptor],
         )
     try:
+        lock.add(name, process.pid)
         yield Child(name, process, log)
     finally:
         _end(process)
+        lock.remove(name)
 
 
 def end_children_too() -> None:

@@ -11,17 +11,26 @@ from typing import TYPE_CHECKING, Final, Protocol
 from extend_pipeline.commands.boards import cost_left, hops, length
 from extend_pipeline.commands.happenings import Happening
 from extend_pipeline.commands.output import console, say, text
+from extend_pipeline.commands.table import Column, drawn
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
 from extend_pipeline.ledger.states import VideoState
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.live import Live
-    from rich.table import Table
+    from rich.text import Text
 
 _BAR: Final = 16  # characters of a bar
 _FRAME: Final = 8  # lines that the table's head, its end and the prompt take
+_COLUMNS: Final = (
+    Column("video"),
+    Column("", rank=2),
+    Column("length", right=True),
+    Column("hop", right=True, rank=1),
+    Column("state", prose=True),
+    Column("left", rank=3),
+)
 _ORDER: Final = {VideoState.WORKING: 0, VideoState.WAITING: 1, VideoState.BLOCKED: 2, VideoState.COMPLETE: 3}
 
 
@@ -86,7 +95,7 @@ class LiveTable:
         """Draw the table anew."""
         if plan is not self._drawn:
             self._drawn = plan
-            self._live.update(draw(plan, self._accounts, rows=max(self._screen.height - _FRAME, 3)), refresh=True)
+            self._live.update(draw_on(self._screen, plan, self._accounts), refresh=True)
 
     def say(self, line: str) -> None:
         """Write one line above the table."""
@@ -110,29 +119,33 @@ def progress(accounts: Mapping[str, Account], *, as_json: bool) -> Iterator[Prog
         yield LiveTable(live, screen, accounts)
 
 
-def draw(plan: Plan, accounts: Mapping[str, Account], *, rows: int) -> Table:
-    """A table of at most so many videos: those at work first, a line for the rest."""
-    from rich import box
-    from rich.table import Table
+def draw_on(screen: Console, plan: Plan, accounts: Mapping[str, Account]) -> RenderableType:
+    """Return the table for a screen as large as it is now."""
+    return draw(plan, accounts, rows=max(screen.height - _FRAME, 3), width=screen.width)
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("video", "", "length", "hop", "state", "left"):
-        table.add_column(text(name), no_wrap=name != "left", justify="right" if name in ("length", "hop") else "left")
+
+def draw(plan: Plan, accounts: Mapping[str, Account], *, rows: int, width: int) -> RenderableType:
+    """Return a table of at most so many videos: those at work first, a line for the rest."""
+    from rich.console import Group
+
     ordered = sorted(plan.videos, key=lambda video: _ORDER.get(video.state, 9))
-    for video in ordered[:rows]:
-        table.add_row(
-            text(video.key, "bold"),
-            text(bar(video), "green" if video.state is VideoState.COMPLETE else "cyan"),
-            text(length(video)),
-            text(hops(video)),
-            text(state(video), "red" if video.state is VideoState.BLOCKED else ""),
-            text(cost_left(video, accounts[video.account])),
-        )
-    if len(ordered) > rows:
-        counts = Counter(video.state.value for video in ordered[rows:])
-        rest = ", ".join(f"{count} {name}" for name, count in counts.items())
-        table.add_row(text(f"and {len(ordered) - rows} more: {rest}"))
-    return table
+    table = drawn(_COLUMNS, [_row(video, accounts[video.account]) for video in ordered[:rows]], width)
+    if len(ordered) <= rows:
+        return table
+    counts = Counter(video.state.value for video in ordered[rows:])
+    rest = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return Group(table, text(f"and {len(ordered) - rows} more: {rest}"))
+
+
+def _row(video: VideoPlan, account: Account) -> list[str | Text]:
+    return [
+        text(video.key, "bold"),
+        text(bar(video), "green" if video.state is VideoState.COMPLETE else "cyan"),
+        length(video),
+        hops(video),
+        text(state(video), "red" if video.state is VideoState.BLOCKED else ""),
+        cost_left(video, account)[0],
+    ]
 
 
 def bar(video: VideoPlan) -> str:

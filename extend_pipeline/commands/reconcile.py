@@ -12,7 +12,8 @@ from extend_pipeline.base.units import from_micros
 from extend_pipeline.commands.controls import who_option, why_option
 from extend_pipeline.commands.names import NAME
 from extend_pipeline.commands.opening import print_mistakes, settings_of
-from extend_pipeline.commands.output import Column, emit, json_option, print_table, say
+from extend_pipeline.commands.output import emit, json_option, say
+from extend_pipeline.commands.table import Column, print_table
 from extend_pipeline.commands.text import plain, typed
 from extend_pipeline.config.problems import did_you_mean
 from extend_pipeline.engine.adopt_task import adopt_task
@@ -142,7 +143,7 @@ def _adopt(pipeline: Pipeline, account: str, task_id: str, *, who: str, why: str
 def _print(found: Sequence[Reconciled | Unread], home: Path | None) -> None:
     if not found:
         say("no account was ever claimed for: there is nothing to compare")
-    columns = (Column("account", whole=True), Column("book"), Column("tasks", right=True), *_verdict_columns())
+    columns = (Column("account"), Column("book"), Column("tasks", right=True, rank=1), *_verdict_columns())
     print_table(columns, [_row(each) for each in found if isinstance(each, Reconciled)])
     for each in found:
         if isinstance(each, Unread):
@@ -174,7 +175,8 @@ _SHOWN: Final = (
 
 
 def _verdict_columns() -> tuple[Column, ...]:
-    return tuple(Column(verdict.value.replace("_", " "), right=True) for verdict in _SHOWN)
+    ranks = {Verdict.OPEN: 2, Verdict.OTHER: 3}
+    return tuple(Column(verdict.value.replace("_", " "), right=True, rank=ranks.get(verdict, 0)) for verdict in _SHOWN)
 
 
 def _row(each: Reconciled) -> list[str]:

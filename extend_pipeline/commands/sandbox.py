@@ -10,8 +10,11 @@ from typing import Any
 
 import click
 
+from extend_pipeline.commands.home_lock import lock_home
 from extend_pipeline.commands.opening import settings_of
+from extend_pipeline.commands.options import Seconds
 from extend_pipeline.commands.output import say
+from extend_pipeline.engine.pipeline import wall_ms
 
 DEFAULT_PORT = 8787
 
@@ -25,7 +28,7 @@ DEFAULT_PORT = 8787
 @click.option("--seed", type=int, default=0, show_default=True, help="What all draws depend on.")
 @click.option(
     "--run-time",
-    type=click.FloatRange(min=0),
+    type=Seconds(),
     nargs=2,
     default=(2.0, 4.0),
     show_default=True,
@@ -34,8 +37,14 @@ DEFAULT_PORT = 8787
 )
 @click.option("--slots", type=click.IntRange(min=1), default=20, show_default=True, help="Parallel tasks an account.")
 @click.option("--balance", help="Units to spend; without it there is no limit.")
-@click.option("--url-ttl", type=float, default=30 * 86400.0, show_default=True, help="Seconds that a URL lives.")
-@click.option("--now-offset", type=float, default=0.0, show_default=True, help="Seconds by which its clock is ahead.")
+@click.option("--url-ttl", type=Seconds(), default=30 * 86400.0, show_default=True, help="Seconds that a URL lives.")
+@click.option(
+    "--now-offset",
+    type=Seconds(negative=True),
+    default=0.0,
+    show_default=True,
+    help="Seconds by which its clock is ahead.",
+)
 @click.option("--share-media", is_flag=True, help="Films of equal make-up share one file.")
 @click.option("--webhook-secret", metavar="whsec_…", help="Sign callbacks.")
 @click.pass_context
@@ -47,7 +56,6 @@ def sandbox(ctx: click.Context, /, port: int, state: Path | None, **options: Any
     """
     from extend_pipeline.sandbox import SandboxConfig, serve
 
-    folder = state if state is not None else settings_of(ctx.obj).state_dir / "sandbox"
     seed_file = options.pop("seed_file")
     config = SandboxConfig(
         seeds=() if seed_file is None else tuple(read_seeds(seed_file)),
@@ -68,7 +76,12 @@ def sandbox(ctx: click.Context, /, port: int, state: Path | None, **options: Any
         say(f"with SANDBOX_ACCESS_KEY={config.access_key} and SANDBOX_SECRET_KEY={config.secret_key}. Ctrl-C ends it.")
 
     with suppress(KeyboardInterrupt):
-        serve(state_dir=folder, port=port, config=config, on_ready=ready)
+        if state is not None:  # the sandbox locks its own folder; the home has no part in it
+            serve(state_dir=state, port=port, config=config, on_ready=ready)
+            return
+        settings = settings_of(ctx.obj)
+        with lock_home(settings.home, state=settings.state_dir, verb="sandbox", now_ms=wall_ms()):
+            serve(state_dir=settings.state_dir / "sandbox", port=port, config=config, on_ready=ready)
 
 
 def read_seeds(path: Path) -> list[dict[str, object]]:

@@ -20,12 +20,44 @@ _HARMFUL: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 def visible(text: str, *, keep_lines: bool = False) -> str:
     """The text with control, bidi and other invisible characters shown by their numbers (`\\x1b`, `\\u202e`)."""
+    if text.isascii() and text.isprintable():
+        return text
     return "".join(
         char
         if char in _JOINERS or (keep_lines and char == "\n") or unicodedata.category(char) not in _HARMFUL
         else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
+
+
+def cells(text: str) -> int:
+    """Return how many columns of a terminal the text takes, once it is made visible."""
+    shown = visible(text)
+    if shown.isascii():
+        return len(shown)
+    from rich.cells import cell_len
+
+    return cell_len(shown)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Return the text in lines of at most so many columns, broken between words; a word that is wider stays whole."""
+    lines: list[str] = []
+    room = 0
+    for word in text.split(" "):
+        taken = cells(word) + 1
+        if taken <= room:
+            lines[-1] += f" {word}"
+            room -= taken
+        else:
+            lines.append(word)
+            room = width - taken + 1
+    return lines
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun: `1 video`, `2 videos`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def shortened(text: str, longest: int) -> str:

@@ -12,6 +12,7 @@ from typing import Final
 import dagster as dg
 from pydantic import Field
 
+from extend_pipeline.defs.durations import usable_seconds
 from extend_pipeline.defs.events import (
     COMPLETED_EXTENSIONS,
     EXTENSION_REQUESTS,
@@ -42,7 +43,7 @@ class ExtendConfig(dg.Config):
     """Of a run that was started by hand or by a backfill."""
 
     max_seconds: float | None = Field(
-        default=None, gt=0, description="Stop driving after so many seconds. Empty: the resource's partition_timeout_s."
+        default=None, description="Stop driving after so many seconds. Empty: the resource's partition_timeout_s."
     )
 
 
@@ -81,6 +82,9 @@ def extend_videos(
 ) -> Iterator[dg.AssetMaterialization]:
     """Do for the chosen partitions what the chosen assets say. Raises Failure naming what is missing at the end."""
     chosen, keys = context.selected_asset_keys, context.partition_keys
+    max_seconds = usable_seconds("partition_timeout_s", home.partition_timeout_s)
+    if config.max_seconds is not None:
+        max_seconds = usable_seconds("max_seconds", config.max_seconds)
     with home.open() as pipeline:
         declare_catalogue(pipeline)
         now = plan(plan_input(pipeline, videos=keys))
@@ -96,9 +100,7 @@ def extend_videos(
             asked = yield from _events(pipeline, EXTENSION_REQUESTS, known)
             missing = [video for video in now.videos if video.key not in asked]
         if COMPLETED_EXTENSIONS in chosen:
-            now = _drive(
-                context, pipeline, [*known, *hidden], max_seconds=config.max_seconds or home.partition_timeout_s
-            )
+            now = _drive(context, pipeline, [*known, *hidden], max_seconds=max_seconds)
             complete = [video.key for video in now.videos if video.state is VideoState.COMPLETE]
             yield from _events(pipeline, COMPLETED_EXTENSIONS, complete)
             missing = [video for video in now.videos if video.state is not VideoState.COMPLETE]

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from extend_pipeline.defs.assets import NO_RETRY
 from extend_pipeline.defs.checks import evaluations
+from extend_pipeline.defs.durations import usable_seconds
 from extend_pipeline.defs.events import DATA_VERSION_TAG, Recorder, version_tags
 from extend_pipeline.defs.partitions import add_missing
 from extend_pipeline.defs.resources import HomeResource
@@ -38,11 +39,10 @@ class AdvanceConfig(dg.Config):
     """Of one run of advance_job."""
 
     linger_s: float | None = Field(
-        default=None, ge=0, description="Go on while something is due within so many seconds. Empty: the setting."
+        default=None, description="Go on while something is due within so many seconds. Empty: the setting."
     )
     max_seconds: float = Field(
         default=6 * 3600,
-        gt=0,
         description="End after so long, below run monitoring's limit.",
     )
 
@@ -51,10 +51,12 @@ class AdvanceConfig(dg.Config):
 def advance_everything(context: dg.OpExecutionContext, config: AdvanceConfig, home: HomeResource) -> Iterator[Event]:
     """Rounds of recover, poll, collect and submit; after each, one materialization a partition that changed. At the
     end the tables are published, and told with their checks."""
+    max_seconds = usable_seconds("max_seconds", config.max_seconds)
+    asked_s = None if config.linger_s is None else usable_seconds("linger_s", config.linger_s, zero=True)
     with home.open() as pipeline:
-        linger_s = pipeline.settings.linger_s if config.linger_s is None else config.linger_s
+        linger_s = pipeline.settings.linger_s if asked_s is None else asked_s
         recorder = Recorder(context.instance, pipeline)
-        for now in rounds(pipeline, linger_s=linger_s, max_seconds=config.max_seconds):
+        for now in rounds(pipeline, linger_s=linger_s, max_seconds=max_seconds):
             tell_round(context.log, now)
             yield from _news(context, pipeline, recorder)
             last = now

@@ -29,7 +29,7 @@ class HomeResource(dg.ConfigurableResource[Any]):
         default=None, description="How long advance_job waits for more. Empty: EXTEND_PIPELINE_LINGER_S, else 120."
     )
     partition_timeout_s: float = Field(
-        default=7_200, gt=0, description="How long a run that was started by hand drives its videos, in seconds."
+        default=7_200, description="How long a run that was started by hand drives its videos, in seconds."
     )
 
     def settings(self) -> Settings:

@@ -204,6 +204,20 @@ def _cause(error: Exception) -> str:
 
 
 def _build_engine(url: str) -> Engine:
+    try:
+        return _engine_at(url)
+    except ModuleNotFoundError as error:  # SQLAlchemy looks for the driver only now
+        if error.name == "psycopg":
+            raise LedgerError(
+                "a ledger in PostgreSQL needs its driver, which is not installed: "
+                "pip install 'extend_pipeline[postgres]'"
+            ) from None
+        raise LedgerError(
+            f"the ledger's address asks for {error.name}, which is not installed; write postgresql://… or sqlite:///…"
+        ) from None
+
+
+def _engine_at(url: str) -> Engine:
     parsed = parse_address(url)
     backend = parsed.get_backend_name()
     if backend == "postgresql":

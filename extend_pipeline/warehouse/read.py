@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from extend_pipeline.warehouse.errors import NotPublishedError, QueryError, Ware
 
 if TYPE_CHECKING:
     import pandas as pd
-    from duckdb import DuckDBPyConnection
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,21 +85,58 @@ def query(
 
     Raises NotPublishedError; QueryError with DuckDB's words.
     """
+    with reading(target, timezone=timezone) as connection, query_errors():
+        cursor = connection.execute(sql, params) if params else connection.execute(sql)
+        described = cursor.description or []
+        rows = cursor.fetchall() if described else []
+    return _table(described, rows, timezone)
+
+
+def results(target: Path, sql: str, *, timezone: str = NO_ZONE) -> Iterator[DuckDBPyRelation]:
+    """Run statement after statement on the published file, as `query` does, and yield what each has to show, to be read
+    before the next is asked for. Reading within `query_errors` tells of an error as of one here.
+
+    Raises NotPublishedError; QueryError with DuckDB's words.
+    """
     import duckdb
 
-    with reading(target, timezone=timezone) as connection:
-        try:
-            cursor = connection.execute(sql, params) if params else connection.execute(sql)
-            described = cursor.description or []
-            rows = cursor.fetchall() if described else []
-        except duckdb.Error as error:
-            raise QueryError(str(error)) from None
-    columns = tuple(str(column[0]) for column in described)
+    with reading(target, timezone=timezone) as connection, query_errors():
+        for statement in connection.extract_statements(sql):
+            shows_nothing = list(statement.expected_result_type) == [duckdb.ExpectedResultType.NOTHING]
+            relation = connection.sql(statement)
+            if relation is not None and not shows_nothing:
+                yield relation
+
+
+@contextmanager
+def query_errors() -> Iterator[None]:
+    """Raise QueryError with DuckDB's words where the block raises an error of DuckDB."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise QueryError(str(error)) from None
+
+
+def rows_of(relation: DuckDBPyRelation, timezone: str) -> Table:
+    """Return all rows of a result, times in a time zone. Raises duckdb.Error."""
+    return _table(relation.description, relation.fetchall(), timezone)
+
+
+def _table(described: Sequence[Sequence[Any]], rows: Sequence[Sequence[Any]], timezone: str) -> Table:
     return Table(
-        columns,
+        tuple(str(column[0]) for column in described),
         tuple(str(column[1]) for column in described),
         [tuple(_placed(value, timezone) for value in row) for row in rows],
     )
+
+
+def kept(relation: DuckDBPyRelation, *, most: int) -> DuckDBPyRelation:
+    """Return the first rows of a result, held in memory where DuckDB can (2.0). Raises duckdb.Error."""
+    first = relation.limit(most)
+    materialize: Callable[[], DuckDBPyRelation] | None = getattr(first, "materialize", None)
+    return first if materialize is None else materialize()
 
 
 def table_frame(target: Path, name: str) -> pd.DataFrame:

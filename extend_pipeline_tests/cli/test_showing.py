@@ -114,7 +114,7 @@ def test_a_live_table_shows_those_at_work_first_and_counts_the_rest() -> None:
 
     many = [_plan(f"done-{n}", VideoState.COMPLETE) for n in range(50)] + [_plan("busy[b]")]
     drawn = io.StringIO()
-    Console(width=120, file=drawn).print(draw(Plan(0, tuple(many)), _ACCOUNTS, rows=5))
+    Console(width=120, file=drawn).print(draw(Plan(0, tuple(many)), _ACCOUNTS, rows=5, width=120))
     shown = drawn.getvalue()
     assert shown.index("busy[b]") < shown.index("done-0")
     assert "and 46 more: 46 complete" in shown

@@ -89,6 +89,21 @@ def test_max_seconds_ends_the_work_while_more_is_left(home_of: Home) -> None:
     did = run.json("advance", "--max-seconds", "1")
     assert did["did"]["submitted"] >= 1
     assert did["videos"][0]["state"] == "working"
+    told = run("advance")
+    assert told.exit_code == 0  # nobody stopped it
+    last = re.fullmatch(
+        r"still open: [01] tasks? at the provider, 1 video to go on with;"
+        r" next due (?:now|at \d\d:\d\d:\d\d UTC) → (.*)",
+        told.stdout.splitlines()[-1],
+    )
+    assert last is not None
+    assert last[1] == f"extend-pipeline --home {run.home} advance --until-idle"
+
+
+def test_nothing_is_still_open_where_all_is_done_or_waits_for_a_person(home_of: Home) -> None:
+    run = home_of(video("ends", extend={"steps": 1}))
+    assert run.json("advance", "--until-idle")["next_due_at"] is None
+    assert "still open" not in run("advance", "--until-idle").stdout
 
 
 def test_files_that_are_broken_while_the_work_goes_on_are_told_once(home_of: Home) -> None:
@@ -202,7 +217,18 @@ def test_sql_answers_exactly_and_tells_what_is_wrong(home_of: Home) -> None:
     assert "Traceback" not in wrong.stderr
     assert run("sql", "DELETE FROM lineage").exit_code == 2
     assert run("sql", "SELECT 1", "--csv", "--json").exit_code == 2
-    assert "1 row\n" in run("sql", query).stdout
+    assert {"1.100000", "007", "NULL"} <= set(run("sql", query).stdout.split())
+    for nothing in ("", ";", " ;; ", "/* SELECT 1 */"):
+        for form in ([], ["--csv"], ["--json"]):
+            empty = run("sql", nothing, *form)
+            assert empty.exit_code == 2
+            assert "there is no question" in empty.stderr
+    several = "SELECT 1 AS a; SELECT 2 AS b; SELECT 3 AS c"
+    assert [document["rows"] for document in run.json("sql", several)["results"]] == [[[1]], [[2]], [[3]]]
+    assert run("sql", several, "--csv").stdout.split() == ["a", "1", "b", "2", "c", "3"]
+    cut_short = run("sql", "SELECT 'seen'; SELECT x")
+    assert cut_short.exit_code == 2
+    assert "seen" in cut_short.stdout
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -214,9 +240,10 @@ def test_one_signal_ends_the_work_after_what_is_under_way(home_of: Home, number:
         assert line, "it ended by itself"
     process.send_signal(number)
     out, err = process.communicate(timeout=30)
-    assert process.returncode == 0, err
+    assert process.returncode == 130, err
     document = json.loads(out)
     assert document["stopped"] is True
+    assert document["next_due_at"] is not None
     assert document["videos"][0]["state"] == "working"
     assert 1 <= document["did"]["stored"] < 30
     checked = run.json("doctor")

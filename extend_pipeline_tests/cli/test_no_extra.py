@@ -1,0 +1,43 @@
+"""A PostgreSQL address where its driver isn't installed: a sentence with the command that installs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline.ledger.database import LedgerError, open_ledger
+from extend_pipeline_tests.cli.conftest import Cli
+from extend_pipeline_tests.support.homes import video, write_home
+
+ADDRESS = "postgresql://someone:hunter2-hunter2@127.0.0.1:9/none"
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """A home, on a machine without any driver of PostgreSQL."""
+    for name in ("psycopg", "psycopg2"):
+        monkeypatch.setitem(sys.modules, name, None)
+    return Cli(write_home(tmp_path / "home", "http://127.0.0.1:9", [video("one")]))
+
+
+def test_every_verb_that_opens_the_ledger_names_the_extra(run: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URL", ADDRESS)
+    for verb in (["plan"], ["status"], ["advance"], ["publish"], ["pause"], ["ledger", "accept"], ["doctor"]):
+        result = run(*verb)
+        assert result.exit_code == (1 if verb == ["doctor"] else 2), result.output
+        assert "pip install 'extend_pipeline[postgres]'" in result.output
+        assert "hunter2" not in result.output
+
+
+def test_a_copy_to_it_names_the_extra_too(run: Cli) -> None:
+    result = run("ledger", "copy", "--to", ADDRESS)
+    assert result.exit_code == 2
+    assert "pip install 'extend_pipeline[postgres]'" in result.stderr
+
+
+@pytest.mark.parametrize("url", ["postgresql+psycopg2://h/d", "sqlite+aiosqlite://"])
+def test_another_driver_is_named(run: Cli, url: str) -> None:
+    with pytest.raises(LedgerError, match=r"psycopg2|aiosqlite"):
+        open_ledger(url)
