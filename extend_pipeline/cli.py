@@ -74,6 +74,7 @@ class LazyGroup(click.Group):
             return None
         module, _, attribute = verb.target.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
+        _add_examples(command, cmd_name)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -113,6 +114,15 @@ class LazyGroup(click.Group):
             from extend_pipeline.commands.errors import tell
 
             ctx.exit(tell(error, home=ctx.params.get("home")))
+
+
+def _add_examples(command: click.Command, name: str) -> None:
+    from extend_pipeline.commands.examples import epilog
+
+    command.epilog = epilog(name)
+    if isinstance(command, click.Group):
+        for part in command.commands.values():
+            _add_examples(part, f"{name} {part.name}")
 
 
 @click.group(cls=LazyGroup, subcommand_metavar="VERB [ARGS]...")

@@ -43,9 +43,6 @@ def approve(
 
     `status` shows each with its price. To change nothing, put the old words back into the catalogue. Nothing is
     submitted by this command.
-
-    \b
-    Example: extend-pipeline approve harbour-dawn --keep
     """
     if decision is None:
         raise click.UsageError("say --keep or --pay; extend-pipeline status shows what each costs.")

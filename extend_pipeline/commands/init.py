@@ -22,7 +22,7 @@ def init(home: Path | None, as_json: bool) -> None:
     """Write commented example files into the home.
 
     catalog.yaml says which videos to extend, accounts.yaml through which accounts and for how much. Files that are
-    there already are left as they are.
+    there already are left as they are. The schemas in .schemas let an editor check both as they are typed.
     """
     folder = settings_of(home).home
     written, existing = write_examples(folder)
@@ -38,7 +38,10 @@ def init(home: Path | None, as_json: bool) -> None:
 
 
 def write_examples(folder: Path) -> tuple[list[str], list[str]]:
-    """Write what is missing; answers (written, existing) file names. OSError where the folder can't be written."""
+    """Write what is missing, and the schemas of this version in any case. Return the names of what was written and of
+    what was there. Raises UsageError where the folder can't be written."""
+    from extend_pipeline.config.schema import write as write_schemas
+
     examples = files("extend_pipeline.config") / "examples"
     contents = {name: (examples / name).read_text(encoding="utf-8") for name in ("catalog.yaml", "accounts.yaml")}
     contents[".gitignore"] = _IGNORED
@@ -50,6 +53,7 @@ def write_examples(folder: Path) -> tuple[list[str], list[str]]:
         existing.append("catalog.csv")
     try:
         make_private_folder(folder)
+        write_schemas(folder / ".schemas")
         for name, content in contents.items():
             if _write_new(folder / name, content):
                 written.append(name)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 
 from extend_pipeline.config.located import Node, mapping, scalar, sequence
 from extend_pipeline.config.problems import Problem, did_you_mean
+from extend_pipeline.config.sheet import CommaCell, find_header, plain_name
 
 _UNDOTTED = {"branch_of": "source.branch_of", "hop": "source.hop"}
 _LISTS = frozenset({"extend.prompts"})
@@ -28,21 +29,23 @@ class _BadCell(Exception):
 def read_csv(text: str, file: str, columns: Collection[str]) -> tuple[list[Node], list[Problem]]:
     """The rows as located entries, and what was wrong. `columns` are the dotted names that any provider knows.
 
-    An empty cell is a field that was not written. The separator is the header's: comma, semicolon or tab.
+    An empty cell is a field that was not written. The separator is the header's: comma, semicolon or tab. Column names
+    may be in any case, with spaces or hyphens; a spreadsheet's `sep=` line is passed over.
     """
     problems: list[Problem] = []
     nodes: list[Node] = []
+    found_header = find_header(text, lambda name: _column(name) in columns)
     header: list[str | None] | None = None
     csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=found_header.separator, strict=True)
     line = 1
     try:
         for row in rows:
             started, line = line, rows.line_num + 1
-            if not any(cell.strip() for cell in row):
+            if rows.line_num < found_header.line or not any(cell.strip() for cell in row):
                 continue
             if header is None:
-                names = [_UNDOTTED.get(name.strip(), name.strip()) for name in row]
+                names = [_column(name) for name in row]
                 problems += _header_problems(names, file, started, columns)
                 # what was told of the header is not told again of every row
                 header = [
@@ -50,7 +53,8 @@ def read_csv(text: str, file: str, columns: Collection[str]) -> tuple[list[Node]
                     for position, name in enumerate(names)
                 ]
             else:
-                found = _entry(row, header, file, started)
+                cells = row if found_header.separator == "," else [CommaCell(cell) for cell in row]
+                found = _entry(cells, header, file, started)
                 problems += [found] if isinstance(found, Problem) else []
                 nodes += [found] if isinstance(found, Node) else []
     except csv.Error as error:
@@ -60,9 +64,9 @@ def read_csv(text: str, file: str, columns: Collection[str]) -> tuple[list[Node]
     return nodes, problems
 
 
-def _delimiter(text: str) -> str:
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    return "," if "," in first else next((mark for mark in (";", "\t") if mark in first), ",")
+def _column(name: str) -> str:
+    plain = plain_name(name)
+    return _UNDOTTED.get(plain, plain)
 
 
 def _header_problems(header: Sequence[str], file: str, line: int, columns: Collection[str]) -> list[Problem]:

@@ -12,11 +12,14 @@ from pydantic import BeforeValidator
 
 from extend_pipeline.base.units import to_micros
 from extend_pipeline.config.fields import words, wrong
+from extend_pipeline.config.sheet import CommaCell
 
 GROUPED = re.compile(r"[+-]?[0-9]{1,3}([., '_\u00a0\u202f\u2019][0-9]{3})+([.,][0-9]+)?", re.ASCII)
 """A number with separators between its thousands."""
 
 _PLAIN_NUMBER = re.compile(r"[+-]?[0-9]{1,12}(\.[0-9]{1,12})?\Z", re.ASCII)
+_DECIMAL_COMMA = re.compile(r"[+-]?[0-9]{1,12},[0-9]{1,12}", re.ASCII)
+_MAYBE_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}", re.ASCII)
 _LONG_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?", re.ASCII)
 _NO_NUMBER = re.compile(r"[+-]?\.?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 _EXPONENT = re.compile(r"[+-]?[0-9.,]+e[+-]?[0-9]+", re.ASCII | re.IGNORECASE)
@@ -42,6 +45,8 @@ def _plain(value: object, allowed: str) -> Decimal:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Decimal(repr(value))
     text = words(value)
+    if isinstance(value, CommaCell) and _DECIMAL_COMMA.fullmatch(text) and not _MAYBE_THOUSANDS.fullmatch(text):
+        text = text.replace(",", ".")
     if not _PLAIN_NUMBER.match(text):
         message, example = _not_plain(text)
         raise wrong(message, f"{example} {allowed}".strip())
@@ -56,6 +61,8 @@ def _not_plain(text: str) -> tuple[str, str]:
         return "is not a number", ""
     if _EXPONENT.fullmatch(text):
         return "has an exponent", "Write all its digits."
+    if _MAYBE_THOUSANDS.fullmatch(text):
+        return "may be a fraction as well as thousands", f"Write {text.replace(',', '.')} or {text.replace(',', '')}."
     if GROUPED.fullmatch(text):
         return "has separators between its thousands", "Write 1250.5 and not 1,250.5."
     if "," in text and _LONG_NUMBER.fullmatch(text.replace(",", ".", 1)):
@@ -86,7 +93,7 @@ def whole(*, least: int, most: int) -> BeforeValidator:
 
     def parse(value: object) -> int:
         number = decimal(value, least=str(least), most=str(most))
-        if number != int(number) or (isinstance(value, str) and "." in value):
+        if number != int(number) or (isinstance(value, str) and ("." in value or "," in value)):
             raise wrong("is not a whole number", f"Give a whole number from {least} to {most}.")
         return int(number)
 

@@ -1,27 +1,30 @@
-"""Reads a file of the user's as UTF-8 text, or says why it can't be read."""
+"""Reads a file of the user's as text, UTF-8 or with a mark UTF-16, or says why it can't be read."""
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 
 from extend_pipeline.config.problems import Problem
 
 
 def read_text(path: Path) -> str | Problem:
-    """The text of a file without its byte order mark, line ends as written; or the problem with it."""
+    """Return the text of a file without its byte order mark, line ends as written, or the problem with it. UTF-16 is
+    what spreadsheets call Unicode text."""
     try:
         raw = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         return _problem(path, None, f"the file can't be read: {reason}", f"Look at {path}.")
+    encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode(encoding)
     except UnicodeDecodeError as error:
-        if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-            return _problem(path, 1, "the file is UTF-16", "Save it as UTF-8.")
         line = raw.count(b"\n", 0, error.start) + 1
-        found = f"the byte 0x{raw[error.start]:02X} is not UTF-8"
-        return _problem(path, line, found, "Save the file as UTF-8.")
+        name = "UTF-16, which its first bytes say it is" if encoding == "utf-16" else "UTF-8"
+        return _problem(path, line, f"the byte 0x{raw[error.start]:02X} is not {name}", "Save the file as UTF-8.")
+    if b"\0\0" in (raw[0:4:2], raw[1:4:2]):
+        return _problem(path, 1, "the file is UTF-16 without the mark that says so", "Save it as UTF-8.")
     if not text.strip():
         return _problem(path, 1, "the file is empty", "`extend-pipeline init` writes an example.")
     return text

@@ -8,7 +8,7 @@ from typing import Final
 
 from extend_pipeline.config.complaints import Complaint
 from extend_pipeline.config.entries import Row
-from extend_pipeline.config.moments import EXAMPLE, is_plain_date
+from extend_pipeline.config.moments import EXAMPLE, in_iso_order, is_plain_date
 
 CLOCK_SLACK: Final = timedelta(days=1)  # clocks and zones of those who write lists are off by hours, not by days
 _NAMED: Final = 3
@@ -50,8 +50,15 @@ def _written(row: Row) -> str | None:
     return None if written is None else written.text
 
 
+def _as_read(row: Row) -> str:
+    """Return a time as it is written, and with its day in ISO's order where it has another."""
+    written = (_written(row) or "").strip()
+    read = in_iso_order(written)
+    return written if read == written else f"{written} is {read}"
+
+
 def _listed(rows: list[Row]) -> str:
-    named = ", ".join(f"{row.scope.file}:{_line(row)} ({_written(row)})" for row in rows[:_NAMED])
+    named = ", ".join(f"{row.scope.file}:{_line(row)} ({_as_read(row)})" for row in rows[:_NAMED])
     return f"{named} and {len(rows) - _NAMED} more" if len(rows) > _NAMED else named
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from extend_pipeline.base.units import to_micros, to_ms
 from extend_pipeline.config.ids import is_rounded_number
+from extend_pipeline.config.moments import TwoDays, in_iso_order
 from extend_pipeline.config.numbers import GROUPED
 
 _ID_CAP: Final = 256
@@ -78,7 +79,12 @@ def micros(cell: str, *, decimal_comma: bool) -> int | BadCell:
 
 def moment(cell: str) -> Moment | BadCell:
     """ISO 8601, a date alone being its first moment in UTC; or seconds or milliseconds since 1970."""
-    text = cell.strip()
+    text = in_iso_order(cell)
+    if isinstance(text, TwoDays):
+        return BadCell(
+            f"is {text.day_first} where the day comes first, and {text.month_first} where the month does",
+            f"Write {text.day_first} or {text.month_first}.",
+        )
     if _SECONDS.fullmatch(text) or _MILLISECONDS.fullmatch(text):
         return Moment(int(text) * (1000 if len(text) <= 10 else 1), True)
     try:

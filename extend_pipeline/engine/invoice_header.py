@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from extend_pipeline.config.problems import Problem
+from extend_pipeline.config.sheet import find_header, plain_name
 
-_SEPARATORS: Final = (",", ";", "\t")
-_SEP_LINE: Final = re.compile(r'"?sep=([,;\t])"?', re.IGNORECASE)
 # What each column may be called, the best name first.
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
     "task_id": ("task_id", "taskid", "task", "id"),
@@ -55,18 +51,16 @@ class Layout:
 
 def find_layout(text: str, file: str) -> Layout | tuple[Problem, ...]:
     """The layout of a file that is not empty, or what its header lacks."""
-    named = _SEP_LINE.fullmatch(text.partition("\n")[0].strip(" \r"))
-    tried = [_header(text, separator, skip=1 if named else 0) for separator in ([named[1]] if named else _SEPARATORS)]
-    separator, line, names = max(tried, key=lambda found: sum(_meaning(name) is not None for name in found[2]))
-    problems = _problems(names, file, line)
+    header = find_header(text, lambda name: _meaning(name) is not None)
+    problems = _problems(header.names, file, header.line)
     if problems:
         return problems
-    positions = {meaning: _position(names, meaning) for meaning in _NAMES}
+    positions = {meaning: _position(header.names, meaning) for meaning in _NAMES}
     return Layout(
-        separator,
-        line,
+        header.separator,
+        header.line,
         Columns(
-            written=tuple(name.strip() for name in names),
+            written=tuple(name.strip() for name in header.names),
             task_id=positions["task_id"] or 0,
             units=positions["units"],
             amount=positions["amount"],
@@ -74,17 +68,6 @@ def find_layout(text: str, file: str) -> Layout | tuple[Problem, ...]:
             at=positions["at"],
         ),
     )
-
-
-def _header(text: str, separator: str, *, skip: int) -> tuple[str, int, Sequence[str]]:
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    try:
-        for row in rows:
-            if rows.line_num > skip and any(cell.strip() for cell in row):
-                return separator, rows.line_num, row
-    except csv.Error:
-        pass
-    return separator, max(rows.line_num, 1), []
 
 
 def _problems(names: Sequence[str], file: str, line: int) -> tuple[Problem, ...]:
@@ -99,24 +82,20 @@ def _problems(names: Sequence[str], file: str, line: int) -> tuple[Problem, ...]
     if _position(names, "units") is None and _position(names, "amount") is None:
         hint = f"Name a column of units, or of an amount in the account's currency. {shown}"
         found.append(problem("units", "is missing in the header, and so is amount", hint))
-    twice = [name for name in _used(names) if sum(_plain(other) == name for other in names) > 1]
+    twice = [name for name in _used(names) if sum(plain_name(other) == name for other in names) > 1]
     found += [problem(name, "stands twice in the header", "Keep one of them.") for name in twice]
     return tuple(found)
 
 
 def _used(names: Sequence[str]) -> list[str]:
     positions = [_position(names, meaning) for meaning in _NAMES]
-    return [_plain(names[position]) for position in positions if position is not None]
+    return [plain_name(names[position]) for position in positions if position is not None]
 
 
 def _position(names: Sequence[str], meaning: str) -> int | None:
-    plain = [_plain(name) for name in names]
+    plain = [plain_name(name) for name in names]
     return next((plain.index(name) for name in _NAMES[meaning] if name in plain), None)
 
 
 def _meaning(name: str) -> str | None:
-    return next((meaning for meaning, known in _NAMES.items() if _plain(name) in known), None)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s-]+", "_", name.strip().lower())
+    return next((meaning for meaning, known in _NAMES.items() if plain_name(name) in known), None)

@@ -20,10 +20,20 @@ with duckdb.connect("data/state/warehouse.duckdb", read_only=True) as warehouse:
     warehouse.sql("FROM cost_by_video").show()
 ```
 
-A new file replaces the old one as a whole; who has the old one open goes on reading it. `_meta.ledger_seq` says up to
-which event of the ledger it goes, and sums equal the ledger's at that number. Ids are text, units and amounts exact
-decimals, durations seconds, times moments that are kept in UTC; a client shows them in a zone of its own choice, and
-`extend-pipeline sql` in the home's. Amounts of different currencies are never added.
+A new file replaces the old one as a whole. **A connection shows what was published when it was opened, for as long as
+it stays open**, and within one process every further connection to the same path shows that too. Connect anew for each
+look, as above. Where a session stays open (a notebook, a dashboard), look again by attaching anew:
+
+```sql
+ATTACH 'data/state/warehouse.duckdb' AS warehouse (READ_ONLY);
+FROM warehouse.cost_by_video;
+DETACH warehouse;  -- attach again to see what was published since
+```
+
+`_meta.published_at` says when, and `_meta.ledger_seq` up to which event of the ledger; sums equal the ledger's at that
+number. Ids are text, units and amounts exact decimals, durations seconds, times moments that are kept in UTC; a client
+shows them in a zone of its own choice, and `extend-pipeline sql` in the home's. Amounts of different currencies are
+never added.
 
 This page is written from the definitions: `python -m extend_pipeline.warehouse.document`.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from click.testing import CliRunner
 
 from extend_pipeline import cli as entry
 from extend_pipeline.cli import VERBS, cli
+from extend_pipeline.commands.examples import EXAMPLES
+from extend_pipeline.config.schema import catalogue_schema
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.homes import account, video, write_home
 
@@ -41,6 +44,20 @@ def test_every_verb_can_be_loaded_and_explains_itself(name: str) -> None:
     result = CliRunner().invoke(cli, [name, "--help"])
     assert result.exit_code == 0
     assert "Usage:" in result.output
+
+
+@pytest.mark.parametrize("line", [line for lines in EXAMPLES.values() for line in lines])
+def test_every_example_of_the_help_is_right_use(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "november.csv").touch()
+    name, *words = shlex.split(line.partition(" > ")[0])
+    command = cli.get_command(click.Context(cli), name)
+    if isinstance(command, click.Group):
+        command = command.commands[words.pop(0)]
+    assert command is not None
+    assert command.make_context(name, words).params
+    shown = CliRunner().invoke(cli, [*line.split()[: 1 + line.startswith(("ledger ", "media "))], "--help"])
+    assert f"extend-pipeline {line}" in shown.output
 
 
 def test_no_verb_but_the_demos_imports_the_sandbox_before_it_runs_and_none_of_these_dagster() -> None:
@@ -143,6 +160,9 @@ def test_init_writes_examples_that_load_and_never_overwrites(tmp_path: Path) -> 
     assert (again["written"], again["existing"]) == (["catalog.yaml"], ["accounts.yaml", ".gitignore"])
     assert (run.home / "accounts.yaml").read_text(encoding="utf-8") == "mine"
     assert "/state/" in (run.home / ".gitignore").read_text(encoding="utf-8")
+    first = (run.home / "catalog.yaml").read_text(encoding="utf-8").splitlines()[0]
+    schema = run.home / first.removeprefix("# yaml-language-server: $schema=")
+    assert json.loads(schema.read_text(encoding="utf-8")) == catalogue_schema()
 
 
 def test_init_does_not_add_examples_to_a_catalogue_kept_as_csv(tmp_path: Path) -> None:

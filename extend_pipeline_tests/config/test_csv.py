@@ -66,6 +66,40 @@ def test_semicolons_and_tabs_separate_too(tmp_path: Path, separator: str) -> Non
     assert list(load(write_home(tmp_path, table=table)).catalogue.videos) == ["one"]
 
 
+@pytest.mark.parametrize("start", ["sep=;\n", '\ufeff"sep=;"\r\n', "\n"])
+def test_a_sheet_as_it_is_saved_where_the_comma_is_decimal(tmp_path: Path, start: str) -> None:
+    columns = "KEY;Account;Source.Video ID;source.model;source . mode;Source.Duration;source.created-at;extend.to"
+    table = f"{start}{columns}\none;kling-main;827942411241803822;kling-v1-6;std;5,1;1.11.2026;30,5\n"
+    plain = f"{HEADER},source.created_at\n{ROW}.5,2026-11-01\n"
+    [video] = load(write_home(tmp_path / "saved", table=table)).catalogue.videos.values()
+    [same] = load(write_home(tmp_path / "plain", table=plain)).catalogue.videos.values()
+    assert replace(video, line=same.line) == same
+    assert video.line == 2 + table[: table.index("one;")].count("\n") - 1
+
+
+def test_unicode_text_of_a_spreadsheet_is_utf_16_with_tabs(tmp_path: Path) -> None:
+    table = f"{HEADER},extend.prompt\n{ROW},雾散了\n".replace(",", "\t").replace("5.1", "5,1").encode("utf-16")
+    home = write_home(tmp_path, table="")
+    (home / "catalog.csv").write_bytes(table)
+    [video] = load(home).catalogue.videos.values()
+    assert video.extend.prompt == "雾散了"
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"), [("1,250", "may be a fraction as well as thousands"), ("5,1,2", "is not")]
+)
+def test_a_comma_with_two_meanings_is_refused_with_both(tmp_path: Path, cell: str, message: str) -> None:
+    table = f"{HEADER}\n{ROW}\n".replace(",", ";").replace("5.1", cell)
+    problem = only_problem(write_home(tmp_path, table=table))
+    assert (problem.line, problem.subject, problem.field, problem.given) == (2, "one", "source.duration", cell)
+    assert message in problem.message
+
+
+def test_a_comma_is_no_decimal_sign_where_commas_separate(tmp_path: Path) -> None:
+    problem = only_problem(write_home(tmp_path, table=f"{HEADER}\n{ROW}\n".replace("5.1", '"5,1"')))
+    assert (problem.field, problem.given) == ("source.duration", "5,1")
+
+
 @pytest.mark.parametrize(
     ("table", "line", "subject", "field", "words"),
     [

@@ -196,12 +196,15 @@ def test_a_field_that_is_written_twice_is_told_with_its_video(tmp_path: Path) ->
     assert (problem.line, problem.subject, problem.field) == (8, "one", "key")
 
 
-def test_files_that_are_not_utf_8_are_named_with_the_line(tmp_path: Path) -> None:
+def test_files_are_utf_8_or_marked_utf_16_and_others_are_named_with_the_line(tmp_path: Path) -> None:
     latin = ("videos:\n" + entry()).encode() + b"# caf\xe9\n"
     problem = only_problem(write_home(tmp_path / "latin", catalogue=latin))
     assert (problem.line, problem.message) == (6, "the byte 0xE9 is not UTF-8")
-    wide = only_problem(write_home(tmp_path / "wide", catalogue=("videos:\n" + entry()).encode("utf-16")))
-    assert (wide.line, wide.message) == (1, "the file is UTF-16")
+    wide = ("videos:\n" + entry()).encode("utf-16")
+    assert video_id(write_home(tmp_path / "wide", catalogue=wide)) == "827942411241803822"
+    for name, content in {"cut": wide[:-1], "unmarked": wide[2:]}.items():
+        problem = only_problem(write_home(tmp_path / name, catalogue=content))
+        assert "UTF-16" in problem.message
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_fine(tmp_path: Path) -> None:

@@ -29,6 +29,10 @@ def written(folder: Path, value: str) -> Path:
         ("1793520000", EIGHT),
         ("2026-11-01", MIDNIGHT),
         ("'2026-11-01 '", MIDNIGHT),
+        ("1.11.2026", MIDNIGHT),
+        ("01. 11. 2026", MIDNIGHT),
+        ("2026/11/1", MIDNIGHT),
+        ("01.11.2026 08:00Z", EIGHT),
     ],
 )
 def test_a_time_with_one_meaning_is_taken_and_a_day_alone_is_its_first_moment_in_utc_and_said(
@@ -36,17 +40,28 @@ def test_a_time_with_one_meaning_is_taken_and_a_day_alone_is_its_first_moment_in
 ) -> None:
     found = load(written(tmp_path, value))
     assert found.catalogue.source_of("one").created_at == read
-    assert sum("catalog.yaml:3 (2026-11-01" in note for note in found.notes) == (read == MIDNIGHT)
+    said = [note for note in found.notes if "catalog.yaml:3 (" in note and "2026-11-01" in note]
+    assert len(said) == (read == MIDNIGHT)
+
+
+@pytest.mark.parametrize(
+    ("value", "day"), [("20/11/2026", 20), ("11/20/2026", 20), ("20-11-2026", 20), ("11/11/2026", 11)]
+)
+def test_slashes_are_taken_where_the_numbers_leave_one_day(value: str, day: int, tmp_path: Path) -> None:
+    found = load(written(tmp_path, value))
+    assert found.catalogue.source_of("one").created_at == datetime(2026, 11, day, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("31.11.2026", "own order"),
+        ("31.11.2026", "no day of the calendar"),
+        ("13/13/2026", "no day of the calendar"),
         ("1.11.26", "own order"),
-        ("11/01/2026", "own order"),
-        ("2026/11/01", "own order"),
-        ("'01.11.2026 08:00'", "own order"),
+        ("11/01/2026", "2026-01-11 where the day comes first, and 2026-11-01 where the month does"),
+        ("11-12-2026", "2026-12-11 where the day comes first, and 2026-11-12 where the month does"),
+        ("'01.11.2026 08:00'", "has no time zone"),
+        ("01.11.20261", "own order"),
         ("01-Nov-2026", "own order"),
         ("2026-11-31", "no day of the calendar"),
         ("2026-13-01", "no day of the calendar"),

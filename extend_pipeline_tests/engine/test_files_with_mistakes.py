@@ -127,7 +127,7 @@ BREAKS: dict[str, Break] = {
     "catalogue empty": _catalogue(b""),
     "catalogue half saved": _half("catalog.yaml"),
     "catalogue with a typo": _misspelt,
-    "catalogue in UTF-16": _catalogue("videos: []".encode("utf-16")),
+    "catalogue in UTF-16 without its mark": _catalogue("videos: []".encode("utf-16-le")),
     "catalogue a folder": _folder("catalog.yaml"),
     "catalogue full of zeros": _catalogue(bytes(200)),
     "accounts gone": _gone("accounts.yaml"),

@@ -100,6 +100,22 @@ def test_a_reader_keeps_the_file_that_it_opened(small_ledger: Ledger, place: Pla
     assert query(place.target, count).rows == [(6,)]
 
 
+def test_an_open_session_sees_what_was_published_since_by_attaching_anew(small_ledger: Ledger, place: Place) -> None:
+    seed_attempt(small_ledger, "a1")
+    place.publish(small_ledger)
+    quoted = str(place.target).replace("'", "''")
+    attach = f"ATTACH '{quoted}' AS published (READ_ONLY)"
+    count = "SELECT count(*) FROM published.charges"
+    with duckdb.connect() as session:
+        session.execute(attach)
+        seed_attempt(small_ledger, "a2", hop=2)
+        place.publish(small_ledger)
+        assert session.execute(count).fetchall() == [(3,)]
+        session.execute("DETACH published")
+        session.execute(attach)
+        assert session.execute(count).fetchall() == [(6,)]
+
+
 def test_every_table_and_view_works_from_the_file_alone_under_any_name(
     small_ledger: Ledger, place: Place, tmp_path: Path
 ) -> None:
