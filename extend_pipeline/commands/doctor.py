@@ -6,25 +6,29 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.commands.findings import Finding, Level, ok, problem, warning
 from extend_pipeline.commands.local_checks import check_dagster, check_ledger, check_media
+from extend_pipeline.commands.machine_checks import check_names, check_place, check_rights, mounted
 from extend_pipeline.commands.opening import open_for_reading, settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.result_checks import check_results
 from extend_pipeline.commands.text import typed
+from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.load import Configuration, read_configuration
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.pipeline import wall_ms
 from extend_pipeline.ledger.database import LedgerError, has_ledger
 from extend_pipeline.media.listing import FOLDERS
 
-WRONG_CONFIGURATION = 2
+WRONG_CONFIGURATION: Final = 2
+MOST_ASKED_AT_ONCE: Final = 16
 
 
 @click.command()
@@ -35,12 +39,21 @@ WRONG_CONFIGURATION = 2
 def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None:
     """Check everything that the work needs.
 
-    Configuration, variables, ledger, media folder, films, disk, warehouse, clocks, and whether the accounts answer.
+    Configuration, variables, ledger, media folder, films, disk, warehouse, clocks, what of this machine will hurt
+    later, and whether the accounts answer.
     Spends nothing and shows no secret. Exit code 1 when there is a problem, 2 when the configuration is wrong.
     """
     home: Path | None = ctx.obj
     settings = settings_of(home)
-    findings, sound = examine(settings, offline=offline, deep=deep)
+    configuration = read_configuration(settings, now=from_ms(wall_ms()))
+    findings: list[Finding] = []
+    width = max(len(level.value) for level in Level)
+    for finding in examine(configuration, offline=offline, deep=deep):
+        findings.append(finding)
+        if not as_json:
+            say(f"{finding.level.value:{width}}  {finding.check}: {finding.message}")
+            if finding.todo:
+                say(f"    → {typed(finding.todo, home)}")
     if as_json:
         emit(
             {
@@ -57,40 +70,43 @@ def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None
             }
         )
     else:
-        width = max(len(level.value) for level in Level)
-        for finding in findings:
-            say(f"{finding.level.value:{width}}  {finding.check}: {finding.message}")
-            if finding.todo:
-                say(f"    → {typed(finding.todo, home)}")
         counts = {level: sum(finding.level is level for finding in findings) for level in Level}
         say(", ".join(f"{level.value}: {count}" for level, count in counts.items()))
-    if not sound:
+    if configuration.problems:
         ctx.exit(WRONG_CONFIGURATION)
     ctx.exit(1 if any(finding.level is Level.PROBLEM for finding in findings) else 0)
 
 
-def examine(settings: Settings, *, offline: bool, deep: bool = False) -> tuple[list[Finding], bool]:
-    """All findings, and whether the configuration is sound. What is sound beside its mistakes is looked at anyway."""
-    findings: list[Finding] = []
-    configuration = _read(settings, findings)
-    findings += check_ledger(settings)
-    findings += check_media(settings)
-    findings += check_results(settings, now_ms=wall_ms())
-    findings.append(check_dagster(os.environ))
-    findings += _films(configuration, deep=deep)
-    findings += _accounts(configuration, offline=offline)
-    return findings, not configuration.problems
+def examine(configuration: Configuration, *, offline: bool, deep: bool = False) -> Iterator[Finding]:
+    """Yield what is found, as it is found: first what lies on this machine, while the accounts are asked side by side.
+    What is sound beside mistakes of the configuration is looked at anyway."""
+    settings = configuration.settings
+    with ThreadPoolExecutor(MOST_ASKED_AT_ONCE) as asking:
+        asked = (
+            [] if offline else [asking.submit(_ask, account, settings) for account in configuration.accounts.values()]
+        )
+        yield from _read(configuration)
+        yield check_place(settings, mounted())
+        yield from check_rights(settings)
+        yield from check_names(settings, configuration.catalogue.videos, configuration.accounts)
+        yield from check_ledger(settings)
+        yield from check_media(settings)
+        yield from check_results(settings, now_ms=wall_ms())
+        yield check_dagster(os.environ)
+        yield from _films(configuration, deep=deep)
+        yield from _accounts(configuration)
+        for answer in asked:
+            yield from answer.result()
 
 
-def _read(settings: Settings, findings: list[Finding]) -> Configuration:
-    configuration = read_configuration(settings, now=from_ms(wall_ms()))
-    findings += [problem("configuration", found.text(), "correct the file") for found in configuration.problems]
+def _read(configuration: Configuration) -> Iterator[Finding]:
+    yield from (problem("configuration", found.text(), "correct the file") for found in configuration.problems)
     if configuration.problems:
-        return configuration
+        return
     videos, accounts = len(configuration.catalogue.videos), len(configuration.accounts)
-    findings.append(ok("configuration", f"{settings.home}: videos: {videos}, accounts: {accounts}"))
-    findings += [warning("configuration", note, "change the file if that isn't meant") for note in configuration.notes]
-    return configuration
+    yield ok("configuration", f"{configuration.settings.home}: videos: {videos}, accounts: {accounts}")
+    for note in configuration.notes:
+        yield warning("configuration", note, "change the file if that isn't meant")
 
 
 def _films(configuration: Configuration, *, deep: bool) -> Iterator[Finding]:
@@ -113,18 +129,18 @@ def _show(bar: Any, folder: str) -> None:
     bar.update(FOLDERS.index(folder) - bar.pos)
 
 
-def _accounts(configuration: Configuration, *, offline: bool) -> Iterator[Finding]:
-    from extend_pipeline.commands.account_checks import (
-        check_callbacks,
-        check_route,
-        check_upstream,
-        check_variables,
-    )  # they load httpx
+def _accounts(configuration: Configuration) -> Iterator[Finding]:
+    """Yield what of the accounts is seen from here, without asking them anything."""
+    from extend_pipeline.commands.account_checks import check_callbacks, check_route, check_variables  # loads httpx
 
     used = {video.account for video in configuration.catalogue.videos.values()}
     for name, account in configuration.accounts.items():
         yield from check_variables(account, used=name in used)
         yield from check_callbacks(account)
         yield from check_route(account)
-        if not offline:
-            yield from check_upstream(account, configuration.settings, now=time.time)
+
+
+def _ask(account: Account, settings: Settings) -> list[Finding]:
+    from extend_pipeline.commands.account_checks import check_upstream
+
+    return list(check_upstream(account, settings, now=time.time))

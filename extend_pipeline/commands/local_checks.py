@@ -12,6 +12,7 @@ from typing import Final
 from sqlalchemy import text
 
 from extend_pipeline.commands.findings import Finding, Level, ok, problem, warning
+from extend_pipeline.commands.machine_checks import check_version
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.clock_checks import describe_ahead
 from extend_pipeline.engine.disk_space import MAKE_ROOM, read_space
@@ -20,6 +21,7 @@ from extend_pipeline.engine.pipeline import wall_ms
 from extend_pipeline.ledger import reads
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.database import Ledger, LedgerError, has_ledger, open_ledger
+from extend_pipeline.ledger.identity import read_identity
 from extend_pipeline.ledger.invariants import check_invariants
 
 FEW_FREE: Final = 10  # times what must stay free: some hundred films of 20 to 50 MB, a night's work
@@ -48,6 +50,9 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
         with ledger.read() as connection:
             seq = reads.head(connection)
             last_ms = reads.last_event_at(connection)
+            program = read_identity(connection).program
+        if (other := check_version(program, seq)) is not None:
+            yield other
         yield ok("ledger", f"{_engine(ledger)}, {seq} events")
         if is_ahead(last_ms, now_ms := wall_ms()):
             yield warning("clock", describe_ahead((last_ms or 0) - now_ms), "look at the clocks of all machines")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator
@@ -16,12 +17,13 @@ from sqlalchemy.pool import QueuePool
 
 from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.base.userinfo import hide_words
+from extend_pipeline.base.version import program_version
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.address import AddressError, login_words, parse_address, shown_address
 from extend_pipeline.ledger.events import Writer
 from extend_pipeline.ledger.identity import Identity, Standing, read_identity
 
-SCHEMA_HEAD: Final = "0008"
+SCHEMA_HEAD: Final = "0009"
 """The newest migration; a ledger that stands there is opened without loading Alembic, which costs 0.3 s."""
 
 BUSY_S: Final = 120  # a writer waits this long for the others' commits; each takes milliseconds
@@ -94,7 +96,7 @@ class Ledger:
             writer = Writer(connection, now_ms=now_ms, actor=actor, seq=head.seq)
             yield writer
             if writer.seq != head.seq:
-                connection.execute(update(tables.ledger_head).values(seq=writer.seq))
+                connection.execute(update(tables.ledger_head).values(seq=writer.seq, program=program_version()))
 
     @contextmanager
     def alone(self) -> Iterator[tuple[Connection, Identity]]:
@@ -135,10 +137,18 @@ class Ledger:
                 except CommandError as error:
                     raise LedgerError(
                         f"the ledger at {shown_address(self.url)} was written by another version of "
-                        f"extend-pipeline ({error}). Nothing is submitted without it. Use that version, or a newer one."
+                        f"extend-pipeline ({_program(connection)}; this is {program_version()}): {error}. Nothing is "
+                        "submitted without it. Use that version, or a newer one."
                     ) from None
                 if connection.execute(select(tables.ledger_head.c.seq)).first() is None:
                     connection.execute(insert(tables.ledger_head).values(id=1, seq=0))
+
+
+def _program(connection: Connection) -> str:
+    """Return which version wrote a ledger last, as far as a ledger whose tables this version doesn't know tells."""
+    with contextlib.suppress(SQLAlchemyError):
+        return connection.execute(select(tables.ledger_head.c.program)).scalar() or "unknown"
+    return "unknown"
 
 
 def has_ledger(url: str) -> bool:

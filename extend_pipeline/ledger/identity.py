@@ -26,7 +26,8 @@ class Standing(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """The row of `ledger_head`. `origin_*` tell what an incoming or opened copy was made from, and up to which event;
-    `moved_*` where a sealed ledger goes on. Addresses hold no password."""
+    `moved_*` where a sealed ledger goes on. Addresses hold no password. `program` is the version that wrote the last
+    event; None where that was before versions were noted."""
 
     ledger_id: str | None
     seq: int
@@ -37,6 +38,7 @@ class Identity:
     moved_to_id: str | None
     moved_to_url: str | None
     moved_at: int | None
+    program: str | None
 
     @property
     def origin(self) -> str:
@@ -78,6 +80,7 @@ def read_identity(connection: Connection, *, lock: bool = False) -> Identity:
         moved_to_id=row.moved_to_id,
         moved_to_url=row.moved_to_url,
         moved_at=row.moved_at,
+        program=row.program,
     )
 
 

@@ -38,6 +38,7 @@ ledger_head = Table(
     Column("moved_to_id", Text),
     Column("moved_to_url", Text),
     Column("moved_at", BigInteger),
+    Column("program", Text),
 )
 
 events = Table(

@@ -10,15 +10,14 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from functools import cache
 from http.cookiejar import CookieJar
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import httpx
 
 from extend_pipeline.base.scrub import scrub
+from extend_pipeline.base.version import program_version
 from extend_pipeline.providers.addresses import AddressRefused, Reach, Refused, Target, parse_url
 from extend_pipeline.providers.body_buffer import BODY_CAP, BodyBuffer
 from extend_pipeline.providers.http_results import (
@@ -145,13 +144,9 @@ def open_stream(
             yield Stream(opened.status_code, _headers(opened), _chunks(opened, call, pace))
 
 
-@cache
 def user_agent() -> str:
     """The name that requests go out under."""
-    try:
-        return f"extend-pipeline/{version('extend_pipeline')}"
-    except PackageNotFoundError:
-        return "extend-pipeline/0"
+    return f"extend-pipeline/{program_version()}"
 
 
 def reach_of(scheme: str, *, allow_local: bool, route: Route) -> Reach:

@@ -8,11 +8,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.base.version import program_version
 from extend_pipeline.warehouse import definitions, schema
 from extend_pipeline.warehouse.changes import NOTHING, Batch, Changes, Mark
 from extend_pipeline.warehouse.errors import WarehouseError
@@ -139,7 +139,7 @@ def _set_mark(connection: DuckDBPyConnection, at: Mark, *, now_ms: int) -> None:
             published,
             definitions.schema_version(),
             schema.STORAGE_VERSION,
-            version("extend_pipeline"),
+            program_version(),
             duckdb.__version__,
         ],
     )
