@@ -11,7 +11,7 @@ WORKERS := 3
 RUN := env -u PYTHONDONTWRITEBYTECODE -u EXTEND_PIPELINE_HOME -u EXTEND_PIPELINE_LEDGER_URL -u EXTEND_PIPELINE_MEDIA_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test test-storm test-deep test-all check bench matrix chaos machine mutants format lock clean
+.PHONY: help setup demo dev test test-storm test-deep test-all check bench matrix chaos machine mutants format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,9 +21,12 @@ $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "extend_pipeline needs Python 3.11 or newer; set PYTHON=")'
 	@echo "setting up $(VENV) (about a minute, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+setup: $(READY) ## the virtual environment .venv, with all that is needed; every other target does it too
+	@echo "$(VENV) is ready: source $(BIN)/activate"
 
 demo: $(READY) ## sandbox, Dagster and eleven videos: watch them grow, see what they cost; ends by itself
 	@$(RUN) $(BIN)/extend-pipeline --home data/demo demo

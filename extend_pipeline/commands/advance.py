@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.commands import interruptible
 from extend_pipeline.commands.boards import (
     print_accounts,
@@ -25,7 +26,7 @@ from extend_pipeline.commands.opening import print_mistakes, settings_of
 from extend_pipeline.commands.options import Seconds
 from extend_pipeline.commands.output import emit, json_option, say
 from extend_pipeline.commands.progress import progress
-from extend_pipeline.commands.text import counted, iso, minute, typed, visible
+from extend_pipeline.commands.text import iso, minute, typed, visible
 from extend_pipeline.config.problems import did_you_mean
 from extend_pipeline.engine.advance import (
     Round,

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from extend_pipeline.base.days import NO_ZONE, zone_of
+from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.describe import Cost, cost_of, start_unknown, totals
 from extend_pipeline.commands.output import say
 from extend_pipeline.commands.table import Column, print_table
-from extend_pipeline.commands.text import age, counted, minute, plain, seconds, shortened, spread, typed
+from extend_pipeline.commands.text import age, minute, plain, seconds, shortened, spread, typed
 from extend_pipeline.commands.zone import describe_today
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine.holds import DOUBT_TODO
@@ -27,6 +28,7 @@ MOST_FILES: Final = 20  # files that are gone; the rest is counted
 MOST_NAMES: Final = 5  # videos named where many wait for the same thing; --json names them all
 LONG_MS: Final = 3_600_000  # a task that was taken over and still runs: nobody's plan waits for it
 MOST_UNPLANNED: Final = 20  # open attempts named one by one; --json names them all
+DUE: Final = "due"
 VIDEO: Final = "VIDEO…"  # stands for their keys where many videos wait for one decision
 MOST_WORDS: Final = 500  # characters of a provider's words
 MOST_REQUEST: Final = 6_000  # a prompt and a negative prompt of 2,500 characters, and the rest
@@ -47,8 +49,8 @@ _VIDEOS: Final = (
 def print_videos(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
     """Every video: how far it is, what is left, what it waits for."""
     print_table(_VIDEOS, (video_row(video, accounts[video.account]) for video in videos))
-    counts = Counter(video.state for video in videos)
-    told = ", ".join(f"{counts[state]} {state.value}" for state in VideoState if counts[state])
+    counts = Counter(map(state_word, videos))
+    told = ", ".join(f"{counts[word]} {word}" for word in (DUE, *VideoState) if counts[word])
     say(f"{counted(len(videos), 'video')}{': ' + told if told else ''}")
 
 
@@ -57,13 +59,18 @@ def video_row(video: VideoPlan, account: Account) -> list[str]:
     return [
         video.key,
         video.account,
-        video.state.value,
+        state_word(video),
         hops(video),
         length(video),
         lands_at(video),
         *cost_left(video, account),
         video.hindrance.obstacle.value.replace("_", " ") if video.hindrance else "",
     ]
+
+
+def state_word(video: VideoPlan) -> str:
+    """Return a video's state; `due` for one that has a step to submit and nothing under way."""
+    return DUE if video.due is not None else video.state.value
 
 
 def hops(video: VideoPlan) -> str:
@@ -80,7 +87,7 @@ def length(video: VideoPlan) -> str:
     now = seconds(video.current_ms) or "?"
     if video.target_ms is not None:
         return f"{now} → {seconds(video.target_ms)} s"
-    return f"{now} s, {video.target_steps} steps"
+    return f"{now} s, {counted(video.target_steps or 0, 'step')}"
 
 
 def lands_at(video: VideoPlan) -> str:
@@ -113,9 +120,12 @@ def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -
     """What is left to spend by account; never added across accounts."""
     for total in totals(videos, accounts):
         say(f"left to spend with {total.account}: {cost(total)}")
-    uncounted = sum(start_unknown(video) for video in videos)
-    if uncounted:
-        say(f"not counted: {uncounted} that branch off a hop which isn't there yet")
+    branches = sum(start_unknown(video) and video.is_branch for video in videos)
+    if branches:
+        say(f"not counted: {counted(branches, 'branch')} off a hop that isn't there yet")
+    unmeasured = sum(start_unknown(video) and not video.is_branch for video in videos)
+    if unmeasured:
+        say(f"not counted: {counted(unmeasured, 'source')} of unknown length; plan --measure looks at it")
     short = [video.key for video in videos if video.may_fall_short and video.hindrance is None]
     if short:
         say(f"may end below their target, and ask then: {_named(short)} (at_most or the provider's longest)")
@@ -256,7 +266,8 @@ def print_missing(found: Status, *, home: Path | None) -> None:
         say(f"{'lost' if missing.lost else 'gone'}: {shortened(missing.told(), MOST_WORDS)}")
         say(f"    → {typed(what_to_do(missing), home)}")
     if len(store.missing) > MOST_FILES:
-        say(f"gone: {len(store.missing) - MOST_FILES} more files → {typed('extend-pipeline status --json', home)}")
+        more = counted(len(store.missing) - MOST_FILES, "more file")
+        say(f"gone: {more} → {typed('extend-pipeline status --json', home)}")
 
 
 def _account_row(account: AccountStatus) -> list[str]:

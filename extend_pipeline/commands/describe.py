@@ -52,7 +52,8 @@ def cost_of(account: Account, micros: tuple[int, int]) -> Cost:
 
 
 def start_unknown(video: VideoPlan) -> bool:
-    """Whether a video's start isn't there yet (a branch), so that nobody can tell how many hops its length takes."""
+    """Whether the length of a video's start isn't known yet, and so not how many hops its target takes: a branch off a
+    hop that isn't there, or a source that was not measured."""
     return video.current_ms is None and video.target_ms is not None
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from sqlalchemy import text
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.findings import Finding, Level, ok, problem, warning
 from extend_pipeline.commands.machine_checks import check_version
 from extend_pipeline.config.settings import Settings
@@ -53,14 +54,14 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
             program = read_identity(connection).program
         if (other := check_version(program, seq)) is not None:
             yield other
-        yield ok("ledger", f"{_engine(ledger)}, {seq} events")
+        yield ok("ledger", f"{_engine(ledger)}, {counted(seq, 'event')}")
         if is_ahead(last_ms, now_ms := wall_ms()):
             yield warning("clock", describe_ahead((last_ms or 0) - now_ms), "look at the clocks of all machines")
         broken = check_invariants(ledger)
         for sentence in broken[:MOST_BROKEN]:
             yield problem("ledger", sentence, "pause, keep a copy of the ledger, and report this")
         if len(broken) > MOST_BROKEN:
-            yield problem("ledger", f"and {len(broken) - MOST_BROKEN} more broken promises", "see above")
+            yield problem("ledger", f"and {counted(len(broken) - MOST_BROKEN, 'more broken promise')}", "see above")
         if not broken:
             yield ok("ledger", "every promise holds: charges match states, one live attempt a hop, nothing lost")
         yield check_warehouse(settings.warehouse_path, seq)
@@ -121,9 +122,11 @@ def check_warehouse(path: Path, seq: int) -> Finding:
     told = f"published {found.published_at:%Y-%m-%d %H:%M:%S} UTC at event {found.ledger_seq}"
     if found.ledger_seq > seq:
         todo = "look which ledger this home uses; if it was lost and made anew: extend-pipeline publish"
-        return problem("warehouse", f"{told}, and the ledger has only {seq} events", todo)
+        return problem("warehouse", f"{told}, and the ledger has only {counted(seq, 'event')}", todo)
     if found.ledger_seq < seq:
-        return warning("warehouse", f"{told}, {seq - found.ledger_seq} events behind", "extend-pipeline publish")
+        return warning(
+            "warehouse", f"{told}, {counted(seq - found.ledger_seq, 'event')} behind", "extend-pipeline publish"
+        )
     return ok("warehouse", told)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
-from extend_pipeline.commands.boards import cost_left, hops, length
+from extend_pipeline.commands.boards import cost_left, hops, length, state_word
 from extend_pipeline.commands.happenings import Happening
 from extend_pipeline.commands.output import console, say, text
 from extend_pipeline.commands.table import Column, drawn
@@ -132,7 +132,7 @@ def draw(plan: Plan, accounts: Mapping[str, Account], *, rows: int, width: int) 
     table = drawn(_COLUMNS, [_row(video, accounts[video.account]) for video in ordered[:rows]], width)
     if len(ordered) <= rows:
         return table
-    counts = Counter(video.state.value for video in ordered[rows:])
+    counts = Counter(map(state_word, ordered[rows:]))
     rest = ", ".join(f"{count} {name}" for name, count in counts.items())
     return Group(table, text(f"and {len(ordered) - rows} more: {rest}"))
 

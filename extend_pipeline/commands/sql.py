@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.opening import settings_of
 from extend_pipeline.commands.output import console, emit, json_option, say
 from extend_pipeline.commands.table import Column, blocks
-from extend_pipeline.commands.text import cells, counted, plain, shortened, typed, visible
+from extend_pipeline.commands.text import cells, plain, shortened, typed, visible
 from extend_pipeline.commands.zone import zone
 
 if TYPE_CHECKING:

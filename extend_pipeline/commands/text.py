@@ -55,11 +55,6 @@ def wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
-def counted(count: int, noun: str) -> str:
-    """Return a number with its noun: `1 video`, `2 videos`."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def shortened(text: str, longest: int) -> str:
     """The text, cut to so many characters."""
     return text if len(text) <= longest else text[: longest - 1] + "…"

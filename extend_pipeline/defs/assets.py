@@ -12,6 +12,7 @@ from typing import Final
 import dagster as dg
 from pydantic import Field
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.defs.durations import usable_seconds
 from extend_pipeline.defs.events import (
     COMPLETED_EXTENSIONS,
@@ -143,7 +144,7 @@ def _submit(context: dg.AssetExecutionContext, pipeline: Pipeline, keys: Sequenc
 
 
 def _drive(context: dg.AssetExecutionContext, pipeline: Pipeline, keys: Sequence[str], *, max_seconds: float) -> Plan:
-    context.log.info(f"driving {len(keys)} videos for {max_seconds:g} s at most: {names(keys)}")
+    context.log.info(f"driving {counted(len(keys), 'video')} for {max_seconds:g} s at most: {names(keys)}")
     return advance_until_idle(
         pipeline, videos=keys, max_seconds=max_seconds, on_round=lambda now: tell_round(context.log, now)
     )

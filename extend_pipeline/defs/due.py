@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.engine import schedule
 from extend_pipeline.engine.access import try_other_keys
 from extend_pipeline.engine.collect import FETCHED
@@ -65,10 +66,10 @@ def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
         found.append("leases that ran out")
     steps = sum(step.video.account in accounts for step in now.due)
     if steps:
-        found.append(f"{steps} steps to submit")
+        found.append(f"{counted(steps, 'step')} to submit")
     moved = sum(video.account in accounts and _moved(known.get(video.key), video) for video in now.videos)
     if moved:
-        found.append(f"{moved} videos whose state changed")
+        found.append(f"{counted(moved, 'video')} whose state changed")
     return "; ".join(found)
 
 

@@ -10,6 +10,7 @@ import dagster as dg
 from sqlalchemy import Row
 
 from extend_pipeline.base.units import amount_micros, from_micros, from_ms
+from extend_pipeline.base.wording import counted
 from extend_pipeline.defs.facts import VideoFacts
 from extend_pipeline.engine.snapshot import output_ms
 from extend_pipeline.media.store import MediaStore
@@ -42,7 +43,9 @@ def source_metadata(facts: VideoFacts) -> Metadata:
         "source": _text(row.source_video_id if row.branch_of is None else f"{row.branch_of}, hop {row.branch_hop}"),
         "source_duration_s": _seconds(row.source_duration_ms),
         "extendable_until": _moment(row.extendable_until),
-        "target": _text(f"{row.target_steps} extensions" if row.target_ms is None else f"{row.target_ms / 1000:g} s"),
+        "target": _text(
+            counted(row.target_steps, "extension") if row.target_ms is None else f"{row.target_ms / 1000:g} s"
+        ),
         "state": _text(row.state),
         "reason": _text(row.state_detail or "-"),
         "hops_done": dg.MetadataValue.int(row.hops_done),

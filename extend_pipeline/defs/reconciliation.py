@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.defs.assets import NO_RETRY
 from extend_pipeline.defs.checks import evaluations
 from extend_pipeline.defs.resources import HomeResource
@@ -44,9 +45,10 @@ def tell(log: dg.DagsterLogManager, each: Reconciled | Unread) -> None:
         say = log.warning if each.failed else log.info
         say(f"{each.account}, {each.source}: not compared: {each.message}")
         return
+    others = f", {others_words(each.others)}" if each.others else ""
     log.info(
-        f"{each.account}, {each.source}: {len(each.compared)} tasks compared, {len(each.disagreements)} disagree, "
-        f"{len(each.adopted)} taken over{f', {others_words(each.others)}' if each.others else ''}"
+        f"{each.account}, {each.source}: {counted(len(each.compared), 'task')} compared, "
+        f"{len(each.disagreements)} disagree, {len(each.adopted)} taken over{others}"
     )
     for compared in each.disagreements:
         log.warning(

@@ -6,6 +6,7 @@ from typing import Final
 import dagster as dg
 
 from extend_pipeline.base.days import in_zone
+from extend_pipeline.base.wording import counted
 from extend_pipeline.defs.checks import NOTHING_ENDS_SOON, evaluation
 from extend_pipeline.defs.jobs import ADVANCE_JOB, unfinished_runs
 from extend_pipeline.defs.resources import HomeResource
@@ -43,7 +44,7 @@ def retention_sensor(context: dg.SensorEvaluationContext, home: HomeResource) ->
         told_as_check = evaluation(pipeline, NOTHING_ENDS_SOON)
     to_fetch = [each for each in ending if each.what != "source" and each.urgency is not Urgency.OVER]
     asks = bool(to_fetch) and not unfinished_runs(context.instance)
-    tags = {"extend_pipeline/asked_by": f"retention: {len(to_fetch)} results to fetch"}
+    tags = {"extend_pipeline/asked_by": f"retention: {counted(len(to_fetch), 'result')} to fetch"}
     first = f": {in_zone(ending[0].told(now_ms), timezone)}" if ending else ""
     return dg.SensorResult(
         run_requests=[dg.RunRequest(tags=tags)] if asks else [],

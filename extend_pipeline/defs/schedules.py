@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.defs.jobs import advance_job, unfinished_runs
 from extend_pipeline.defs.reconciliation import reconcile_job
 from extend_pipeline.defs.resources import HomeResource
@@ -45,7 +46,9 @@ def build_nightly_backfill_schedule(timezone: str) -> dg.ScheduleDefinition:
         if not unfinished:
             return dg.SkipReason("every video is complete")
         if under_way := unfinished_runs(context.instance):
-            return dg.SkipReason(f"run {under_way[0].run_id} is at it already; {len(unfinished)} videos are unfinished")
+            return dg.SkipReason(
+                f"run {under_way[0].run_id} is at it already; {counted(len(unfinished), 'video')} unfinished"
+            )
         night = context.scheduled_execution_time.astimezone(ZoneInfo(timezone)).date().isoformat()
         config = {"ops": {"advance": {"config": {"linger_s": 1800.0}}}}
         return dg.RunRequest(

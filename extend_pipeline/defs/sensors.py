@@ -7,6 +7,7 @@ from typing import Final
 
 import dagster as dg
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.config.problems import ConfigError
 from extend_pipeline.defs.checks import CONFIGURATION_IS_SOUND, evaluation
 from extend_pipeline.defs.due import poll_accounts, what_is_due
@@ -51,11 +52,11 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
     missing = [key for key in keys if key not in there]
     left = sorted(({row.first_key for row in rows} & there) - set(keys))
     context.log.info(
-        f"{len(keys)} videos; {len(told.new)} new, {len(told.changed)} changed, {len(told.withdrawn)} withdrawn; "
-        f"{len(missing)} without a partition"
+        f"{counted(len(keys), 'video')}; {len(told.new)} new, {len(told.changed)} changed, "
+        f"{len(told.withdrawn)} withdrawn; {len(missing)} without a partition"
     )
     if not missing and not left:
-        return dg.SkipReason(f"all {len(keys)} videos have their partition")
+        return dg.SkipReason(f"each of {counted(len(keys), 'video')} has its partition")
     added = missing[:KEYS_A_TICK]
     requests = [videos.build_add_request(added)] if added else []
     removed = [videos.build_delete_request(left)] if left else []
@@ -111,15 +112,17 @@ def build_poll_sensor(
             ledger = look(pipeline.settings, pipeline.ledger)
             if not ledger.may_spend and not ledger.kind.can_be_accepted:
                 return dg.SkipReason(f"{ledger.message} → {ledger.todo}")
-            looked_at = poll_accounts(pipeline, names, deadline=deadline, clock=clock)
+            looked_at = counted(poll_accounts(pipeline, names, deadline=deadline, clock=clock), "task")
             if under_way := unfinished_runs(context.instance):  # it plans for itself, before each round
                 run = under_way[0]
-                return dg.SkipReason(f"run {run.run_id} is {run.status.value.lower()}; {looked_at} tasks looked at")
+                return dg.SkipReason(
+                    f"run {run.run_id} is {run.status.value.lower()}; {looked_at} looked at"
+                )
             due = what_is_due(pipeline, names)
-        context.log.info(f"{looked_at} tasks looked at; due: {due or 'nothing'}")
+        context.log.info(f"{looked_at} looked at; due: {due or 'nothing'}")
         if not due:
             asks = "" if ledger.may_spend else f"nothing is submitted: {ledger.message} → {ledger.todo}"
-            told = filter(None, (f"nothing is due; {looked_at} tasks looked at", wrong, asks))
+            told = filter(None, (f"nothing is due; {looked_at} looked at", wrong, asks))
             return dg.SkipReason("; ".join(told))
         return dg.RunRequest(tags={"extend_pipeline/asked_by": f"{provider}: {due}"[:200]})
 

@@ -7,6 +7,7 @@ from typing import Final
 import dagster as dg
 
 from extend_pipeline.base.days import in_zone
+from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.advance import Round
 from extend_pipeline.engine.clock_checks import describe_ahead
 from extend_pipeline.engine.plan_types import VideoPlan
@@ -77,10 +78,14 @@ def partial_end(
     lines = [f"{key}: it is not in the catalogue → put it back, or leave the partition alone" for key in unknown]
     lines += [f"{video.key}: {why(video, timezone)}" for video in missing]
     count = len(lines)
-    head = f"{count} of {chosen} videos {what}; what was done is kept, and starting again pays for nothing twice:"
+    failed = f"{count} of {counted(chosen, 'video')} {what}"
+    head = f"{failed}; what was done is kept, and starting again pays for nothing twice:"
     more = [f"… and {count - MOST_TOLD} more: extend-pipeline status"] if count > MOST_TOLD else []
     if mistakes:
-        more += [f"{len(mistakes)} mistakes in the catalogue or the accounts; nothing was submitted:", *mistakes]
+        more += [
+            f"{counted(len(mistakes), 'mistake')} in the catalogue or the accounts; nothing was submitted:",
+            *mistakes,
+        ]
     keys = [*unknown, *(video.key for video in missing)]
     metadata = {"missing": dg.MetadataValue.int(count), "first": dg.MetadataValue.text(", ".join(keys[:MOST_TOLD]))}
     return dg.Failure("\n".join([head, *lines[:MOST_TOLD], *more]), metadata=metadata, allow_retries=False)
@@ -88,7 +93,7 @@ def partial_end(
 
 def why(video: VideoPlan, timezone: str) -> str:
     """Why a video is not done, and what to do; times are those of `timezone` (an IANA name)."""
-    so_far = f"{video.hops_done} hops done"
+    so_far = f"{counted(video.hops_done, 'hop')} done"
     if video.hindrance is not None:
         return in_zone(f"{so_far}; {video.hindrance.message} → {video.hindrance.todo}", timezone)
     if video.running is not None:

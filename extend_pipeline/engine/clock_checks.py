@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import controls, due, reads
 from extend_pipeline.ledger.clock import is_ahead
@@ -45,7 +46,7 @@ def ledger_ahead_ms(pipeline: Pipeline) -> int:
 def describe_ahead(ahead_ms: int) -> str:
     """Say in words what it means that the ledger's last event is dated so far after now, and what to do."""
     minutes = ahead_ms // 60_000
-    span = f"{minutes} minutes" if minutes < 120 else f"{minutes // 60} hours {minutes % 60} minutes"
+    span = counted(minutes, "minute") if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
     return (
         f"the ledger's last event is dated {span} after now: a clock was ahead when it was written, or this machine's "
         "is behind now. What it put off is done now all the same. Set the clocks of all machines by NTP"

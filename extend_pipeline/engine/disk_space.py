@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.config.settings import Settings
 
 GIB: Final = 1024**3
@@ -85,11 +86,10 @@ class DiskSpace:
         """Say what is free, what is waiting and what must stay free."""
         if self.state_is_full:
             return f"{_size(self.state_free)} are free in {self.state}; {_size(self.min_free_bytes)} must stay free"
-        waiting = f"{self.awaited} results that are paid for take some {_size(self.awaited * self.result_bytes)}"
-        return (
-            f"{_size(self.media_free)} are free in {self.media}; {waiting}, another one {_size(self.result_bytes)}, "
-            f"and {_size(self.min_free_bytes)} must stay free"
-        )
+        room = f"{_size(self.media_free)} are free in {self.media}; a result is reckoned at {_size(self.result_bytes)}"
+        awaited = counted(self.awaited, "paid result")
+        waiting = f", {awaited} to come take {_size(self.awaited * self.result_bytes)}" if self.awaited else ""
+        return f"{room}{waiting}, and {_size(self.min_free_bytes)} must stay free"
 
 
 MAKE_ROOM: Final = (
@@ -135,7 +135,7 @@ def explained(error: OSError, settings: Settings, *, awaited: int) -> DiskError 
     if error.errno not in DISK_ERRORS:
         return None
     folder = _folder_of(error, settings)
-    waiting = f" {awaited} results that are paid for wait, and are fetched once it can be written." if awaited else ""
+    waiting = f" {counted(awaited, 'paid result')} to be fetched once it can be written." if awaited else ""
     todo = _TODO.get(error.errno or 0, "make room there, or move the folder to a larger disk")
     told = (
         f"{folder} can't be written: {error.strerror or error} ({_size(free_bytes(folder))} free).{waiting} Nothing "

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from extend_pipeline.base.units import from_ms
+from extend_pipeline.base.wording import counted
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine import rules
 from extend_pipeline.engine.plan_types import AttemptView, Hindrance, Obstacle
@@ -138,7 +139,7 @@ def _overdue(where: str, last: AttemptView, account: Account, now_ms: int) -> St
     return _stopped(
         Obstacle.OVERDUE,
         last,
-        f"{where} has been running for {minutes} minutes{note}",
+        f"{where} has been running for {counted(minutes, 'minute')}{note}",
         f"ask the provider; it is polled on. To give it up: extend-pipeline resolve {where} write-off",
     )
 
@@ -157,7 +158,9 @@ def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -
     kept = "was kept" if ended else "is kept"
     until = "" if last.expires_at is None else f"; it {kept} until {from_ms(last.expires_at):%Y-%m-%d %H:%M} UTC"
     why = last.note.removeprefix(FETCH_REFUSED)
-    message = f"{where} is paid, and its file has not been fetched for {(now_ms - since) // 60_000} minutes: {why}"
+    message = (
+        f"{where} is paid, and its file has not been fetched for {counted((now_ms - since) // 60_000, 'minute')}: {why}"
+    )
     todo = "mend what it says" if refused else "ask the provider"
     give_up = f". To give it up: extend-pipeline resolve {where} write-off" if ended else ""
     return _stopped(Obstacle.NOT_FETCHED, last, f"{message}{until}", f"{todo}; it is tried again and again{give_up}")
@@ -166,7 +169,7 @@ def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -
 def _in_doubt(where: str, last: AttemptView, account: Account, now_ms: int) -> Hindrance:
     minutes = max(now_ms - (last.in_doubt_at or now_ms), 0) // 60_000
     words = f" ({last.error_message})" if last.error_message else ""
-    told = f"{where} may or may not have been accepted{words}, for {minutes} minutes"
+    told = f"{where} may or may not have been accepted{words}, for {counted(minutes, 'minute')}"
     decide = f"extend-pipeline resolve {where} adopt TASK | resubmit | write-off"
     if not rules.looked_up_by_key(account, last.submit_class):
         told += f"; {last.note}" if last.note else ""
@@ -181,5 +184,5 @@ def _in_doubt(where: str, last: AttemptView, account: Account, now_ms: int) -> H
     if last.note and not last.note.startswith(NOT_FOUND) and now_ms - (last.in_doubt_at or now_ms) > patience_ms:
         look = f"look at the provider's console; it is looked up on. To decide: {decide}"
         return Hindrance(Obstacle.IN_DOUBT, f"{told}; looked up in vain, the last time: {last.note}", look)
-    checked = f"; looked up, not found {last.absences} times" if last.absences else ""
+    checked = f"; looked up, not found {counted(last.absences, 'time')}" if last.absences else ""
     return Hindrance(Obstacle.IN_DOUBT_CHECKING, told + checked, "nothing: it is looked up by its own key")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.config.catalogue import BranchSource, Source, Video
 from extend_pipeline.config.purchase import purchase_digest
 from extend_pipeline.engine import rules
@@ -215,7 +216,9 @@ def _parent_state(above: Video, hop: int, given: PlanInput) -> Hindrance | None:
     """Why hop `hop` of the video above will not come by itself; None where it will."""
     told = plan(replace(given, videos=[above], ahead={})).videos[0]
     if told.state is VideoState.COMPLETE and told.hops_done < hop:
-        message = f"{above.key} reaches its target with {told.hops_done} hops, so its hop {hop} will never be made"
+        message = (
+            f"{above.key} reaches its target with {counted(told.hops_done, 'hop')}, so its hop {hop} will never be made"
+        )
         return Hindrance(
             Obstacle.PARENT_BLOCKED, message, f"branch from a lower hop, or raise the target of {above.key}"
         )
@@ -301,6 +304,7 @@ def _told(
         current_ms=now_ms,
         target_ms=here.video.extend.to_ms,
         target_steps=here.video.extend.steps,
+        is_branch=isinstance(here.video.source, BranchSource),
         hops_left=hops,
         end_ms=course.end_ms,
         may_fall_short=course.may_fall_short,

@@ -296,6 +296,7 @@ class VideoPlan:
     current_ms: int | None
     target_ms: int | None
     target_steps: int | None
+    is_branch: bool
     hops_left: tuple[int, int]
     end_ms: tuple[int, int] | None = None
     may_fall_short: bool = False

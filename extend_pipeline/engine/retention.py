@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from extend_pipeline.base.units import from_ms
+from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.judge import FETCH_REFUSED, SAID_GONE
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.engine.plan import plan
@@ -164,5 +165,5 @@ def _span(left_ms: int) -> str:
         return "which is over"
     minutes = left_ms // 60_000
     if minutes < 120:
-        return f"{minutes} minutes left"
+        return f"{counted(minutes, 'minute')} left"
     return f"{minutes // 60} hours left" if minutes < 72 * 60 else f"{minutes // 1440} days left"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from extend_pipeline.base.days import day_bounds, day_of, zone_of
 from extend_pipeline.base.units import from_micros
+from extend_pipeline.base.wording import counted
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.engine.disk_space import MAKE_ROOM, DiskSpace
 from extend_pipeline.engine.plan_types import AccountView, Hindrance, Obstacle
@@ -101,19 +102,17 @@ class Room:
         assert budget is not None
         cap, cost = budget.exposure_micros, from_micros(price)
         if price > cap:
-            message = f"one step costs {cost}, account {name} may have {from_micros(cap)} units in doubt"
+            message = f"one step costs {cost}, account {name} may have {counted(from_micros(cap), 'unit')} in doubt"
             return Hindrance(Obstacle.IN_DOUBT_CAP, message, "raise budget.in_doubt in accounts.yaml")
         if view.in_doubt_micros + price > cap:
-            doubtful = from_micros(view.in_doubt_micros)
-            message = (
-                f"account {name} has {doubtful} units in doubt, {from_micros(cap)} are allowed, a step costs {cost}"
-            )
+            doubtful = counted(from_micros(view.in_doubt_micros), "unit")
+            message = f"account {name} has {doubtful} in doubt, {from_micros(cap)} are allowed, a step costs {cost}"
             if self.account.submit_class == "A" and view.in_doubt_micros:
                 return Hindrance(Obstacle.AT_STAKE, message, "nothing: what is in doubt is looked up by its own key")
             todo = "decide what is in doubt (extend-pipeline status), or raise budget.in_doubt in accounts.yaml"
             return Hindrance(Obstacle.IN_DOUBT_CAP, message, todo)
         if view.in_doubt_micros + view.sending_micros + self.taken_micros + price > cap:
-            message = f"account {name} may have {from_micros(cap)} units on the way at a time"
+            message = f"account {name} may have {counted(from_micros(cap), 'unit')} on the way at a time"
             return Hindrance(Obstacle.AT_STAKE, message, "nothing: it goes on when the others are answered")
         return None
 
@@ -123,14 +122,15 @@ class Room:
         cost = from_micros(price)
         left = budget.total_micros - self.view.committed_micros - self.taken_micros
         if price > left:
-            message = f"account {name} has {from_micros(left)} units of its total budget left, the step costs {cost}"
+            units = counted(from_micros(left), "unit")
+            message = f"account {name} has {units} of its total budget left, the step costs {cost}"
             return Hindrance(Obstacle.TOTAL_BUDGET, message, "raise budget.total in accounts.yaml")
         if price > budget.per_day_micros:
             message = f"one step costs {cost}, account {name} may spend {from_micros(budget.per_day_micros)} a day"
             return Hindrance(Obstacle.TOTAL_BUDGET, message, "raise budget.per_day in accounts.yaml")
         left = budget.per_day_micros - self.view.committed_today_micros - self.taken_micros
         if price > left:
-            message = f"account {name} has {from_micros(left)} units left for today, the step costs {cost}"
+            message = f"account {name} has {counted(from_micros(left), 'unit')} left for today, the step costs {cost}"
             return self._until_tomorrow(message)
         return None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from extend_pipeline.base.units import from_ms
+from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import statements
 
@@ -50,7 +51,7 @@ class StatementStatus:
 
 def others_words(count: int) -> str:
     """Say how many tasks of a statement are none of this home's."""
-    tasks = "1 task is" if count == 1 else f"{count} tasks are"
+    tasks = f"{counted(count, 'task')} {'is' if count == 1 else 'are'}"
     return f"{tasks} none of this home's (other people's, or no extensions): neither booked nor fetched"
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.pipeline import Pipeline
 from extend_pipeline.ledger import files
 from extend_pipeline.ledger.files import Cause, ExpectedFile, FileKey, Role
@@ -61,9 +62,9 @@ def doubt_about_store(*, marked: bool, folder_there: bool, expected: int, gone: 
         return ""
     held = f"it holds {expected - gone} of the {expected} files that the ledger knows"
     if not folder_there:
-        return f"the folder does not exist; the ledger knows {expected} files in it"
+        return f"the folder does not exist; the ledger knows {counted(expected, 'file')} in it"
     if marked and gone == expected and unknown:
-        return f"{held}, and {unknown} others: it seems to be the store of another home"
+        return f"{held}, and {counted(unknown, 'other')}: it seems to be the store of another home"
     if not marked and 2 * gone > expected:
         return f"{held}: it is not mounted, or another folder, or it was emptied"
     if gone > MANY and 2 * gone > expected:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -22,6 +23,9 @@ LIFETIME_S: Final = 1800  # providers.md, "Kling, official": exp = now + 1800
 BACKDATE_S: Final = 5  # nbf = now − 5
 MARGIN_S: Final = 120  # a token this near to its end isn't used: a call may take a minute, and clocks differ
 
+
+# the provider chooses how long a secret key is, and PyJWT's advice against a short one is nothing a user can follow
+warnings.filterwarnings("ignore", message="The HMAC key is")
 
 @dataclass(frozen=True, slots=True)
 class _Minted:

@@ -48,6 +48,7 @@ def _plan(
         "current_ms": current,
         "target_ms": 30_000,
         "target_steps": None,
+        "is_branch": False,
         "hops_left": (4, 5),
         "micros_left": None,
         **changes,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from extend_pipeline.base.units import from_micros
+from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.ledger_guard.memory import Memory, Unreadable
 from extend_pipeline.engine.plan_types import Hindrance, Obstacle
 from extend_pipeline.ledger.identity import Identity, Standing
@@ -95,7 +96,7 @@ def decide(memory: Memory | Unreadable | None, facts: Facts) -> Verdict:
     if not kind.can_be_accepted:
         todo = "set EXTEND_PIPELINE_LEDGER_URL as it says; looking works as before"
         return Verdict(kind, f"the ledger at {facts.address} {facts.head.why_not_open()}", todo)
-    here = f"the ledger at {facts.address} has {facts.head.seq} events, {_money(facts.committed)} committed"
+    here = f"the ledger at {facts.address} has {counted(facts.head.seq, 'event')}, {_money(facts.committed)} committed"
     return Verdict(
         kind,
         f"{_sentence(kind, memory, facts)}; {here}; nothing is submitted, so that nothing is paid for twice",
@@ -142,7 +143,7 @@ def _sentence(kind: Kind, memory: Memory | Unreadable | None, facts: Facts) -> s
     if memory is None:
         signs = []
         if facts.unknown_films:
-            signs.append(f"{facts.unknown_films} films in the media store that no attempt knows")
+            signs.append(f"{counted(facts.unknown_films, 'film')} in the media store that no attempt knows")
         if facts.published_seq > facts.head.seq:
             signs.append(f"a warehouse file that goes up to event {facts.published_seq}")
         return f"this home has {' and '.join(signs)}"
@@ -164,5 +165,7 @@ def _sentence(kind: Kind, memory: Memory | Unreadable | None, facts: Facts) -> s
 
 
 def _money(committed: Mapping[str, int]) -> str:
-    parts = [f"{from_micros(micros)} units with {name}" for name, micros in sorted(committed.items()) if micros]
+    parts = [
+        f"{counted(from_micros(micros), 'unit')} with {name}" for name, micros in sorted(committed.items()) if micros
+    ]
     return ", ".join(parts) or "nothing"
