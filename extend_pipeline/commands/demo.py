@@ -28,10 +28,11 @@ LOOK_S: Final = 0.5
 @click.option(
     "--max-seconds", type=Seconds(above_zero=True), default=220, show_default=True, help="Give up after so long."
 )
+@click.option("--fresh", is_flag=True, help="Begin anew, and remove the films and the ledger of the demo before.")
 @click.pass_obj
-def demo(home: Path | None, max_seconds: float) -> None:
+def demo(home: Path | None, max_seconds: float, fresh: bool) -> None:
     """Watch eleven videos grow: sandbox, Dagster daemon, sensors and runs do the work; it ends by itself and costs
-    nothing."""
+    nothing. The next demo goes on with what this one has left."""
     from extend_pipeline.engine.pipeline import open_pipeline
 
     where = demo_home.find(home)
@@ -40,12 +41,14 @@ def demo(home: Path | None, max_seconds: float) -> None:
     began = time.monotonic()
     try:
         with (
-            demo_home.prepared(where, verb="demo", fresh=True) as lock,
+            demo_home.prepared(where, verb="demo", fresh=fresh) as lock,
             demo_home.sandbox(where, lock) as sandbox,
             demo_home.dagster(where, lock, "dagster-daemon", "run") as daemon,
             open_pipeline(where.settings) as pipeline,
         ):
             say(f"sandbox at {where.url}, Dagster instance in {where.dagster_home}; logs in {where.logs}")
+            if not fresh and where.settings.warehouse_path.exists():
+                say(f"it goes on with what is in {where.state}; demo --fresh removes that and begins anew")
             finished = _watch(pipeline, [sandbox, daemon], until=began + max_seconds)
             if finished:
                 _let_runs_end(daemon, until=began + max_seconds)

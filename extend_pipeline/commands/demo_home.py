@@ -100,8 +100,8 @@ def prepared(demo: DemoHome, *, verb: str, fresh: bool, ui_port: int | None = No
 
     Nothing is removed before everything else was looked at. Raises click.ClickException and ConfigError.
     """
-    if fresh and demo.state.exists() and not (demo.state / MARK).exists():
-        raise click.ClickException(f"{demo.state} was not made by a demo, so the demo will not remove it; move it away")
+    if demo.state.exists() and any(demo.state.iterdir()) and not (demo.state / MARK).exists():
+        raise click.ClickException(f"{demo.state} was not made by a demo, so the demo leaves it alone; move it away")
     with lock_home(demo.settings.home, state=demo.state, verb=verb, now_ms=wall_ms()) as lock:
         _check(demo, ui_port)
         if fresh:

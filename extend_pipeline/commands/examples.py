@@ -35,7 +35,11 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "media forget": ("media forget harbour-dawn/2", "media forget --all"),
     "callbacks": ("callbacks", "callbacks --host 0.0.0.0 --port 8080"),
     "publish": ("publish",),
-    "sql": ("sql 'FROM cost_by_video'", "sql --csv 'FROM lineage' > lineage.csv"),
+    "sql": (
+        "sql 'FROM cost_by_video'",
+        "sql --excel costs.xlsx 'FROM cost_by_day'",
+        "sql --csv 'FROM lineage' > lineage.csv",
+    ),
 }
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import sys
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -18,7 +16,8 @@ from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.opening import settings_of
 from extend_pipeline.commands.output import console, emit, json_option, say
 from extend_pipeline.commands.table import Column, blocks
-from extend_pipeline.commands.text import cells, plain, shortened, typed, visible
+from extend_pipeline.commands.text import cells, shortened, typed, visible
+from extend_pipeline.commands.values import in_json, in_sheet, in_words
 from extend_pipeline.commands.zone import zone
 
 if TYPE_CHECKING:
@@ -26,9 +25,7 @@ if TYPE_CHECKING:
 
     from extend_pipeline.warehouse.read import Table
 
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
-"""What spreadsheets take for the beginning of a formula (the wide ones in East Asian settings), and the mark itself."""
-
+_R = TypeVar("_R")
 _LONGEST_CELL: Final = 500  # characters in a block; --csv and --json give everything
 _ANY_WIDTH: Final = 1_000_000
 SCREEN_ROWS: Final = 1_000
@@ -39,41 +36,54 @@ EXAMPLE: Final = 'extend-pipeline sql "FROM cost_by_video"'
 @click.command()
 @click.argument("query")
 @click.option("--csv", "as_csv", is_flag=True, help="Write CSV.")
+@click.option(
+    "--excel",
+    "workbook",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.xlsx",
+    help="Write a workbook, a sheet a result.",
+)
 @json_option
 @click.pass_obj
-def sql(home: Path | None, query: str, as_csv: bool, as_json: bool) -> None:
+def sql(home: Path | None, query: str, as_csv: bool, workbook: Path | None, as_json: bool) -> None:
     """Ask the warehouse a question in SQL (DuckDB's); of several statements, each shows its result.
 
     A table that is wider than the screen becomes a block of lines a row. On a terminal it stops at 1,000 rows.
 
     CSV is safe to open in a spreadsheet: text that begins like a formula gets an apostrophe in front of it, and so does
     text that begins with one, so that taking one away gives back exactly what was there. Numbers stay as they are.
-    --json gives everything as it is, times in UTC. Elsewhere days and times are those of the home's timezone.
+    --excel writes a workbook in which every text stays as it is, in any script, and ids keep their digits (it needs the
+    extra `excel`). --json gives everything as it is, times in UTC. Elsewhere days and times are those of the home's
+    timezone.
 
     Tables: source_videos, extension_requests, completed_extensions, lineage, charges, reconciliations, _meta. Views:
     cost_by_day, cost_by_video, cost_by_account, cost_per_second, duration_metrics, in_doubt, retention, success_rates,
     focus_1_2.
     """
+    from extend_pipeline.commands.excel import write_workbook
     from extend_pipeline.warehouse.errors import QueryError
     from extend_pipeline.warehouse.read import query_errors, results, rows_of
 
-    if as_csv and as_json:
-        raise click.UsageError("--csv and --json can't both be had.")
-    documents: list[dict[str, Any]] = []
-    count = 0
-    path = settings_of(home).warehouse_path
+    if as_csv + as_json + (workbook is not None) > 1:
+        raise click.UsageError("--csv, --excel and --json: one at a time.")
+    path, clock = settings_of(home).warehouse_path, zone()
     try:
         with query_errors():
-            for count, result in enumerate(results(path, query, timezone=zone()), start=1):
-                if as_json:
-                    documents.append(_document(rows_of(result, zone())))
-                    continue
-                if count > 1:
-                    say("")
-                if as_csv:
-                    _write_csv(rows_of(result, zone()))
-                else:
-                    print_result(result)
+            found = results(path, query, timezone=clock)
+            tables = (rows_of(result, clock) for result in found)
+            if workbook is not None:
+                count = write_workbook(workbook, tables, timezone=clock)
+            elif as_json:
+                documents = [_document(table) for table in tables]
+                count = len(documents)
+            elif as_csv:
+                count = _one_after_the_other(tables, _write_csv)
+            else:
+                count = _one_after_the_other(found, print_result)
+    except OSError as error:
+        if workbook is None:
+            raise
+        raise click.FileError(str(workbook), hint=error.strerror) from error
     except QueryError as error:
         say_lines(str(error))
         sys.exit(2)
@@ -81,6 +91,18 @@ def sql(home: Path | None, query: str, as_csv: bool, as_json: bool) -> None:
         raise click.UsageError(f"there is no question in {query!r}; try: {typed(EXAMPLE, home)}")
     if as_json:
         emit(documents[0] if count == 1 else {"results": documents})
+    elif workbook is not None:
+        say(f"{workbook}: {counted(count, 'sheet')}")
+
+
+def _one_after_the_other(results: Iterable[_R], write: Callable[[_R], None]) -> int:
+    """Write results with an empty line between two, and return how many there were."""
+    count = 0
+    for count, result in enumerate(results, start=1):
+        if count > 1:
+            say("")
+        write(result)
+    return count
 
 
 def print_result(result: DuckDBPyRelation) -> None:
@@ -129,51 +151,6 @@ def _write_csv(table: Table) -> None:
         filled = _safe_on_screen([in_sheet(value) for value in line])
         # left to itself, csv leaves a lone CR unquoted before Python 3.13, and spreadsheets begin a row there
         (quoted if any("\r" in cell for cell in filled) else plainly).writerow(filled)
-
-
-def in_words(value: Any) -> str:
-    """A value as text: decimals exact and without exponent, times ISO 8601, nothing for NULL."""
-    match value:
-        case None:
-            return ""
-        case bool():
-            return "true" if value else "false"
-        case Decimal():
-            return plain(value)
-        case datetime() | date() | time():
-            return value.isoformat().replace("+00:00", "Z")
-        case bytes() | bytearray():
-            return bytes(value).hex()
-        case list() | tuple() | dict():
-            return json.dumps(in_json(value), ensure_ascii=False)
-        case _:
-            return str(value)
-
-
-def in_sheet(value: Any) -> str:
-    """A value as a cell of CSV: as `in_words`, and text that a spreadsheet would compute begins with an apostrophe."""
-    words = in_words(value)
-    is_number = isinstance(value, int | float | Decimal)
-    return words if is_number or not words.startswith(_FORMULA) else f"'{words}"
-
-
-def in_json(value: Any) -> Any:
-    """A value for --json: decimals and times (UTC) as strings, whole numbers and truth values as they are."""
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if value - value == 0 else str(value)  # JSON has no infinity and no NaN
-        case list() | tuple():
-            return [in_json(item) for item in value]
-        case dict():
-            return {str(key): in_json(item) for key, item in value.items()}
-        case timedelta():
-            return str(value)
-        case datetime() if value.tzinfo is not None:
-            return in_words(value.astimezone(UTC))
-        case _:
-            return in_words(value)
 
 
 def say_lines(message: str) -> None:

@@ -115,9 +115,7 @@ def build_poll_sensor(
             looked_at = counted(poll_accounts(pipeline, names, deadline=deadline, clock=clock), "task")
             if under_way := unfinished_runs(context.instance):  # it plans for itself, before each round
                 run = under_way[0]
-                return dg.SkipReason(
-                    f"run {run.run_id} is {run.status.value.lower()}; {looked_at} looked at"
-                )
+                return dg.SkipReason(f"run {run.run_id} is {run.status.value.lower()}; {looked_at} looked at")
             due = what_is_due(pipeline, names)
         context.log.info(f"{looked_at} looked at; due: {due or 'nothing'}")
         if not due:

@@ -27,6 +27,7 @@ MARGIN_S: Final = 120  # a token this near to its end isn't used: a call may tak
 # the provider chooses how long a secret key is, and PyJWT's advice against a short one is nothing a user can follow
 warnings.filterwarnings("ignore", message="The HMAC key is")
 
+
 @dataclass(frozen=True, slots=True)
 class _Minted:
     pair: tuple[str, str]

@@ -66,8 +66,10 @@ def state_of(home: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def demo_home(tmp_path: Path) -> Cli:
-    """A copy of the demo with a port of its own, and a film of an earlier demo in its state."""
+def demo_home(tmp_path: Path) -> Iterator[Cli]:
+    """A copy of the demo with a port of its own, and a film of an earlier demo in its state. A demo sets variables of
+    its process, which are put back."""
+    environment = dict(os.environ)
     home = tmp_path / "demo"
     (home / "state" / "media").mkdir(parents=True)
     (home / "state" / ".demo").touch()
@@ -75,7 +77,9 @@ def demo_home(tmp_path: Path) -> Cli:
     port = str(free_port())
     for name in FILES:
         (home / name).write_text((DEMO / name).read_text(encoding="utf-8").replace("8791", port), encoding="utf-8")
-    return Cli(home)
+    yield Cli(home)
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 @pytest.fixture
@@ -155,7 +159,7 @@ def test_nothing_is_removed_while_a_sandbox_runs_in_the_home(demo_home: Cli) -> 
         assert process.stdout is not None
         assert process.stdout.readline().startswith("sandbox ready at ")
         before = state_of(demo_home.home)
-        for verb in (["demo"], ["dev", "--fresh"], ["sandbox", "--port", "0"]):
+        for verb in (["demo", "--fresh"], ["dev", "--fresh"], ["sandbox", "--port", "0"]):
             refused = demo_home(*verb)
             assert refused.exit_code == 1, refused.output
             assert "`sandbox` has run in it since" in refused.stderr
@@ -170,13 +174,13 @@ def test_nothing_is_removed_while_other_work_uses_the_state(demo_home: Cli) -> N
     (demo_home.home / "state" / IN_USE).touch()
     before = state_of(demo_home.home)
     with state_in_use(demo_home.home / "state"), state_in_use(demo_home.home / "state"):  # two may at once
-        refused = demo_home("demo")
+        refused = demo_home("demo", "--fresh")
         assert refused.exit_code == 1
         assert "in use by an `advance` or `callbacks`" in refused.stderr
     assert state_of(demo_home.home) == before
 
 
-@pytest.mark.parametrize("verb", [["demo"], ["dev", "--fresh"]])
+@pytest.mark.parametrize("verb", [["demo", "--fresh"], ["dev", "--fresh"]])
 @pytest.mark.parametrize("wrong", ["port", "catalogue", "seeds"])
 def test_nothing_is_removed_before_everything_else_was_checked(demo_home: Cli, verb: list[str], wrong: str) -> None:
     film = demo_home.home / "state" / "media" / "film.mp4"

@@ -20,7 +20,7 @@ from extend_pipeline.commands import text
 from extend_pipeline.commands.boards import hops, length
 from extend_pipeline.commands.opening import has_ledger
 from extend_pipeline.commands.progress import bar, draw
-from extend_pipeline.commands.sql import in_json, in_words
+from extend_pipeline.commands.values import in_json, in_words
 from extend_pipeline.config.kling import KlingAccount
 from extend_pipeline.engine.plan_types import Plan, VideoPlan
 from extend_pipeline.ledger.states import VideoState
