@@ -12,6 +12,7 @@ from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.commands.opening import settings_of
 from extend_pipeline.commands.output import emit, json_option, say
 
+_SCHEMAS: Final = ".schemas"
 _IGNORED: Final = "# All that is generated: the ledger, the films, the warehouse.\n/state/\n"
 
 
@@ -40,7 +41,7 @@ def init(home: Path | None, as_json: bool) -> None:
 def write_examples(folder: Path) -> tuple[list[str], list[str]]:
     """Write what is missing, and the schemas of this version in any case. Return the names of what was written and of
     what was there. Raises UsageError where the folder can't be written."""
-    from extend_pipeline.config.schema import write as write_schemas
+    from extend_pipeline.config.schema import schema_files
 
     examples = files("extend_pipeline.config") / "examples"
     contents = {name: (examples / name).read_text(encoding="utf-8") for name in ("catalog.yaml", "accounts.yaml")}
@@ -53,7 +54,10 @@ def write_examples(folder: Path) -> tuple[list[str], list[str]]:
         existing.append("catalog.csv")
     try:
         make_private_folder(folder)
-        write_schemas(folder / ".schemas")
+        make_private_folder(folder / _SCHEMAS)
+        for name, text in schema_files().items():
+            with open_private(folder / _SCHEMAS / name, "w") as file:
+                file.write(text)
         for name, content in contents.items():
             if _write_new(folder / name, content):
                 written.append(name)

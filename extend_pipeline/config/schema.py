@@ -59,11 +59,19 @@ def write(folder: Path) -> list[Path]:
     """Write both schemas into a folder; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, schema in (("catalog", catalogue_schema()), ("accounts", accounts_schema())):
-        path = folder / f"{name}.schema.json"
-        path.write_text(rendered(schema), encoding="utf-8")
+    for name, text in schema_files().items():
+        path = folder / name
+        path.write_text(text, encoding="utf-8")
         written.append(path)
     return written
+
+
+def schema_files() -> dict[str, str]:
+    """Return the text of both schema files, by their names."""
+    return {
+        "catalog.schema.json": rendered(catalogue_schema()),
+        "accounts.schema.json": rendered(accounts_schema()),
+    }
 
 
 def rendered(schema: Mapping[str, Any]) -> str:

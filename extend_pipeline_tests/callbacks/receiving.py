@@ -115,12 +115,6 @@ def open_receiving(home: EngineHome, clock: Any = None, **options: Any) -> Itera
         yield receiver
 
 
-def free_port() -> int:
-    """A port that nobody listens on: accounts name the receiver before it runs."""
-    with listen("127.0.0.1", 0) as listener:
-        return int(listener.getsockname()[1])
-
-
 def called_back_account(provider: str, base_url: str, port: int, *, signed: bool = False, **changes: Any) -> Any:
     """An account of the sandbox that asks to be called back on a port of this machine."""
     callbacks = {"url": f"http://127.0.0.1:{port}/hooks"} | ({"secret_env": SECRET_ENV} if signed else {})

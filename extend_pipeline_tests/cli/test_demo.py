@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-DEMO = Path(__file__).parents[2] / "data" / "demo"
-FILES = ("accounts.yaml", "catalog.yaml", "sandbox.json")
+from extend_pipeline_tests.support.demo import write_demo
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def kept(home: Path) -> tuple[dict[Path, str], list[tuple[Any, ...]]]:
+    """Films by the hash of their bytes, and everything that was bought."""
+    films = {
+        path: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted((home / "state" / "media").rglob("*"))
+        if path.is_file()
+    }
+    with closing(sqlite3.connect(home / "state" / "ledger.sqlite")) as ledger:
+        return films, ledger.execute("SELECT attempt_id, state, task_id, sha256 FROM attempts ORDER BY 1").fetchall()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(560)
 def test_the_demo_ends_by_itself_and_everything_adds_up(tmp_path: Path) -> None:
-    home = tmp_path / "demo"
-    home.mkdir()
-    port = str(free_port())
-    for name in FILES:
-        (home / name).write_text((DEMO / name).read_text(encoding="utf-8").replace("8791", port), encoding="utf-8")
+    home = write_demo(tmp_path / "demo")
     command = [sys.executable, "-m", "extend_pipeline.cli", "--home", str(home), "demo", "--max-seconds", "200"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280, env={**os.environ})
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
@@ -38,14 +41,18 @@ def test_the_demo_ends_by_itself_and_everything_adds_up(tmp_path: Path) -> None:
         assert ours == theirs
         assert float(ours) > 0
     assert "old-lighthouse: not extended: its source could be extended until 2026-02-14" in done.stdout
-    again = subprocess.run([*command[:5], "status"], capture_output=True, text=True, check=False, timeout=60)
-    assert again.returncode == 1  # old-lighthouse needs somebody
+    status = subprocess.run([*command[:5], "status"], capture_output=True, text=True, check=False, timeout=60)
+    assert status.returncode == 1  # old-lighthouse needs somebody
+    first = kept(home)
+    assert len(first[0]) > 10
+    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280, env={**os.environ})
+    assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-2000:]
+    assert kept(home) == first
     shutil.rmtree(home / "state")
 
 
 def test_a_state_that_no_demo_made_is_left_alone(tmp_path: Path) -> None:
-    for name in FILES:
-        shutil.copy(DEMO / name, tmp_path / name)
+    write_demo(tmp_path)
     (tmp_path / "state").mkdir()
     (tmp_path / "state" / "mine.txt").write_text("precious")
     command = [sys.executable, "-m", "extend_pipeline.cli", "--home", str(tmp_path), "demo"]

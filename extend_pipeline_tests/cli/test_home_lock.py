@@ -25,10 +25,8 @@ from extend_pipeline.commands.home_lock import (
 )
 from extend_pipeline.commands.keeper import left_open
 from extend_pipeline_tests.cli.conftest import Cli
+from extend_pipeline_tests.support.demo import free_port, write_demo
 from extend_pipeline_tests.support.engine_home import eventually
-
-DEMO = Path(__file__).parents[2] / "data" / "demo"
-FILES = ("accounts.yaml", "catalog.yaml", "sandbox.json")
 
 PARENT = """
 import sys, time
@@ -50,12 +48,6 @@ DEAF = (  # and one of its own, which lives on in its group
 )
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def state_of(home: Path) -> dict[str, Any]:
     """Every file of the state but the sandbox's log, with its bytes and its time."""
     return {
@@ -74,10 +66,7 @@ def demo_home(tmp_path: Path) -> Iterator[Cli]:
     (home / "state" / "media").mkdir(parents=True)
     (home / "state" / ".demo").touch()
     (home / "state" / "media" / "film.mp4").write_bytes(b"a film of an earlier demo")
-    port = str(free_port())
-    for name in FILES:
-        (home / name).write_text((DEMO / name).read_text(encoding="utf-8").replace("8791", port), encoding="utf-8")
-    yield Cli(home)
+    yield Cli(write_demo(home))
     os.environ.clear()
     os.environ.update(environment)
 

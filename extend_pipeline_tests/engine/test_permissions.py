@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.commands.demo_home import DemoHome, prepare
+from extend_pipeline.commands.demo_home import find, prepared
 from extend_pipeline.commands.init import write_examples
 from extend_pipeline.commands.processes import running
-from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine import answers
 from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline_tests.support.bounded import run_bounded
+from extend_pipeline_tests.support.demo import write_demo
 from extend_pipeline_tests.support.engine_home import EngineHome
 from extend_pipeline_tests.support.other_providers import other_home
 
@@ -121,11 +121,12 @@ def test_a_home_that_init_makes_is_closed(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("no_umask")
 def test_what_the_demo_and_its_children_make_is_closed(tmp_path: Path) -> None:
-    demo = DemoHome(Settings.for_home(tmp_path / "home"), "http://127.0.0.1:1")
-    prepare(demo, fresh=True)
-    made = demo.state / "made"
-    with running("a child", ["touch", str(made)], log=demo.logs / "touch.log", environment={}) as child:
-        child.process.wait(10)
+    demo = find(write_demo(tmp_path / "home"))
+    with prepared(demo, verb="demo", fresh=True) as lock:
+        made = demo.state / "made"
+        log = demo.logs / "touch.log"
+        with running("a child", ["touch", str(made)], log=log, environment={}, lock=lock) as child:
+            child.process.wait(10)
     assert made.exists()
     assert modes(tmp_path / "home") == {}
 

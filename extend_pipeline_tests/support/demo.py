@@ -1,0 +1,29 @@
+"""A copy of the demo's home, at a port of its own."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Final
+
+DEMO: Final = Path(__file__).parents[2] / "data" / "demo"
+FILES: Final = ("accounts.yaml", "catalog.yaml", "sandbox.json")
+_PORT: Final = "8791"  # of the sandbox, in its accounts.yaml
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody has just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def write_demo(home: Path) -> Path:
+    """Write the demo's files into a folder, for its owner only, with a free port, and return the folder."""
+    home.mkdir(mode=0o700, exist_ok=True)
+    port = str(free_port())
+    for name in FILES:
+        text = (DEMO / name).read_text(encoding="utf-8")
+        (home / name).write_text(text.replace(_PORT, port), encoding="utf-8")
+        (home / name).chmod(0o600)
+    return home
