@@ -29,10 +29,10 @@ setup: $(READY) ## the virtual environment .venv, with all that is needed; every
 	@echo "$(VENV) is ready: source $(BIN)/activate"
 
 demo: $(READY) ## sandbox, Dagster and eleven videos: watch them grow, see what they cost; ends by itself
-	@$(RUN) $(BIN)/extend-pipeline --home data/demo demo
+	@$(RUN) $(BIN)/extend-pipeline --home data/demo demo $(ARGS)
 
 dev: $(READY) ## the same with the Dagster UI at http://127.0.0.1:3000, until Ctrl-C
-	@$(RUN) $(BIN)/extend-pipeline --home data/demo dev
+	@$(RUN) $(BIN)/extend-pipeline --home data/demo dev $(ARGS)
 
 test: $(READY) ## every promise once, on SQLite and on a real PostgreSQL
 	@$(RUN) $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal -m "not deep" $(ARGS)
