@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from extend_pipeline.commands.home_lock import RECORD, read_record
 from extend_pipeline_tests.support.demo import write_demo
+from extend_pipeline_tests.support.engine_home import eventually
 
 
 def kept(home: Path) -> tuple[dict[Path, str], list[tuple[Any, ...]]]:
@@ -32,15 +34,23 @@ def kept(home: Path) -> tuple[dict[Path, str], list[tuple[Any, ...]]]:
 def test_the_demo_ends_by_itself_and_everything_adds_up(tmp_path: Path) -> None:
     home = write_demo(tmp_path / "demo")
     command = [sys.executable, "-m", "extend_pipeline.cli", "--home", str(home), "demo", "--max-seconds", "200"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280, env={**os.environ})
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-    assert "each longer than its parent: yes, as long as its probed file: yes" in done.stdout
+    done = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        eventually(lambda: len((read_record(home / "state" / RECORD) or {}).get("children", {})) == 2, within=60)
+        dev = subprocess.run([*command[:5], "dev"], capture_output=True, text=True, check=False, timeout=60)
+        assert dev.returncode == 1
+        assert f"kill {done.pid}" in dev.stderr
+        told, wrong = done.communicate(timeout=280)
+    finally:
+        done.kill()
+    assert done.returncode == 0, told[-3000:] + wrong[-2000:]
+    assert "each longer than its parent: yes, as long as its probed file: yes" in told
     for provider in ("kling", "kling-gateway", "luma", "vidu"):
-        line = next(line for line in done.stdout.splitlines() if line.startswith(f"charges of {provider}: "))
+        line = next(line for line in told.splitlines() if line.startswith(f"charges of {provider}: "))
         ours, theirs = (part.split()[0] for part in line.partition(": ")[2].split(", "))
         assert ours == theirs
         assert float(ours) > 0
-    assert "old-lighthouse: not extended: its source could be extended until 2026-02-14" in done.stdout
+    assert "old-lighthouse: not extended: its source could be extended until 2026-02-14" in told
     status = subprocess.run([*command[:5], "status"], capture_output=True, text=True, check=False, timeout=60)
     assert status.returncode == 1  # old-lighthouse needs somebody
     first = kept(home)

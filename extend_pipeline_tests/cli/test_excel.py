@@ -54,7 +54,12 @@ def test_chinese_prompts_formulas_and_ids_come_out_as_they_are(home_of: Callable
     assert result.exit_code == 0, result.output
     [sheet] = sheets(book)
     assert texts(sheet)[0] == ["video_key", "prompt", "video_id", "units"]
-    assert sheet[1] == [("inlineStr", "港口晨曦"), ("inlineStr", "=1+1，慢慢地"), ("inlineStr", first), ("n", "2.000000")]
+    assert sheet[1] == [
+        ("inlineStr", "港口晨曦"),
+        ("inlineStr", "=1+1，慢慢地"),
+        ("inlineStr", first),
+        ("n", "2.000000"),
+    ]
 
 
 @pytest.mark.parametrize(
