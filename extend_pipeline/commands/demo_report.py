@@ -7,6 +7,7 @@ import urllib.request
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.output import console, say, text
 from extend_pipeline.commands.table import Column, print_table
 from extend_pipeline.warehouse.read import query
@@ -57,7 +58,8 @@ def print_report(pipeline: Pipeline, *, charged: dict[str, Decimal], seconds: fl
         out.print(tree)
     for video in status(pipeline).needs_person:
         if video.hindrance is not None:
-            say(f"{video.key}: not extended: {video.hindrance.message}. {video.hindrance.todo}")
+            say(f"{video.key}: not extended: {video.hindrance.message}")
+            say(f"    → {video.hindrance.todo}")
     say("")
     columns = [Column("account"), Column("video"), Column("hops", right=True, rank=2), Column("units", right=True)]
     columns += [Column("unit", rank=1), Column("amount", right=True), Column("currency")]
@@ -69,10 +71,10 @@ def print_report(pipeline: Pipeline, *, charged: dict[str, Decimal], seconds: fl
     probed = all(e["duration_after_s"] == e["film_s"] for e in edges)
     broken = check_invariants(pipeline.ledger)
     for provider in sorted(spent | charged):
-        ours, theirs = _shown(spent.get(provider, 0)), _shown(charged.get(provider, 0))
-        say(f"charges of {provider}: {ours} units in the warehouse, {theirs} in the sandbox's charge book")
+        ours, theirs = _units(spent.get(provider, Decimal())), _units(charged.get(provider, Decimal()))
+        say(f"charges of {provider}: {ours} in the warehouse, {theirs} in the sandbox's charge book")
     told = f"each longer than its parent: {_yes(grows)}, as long as its probed file: {_yes(probed)}"
-    say(f"lineage: {len(edges)} hops, {told}")
+    say(f"lineage: {counted(len(edges), 'hop')}, {told}")
     for line in broken:
         say(f"broken promise: {line}")
     say(f"done in {seconds:.0f} s. Files: {pipeline.settings.media_dir}")
@@ -99,11 +101,15 @@ def _trees(edges: list[dict[str, Any]]) -> list[Tree]:
                 text(f"{edge['video_key']}: source {above}, {float(edge['duration_before_s']):g} s", "bold")
             )
             roots.append(nodes[above])
-        length, units = f"{float(edge['duration_after_s']):g} s", f"{edge['units'].normalize():f} units"
+        length, units = f"{float(edge['duration_after_s']):g} s", _units(edge["units"])
         kind = "" if edge["output_kind"] == "full" else f"  {edge['output_kind']}"
         told = f"{edge['video_key']}/{edge['hop']}  {length}  {units}{kind}  “{edge['prompt'] or ''}”"
         nodes[edge["video_id"]] = nodes[above].add(text(told))
     return roots
+
+
+def _units(amount: Decimal) -> str:
+    return counted(Decimal(_shown(amount)), "unit")
 
 
 def _shown(value: object) -> str:
