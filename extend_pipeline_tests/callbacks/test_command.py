@@ -28,12 +28,12 @@ from extend_pipeline_tests.callbacks.receiving import (
     Receiver,
     attempts,
     called_back_home,
-    free_port,
     inbox_rows,
     open_receiving,
     tokens_of,
 )
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive, eventually
+from extend_pipeline_tests.support.ports import free_port
 from extend_pipeline_tests.support.reckoning import reckon
 
 MOST_GROWTH_KB = 60_000

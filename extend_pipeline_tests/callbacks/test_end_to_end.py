@@ -18,7 +18,6 @@ from extend_pipeline_tests.callbacks.receiving import (
     called_back_account,
     called_back_home,
     due_at,
-    free_port,
     inbox_rows,
     kept,
     open_receiving,
@@ -26,6 +25,7 @@ from extend_pipeline_tests.callbacks.receiving import (
     tokens_of,
 )
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive, eventually
+from extend_pipeline_tests.support.ports import free_port
 from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
 
 LOST: dict[str, dict[str, Any]] = {

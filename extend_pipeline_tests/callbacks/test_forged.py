@@ -20,7 +20,6 @@ from extend_pipeline_tests.callbacks.receiving import (
     attempts,
     called_back_home,
     due_at,
-    free_port,
     inbox_rows,
     open_receiving,
     questions,
@@ -28,6 +27,7 @@ from extend_pipeline_tests.callbacks.receiving import (
     tokens_of,
 )
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.ports import free_port
 
 SILENT_AND_LOST: list[dict[str, Any]] = [
     {"kind": "callback_drop", "times": 9},

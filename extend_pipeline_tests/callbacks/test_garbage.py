@@ -23,12 +23,12 @@ from extend_pipeline_tests.callbacks.receiving import (
     Receiver,
     attempts,
     called_back_home,
-    free_port,
     inbox_rows,
     receiving,
     tokens_of,
 )
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock
+from extend_pipeline_tests.support.ports import free_port
 
 ANSWER: Final = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"
 LEAST_CASES: Final = 200

@@ -21,13 +21,13 @@ from extend_pipeline_tests.callbacks.receiving import (
     Receiver,
     attempts,
     called_back_home,
-    free_port,
     inbox_rows,
     kept,
     receiving,
     tokens_of,
 )
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, eventually
+from extend_pipeline_tests.support.ports import free_port
 
 ANSWER = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"
 METHODS = ("GET", "PUT", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "BREW")

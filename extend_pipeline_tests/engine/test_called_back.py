@@ -22,13 +22,13 @@ from extend_pipeline_tests.callbacks.receiving import (
     called_back_account,
     called_back_home,
     due_at,
-    free_port,
     inbox_rows,
     open_receiving,
     tokens_of,
 )
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.other_providers import planted
+from extend_pipeline_tests.support.ports import free_port
 from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
 
 SENT = 1_795_000_000_000

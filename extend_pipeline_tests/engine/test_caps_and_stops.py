@@ -84,5 +84,5 @@ def test_a_step_dearer_than_the_cap_says_what_to_raise(home: EngineHome) -> None
         (video,) = drive(pipeline).videos
         assert video.hindrance is not None
         assert video.hindrance.obstacle is Obstacle.IN_DOUBT_CAP
-        assert video.hindrance.message == "one step costs 2, account k may have 1 units in doubt"
+        assert video.hindrance.message == "one step costs 2, account k may have 1 unit in doubt"
         assert video.hindrance.todo == "raise budget.in_doubt in accounts.yaml"

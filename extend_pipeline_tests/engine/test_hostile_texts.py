@@ -118,7 +118,7 @@ def test_a_prompt_that_no_provider_takes_is_refused_before_anything_runs(prompt:
     assert not harmful(told.output)
 
 
-@pytest.mark.parametrize("key", ["../x", "a/b", "a'b", "a\nb", "a\0b", "\u202eabc", "x" * 65, "", "a b", "ä"])
+@pytest.mark.parametrize("key", ["../x", "a/b", "a'b", "a\nb", "a\0b", "\u202eabc", "x" * 65, "", "a b", "a…"])
 def test_a_key_that_is_more_than_a_name_is_refused(key: str, home: EngineHome) -> None:
     home.write([entry(key, source_id(0), steps=1)])
     with pytest.raises(ConfigError), home.open():

@@ -18,9 +18,9 @@ from extend_pipeline.ledger import reconciling, tables
 from extend_pipeline.ledger.invariants import check_invariants
 from extend_pipeline.sandbox import GatewayConfig
 from extend_pipeline_tests.callbacks.receiving import called_back_home, open_receiving, tokens_of
-from extend_pipeline_tests.support.demo import free_port
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.other_providers import other_account, planted
+from extend_pipeline_tests.support.ports import free_port
 from extend_pipeline_tests.support.reckoning import replays_to_the_same
 
 ID_OF = {"kling-gateway": "task_id", "luma": "id", "kling": "task_id"}

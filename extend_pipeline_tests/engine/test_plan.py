@@ -260,7 +260,7 @@ def test_what_is_under_way_is_neither_due_nor_in_anybodys_way(state: AttemptStat
 def test_doubts_are_looked_up_or_shown_to_a_person_by_the_class_of_the_account(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")])
     doubtful = attempt(config, "v", state=S.IN_DOUBT, absences=1)
-    held(only(plan(given(config, doubtful))), Obstacle.IN_DOUBT_CHECKING, "not found 1 times")
+    held(only(plan(given(config, doubtful))), Obstacle.IN_DOUBT_CHECKING, "not found 1 time")
     for note in ("no control: no task is known", f"{FOREIGN_TASK} 77, which is not made from 827"):
         held(only(plan(given(config, replace(doubtful, note=note)))), Obstacle.IN_DOUBT, note, "adopt TASK")
     for submit_class in "BCD":

@@ -18,13 +18,13 @@ from extend_pipeline_tests.callbacks.receiving import (
     called_back_account,
     called_back_home,
     due_at,
-    free_port,
     open_receiving,
     tokens_of,
 )
 from extend_pipeline_tests.engine.test_recover import ELSEWHERE, LEASE_MS, claimed_by
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.other_providers import planted
+from extend_pipeline_tests.support.ports import free_port
 from extend_pipeline_tests.support.reckoning import reckon
 
 PROMOTED: dict[str, Any] = {

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import socket
 from pathlib import Path
 from typing import Final
+
+from extend_pipeline_tests.support.ports import free_port
 
 DEMO: Final = Path(__file__).parents[2] / "data" / "demo"
 FILES: Final = ("accounts.yaml", "catalog.yaml", "sandbox.json")
 _PORT: Final = "8791"  # of the sandbox, in its accounts.yaml
-
-
-def free_port() -> int:
-    """Return a port of this machine that nobody has just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def write_demo(home: Path) -> Path:

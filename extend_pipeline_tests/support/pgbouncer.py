@@ -15,6 +15,8 @@ from typing import Final
 import pytest
 from sqlalchemy.engine import make_url
 
+from extend_pipeline_tests.support.ports import free_port
+
 PROGRAM: Final = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
 needs_pgbouncer: Final = pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer on this machine (Debian: pgbouncer)")
 USER: Final = "ann"
@@ -28,7 +30,7 @@ def pgbouncer(folder: Path, server_url: str, *, mode: str) -> Iterator[int]:
     assert PROGRAM is not None
     url = make_url(server_url)
     host = str(url.query.get("host", url.host))
-    port = _free_port()
+    port = free_port()
     (folder / "users.txt").write_text(f'"{USER}" "{PASSWORD}"\n')
     (folder / "pgbouncer.ini").write_text(
         f"""
@@ -60,13 +62,6 @@ pidfile = {folder}/pgbouncer.pid
     finally:
         process.terminate()
         process.wait(10)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
