@@ -64,6 +64,8 @@ def sql(home: Path | None, query: str, as_csv: bool, workbook: Path | None, as_j
     from extend_pipeline.warehouse.errors import QueryError
     from extend_pipeline.warehouse.read import query_errors, results, rows_of
 
+    if workbook is not None and workbook.suffix.lower() != ".xlsx":
+        raise click.UsageError(f"--excel writes a workbook; call it {workbook.stem}.xlsx, not {workbook.name}")
     if as_csv + as_json + (workbook is not None) > 1:
         raise click.UsageError("--csv, --excel and --json: one at a time.")
     path, clock = settings_of(home).warehouse_path, zone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -54,12 +55,12 @@ def with_defaults(account: Node, defaults: dict[str, tuple[int, Node]]) -> Node:
     told like its own."""
     if not account.is_mapping or not defaults:
         return account
-    if _writes(account, "proxy"):  # a log-in is for the one proxy that it stands beside
+    if _names_another_proxy(account, defaults):  # a log-in is for the one proxy that it stands beside
         defaults = {name: child for name, child in defaults.items() if name != "proxy_login_env"}
     own = {str(name): child for name, child in account.children.items() if child[1].value is not None}
     return mapping({**{str(k): v for k, v in account.children.items()}, **defaults, **own}, account.line)
 
 
-def _writes(account: Node, name: str) -> bool:
-    found = account.child(name)
-    return found is not None and found.value is not None
+def _names_another_proxy(account: Node, defaults: Mapping[str, tuple[int, Node]]) -> bool:
+    own, common = account.child("proxy"), defaults.get("proxy")
+    return own is not None and own.value is not None and (common is None or own.value != common[1].value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from urllib.parse import SplitResult, urlsplit
 
 from extend_pipeline.config.fields import wrong
@@ -74,7 +75,7 @@ def proxy_address(value: object) -> str:
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise wrong("holds more than an address", hint)
     address = _address(parts.hostname or "")
-    if address is not None and not is_private(address) and not address.is_global:
+    if address is not None and not is_reachable(address):
         raise wrong("is no address that a proxy can be at", hint)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"http://{host}:{parts.port or 80}"
@@ -83,7 +84,7 @@ def proxy_address(value: object) -> str:
 def _check_private(scheme: str, address: IPAddress | None) -> None:
     if address is None:
         return
-    if not is_private(address) and not address.is_global:
+    if not is_reachable(address):
         raise wrong("is no address that an account can be at", "Write the address or name of your gateway.")
     if scheme == "http" and not is_private(address):
         raise wrong("would send the credentials unencrypted over the internet", "Write https://.")
@@ -144,9 +145,16 @@ def is_local(host: str) -> bool:
 def is_private(address: IPAddress) -> bool:
     """Whether an address that is written out lies in a network of one's own, or is this machine's; none of a cloud's
     metadata is."""
-    return any(address in network for network in PRIVATE_NETWORKS if network.version == address.version) and not any(
-        address in network for network in METADATA_NETWORKS if network.version == address.version
-    )
+    return _is_in(address, PRIVATE_NETWORKS) and not _is_in(address, METADATA_NETWORKS)
+
+
+def is_reachable(address: IPAddress) -> bool:
+    """Whether an address that is written out is public or in a network of one's own, and no cloud's metadata."""
+    return (is_private(address) or address.is_global) and not _is_in(address, METADATA_NETWORKS)
+
+
+def _is_in(address: IPAddress, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    return any(address in network for network in networks if network.version == address.version)
 
 
 def _split(value: object, hint: str) -> SplitResult:

@@ -15,7 +15,7 @@ from extend_pipeline.config.credentials import ApiKey
 from extend_pipeline.config.fields import NoDefault, known_as, one_of, wrong
 from extend_pipeline.config.ids import ExactId
 from extend_pipeline.config.kling import KlingExtend, KlingSource
-from extend_pipeline.config.network import PathPrefix, once
+from extend_pipeline.config.network import PathPrefix
 from extend_pipeline.config.price import Price
 
 RESELLER_PRICES: Final = "gateway prices are the reseller's"
@@ -97,11 +97,6 @@ class GatewayAccount(Account):
                 "Write passes: [callback_url] if it does, and leave callbacks out if not.",
             )
         return value
-
-    @field_validator("path_prefix", mode="after")
-    @classmethod
-    def _check_path_prefix(cls, value: str, info: ValidationInfo) -> str:
-        return once(value, info.data.get("base_url"))
 
 
 def check(

@@ -32,22 +32,30 @@ MOST_READS: Final = 5  # of files that are being written while they are read
 
 # Values of these fields may be repeated in an error. Everywhere else in accounts.yaml somebody may have put a secret.
 _TELLABLE = frozenset(
-    {"timezone", "provider", "allow_local", "max_in_flight", "budget", "price", "submit_class", "poll", "in_doubt"}
-    | {
-        "was",
-        "ca",
-        "network",
-        "path_prefix",
-        "download_http",
-        "on_change",
-        "extend",
-        "tolerance",
-        "failed_tasks_charged",
-        "patience",
-        "passes",
+    {
+        "allow_local",
         "auth",
-        "output",
         "batch_query",
+        "budget",
+        "ca",
+        "download_http",
+        "extend",
+        "failed_tasks_charged",
+        "in_doubt",
+        "max_in_flight",
+        "network",
+        "on_change",
+        "output",
+        "passes",
+        "path_prefix",
+        "patience",
+        "poll",
+        "price",
+        "provider",
+        "submit_class",
+        "timezone",
+        "tolerance",
+        "was",
     }
 )
 
@@ -213,8 +221,8 @@ def _read_accounts(path: Path) -> _Accounts:
         problem = missing(path, what="list of accounts", misnamed=("accounts.yml", "account.yaml"))
         return _Accounts(AccountBook({}, {}, readable=False), {}, [problem])
     nodes, problems, tree = read_list(path, "accounts", beside=(*HomeFields.model_fields, DEFAULTS_FIELD))
-    defaults, found = read_defaults(None if tree is None else tree.child(DEFAULTS_FIELD))
-    problems += found
+    defaults, wrong_defaults = read_defaults(None if tree is None else tree.child(DEFAULTS_FIELD))
+    problems += wrong_defaults
     accounts: dict[str, Account] = {}
     claimed: dict[str, str] = {}
     scopes: dict[str, Scope] = {}
@@ -235,7 +243,7 @@ def _read_accounts(path: Path) -> _Accounts:
             claimed[scope.subject] = (provider.text if provider is not None else None) or ""
         account, found = _account(scope)
         problems += found
-        if account is not None:
+        if account is not None and not wrong_defaults:  # else it would go out without what holds for all
             accounts[account.name] = account
     problems += _renamed(accounts, scopes)
     timezone = None if fields is None else fields.timezone

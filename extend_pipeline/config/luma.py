@@ -15,7 +15,7 @@ from extend_pipeline.config.fields import NoDefault, YesNo, known_as, one_of, pr
 from extend_pipeline.config.frames import PictureAddress
 from extend_pipeline.config.ids import ExactId, SourceById
 from extend_pipeline.config.kling_gateway import RESELLER_PRICES
-from extend_pipeline.config.network import PathPrefix, once
+from extend_pipeline.config.network import PathPrefix
 from extend_pipeline.config.numbers import seconds_as_ms
 from extend_pipeline.config.price import Price
 from extend_pipeline.config.reachable import local_addresses
@@ -161,11 +161,6 @@ class LumaAccount(Account):
         description="Whether results are the whole video or only the new part; unknown measures each.",
         examples=["unknown"],
     )
-
-    @field_validator("path_prefix", mode="after")
-    @classmethod
-    def _check_path_prefix(cls, value: str, info: ValidationInfo) -> str:
-        return once(value, info.data.get("base_url"))
 
 
 def check(*, extend: LumaExtend | None, account: Account | None, **_: object) -> Iterator[Complaint]:

@@ -58,17 +58,6 @@ PathPrefix = Annotated[
 ]
 
 
-def once(prefix: str, base_url: str | None) -> str:
-    """Return the prefix. Refuses one that base_url ends with already: the path would have it twice."""
-    if prefix and base_url is not None and base_url.endswith(prefix):
-        raise wrong(
-            f"base_url ends with {prefix}, which is the path_prefix too",
-            f'Leave {prefix} out of base_url, or write path_prefix: "".',
-            at="base_url",
-        )
-    return prefix
-
-
 PROXY_DESCRIPTION: Final = (
     "The HTTP proxy that everything but hosts of one's own network goes through: its address (http://proxy:3128), "
     "environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), or none, the default."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
 
 from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.catalogue import BranchSource, Catalogue, Video
@@ -17,6 +18,18 @@ def notes_on(catalogue: Catalogue, accounts: Mapping[str, Account]) -> Iterator[
     yield from catalogue.notes
     yield from _alike(catalogue)
     yield from _class_b(accounts)
+    yield from _prefixes(accounts)
+
+
+def _prefixes(accounts: Mapping[str, Account]) -> Iterator[str]:
+    """Accounts whose paths begin with the same twice: a few gateways are mounted so, most are not."""
+    for account in accounts.values():
+        prefix = getattr(account, "path_prefix", "")
+        if prefix and urlsplit(account.base_url).path.endswith(prefix):
+            yield (
+                f"Account {account.name}: base_url ends with {prefix}, and path_prefix puts {prefix} behind it once "
+                f'more. Leave it out of base_url, or write path_prefix: "", unless its paths do begin so.'
+            )
 
 
 def _class_b(accounts: Mapping[str, Account]) -> Iterator[str]:

@@ -29,7 +29,7 @@ _WITH_UNIT = re.compile(r"[^0-9+-]?\s*[+-]?[0-9]+([.,][0-9]+)?\s*[^0-9\s.,:]+", 
 def decimal(value: object, *, least: str | None, most: str | None, above: str | None = None) -> Decimal:
     """A plain decimal number between bounds. Exponents, NaN and infinities are refused: here they are mistakes."""
     allowed = _range_hint(least=least, most=most, above=above)
-    number = value if isinstance(value, Decimal) else _plain(value, allowed)
+    number = value if isinstance(value, Decimal) else _plain(value, allowed, most)
     if not number.is_finite():
         raise wrong("is not a number", allowed)
     if least is not None and number < Decimal(least):
@@ -41,12 +41,17 @@ def decimal(value: object, *, least: str | None, most: str | None, above: str | 
     return number if number else Decimal(0)  # -0 would be a second name of the same value
 
 
-def _plain(value: object, allowed: str) -> Decimal:
+def _plain(value: object, allowed: str, most: str | None) -> Decimal:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Decimal(repr(value))
     text = words(value)
     if isinstance(value, CommaCell) and _DECIMAL_COMMA.fullmatch(text) and not _MAYBE_THOUSANDS.fullmatch(text):
         text = text.replace(",", ".")
+    elif isinstance(value, CommaCell) and _MAYBE_THOUSANDS.fullmatch(text.replace(".", ",")):
+        thousands = text.replace(".", "").replace(",", "")
+        if "," in text or most is None or Decimal(thousands) <= Decimal(most):  # else it can only be a fraction
+            fraction = f"{text.replace('.', ',')}0"
+            raise wrong("may be a fraction as well as thousands", f"Write {thousands} or {fraction}.")
     if not _PLAIN_NUMBER.match(text):
         message, example = _not_plain(text)
         raise wrong(message, f"{example} {allowed}".strip())
@@ -79,6 +84,8 @@ def _range_hint(*, least: str | None, most: str | None, above: str | None) -> st
         return f"Give a number from {least} to {most}."
     if above is not None and most is not None:
         return f"Give a number above {above}, at most {most}."
+    if above is None and least is None:
+        return "Give a number, such as 5 or 0.5."
     floor = f"above {above}" if above is not None else f"of at least {least}"
     return f"Give a number {floor}, such as 5 or 0.5."
 

@@ -13,7 +13,7 @@ from extend_pipeline.config.fields import Written, known_as, words, wrong
 from extend_pipeline.config.problems import did_you_mean
 
 _EXAMPLE: Final = "Write an IANA name, such as Asia/Shanghai (Beijing), Europe/Berlin or America/New_York."
-_PLACE: Final = re.compile(r"(?!Etc/)[A-Za-z]+(/[A-Za-z0-9_+-]+)+", re.ASCII)
+_PLACE: Final = re.compile(r"(?!Etc/|posix/|right/)[A-Za-z]+(/[A-Za-z0-9_+-]+)+", re.ASCII)
 _LONGEST: Final = 64
 
 

@@ -34,9 +34,9 @@ def fetch(
     beat: Callable[[], object] | None = None,
 ) -> Stored | Missed:
     """Fetch one URL into the store, within the account's download rules. `key` names the file whatever its URL: what
-    came of it before is gone on with. `also_from` is a host that is allowed besides, and `beat` is called again and
-    again while bytes come. Of what can't be read as a film some files are kept in quarantine for each key. Raises
-    OSError where the disk fails."""
+    came of it before is gone on with. `also_from` is a host that the catalogue names: it is allowed besides, and leads
+    into no private network. `beat` is called again and again while bytes come. Of what can't be read as a film some
+    files are kept in quarantine for each key. Raises OSError where the disk fails."""
     # here, since they load httpx (0.1 s), which those who only look at the ledger need not wait for
     from extend_pipeline.engine.resume import fetch_on, fetch_whole
     from extend_pipeline.providers.download import DownloadPolicy, PrivateHost
@@ -48,7 +48,7 @@ def fetch(
         hosts=(*hosts, also_from) if hosts is not None and also_from else hosts,
         http=account.download_http,
         allow_local=account.allow_local,
-        private=PrivateHost.of(account.base_url) if account.network == "private" else None,
+        private=PrivateHost.of(account.base_url) if account.network == "private" and not also_from else None,
         route=route_of(account),
         max_bytes=settings.max_file_bytes,
         silence_s=settings.download_silence_s,

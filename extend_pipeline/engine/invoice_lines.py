@@ -152,7 +152,7 @@ def _number(cells: Sequence[str], position: int | None, layout: Layout, told: To
     cell = _cell(cells, position)
     if not cell:
         return None
-    found = micros(cell, decimal_comma=layout.separator == ";")
+    found = micros(cell, decimal_comma=layout.separator != ",")
     if isinstance(found, BadCell):
         told.bad(line, layout.columns.name(position), cell, found)
     return found

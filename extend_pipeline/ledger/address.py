@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import unquote
 
@@ -12,6 +13,13 @@ from extend_pipeline.base.userinfo import HIDDEN, userinfo_parts
 
 _POSTGRESQL: Final = ("postgresql", "postgres")  # the second is what hosts of databases hand out
 _DRIVER: Final = "postgresql+psycopg"
+_WITH_AT: Final = ("user", "password", "application_name", "fallback_application_name", "options", "host", "service")
+_HOST: Final = r"(?:\[[^\]@/?]*\]|[^@/?:,\[\]]*)(?::[0-9]*)?"
+_PARAMETER: Final = rf"(?:\w+=[^&@]*|(?:{'|'.join(_WITH_AT)})=[^&]*)"
+_PLAINLY: Final = re.compile(
+    rf"(?:([^@/?]*)@)?({_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?(?:{_PARAMETER}(?:&{_PARAMETER})*)?)?)", re.ASCII
+)
+"""What stands behind the scheme where no sign of it needs a second look: a log-in, hosts, a database, parameters."""
 _SECRET_PARAMETERS: Final = ("password", "sslpassword")
 _SHOWN_PARAMETERS: Final = ("host", "hostaddr", "port")
 
@@ -30,7 +38,9 @@ def parse_address(url: str) -> URL:
         if not separator or scheme.partition("+")[0] not in _POSTGRESQL:
             return make_url(url)
         userinfo, tail = _split(rest)
-        parsed = make_url(f"{_DRIVER}://{tail}")
+        place, mark, parameters = tail.partition("?")
+        # SQLAlchemy takes an @ of a parameter for the end of a log-in
+        parsed = make_url(f"{_DRIVER}://{place}{mark}{parameters.replace('@', '%40')}")
     except (SQLAlchemyError, ValueError) as error:
         if isinstance(error, AddressError):
             raise
@@ -49,6 +59,10 @@ def shown_address(url: str) -> str:
         return "an address that can't be read"
     if parsed.get_backend_name() == "sqlite":
         return parsed.render_as_string()
+    if parsed.get_backend_name() not in _POSTGRESQL:  # no ledger can be there; a password may reach to the last @
+        scheme, _, rest = url.partition("://")
+        _, at, place = rest.rpartition("@")
+        return f"{scheme}://{HIDDEN}@{place.partition('?')[0]}" if at else f"{scheme}://{place.partition('?')[0]}"
     shown = parsed._replace(drivername=parsed.get_backend_name(), username=None, password=None)
     shown = shown.set(query={name: value for name, value in parsed.query.items() if name in _SHOWN_PARAMETERS})
     text = shown.render_as_string(hide_password=False)
@@ -71,7 +85,9 @@ def login_words(url: str) -> frozenset[str]:
 
 
 def _split(rest: str) -> tuple[str | None, str]:
-    """Split off what stands before the host, at the one `@` that a host can follow."""
+    """Split off what stands before the host: as it is usually written, else at the one `@` that a host can follow."""
+    if (plainly := _PLAINLY.fullmatch(rest)) is not None:
+        return plainly[1], plainly[2]
     ends = [
         index
         for index, char in enumerate(rest)

@@ -102,9 +102,9 @@ def reopen(ledger: Ledger, *, now_ms: int, actor: str, why: str) -> None:
         copy = None if head.moved_to_url is None else _head_at(head.moved_to_url)
         if copy is not None and copy.ledger_id == head.moved_to_id and copy.standing is Standing.OPEN:
             raise LedgerError(
-                f"the ledger at {head.moved_to_url} is there and goes on (event {copy.seq}), so this one stays sealed. "
-                f"Set EXTEND_PIPELINE_LEDGER_URL to {head.moved_to_url}; from there ledger copy moves it "
-                "on to an empty database"
+                f"the ledger at {head.moved_to} is there and goes on (event {copy.seq}), so this one stays sealed. "
+                f"Set EXTEND_PIPELINE_LEDGER_URL to {head.moved_to}; from there ledger copy moves it on to an empty "
+                "database"
             )
         connection.execute(
             update(tables.ledger_head).values(
@@ -198,18 +198,22 @@ def _append(
 
 def _seal_of_origin(head: Identity) -> Identity | None:
     """Return the origin's head row where it is sealed in favour of this copy; None where it isn't, or can't be read."""
-    seal = None if head.origin_url is None else _head_at(head.origin_url)
+    try:
+        seal = None if head.origin_url is None else _head_at(head.origin_url)
+    except LedgerError:  # its driver isn't here
+        return None
     named = seal is not None and seal.standing is Standing.SEALED and seal.moved_to_id == head.ledger_id
     return seal if named else None
 
 
 def _head_at(url: str) -> Identity | None:
-    """Return the head row of the ledger at an address; None where there is none, or it can't be read."""
+    """Return the head row of the ledger at an address; None where there is none, or it can't be read. Raises
+    LedgerError where its driver isn't installed, so that it can't be looked for."""
     parsed = parse_address(url)
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
         return None
     try:
         with closing(Ledger(url)) as ledger, ledger.read() as connection:
             return read_identity(connection)
-    except (SQLAlchemyError, ImportError):  # without the driver that it needs, nobody here works with it either
+    except SQLAlchemyError:
         return None

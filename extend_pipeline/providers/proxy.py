@@ -26,7 +26,7 @@ NONE: Final = "none"
 _HEAD_CAP: Final = 16_384  # bytes of the answer to CONNECT
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 _LOG_IN: Final = frozenset({401, 407})  # tinyproxy says the first of a wrong password
-_OF_THE_TARGET: Final = frozenset({502, 503, 504})  # the proxy works, and could not reach the host
+_FOR_NOW: Final = frozenset({408, 429})  # and all from 500 on: the proxy is busy, or could not reach the host
 
 
 class ProxyRefused(SettingRefused):
@@ -97,7 +97,7 @@ def _judge(status: int, proxy: Proxy, authority: str) -> None:
         known = "refuses the log-in that it was given" if proxy.login else "wants a log-in"
         todo = "put user:password into a variable and name it as proxy_login_env"
         raise ProxyRefused(f"the proxy {proxy} ({proxy.named_by}) {known} (HTTP {status}): {todo}")
-    if status in _OF_THE_TARGET:
+    if status in _FOR_NOW or status >= 500:
         raise OSError(f"the proxy {proxy} could not reach {authority} (HTTP {status})")
     raise ProxyRefused(
         f"the proxy {proxy} ({proxy.named_by}) lets nothing through to {authority} (HTTP {status}): ask who runs it, "
@@ -113,7 +113,9 @@ def _parsed(url: str, named_by: str, login: str | None) -> Proxy:
     except ValueError:
         raise refused from None
     host = normal_host(parts.hostname or "")
-    if parts.scheme != "http" or isinstance(host, Refused) or port == 0:
+    # a password with an unescaped / would have its user named as the host
+    is_more = parts.path not in ("", "/") or parts.query or parts.fragment
+    if parts.scheme != "http" or isinstance(host, Refused) or port == 0 or is_more:
         raise refused
     if parts.username:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,8 +89,7 @@ def query(
     with reading(target, timezone=timezone) as connection, query_errors():
         cursor = connection.execute(sql, params) if params else connection.execute(sql)
         described = cursor.description or []
-        rows = cursor.fetchall() if described else []
-    return _table(described, rows, timezone)
+        return _table(described, cursor.fetchall() if described else [], timezone)
 
 
 def results(target: Path, sql: str, *, timezone: str = NO_ZONE) -> Iterator[DuckDBPyRelation]:
@@ -110,13 +110,16 @@ def results(target: Path, sql: str, *, timezone: str = NO_ZONE) -> Iterator[Duck
 
 @contextmanager
 def query_errors() -> Iterator[None]:
-    """Raise QueryError with DuckDB's words where the block raises an error of DuckDB."""
+    """Raise QueryError where the block raises an error of DuckDB, or meets a moment that Python has no date for."""
     import duckdb
 
     try:
         yield
     except duckdb.Error as error:
         raise QueryError(str(error)) from None
+    except OverflowError:
+        told = "a moment of the answer lies outside the years 1 to 9999 in the home's time zone; CAST it to VARCHAR"
+        raise QueryError(told) from None
 
 
 def rows_of(relation: DuckDBPyRelation, timezone: str) -> Table:
@@ -153,7 +156,9 @@ def table_frame(target: Path, name: str) -> pd.DataFrame:
         described = connection.execute(f"DESCRIBE {name}").fetchall()
         decimals = [row[0] for row in described if str(row[1]).startswith("DECIMAL")]
         exact = ", ".join(f'CAST("{column}" AS VARCHAR) AS "{column}"' for column in decimals)
-        frame = connection.execute(f"SELECT * {f'REPLACE ({exact})' if exact else ''} FROM {name}").df()  # noqa: S608 - names come from the schema and the file itself
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The inplace keyword")  # of DuckDB's own call of pandas
+            frame = connection.execute(f"SELECT * {f'REPLACE ({exact})' if exact else ''} FROM {name}").df()  # noqa: S608 - names come from the schema and the file itself
     for column in decimals:
         values = [Decimal(value) if isinstance(value, str) else None for value in frame[column].tolist()]
         frame[column] = pd.Series(values, index=frame.index, dtype=object)
@@ -170,5 +175,6 @@ def meta(target: Path) -> Meta | None:
 
 
 def _placed(value: Any, timezone: str) -> Any:
-    zone = UTC if timezone == NO_ZONE else ZoneInfo(timezone)
-    return value.astimezone(zone) if isinstance(value, datetime) and value.tzinfo is not None else value
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        return value
+    return value.astimezone(UTC if timezone == NO_ZONE else ZoneInfo(timezone))

@@ -115,6 +115,13 @@ def test_nothing_is_left_or_replaced_where_it_fails(run: Cli, tmp_path: Path) ->
     assert book.read_bytes() == b"an older one"
 
 
+@pytest.mark.parametrize("name", ["catalog.yaml", "costs.csv", "costs"])
+def test_a_file_that_is_no_workbook_is_never_replaced(run: Cli, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine", encoding="utf-8")
+    assert run("sql", "SELECT 1", "--excel", str(tmp_path / name)).exit_code == 2
+    assert (tmp_path / name).read_text(encoding="utf-8") == "mine"
+
+
 def test_without_its_library_the_extra_is_named(run: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xlsxwriter", None)
     result = run("sql", "SELECT 1", "--excel", str(tmp_path / "a.xlsx"))

@@ -95,6 +95,18 @@ def test_a_comma_with_two_meanings_is_refused_with_both(tmp_path: Path, cell: st
     assert message in problem.message
 
 
+@pytest.mark.parametrize(("cell", "ms"), [("5.041", 5_041), ("10.041", 10_041), ("5,1", 5_100), ("5,0410", 5_041)])
+def test_a_point_with_one_meaning_is_taken(tmp_path: Path, cell: str, ms: int) -> None:
+    table = f"{HEADER}\n{ROW}\n".replace(",", ";").replace("5.1", cell)
+    (video,) = load(write_home(tmp_path, table=table)).catalogue.videos.values()
+    assert video.source.duration_ms == ms
+
+
+def test_a_point_that_may_part_thousands_is_refused(tmp_path: Path) -> None:
+    table = f"{HEADER},extend.at_most\n{ROW},1.500\n".replace(",", ";")
+    assert only_problem(write_home(tmp_path, table=table)).field == "extend.at_most"
+
+
 def test_a_comma_is_no_decimal_sign_where_commas_separate(tmp_path: Path) -> None:
     problem = only_problem(write_home(tmp_path, table=f"{HEADER}\n{ROW}\n".replace("5.1", '"5,1"')))
     assert (problem.field, problem.given) == ("source.duration", "5,1")

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.config.accounts import Account
-from extend_pipeline_tests.config.written import CREDIT, entry, load, only_problem, problems_of, write_home
+from extend_pipeline.config.load import read_configuration
+from extend_pipeline.config.settings import Settings
+from extend_pipeline_tests.config.written import CREDIT, NOW, entry, load, only_problem, problems_of, write_home
 
 
 def accounts(*lines: str, defaults: str = "", provider: str = "kling") -> str:
@@ -65,6 +67,15 @@ def test_defaults_that_are_wrong_are_told_once(tmp_path: Path, defaults: str) ->
     assert problem.line == 1
 
 
+def test_while_defaults_are_wrong_no_account_is_taken_without_them(tmp_path: Path) -> None:
+    defaults = "{proxy: 'http://proxy:3128', ca: sytem}"
+    configuration = read_configuration(
+        Settings.for_home(write_home(tmp_path, entry(), accounts=accounts(defaults=defaults))), now=NOW
+    )
+    assert configuration.accounts == {}
+    assert configuration.written == {}
+
+
 @pytest.mark.parametrize(
     "url",
     ["http://new-api:3000", "http://192.168.1.10:3000", "https://gateway.lan", "http://localhost:3000",
@@ -85,6 +96,7 @@ def test_a_private_account_may_be_in_one_s_own_network(tmp_path: Path, url: str)
         ("http://169.254.169.254", "private"),
         ("https://169.254.169.254", "private"),
         ("http://100.100.100.200", "private"),
+        ("http://168.63.129.16", "private"),
         ("http://[fe80::1]:3000", "private"),
         ("http://[fd00:ec2::254]", "private"),
         ("http://0.0.0.0:3000", "private"),
@@ -128,11 +140,24 @@ def test_a_path_prefix_that_is_no_path_is_told(tmp_path: Path, written: str) -> 
     assert only_problem(gateway(tmp_path, "luma", f'path_prefix: "{written}"')).field == "path_prefix"
 
 
-def test_a_prefix_that_stands_in_base_url_too_is_told(tmp_path: Path) -> None:
-    problem = only_problem(gateway(tmp_path, "kling-gateway", "base_url: https://gw.example.com/kling"))
-    assert problem.field == "base_url"
-    lines = ("base_url: https://gw.example.com/kling", 'path_prefix: ""')
-    assert load(gateway(tmp_path, "kling-gateway", *lines)).accounts["kling-main"].base_url.endswith("/kling")
+@pytest.mark.parametrize(
+    ("lines", "notes"),
+    [
+        (("base_url: https://gw.example.com/kling",), 1),
+        (("base_url: https://gw.example.com/kling", 'path_prefix: ""'), 0),
+        (("network: private", "base_url: http://kling"), 0),
+    ],
+)
+def test_a_prefix_that_stands_in_base_url_too_is_a_note(tmp_path: Path, lines: tuple[str, ...], notes: int) -> None:
+    configuration = load(gateway(tmp_path, "kling-gateway", *lines))
+    assert sum("path_prefix" in note for note in configuration.notes) == notes
+
+
+def test_the_login_of_a_default_proxy_holds_where_the_same_proxy_is_repeated(tmp_path: Path) -> None:
+    defaults = "{proxy: 'http://proxy:3128', proxy_login_env: LOGIN}"
+    same, _ = read(tmp_path, "proxy: http://proxy:3128", defaults=defaults)
+    another, other = read(tmp_path, "proxy: http://else:3128", defaults=defaults)
+    assert [account.proxy_login_env for account in (same, another, other)] == ["LOGIN", None, "LOGIN"]
 
 
 @pytest.mark.parametrize(

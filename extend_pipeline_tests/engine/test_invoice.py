@@ -162,15 +162,18 @@ def test_a_number_that_could_be_misread_is_refused(read: Read, cell: str, why: s
     assert why in message
 
 
-def test_a_decimal_comma_needs_semicolons(read: Read) -> None:
-    assert rows(read(f"id;units\n{ID};2,5\n{OTHER};-0,490\n")) == {ID: 2_500_000, OTHER: -490_000}
-    assert rows(read(f"id;units\n{ID};2.5\n")) == {ID: 2_500_000}
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_decimal_comma_needs_another_separator(read: Read, mark: str) -> None:
+    written = f"id;units\n{ID};2,5\n{OTHER};-0,490\n".replace(";", mark)
+    assert rows(read(written)) == {ID: 2_500_000, OTHER: -490_000}
+    assert rows(read(f"id;units\n{ID};2.5\n".replace(";", mark))) == {ID: 2_500_000}
     assert "stands in a column without a name" in told(read(f"id,units\n{ID},2,5\n"))
 
 
+@pytest.mark.parametrize("mark", [";", "\t"])
 @pytest.mark.parametrize("cell", ["1,000", "1.000", "-12,500"])
-def test_what_may_be_a_thousand_is_not_guessed_at(read: Read, cell: str) -> None:
-    assert "may be a fraction as well as thousands" in told(read(f"id;units\n{ID};{cell}\n"))
+def test_what_may_be_a_thousand_is_not_guessed_at(read: Read, cell: str, mark: str) -> None:
+    assert "may be a fraction as well as thousands" in told(read(f"id;units\n{ID};{cell}\n".replace(";", mark)))
     assert "separators between its thousands" in told(read(f"id;units\n{ID};1.000,50\n"))
 
 

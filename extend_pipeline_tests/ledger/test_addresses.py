@@ -31,6 +31,23 @@ def test_a_password_is_taken_as_it_was_meant_where_only_one_reading_is_possible(
 
 
 @pytest.mark.parametrize(
+    ("url", "user", "password", "host"),
+    [
+        ("postgresql:///db?host=/cloudsql/p:r:i&user=sa@project.iam", None, None, None),
+        ("postgresql://localhost/db?application_name=me@work", None, None, "localhost"),
+        ("postgresql://u:p@localhost:5/db?application_name=me@work", "u", "p", "localhost"),
+        ("postgresql://u:p@[::1]:5/db", "u", "p", "::1"),
+    ],
+)
+def test_an_at_in_a_parameter_is_none_of_a_log_in(
+    url: str, user: str | None, password: str | None, host: str | None
+) -> None:
+    parsed = parse_address(url)
+    assert (parsed.username, parsed.password, parsed.host) == (user, password, host)
+    assert parsed.database == "db"
+
+
+@pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("postgresql://db/ledger", "postgresql://db/ledger"),
@@ -54,6 +71,11 @@ def test_nothing_of_a_log_in_is_shown_or_kept(url: str, shown: str) -> None:
         assert not any(word in str(refused.value) for word in (SECRET, "ann", "@y"))
     else:
         assert SECRET not in portable(url)
+
+
+def test_nothing_of_a_log_in_is_shown_where_no_ledger_can_be() -> None:
+    shown = shown_address(f"mysql://ann:x@{SECRET}@db/ledger?password={SECRET}")
+    assert shown == "mysql://…@db/ledger"
 
 
 def test_the_words_of_a_log_in_are_not_taken_for_those_of_the_host() -> None:

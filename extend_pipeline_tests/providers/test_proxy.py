@@ -133,6 +133,8 @@ def test_a_log_in_is_read_when_it_is_used(company: Company, port: int, monkeypat
         ("HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\n\r\n{}", Setting.PROXY),
         ("HTTP/1.1 502 Bad Gateway\r\n\r\n", None),
         ("HTTP/1.1 504 Gateway Timeout\r\n\r\n", None),
+        ("HTTP/1.1 500 Internal Server Error\r\n\r\n", None),
+        ("HTTP/1.1 429 Too Many Requests\r\n\r\n", None),
         ("HTTP/1.1 200", None),
         ("", None),
     ],
@@ -259,7 +261,8 @@ def test_the_environment_counts_only_where_it_is_asked_for(
 
 
 @pytest.mark.parametrize(
-    "value", ["socks5://127.0.0.1:1080", "https://ann:canary@proxy:443", "http://a b", "http://x:y"]
+    "value",
+    ["socks5://127.0.0.1:1080", "https://ann:canary@proxy:443", "http://a b", "http://x:y", "http://u:12/canary@p:1"],
 )
 def test_an_environment_that_names_no_http_proxy_is_told_without_its_password(
     company: Company, value: str, monkeypatch: pytest.MonkeyPatch

@@ -172,6 +172,19 @@ def test_a_query_answers_with_names_types_and_python_values(small_ledger: Ledger
     assert query(place.target, "SELECT 1 WHERE false").rows == []
 
 
+@pytest.mark.parametrize(
+    ("moment", "timezone"),
+    [("9999-12-31 23:59:59+00", "Asia/Shanghai"), ("0001-01-01 00:00:00+00", "America/New_York")],
+)
+def test_a_moment_that_has_no_date_there_is_told(
+    small_ledger: Ledger, place: Place, moment: str, timezone: str
+) -> None:
+    place.publish(small_ledger)
+    with pytest.raises(QueryError):
+        query(place.target, f"SELECT TIMESTAMPTZ '{moment}'", timezone=timezone)
+    assert query(place.target, f"SELECT TIMESTAMPTZ '{moment}'::VARCHAR", timezone=timezone).rows
+
+
 def test_a_wrong_query_is_answered_with_duckdbs_words_and_leaves_nothing_open(
     small_ledger: Ledger, place: Place
 ) -> None:
