@@ -76,4 +76,6 @@ lock: $(READY) ## resolve the dependencies again
 		--no-emit-index-url --no-annotate --no-header --no-strip-extras --quiet -o requirements.lock
 
 clean: ## remove the virtual environment and the demo's state
+	@test ! -d data/demo || $(PYTHON) -c 'import fcntl, os; fcntl.flock(os.open("data/demo", 0), fcntl.LOCK_EX | fcntl.LOCK_NB)' \
+		2>/dev/null || { echo "make demo or make dev runs in data/demo: end it first"; exit 1; }
 	rm -rf $(VENV) data/demo/state

@@ -22,7 +22,7 @@ from extend_pipeline.commands.sandbox import read_seeds
 from extend_pipeline.config.load import load_accounts, load_configuration
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.pipeline import wall_ms
-from extend_pipeline.sandbox import SandboxConfig
+from extend_pipeline.sandbox import SandboxConfig, check_seeds
 
 WORKSPACE = """\
 load_from:
@@ -33,6 +33,7 @@ load_from:
 
 DAGSTER_CONFIGURATION = "dagster.yaml"
 MAX_PORT = 65535
+PROGRAMS = ("dagster-daemon", "dagster-webserver")
 MARK = ".demo"
 """Lies in a state folder that a demo made: only such a folder is ever removed."""
 
@@ -100,9 +101,11 @@ def prepared(demo: DemoHome, *, verb: str, fresh: bool, ui_port: int | None = No
 
     Nothing is removed before everything else was looked at. Raises click.ClickException and ConfigError.
     """
-    if demo.state.exists() and any(demo.state.iterdir()) and not (demo.state / MARK).exists():
-        raise click.ClickException(f"{demo.state} was not made by a demo, so the demo leaves it alone; move it away")
     with lock_home(demo.settings.home, state=demo.state, verb=verb, now_ms=wall_ms()) as lock:
+        others = sorted(path.name for path in demo.state.iterdir() if path.name not in (RECORD, IN_USE))
+        if others and not (demo.state / MARK).exists():
+            told = f"{demo.state} was not made by a demo (it holds {others[0]}), so the demo leaves it alone"
+            raise click.ClickException(f"{told}: move it away, or name another home")
         _check(demo, ui_port)
         if fresh:
             with state_in_use(demo.state, alone=True):
@@ -120,7 +123,10 @@ def _check(demo: DemoHome, ui_port: int | None) -> None:
     if ui_port is not None:
         _check_port(ui_port, f"say another: dev --port {ui_port % MAX_PORT + 1}")
     load_configuration(demo.settings, now=from_ms(wall_ms()))
-    read_seeds(demo.seed_file)
+    check_seeds(SandboxConfig(seeds=tuple(read_seeds(demo.seed_file))))
+    for name in PROGRAMS:
+        if not Path(tool(name)).exists():
+            raise click.ClickException(f"{tool(name)} is missing: install the project with its dependencies")
     template(DAGSTER_CONFIGURATION).read_bytes()
 
 

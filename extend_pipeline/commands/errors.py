@@ -57,7 +57,8 @@ def tell(error: Exception, *, home: Path | None) -> int:
             if foreseen == "SQLAlchemyError":
                 told = _of_the_ledger(error)
             elif isinstance(error, OSError):
-                told = _of_the_output() or _of_a_disk(error, home) or told
+                # what stdout says names no file
+                told = (None if error.filename else _of_the_output()) or _of_a_disk(error, home) or told
             click.echo(typed(visible(in_zone(scrub(told, secrets=secrets), zone())), home), err=True)
             return code
     report = scrub("".join(traceback.format_exception(error)), secrets=secrets, cap=_LONGEST_REPORT)

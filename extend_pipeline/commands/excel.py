@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +25,7 @@ MOST_ROWS: Final = 1_048_575  # a sheet's rows (support.microsoft.com, "Excel sp
 LONGEST_TEXT: Final = 32_767  # UTF-16 units of a cell, by the same page
 EXACT_DIGITS: Final = 15  # of a number: a cell holds a double
 FIRST_YEAR: Final = 1900
+LAST_YEAR: Final = 9998  # DuckDB's infinity comes as the last moment of 9999
 
 
 def write_workbook(path: Path, results: Iterable[Table], *, timezone: str) -> int:
@@ -34,28 +33,31 @@ def write_workbook(path: Path, results: Iterable[Table], *, timezone: str) -> in
     new one is whole. Excel knows no time zones: moments are those of `timezone` (IANA), which their column's head
     names.
 
-    Raises click.UsageError without XlsxWriter, or where a result has more rows than a sheet; OSError.
+    Raises click.UsageError without XlsxWriter, where a result has more rows than a sheet, or where the file can't be
+    written.
     """
     try:
         from xlsxwriter import Workbook
+        from xlsxwriter.exceptions import XlsxWriterException
     except ModuleNotFoundError:
         told = "a workbook needs XlsxWriter, which is not installed: pip install 'extend_pipeline[excel]'"
         raise click.UsageError(told) from None
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    os.close(handle)
+    count = 0
     try:
-        count = 0
-        with Workbook(name, {"constant_memory": True, "default_date_format": "yyyy-mm-dd hh:mm:ss"}) as book:
-            for count, table in enumerate(results, start=1):
-                _fill(book.add_worksheet(f"result {count}"), book, table, timezone)
-            if not count:
-                book.add_worksheet()
-        if count:
-            Path(name).replace(path)
-        return count
-    finally:
-        with suppress(FileNotFoundError):
-            Path(name).unlink()
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            # rows go to a file of the same folder meanwhile, so that nothing is left behind however this ends
+            options = {"constant_memory": True, "tmpdir": folder, "default_date_format": "yyyy-mm-dd hh:mm:ss"}
+            with Workbook(f"{folder}/{path.name}", options) as book:
+                for count, table in enumerate(results, start=1):
+                    _fill(book.add_worksheet(f"result {count}"), book, table, timezone)
+                if not count:
+                    book.add_worksheet()
+            if count:
+                Path(folder, path.name).replace(path)
+    except (OSError, XlsxWriterException) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise click.UsageError(f"{path} can't be written: {reason}") from None
+    return count
 
 
 def _fill(sheet: Worksheet, book: Workbook, table: Table, timezone: str) -> None:
@@ -85,9 +87,9 @@ def _put(sheet: Worksheet, row: int, column: int, value: Any, dated: Format, wra
             sheet.write_number(row, column, value)
         case float() if value - value == 0:
             sheet.write_number(row, column, value)
-        case datetime() if value.year >= FIRST_YEAR:
+        case datetime() if FIRST_YEAR <= value.year <= LAST_YEAR:
             sheet.write_datetime(row, column, value.replace(tzinfo=None))
-        case date() if value.year >= FIRST_YEAR:
+        case date() if FIRST_YEAR <= value.year <= LAST_YEAR:
             sheet.write_datetime(row, column, value, dated)
         case _:
             text = in_words(value)

@@ -11,6 +11,7 @@ import click
 from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.commands.opening import settings_of
 from extend_pipeline.commands.output import emit, json_option, say
+from extend_pipeline.commands.text import typed
 
 _SCHEMAS: Final = ".schemas"
 _IGNORED: Final = "# All that is generated: the ledger, the films, the warehouse.\n/state/\n"
@@ -35,7 +36,9 @@ def init(home: Path | None, as_json: bool) -> None:
     for name in existing:
         say(f"{folder / name} exists and was left as it is")
     if written:
-        say("Next: put your own accounts and videos there, then `extend-pipeline doctor` and `extend-pipeline plan`.")
+        say("Next: put your own accounts and videos there, and let doctor and plan look at them:")
+        for verb in ("doctor", "plan"):
+            say(f"    {typed(f'extend-pipeline {verb}', home)}")
 
 
 def write_examples(folder: Path) -> tuple[list[str], list[str]]:

@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.findings import Finding, Level, ok, problem, warning
-from extend_pipeline.commands.machine_checks import check_version
+from extend_pipeline.commands.machine_checks import check_version, sqlite_folder
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.clock_checks import describe_ahead
 from extend_pipeline.engine.disk_space import MAKE_ROOM, read_space
@@ -22,7 +22,7 @@ from extend_pipeline.engine.pipeline import wall_ms
 from extend_pipeline.ledger import reads
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.database import Ledger, LedgerError, has_ledger, open_ledger
-from extend_pipeline.ledger.identity import read_identity
+from extend_pipeline.ledger.identity import written_by
 from extend_pipeline.ledger.invariants import check_invariants
 
 FEW_FREE: Final = 10  # times what must stay free: some hundred films of 20 to 50 MB, a night's work
@@ -40,7 +40,7 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
             finally:
                 empty.close()
         yield ok("ledger", "there is none yet; the first advance makes it") if found.level is Level.OK else found
-        yield from _folder("ledger", settings.state_dir)
+        yield from _folder("ledger", sqlite_folder(settings) or settings.state_dir)
         return
     try:
         ledger = open_ledger(settings.ledger_url)
@@ -51,8 +51,8 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
         with ledger.read() as connection:
             seq = reads.head(connection)
             last_ms = reads.last_event_at(connection)
-            program = read_identity(connection).program
-        if (other := check_version(program, seq)) is not None:
+            program = written_by(connection)
+        if (other := check_version(program)) is not None:
             yield other
         yield ok("ledger", f"{_engine(ledger)}, {counted(seq, 'event')}")
         if is_ahead(last_ms, now_ms := wall_ms()):
@@ -153,7 +153,10 @@ def _engine(ledger: Ledger) -> str:
 
 
 def _folder(check: str, folder: Path) -> Iterator[Finding]:
-    nearest = _nearest(folder)
+    nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), Path("/"))
+    if not nearest.is_dir():
+        yield problem(check, f"{nearest} stands where a folder must be", "move it away")
+        return
     try:
         with tempfile.TemporaryFile(dir=nearest) as probe:
             probe.write(b"x")
@@ -172,8 +175,3 @@ def _open_to_others(check: str, folder: Path) -> Finding | None:
     if not mode & 0o077:
         return None
     return warning(check, f"{folder} is open to other users (mode {mode:04o})", f"chmod 700 {folder}")
-
-
-def _nearest(folder: Path) -> Path:
-    """The folder, or the nearest one above it that exists."""
-    return next((path for path in (folder, *folder.parents) if path.is_dir()), Path("/"))

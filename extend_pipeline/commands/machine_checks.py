@@ -4,15 +4,20 @@ and another version of the program."""
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from extend_pipeline.base.version import program_version
 from extend_pipeline.commands.findings import Finding, ok, problem, warning
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.ledger.address import parse_address
+from extend_pipeline.ledger.address import AddressError, parse_address
+from extend_pipeline.media.listing import FOLDERS
 
 Mount = tuple[str, str]
 """Where a file system is mounted, and its kind as the system names it."""
@@ -24,18 +29,19 @@ NETWORK: Final = frozenset(
 """Kinds of file systems of other machines, and of the host of a virtual one. Locks of files and the order of writes,
 on which SQLite relies (sqlite.org/howtocorrupt.html, 2.1), don't hold on them."""
 NETWORK_FUSE: Final = ("sshfs", "s3fs", "goofys", "gcsfuse", "rclone", "glusterfs", "grpcfuse", "mount-s3", "vmhgfs")
-SYNCHRONISED: Final = ("dropbox", "onedrive", "google drive", "googledrive", "icloud", "mobile documents", "nextcloud")
-"""How folders begin that a program copies from machine to machine, behind the back of whoever writes them."""
+SYNCHRONISED: Final = re.compile(
+    r"(dropbox|onedrive|google ?drive|icloud ?drive|mobile documents|nextcloud)( .*|-[^/]*@[^/]*)?", re.IGNORECASE
+)
+"""Folders that a program copies from machine to machine, behind the back of whoever writes them."""
 CONFIGURATION: Final = ("accounts.yaml", "catalog.yaml", "catalog.csv")
 MOST_NAMED: Final = 10
 
 
 def check_place(settings: Settings, mounts: Sequence[Mount]) -> Finding:
     """Return whether a ledger in SQLite lies on a disk of this machine, where locks hold and nothing comes back."""
-    address = parse_address(settings.ledger_url)
-    if address.get_backend_name() != "sqlite":
-        return ok("place", "the ledger is a server's")
-    folder = Path(address.database or "").parent
+    folder = sqlite_folder(settings)
+    if folder is None:
+        return ok("place", "the ledger is no file of this machine")
     todo = (
         "keep the home on a disk of this machine (films may lie anywhere: EXTEND_PIPELINE_MEDIA_URL), or move the "
         "ledger: extend-pipeline ledger copy --to postgresql://…"
@@ -46,6 +52,16 @@ def check_place(settings: Settings, mounts: Sequence[Mount]) -> Finding:
         told = f"{folder} is copied from machine to machine ({name}), which can bring an old ledger back"
         return warning("place", told, todo)
     return ok("place", f"{folder} lies on a disk of this machine")
+
+
+def sqlite_folder(settings: Settings) -> Path | None:
+    """Return the folder of a ledger in SQLite; None where it is a server's, or its address can't be read, which is told
+    where it is opened."""
+    try:
+        address = parse_address(settings.ledger_url)
+    except (AddressError, SQLAlchemyError):
+        return None
+    return Path(address.database or "").parent if address.get_backend_name() == "sqlite" else None
 
 
 def mounted() -> list[Mount]:
@@ -72,7 +88,7 @@ def is_network(kind: str) -> bool:
 def synchronised(folder: Path) -> str | None:
     """Return the part of a path by which a folder is known to be synchronised; None where there is none."""
     parts = folder.resolve().parts
-    return next((part for part in parts if part.lower().startswith(SYNCHRONISED)), None)
+    return next((part for part in parts if SYNCHRONISED.fullmatch(part)), None)
 
 
 def check_rights(settings: Settings) -> Iterator[Finding]:
@@ -81,18 +97,19 @@ def check_rights(settings: Settings) -> Iterator[Finding]:
     if foreign:
         named = ", ".join(map(str, foreign[:MOST_NAMED]))
         more = f" and {len(foreign) - MOST_NAMED} more" if len(foreign) > MOST_NAMED else ""
-        todo = f"make them this user's: sudo chown -R {os.getuid()} {settings.state_dir} {settings.media_dir}"
+        todo = f"make them this user's, such as: sudo chown -R {os.getuid()} {foreign[0]}"
         yield problem("rights", f"this user may not write {named}{more}", todo)
 
 
 def _ours(settings: Settings) -> Iterator[Path]:
-    """Yield what is in the state folder, and the folders of the media store; not each film."""
-    for folder in {settings.state_dir, settings.media_dir}:
-        try:
-            with os.scandir(folder) as found:
-                yield from (Path(entry.path) for entry in found if not entry.is_symlink())
-        except OSError:
-            continue  # it isn't there yet, or may not be read, which is told as such
+    """Yield the state folder with what is in it, and the folders of the media store; not each film, and nothing else
+    that lies on the same disk."""
+    if not settings.state_dir.is_dir():
+        return
+    yield settings.state_dir
+    with suppress(OSError), os.scandir(settings.state_dir) as found:
+        yield from (Path(entry.path) for entry in found if not entry.is_symlink())
+    yield from (folder for name in FOLDERS if (folder := settings.media_dir / name).is_dir())
 
 
 def check_names(settings: Settings, keys: Iterable[str], accounts: Iterable[str]) -> Iterator[Finding]:
@@ -101,9 +118,9 @@ def check_names(settings: Settings, keys: Iterable[str], accounts: Iterable[str]
         files = sorted(entry.name for entry in os.scandir(settings.home))
     except OSError:
         files = []
-    known = {name.casefold(): name for name in CONFIGURATION}
+    known = {name.lower(): name for name in CONFIGURATION}
     for name in files:
-        wanted = known.get(name.casefold(), name)
+        wanted = known.get(name.lower(), name)
         if wanted != name:
             beside = f", and {wanted} is read beside it" if wanted in files else ""
             told = f"{settings.home / name} is not read where names of files tell case apart{beside}"
@@ -111,16 +128,16 @@ def check_names(settings: Settings, keys: Iterable[str], accounts: Iterable[str]
     for what, names in (("videos", keys), ("accounts", accounts)):
         alike = defaultdict(list)
         for name in names:
-            alike[name.casefold()].append(name)
+            alike[name.lower()].append(name)
         for group in alike.values():
             if len(group) > 1:
                 told = f"{what} {' and '.join(sorted(group))} differ by case alone"
-                yield warning("names", told, "files and sheets named after them are one on many machines; rename one")
+                yield warning("names", told, "spreadsheets, and files that you name after them, take them for one")
 
 
-def check_version(program: str | None, seq: int) -> Finding | None:
-    """Return a warning where another version of this program wrote the ledger's last event."""
+def check_version(program: str | None) -> Finding | None:
+    """Return a warning where another version of this program was the last to note itself in the ledger."""
     if program is None or program == program_version():
         return None
-    told = f"extend_pipeline {program} wrote event {seq}, the ledger's last one; this is {program_version()}"
+    told = f"extend_pipeline {program} works with this ledger, too; this is {program_version()}"
     return warning("ledger", told, "run the same version, the newer one, on each machine that uses this ledger")

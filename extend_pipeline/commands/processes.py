@@ -19,6 +19,7 @@ from extend_pipeline.commands.home_lock import HomeLock
 from extend_pipeline.commands.keeper import GRACE_S
 
 TAIL_LINES: Final = 15
+_ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ChildError(RuntimeError):
@@ -65,8 +66,9 @@ def running(
         lock.add(name, process.pid)
         yield Child(name, process, log)
     finally:
-        _end(process)
-        lock.remove(name)
+        with _uninterrupted():  # a second Ctrl-C would leave what is ending to the keeper, which takes a minute
+            _end(process)
+            lock.remove(name)
 
 
 def end_children_too() -> None:
@@ -76,8 +78,19 @@ def end_children_too() -> None:
     def interrupt(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDINGS:
         signal.signal(number, interrupt)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C and its like wait: what happens in the block takes a bounded time."""
+    kept = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

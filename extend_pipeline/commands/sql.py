@@ -82,10 +82,6 @@ def sql(home: Path | None, query: str, as_csv: bool, workbook: Path | None, as_j
                 count = _one_after_the_other(tables, _write_csv)
             else:
                 count = _one_after_the_other(found, print_result)
-    except OSError as error:
-        if workbook is None:
-            raise
-        raise click.FileError(str(workbook), hint=error.strerror) from error
     except QueryError as error:
         say_lines(str(error))
         sys.exit(2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from sqlalchemy import Connection, select
@@ -26,8 +26,7 @@ class Standing(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """The row of `ledger_head`. `origin_*` tell what an incoming or opened copy was made from, and up to which event;
-    `moved_*` where a sealed ledger goes on. Addresses hold no password. `program` is the version that wrote the last
-    event; None where that was before versions were noted."""
+    `moved_*` where a sealed ledger goes on. Addresses hold no password."""
 
     ledger_id: str | None
     seq: int
@@ -38,7 +37,6 @@ class Identity:
     moved_to_id: str | None
     moved_to_url: str | None
     moved_at: int | None
-    program: str | None
 
     @property
     def origin(self) -> str:
@@ -66,9 +64,13 @@ class Identity:
 
 
 def read_identity(connection: Connection, *, lock: bool = False) -> Identity:
-    """Read the head row; `lock` keeps other writers out until the transaction ends."""
+    """Read the head row; `lock` keeps other writers out until the transaction ends.
+
+    Names the columns that each ledger has since it has an identity (revision 0006): whether a copy or an origin lives
+    must be seen where only an older version works with it, too.
+    """
     head = tables.ledger_head
-    query = select(head)
+    query = select(*(head.c[field.name] for field in fields(Identity)))
     row = connection.execute(query.with_for_update() if lock else query).one()
     return Identity(
         ledger_id=row.ledger_id,
@@ -80,8 +82,12 @@ def read_identity(connection: Connection, *, lock: bool = False) -> Identity:
         moved_to_id=row.moved_to_id,
         moved_to_url=row.moved_to_url,
         moved_at=row.moved_at,
-        program=row.program,
     )
+
+
+def written_by(connection: Connection) -> str | None:
+    """Return the version of this program that noted itself last; None where that was before versions were noted."""
+    return connection.execute(select(tables.ledger_head.c.program)).scalar()
 
 
 def event_digest(connection: Connection, seq: int) -> str:

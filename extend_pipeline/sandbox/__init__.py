@@ -5,7 +5,7 @@ For tests and the demo: a real HTTP server with checks, run times, faults, a cha
 
 from extend_pipeline.sandbox.config import SandboxAccount, SandboxConfig, SandboxError, Seed
 from extend_pipeline.sandbox.handle import SandboxHandle
-from extend_pipeline.sandbox.server import running_sandbox, serve
+from extend_pipeline.sandbox.server import check_seeds, running_sandbox, serve
 from extend_pipeline.sandbox.surfaces import GatewayConfig, KeyAccount, LumaConfig, Reserialised, ViduConfig
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "SandboxHandle",
     "Seed",
     "ViduConfig",
+    "check_seeds",
     "running_sandbox",
     "serve",
 ]

@@ -71,7 +71,8 @@ def plant(
                 store.add_video(video)
             elif _told(there) != _told(video):
                 raise SandboxError(
-                    f"video {seed.video_id} is there already with other values: {_told(there)}, not {_told(video)}"
+                    f"video {seed.video_id} is there already with other values of {_differing(there, video)}: give the "
+                    "seed a new id, or begin with an empty state (--state DIR; demo --fresh)"
                 )
             if seed.video_url is not None:
                 store.add_source_url(seed.video_url, seed.video_id)
@@ -100,6 +101,12 @@ def _video(config: SandboxConfig, terms: Terms, seed: Seed, default_ms: int) -> 
         media_key=f"length-{duration_ms}" if config.share_media else seed.video_id,
         url_version=1,
     )
+
+
+def _differing(there: Video, video: Video) -> str:
+    names = ("provider", "account", "model", "mode", "duration", "created_at", "parent")
+    pairs = zip(names, _told(there), _told(video), strict=True)
+    return ", ".join(name for name, kept, planted in pairs if kept != planted)
 
 
 def _told(video: Video) -> tuple[object, ...]:

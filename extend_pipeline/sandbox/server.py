@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,12 @@ from extend_pipeline.sandbox.wire import ConnectionProtocol
 _KEEP_ALIVE_S = 120
 _GRACE_S = 2
 _START_S = 20.0
+
+
+def check_seeds(config: SandboxConfig) -> None:
+    """Plant the seeds of a configuration in a place that is thrown away. Raises SandboxError where one is wrong."""
+    with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
+        Core(Path(folder), config).close()
 
 
 class _Server(uvicorn.Server):

@@ -105,7 +105,7 @@ def test_a_stale_warehouse_is_a_warning_with_the_command_to_type(home_of: Home) 
     run("publish")
     run("pause")
     [stale] = [finding for finding in _by(run.json("doctor"), "warning") if finding["check"] == "warehouse"]
-    assert "1 events behind" in stale["message"]
+    assert "1 event behind" in stale["message"]
     assert stale["todo"] == f"extend-pipeline --home {run.home} publish"
 
 

@@ -67,15 +67,29 @@ def test_this_machine_tells_its_own_file_systems(tmp_path: Path) -> None:
     assert machine_checks.check_place(Settings.for_home(tmp_path), machine_checks.mounted()).level is Level.OK
 
 
-@pytest.mark.parametrize("folder", ["Dropbox", "OneDrive - Harbour Studio", "Google Drive", "Nextcloud"])
-def test_a_ledger_in_a_synchronised_folder_is_a_warning(tmp_path: Path, folder: str) -> None:
-    assert machine_checks.check_place(Settings.for_home(tmp_path / folder / "home"), []).level is Level.WARNING
+@pytest.mark.parametrize(
+    ("folder", "level"),
+    [
+        ("Dropbox", Level.WARNING),
+        ("OneDrive - Harbour Studio", Level.WARNING),
+        ("Google Drive", Level.WARNING),
+        ("GoogleDrive-ann@studio.example", Level.WARNING),
+        ("nextcloud-tools", Level.OK),
+        ("dropboxes", Level.OK),
+    ],
+)
+def test_a_ledger_in_a_synchronised_folder_is_a_warning(tmp_path: Path, folder: str, level: Level) -> None:
+    assert machine_checks.check_place(Settings.for_home(tmp_path / folder / "home"), []).level is level
 
 
 def _levels_for_another_user(home: Path) -> list[tuple[str, str]]:
     if os.geteuid() == 0:  # who may write anywhere
         os.setuid(NOBODY)
     return [(found.level.value, found.message) for found in machine_checks.check_rights(Settings.for_home(home))]
+
+
+def _messages_of_rights(home: Path) -> list[str]:
+    return [found.message for found in machine_checks.check_rights(Settings.for_home(home))]
 
 
 def test_files_that_this_user_may_not_write_are_a_problem() -> None:
@@ -93,8 +107,30 @@ def test_files_that_this_user_may_not_write_are_a_problem() -> None:
             [(level, message)] = another.submit(_levels_for_another_user, home).result(60)
         films.chmod(0o755)
     assert level == "problem"
-    assert str(ledger) in message
-    assert str(films) in message
+    # the state folder is root's, too
+    mine = [] if os.geteuid() == 0 else [str(home / "state")]
+    assert [str(path) for path in (ledger, films, *mine) if str(path) in message] == [str(ledger), str(films), *mine]
+
+
+def test_what_else_lies_on_the_disk_of_the_films_is_no_matter_of_ours(tmp_path: Path) -> None:
+    settings = Settings.for_home(tmp_path)
+    (settings.media_dir / "lost+found").mkdir(parents=True, mode=0o000)
+    with ProcessPoolExecutor(1, mp_context=CONTEXT) as another:
+        assert another.submit(_messages_of_rights, tmp_path).result(60) == []
+
+
+def test_a_file_where_a_folder_must_be_is_a_problem(home_of: Home) -> None:
+    run = home_of(video("blocked"))
+    (run.home / "state").touch()
+    problems = [one for one in run.json("doctor", "--offline", code=1)["findings"] if one["level"] == "problem"]
+    assert {one["check"] for one in problems} >= {"ledger", "media"}
+
+
+def test_an_address_that_can_not_be_read_is_a_problem(home_of: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = home_of(video("lost"))
+    monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URL", "postgresql://[::1")
+    problems = [one for one in run.json("doctor", "--offline", code=1)["findings"] if one["level"] == "problem"]
+    assert {one["check"] for one in problems} == {"ledger"}
 
 
 def test_names_that_differ_by_case_alone_are_warnings(home_of: Home) -> None:

@@ -75,6 +75,7 @@ def test_chinese_prompts_formulas_and_ids_come_out_as_they_are(home_of: Callable
         ("DATE '2026-11-20'", ("n", "46346")),
         ("TIMESTAMP '2026-11-20 12:00:00'", ("n", "46346.5")),
         ("DATE '1899-12-31'", ("inlineStr", "1899-12-31")),
+        ("TIMESTAMP 'infinity'", ("inlineStr", "9999-12-31T23:59:59.999999")),
         ("TIME '12:30:00'", ("inlineStr", "12:30:00")),
         ("[1, 2]", ("inlineStr", "[1, 2]")),
         ("chr(27) || 'x'", ("inlineStr", "_x001B_x")),
@@ -109,7 +110,7 @@ def test_nothing_is_left_or_replaced_where_it_fails(run: Cli, tmp_path: Path) ->
     book.write_bytes(b"an older one")
     for query in ("", "SELECT nothing", "SELECT 1; SELECT nothing"):
         assert run("sql", query, "--excel", str(book)).exit_code == 2
-    assert run("sql", "SELECT 1", "--excel", str(tmp_path / "no" / "folder.xlsx")).exit_code == 1
+    assert run("sql", "SELECT 1", "--excel", str(tmp_path / "no" / "folder.xlsx")).exit_code == 2
     assert run("sql", "SELECT 1", "--excel", str(book), "--csv").exit_code == 2
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["kept.xlsx"]
     assert book.read_bytes() == b"an older one"

@@ -171,7 +171,7 @@ def test_nothing_is_removed_while_other_work_uses_the_state(demo_home: Cli) -> N
 
 
 @pytest.mark.parametrize("verb", [["demo", "--fresh"], ["dev", "--fresh"]])
-@pytest.mark.parametrize("wrong", ["port", "catalogue", "seeds"])
+@pytest.mark.parametrize("wrong", ["port", "catalogue", "seeds", "a seed"])
 def test_nothing_is_removed_before_everything_else_was_checked(demo_home: Cli, verb: list[str], wrong: str) -> None:
     film = demo_home.home / "state" / "media" / "film.mp4"
     with socket.socket() as taken:
@@ -179,8 +179,10 @@ def test_nothing_is_removed_before_everything_else_was_checked(demo_home: Cli, v
             taken.bind(("127.0.0.1", _port_of(demo_home.home)))
         elif wrong == "catalogue":
             (demo_home.home / "catalog.yaml").write_text("videos: [", encoding="utf-8")
-        else:
+        elif wrong == "seeds":
             (demo_home.home / "sandbox.json").write_text("{}", encoding="utf-8")
+        else:
+            (demo_home.home / "sandbox.json").write_text('[{"video_id": "1", "colour": "red"}]', encoding="utf-8")
         refused = demo_home(*verb)
     assert refused.exit_code == (1 if wrong == "port" else 2), refused.output
     assert film.read_bytes() == b"a film of an earlier demo"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from extend_pipeline.base import failpoints
 from extend_pipeline.ledger import copying, inbox, tables
@@ -245,6 +245,12 @@ def test_a_seal_is_lifted_by_a_persons_word_once_the_copy_is_lost(new_url: Calla
         with pytest.raises(LedgerError, match="is there and goes on"):
             reopen(ledger, now_ms=LATER, actor="ann", why="tired")
         assert [may_spend(source), may_spend(target)] == [False, True]
+        with closing_ledger(target) as copy, copy.alone() as (connection, _):
+            # as where only an older version works with it
+            connection.execute(text("ALTER TABLE ledger_head DROP COLUMN program"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
+        with pytest.raises(LedgerError, match="is there and goes on"):
+            reopen(ledger, now_ms=LATER, actor="ann", why="tired")
         with closing_ledger(target) as copy, copy.alone() as (connection, _):
             connection.execute(update(tables.ledger_head).values(ledger_id="another"))  # as if it was made anew
         reopen(ledger, now_ms=LATER, actor="ann", why="the other one burnt")
