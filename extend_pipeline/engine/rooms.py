@@ -82,8 +82,9 @@ class Room:
         view, name = self.view, self.account.name
         until_ms = view.backing_off_until
         if until_ms is not None and still_waits(until_ms, self.now_ms, longest_ms=LONGEST_BACKOFF_MS):
-            message = f"account {name} rests after a refusal for the moment"
-            return Hindrance(Obstacle.BACKOFF, message, "nothing", until_ms)
+            message = f"account {name} rests for the moment: a submit was refused, or could not be sent"
+            todo = "nothing: it is tried again; whether the provider answers, says extend-pipeline doctor"
+            return Hindrance(Obstacle.BACKOFF, message, todo, until_ms)
         free = 1 if view.probing else self.account.max_in_flight - view.in_flight
         if self.taken_slots >= min(free, self.account.max_in_flight - view.in_flight):
             message = f"all {self.account.max_in_flight} slots of account {name} are in use"
