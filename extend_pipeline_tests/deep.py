@@ -56,6 +56,18 @@ DEEP: Final = (
     "ledger/test_transitions.py::test_only_the_moves",
     "ledger/test_database.py::test_numbers_of_events",
     "callbacks/test_command.py",
+    # what people write and where they are, the whole way
+    "defs/test_partitions_of_any_script.py",
+    "engine/test_names_of_any_script.py",
+    "engine/test_behind_pgbouncer.py",
+    "engine/test_shared_accounts.py",
+    "engine/test_files_with_mistakes.py::test_it_holds_for_every_provider",
+    "engine/test_files_with_mistakes.py::test_every_verb_works",
+    "engine/test_unprobed.py",
+    "warehouse/test_readers.py::test_a_query_can_neither",
+    "media/test_joined_sound.py",
+    "base/test_names.py::test_what_is_taken_reaches",
+    "defs/test_tables.py::test_what_advance_job_completes",
     # a network of its own, and many writers through one session
     "engine/test_private_gateway.py",
     "engine/test_behind_pgbouncer.py::test_many_writers",

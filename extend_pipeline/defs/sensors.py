@@ -56,7 +56,7 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
         f"{len(told.withdrawn)} withdrawn; {len(missing)} without a partition"
     )
     if not missing and not left:
-        return dg.SkipReason(f"each of {counted(len(keys), 'video')} has its partition")
+        return dg.SkipReason(f"every video has its partition ({len(keys)})")
     added = missing[:KEYS_A_TICK]
     requests = [videos.build_add_request(added)] if added else []
     removed = [videos.build_delete_request(left)] if left else []

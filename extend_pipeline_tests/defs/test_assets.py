@@ -101,7 +101,7 @@ def test_a_backfill_over_three_partitions_is_one_run_with_a_materialization_for_
     assert sorted(_by_partition(backfill, "extension_requests")) == KEYS
     sources = _by_partition(backfill, "source_videos")
     assert sources[KEYS[1]].metadata["target"].value == "12 s"
-    assert sources[KEYS[2]].metadata["target"].value == "1 extensions"
+    assert sources[KEYS[2]].metadata["target"].value == "1 extension"
     assert {event.partition for event in backfill.get_asset_materialization_events()} == set(KEYS)
 
 

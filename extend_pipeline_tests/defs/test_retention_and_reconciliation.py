@@ -74,7 +74,7 @@ def test_a_result_is_warned_of_at_half_of_its_time_and_in_its_last_hour(own: Pla
     half = ticks(own, 16 * DAY, None)
     assert isinstance(half, dg.SensorResult)
     assert half.run_requests
-    assert "retention: 1 results to fetch" in half.run_requests[0].tags["extend_pipeline/asked_by"]
+    assert "retention: 1 result to fetch" in half.run_requests[0].tags["extend_pipeline/asked_by"]
     (check,) = half.asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)
     assert (check.check_name, check.passed, check.severity) == (
