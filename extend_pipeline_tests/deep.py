@@ -68,9 +68,8 @@ DEEP: Final = (
     "media/test_joined_sound.py",
     "base/test_names.py::test_what_is_taken_reaches",
     "defs/test_tables.py::test_what_advance_job_completes",
-    # a network of its own, and many writers through one session
+    # a network of its own
     "engine/test_private_gateway.py",
-    "engine/test_behind_pgbouncer.py::test_many_writers",
     # what no output and no file may hold, and who may read what
     "engine/test_permissions.py",
     "engine/test_secrets.py",
