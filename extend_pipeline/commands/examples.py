@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
-    "demo": ("demo",),
+    "demo": ("demo", "demo --fresh"),
     "dev": ("dev", "dev --port 3001 --fresh"),
     "init": ("init",),
     "sandbox": ("sandbox --seed-file sources.json", "sandbox --port 8791 --run-time 1 3 --balance 100"),
@@ -16,6 +16,7 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
     "status": ("status", "status --json"),
     "resolve": (
         "resolve harbour-dawn/2 adopt 827942411241803822",
+        "resolve harbour-dawn/2 take from-the-provider.mp4",
         "resolve harbour-dawn/2 resubmit --why 'not in the console'",
         "resolve harbour-dawn/2 write-off",
     ),
