@@ -37,7 +37,7 @@ def test_a_copy_to_it_names_the_extra_too(run: Cli) -> None:
     assert "pip install 'extend_pipeline[postgres]'" in result.stderr
 
 
-@pytest.mark.parametrize("url", ["postgresql+psycopg2://h/d", "sqlite+aiosqlite://"])
-def test_another_driver_is_named(run: Cli, url: str) -> None:
-    with pytest.raises(LedgerError, match=r"psycopg2|aiosqlite"):
-        open_ledger(url)
+@pytest.mark.usefixtures("run")
+def test_another_driver_is_named() -> None:
+    with pytest.raises(LedgerError, match="aiosqlite"):
+        open_ledger("sqlite+aiosqlite://")
