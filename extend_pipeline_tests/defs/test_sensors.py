@@ -243,7 +243,7 @@ def test_ticks_and_runs_look_after_what_is_paid_for_while_files_are_wrong_or_gon
         assert {row.state for row in reads.videos(connection)}.isdisjoint({"withdrawn"})
     for name in ("accounts.yaml", "catalog.yaml"):
         (place.home / f"{name}.kept").rename(place.home / name)
-    assert "2 videos" in place.sensor("catalog_sensor").skip_message
+    assert "(2)" in place.sensor("catalog_sensor").skip_message
     checks = place.instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_SOUND])
     assert checks[CONFIGURATION_IS_SOUND].status.value == "SUCCEEDED"
     assert place.sensor("kling_poll_sensor").run_requests
