@@ -122,7 +122,7 @@ def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -
         say(f"left to spend with {total.account}: {cost(total)}")
     branches = sum(start_unknown(video) and video.is_branch for video in videos)
     if branches:
-        say(f"not counted: {counted(branches, 'branch')} off a hop that isn't there yet")
+        say(f"not counted: {counted(branches, 'video')} off a hop that isn't there yet")
     unmeasured = sum(start_unknown(video) and not video.is_branch for video in videos)
     if unmeasured:
         say(f"not counted: {counted(unmeasured, 'source')} of unknown length; plan --measure looks at it")

@@ -21,6 +21,7 @@ from extend_pipeline.commands.table import Column, drawn, fit
 from extend_pipeline.commands.text import cells, wrapped
 from extend_pipeline_tests.cli.conftest import CONFIG, Cli
 from extend_pipeline_tests.support.homes import credentials_env, video
+from extend_pipeline_tests.support.terminal import read_to_end
 
 Home = Callable[..., Cli]
 
@@ -63,16 +64,7 @@ def on_a_terminal(home: Path, screens: Sequence[tuple[int, str, Sequence[str]]])
         env={**env, **credentials_env(CONFIG), "TERM": "xterm-256color"},
     )
     os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(ours, 65_536)
-        except OSError:  # how Linux says that the other side has closed
-            break
-        if not piece:
-            break
-        shown += piece
-    os.close(ours)
+    shown = read_to_end(ours)
     assert process.wait(timeout=30) == 0
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r\n", "\n")
     _, *parts = re.split(r"<<(\d+) (\w+)>>\n", plain)

@@ -27,6 +27,7 @@ from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.cli.conftest import CONFIG, Cli
 from extend_pipeline_tests.support.homes import account, credentials_env, video
 from extend_pipeline_tests.support.postgres import PostgresServer
+from extend_pipeline_tests.support.terminal import read_to_end
 
 Home = Callable[..., Cli]
 
@@ -128,16 +129,7 @@ def test_a_terminal_sees_a_table_with_bars_and_gets_its_cursor_back(home_of: Hom
     env = {**os.environ, **credentials_env(CONFIG), "TERM": "xterm", "COLUMNS": "120", "LINES": "30"}
     process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env)
     os.close(theirs)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(ours, 65_536)
-        except OSError:  # how Linux says that the other side has closed
-            break
-        if not piece:
-            break
-        shown += piece
-    os.close(ours)
+    shown = read_to_end(ours)
     assert process.wait(timeout=20) == 0
     told = shown.decode()
     assert "░" in told

@@ -27,30 +27,10 @@ from extend_pipeline.providers.outcomes import (
 from extend_pipeline.providers.retry import Try
 from extend_pipeline.providers.route import Route
 from extend_pipeline.providers.trust import check_trust
-from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server
-from extend_pipeline_tests.support.company_ca import ISSUER, Company, make_company, needs_openssl, tls_before
+from extend_pipeline_tests.providers.raw_server import RawServer
+from extend_pipeline_tests.support.company_ca import ISSUER, Company, needs_openssl
 
 pytestmark = needs_openssl
-
-
-@pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
-    """A company's CA and its server's certificate."""
-    return make_company(tmp_path_factory.mktemp("company"))
-
-
-@pytest.fixture(scope="module")
-def behind() -> Iterator[RawServer]:
-    """What answers behind TLS."""
-    with raw_server(always(answer(200, b"{}", {"Content-Type": "video/mp4"}))) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def port(company: Company, behind: RawServer) -> Iterator[int]:
-    """The port of a server that shows the company's certificate."""
-    with tls_before(company.server, behind.port) as listening:
-        yield listening
 
 
 @pytest.fixture(autouse=True)

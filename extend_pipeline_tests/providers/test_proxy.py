@@ -21,7 +21,7 @@ from extend_pipeline.providers.outcomes import QueryFault, Rejected, RejectReaso
 from extend_pipeline.providers.retry import Try
 from extend_pipeline.providers.route import Route
 from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, hang_up, raw_server, unused_port
-from extend_pipeline_tests.support.company_ca import Company, make_company, needs_openssl, tls_before
+from extend_pipeline_tests.support.company_ca import Company, needs_openssl, tls_before
 from extend_pipeline_tests.support.forward_proxy import forward_proxy
 
 pytestmark = needs_openssl
@@ -53,24 +53,6 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     return known
-
-
-@pytest.fixture(scope="module")
-def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
-    return make_company(tmp_path_factory.mktemp("company"))
-
-
-@pytest.fixture(scope="module")
-def behind() -> Iterator[RawServer]:
-    with raw_server(always(answer(200, b"{}", {"Content-Type": "video/mp4"}))) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def port(company: Company, behind: RawServer) -> Iterator[int]:
-    """The port of what stands for every host of the internet."""
-    with tls_before(company.server, behind.port) as listening:
-        yield listening
 
 
 def route(company: Company, proxy: object, **more: Any) -> Route:

@@ -1,0 +1,30 @@
+"""Fixtures that tests of connections share: a company's CA, and a server that shows its certificate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server
+from extend_pipeline_tests.support.company_ca import Company, make_company, tls_before
+
+
+@pytest.fixture(scope="module")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Company:
+    """A company's CA and its server's certificate."""
+    return make_company(tmp_path_factory.mktemp("company"))
+
+
+@pytest.fixture(scope="module")
+def behind() -> Iterator[RawServer]:
+    """What answers behind TLS."""
+    with raw_server(always(answer(200, b"{}", {"Content-Type": "video/mp4"}))) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def port(company: Company, behind: RawServer) -> Iterator[int]:
+    """The port of a server that shows the company's certificate."""
+    with tls_before(company.server, behind.port) as listening:
+        yield listening
