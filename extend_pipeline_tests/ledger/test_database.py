@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from sqlalchemy import Connection, Table, func, insert, inspect, select, text
 from extend_pipeline.ledger import controls, database, tables
 from extend_pipeline.ledger.database import SCHEMA_HEAD, Ledger, LedgerError, open_ledger
 from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline_tests.support.another_user import as_another_user
 from extend_pipeline_tests.support.children import CONTEXT
 from extend_pipeline_tests.support.ledger_steps import NOON, claim, request, run_through
 from extend_pipeline_tests.support.quick_ledgers import REALLY_MIGRATED
@@ -177,10 +179,12 @@ def test_a_place_where_no_file_can_be_is_told_with_what_to_do(tmp_path: Path) ->
     assert (tmp_path / "notes.txt").read_text().startswith("not a database")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_may_not_be_written_is_told(tmp_path: Path) -> None:
-    (tmp_path / "locked").mkdir(mode=0o500)
-    _fails(f"sqlite:///{tmp_path}/locked/ledger.sqlite", "ermission")
+def test_a_folder_that_may_not_be_written_is_told() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        Path(place).chmod(0o755)
+        locked = Path(place) / "locked"
+        locked.mkdir(mode=0o555)
+        as_another_user(_fails, f"sqlite:///{locked}/ledger.sqlite", "ermission")
 
 
 def test_a_database_that_does_not_run_is_told_without_the_password() -> None:
