@@ -150,7 +150,7 @@ def is_private(address: IPAddress) -> bool:
 
 def is_reachable(address: IPAddress) -> bool:
     """Whether an address that is written out is public or in a network of one's own, and no cloud's metadata."""
-    return (is_private(address) or address.is_global) and not _is_in(address, METADATA_NETWORKS)
+    return is_private(address) or (address.is_global and not _is_in(address, METADATA_NETWORKS))
 
 
 def _is_in(address: IPAddress, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:

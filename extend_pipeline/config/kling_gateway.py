@@ -60,10 +60,8 @@ class GatewayAccount(Account):
         "the gateway passes external_task_id and finds tasks by it.",
         examples=["C"],
     )
-    # below base_url, which it is checked against; validated even where it is missing
     path_prefix: PathPrefix = Field(
         default="/kling",
-        validate_default=True,
         description="What stands before /v1/videos at this reseller; /kling by default.",
         examples=["/kling"],
     )

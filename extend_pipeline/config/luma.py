@@ -135,10 +135,8 @@ class LumaAccount(Account):
         description="What a submit can promise. C: a callback may tell what became of it; D: nothing does.",
         examples=["C"],
     )
-    # below base_url, which it is checked against; validated even where it is missing
     path_prefix: PathPrefix = Field(
         default="/luma",
-        validate_default=True,
         description="What stands before /generations at this reseller; /luma by default.",
         examples=["/luma"],
     )
