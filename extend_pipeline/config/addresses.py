@@ -145,15 +145,16 @@ def is_local(host: str) -> bool:
 def is_private(address: IPAddress) -> bool:
     """Whether an address that is written out lies in a network of one's own, or is this machine's; none of a cloud's
     metadata is."""
-    return _is_in(address, PRIVATE_NETWORKS) and not _is_in(address, METADATA_NETWORKS)
+    return is_in(address, PRIVATE_NETWORKS) and not is_in(address, METADATA_NETWORKS)
 
 
 def is_reachable(address: IPAddress) -> bool:
     """Whether an address that is written out is public or in a network of one's own, and no cloud's metadata."""
-    return is_private(address) or (address.is_global and not _is_in(address, METADATA_NETWORKS))
+    return is_private(address) or (address.is_global and not is_in(address, METADATA_NETWORKS))
 
 
-def _is_in(address: IPAddress, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+def is_in(address: IPAddress, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    """Whether an address lies in one of the networks."""
     return any(address in network for network in networks if network.version == address.version)
 
 

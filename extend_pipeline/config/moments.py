@@ -35,6 +35,16 @@ class TwoDays:
     day_first: str
     month_first: str
 
+    @property
+    def message(self) -> str:
+        """Both readings, continuing a sentence about the text."""
+        return f"is {self.day_first} where the day comes first, and {self.month_first} where the month does"
+
+    @property
+    def hint(self) -> str:
+        """What to write instead."""
+        return f"Write {self.day_first} or {self.month_first}."
+
 
 def in_iso_order(text: str) -> str | TwoDays:
     """Return a time whose day is written in a country's own order with that day as ISO 8601 writes it; other text as it
@@ -68,10 +78,7 @@ def moment(value: object) -> datetime:
         return _in_utc(value, str(value))
     text = in_iso_order(words(value))
     if isinstance(text, TwoDays):
-        raise wrong(
-            f"is {text.day_first} where the day comes first, and {text.month_first} where the month does",
-            f"Write {text.day_first} or {text.month_first}.",
-        )
+        raise wrong(text.message, text.hint)
     if _EPOCH_MS.fullmatch(text):  # as Kling itself answers (upstream/001, created_at)
         return from_ms(int(text))
     if _EPOCH_S.fullmatch(text):

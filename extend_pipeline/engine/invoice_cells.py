@@ -81,10 +81,7 @@ def moment(cell: str) -> Moment | BadCell:
     """ISO 8601, a date alone being its first moment in UTC; or seconds or milliseconds since 1970."""
     text = in_iso_order(cell)
     if isinstance(text, TwoDays):
-        return BadCell(
-            f"is {text.day_first} where the day comes first, and {text.month_first} where the month does",
-            f"Write {text.day_first} or {text.month_first}.",
-        )
+        return BadCell(text.message, text.hint)
     if _SECONDS.fullmatch(text) or _MILLISECONDS.fullmatch(text):
         return Moment(int(text) * (1000 if len(text) <= 10 else 1), True)
     try:

@@ -12,13 +12,12 @@ import queue
 import re
 import socket
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from extend_pipeline.config.addresses import METADATA_NETWORKS, IPAddress, is_local, is_private
+from extend_pipeline.config.addresses import METADATA_NETWORKS, IPAddress, is_in, is_local, is_private
 
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
@@ -162,7 +161,7 @@ def is_loopback(address: IPAddress) -> bool:
 
 def is_public(address: IPAddress) -> bool:
     """Whether an address is one of the open internet's, for unicast."""
-    if _is_in(address, _NEVER_PUBLIC) or _is_in(address, METADATA_NETWORKS):
+    if is_in(address, _NEVER_PUBLIC) or is_in(address, METADATA_NETWORKS):
         return False
     local = address.is_private or address.is_loopback or address.is_link_local
     special = address.is_multicast or address.is_reserved or address.is_unspecified
@@ -182,10 +181,6 @@ def may_reach(address: IPAddress, reach: Reach) -> bool:
             return is_private(address)
         case Reach.PUBLIC_OR_PRIVATE:
             return is_public(address) or is_private(address)
-
-
-def _is_in(address: IPAddress, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
-    return any(address in network for network in networks if network.version == address.version)
 
 
 def resolve(host: str, port: int, timeout_s: float) -> tuple[IPAddress, ...]:
