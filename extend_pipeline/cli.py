@@ -32,12 +32,12 @@ _COMMANDS: Final = "extend_pipeline.commands"
 
 VERBS: Final[Mapping[str, Verb]] = {
     "demo": Verb(
-        f"{_COMMANDS}.demo:demo", "Watch eleven videos grow in the sandbox, through a real Dagster; ends by itself."
+        f"{_COMMANDS}.demo.run:demo", "Watch eleven videos grow in the sandbox, through a real Dagster; ends by itself."
     ),
-    "dev": Verb(f"{_COMMANDS}.demo:dev", "Keep the sandbox and Dagster with its UI running, until Ctrl-C."),
+    "dev": Verb(f"{_COMMANDS}.demo.run:dev", "Keep the sandbox and Dagster with its UI running, until Ctrl-C."),
     "init": Verb(f"{_COMMANDS}.init:init", "Write commented example files into the home."),
-    "sandbox": Verb(f"{_COMMANDS}.sandbox:sandbox", "Run the pretended providers on this machine."),
-    "doctor": Verb(f"{_COMMANDS}.doctor:doctor", "Check everything that the work needs; spends nothing."),
+    "sandbox": Verb(f"{_COMMANDS}.demo.sandbox:sandbox", "Run the pretended providers on this machine."),
+    "doctor": Verb(f"{_COMMANDS}.doctor.verb:doctor", "Check everything that the work needs; spends nothing."),
     "plan": Verb(f"{_COMMANDS}.plan:plan", "Show what would be done and what it would cost; changes nothing."),
     "advance": Verb(f"{_COMMANDS}.advance:advance", "Recover, poll, fetch, submit: one round, or until idle."),
     "status": Verb(f"{_COMMANDS}.status:status", "Show where everything stands and what needs a person."),
@@ -54,7 +54,7 @@ VERBS: Final[Mapping[str, Verb]] = {
     "media": Verb(f"{_COMMANDS}.media:media", "Decide about films that are gone: fetch again, or forget."),
     "callbacks": Verb(f"{_COMMANDS}.callbacks:callbacks", "Receive callbacks of providers, until Ctrl-C."),
     "publish": Verb(f"{_COMMANDS}.publish:publish", "Bring the warehouse file up to date."),
-    "sql": Verb(f"{_COMMANDS}.sql:sql", "Ask the warehouse a question in SQL."),
+    "sql": Verb(f"{_COMMANDS}.sql.verb:sql", "Ask the warehouse a question in SQL."),
 }
 
 
@@ -111,13 +111,13 @@ class LazyGroup(click.Group):
             click.echo("stopped.", err=True)
             ctx.exit(130)
         except Exception as error:  # noqa: BLE001 - the last place that can keep secrets out of a traceback
-            from extend_pipeline.commands.errors import tell
+            from extend_pipeline.commands.shared.errors import tell
 
             ctx.exit(tell(error, home=ctx.params.get("home")))
 
 
 def _add_examples(command: click.Command, name: str) -> None:
-    from extend_pipeline.commands.examples import epilog
+    from extend_pipeline.commands.shared.examples import epilog
 
     command.epilog = epilog(name)
     if isinstance(command, click.Group):
@@ -139,7 +139,7 @@ def cli(ctx: click.Context, home: Path | None) -> None:
     Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration, 70 a mistake of this program, 130
     stopped before the work was done.
     """
-    from extend_pipeline.commands.zone import show_times_of
+    from extend_pipeline.commands.render.zone import show_times_of
 
     ctx.obj = home
     show_times_of(home)

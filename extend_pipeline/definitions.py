@@ -7,18 +7,21 @@ import dagster as dg
 
 from extend_pipeline.base.days import NO_ZONE
 from extend_pipeline.config.registry import PROVIDERS
-from extend_pipeline.defs.another_ledger import ledger_sensor
-from extend_pipeline.defs.assets import extend_videos
-from extend_pipeline.defs.checks import check_tables
-from extend_pipeline.defs.decisions import approve_job
-from extend_pipeline.defs.doubts import doubt_sensor
-from extend_pipeline.defs.jobs import advance_job
-from extend_pipeline.defs.reconciliation import reconcile_job
-from extend_pipeline.defs.resources import HomeResource
-from extend_pipeline.defs.retention import retention_sensor
-from extend_pipeline.defs.schedules import build_daily_reconciliation_schedule, build_nightly_backfill_schedule
-from extend_pipeline.defs.sensors import build_poll_sensor, build_tables_sensor, catalog_sensor
-from extend_pipeline.defs.tables import publish_tables
+from extend_pipeline.dagster_defs.assets.partitioned import extend_videos
+from extend_pipeline.dagster_defs.assets.tables import publish_tables
+from extend_pipeline.dagster_defs.checks.ledger import check_tables
+from extend_pipeline.dagster_defs.jobs.advance import advance_job
+from extend_pipeline.dagster_defs.jobs.approve import approve_job
+from extend_pipeline.dagster_defs.jobs.reconcile import reconcile_job
+from extend_pipeline.dagster_defs.jobs.schedules import (
+    build_daily_reconciliation_schedule,
+    build_nightly_backfill_schedule,
+)
+from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.dagster_defs.sensors.doubt import doubt_sensor
+from extend_pipeline.dagster_defs.sensors.ledger import ledger_sensor
+from extend_pipeline.dagster_defs.sensors.retention import retention_sensor
+from extend_pipeline.dagster_defs.sensors.work import build_poll_sensor, build_tables_sensor, catalog_sensor
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:

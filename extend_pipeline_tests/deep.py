@@ -55,9 +55,9 @@ DEEP: Final = (
     "ledger/test_claims.py::test_twenty_processes",
     "ledger/test_transitions.py::test_only_the_moves",
     "ledger/test_database.py::test_numbers_of_events",
-    "callbacks/test_command.py",
+    "webhooks/test_command.py",
     # what people write and where they are, the whole way
-    "defs/test_partitions_of_any_script.py",
+    "dagster_defs/test_partitions_of_any_script.py",
     "engine/test_names_of_any_script.py",
     "engine/test_behind_pgbouncer.py",
     "engine/test_shared_accounts.py",
@@ -71,21 +71,21 @@ DEEP: Final = (
     "warehouse/test_readers.py::test_a_query_can_neither",
     "media/test_joined_sound.py",
     "base/test_names.py::test_what_is_taken_reaches",
-    "defs/test_tables.py::test_what_advance_job_completes",
+    "dagster_defs/test_tables.py::test_what_advance_job_completes",
     # a network of its own
     "engine/test_private_gateway.py",
     # what no output and no file may hold, and who may read what
     "engine/test_permissions.py",
     "engine/test_secrets.py",
-    "defs/test_secrets.py",
+    "dagster_defs/test_secrets.py",
     # Dagster's own processes, large catalogues, workers that are killed, properties
-    "defs/test_retention_and_reconciliation.py::test_the_daily_job",
-    "defs/test_tables.py::test_the_tables_are_made_after_a_run",
+    "dagster_defs/test_retention_and_reconciliation.py::test_the_daily_job",
+    "dagster_defs/test_tables.py::test_the_tables_are_made_after_a_run",
     "config/test_files.py::test_ten_thousand_entries",
-    "defs/test_sensors.py::test_the_nightly_backfill",
-    "defs/test_sensors.py::test_edits_are_decided",
-    "defs/test_advance_job.py::test_what_the_command_line_did_meanwhile",
-    "defs/test_tables.py::test_checks_find_a_warehouse",
+    "dagster_defs/test_sensors.py::test_the_nightly_backfill",
+    "dagster_defs/test_sensors.py::test_edits_are_decided",
+    "dagster_defs/test_advance_job.py::test_what_the_command_line_did_meanwhile",
+    "dagster_defs/test_tables.py::test_checks_find_a_warehouse",
     "cli/test_home_lock.py::test_dev_and_demo_at_once",
     "cli/test_work.py::test_one_signal_ends",
     "cli/test_work.py::test_a_second_signal_ends",
@@ -105,7 +105,7 @@ DEEP: Final = (
     "engine/test_any_host.py::test_vidu_s_host",
     "engine/test_recover.py::test_a_process_that_slept",
     "cli/test_media_store.py::test_doctor_deep",
-    "defs/test_definitions.py::test_the_workspace_validates",
+    "dagster_defs/test_definitions.py::test_the_workspace_validates",
     "media/test_turned_films.py::test_what_is_coded_again",
     "media/test_assemble.py::test_parts_that_do_not_fit",
     "media/test_prober.py::test_a_worker_killed",
@@ -114,13 +114,13 @@ DEEP: Final = (
     "providers/test_kling_parse.py::test_no_body_makes",
     "providers/test_callback_body.py::test_no_bytes_raise",
     # generated requests
-    "callbacks/test_garbage.py::test_schemathesis_finds_nothing",
+    "webhooks/test_garbage.py::test_schemathesis_finds_nothing",
     "providers/test_any_body.py::test_thousands_of_mutated_bodies",
     "providers/test_any_body.py::test_mutated_bodies_that_can_be_shrunk",
 )
 """Beginnings of test ids below this folder."""
 
-WHOLE_HOMES: Final = ("engine/", "callbacks/", "cli/", "warehouse/")
+WHOLE_HOMES: Final = ("engine/", "webhooks/", "cli/", "warehouse/")
 """Folders whose tests play whole homes; those that run on both ledgers, or with several providers, run on PostgreSQL
 and with the providers beyond the first in the deep target. The ledger's own tests are quick and run on both each
 time."""

@@ -10,24 +10,24 @@ from typing import Final
 import click
 
 from extend_pipeline.base.wording import counted
-from extend_pipeline.commands import interruptible
-from extend_pipeline.commands.boards import (
+from extend_pipeline.commands.demo.home_lock import state_in_use
+from extend_pipeline.commands.render.describe import status_document
+from extend_pipeline.commands.render.event_tail import Follower
+from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.progress import progress
+from extend_pipeline.commands.render.tables import (
     print_accounts,
     print_doubts,
     print_lower_prices,
     print_missing,
     print_obstacles,
 )
-from extend_pipeline.commands.describe import status_document
-from extend_pipeline.commands.happenings import Follower
-from extend_pipeline.commands.home_lock import state_in_use
-from extend_pipeline.commands.names import NAME
-from extend_pipeline.commands.opening import print_mistakes, settings_of
-from extend_pipeline.commands.options import Seconds
-from extend_pipeline.commands.output import emit, json_option, say
-from extend_pipeline.commands.progress import progress
-from extend_pipeline.commands.text import iso, minute, typed, visible
-from extend_pipeline.config.problems import did_you_mean
+from extend_pipeline.commands.render.text import iso, minute, typed, visible
+from extend_pipeline.commands.shared import interruptible
+from extend_pipeline.commands.shared.home import print_mistakes, settings_of
+from extend_pipeline.commands.shared.names import NAME
+from extend_pipeline.commands.shared.options import Seconds
+from extend_pipeline.config.issues import did_you_mean
 from extend_pipeline.engine.advance import (
     Round,
     advance_until_idle,
@@ -36,12 +36,12 @@ from extend_pipeline.engine.advance import (
     next_moment_ms,
 )
 from extend_pipeline.engine.advance import advance as advance_once
-from extend_pipeline.engine.clock_checks import describe_ahead, ledger_ahead_ms
-from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
-from extend_pipeline.engine.plan_types import Plan
+from extend_pipeline.engine.guards.clock import describe_ahead, ledger_ahead_ms
+from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.status import Status
 from extend_pipeline.engine.status import status as read_status
-from extend_pipeline.ledger import reads
+from extend_pipeline.ledger.read import queries
 
 INTERRUPTED: Final = 130
 
@@ -131,7 +131,7 @@ def _chosen(pipeline: Pipeline, videos: tuple[str, ...]) -> frozenset[str] | Non
     with pipeline.ledger.read() as connection:
         # a mistake may hide a video from the catalogue while a task of it is under way
         faulty = bool(pipeline.configuration.problems)
-        hidden = {row.video_key for row in reads.videos(connection, keys=videos)} if faulty else set()
+        hidden = {row.video_key for row in queries.videos(connection, keys=videos)} if faulty else set()
     for key in videos:
         if key not in known and key not in hidden:
             hint = did_you_mean(key, list(known)[:1000], label="") if known else ""

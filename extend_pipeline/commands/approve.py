@@ -7,18 +7,18 @@ from typing import Any
 
 import click
 
-from extend_pipeline.commands.boards import cost
 from extend_pipeline.commands.controls import who_option, why_option
-from extend_pipeline.commands.describe import cost_of
-from extend_pipeline.commands.names import NAME
-from extend_pipeline.commands.opening import settings_of
-from extend_pipeline.commands.output import emit, json_option, say
-from extend_pipeline.commands.text import typed
-from extend_pipeline.config.problems import did_you_mean
+from extend_pipeline.commands.render.describe import cost_of
+from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.tables import cost
+from extend_pipeline.commands.render.text import typed
+from extend_pipeline.commands.shared.home import settings_of
+from extend_pipeline.commands.shared.names import NAME
+from extend_pipeline.config.issues import did_you_mean
 from extend_pipeline.engine.advance import declare_catalogue
-from extend_pipeline.engine.approve import Approved, Decision
-from extend_pipeline.engine.approve import approve as decide
-from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
+from extend_pipeline.engine.doubt.approve import Approved, Decision
+from extend_pipeline.engine.doubt.approve import approve as decide
+from extend_pipeline.engine.home import Pipeline, open_pipeline
 
 
 @click.command()

@@ -10,14 +10,14 @@ from typing import Final
 import click
 
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.commands.home_lock import state_in_use
-from extend_pipeline.commands.opening import print_mistakes, settings_of
-from extend_pipeline.commands.output import say
-from extend_pipeline.commands.text import typed
-from extend_pipeline.config.accounts import Account
-from extend_pipeline.config.problems import ConfigError
-from extend_pipeline.engine.ledger_guard.look import look, must_take_writes
-from extend_pipeline.engine.pipeline import open_pipeline, wall_ms
+from extend_pipeline.commands.demo.home_lock import state_in_use
+from extend_pipeline.commands.render.output import say
+from extend_pipeline.commands.render.text import typed
+from extend_pipeline.commands.shared.home import print_mistakes, settings_of
+from extend_pipeline.config.issues import ConfigError
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.engine.guards.ledger_look import look, must_take_writes
+from extend_pipeline.engine.home import open_pipeline, wall_ms
 
 DEFAULT_PORT: Final = 8788
 
@@ -42,7 +42,7 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
         if not ledger.may_spend:
             _log(f"{ledger.message} → {typed(ledger.todo, ctx.obj)}")
             must_take_writes(pipeline.ledger)
-        from extend_pipeline.callbacks.server import ReceiverError, build_server, listen  # uvicorn costs 0.1 s
+        from extend_pipeline.webhooks.server import ReceiverError, build_server, listen  # uvicorn costs 0.1 s
 
         try:
             listener = listen(host, port)
@@ -68,8 +68,8 @@ def check_accounts(accounts: Mapping[str, Account]) -> list[str]:
             "no account asks for callbacks. Write callbacks: {url: https://…} to an account in accounts.yaml, "
             "see docs/callbacks.md; without them everything is polled"
         )
-    from extend_pipeline.callbacks.signature import read_signing_secrets
-    from extend_pipeline.providers.credentials import SecretFault
+    from extend_pipeline.providers.wire.credentials import SecretFault
+    from extend_pipeline.webhooks.signature import read_signing_secrets
 
     found = [(name, read_signing_secrets(accounts[name])) for name in asking]
     wrong = [f"account {name}: {secrets.message}" for name, secrets in found if isinstance(secrets, SecretFault)]

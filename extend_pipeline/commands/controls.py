@@ -8,13 +8,15 @@ from typing import Final
 
 import click
 
-from extend_pipeline.commands.names import NAME
-from extend_pipeline.commands.opening import print_mistakes, settings_of
-from extend_pipeline.commands.output import emit, json_option, say
-from extend_pipeline.commands.text import typed
-from extend_pipeline.config.problems import did_you_mean
-from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
-from extend_pipeline.ledger import controls, reads, tables
+from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.text import typed
+from extend_pipeline.commands.shared.home import print_mistakes, settings_of
+from extend_pipeline.commands.shared.names import NAME
+from extend_pipeline.config.issues import did_you_mean
+from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.write import controls
 
 EVERYTHING: Final = "everything"
 
@@ -65,7 +67,7 @@ def resume(ctx: click.Context, account: str | None, why: str, who: str, as_json:
         name = _known(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
             lifted = [EVERYTHING if held == tables.EVERYWHERE else held for held in controls.resume(tx, name, why=why)]
-            everywhere = reads.accounts(tx.connection).get(tables.EVERYWHERE)
+            everywhere = queries.accounts(tx.connection).get(tables.EVERYWHERE)
         code = print_mistakes(pipeline)
     if as_json:
         emit({"resumed": lifted, "why": why, "who": who})
@@ -82,7 +84,7 @@ def _known(pipeline: Pipeline, account: str | None) -> str:
     if account is None:
         return tables.EVERYWHERE
     with pipeline.ledger.read() as connection:
-        used = reads.accounts(connection) if pipeline.configuration.problems else {}
+        used = queries.accounts(connection) if pipeline.configuration.problems else {}
     if account not in pipeline.accounts and account not in used:
         hint = did_you_mean(account, pipeline.accounts, label="Accounts")
         raise click.UsageError(f"accounts.yaml has no account {account!r}. {hint}")

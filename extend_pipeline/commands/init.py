@@ -9,9 +9,9 @@ from typing import Final
 import click
 
 from extend_pipeline.base.private import make_private_folder, open_private
-from extend_pipeline.commands.opening import settings_of
-from extend_pipeline.commands.output import emit, json_option, say
-from extend_pipeline.commands.text import typed
+from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.text import typed
+from extend_pipeline.commands.shared.home import settings_of
 
 _SCHEMAS: Final = ".schemas"
 _IGNORED: Final = "# All that is generated: the ledger, the films, the warehouse.\n/state/\n"
@@ -44,7 +44,7 @@ def init(home: Path | None, as_json: bool) -> None:
 def write_examples(folder: Path) -> tuple[list[str], list[str]]:
     """Write what is missing, and the schemas of this version in any case. Return the names of what was written and of
     what was there. Raises UsageError where the folder can't be written."""
-    from extend_pipeline.config.schema import schema_files
+    from extend_pipeline.config.json_schema import schema_files
 
     examples = files("extend_pipeline.config") / "examples"
     contents = {name: (examples / name).read_text(encoding="utf-8") for name in ("catalog.yaml", "accounts.yaml")}

@@ -9,13 +9,13 @@ import click
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.commands.controls import who_option, why_option
-from extend_pipeline.commands.opening import settings_of
-from extend_pipeline.commands.output import emit, json_option, say
-from extend_pipeline.commands.text import plain, typed
-from extend_pipeline.engine.ledger_guard.look import accept as accept_ledger
-from extend_pipeline.engine.ledger_guard.look import adopt, look
-from extend_pipeline.engine.ledger_guard.verdict import Kind
-from extend_pipeline.engine.pipeline import wall_ms
+from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.text import plain, typed
+from extend_pipeline.commands.shared.home import settings_of
+from extend_pipeline.engine.guards.ledger_look import accept as accept_ledger
+from extend_pipeline.engine.guards.ledger_look import adopt, look
+from extend_pipeline.engine.guards.ledger_verdict import Kind
+from extend_pipeline.engine.home import wall_ms
 from extend_pipeline.ledger.address import AddressError, parse_address
 from extend_pipeline.ledger.database import Ledger, LedgerError, make_private_file, open_ledger
 from extend_pipeline.ledger.handover import Moved, move, reopen

@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from extend_pipeline.commands.controls import who_option
-from extend_pipeline.commands.names import NAME
-from extend_pipeline.commands.opening import settings_of
-from extend_pipeline.commands.output import emit, json_option, say
-from extend_pipeline.commands.text import typed
-from extend_pipeline.engine.pipeline import open_pipeline
-from extend_pipeline.engine.watch_store import accept_store
-from extend_pipeline.ledger import files
+from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.text import typed
+from extend_pipeline.commands.shared.home import settings_of
+from extend_pipeline.commands.shared.names import NAME
+from extend_pipeline.engine.home import open_pipeline
+from extend_pipeline.engine.store.watch import accept_store
+from extend_pipeline.ledger.write import files
 
 
 @click.group()

@@ -9,20 +9,20 @@ from pathlib import Path
 import click
 
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.commands.boards import print_obstacles, print_totals, print_videos, print_zone
-from extend_pipeline.commands.describe import plan_document
-from extend_pipeline.commands.opening import open_for_reading, settings_of
-from extend_pipeline.commands.output import emit, json_option, say
+from extend_pipeline.commands.render.describe import plan_document
+from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.tables import print_obstacles, print_totals, print_videos, print_zone
+from extend_pipeline.commands.shared.home import open_for_reading, settings_of
+from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.load import read_configuration
-from extend_pipeline.config.problems import ConfigError
-from extend_pipeline.engine.clock_checks import describe_ahead, ledger_ahead_ms
-from extend_pipeline.engine.missing import store_now
-from extend_pipeline.engine.pipeline import Pipeline, wall_ms
-from extend_pipeline.engine.plan import plan as make_plan
-from extend_pipeline.engine.plan_types import PlanInput
-from extend_pipeline.engine.prepare import measured
-from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.guards.clock import describe_ahead, ledger_ahead_ms
+from extend_pipeline.engine.home import Pipeline, wall_ms
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import PlanInput
+from extend_pipeline.engine.plan.planner import plan as make_plan
 from extend_pipeline.engine.status import accounts_now
+from extend_pipeline.engine.store.missing import store_now
+from extend_pipeline.engine.submit.source_probe import measured
 from extend_pipeline.media.store import MediaStore
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from extend_pipeline.commands.opening import print_mistakes, settings_of
-from extend_pipeline.commands.output import emit, json_option, say
-from extend_pipeline.engine.pipeline import open_pipeline
+from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.shared.home import print_mistakes, settings_of
+from extend_pipeline.engine.home import open_pipeline
 from extend_pipeline.engine.publish import publish_if_changed
 from extend_pipeline.warehouse.publish import AlreadyFresh, Busy, Published
 

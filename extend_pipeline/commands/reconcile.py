@@ -10,23 +10,23 @@ import click
 
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.commands.controls import who_option, why_option
-from extend_pipeline.commands.names import NAME
-from extend_pipeline.commands.opening import print_mistakes, settings_of
-from extend_pipeline.commands.output import emit, json_option, say
-from extend_pipeline.commands.table import Column, print_table
-from extend_pipeline.commands.text import plain, typed
-from extend_pipeline.config.problems import did_you_mean
-from extend_pipeline.engine.adopt_task import adopt_task
-from extend_pipeline.engine.books import Unread
-from extend_pipeline.engine.invoice import InvoiceProblems
-from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
+from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.table import Column, print_table
+from extend_pipeline.commands.render.text import plain, typed
+from extend_pipeline.commands.shared.home import print_mistakes, settings_of
+from extend_pipeline.commands.shared.names import NAME
+from extend_pipeline.config.issues import did_you_mean
+from extend_pipeline.engine.doubt.resolve import Declined, Resolved
+from extend_pipeline.engine.home import Pipeline, open_pipeline
 from extend_pipeline.engine.publish import publish_last
-from extend_pipeline.engine.reconcile import Reconciled
-from extend_pipeline.engine.reconcile_all import reconcile_account, reconcile_everything, reconcile_invoice
-from extend_pipeline.engine.resolve import Declined, Resolved
-from extend_pipeline.engine.statements import others_words
-from extend_pipeline.ledger import reconciling
-from extend_pipeline.ledger.reconciling import Compared, Verdict
+from extend_pipeline.engine.reconcile.adopt_task import adopt_task
+from extend_pipeline.engine.reconcile.invoice.read import InvoiceProblems
+from extend_pipeline.engine.reconcile.last_reads import others_words
+from extend_pipeline.engine.reconcile.run import Reconciled
+from extend_pipeline.engine.reconcile.run_all import reconcile_account, reconcile_everything, reconcile_invoice
+from extend_pipeline.engine.reconcile.statements import Unread
+from extend_pipeline.ledger.write import reconciliation
+from extend_pipeline.ledger.write.reconciliation import Compared, Verdict
 
 WRONG_USE: Final = 2
 MOST_SHOWN: Final = 50  # differences in the table; --json and the warehouse's table reconciliations have all
@@ -126,7 +126,7 @@ def _accept(pipeline: Pipeline, account: str, what: str, *, who: str, why: str) 
         raise click.UsageError(f"{what!r} is not BOOK/TASK, such as billing/827942411241803822")
     actor = f"{who} ({why})" if why else who
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
-        done = reconciling.accept(tx, account=account, source=book, task_id=task_id, why=f"{who}: {why}")
+        done = reconciliation.accept(tx, account=account, source=book, task_id=task_id, why=f"{who}: {why}")
     if not done:
         raise click.UsageError(f"account {account} has no open difference {what}; run reconcile {account} to see them")
     say(f"{what} of account {account} is accepted, and is not told again while the amounts stay")

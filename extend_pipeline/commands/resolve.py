@@ -11,13 +11,13 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.units import amount_micros, from_micros
 from extend_pipeline.commands.controls import who_option, why_option
-from extend_pipeline.commands.names import NAME
-from extend_pipeline.commands.opening import print_mistakes, settings_of
-from extend_pipeline.commands.output import emit, json_option, say
-from extend_pipeline.commands.text import plain, typed, visible
-from extend_pipeline.engine import resolve as decisions
-from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
-from extend_pipeline.engine.resolve import Declined, Resolved, split_where
+from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.text import plain, typed, visible
+from extend_pipeline.commands.shared.home import print_mistakes, settings_of
+from extend_pipeline.commands.shared.names import NAME
+from extend_pipeline.engine.doubt import resolve as decisions
+from extend_pipeline.engine.doubt.resolve import Declined, Resolved, split_where
+from extend_pipeline.engine.home import Pipeline, open_pipeline
 
 Action = Literal["adopt", "take", "resubmit", "write-off"]
 
@@ -111,7 +111,7 @@ def _decide(
 
 
 def _take(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str) -> Resolved | Declined:
-    from extend_pipeline.engine.take_file import take_file
+    from extend_pipeline.engine.fetch.take_file import take_file
 
     if not file.is_file():
         raise click.UsageError(f"{file} is no file that can be read.")

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from extend_pipeline.commands.boards import (
+from extend_pipeline.commands.render.describe import status_document
+from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.tables import (
     print_accounts,
     print_doubts,
     print_expiring,
@@ -17,11 +19,9 @@ from extend_pipeline.commands.boards import (
     print_videos,
     print_zone,
 )
-from extend_pipeline.commands.describe import status_document
-from extend_pipeline.commands.opening import open_for_reading, print_mistakes, settings_of
-from extend_pipeline.commands.output import emit, json_option, say
-from extend_pipeline.commands.text import typed
-from extend_pipeline.engine.clock_checks import describe_ahead
+from extend_pipeline.commands.render.text import typed
+from extend_pipeline.commands.shared.home import open_for_reading, print_mistakes, settings_of
+from extend_pipeline.engine.guards.clock import describe_ahead
 from extend_pipeline.engine.status import status as read_status
 
 

@@ -11,22 +11,22 @@ from typing import Final
 
 from extend_pipeline.base.days import NO_ZONE
 from extend_pipeline.base.names import normal_name
-from extend_pipeline.config.account_defaults import DEFAULTS_FIELD, read_defaults, with_defaults
-from extend_pipeline.config.accounts import Account
-from extend_pipeline.config.catalogue import BranchSource, Catalogue, Video
-from extend_pipeline.config.complaints import Complaint
-from extend_pipeline.config.entries import read_list, read_rows
+from extend_pipeline.config.checks.field_issues import Complaint
+from extend_pipeline.config.checks.videos import AccountBook, Use, build_catalogue
+from extend_pipeline.config.fields.timezone import HomeFields
+from extend_pipeline.config.files.entries import read_list, read_rows
+from extend_pipeline.config.files.located import Node
+from extend_pipeline.config.files.text import is_file, is_there, missing
+from extend_pipeline.config.files.translate import Scope
+from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError, Problem, did_you_mean, shown
 from extend_pipeline.config.last_good import last_good_path
-from extend_pipeline.config.located import Node
-from extend_pipeline.config.notes import notes_on
-from extend_pipeline.config.price import price_key
-from extend_pipeline.config.problems import ACCOUNTS_FILE, ConfigError, Problem, did_you_mean, shown
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.model.account_defaults import DEFAULTS_FIELD, read_defaults, with_defaults
+from extend_pipeline.config.model.catalogue import BranchSource, Catalogue, Video
+from extend_pipeline.config.model.price import price_key
 from extend_pipeline.config.registry import PROVIDERS, Provider, owners
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.config.textfile import is_file, is_there, missing
-from extend_pipeline.config.timezone import HomeFields
-from extend_pipeline.config.translate import Scope
-from extend_pipeline.config.videos import AccountBook, Use, build_catalogue
+from extend_pipeline.config.warnings import notes_on
 
 MOST_READS: Final = 5  # of files that are being written while they are read
 

@@ -9,11 +9,11 @@ from typing import Final, Literal
 
 from pydantic import BaseModel
 
-from extend_pipeline.config import kling, kling_gateway, luma, vidu
-from extend_pipeline.config.accounts import Account
-from extend_pipeline.config.catalogue import BranchSource, Extend, Source
-from extend_pipeline.config.complaints import Complaint
-from extend_pipeline.config.fields import written_names
+from extend_pipeline.config.checks.field_issues import Complaint
+from extend_pipeline.config.fields.text import written_names
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.model.catalogue import BranchSource, Extend, Source
+from extend_pipeline.config.providers import kling, kling_gateway, luma, vidu
 
 _DAY_MS: Final = 86_400_000
 

@@ -11,8 +11,8 @@ from urllib.parse import quote, unquote, urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from extend_pipeline.config.fields import WRONG, wrong
-from extend_pipeline.config.problems import ConfigError, Problem
+from extend_pipeline.config.fields.text import WRONG, wrong
+from extend_pipeline.config.issues import ConfigError, Problem
 
 PREFIX = "EXTEND_PIPELINE_"
 # between the end of a POST and the commit of its outcome; a lease that ends first would put a good submit in doubt

@@ -10,28 +10,29 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from extend_pipeline.engine.clock_checks import ledger_ahead_ms
-from extend_pipeline.engine.collect import CollectReport, collect_due, result_key
-from extend_pipeline.engine.deductions import LowerPrice, lower_prices_now
-from extend_pipeline.engine.disk_space import DiskError, explained
-from extend_pipeline.engine.holds import accounts_left_alone, mistakes
-from extend_pipeline.engine.ledger_guard.look import must_take_writes, remember
-from extend_pipeline.engine.left_over import left_over
-from extend_pipeline.engine.picture import examine_again
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Obstacle, Plan, VideoPlan
-from extend_pipeline.engine.poll import PollReport, poll_due
-from extend_pipeline.engine.prepare import PrepareReport, prepare
+from extend_pipeline.engine.doubt.recover import RecoverReport, recover
+from extend_pipeline.engine.fetch.collect import CollectReport, collect_due, result_key
+from extend_pipeline.engine.fetch.media_analysis import examine_again
+from extend_pipeline.engine.guards.clock import ledger_ahead_ms
+from extend_pipeline.engine.guards.disk_space import DiskError, explained
+from extend_pipeline.engine.guards.ledger_look import must_take_writes, remember
+from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.leftover_tasks import left_over
+from extend_pipeline.engine.plan.inputs import declared, pending_renames, plan_input
+from extend_pipeline.engine.plan.model import Obstacle, Plan, VideoPlan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_now
+from extend_pipeline.engine.polling.poll import PollReport, poll_due
 from extend_pipeline.engine.publish import publish_if_changed, publish_last
-from extend_pipeline.engine.recover import RecoverReport, recover
-from extend_pipeline.engine.restore import restore_parts
-from extend_pipeline.engine.snapshot import declared, pending_renames, plan_input
-from extend_pipeline.engine.submit import SubmitReport, submit_due
-from extend_pipeline.engine.watch_store import watch_store
-from extend_pipeline.ledger import declare, names, reads
-from extend_pipeline.ledger.declare import Progress
+from extend_pipeline.engine.store.restore import restore_parts
+from extend_pipeline.engine.store.watch import watch_store
+from extend_pipeline.engine.submit.source_probe import PrepareReport, prepare
+from extend_pipeline.engine.submit.submit import SubmitReport, submit_due
+from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState, VideoState
+from extend_pipeline.ledger.write import catalog_sync, names
+from extend_pipeline.ledger.write.catalog_sync import Progress
 from extend_pipeline.warehouse.errors import PublishError
 
 SHORTEST_WAIT_MS: Final = 50  # between two rounds that found nothing: keeps a loop from spinning on a hint in the past
@@ -80,23 +81,23 @@ class Round:
         )
 
 
-def declare_catalogue(pipeline: Pipeline) -> declare.Declared:
+def declare_catalogue(pipeline: Pipeline) -> catalog_sync.Declared:
     """Bring the ledger's videos and names to the files; write nothing when nothing changed, or when the ledger is not
     the one that the home knows. A catalogue with a mistake, or checked against accounts with one, says nothing of what
     left it: nothing is declared or withdrawn by it."""
     if not remember(pipeline.settings, pipeline.ledger).may_spend:
-        return declare.Declared((), (), ())  # another ledger's videos are not this catalogue's to withdraw
+        return catalog_sync.Declared((), (), ())  # another ledger's videos are not this catalogue's to withdraw
     if pipeline.configuration.problems:
-        return declare.Declared((), (), ())
+        return catalog_sync.Declared((), (), ())
     entries = declared(pipeline)
     with pipeline.ledger.read() as connection:
-        known = reads.videos(connection)
+        known = queries.videos(connection)
         renames = pending_renames(pipeline, connection)
-    if not renames and not declare.stale_declarations(known, entries):
-        return declare.Declared((), (), ())
+    if not renames and not catalog_sync.stale_declarations(known, entries):
+        return catalog_sync.Declared((), (), ())
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         names.rename(tx, pending_renames(pipeline, tx.connection))
-        return declare.declare(tx, entries)
+        return catalog_sync.declare(tx, entries)
 
 
 def advance(
@@ -163,7 +164,7 @@ def _examine_again(pipeline: Pipeline, restored: list[str]) -> DiskError | None:
         restored += restore_parts(pipeline)
     except OSError as error:
         with pipeline.ledger.read() as connection:
-            awaited = reads.awaited(connection)
+            awaited = queries.awaited(connection)
         if (told := explained(error, pipeline.settings, awaited=awaited)) is None:
             raise
         return told
@@ -217,7 +218,7 @@ def advance_until_idle(
 def _sweep(pipeline: Pipeline) -> None:
     """Remove what dead writers left, but for what has come of results that are still to be fetched."""
     with pipeline.ledger.read() as connection:
-        waiting = reads.attempts_in(connection, (AttemptState.SUCCEEDED,))
+        waiting = queries.attempts_in(connection, (AttemptState.SUCCEEDED,))
     keep = [result_key(attempt.attempt_id) for attempt in waiting]
     pipeline.store.sweep(older_than_s=STALE_PART_S, now=pipeline.now_ms() / 1000, keep=keep)
 
@@ -237,7 +238,7 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
     pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
     with pipeline.ledger.read() as connection:
         since_ms = pipeline.now_ms() - ORPHAN_WAIT_MS
-        scheduled = reads.scheduled_videos(connection, accounts=pollable, orphans_since_ms=since_ms)
+        scheduled = queries.scheduled_videos(connection, accounts=pollable, orphans_since_ms=since_ms)
     for video in now.plan.needs_person:  # what waits for a person is polled on, but nobody need sit and watch
         if (
             video.edit is None or video.running is None
@@ -273,7 +274,7 @@ def _waits_for_files(pipeline: Pipeline, videos: Collection[str] | None) -> bool
     if not pipeline.configuration.problems or not pipeline.was_sound:
         return False
     with pipeline.ledger.read() as connection:
-        rows = reads.videos(connection, keys=videos, unfinished=True)
+        rows = queries.videos(connection, keys=videos, unfinished=True)
     return any(row.state != VideoState.BLOCKED.value for row in rows)
 
 
@@ -294,7 +295,7 @@ def _waits_for_disk(video: VideoPlan, now: Round) -> bool:
 
 def _anything_on_the_way(pipeline: Pipeline) -> bool:
     with pipeline.ledger.read() as connection:
-        moving = reads.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
+        moving = queries.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
     return any(name in pipeline.accounts for name in moving)  # nobody here clears up what is of another account
 
 
@@ -313,9 +314,9 @@ def record_progress(pipeline: Pipeline, now: Plan) -> list[str]:
     }
     chosen = {video.key: video.choices for video in now.videos if video.choices}
     with pipeline.ledger.read() as connection:
-        known = {row.video_key: row for row in reads.videos(connection, keys=progress)}
+        known = {row.video_key: row for row in queries.videos(connection, keys=progress)}
         before = names.choices_of(connection, chosen)
-    moved = {key: entry for key, entry in progress.items() if key in known and declare.moved(known[key], entry)}
+    moved = {key: entry for key, entry in progress.items() if key in known and catalog_sync.moved(known[key], entry)}
     undecided = {
         key: choices
         for key, choices in chosen.items()
@@ -326,4 +327,4 @@ def record_progress(pipeline: Pipeline, now: Plan) -> list[str]:
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         for key, choices in undecided.items():
             names.choose(tx, key, choices, why="what is paid for stands for it")
-        return declare.record_progress(tx, moved)
+        return catalog_sync.record_progress(tx, moved)

@@ -6,7 +6,7 @@ import threading
 import time
 from typing import Final
 
-from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.warehouse.publish import AlreadyFresh, Busy, Published, publish
 
 BUSY_GAP_S: Final = 0.2

@@ -10,23 +10,24 @@ from typing import Any
 from sqlalchemy import Row
 
 from extend_pipeline.base.units import amount_micros, from_micros
-from extend_pipeline.config.accounts import Account
-from extend_pipeline.engine.clock_checks import ledger_ahead_ms
-from extend_pipeline.engine.deductions import LowerPrice, lower_prices_now
-from extend_pipeline.engine.disk_space import DiskSpace
-from extend_pipeline.engine.holds import accounts_left_alone, mistakes
-from extend_pipeline.engine.left_over import LeftOver, left_over
-from extend_pipeline.engine.missing import StoreNow, store_now
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Plan, VideoPlan
-from extend_pipeline.engine.retention import Expiring, Urgency, retention, urgent
-from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.engine.statements import StatementStatus, statements_now
-from extend_pipeline.ledger import book_reads, budget_days, reads, tables
-from extend_pipeline.ledger.budget_days import Today
-from extend_pipeline.ledger.reconciling import ORPHAN
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.engine.fetch.retention import Expiring, Urgency, retention, urgent
+from extend_pipeline.engine.guards.clock import ledger_ahead_ms
+from extend_pipeline.engine.guards.disk_space import DiskSpace
+from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.leftover_tasks import LeftOver, left_over
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Plan, VideoPlan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_now
+from extend_pipeline.engine.reconcile.last_reads import StatementStatus, statements_now
+from extend_pipeline.engine.store.missing import StoreNow, store_now
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.read import budget_days, queries, reconciliation_queries
+from extend_pipeline.ledger.read.budget_days import Today
 from extend_pipeline.ledger.states import LIVE, AttemptState
+from extend_pipeline.ledger.write.reconciliation import ORPHAN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,10 +159,10 @@ def status(pipeline: Pipeline) -> Status:
     pipeline.store_doubt = store.doubt
     given = plan_input(pipeline)
     with pipeline.ledger.read() as connection:
-        rows = reads.accounts(connection)
-        live = reads.attempts_in(connection, LIVE)
-        disagreements = book_reads.disagreements(connection)
-        orphans = book_reads.orphans_not_stored(connection)
+        rows = queries.accounts(connection)
+        live = queries.attempts_in(connection, LIVE)
+        disagreements = reconciliation_queries.disagreements(connection)
+        orphans = reconciliation_queries.orphans_not_stored(connection)
     unknown = Counter(row.account for row in live if row.account not in pipeline.accounts)
     everywhere = rows.get(tables.EVERYWHERE)
     planned = plan(given)
@@ -196,9 +197,9 @@ def accounts_now(pipeline: Pipeline) -> tuple[AccountStatus, ...]:
     """Every account of accounts.yaml; costs a look at two small tables and the doubts, however many videos there
     are."""
     with pipeline.ledger.read() as connection:
-        rows = reads.accounts(connection)
+        rows = queries.accounts(connection)
         today = budget_days.committed(connection, pipeline.now_ms(), zone=pipeline.configuration.timezone)
-        doubtful = reads.predicted_in(connection, (AttemptState.IN_DOUBT,))
+        doubtful = queries.predicted_in(connection, (AttemptState.IN_DOUBT,))
     return tuple(
         _account(pipeline, name, rows.get(name), today=today.get(name, Today()), doubtful=doubtful.get(name, 0))
         for name in pipeline.accounts
@@ -208,14 +209,14 @@ def accounts_now(pipeline: Pipeline) -> tuple[AccountStatus, ...]:
 def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
     """Every attempt in doubt, oldest claim first."""
     with pipeline.ledger.read() as connection:
-        rows = reads.attempts_in(connection, (AttemptState.IN_DOUBT,))
+        rows = queries.attempts_in(connection, (AttemptState.IN_DOUBT,))
     return tuple(_doubt(row, pipeline.now_ms(), pipeline.accounts.get(row.account)) for row in rows)
 
 
 def disagreements_now(pipeline: Pipeline) -> tuple[Row[Any], ...]:
     """What the last comparisons with the providers' books left open."""
     with pipeline.ledger.read() as connection:
-        return tuple(book_reads.disagreements(connection))
+        return tuple(reconciliation_queries.disagreements(connection))
 
 
 def _account(pipeline: Pipeline, name: str, row: Any, *, today: Today, doubtful: int) -> AccountStatus:

@@ -11,8 +11,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Table, delete, func, insert, select
 
 from extend_pipeline.base.failpoints import failpoint
-from extend_pipeline.ledger import replay, tables
+from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, LedgerError
+from extend_pipeline.ledger.projection import replay
 
 CHUNK: Final = 1_000  # rows held in memory at a time
 

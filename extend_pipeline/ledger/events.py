@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from extend_pipeline.ledger import fold, tables
+from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.event import Event
+from extend_pipeline.ledger.projection import apply
 
 
 class Writer:
@@ -44,6 +45,6 @@ class Writer:
                 data=json.dumps(dict(event.data), sort_keys=True, separators=(",", ":")),
             )
         )
-        fold.fold(self.connection, event)
+        apply.fold(self.connection, event)
         self.seq = event.seq
         return event

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extend_pipeline.media.container import NoFilm, recognise
-from extend_pipeline.media.movie import MAX_TRACKS
+from extend_pipeline.media.check.container import NoFilm, recognise
+from extend_pipeline.media.check.movie import MAX_TRACKS
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -27,9 +27,9 @@ from typing import IO, BinaryIO, Final
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.base.private import make_private_folder
-from extend_pipeline.media.container import Container, recognise
+from extend_pipeline.media.check.container import Container, recognise
+from extend_pipeline.media.check.probe import Broken, Probe, Sound
 from extend_pipeline.media.partial import Partial, open_partial, sweep_partials
-from extend_pipeline.media.probe import Broken, Probe, Sound
 
 KEPT_OF_ONE: Final = 4  # unsound files of one attempt or source; the same bytes count once
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")

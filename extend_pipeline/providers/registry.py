@@ -6,21 +6,21 @@ import time
 from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
-from extend_pipeline.config.accounts import Account
-from extend_pipeline.providers.credentials import SingleKey, credentials_of
-from extend_pipeline.providers.gateway import PATH as GATEWAY_PATH
-from extend_pipeline.providers.gateway import PREFIX as GATEWAY_PREFIX
-from extend_pipeline.providers.gateway import GatewayProvider
-from extend_pipeline.providers.key_client import KeyClient
-from extend_pipeline.providers.kling import PATH as KLING_PATH
-from extend_pipeline.providers.kling import KlingProvider
-from extend_pipeline.providers.luma import PREFIX as LUMA_PREFIX
-from extend_pipeline.providers.luma import LumaProvider
-from extend_pipeline.providers.luma_body import extend_path
-from extend_pipeline.providers.outcomes import Provider
-from extend_pipeline.providers.route import route_of
-from extend_pipeline.providers.vidu import SUBMIT as VIDU_PATH
-from extend_pipeline.providers.vidu import ViduProvider
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.providers.http.route import route_of
+from extend_pipeline.providers.kling.provider import PATH as KLING_PATH
+from extend_pipeline.providers.kling.provider import KlingProvider
+from extend_pipeline.providers.kling_gateway.provider import PATH as GATEWAY_PATH
+from extend_pipeline.providers.kling_gateway.provider import PREFIX as GATEWAY_PREFIX
+from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
+from extend_pipeline.providers.luma.body import extend_path
+from extend_pipeline.providers.luma.provider import PREFIX as LUMA_PREFIX
+from extend_pipeline.providers.luma.provider import LumaProvider
+from extend_pipeline.providers.protocol import Provider
+from extend_pipeline.providers.vidu.provider import SUBMIT as VIDU_PATH
+from extend_pipeline.providers.vidu.provider import ViduProvider
+from extend_pipeline.providers.wire.api_key_client import KeyClient
+from extend_pipeline.providers.wire.credentials import SingleKey, credentials_of
 
 
 class Deadlines(Protocol):

@@ -12,11 +12,11 @@ from starlette.responses import Response
 
 from extend_pipeline.sandbox.control import Control
 from extend_pipeline.sandbox.core import Core
-from extend_pipeline.sandbox.downloads import Downloads
 from extend_pipeline.sandbox.gateway import GatewaySurface
 from extend_pipeline.sandbox.kling import BillingSurface, KlingSurface
 from extend_pipeline.sandbox.kling.errors import Refusal, refusal_response
 from extend_pipeline.sandbox.luma import LumaSurface
+from extend_pipeline.sandbox.surface.downloads import Downloads
 from extend_pipeline.sandbox.vidu import ViduSurface
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 
-from extend_pipeline.sandbox.surfaces import GatewayConfig, LumaConfig, SurfaceConfig, ViduConfig, name_problems
+from extend_pipeline.sandbox.surface.settings import GatewayConfig, LumaConfig, SurfaceConfig, ViduConfig, name_problems
 
 
 class SandboxError(Exception):

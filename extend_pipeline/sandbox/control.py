@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from extend_pipeline.sandbox.charges import charge_summary, holders
 from extend_pipeline.sandbox.config import SandboxError
 from extend_pipeline.sandbox.core import Core
-from extend_pipeline.sandbox.fault_orders import read_fault
-from extend_pipeline.sandbox.foreign import make_foreign_task, read_foreign_task
-from extend_pipeline.sandbox.links import is_public
-from extend_pipeline.sandbox.records import Task, status_at, units_text
+from extend_pipeline.sandbox.faults.orders import read_fault
+from extend_pipeline.sandbox.store.charges import charge_summary, holders
+from extend_pipeline.sandbox.store.foreign_tasks import make_foreign_task, read_foreign_task
+from extend_pipeline.sandbox.store.records import Task, status_at, units_text
+from extend_pipeline.sandbox.surface.links import is_public
 
 
 class Control:

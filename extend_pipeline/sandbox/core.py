@@ -7,19 +7,19 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from extend_pipeline.sandbox import draws
-from extend_pipeline.sandbox.callbacks import Callbacks
 from extend_pipeline.sandbox.clock import Clock
 from extend_pipeline.sandbox.config import SandboxConfig, Seed
-from extend_pipeline.sandbox.fault_book import FaultBook
-from extend_pipeline.sandbox.links import surface_url
+from extend_pipeline.sandbox.faults import seeded_random
+from extend_pipeline.sandbox.faults.book import FaultBook
 from extend_pipeline.sandbox.media.library import MediaLibrary
 from extend_pipeline.sandbox.media.picture import Frames, Segment
-from extend_pipeline.sandbox.records import Video
-from extend_pipeline.sandbox.request_log import RequestLog
-from extend_pipeline.sandbox.seeding import plant
-from extend_pipeline.sandbox.store import Store
-from extend_pipeline.sandbox.terms import all_terms
+from extend_pipeline.sandbox.store.database import Store
+from extend_pipeline.sandbox.store.records import Video
+from extend_pipeline.sandbox.store.request_log import RequestLog
+from extend_pipeline.sandbox.store.seeding import plant
+from extend_pipeline.sandbox.surface.account_terms import all_terms
+from extend_pipeline.sandbox.surface.callbacks import Callbacks
+from extend_pipeline.sandbox.surface.links import surface_url
 
 # A task is "submitted" for the first quarter of its run time, then "processing".
 _WAITING_SHARE = 4
@@ -69,7 +69,7 @@ class Core:
 
     def times(self, task_id: str, created_ms: int, run_time: tuple[float, float]) -> tuple[int, int]:
         """When a task made now turns to processing, and when it ends (ms), its run time drawn from a range (s)."""
-        run_ms = draws.draw_run_time_ms(self.config.seed, task_id, run_time)
+        run_ms = seeded_random.draw_run_time_ms(self.config.seed, task_id, run_time)
         return created_ms + run_ms // _WAITING_SHARE, created_ms + run_ms
 
     def extended(
@@ -88,7 +88,7 @@ class Core:
         """
         shared = self.config.share_media
         if added_ms is None:
-            added_ms = draws.draw_added_ms(self.config.seed, str(parent.duration_ms) if shared else task_id)
+            added_ms = seeded_random.draw_added_ms(self.config.seed, str(parent.duration_ms) if shared else task_id)
         return Video(
             video_id=video_id,
             account=parent.account,
@@ -125,7 +125,7 @@ class Core:
         for video in lineage:
             if video.segment:
                 segments = []
-            hue = draws.draw_hue(self.config.seed, lineage[0].media_key, video.hop)
+            hue = seeded_random.draw_hue(self.config.seed, lineage[0].media_key, video.hop)
             segments.append((video.media_key, Segment(start_ms, video.duration_ms - start_ms, hue, video.hop)))
             start_ms = video.duration_ms
         return segments

@@ -15,8 +15,8 @@ import uvicorn
 from extend_pipeline.sandbox.app import build_app
 from extend_pipeline.sandbox.config import SandboxConfig, SandboxError
 from extend_pipeline.sandbox.core import Core
+from extend_pipeline.sandbox.faults.wire import ConnectionProtocol
 from extend_pipeline.sandbox.handle import SandboxHandle
-from extend_pipeline.sandbox.wire import ConnectionProtocol
 
 # A client's pool may idle between rounds; closing under it would look like faults that nobody ordered.
 _KEEP_ALIVE_S = 120

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.warehouse import definitions, swap, workfile
-from extend_pipeline.warehouse.changes import Diverged, Mark, head, read_changes
+from extend_pipeline.warehouse import atomic_replace, definitions, staging_db
 from extend_pipeline.warehouse.errors import PublishError, WarehouseError
+from extend_pipeline.warehouse.ledger_changes import Diverged, Mark, head, read_changes
 from extend_pipeline.warehouse.read import meta
 
 
@@ -65,7 +65,7 @@ def _publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Publis
 
     rebuilt = None
     if not work.exists():
-        workfile.remove(work)  # a log without its file is of no use, and DuckDB would take it for the new one's
+        staging_db.remove(work)  # a log without its file is of no use, and DuckDB would take it for the new one's
         rebuilt = "there was no working file"
     try:
         return _make(ledger, target=target, work=work, now_ms=now_ms, rebuilt=rebuilt)
@@ -73,7 +73,7 @@ def _publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Publis
         if rebuilt is not None:
             raise PublishError(_failed(target, error)) from error
         rebuilt = _first_line(error)
-    workfile.remove(work)
+    staging_db.remove(work)
     try:
         return _make(ledger, target=target, work=work, now_ms=now_ms, rebuilt=rebuilt)
     except (duckdb.Error, WarehouseError) as error:
@@ -82,20 +82,20 @@ def _publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Publis
 
 def _make(ledger: Ledger, *, target: Path, work: Path, now_ms: int, rebuilt: str | None) -> Published:
     seq, rows = _bring_up(ledger, work, now_ms=now_ms)
-    return Published(seq, rows, rebuilt, bytes=swap.replace(target, work=work, now_ms=now_ms))
+    return Published(seq, rows, rebuilt, bytes=atomic_replace.replace(target, work=work, now_ms=now_ms))
 
 
 def _bring_up(ledger: Ledger, work: Path, *, now_ms: int) -> tuple[int, dict[str, int]]:
     """Apply what the working file lacks, and checkpoint. Raises Unsound, duckdb.Error."""
-    with workfile.opened(work) as connection:
-        changes = read_changes(ledger, after=workfile.mark(connection))
+    with staging_db.opened(work) as connection:
+        changes = read_changes(ledger, after=staging_db.mark(connection))
         if isinstance(changes, Diverged):
-            raise workfile.Unsound(
+            raise staging_db.Unsound(
                 f"the ledger's event {changes.after.seq} is not the one that was published: it was restored or replaced"
             )
         written: dict[str, int] = {}
         if changes.head != changes.after or not changes.after.seq:
-            written = workfile.apply(connection, changes, now_ms=now_ms)
+            written = staging_db.apply(connection, changes, now_ms=now_ms)
         connection.execute("CHECKPOINT warehouse")
     return changes.head.seq, written
 

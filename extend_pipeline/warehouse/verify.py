@@ -11,8 +11,8 @@ from sqlalchemy import Connection, distinct, func, select
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.warehouse.changes import Mark, head, mark_at
 from extend_pipeline.warehouse.errors import NotPublishedError
+from extend_pipeline.warehouse.ledger_changes import Mark, head, mark_at
 from extend_pipeline.warehouse.read import meta, query
 
 _BOOKS: Final = """

@@ -25,7 +25,7 @@ _STARTS = (
 # What may stand in SQL that is put together, by file: each is a name or a statement of our own constants.
 OURS = {
     # a path of this machine, its quotes doubled: ATTACH takes no parameter
-    "warehouse/workfile.py": {
+    "warehouse/staging_db.py": {
         "path", "schema.STORAGE_VERSION", "table.name", "table.key", "table.changed", "names", "made", "table.rows",
         "name", "type_", "batch.table", "casts",
     },
@@ -35,11 +35,11 @@ OURS = {
         "_quoted(table.description)", "_quoted(column.description)",
     },
     "warehouse/columns.py": {"SECONDS", "expression", "source", "type_"},
-    "defs/tables.py": {"each.preview", "each.relation", "PREVIEW_ROWS"},
+    "dagster_defs/assets/tables.py": {"each.preview", "each.relation", "PREVIEW_ROWS"},
     "ledger/tables.py": {"_live_list"},
-    "sandbox/store.py": {"TABLES"},
+    "sandbox/store/database.py": {"TABLES"},
     # the sandbox's own columns, when its state is of an older version
-    "sandbox/schema.py": {"table", "column", "kind"},
+    "sandbox/store/schema.py": {"table", "column", "kind"},
 }  # fmt: skip
 FORMATTED = {("warehouse/schema.py", "_RECONCILIATION_ID.format('new_reconciliations')")}
 
@@ -117,7 +117,7 @@ d = "INSERT INTO t VALUES (" + value
 """
     seen = [(text, inside) for text, inside in put_together(ast.parse(code)) if SQL.search(text)]
     assert sorted(inside for _, insides in seen for inside in insides) == ["value"] * 4
-    assert {"warehouse/workfile.py", "warehouse/read.py", "ledger/tables.py"} <= {
+    assert {"warehouse/staging_db.py", "warehouse/read.py", "ledger/tables.py"} <= {
         relative(path) for path in modules() if statements(path)
     }
 

@@ -8,7 +8,7 @@ import pytest
 
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.base.userinfo import hide_to_last_at, hide_userinfo, hide_words, userinfo_parts
-from extend_pipeline.config.problems import ConfigError
+from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.settings import Settings
 
 

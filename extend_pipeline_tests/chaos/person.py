@@ -12,13 +12,15 @@ from typing import Any, Final
 
 from sqlalchemy import Row, select
 
-from extend_pipeline.engine import resolve
-from extend_pipeline.engine.pipeline import Pipeline, owner_is_gone
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Obstacle
-from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.ledger import controls, reads, tables
+from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.home import Pipeline, owner_is_gone
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.write import controls
 from extend_pipeline.sandbox import SandboxHandle
 from extend_pipeline_tests.chaos.counting import made_from, written_of
 from extend_pipeline_tests.chaos.homes import ACCOUNTS
@@ -54,7 +56,7 @@ class Person:
     def lift_stops(self) -> None:
         """Resume every account that evidence has stopped: it is mended."""
         with self.pipeline.ledger.read() as connection:
-            stopped = [name for name, row in reads.accounts(connection).items() if row.stopped_reason is not None]
+            stopped = [name for name, row in queries.accounts(connection).items() if row.stopped_reason is not None]
         for name in stopped:
             with self._write() as tx:
                 self.did["resumed"] += len(controls.resume(tx, name, why="mended"))
@@ -72,7 +74,7 @@ class Person:
     def decide_doubts(self, *, calm: bool) -> None:
         """Adopt the task that the console shows for the parent of an attempt in doubt; without one, pay again."""
         with self.pipeline.ledger.read() as connection:
-            doubts = reads.attempts_in(connection, [S.IN_DOUBT])
+            doubts = queries.attempts_in(connection, [S.IN_DOUBT])
             events = tables.events
             own = select(events.c.attempt_id, events.c.actor).where(events.c.kind == "attempt_in_doubt")
             told_by = {row.attempt_id: row.actor for row in connection.execute(own)}

@@ -17,12 +17,13 @@ from typing import Any, Final
 from sqlalchemy import func, select
 
 from extend_pipeline.base.units import to_micros
-from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Obstacle, VideoPlan
-from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.ledger import budget_days, reads, tables
+from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Obstacle, VideoPlan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
+from extend_pipeline.ledger.read import budget_days, queries
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline_tests.chaos.counting import Count, count, ledger_writing
@@ -108,7 +109,7 @@ def run_chaos(folder: Path, ledger_url: str, *, seed: int, seconds: float) -> Ch
                 made.calm_down()
             assert made.tally.broken == [], f"{made.tally.broken}: {tail(orders.output)}"
             with ledger.read() as connection:
-                raised_at = reads.head(connection)
+                raised_at = queries.head(connection)
             storm_peaks = peaks(ledger, up_to=raised_at)
             catalogue.luma_may_go_on()
             videos = _finish(home, folder, seed, did)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from extend_pipeline.base.failpoints import POINTS
-from extend_pipeline.sandbox.faults import RULES
+from extend_pipeline.sandbox.faults.kinds import RULES
 from extend_pipeline_tests.chaos.workers import LEASE_S
 
 PROVIDERS: Final = ("kling", "kling-gateway", "vidu", "luma")

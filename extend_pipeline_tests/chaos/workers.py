@@ -113,7 +113,7 @@ def _begin(work: Callable[[Orders], None], orders: Orders) -> None:
 def advance_for_ever(orders: Orders) -> None:
     """Advance the home until the file `ending` is there."""
     from extend_pipeline.engine.advance import Round, advance_until_idle
-    from extend_pipeline.engine.pipeline import Pipeline
+    from extend_pipeline.engine.home import Pipeline
 
     pipeline: Pipeline
     with _open(orders) as pipeline:
@@ -157,7 +157,7 @@ def publish_for_ever(orders: Orders) -> None:
 
 @contextmanager
 def _open(orders: Orders) -> Iterator[Any]:
-    from extend_pipeline.engine.pipeline import open_pipeline
+    from extend_pipeline.engine.home import open_pipeline
 
     settings = Settings(**orders.settings).model_copy(update={"lease_s": LEASE_S})
     with open_pipeline(settings, now_ms=JumpClock(orders.skipped_ms)) as pipeline:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extend_pipeline.commands.values import in_sheet
+from extend_pipeline.commands.sql.values import in_sheet
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.homes import video
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.commands.home_lock import RECORD, read_record
+from extend_pipeline.commands.demo.home_lock import RECORD, read_record
 from extend_pipeline_tests.support.demo import write_demo
 from extend_pipeline_tests.support.engine_home import eventually
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.commands import account_checks, local_checks
-from extend_pipeline.commands.findings import Level
+from extend_pipeline.commands.doctor import account_checks, local_checks
+from extend_pipeline.commands.doctor.diagnostics import Level
 from extend_pipeline.sandbox import SandboxHandle
-from extend_pipeline_tests.callbacks.receiving import SECRET
 from extend_pipeline_tests.cli.conftest import CONFIG, Cli
 from extend_pipeline_tests.support.homes import ACCESS_ENV, credentials_env, video, write_home
+from extend_pipeline_tests.webhooks.receiving import SECRET
 
 Home = Callable[..., Cli]
 

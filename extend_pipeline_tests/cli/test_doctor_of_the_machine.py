@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import select, update
 
 from extend_pipeline.base.version import program_version
-from extend_pipeline.commands import machine_checks
-from extend_pipeline.commands.findings import Level
+from extend_pipeline.commands.doctor import machine_checks
+from extend_pipeline.commands.doctor.diagnostics import Level
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import open_ledger

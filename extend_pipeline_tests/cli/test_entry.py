@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from extend_pipeline import cli as entry
 from extend_pipeline.cli import VERBS, cli
-from extend_pipeline.commands.examples import EXAMPLES
-from extend_pipeline.config.schema import catalogue_schema
+from extend_pipeline.commands.shared.examples import EXAMPLES
+from extend_pipeline.config.json_schema import catalogue_schema
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.homes import account, video, write_home
 

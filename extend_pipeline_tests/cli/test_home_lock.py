@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.commands.home_lock import (
+from extend_pipeline.commands.demo.home_lock import (
     IN_USE,
     RECORD,
     HomeInUseError,
@@ -23,7 +23,7 @@ from extend_pipeline.commands.home_lock import (
     read_record,
     state_in_use,
 )
-from extend_pipeline.commands.keeper import left_open
+from extend_pipeline.commands.demo.keeper import left_open
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.demo import write_demo
 from extend_pipeline_tests.support.engine_home import eventually

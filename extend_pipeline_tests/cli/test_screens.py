@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extend_pipeline.commands.sql import SCREEN_ROWS
-from extend_pipeline.commands.table import Column, drawn, fit
-from extend_pipeline.commands.text import cells, wrapped
+from extend_pipeline.commands.render.table import Column, drawn, fit
+from extend_pipeline.commands.render.text import cells, wrapped
+from extend_pipeline.commands.sql.verb import SCREEN_ROWS
 from extend_pipeline_tests.cli.conftest import CONFIG, Cli
 from extend_pipeline_tests.support.homes import credentials_env, video
 from extend_pipeline_tests.support.terminal import read_to_end

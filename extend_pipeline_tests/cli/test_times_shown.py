@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from extend_pipeline.base.days import day_of
-from extend_pipeline.engine.pipeline import wall_ms
+from extend_pipeline.engine.home import wall_ms
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.homes import video
 

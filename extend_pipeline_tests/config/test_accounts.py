@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.accounts import Account, ApiKey, InDoubt, KlingKeys, Poll, Price
-from extend_pipeline.config.kling import KlingAccount
 from extend_pipeline.config.load import load_accounts, load_catalogue
+from extend_pipeline.config.model.account import Account, ApiKey, InDoubt, KlingKeys, Poll, Price
+from extend_pipeline.config.providers.kling import KlingAccount
 from extend_pipeline.config.settings import Settings
 from extend_pipeline_tests.config.written import (
     ACCOUNTS,

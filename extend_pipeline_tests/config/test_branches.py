@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extend_pipeline.config.branches import grow
+from extend_pipeline.config.checks.branches import grow
 from extend_pipeline_tests.config.written import ACCOUNTS, entry, load, only_problem, problems_of, source, write_home
 
 SECOND = ACCOUNTS + ACCOUNTS.replace("accounts:\n", "").replace("kling-main", "kling-other")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.catalogue import BranchSource
+from extend_pipeline.config.model.catalogue import BranchSource
 from extend_pipeline_tests.config.written import entry, load, only_problem, problems_of, write_home
 
 HEADER = "key,account,source.video_id,source.model,source.mode,source.duration,extend.to"

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import extend_pipeline
 from extend_pipeline.config.digest import canonical_json, digest
-from extend_pipeline.config.problems import ConfigError, Problem
-from extend_pipeline.config.schema import accounts_schema, catalogue_schema, rendered, write
+from extend_pipeline.config.issues import ConfigError, Problem
+from extend_pipeline.config.json_schema import accounts_schema, catalogue_schema, rendered, write
 from extend_pipeline_tests.config.written import load, write_home
 
 SCHEMAS = Path(extend_pipeline.__file__).parent.parent / "docs/schema"
@@ -66,7 +66,7 @@ def test_the_committed_schemas_are_fresh(tmp_path: Path) -> None:
     assert sorted(path.name for path in written) == sorted(path.name for path in SCHEMAS.iterdir())
     for path in written:
         assert (SCHEMAS / path.name).read_text("utf-8") == path.read_text("utf-8"), (
-            "run python -m extend_pipeline.config.schema"
+            "run python -m extend_pipeline.config.json_schema"
         )
 
 

@@ -10,11 +10,11 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from extend_pipeline.config import yamlfile
-from extend_pipeline.config.ids import is_rounded_number
-from extend_pipeline.config.kling import KlingSource
+from extend_pipeline.config.fields.ids import is_rounded_number
+from extend_pipeline.config.files import yaml as files_yaml
+from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.load import load_accounts
-from extend_pipeline.config.problems import ConfigError
+from extend_pipeline.config.providers.kling import KlingSource
 from extend_pipeline.config.settings import Settings
 from extend_pipeline_tests.config.written import (
     ACCOUNTS,
@@ -184,7 +184,7 @@ def test_a_file_that_is_no_catalogue_says_where_and_why(tmp_path: Path, text: st
 
 
 def test_the_pure_python_parser_says_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(yamlfile, "_LOADER", yaml.SafeLoader)
+    monkeypatch.setattr(files_yaml, "_LOADER", yaml.SafeLoader)
     assert video_id(write_home(tmp_path / "good", entry(source=source(video_id="007", url="null")))) == "007"
     problem = only_problem(write_home(tmp_path / "bad", catalogue="videos: []\n# \x07\n"))
     assert (problem.line, problem.message) == (2, "the character U+0007 can't stand in YAML")

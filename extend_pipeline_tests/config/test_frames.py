@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.catalogue import Video
-from extend_pipeline.config.frames import DECODED_LIMIT
-from extend_pipeline.config.pictures import Picture, read_picture
+from extend_pipeline.config.fields.image_header import Picture, read_picture
+from extend_pipeline.config.fields.images import DECODED_LIMIT
+from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline_tests.config.written import (
     account_of,
     entry,

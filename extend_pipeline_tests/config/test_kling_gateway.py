@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.kling_gateway import GatewayAccount, GatewaySource
+from extend_pipeline.config.providers.kling_gateway import GatewayAccount, GatewaySource
 from extend_pipeline.config.registry import PROVIDERS
 from extend_pipeline_tests.config.written import (
     CREDIT,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.luma import LumaAccount, LumaSource
+from extend_pipeline.config.providers.luma import LumaAccount, LumaSource
 from extend_pipeline.config.registry import PROVIDERS
 from extend_pipeline_tests.config.test_frames import data_uri, png
 from extend_pipeline_tests.config.written import (

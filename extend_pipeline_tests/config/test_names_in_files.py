@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from extend_pipeline.config.issues import Problem
+from extend_pipeline.config.json_schema import accounts_schema, catalogue_schema
 from extend_pipeline.config.load import read_configuration
-from extend_pipeline.config.problems import Problem
-from extend_pipeline.config.schema import accounts_schema, catalogue_schema
 from extend_pipeline.config.settings import Settings
 from extend_pipeline_tests.config.written import ACCOUNTS, NOW, entry
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.load import read_configuration
+from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline_tests.config.written import CREDIT, NOW, entry, load, only_problem, problems_of, write_home
 

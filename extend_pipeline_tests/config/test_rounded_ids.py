@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.ids import zeros_beyond_15_digits
-from extend_pipeline.config.problems import Problem
+from extend_pipeline.config.fields.ids import zeros_beyond_15_digits
+from extend_pipeline.config.issues import Problem
 from extend_pipeline_tests.config.written import ACCOUNTS, CREDIT, account_of, entry, load, only_problem, write_home
 
 EXACT = "827942411241804000"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.problems import ConfigError
+from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.settings import Settings
 
 

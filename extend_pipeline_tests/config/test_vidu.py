@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.price import Price
+from extend_pipeline.config.model.price import Price
+from extend_pipeline.config.providers.vidu import PRICE, ViduAccount, ViduExtend, ViduSource
 from extend_pipeline.config.registry import PROVIDERS
-from extend_pipeline.config.vidu import PRICE, ViduAccount, ViduExtend, ViduSource
 from extend_pipeline_tests.config.written import (
     account_of,
     entry,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from extend_pipeline.config.issues import ConfigError, Problem
 from extend_pipeline.config.load import Configuration, load_configuration
-from extend_pipeline.config.problems import ConfigError, Problem
 from extend_pipeline.config.settings import Settings
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

@@ -10,20 +10,22 @@ import pytest
 from sqlalchemy import insert, select
 
 from extend_pipeline.base.units import to_micros
-from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.books import EDGE_MS, Reading, books_of, invoice_book
-from extend_pipeline.engine.compare import Book, Booked, Comparison, Shown
-from extend_pipeline.engine.compare import compare as compare_books
-from extend_pipeline.engine.invoice import Invoice, InvoiceRow
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.reconcile import booked_of, reconcile
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.reconcile.compare import Book, Booked, Comparison, Shown
+from extend_pipeline.engine.reconcile.compare import compare as compare_books
+from extend_pipeline.engine.reconcile.invoice.read import Invoice, InvoiceRow
+from extend_pipeline.engine.reconcile.run import booked_of, reconcile
+from extend_pipeline.engine.reconcile.statements import EDGE_MS, Reading, books_of, invoice_book
 from extend_pipeline.engine.status import status
-from extend_pipeline.ledger import book_reads, controls, reconciling, tables
-from extend_pipeline.ledger.invariants import check_invariants
-from extend_pipeline.ledger.reconciling import Verdict
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.providers.outcomes import PageOutcome, Provider
+from extend_pipeline.ledger.write import controls, reconciliation
+from extend_pipeline.ledger.write.reconciliation import Verdict
+from extend_pipeline.providers.protocol import PageOutcome, Provider
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, drive, impatient_provider
 from extend_pipeline_tests.support.reckoning import replays_to_the_same
 
@@ -96,7 +98,7 @@ def test_an_amount_that_a_person_has_let_be_counts_for_more_than_a_list_all_the_
     task_id = only_task(pipeline)
     reconcile(pipeline, "k", book(pipeline, "billing", "3.5"))
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
-        assert reconciling.accept(tx, account="k", source="billing", task_id=task_id, why="known")
+        assert reconciliation.accept(tx, account="k", source="billing", task_id=task_id, why="known")
     resume(pipeline)
     for _ in range(2):
         reconcile(pipeline, "k", book(pipeline, "list", "2"))
@@ -131,7 +133,7 @@ def test_letting_a_gap_of_a_list_be_gives_no_charge_back(paid: tuple[EngineHome,
     (told,) = reconcile(pipeline, "k", empty).compared
     assert told.verdict is Verdict.LEDGER_ONLY
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
-        assert reconciling.accept(tx, account="k", source="list", task_id=task_id, why="known")
+        assert reconciliation.accept(tx, account="k", source="list", task_id=task_id, why="known")
     assert status(pipeline).accounts[0].committed == 2
     reconcile(pipeline, "k", empty)
     assert status(pipeline).disagreements == ()
@@ -143,9 +145,9 @@ def test_what_a_bill_shows_is_not_given_back_by_the_word_about_another(
     _, pipeline, _ = paid
     reconcile(pipeline, "k", book(pipeline, "billing", "2"))
     with pipeline.ledger.read() as connection:
-        (row,) = book_reads.attempts_of_account(connection, "k")
+        (row,) = reconciliation_queries.attempts_of_account(connection, "k")
     assert row.task_id is not None
-    gap = reconciling.Compared(
+    gap = reconciliation.Compared(
         task_id=row.task_id,
         verdict=Verdict.LEDGER_ONLY,
         attempt_id=row.attempt_id,
@@ -154,8 +156,8 @@ def test_what_a_bill_shows_is_not_given_back_by_the_word_about_another(
         upstream_micros=None,
     )
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
-        reconciling.record(tx, account="k", source="invoice", compared=[gap])
-        assert reconciling.accept(tx, account="k", source="invoice", task_id=row.task_id, why="known")
+        reconciliation.record(tx, account="k", source="invoice", compared=[gap])
+        assert reconciliation.accept(tx, account="k", source="invoice", task_id=row.task_id, why="known")
     assert status(pipeline).accounts[0].committed == 2
 
 
@@ -282,8 +284,8 @@ def test_no_comparison_changes_its_mind(paid: tuple[EngineHome, Pipeline, JumpCl
 
 def _again(pipeline: Pipeline, book: Book) -> Comparison:
     with pipeline.ledger.read() as connection:
-        rows = book_reads.attempts_of_account(connection, "k")
-        sums = book_reads.booked(connection, "k")
+        rows = reconciliation_queries.attempts_of_account(connection, "k")
+        sums = reconciliation_queries.booked(connection, "k")
     return compare_books(book, [booked_of(row, sums[row.attempt_id]) for row in rows], unit="kling-unit")
 
 

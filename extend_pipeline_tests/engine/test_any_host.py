@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from extend_pipeline.cli import cli
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan_types import Obstacle
-from extend_pipeline.engine.retention import Urgency, ending_now
+from extend_pipeline.engine.fetch.retention import Urgency, ending_now
+from extend_pipeline.engine.plan.model import Obstacle
 from extend_pipeline.engine.status import status
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.other_providers import other_home
@@ -45,7 +45,7 @@ def test_a_result_that_our_rules_refuse_is_told_at_once_and_comes_once_they_are_
     clock = JumpClock()
     with home.open(clock) as pipeline:
         with monkeypatch.context() as patch:
-            patch.setattr("extend_pipeline.providers.download.is_loopback_host", lambda _host: False)
+            patch.setattr("extend_pipeline.providers.http.download.is_loopback_host", lambda _host: False)
             for _ in range(3):
                 advance(pipeline, publish=False)
                 clock.skip(60_000)

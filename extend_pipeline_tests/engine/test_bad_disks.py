@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from extend_pipeline.engine.advance import advance, declare_catalogue
-from extend_pipeline.engine.answers import UnrecordedError
+from extend_pipeline.engine.submit.spool import UnrecordedError
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.ledger.states import VideoState

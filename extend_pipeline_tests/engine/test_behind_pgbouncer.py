@@ -12,12 +12,12 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import func, select, text
 
-from extend_pipeline.commands.findings import Level
-from extend_pipeline.commands.local_checks import check_ledger
+from extend_pipeline.commands.doctor.diagnostics import Level
+from extend_pipeline.commands.doctor.local_checks import check_ledger
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, LedgerError, open_ledger
 from extend_pipeline.ledger.handover import move
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline_tests.support.engine_home import EngineHome, drive
 from extend_pipeline_tests.support.ledger_steps import NOON, run_through
 from extend_pipeline_tests.support.pgbouncer import PASSWORD, USER, needs_pgbouncer, pgbouncer

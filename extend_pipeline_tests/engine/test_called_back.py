@@ -10,14 +10,18 @@ from typing import Any
 import pytest
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.called_back import LOOKS, SKEW_MS, objection
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.schedule import CALLED_BACK_FIRST_MS
-from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.doubt.callback_lookup import LOOKS, SKEW_MS, objection
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.polling.schedule import CALLED_BACK_FIRST_MS
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.providers.outcomes import TaskState, TaskView
+from extend_pipeline.providers.protocol import TaskState, TaskView
 from extend_pipeline.sandbox import GatewayConfig
-from extend_pipeline_tests.callbacks.receiving import (
+from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.other_providers import planted
+from extend_pipeline_tests.support.ports import free_port
+from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
+from extend_pipeline_tests.webhooks.receiving import (
     attempts,
     called_back_account,
     called_back_home,
@@ -26,10 +30,6 @@ from extend_pipeline_tests.callbacks.receiving import (
     open_receiving,
     tokens_of,
 )
-from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
-from extend_pipeline_tests.support.other_providers import planted
-from extend_pipeline_tests.support.ports import free_port
-from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
 
 SENT = 1_795_000_000_000
 DEADLINE = 60_000

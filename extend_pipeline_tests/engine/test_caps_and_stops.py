@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan_types import Obstacle
+from extend_pipeline.engine.plan.model import Obstacle
 from extend_pipeline.engine.status import status
-from extend_pipeline.ledger import controls
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.ledger.write import controls
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, account, drive
 from extend_pipeline_tests.support.other_providers import other_account, planted
 from extend_pipeline_tests.support.reckoning import reckon

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan_types import Obstacle
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.model import Obstacle
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.providers.kling import KlingProvider
+from extend_pipeline.providers.http.retry import RetryPolicy
+from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.registry import build_provider, credentials_of
-from extend_pipeline.providers.retry import RetryPolicy
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.other_providers import OTHERS, other_home
 from extend_pipeline_tests.support.reckoning import reckon

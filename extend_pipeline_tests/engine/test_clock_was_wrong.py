@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from extend_pipeline.engine import schedule
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.clock_checks import ledger_ahead_ms
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Obstacle
-from extend_pipeline.engine.recover import has_settled
-from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.doubt.recover import has_settled
+from extend_pipeline.engine.guards.clock import ledger_ahead_ms
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from extend_pipeline.commands.account_checks import check_upstream
-from extend_pipeline.commands.findings import Level
-from extend_pipeline.engine.plan_types import Obstacle
+from extend_pipeline.commands.doctor.account_checks import check_upstream
+from extend_pipeline.commands.doctor.diagnostics import Level
+from extend_pipeline.engine.plan.model import Obstacle
 from extend_pipeline.engine.status import status
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline_tests.support.company_ca import ISSUER, make_company, needs_openssl, tls_before
 from extend_pipeline_tests.support.engine_home import EngineHome, account, drive
 

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from extend_pipeline.base.failpoints import ENVIRONMENT, POINTS
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.store import MediaStore

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from extend_pipeline.engine import resolve
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan_types import Obstacle
-from extend_pipeline.engine.recover import recover
+from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.doubt.recover import recover
+from extend_pipeline.engine.plan.model import Obstacle
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, account, drive, entry, source_id

@@ -10,16 +10,17 @@ import pytest
 from sqlalchemy import func, select
 
 from extend_pipeline.base.units import to_micros
-from extend_pipeline.config.price import Price
+from extend_pipeline.config.model.price import Price
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.deductions import Deduction, classify_deduction, price_line
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.reconcile import Reconciled
-from extend_pipeline.engine.reconcile_all import reconcile_account
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.polling.deductions import Deduction, classify_deduction, price_line
+from extend_pipeline.engine.reconcile.run import Reconciled
+from extend_pipeline.engine.reconcile.run_all import reconcile_account
 from extend_pipeline.engine.status import status
-from extend_pipeline.ledger import reconciling, tables
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.ledger.write import reconciliation
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, account, drive
 from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
 
@@ -157,7 +158,7 @@ def test_a_promotion_that_is_billed_in_full_costs_what_the_plan_said(make_home: 
         with pipeline.ledger.read() as connection:
             attempt = connection.execute(select(tables.attempts)).one()
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
-            reconciling.book_billed(tx, attempt.attempt_id, micros=to_micros(Decimal("1.5")))
+            reconciliation.book_billed(tx, attempt.attempt_id, micros=to_micros(Decimal("1.5")))
         clock.skip(DAY_MS + 7_200_000)
         list(reconcile_account(pipeline, "k", pause=lambda _: None))
         assert status(pipeline).accounts[0].committed == 2

@@ -15,12 +15,12 @@ import pytest
 from sqlalchemy import select
 
 from extend_pipeline.engine.advance import advance, declare_catalogue
-from extend_pipeline.engine.disk_space import GIB, DiskSpace, explained, require
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Obstacle
-from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.engine.submit import submit_due
+from extend_pipeline.engine.guards.disk_space import GIB, DiskSpace, explained, require
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.engine.test_bad_disks import finishes, full_tmpfs
@@ -200,7 +200,7 @@ def test_a_claim_that_an_interruption_left_unsent_is_given_back(
     home.accounts(account(home.sandbox.base_url))
     with home.open() as pipeline:
         with monkeypatch.context() as patch:
-            patch.setattr("extend_pipeline.ledger.transitions.mark_sending", broken)
+            patch.setattr("extend_pipeline.ledger.write.transitions.mark_sending", broken)
             with pytest.raises(Interrupted):
                 advance(pipeline, publish=False)
         with pipeline.ledger.read() as connection:

@@ -9,17 +9,17 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from extend_pipeline.config.purchase import words_digest
-from extend_pipeline.config.signed_urls import without_signature
+from extend_pipeline.config.checks.purchase import words_digest
+from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.approve import approve
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Obstacle, VideoPlan
-from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.engine.submit import submit_due
+from extend_pipeline.engine.doubt.approve import approve
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Obstacle, VideoPlan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.claims import RefusalReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
+from extend_pipeline.ledger.write.claims import RefusalReason
 from extend_pipeline_tests.support.engine_home import EngineHome, account, branch, drive, entry, source_id
 from extend_pipeline_tests.support.other_providers import OTHERS, other_account, planted
 from extend_pipeline_tests.support.plan_inputs import attempt, configured, given

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from extend_pipeline.config.load import load_configuration
-from extend_pipeline.engine import resolve
 from extend_pipeline.engine.advance import declare_catalogue
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Obstacle, VideoPlan
-from extend_pipeline.engine.poll import poll_due
-from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Obstacle, VideoPlan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.polling.poll import poll_due
 from extend_pipeline.engine.status import status
-from extend_pipeline.engine.submit import submit_due
-from extend_pipeline.ledger import controls
+from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.sandbox.faults import _KINDS
+from extend_pipeline.ledger.write import controls
+from extend_pipeline.sandbox.faults.kinds import _KINDS
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, drive, entry, source_id
 from extend_pipeline_tests.support.reckoning import Reckoning, reckon, replays_to_the_same
 

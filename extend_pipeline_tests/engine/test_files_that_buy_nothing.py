@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.config.problems import ConfigError
-from extend_pipeline.engine.plan_types import Obstacle
+from extend_pipeline.config.issues import ConfigError
+from extend_pipeline.engine.plan.model import Obstacle
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.engine_home import EngineHome, account, drive, entry
 

@@ -15,11 +15,11 @@ from click.testing import CliRunner, Result
 from extend_pipeline.cli import cli
 from extend_pipeline.config.last_good import last_good_path
 from extend_pipeline.engine.advance import declare_catalogue
-from extend_pipeline.engine.pipeline import open_pipeline
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.ledger import reads
+from extend_pipeline.engine.home import open_pipeline
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.database import open_ledger
+from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.sandbox import SandboxConfig
 from extend_pipeline_tests.support.engine_home import EngineHome, account, entry, source_id
@@ -46,8 +46,8 @@ def states(home: EngineHome) -> list[str]:
     ledger = open_ledger(home.ledger_url)
     try:
         with ledger.read() as connection:
-            keys = [row.video_key for row in reads.videos(connection)]
-            return [row.state for row in reads.attempts_of(connection, keys)]
+            keys = [row.video_key for row in queries.videos(connection)]
+            return [row.state for row in queries.attempts_of(connection, keys)]
     finally:
         ledger.close()
 
@@ -57,7 +57,7 @@ def video_states(home: EngineHome) -> set[str]:
     ledger = open_ledger(home.ledger_url)
     try:
         with ledger.read() as connection:
-            return {row.state for row in reads.videos(connection)}
+            return {row.state for row in queries.videos(connection)}
     finally:
         ledger.close()
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from extend_pipeline.config.load import Configuration
-from extend_pipeline.engine import chain
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Obstacle, SourceView, VideoPlan
-from extend_pipeline.engine.snapshot import declarations, plan_input
-from extend_pipeline.ledger import reads
+from extend_pipeline.engine.plan import chain
+from extend_pipeline.engine.plan.inputs import declarations, plan_input
+from extend_pipeline.engine.plan.model import Obstacle, SourceView, VideoPlan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.support.engine_home import EngineHome, account, drive, entry
 from extend_pipeline_tests.support.other_providers import other_account, other_entry, other_home
@@ -136,7 +136,7 @@ def test_a_sliver_is_charged_only_once_the_tolerance_says_so(
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert charged(home) == 1
         with pipeline.ledger.read() as connection:
-            declared = [row.definition_digest for row in reads.videos(connection)]
+            declared = [row.definition_digest for row in queries.videos(connection)]
     written["extend"]["tolerance"] = 0.2
     home.catalogue([written])
     with home.open() as pipeline:
@@ -146,7 +146,7 @@ def test_a_sliver_is_charged_only_once_the_tolerance_says_so(
         assert done.current_ms is not None
         assert done.current_ms > 9_400
         with pipeline.ledger.read() as connection:
-            assert [row.definition_digest for row in reads.videos(connection)] != declared
+            assert [row.definition_digest for row in queries.videos(connection)] != declared
     del written["extend"]["tolerance"]
     home.catalogue([written])
     with home.open() as pipeline:

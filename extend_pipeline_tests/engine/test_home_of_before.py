@@ -14,13 +14,13 @@ from alembic.config import Config
 from sqlalchemy import column, insert, inspect, select
 from sqlalchemy import table as named
 
-from extend_pipeline.engine import chain
-from extend_pipeline.engine.pipeline import wall_ms
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.home import wall_ms
+from extend_pipeline.engine.plan import chain
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger import database, tables
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support import homes_of_before
 from extend_pipeline_tests.support.engine_home import EngineHome, account, drive

@@ -11,11 +11,11 @@ from sqlalchemy import select
 
 from extend_pipeline.base.units import to_ms
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.pipeline import Pipeline, wall_ms
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Hindrance, Obstacle
+from extend_pipeline.engine.home import Pipeline, wall_ms
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Hindrance, Obstacle
+from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.publish import publish_last
-from extend_pipeline.engine.snapshot import plan_input
 from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.ledger import tables
 from extend_pipeline.warehouse.read import query

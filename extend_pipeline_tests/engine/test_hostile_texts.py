@@ -16,9 +16,9 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from extend_pipeline.cli import cli
-from extend_pipeline.config.problems import ConfigError
+from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.pipeline import Pipeline, wall_ms
+from extend_pipeline.engine.home import Pipeline, wall_ms
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.warehouse.read import query
@@ -86,8 +86,8 @@ def test_prompts_come_through_everything_as_they_were_written(home: EngineHome, 
 def test_prompts_are_plain_text_to_dagster(home: EngineHome) -> None:
     import dagster as dg
 
-    from extend_pipeline.defs.facts import read_facts
-    from extend_pipeline.defs.metadata import completed_metadata, request_metadata
+    from extend_pipeline.dagster_defs.assets.metadata import completed_metadata, request_metadata
+    from extend_pipeline.dagster_defs.assets.partition_state import read_facts
 
     home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
     home.write([entry("v000", source_id(0), steps=1, prompt=PROMPTS["markup"])])

@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 from sqlalchemy import Row, select
 
-from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine import resolve
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Obstacle, VideoPlan
-from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Obstacle, VideoPlan
+from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.reconciling import Orphan, adopt_orphan
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.ledger.transitions import Moved
-from extend_pipeline.providers.outcomes import Provider, SubmitOutcome, SubmitRequest
+from extend_pipeline.ledger.write.reconciliation import Orphan, adopt_orphan
+from extend_pipeline.ledger.write.transitions import Moved
+from extend_pipeline.providers.protocol import Provider, SubmitOutcome, SubmitRequest
 from extend_pipeline_tests.support.engine_home import (
     EngineHome,
     JumpClock,

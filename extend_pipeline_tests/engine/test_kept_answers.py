@@ -13,14 +13,14 @@ import pytest
 from sqlalchemy import event
 
 from extend_pipeline.base import failpoints
-from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.answers import UnrecordedError
-from extend_pipeline.engine.resolve import Resolved, adopt, write_off
+from extend_pipeline.engine.doubt.resolve import Resolved, adopt, write_off
 from extend_pipeline.engine.status import status
+from extend_pipeline.engine.submit.spool import UnrecordedError
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.providers.outcomes import Provider, SubmitOutcome, SubmitRequest
+from extend_pipeline.providers.protocol import Provider, SubmitOutcome, SubmitRequest
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive, impatient_provider
 from extend_pipeline_tests.support.other_providers import OTHERS, other_home
 from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same

@@ -15,8 +15,9 @@ from click.testing import CliRunner, Result
 from sqlalchemy import select
 
 from extend_pipeline.cli import cli
-from extend_pipeline.ledger import reads, tables
+from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import open_ledger
+from extend_pipeline.ledger.read import queries
 from extend_pipeline_tests.support.engine_home import KEY_ENVS, SECRET_ENV, EngineHome
 from extend_pipeline_tests.support.other_providers import other_home
 from extend_pipeline_tests.support.postgres import PostgresServer
@@ -44,7 +45,7 @@ def stopped(home: EngineHome) -> dict[str, str | None]:
     ledger = open_ledger(home.ledger_url)
     try:
         with ledger.read() as connection:
-            return {name: row.stopped_reason for name, row in reads.accounts(connection).items()}
+            return {name: row.stopped_reason for name, row in queries.accounts(connection).items()}
     finally:
         ledger.close()
 
@@ -138,7 +139,7 @@ def test_only_the_providers_word_stops_an_account_and_another_key_starts_it_agai
     try:
         with ledger.read() as connection:
             kept = " ".join(connection.execute(select(tables.events.c.data)).scalars())
-            marks = reads.accounts(connection)[name].refused_keys
+            marks = queries.accounts(connection)[name].refused_keys
     finally:
         ledger.close()
     assert WRONG not in kept
@@ -157,7 +158,7 @@ def test_a_refused_submit_is_made_by_the_key_that_is_taken_though_nothing_is_in_
     ledger = open_ledger(home.ledger_url)
     try:
         with ledger.read() as connection:
-            row = reads.accounts(connection)["k"]
+            row = queries.accounts(connection)["k"]
     finally:
         ledger.close()
     assert (row.paused, row.stopped_reason) == (True, None)

@@ -8,20 +8,21 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select
 
-from extend_pipeline.engine.adopt_task import adopt_task
 from extend_pipeline.engine.advance import advance, next_wait_ms
-from extend_pipeline.engine.called_back import LOOKS
-from extend_pipeline.engine.resolve import Resolved, write_off
-from extend_pipeline.engine.schedule import CALLED_BACK_FIRST_MS
+from extend_pipeline.engine.doubt.callback_lookup import LOOKS
+from extend_pipeline.engine.doubt.resolve import Resolved, write_off
+from extend_pipeline.engine.polling.schedule import CALLED_BACK_FIRST_MS
+from extend_pipeline.engine.reconcile.adopt_task import adopt_task
 from extend_pipeline.engine.status import status
-from extend_pipeline.ledger import reconciling, tables
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.write import reconciliation
 from extend_pipeline.sandbox import GatewayConfig
-from extend_pipeline_tests.callbacks.receiving import called_back_home, open_receiving, tokens_of
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.other_providers import other_account, planted
 from extend_pipeline_tests.support.ports import free_port
 from extend_pipeline_tests.support.reckoning import replays_to_the_same
+from extend_pipeline_tests.webhooks.receiving import called_back_home, open_receiving, tokens_of
 
 ID_OF = {"kling-gateway": "task_id", "luma": "id", "kling": "task_id"}
 
@@ -51,7 +52,7 @@ def test_the_task_of_a_written_off_attempt_comes_home_by_a_callback(
         with pipeline.ledger.read() as connection:
             table = tables.attempts
             states = dict(connection.execute(select(table.c.chain_digest, table.c.state)).all())
-        assert states.pop(reconciling.ORPHAN) == "stored"
+        assert states.pop(reconciliation.ORPHAN) == "stored"
         assert list(states.values()) == ["written_off"]
         assert status(pipeline).accounts[0].committed == before
         assert len(home.sandbox.charges()["charges"]) == 1

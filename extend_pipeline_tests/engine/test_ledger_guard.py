@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.engine.ledger_guard.look import accept, look
-from extend_pipeline.engine.ledger_guard.memory import ANCHOR_FILE, MEMORY_FILE
-from extend_pipeline.engine.ledger_guard.verdict import Kind
-from extend_pipeline.engine.plan_types import Obstacle
+from extend_pipeline.engine.guards.ledger_look import accept, look
+from extend_pipeline.engine.guards.ledger_memory import ANCHOR_FILE, MEMORY_FILE
+from extend_pipeline.engine.guards.ledger_verdict import Kind
+from extend_pipeline.engine.plan.model import Obstacle
 from extend_pipeline.ledger.database import NotOpenError, open_ledger
 from extend_pipeline.ledger.handover import move
 from extend_pipeline_tests.support.engine_home import EngineHome, drive

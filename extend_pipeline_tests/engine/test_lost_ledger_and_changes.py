@@ -7,8 +7,8 @@ import shutil
 from sqlalchemy import select
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.engine_home import EngineHome, account, branch, drive, entry, source_id

@@ -11,17 +11,18 @@ import pytest
 from sqlalchemy import delete, select
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.deep_check import check_deeply
-from extend_pipeline.engine.missing import store_now, what_to_do
-from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.status import status
-from extend_pipeline.engine.store_look import doubt_about_store
-from extend_pipeline.engine.watch_store import LOOK_EVERY_MS, accept_store
-from extend_pipeline.ledger import files, tables
+from extend_pipeline.engine.store.deep_check import check_deeply
+from extend_pipeline.engine.store.look import doubt_about_store
+from extend_pipeline.engine.store.missing import store_now, what_to_do
+from extend_pipeline.engine.store.watch import LOOK_EVERY_MS, accept_store
+from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import open_ledger
-from extend_pipeline.ledger.files import Cause, Role
-from extend_pipeline.ledger.invariants import check_invariants
-from extend_pipeline.ledger.replay import differences, replay
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.projection.replay import differences, replay
+from extend_pipeline.ledger.write import files
+from extend_pipeline.ledger.write.files import Cause, Role
 from extend_pipeline.media.listing import films, mark, mark_of
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, account, drive
 from extend_pipeline_tests.support.other_providers import other_home
@@ -322,14 +323,14 @@ def test_a_home_of_before_is_marked_when_its_films_are_there(home: EngineHome) -
 
 
 def test_a_round_does_not_look_at_the_store_each_time(home: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
-    from extend_pipeline.engine import watch_store
+    from extend_pipeline.engine.store import watch
 
     home.seeded(1, steps=1)
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
         looks: list[int] = []
-        real = watch_store.look
-        monkeypatch.setattr(watch_store, "look", lambda given: looks.append(1) or real(given))
+        real = watch.look
+        monkeypatch.setattr(watch, "look", lambda given: looks.append(1) or real(given))
         for _ in range(5):
             advance(pipeline, publish=False)
         assert looks == []

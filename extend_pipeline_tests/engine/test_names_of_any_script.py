@@ -18,8 +18,8 @@ from sqlalchemy import select
 
 from extend_pipeline.cli import cli
 from extend_pipeline.config.load import read_configuration
-from extend_pipeline.engine import chain
 from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.plan import chain
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.warehouse.read import query
@@ -105,12 +105,12 @@ def test_one_name_in_two_forms_is_one_name(home: EngineHome) -> None:
 
 def test_a_name_that_is_refused_by_now_goes_on_under_another(home: EngineHome, monkeypatch: Any) -> None:
     """Keys with three dots or a hyphen first were names once: what was paid for under them is not paid for again."""
-    from extend_pipeline.config import fields
+    from extend_pipeline.config.fields import text as fields_text
 
     home.sandbox.seed([{"video_id": source_id(number), "duration": 5.0} for number in range(2)])
     before = [entry("-rf", source_id(0), steps=1), entry("a...b", source_id(1), steps=1)]
     with monkeypatch.context() as earlier:
-        earlier.setattr(fields, "name_fault", lambda _: None)
+        earlier.setattr(fields_text, "name_fault", lambda _: None)
         home.write(before)
         with home.open(JumpClock()) as pipeline:
             drive(pipeline)

@@ -11,19 +11,19 @@ import pytest
 from sqlalchemy import select
 
 from extend_pipeline.base.units import from_ms
+from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.load import load_configuration
-from extend_pipeline.config.problems import ConfigError
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.ledger_guard.look import accept
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Obstacle, Plan
-from extend_pipeline.engine.ready import claim_request
-from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.engine.submit import submit_due
+from extend_pipeline.engine.guards.ledger_look import accept
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Obstacle, Plan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.submit.prepare import claim_request
+from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.claims import RefusalReason, claim
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.ledger.write.claims import RefusalReason, claim
 from extend_pipeline_tests.support.engine_home import (
     ACCESS_ENV,
     SECRET_ENV,

@@ -13,9 +13,9 @@ import pytest
 
 from extend_pipeline.base.failpoints import POINTS
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Obstacle
-from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.store import MediaStore

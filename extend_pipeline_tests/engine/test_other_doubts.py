@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.engine import resolve
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan_types import Obstacle
+from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.plan.model import Obstacle
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, drive

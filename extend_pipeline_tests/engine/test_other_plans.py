@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from extend_pipeline.config.load import Configuration
-from extend_pipeline.config.price import Price
+from extend_pipeline.config.model.price import Price
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Obstacle, SourceView, VideoPlan
+from extend_pipeline.engine.plan.model import Obstacle, SourceView, VideoPlan
+from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive

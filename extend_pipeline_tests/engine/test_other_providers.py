@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import select
 
 from extend_pipeline.engine.advance import advance_until_idle
-from extend_pipeline.engine.pipeline import Pipeline, wall_ms
+from extend_pipeline.engine.home import Pipeline, wall_ms
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.media.probe import Sound, check_file
-from extend_pipeline.sandbox.surfaces import LumaConfig, ViduConfig
+from extend_pipeline.media.check.probe import Sound, check_file
+from extend_pipeline.sandbox.surface.settings import LumaConfig, ViduConfig
 from extend_pipeline_tests.support.engine_home import EngineHome, drive
 from extend_pipeline_tests.support.other_providers import OTHERS, other_account, other_home, planted
 from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.commands.demo_home import find, prepared
+from extend_pipeline.commands.demo.home import find, prepared
+from extend_pipeline.commands.demo.processes import running
 from extend_pipeline.commands.init import write_examples
-from extend_pipeline.commands.processes import running
-from extend_pipeline.engine import answers
+from extend_pipeline.engine.submit import spool
 from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline_tests.support.bounded import run_bounded
@@ -108,7 +108,7 @@ def test_the_ledger_and_the_folders_above_it_are_closed_when_it_comes_first(
 
 @pytest.mark.usefixtures("no_umask")
 def test_kept_answers_and_the_folders_above_them_are_closed_when_they_come_first(tmp_path: Path) -> None:
-    answers._write(tmp_path / "home" / "state" / "answers", answers.KeptAnswer("a", "v/1", "k", "t"))
+    spool._write(tmp_path / "home" / "state" / "answers", spool.KeptAnswer("a", "v/1", "k", "t"))
     assert len(list((tmp_path / "home").rglob("*.json"))) == 1
     assert modes(tmp_path / "home") == {}
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.engine import chain
-from extend_pipeline.engine.judge import FETCH_REFUSED, FOREIGN_TASK, UNCLEAR_VALUE
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import AccountView, Obstacle, VideoPlan
+from extend_pipeline.engine.plan import chain
+from extend_pipeline.engine.plan.hop_state import FETCH_REFUSED, FOREIGN_TASK, UNCLEAR_VALUE
+from extend_pipeline.engine.plan.model import AccountView, Obstacle, VideoPlan
+from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.support.engine_home import DAY_MS, account, branch, entry
 from extend_pipeline_tests.support.ledger_steps import NOON

@@ -14,8 +14,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from extend_pipeline.config.load import Configuration
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import AccountView, AttemptView, Obstacle
+from extend_pipeline.engine.plan.model import AccountView, AttemptView, Obstacle
+from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.support.engine_home import account, branch, entry
 from extend_pipeline_tests.support.plan_inputs import configured, given, stored_from

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 import pytest
 
 from extend_pipeline.engine.advance import declare_catalogue
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.poll import LIST_WORTH, poll_due
-from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.engine.submit import submit_due
-from extend_pipeline.providers.outcomes import Page, PageOutcome
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.polling.poll import LIST_WORTH, poll_due
+from extend_pipeline.engine.submit.submit import submit_due
+from extend_pipeline.providers.protocol import Page, PageOutcome
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
 
 LIST, ONE = "GET /v1/videos/video-extend", "GET /v1/videos/video-extend/{id}"

@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.defs.due import what_is_due
+from extend_pipeline.dagster_defs.sensors.due import what_is_due
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan_types import Obstacle
+from extend_pipeline.engine.plan.model import Obstacle
 from extend_pipeline.sandbox import GatewayConfig
-from extend_pipeline_tests.callbacks.receiving import (
+from extend_pipeline_tests.engine.test_recover import ELSEWHERE, LEASE_MS, claimed_by
+from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.other_providers import planted
+from extend_pipeline_tests.support.ports import free_port
+from extend_pipeline_tests.support.reckoning import reckon
+from extend_pipeline_tests.webhooks.receiving import (
     attempts,
     called_back_account,
     called_back_home,
@@ -21,11 +26,6 @@ from extend_pipeline_tests.callbacks.receiving import (
     open_receiving,
     tokens_of,
 )
-from extend_pipeline_tests.engine.test_recover import ELSEWHERE, LEASE_MS, claimed_by
-from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
-from extend_pipeline_tests.support.other_providers import planted
-from extend_pipeline_tests.support.ports import free_port
-from extend_pipeline_tests.support.reckoning import reckon
 
 PROMOTED: dict[str, Any] = {
     "submit_class": "A",

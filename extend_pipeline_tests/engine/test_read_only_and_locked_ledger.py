@@ -14,11 +14,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from extend_pipeline.config.accounts import Account
+from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.answers import UnrecordedError
-from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.submit.spool import UnrecordedError
 from extend_pipeline.ledger import database, tables
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.bounded import run_bounded
@@ -209,7 +209,7 @@ def test_a_lock_that_ends_in_time_costs_nothing_but_the_wait(home: EngineHome) -
 def test_a_verb_says_that_the_ledger_is_held_and_what_to_do(
     home: EngineHome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from extend_pipeline.commands.errors import tell
+    from extend_pipeline.commands.shared.errors import tell
 
     prepared(home, 1)
     with held(ledger_file(home)), home.open() as pipeline:

@@ -14,18 +14,19 @@ from sqlalchemy import Row, select
 from extend_pipeline.base.days import day_of
 from extend_pipeline.base.units import to_micros
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.books import Unread
-from extend_pipeline.engine.compare import Book, Shown
-from extend_pipeline.engine.invoice import InvoiceProblems
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.reconcile import Reconciled, reconcile
-from extend_pipeline.engine.reconcile_all import reconcile_account, reconcile_everything, reconcile_invoice
-from extend_pipeline.engine.resolve import Resolved, adopt, write_off
+from extend_pipeline.engine.doubt.resolve import Resolved, adopt, write_off
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.reconcile.compare import Book, Shown
+from extend_pipeline.engine.reconcile.invoice.read import InvoiceProblems
+from extend_pipeline.engine.reconcile.run import Reconciled, reconcile
+from extend_pipeline.engine.reconcile.run_all import reconcile_account, reconcile_everything, reconcile_invoice
+from extend_pipeline.engine.reconcile.statements import Unread
 from extend_pipeline.engine.status import status
-from extend_pipeline.ledger import reconciling, tables
-from extend_pipeline.ledger.invariants import check_invariants
-from extend_pipeline.ledger.reconciling import Verdict
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.ledger.write import reconciliation
+from extend_pipeline.ledger.write.reconciliation import Verdict
 from extend_pipeline.warehouse.read import query
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, account, drive
 from extend_pipeline_tests.support.other_providers import other_account, planted
@@ -66,7 +67,7 @@ def charged(home: EngineHome) -> Decimal:
 def orphans(pipeline: Pipeline) -> list[Row[Any]]:
     table = tables.attempts
     with pipeline.ledger.read() as connection:
-        return list(connection.execute(select(table).where(table.c.chain_digest == reconciling.ORPHAN)))
+        return list(connection.execute(select(table).where(table.c.chain_digest == reconciliation.ORPHAN)))
 
 
 def test_books_that_agree_change_nothing(billed: EngineHome) -> None:
@@ -125,7 +126,7 @@ def test_strangers_are_only_counted_where_others_use_the_account_too(billed: Eng
         }
         assert orphans(pipeline) == []
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
-            assert not reconciling.accept(tx, account="k", source="list", task_id=stranger["task_id"], why="bob's")
+            assert not reconciliation.accept(tx, account="k", source="list", task_id=stranger["task_id"], why="bob's")
         assert status(pipeline).exit_code == 0
 
 
@@ -314,7 +315,7 @@ def test_an_invoice_with_another_amount_a_stranger_and_a_gap(
     assert [row.state for row in orphans(pipeline)] == ["stored"]
     assert status(pipeline).accounts[0].committed == Decimal(5)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
-        assert reconciling.accept(
+        assert reconciliation.accept(
             tx, account="kling-gateway", source="invoice", task_id=ours[2][0], why="the reseller forgot it"
         )
     assert status(pipeline).accounts[0].committed == Decimal(4)

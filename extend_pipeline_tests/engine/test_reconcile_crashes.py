@@ -14,10 +14,11 @@ from sqlalchemy import func, select
 
 from extend_pipeline.base import failpoints
 from extend_pipeline.base.units import to_micros
-from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.status import status
-from extend_pipeline.ledger import reconciling, tables
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.write import reconciliation
 from extend_pipeline_tests.support.children import CONTEXT, Child, write_to
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, drive, eventually
 from extend_pipeline_tests.support.reckoning import replays_to_the_same
@@ -39,8 +40,8 @@ def reconciling_child(home: EngineHome, clock: JumpClock, number: int, *, points
 
 def _reconcile(settings: dict[str, Any], output: str, environment: dict[str, str], skipped_ms: int) -> None:
     from extend_pipeline.config.settings import Settings
-    from extend_pipeline.engine.pipeline import open_pipeline
-    from extend_pipeline.engine.reconcile_all import reconcile_everything
+    from extend_pipeline.engine.home import open_pipeline
+    from extend_pipeline.engine.reconcile.run_all import reconcile_everything
 
     write_to(output)
     os.environ.update(environment)
@@ -81,7 +82,7 @@ def is_right(home: EngineHome, pipeline: Pipeline, folder: Path) -> None:
     table, attempts = tables.charges, tables.attempts
     with pipeline.ledger.read() as connection:
         adjusted = list(connection.execute(select(table.c.micros).where(table.c.entry == "adjust")).scalars())
-        orphaned = select(attempts.c.state).where(attempts.c.chain_digest == reconciling.ORPHAN)
+        orphaned = select(attempts.c.state).where(attempts.c.chain_digest == reconciliation.ORPHAN)
         states = list(connection.execute(orphaned).scalars())
         rows = select(func.count()).select_from(tables.reconciliations)
         assert connection.execute(rows).scalar_one() >= 2 + STRANGERS

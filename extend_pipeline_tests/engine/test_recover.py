@@ -12,13 +12,14 @@ import pytest
 from sqlalchemy import select
 
 from extend_pipeline.engine.advance import advance, declare_catalogue
-from extend_pipeline.engine.pipeline import Pipeline, owner_is_gone, process_name
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.ready import claim_request
-from extend_pipeline.engine.recover import recover
-from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.ledger import claims, tables, transitions
+from extend_pipeline.engine.doubt.recover import recover
+from extend_pipeline.engine.home import Pipeline, owner_is_gone, process_name
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.submit.prepare import claim_request
+from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.ledger.write import claims, transitions
 from extend_pipeline_tests.support.children import advancing
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive, eventually
 from extend_pipeline_tests.support.reckoning import reckon
@@ -69,7 +70,7 @@ def test_a_lease_that_ran_out_frees_a_claim_and_puts_a_send_in_doubt(
 
 def ended_process() -> str:
     """The name of an owner on this host that has ended."""
-    code = "from extend_pipeline.engine.pipeline import process_name; print(process_name())"
+    code = "from extend_pipeline.engine.home import process_name; print(process_name())"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return told.stdout.strip()
 
@@ -90,7 +91,7 @@ def test_an_owner_that_lives_or_may_live_is_left_alone(home: EngineHome) -> None
         [
             sys.executable,
             "-c",
-            "from extend_pipeline.engine.pipeline import process_name as n; print(n(), flush=True); input()",
+            "from extend_pipeline.engine.home import process_name as n; print(n(), flush=True); input()",
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

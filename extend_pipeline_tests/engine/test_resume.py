@@ -15,11 +15,12 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.base.failpoints import ENVIRONMENT
-from extend_pipeline.engine.fetch import Missed
-from extend_pipeline.engine.resume import MAX_REFUSED, fetch_on, fetch_whole
-from extend_pipeline.media import confined, probe
+from extend_pipeline.engine.fetch.fetch import Missed
+from extend_pipeline.engine.fetch.resume import MAX_REFUSED, fetch_on, fetch_whole
+from extend_pipeline.media.check import probe
+from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.store import MediaStore, Stored
-from extend_pipeline.providers.download import DownloadPolicy
+from extend_pipeline.providers.http.download import DownloadPolicy
 from extend_pipeline_tests.providers.raw_server import RawServer, raw_server
 from extend_pipeline_tests.support.mp4 import make_clip
 
@@ -38,7 +39,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture(autouse=True)
 def _films_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(confined, "check_file", probe.check_file)
+    monkeypatch.setattr(isolated_probe, "check_file", probe.check_file)
 
 
 @pytest.fixture

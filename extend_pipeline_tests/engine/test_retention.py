@@ -9,14 +9,14 @@ from sqlalchemy import select
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.observe import success_data
-from extend_pipeline.engine.retention import HOUR_MS, Urgency, urgency_of
+from extend_pipeline.engine.fetch.retention import HOUR_MS, Urgency, urgency_of
+from extend_pipeline.engine.polling.apply_task_state import success_data
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.providers.json_body import LATEST_MS
-from extend_pipeline.providers.outcomes import Output, TaskState, TaskView
-from extend_pipeline.providers.presigned import presigned_expiry_ms
+from extend_pipeline.providers.protocol import Output, TaskState, TaskView
+from extend_pipeline.providers.wire.json import LATEST_MS
+from extend_pipeline.providers.wire.presigned import presigned_expiry_ms
 from extend_pipeline_tests.support.engine_home import (
     DAY_MS,
     EngineHome,

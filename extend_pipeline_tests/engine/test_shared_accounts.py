@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 from sqlalchemy import Row, func, select
 
-from extend_pipeline.engine.adopt_task import adopt_task
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.reconcile import Reconciled
-from extend_pipeline.engine.reconcile_all import reconcile_account
-from extend_pipeline.engine.resolve import Declined, Resolved, write_off
+from extend_pipeline.engine.doubt.resolve import Declined, Resolved, write_off
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.reconcile.adopt_task import adopt_task
+from extend_pipeline.engine.reconcile.run import Reconciled
+from extend_pipeline.engine.reconcile.run_all import reconcile_account
 from extend_pipeline.engine.status import status
-from extend_pipeline.ledger import reconciling, tables
-from extend_pipeline.ledger.invariants import check_invariants
-from extend_pipeline.ledger.reconciling import Verdict
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.write import reconciliation
+from extend_pipeline.ledger.write.reconciliation import Verdict
 from extend_pipeline_tests.support.engine_home import (
     DAY_MS,
     EngineHome,
@@ -52,7 +53,7 @@ def books(pipeline: Pipeline) -> dict[str, Reconciled]:
 def orphans(pipeline: Pipeline) -> list[Row[Any]]:
     table = tables.attempts
     with pipeline.ledger.read() as connection:
-        return list(connection.execute(select(table).where(table.c.chain_digest == reconciling.ORPHAN)))
+        return list(connection.execute(select(table).where(table.c.chain_digest == reconciliation.ORPHAN)))
 
 
 def rows_kept(pipeline: Pipeline) -> int:
@@ -97,7 +98,7 @@ def test_what_extends_a_film_of_ours_is_one_question_that_a_person_answers(share
         assert isinstance(adopt_task(pipeline, "k", own["task_id"], who="ann", why=""), Declined)
         assert isinstance(adopt_task(pipeline, "k", "no-such-task", who="ann", why=""), Declined)
         with pipeline.ledger.write(now_ms=clock(), actor="ann") as tx:
-            assert reconciling.accept(tx, account="k", source="list", task_id=theirs, why="bob's")
+            assert reconciliation.accept(tx, account="k", source="list", task_id=theirs, why="bob's")
         drive(pipeline)
         assert [row.state for row in orphans(pipeline)] == ["stored"]
         clock.skip(DAY_MS + 7_200_000)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select
 
-from extend_pipeline.engine import resolve
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.collect import CollectReport, collect_due
-from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.fetch.collect import CollectReport, collect_due
+from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline_tests.support.engine_home import DAY_MS, QUICK, EngineHome, JumpClock
 from extend_pipeline_tests.support.other_providers import other_home
 from extend_pipeline_tests.support.reckoning import reckon

@@ -15,26 +15,28 @@ from sqlalchemy import Row, select
 from extend_pipeline.base import failpoints
 from extend_pipeline.base.days import day_of
 from extend_pipeline.base.units import to_micros
-from extend_pipeline.commands.boards import print_expiring
-from extend_pipeline.engine import reconcile as reconciliation
-from extend_pipeline.engine import strangers
+from extend_pipeline.commands.render.tables import print_expiring
 from extend_pipeline.engine.advance import advance, declare_catalogue, next_wait_ms
-from extend_pipeline.engine.answers import UnrecordedError
-from extend_pipeline.engine.compare import Book, Compared, Shown
-from extend_pipeline.engine.ledger_guard.look import accept
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.ready import claim_request
-from extend_pipeline.engine.reconcile import Reconciled, reconcile
-from extend_pipeline.engine.reconcile_all import reconcile_account, reconcile_everything, reconcile_invoice
-from extend_pipeline.engine.resolve import Resolved, resubmit, write_off
-from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.doubt.resolve import Resolved, resubmit, write_off
+from extend_pipeline.engine.guards.ledger_look import accept
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.reconcile import run as reconciliation
+from extend_pipeline.engine.reconcile import unmatched_tasks
+from extend_pipeline.engine.reconcile.compare import Book, Compared, Shown
+from extend_pipeline.engine.reconcile.run import Reconciled, reconcile
+from extend_pipeline.engine.reconcile.run_all import reconcile_account, reconcile_everything, reconcile_invoice
 from extend_pipeline.engine.status import status
-from extend_pipeline.ledger import claims, reconciling, tables, transitions
-from extend_pipeline.ledger.invariants import check_invariants
-from extend_pipeline.ledger.reconciling import Verdict
+from extend_pipeline.engine.submit.prepare import claim_request
+from extend_pipeline.engine.submit.spool import UnrecordedError
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.ledger.write import claims, transitions
+from extend_pipeline.ledger.write import reconciliation as write_reconciliation
+from extend_pipeline.ledger.write.reconciliation import Verdict
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, account, drive, entry, source_id
 from extend_pipeline_tests.support.other_providers import other_account, other_entry, planted
 from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
@@ -69,7 +71,7 @@ def by_invoice(pipeline: Pipeline, name: str, folder: Path, *rows: tuple[str, st
 def orphans(pipeline: Pipeline) -> list[Row[Any]]:
     table = tables.attempts
     with pipeline.ledger.read() as connection:
-        return list(connection.execute(select(table).where(table.c.chain_digest == reconciling.ORPHAN)))
+        return list(connection.execute(select(table).where(table.c.chain_digest == write_reconciliation.ORPHAN)))
 
 
 def committed(pipeline: Pipeline) -> Decimal:
@@ -213,7 +215,7 @@ def test_what_a_person_has_let_be_is_not_taken_over_by_another_book(billed: Engi
         bobs = billed.sandbox.foreign_task()["task_id"]
         compared(pipeline, adopt=False)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
-            assert reconciling.accept(tx, account="k", source="list", task_id=bobs, why="bob's")
+            assert write_reconciliation.accept(tx, account="k", source="list", task_id=bobs, why="bob's")
         assert compared(pipeline, "billing")[bobs].note == "a person has let it be in another book"
         assert orphans(pipeline) == []
 
@@ -228,7 +230,7 @@ def test_a_task_that_a_person_has_let_be_stays_so_when_it_ends_and_costs_somethi
         assert isinstance(listed, Reconciled)
         assert [each.upstream_micros for each in listed.disagreements] == [None]
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
-            assert reconciling.accept(tx, account="k", source="list", task_id=bobs, why="bob's")
+            assert write_reconciliation.accept(tx, account="k", source="list", task_id=bobs, why="bob's")
         for _ in range(2):
             assert compared(pipeline)[bobs].upstream_micros == to_micros(2)
         assert orphans(pipeline) == []
@@ -274,7 +276,7 @@ def test_adopting_can_be_off_for_all_accounts_at_once(billed: EngineHome) -> Non
 
 def test_neither_questions_nor_adoptions_are_without_end(billed: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
     billed.seeded(1)
-    monkeypatch.setattr(strangers, "MOST_ADOPTED", 2)
+    monkeypatch.setattr(unmatched_tasks, "MOST_ADOPTED", 2)
     with billed.open(JumpClock()) as pipeline:
         drive(pipeline)
         for _ in range(5):

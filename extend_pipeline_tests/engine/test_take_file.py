@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan_types import Obstacle
-from extend_pipeline.engine.resolve import Declined, Resolved
-from extend_pipeline.engine.take_file import take_file
-from extend_pipeline.ledger import reads, tables
+from extend_pipeline.engine.doubt.resolve import Declined, Resolved
+from extend_pipeline.engine.fetch.take_file import take_file
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.engine_home import EngineHome, drive
 from extend_pipeline_tests.support.mp4 import make_clip
@@ -50,7 +51,7 @@ def test_a_film_that_the_provider_sends_completes_the_video_and_pays_nothing(
     found = reckon(home, lost.ledger)
     assert (found.charges, found.states) == (1, {"stored": 1})
     with lost.ledger.read() as connection:
-        [row] = reads.attempts_of(connection, ["vidu-0"])
+        [row] = queries.attempts_of(connection, ["vidu-0"])
         stored = select(tables.events.c.actor).where(tables.events.c.kind == "attempt_stored")
         actors = connection.execute(stored).scalars().all()
     assert lost.store.path_of(row.path).read_bytes() == film.read_bytes()
@@ -65,7 +66,7 @@ def test_what_is_no_film_and_a_film_of_another_place_are_declined(
     page = tmp_path / "page.mp4"
     page.write_text("<html>sign in</html>")
     with lost.ledger.read() as connection:
-        [video] = reads.videos(connection, keys=["vidu-0"])
+        [video] = queries.videos(connection, keys=["vidu-0"])
     [source] = home.settings.media_dir.rglob(f"{video.source_sha256}*.mp4")
     for file in (page, source):
         assert isinstance(take(lost, file), Declined), file

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import select
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.media import confined
-from extend_pipeline.media.prober import Prober, prober
+from extend_pipeline.media.isolation import isolated_probe
+from extend_pipeline.media.isolation.pool import Prober, prober
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.other_providers import other_home
 from extend_pipeline_tests.support.reckoning import reckon
@@ -22,7 +22,7 @@ from extend_pipeline_tests.support.reckoning import reckon
 @pytest.fixture(autouse=True)
 def _no_worker_left() -> None:
     """No worker of another test waits for films."""
-    prober(confined.READ).close()
+    prober(isolated_probe.READ).close()
 
 
 def states(pipeline: Pipeline) -> list[str]:
@@ -94,7 +94,7 @@ def test_a_worker_that_can_be_had_no_more_after_the_check_leaves_the_film_for_la
 
     def only_checks(prober: Prober, task: dict[str, object], **options: float | None) -> object:
         if task["do"] != "check":
-            raise confined.CouldNotProbe("no memory for it")
+            raise isolated_probe.CouldNotProbe("no memory for it")
         return original(prober, task, **options)
 
     with home.open(clock) as pipeline, pytest.MonkeyPatch.context() as patch:
@@ -113,7 +113,7 @@ def test_a_film_that_ends_every_worker_is_quarantined_after_two_fetches(home: En
     with home.open(clock) as pipeline, pytest.MonkeyPatch.context() as patch:
         # workers that die of whatever they are given, as of a hole in a decoder
         boot = "import os, sys; print('{\"ready\": true}', flush=True); sys.stdin.readline(); os.kill(os.getpid(), 11)"
-        patch.setattr("extend_pipeline.media.prober._BOOT", boot)
+        patch.setattr("extend_pipeline.media.isolation.pool._BOOT", boot)
         for _ in range(4):
             advance(pipeline, publish=False)
             clock.skip(700_000)

@@ -6,9 +6,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from extend_pipeline.ledger import reads
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline.warehouse.read import reading
@@ -89,7 +89,7 @@ def close_the_books(scene: Scene, trial: Trial, *, publish: bool = False) -> Non
 
 def _committed(ledger: Ledger, account: str) -> int:
     with ledger.read() as connection:
-        row = reads.accounts(connection).get(account)
+        row = queries.accounts(connection).get(account)
     return 0 if row is None else int(row.committed_micros)
 
 

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from extend_pipeline.base import failpoints
-from extend_pipeline.callbacks.keeping import Letter, take_in
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine import poll, resolve
 from extend_pipeline.engine.advance import LONGEST_WAIT_MS, Round, advance, next_wait_ms
-from extend_pipeline.engine.ledger_guard import look
-from extend_pipeline.engine.pipeline import Pipeline, open_pipeline
+from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.doubt.resolve import Declined
+from extend_pipeline.engine.guards import ledger_look
+from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.engine.polling import poll
 from extend_pipeline.engine.publish import publish_last
-from extend_pipeline.engine.resolve import Declined
-from extend_pipeline.ledger import controls, reads
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.write import controls
+from extend_pipeline.webhooks.ingest import Letter, take_in
 from extend_pipeline_tests.faults import disk
 from extend_pipeline_tests.support.compiled import share_compiled
 from extend_pipeline_tests.support.engine_home import JumpClock
@@ -116,7 +118,9 @@ def _carry_out(pipeline: Pipeline, word: Word) -> str | None:
             controls.resume(tx, why="mended")
         return None
     if word.verb == "accept":
-        found = look.accept(pipeline.settings, pipeline.ledger, who="ann", why="it is lost", now_ms=pipeline.now_ms())
+        found = ledger_look.accept(
+            pipeline.settings, pipeline.ledger, who="ann", why="it is lost", now_ms=pipeline.now_ms()
+        )
         return None if found.kind.can_be_accepted else f"{word}: it is {found.kind}"
     if word.verb == "adopt":
         told = resolve.adopt(pipeline, word.where, word.task_id, who="ann", why="the console shows it")
@@ -147,5 +151,5 @@ def _next_look_ms(pipeline: Pipeline, now: Round) -> int | None:
     if now.did_something:
         return 0
     with pipeline.ledger.read() as connection:
-        scheduled = reads.scheduled_videos(connection)
+        scheduled = queries.scheduled_videos(connection)
     return max(0, min(scheduled.values()) - pipeline.now_ms()) if scheduled else None

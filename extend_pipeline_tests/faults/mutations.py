@@ -27,10 +27,10 @@ class Mutant:
     scenarios: tuple[str, ...]
 
 
-_SUBMIT: Final = "extend_pipeline/engine/submit.py"
-_RECOVER: Final = "extend_pipeline/engine/recover.py"
+_SUBMIT: Final = "extend_pipeline/engine/submit/submit.py"
+_RECOVER: Final = "extend_pipeline/engine/doubt/recover.py"
 _ADVANCE: Final = "extend_pipeline/engine/advance.py"
-_CLAIMS: Final = "extend_pipeline/ledger/claims.py"
+_CLAIMS: Final = "extend_pipeline/ledger/write/claims.py"
 _STORE: Final = "extend_pipeline/media/store.py"
 _WIRE: Final = "extend_pipeline/providers"
 
@@ -55,7 +55,7 @@ MUTANTS: Final = (
         "new id a try",
         (
             Edit(
-                "extend_pipeline/engine/ready.py",
+                "extend_pipeline/engine/submit/prepare.py",
                 "hop=step.hop, generation=step.generation, chain_digest=step.chain_digest",
                 "hop=step.hop, generation=1000 * step.generation + step.try_no, chain_digest=step.chain_digest",
             ),
@@ -109,7 +109,7 @@ MUTANTS: Final = (
         "release on in_doubt",
         (
             Edit(
-                "extend_pipeline/ledger/fold_attempts.py",
+                "extend_pipeline/ledger/projection/attempts.py",
                 "    move(connection, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)\n",
                 "    move(connection, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)\n"
                 "    give_back(connection, event)\n",
@@ -137,7 +137,7 @@ MUTANTS: Final = (
         "trust the callback's body",
         (
             Edit(
-                "extend_pipeline/engine/called_back.py",
+                "extend_pipeline/engine/doubt/callback_lookup.py",
                 "against = objection(row, view, asked=task_id, post_deadline_ms=deadline_ms)",
                 'against = ""',
             ),
@@ -148,7 +148,7 @@ MUTANTS: Final = (
         "wait for a clock that was ahead",
         (
             Edit(
-                "extend_pipeline/ledger/due.py",
+                "extend_pipeline/ledger/write/job_queue.py",
                 "or_(schedule.c.due_at <= now_ms, too_far)",
                 "or_(schedule.c.due_at <= now_ms, too_far & (schedule.c.tries < 0))",
             ),
@@ -170,7 +170,7 @@ MUTANTS: Final = (
         "tomorrow's claims are free today",
         (
             Edit(
-                "extend_pipeline/ledger/budget_days.py",
+                "extend_pipeline/ledger/read/budget_days.py",
                 "totals[name] += _made_today(connection, name, ahead, begins_ms)",
                 "totals[name] += 0",
             ),
@@ -192,7 +192,7 @@ MUTANTS: Final = (
         "remember the ledger, and never compare",
         (
             Edit(
-                "extend_pipeline/engine/ledger_guard/verdict.py",
+                "extend_pipeline/engine/guards/ledger_verdict.py",
                 "    if not memory.bought:\n        return Kind.NOTHING_BOUGHT\n    return Kind.OTHER",
                 "    if facts.head.ledger_id:\n        return Kind.NOTHING_BOUGHT\n    return Kind.OTHER",
             ),
@@ -204,7 +204,7 @@ MUTANTS: Final = (
         (
             Edit(f"{_WIRE}/http.py", "follow_redirects=False", "follow_redirects=True"),
             Edit(
-                "extend_pipeline/providers/transport.py",
+                "extend_pipeline/providers/http/transport.py",
                 "        return False\n",
                 "        return super().has_redirect_location\n",
             ),
@@ -239,11 +239,13 @@ MUTANTS: Final = (
         "submits in spite of a mistake",
         (
             Edit(
-                "extend_pipeline/engine/pipeline.py",
+                "extend_pipeline/engine/home.py",
                 "        if self.configuration.problems:\n            return {}\n",
                 "",
             ),
-            Edit("extend_pipeline/engine/holds.py", "    if not problems:\n", "    if problems is not None:\n"),
+            Edit(
+                "extend_pipeline/engine/guards/process.py", "    if not problems:\n", "    if problems is not None:\n"
+            ),
         ),
         ("special/wrong-files/kling", "special/wrong-files/kling-gateway"),
     ),
@@ -251,7 +253,7 @@ MUTANTS: Final = (
         "a new name buys again",
         (
             Edit(
-                "extend_pipeline/engine/twins.py",
+                "extend_pipeline/engine/plan/duplicates.py",
                 "twin = next((t for t in others if not video.again or _has_left(t, given, named)), None)",
                 "twin = None",
             ),
@@ -261,7 +263,7 @@ MUTANTS: Final = (
     ),
     Mutant(
         "an edit buys again",
-        (Edit("extend_pipeline/engine/hop_names.py", 'if on_change == "ask":', 'if on_change == "never":'),),
+        (Edit("extend_pipeline/engine/plan/hop_names.py", 'if on_change == "ask":', 'if on_change == "never":'),),
         ("special/edit/vidu", "special/edit/kling"),
     ),
 )

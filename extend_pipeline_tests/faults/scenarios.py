@@ -30,7 +30,7 @@ EXCLUDED: Final = (
         "engine/test_other_crash_walk.py, engine/test_other_doubts.py",
     ),
     Excluded("copy.", PROVIDERS, "ledger copy is a verb of its own", "ledger/test_handover.py"),
-    Excluded("callbacks.", PROVIDERS, "the receiver is a process of its own", "callbacks/"),
+    Excluded("callbacks.", PROVIDERS, "the receiver is a process of its own", "webhooks/"),
     Excluded(
         "reconcile.",
         PROVIDERS,

@@ -9,7 +9,7 @@ from functools import partial
 from itertools import product
 from typing import Any, Final
 
-from extend_pipeline.engine.ledger_guard.memory import MEMORY_FILE
+from extend_pipeline.engine.guards.ledger_memory import MEMORY_FILE
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline_tests.faults import disk
 from extend_pipeline_tests.faults.audit import Trial, check, close_the_books

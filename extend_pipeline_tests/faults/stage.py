@@ -16,7 +16,7 @@ from typing import Any, Final
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
 from extend_pipeline.sandbox.config import SandboxAccount
-from extend_pipeline.sandbox.surfaces import GatewayConfig, KeyAccount, LumaConfig, ViduConfig
+from extend_pipeline.sandbox.surface.settings import GatewayConfig, KeyAccount, LumaConfig, ViduConfig
 from extend_pipeline_tests.faults.child import work
 from extend_pipeline_tests.faults.nursery import Nursery
 from extend_pipeline_tests.faults.scene import Scene

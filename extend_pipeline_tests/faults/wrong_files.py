@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 
-from extend_pipeline.ledger import reads
+from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.faults.audit import Trial, check
 from extend_pipeline_tests.faults.stage import Stage
@@ -27,7 +27,7 @@ def wrong_files(provider: str, stage: Stage, trial: Trial) -> None:
     with scene.ledger() as ledger:
         open_states = sorted({row.state for row in attempts_in(ledger)} - {AttemptState.STORED.value})
         with ledger.read() as connection:
-            withdrawn = [row.video_key for row in reads.videos(connection) if row.state == VideoState.WITHDRAWN.value]
+            withdrawn = [row.video_key for row in queries.videos(connection) if row.state == VideoState.WITHDRAWN.value]
     if open_states:
         trial.findings.append(f"with wrong files attempts are left {', '.join(open_states)}: nobody fetched them")
     if withdrawn:

@@ -13,11 +13,12 @@ from sqlalchemy import func, select
 
 from extend_pipeline.base.days import day_of
 from extend_pipeline.base.units import MICRO, from_micros
-from extend_pipeline.ledger import controls, tables
-from extend_pipeline.ledger.claims import Caps, RefusalReason
+from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.write import controls
+from extend_pipeline.ledger.write.claims import Caps, RefusalReason
 from extend_pipeline_tests.support.children import CONTEXT
 from extend_pipeline_tests.support.committed import Peaks, peaks
 from extend_pipeline_tests.support.engine_home import eventually

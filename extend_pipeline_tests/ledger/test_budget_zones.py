@@ -12,14 +12,16 @@ from sqlalchemy import select
 
 from extend_pipeline.base.days import day_bounds
 from extend_pipeline.base.units import to_ms
-from extend_pipeline.ledger import budget_days, reconciling, tables, turned_up
-from extend_pipeline.ledger.claims import Caps, RefusalReason
+from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
-from extend_pipeline.ledger.invariants import check_invariants
-from extend_pipeline.ledger.reconciling import Orphan
-from extend_pipeline.ledger.replay import differences, replay
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.projection.replay import differences, replay
+from extend_pipeline.ledger.read import budget_days
 from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.ledger.transitions import Moved
+from extend_pipeline.ledger.write import late_acceptance, reconciliation
+from extend_pipeline.ledger.write.claims import Caps, RefusalReason
+from extend_pipeline.ledger.write.reconciliation import Orphan
+from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline_tests.support.ledger_steps import claim, move, request, send
 
 S = AttemptState
@@ -148,8 +150,8 @@ def test_a_task_that_is_taken_over_counts_for_the_zones_day_on_which_it_was_made
         zone="Asia/Shanghai",
     )
     with ledger.write(now_ms=ms("2026-11-29T00:00+00:00"), actor="me") as tx:
-        assert isinstance(reconciling.adopt_orphan(tx, orphan), Moved)
-        assert isinstance(turned_up.turned_up(tx, mine.attempt_id, task_id="task-10"), Moved)
+        assert isinstance(reconciliation.adopt_orphan(tx, orphan), Moved)
+        assert isinstance(late_acceptance.turned_up(tx, mine.attempt_id, task_id="task-10"), Moved)
     with ledger.read() as connection:
         days = set(connection.execute(select(tables.attempts.c.budget_day)).scalars())
     assert days == {"2026-11-28[Asia/Shanghai]"}

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from extend_pipeline.ledger import controls, tables
-from extend_pipeline.ledger.claims import Caps, RefusalReason
+from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.write import controls
+from extend_pipeline.ledger.write.claims import Caps, RefusalReason
 from extend_pipeline_tests.support.children import CONTEXT
 from extend_pipeline_tests.support.ledger_steps import NOON, claim, move, request, send, submit
 

@@ -16,9 +16,10 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Table, func, insert, inspect, select, text
 
-from extend_pipeline.ledger import controls, database, tables
+from extend_pipeline.ledger import database, tables
 from extend_pipeline.ledger.database import SCHEMA_HEAD, Ledger, LedgerError, open_ledger
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.write import controls
 from extend_pipeline_tests.support.another_user import as_another_user
 from extend_pipeline_tests.support.children import CONTEXT
 from extend_pipeline_tests.support.ledger_steps import NOON, claim, request, run_through

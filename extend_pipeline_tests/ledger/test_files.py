@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import event
 
-from extend_pipeline.ledger import files
 from extend_pipeline.ledger.database import open_ledger
+from extend_pipeline.ledger.write import files
 
 
 def test_a_folders_files_are_read_by_its_index(tmp_path: Path) -> None:

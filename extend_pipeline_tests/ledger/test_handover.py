@@ -15,12 +15,13 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from extend_pipeline.base import failpoints
-from extend_pipeline.ledger import copying, inbox, tables
-from extend_pipeline.ledger.claims import claim as claim_in
+from extend_pipeline.ledger import copying, tables
 from extend_pipeline.ledger.database import Ledger, LedgerError, NotOpenError, open_ledger
 from extend_pipeline.ledger.handover import Moved, move, reopen
 from extend_pipeline.ledger.identity import Standing, read_identity
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.write import webhook_inbox
+from extend_pipeline.ledger.write.claims import claim as claim_in
 from extend_pipeline_tests.support.children import CONTEXT
 from extend_pipeline_tests.support.ledger_steps import NOON, claim, request, run_through
 
@@ -57,7 +58,7 @@ def filled(url: str) -> Ledger:
             row = {"account": "kling-main", "due_at": 5, "tries": 1, "note": "é", "owner": ""}
             tx.connection.execute(tables.schedule.insert().values(attempt_id=attempt, **row))
         row = {"account": "kling-main", "received_at": 7, "task_id": None, "note": "", "body": '{"a": "ü"}'}
-        digest = inbox.token_digest("token")
+        digest = webhook_inbox.token_digest("token")
         tx.connection.execute(tables.inbox.insert().values(digest=digest, attempt_id=attempt, **row))
     return ledger
 
@@ -92,7 +93,7 @@ class _NotReallyError(Exception):
 
 
 def _caps() -> dict[str, Any]:
-    from extend_pipeline.ledger.claims import Caps
+    from extend_pipeline.ledger.write.claims import Caps
 
     return {"kling-main": Caps(10**12, 10**12, 1000, 10**12)}
 

@@ -8,10 +8,19 @@ from typing import Any
 import pytest
 from sqlalchemy import Row, func, select
 
-from extend_pipeline.ledger import inbox, tables, transitions
+from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.inbox import MOST_NAMING, MOST_TASKS, MOST_UNNAMED, Addressee, Full, Kept, Repeated
 from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.write import transitions, webhook_inbox
+from extend_pipeline.ledger.write.webhook_inbox import (
+    MOST_NAMING,
+    MOST_TASKS,
+    MOST_UNNAMED,
+    Addressee,
+    Full,
+    Kept,
+    Repeated,
+)
 from extend_pipeline_tests.support.ledger_steps import NOON, claim, move, request, send, store, submit, succeed
 
 S = AttemptState
@@ -23,14 +32,16 @@ LATER = NOON + 3_600_000
 def told(ledger: Ledger, body: bytes, task_id: str | None = None, *, now_ms: int = NOON + 1_000) -> Any:
     """One callback to the attempt whose address ends with TOKEN."""
     with ledger.read() as connection:
-        to = inbox.addressees(connection, [inbox.token_digest(TOKEN)])[inbox.token_digest(TOKEN)]
+        to = webhook_inbox.addressees(connection, [webhook_inbox.token_digest(TOKEN)])[
+            webhook_inbox.token_digest(TOKEN)
+        ]
     with ledger.write(now_ms=now_ms, actor="me") as tx:
-        return inbox.receive(tx, inbox.message(to, body, task_id=task_id, secrets=(TOKEN,)))
+        return webhook_inbox.receive(tx, webhook_inbox.message(to, body, task_id=task_id, secrets=(TOKEN,)))
 
 
 def prepared(ledger: Ledger, state: AttemptState, **changes: Any) -> str:
     """An attempt with an address, taken to a state; it is next looked at in an hour."""
-    wanted = replace(request(**changes), callback_digest=inbox.token_digest(TOKEN))
+    wanted = replace(request(**changes), callback_digest=webhook_inbox.token_digest(TOKEN))
     attempt_id = wanted.attempt_id
     claim(ledger, wanted)
     if state is S.CLAIMED:
@@ -68,9 +79,11 @@ def count(ledger: Ledger) -> int:
 
 def test_an_address_is_found_by_its_digest_and_others_by_none(ledger: Ledger) -> None:
     attempt_id = prepared(ledger, S.SUBMITTED)
-    known = inbox.token_digest(TOKEN)
+    known = webhook_inbox.token_digest(TOKEN)
     with ledger.read() as connection:
-        found = inbox.addressees(connection, [known, inbox.token_digest("other"), inbox.token_digest("\ud800")])
+        found = webhook_inbox.addressees(
+            connection, [known, webhook_inbox.token_digest("other"), webhook_inbox.token_digest("\ud800")]
+        )
     assert found == {known: Addressee(attempt_id, "kling-main", "kling")}
 
 
@@ -99,7 +112,7 @@ def test_too_early_and_too_late_are_kept_and_schedule_nothing(ledger: Ledger, st
     assert told(ledger, b"{}", "task-9") == Kept(attempt_id)
     assert (count(ledger), hint(ledger, attempt_id)) == (1, None)
     with ledger.read() as connection:
-        assert inbox.named(connection, [attempt_id]) == {attempt_id: ["task-9"]}
+        assert webhook_inbox.named(connection, [attempt_id]) == {attempt_id: ["task-9"]}
 
 
 def test_a_doubt_without_a_key_is_due_when_a_task_is_named_and_only_then(ledger: Ledger) -> None:
@@ -143,9 +156,9 @@ def test_rows_an_attempt_are_bounded_and_rubbish_keeps_no_name_out(ledger: Ledge
     assert tasks.count(Full()) == 5
     names = [told(ledger, b"b%d" % number, "forged-0") for number in range(MOST_NAMING + 5)]
     assert names.count(Full()) == 5 + MOST_TASKS
-    assert count(ledger) == inbox.MOST_A_TASK == MOST_UNNAMED + MOST_NAMING
+    assert count(ledger) == webhook_inbox.MOST_A_TASK == MOST_UNNAMED + MOST_NAMING
     with ledger.read() as connection:
-        assert len(inbox.named(connection, [attempt_id])[attempt_id]) == MOST_TASKS
+        assert len(webhook_inbox.named(connection, [attempt_id])[attempt_id]) == MOST_TASKS
 
 
 def test_words_are_kept_without_the_address_and_only_where_they_say_something_new(ledger: Ledger) -> None:
@@ -153,7 +166,7 @@ def test_words_are_kept_without_the_address_and_only_where_they_say_something_ne
     told(ledger, b'{"id": "task-1", "hook": "https://h/' + TOKEN.encode() + b'"}', "task-1")
     told(ledger, b'{"id": "task-2", "hook": "https://h/' + TOKEN.encode() + b'\x00"}', "task-2")
     with ledger.read() as connection:
-        rows = inbox.of_attempt(connection, attempt_id)
+        rows = webhook_inbox.of_attempt(connection, attempt_id)
     bodies = {row.task_id: row.body for row in rows}
     assert bodies["task-1"] == ""
     assert "task-2" in bodies["task-2"]
@@ -165,10 +178,10 @@ def test_a_look_is_said_of_every_callback_that_named_the_task(ledger: Ledger) ->
     for body, task_id in ((b"1", "task-1"), (b"2", "task-1"), (b"3", "task-2")):
         told(ledger, body, task_id)
     with ledger.write(now_ms=LATER, actor="me") as tx:
-        inbox.looked_into(tx, attempt_id, "task-1", note="not ours")
+        webhook_inbox.looked_into(tx, attempt_id, "task-1", note="not ours")
     with ledger.read() as connection:
-        assert inbox.named(connection, [attempt_id]) == {attempt_id: ["task-2"]}
-        notes = [(row.task_id, row.note, row.looked_at) for row in inbox.of_attempt(connection, attempt_id)]
+        assert webhook_inbox.named(connection, [attempt_id]) == {attempt_id: ["task-2"]}
+        notes = [(row.task_id, row.note, row.looked_at) for row in webhook_inbox.of_attempt(connection, attempt_id)]
     assert sorted(notes) == [("task-1", "not ours", LATER), ("task-1", "not ours", LATER), ("task-2", "", None)]
 
 
@@ -176,6 +189,6 @@ def test_a_name_to_two_addresses_is_noticed(ledger: Ledger) -> None:
     first = prepared(ledger, S.IN_DOUBT, submit_class="C")
     told(ledger, b"1", "task-1")
     with ledger.read() as connection:
-        assert not inbox.named_elsewhere(connection, "kling-main", "task-1", than=first)
-        assert inbox.named_elsewhere(connection, "kling-main", "task-1", than="another")
-        assert not inbox.named_elsewhere(connection, "other-account", "task-1", than="another")
+        assert not webhook_inbox.named_elsewhere(connection, "kling-main", "task-1", than=first)
+        assert webhook_inbox.named_elsewhere(connection, "kling-main", "task-1", than="another")
+        assert not webhook_inbox.named_elsewhere(connection, "other-account", "task-1", than="another")

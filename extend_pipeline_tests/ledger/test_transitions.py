@@ -9,12 +9,14 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
-from extend_pipeline.ledger import controls, invariants, replay, tables, transitions
-from extend_pipeline.ledger.claims import Caps, RefusalReason
+from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.projection import invariants, replay
+from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import LIVE, MOVES, AttemptState
-from extend_pipeline.ledger.transitions import Moved, Stale
+from extend_pipeline.ledger.write import controls, transitions
+from extend_pipeline.ledger.write.claims import Caps, RefusalReason
+from extend_pipeline.ledger.write.transitions import Moved, Stale
 from extend_pipeline_tests.support.ledger_steps import (
     NOON,
     claim,

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 from extend_pipeline.engine.advance import advance, declare_catalogue
-from extend_pipeline.engine.collect import collect_due
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.poll import poll_due
+from extend_pipeline.engine.doubt.recover import recover
+from extend_pipeline.engine.fetch.collect import collect_due
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.polling.poll import poll_due
 from extend_pipeline.engine.publish import publish_if_changed
-from extend_pipeline.engine.recover import recover
-from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.engine.submit import submit_due
+from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline_tests.machine import calls, person
 from extend_pipeline_tests.machine.bills import compare_kling
 from extend_pipeline_tests.machine.checks import Watch

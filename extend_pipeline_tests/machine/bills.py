@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 from datetime import UTC, datetime
 
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.reconcile import Reconciled
-from extend_pipeline.engine.reconcile_all import reconcile_account, reconcile_invoice
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.reconcile.run import Reconciled
+from extend_pipeline.engine.reconcile.run_all import reconcile_account, reconcile_invoice
 from extend_pipeline_tests.machine.world import World
 
 

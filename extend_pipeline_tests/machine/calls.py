@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
-from extend_pipeline.callbacks.keeping import Fate, Letter, take_in
-from extend_pipeline.engine.called_back import SKEW_MS
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.ledger.inbox import token_digest
+from extend_pipeline.engine.doubt.callback_lookup import SKEW_MS
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.ledger.write.webhook_inbox import token_digest
+from extend_pipeline.webhooks.ingest import Fate, Letter, take_in
 from extend_pipeline_tests.chaos.counting import made_from, written_of
 from extend_pipeline_tests.machine.person import attempts_of
 from extend_pipeline_tests.machine.world import World

@@ -12,7 +12,7 @@ from sqlalchemy import Row, select
 
 from extend_pipeline.base.units import to_micros
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.invariants import findings
+from extend_pipeline.ledger.projection.invariants import findings
 from extend_pipeline.ledger.states import AT_STAKE, MOVES, SLOT_HOLDING, AttemptState
 from extend_pipeline_tests.chaos.counting import made_from, written_of
 from extend_pipeline_tests.machine.person import WHO

@@ -8,11 +8,12 @@ from typing import Final
 
 from extend_pipeline.base.units import to_micros
 from extend_pipeline.engine.advance import advance, next_moment_ms
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Obstacle
-from extend_pipeline.engine.snapshot import plan_input
-from extend_pipeline.ledger import book_reads, tables
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
 from extend_pipeline_tests.machine import person
 from extend_pipeline_tests.machine.bills import compare_invoice, compare_kling
@@ -104,7 +105,7 @@ def all_books_agree(world: World) -> None:
     book, attempts = book_of(world.home.sandbox), person.attempts_of(world)
     found = charges_known(world, book, attempts, at_the_end=True)
     with world.ledger.read() as connection:
-        booked = {name: book_reads.booked(connection, name) for name in ACCOUNTS}
+        booked = {name: reconciliation_queries.booked(connection, name) for name in ACCOUNTS}
     mine: dict[str, int] = defaultdict(int)
     theirs: dict[str, int] = defaultdict(int)
     kept = {charge["task_id"]: charge for charge in book.kept}

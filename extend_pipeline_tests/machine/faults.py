@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from extend_pipeline.sandbox.faults import RULES
+from extend_pipeline.sandbox.faults.kinds import RULES
 
 _SLOW: Final = frozenset({"timeout_before", "timeout_after", "slow_headers"})
 PLACES: Final = ("submit", "submit", "query", "query", "download", "list", "billing")

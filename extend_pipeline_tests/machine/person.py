@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from sqlalchemy import Row, select
 
-from extend_pipeline.engine import resolve
-from extend_pipeline.engine.pipeline import Pipeline
-from extend_pipeline.engine.resolve import Declined, Resolved
-from extend_pipeline.ledger import book_reads, controls, reconciling, tables
+from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.doubt.resolve import Declined, Resolved
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.write import controls, reconciliation
 from extend_pipeline_tests.chaos.counting import made_from, written_of
 from extend_pipeline_tests.machine.world import World
 
@@ -109,12 +111,12 @@ def raise_budget(world: World, name: str, times: float = 2.0) -> None:
 def accept(world: World, pipeline: Pipeline, number: int) -> None:
     """Let a difference of a reconciliation be."""
     with pipeline.ledger.read() as connection:
-        open_ones = book_reads.disagreements(connection)
+        open_ones = reconciliation_queries.disagreements(connection)
     if not open_ones:
         return
     row = open_ones[number % len(open_ones)]
     with pipeline.ledger.write(now_ms=world.now, actor=WHO) as tx:
-        done = reconciling.accept(tx, account=row.account, source=row.source, task_id=row.task_id, why="known")
+        done = reconciliation.accept(tx, account=row.account, source=row.source, task_id=row.task_id, why="known")
     world.tally.add("decision: accept", done)
 
 

@@ -13,14 +13,14 @@ from typing import Any
 from extend_pipeline.base import failpoints
 from extend_pipeline.base.failpoints import FailpointError
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.load import load_configuration
+from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.answers import UnrecordedError
-from extend_pipeline.engine.pipeline import Pipeline
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.submit.spool import UnrecordedError
 from extend_pipeline.media.store import MediaStore
+from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.registry import build_provider
-from extend_pipeline.providers.retry import RetryPolicy
 from extend_pipeline_tests.machine.gates import DEADLINE_S, Gate, GatedLedger, Killed, gate_posts
 from extend_pipeline_tests.support.engine_home import impatient_provider
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from extend_pipeline.media.assemble import Film, Unassembled, assemble
-from extend_pipeline.media.kind import OutputKind, recognise
+from extend_pipeline.media.check.probe import Probe, Sound, check_file, probe
+from extend_pipeline.media.classify import OutputKind, recognise
+from extend_pipeline.media.join.assemble import Film, Unassembled, assemble
 from extend_pipeline.media.libav import PictureError
 from extend_pipeline.media.poster import make_poster
-from extend_pipeline.media.probe import Probe, Sound, check_file, probe
 from extend_pipeline.media.seam import measure_seam
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline_tests.support.mp4 import cut, make_clip

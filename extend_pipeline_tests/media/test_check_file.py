@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extend_pipeline.media.probe import Broken, Probe, Sound, check_file, probe
+from extend_pipeline.media.check.probe import Broken, Probe, Sound, check_file, probe
 from extend_pipeline_tests.support.mp4 import cut, extend_clip, make_clip
 
 

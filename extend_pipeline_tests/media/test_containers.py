@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.media.container import Container, NoFilm, recognise, recognise_bytes
-from extend_pipeline.media.film import Joined, join
+from extend_pipeline.media.check.container import Container, NoFilm, recognise, recognise_bytes
+from extend_pipeline.media.check.probe import Broken, Probe, Sound, check_file, probe
+from extend_pipeline.media.join.film import Joined, join
 from extend_pipeline.media.poster import make_poster
-from extend_pipeline.media.probe import Broken, Probe, Sound, check_file, probe
 from extend_pipeline.media.seam import measure_seam
 from extend_pipeline.media.store import MediaStore, Stored
 from extend_pipeline_tests.support.containers import RECIPES, make

@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
-from extend_pipeline.media import confined
-from extend_pipeline.media.probe import Broken, Sound
-from extend_pipeline.media.prober import Prober
+from extend_pipeline.media.check.probe import Broken, Sound
+from extend_pipeline.media.isolation import isolated_probe
+from extend_pipeline.media.isolation.pool import Prober
 from extend_pipeline_tests.support.containers import RECIPES, make
 from extend_pipeline_tests.support.mp4 import make_clip
 
@@ -67,10 +67,10 @@ def test_a_hostile_file_is_refused_in_a_sentence_and_the_next_film_passes(
     path = tmp_path / "hostile.webm"
     path.write_bytes(HOSTILE[name](webm))
 
-    verdict = confined.check_file(path, by=shared)
+    verdict = isolated_probe.check_file(path, by=shared)
 
     assert isinstance(verdict, Broken), verdict
     assert verdict.reason.isprintable()
     assert 10 < len(verdict.reason) <= 400
     assert str(tmp_path) not in verdict.reason
-    assert isinstance(confined.check_file(good, by=shared), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=shared), Sound)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.media import confined
-from extend_pipeline.media.bounds import Bounds
+from extend_pipeline.media.check.probe import Broken, Sound, check_file
+from extend_pipeline.media.isolation import isolated_probe
+from extend_pipeline.media.isolation.pool import Prober
+from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.libav import PictureError
-from extend_pipeline.media.probe import Broken, Sound, check_file
-from extend_pipeline.media.prober import Prober
 from extend_pipeline_tests.support.hostile import ABSURD, absurd, endless_runs, picture_bomb
 from extend_pipeline_tests.support.mp4 import make_clip
 
@@ -45,33 +45,33 @@ def test_an_absurd_file_is_refused_in_a_sentence_and_the_next_film_passes(
     path = absurd(name, tmp_path)
     began = time.monotonic()
 
-    verdict = confined.check_file(path, by=shared)
+    verdict = isolated_probe.check_file(path, by=shared)
 
     assert isinstance(verdict, Broken)
     assert verdict.reason.isprintable()
     assert 10 < len(verdict.reason) <= 400
     assert str(tmp_path) not in verdict.reason
     assert time.monotonic() - began < 60
-    assert isinstance(confined.check_file(good, by=shared), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=shared), Sound)
 
 
 def test_a_picture_bomb_within_the_bounds_is_only_a_large_film(bomb: Path, shared: Prober) -> None:
     assert bomb.stat().st_size < 2_000_000, "it is small, and its pictures are 100 MB each"
-    verdict = confined.check_file(bomb, by=shared)
+    verdict = isolated_probe.check_file(bomb, by=shared)
     assert isinstance(verdict, Sound)
     assert (verdict.probe.width, verdict.probe.height) == (8_192, 8_192)
-    assert len(confined.make_poster(parent=None, result=bomb, parent_ms=None, by=shared)) <= 10_000
+    assert len(isolated_probe.make_poster(parent=None, result=bomb, parent_ms=None, by=shared)) <= 10_000
 
 
 def test_a_picture_bomb_that_takes_more_memory_than_allowed_is_refused(bomb: Path, good: Path) -> None:
     prober = Prober(Bounds(memory_bytes=96 * MB))
     try:
-        verdict = confined.check_file(bomb, by=prober)
+        verdict = isolated_probe.check_file(bomb, by=prober)
         assert isinstance(verdict, Broken), "libav, or the process, gives up"
         with pytest.raises(PictureError):
-            confined.make_poster(parent=None, result=bomb, parent_ms=None, by=prober)
-        assert confined.measure_seam(parent=bomb, result=bomb, by=prober).compared_frames == 0
-        assert isinstance(confined.check_file(good, by=prober), Sound)
+            isolated_probe.make_poster(parent=None, result=bomb, parent_ms=None, by=prober)
+        assert isolated_probe.measure_seam(parent=bomb, result=bomb, by=prober).compared_frames == 0
+        assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
     finally:
         prober.close()
 
@@ -80,8 +80,8 @@ def test_a_header_that_takes_more_memory_than_allowed_is_refused(tmp_path: Path,
     path = endless_runs(tmp_path / "runs.mp4", tmp_path)
     prober = Prober(Bounds(memory_bytes=64 * MB))
     try:
-        assert confined.check_file(path, by=prober) == Broken("reading it takes more than 64 MB of memory")
-        assert isinstance(confined.check_file(good, by=prober), Sound)
+        assert isolated_probe.check_file(path, by=prober) == Broken("reading it takes more than 64 MB of memory")
+        assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
     finally:
         prober.close()
 
@@ -95,7 +95,7 @@ def test_a_film_that_takes_more_computing_than_allowed_is_refused(tmp_path: Path
         with pytest.raises(PictureError, match="takes more than 1 s of computing"):
             prober_poster(path, prober)
         assert time.monotonic() - began < 100
-        assert isinstance(confined.check_file(good, by=prober), Sound)
+        assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
     finally:
         prober.close()
 
@@ -103,14 +103,14 @@ def test_a_film_that_takes_more_computing_than_allowed_is_refused(tmp_path: Path
 def prober_poster(path: Path, prober: Prober) -> bytes:
     """A poster under a second of computing."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(confined, "PICTURES_CPU_S", 1.0)
-        return confined.make_poster(parent=None, result=path, parent_ms=None, by=prober)
+        patch.setattr(isolated_probe, "PICTURES_CPU_S", 1.0)
+        return isolated_probe.make_poster(parent=None, result=path, parent_ms=None, by=prober)
 
 
 def test_what_a_worker_may_do_is_bounded_by_the_kernel(good: Path) -> None:
     prober = Prober()
     try:
-        confined.check_file(good, by=prober)
+        isolated_probe.check_file(good, by=prober)
         (worker,) = prober._idle
         limits = Path(f"/proc/{worker.pid}/limits").read_text()
         rows = {line[:26].strip(): line[26:].split()[:2] for line in limits.splitlines()[1:]}
@@ -126,10 +126,10 @@ def test_what_a_worker_may_do_is_bounded_by_the_kernel(good: Path) -> None:
 def test_the_limit_of_computing_is_for_each_film_and_not_for_all(good: Path) -> None:
     prober = Prober(Bounds(cpu_s=1.0))
     try:
-        assert isinstance(confined.check_file(good, by=prober), Sound)
+        assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
         (worker,) = prober._idle
         for _ in range(400):
-            assert isinstance(confined.check_file(good, by=prober), Sound)
+            assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
         stat = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
         assert int(stat[11]) + int(stat[12]) > 20, "it must have computed for some time"
         assert [each.pid for each in prober._idle] == [worker.pid]
@@ -138,14 +138,14 @@ def test_the_limit_of_computing_is_for_each_film_and_not_for_all(good: Path) -> 
 
 
 def test_the_check_without_a_worker_says_the_same(good: Path, shared: Prober, tmp_path: Path) -> None:
-    assert confined.check_file(good, by=shared) == check_file(good)
+    assert isolated_probe.check_file(good, by=shared) == check_file(good)
     for name in ("cut at 70 %", "2^32 - 1 samples", "a play list"):
         path = absurd(name, tmp_path)
-        assert confined.check_file(path, by=shared) == check_file(path)
+        assert isolated_probe.check_file(path, by=shared) == check_file(path)
 
 
 def test_a_worker_ended_by_the_files_own_fault_is_told_from_one_that_was_killed() -> None:
-    from extend_pipeline.media.prober import _from_outside
+    from extend_pipeline.media.isolation.pool import _from_outside
 
     ours = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGXCPU}
     assert not any(_from_outside(-number) for number in ours)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from extend_pipeline.media.film import Joined, join
-from extend_pipeline.media.probe import Probe, probe
+from extend_pipeline.media.check.probe import Probe, probe
+from extend_pipeline.media.join.film import Joined, join
 from extend_pipeline_tests.support.mp4 import SAMPLE_RATE, make_clip
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.media import confined
-from extend_pipeline.media import prober as probing
-from extend_pipeline.media.bounds import Bounds
+from extend_pipeline.media.check.probe import Broken, Sound, check_file
+from extend_pipeline.media.isolation import isolated_probe
+from extend_pipeline.media.isolation import pool as probing
+from extend_pipeline.media.isolation.pool import CouldNotProbe, Prober, Worker
+from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.libav import PictureError
-from extend_pipeline.media.probe import Broken, Sound, check_file
-from extend_pipeline.media.prober import CouldNotProbe, Prober, Worker
 from extend_pipeline_tests.support.hostile import picture_bomb
 from extend_pipeline_tests.support.mp4 import make_clip
 
@@ -92,7 +92,7 @@ def test_a_worker_gets_no_secret_no_file_and_no_lock_of_ours(
     prober = make()
     with (tmp_path / "ledger.sqlite").open("wb") as held:
         os.set_inheritable(held.fileno(), True)
-        assert isinstance(confined.check_file(good, by=prober), Sound)
+        assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
         (worker,) = prober._idle
         assert b"canary" not in Path(f"/proc/{worker.pid}/environ").read_bytes()
         assert b"canary" not in Path(f"/proc/{worker.pid}/cmdline").read_bytes()
@@ -106,7 +106,7 @@ def test_a_worker_is_kept_and_answers_many(good: Path, make: Callable[..., Probe
     prober = make()
     pids = set()
     for _ in range(20):
-        assert confined.check_file(good, by=prober) == check_file(good)
+        assert isolated_probe.check_file(good, by=prober) == check_file(good)
         pids.add(prober._idle[0].pid)
     assert len(pids) == 1
 
@@ -114,18 +114,18 @@ def test_a_worker_is_kept_and_answers_many(good: Path, make: Callable[..., Probe
 def test_many_threads_share_at_most_four_workers(good: Path, make: Callable[..., Prober]) -> None:
     prober = make()
     with ThreadPoolExecutor(12) as pool:
-        verdicts = list(pool.map(lambda _: confined.check_file(good, by=prober), range(60)))
+        verdicts = list(pool.map(lambda _: isolated_probe.check_file(good, by=prober), range(60)))
     assert all(isinstance(verdict, Sound) for verdict in verdicts)
     assert 1 <= len({worker.pid for worker in prober._idle}) <= 4
 
 
 def test_after_a_fork_the_child_starts_its_own(good: Path, make: Callable[..., Prober]) -> None:
     prober = make()
-    assert isinstance(confined.check_file(good, by=prober), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
     (worker,) = prober._idle
 
     def in_child() -> None:
-        sound = isinstance(confined.check_file(good, by=prober), Sound)
+        sound = isinstance(isolated_probe.check_file(good, by=prober), Sound)
         other = prober._idle[0].pid != worker.pid
         prober.close()
         os._exit(0 if sound and other else 1)
@@ -134,7 +134,7 @@ def test_after_a_fork_the_child_starts_its_own(good: Path, make: Callable[..., P
     child.start()
     child.join(30)
     assert child.exitcode == 0
-    assert isinstance(confined.check_file(good, by=prober), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
     assert prober._idle == [worker]
 
 
@@ -143,10 +143,10 @@ def test_after_a_fork_the_child_starts_its_own(good: Path, make: Callable[..., P
 
 def test_a_worker_that_retired_is_replaced_without_a_word(good: Path, make: Callable[..., Prober]) -> None:
     prober = make(idle_s=0.05)
-    assert isinstance(confined.check_file(good, by=prober), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
     first = prober._idle[0].pid
     until(lambda: not is_alive(first))
-    assert isinstance(confined.check_file(good, by=prober), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
 
 
 def test_a_worker_that_has_computed_for_long_enough_makes_room_for_another(
@@ -155,7 +155,7 @@ def test_a_worker_that_has_computed_for_long_enough_makes_room_for_another(
     prober = make(life_cpu_s=0.0001)
     pids = set()
     for _ in range(4):
-        assert isinstance(confined.check_file(good, by=prober), Sound)
+        assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
         pids.add(prober._idle[0].pid)
     assert len(pids) > 1
 
@@ -163,7 +163,7 @@ def test_a_worker_that_has_computed_for_long_enough_makes_room_for_another(
 def test_a_worker_killed_in_the_middle_of_a_film_is_replaced_once(slow: Path, make: Callable[..., Prober]) -> None:
     prober, before = make(), children()
     with ThreadPoolExecutor(1) as pool:
-        poster = pool.submit(confined.make_poster, parent=None, result=slow, parent_ms=None, by=prober)
+        poster = pool.submit(isolated_probe.make_poster, parent=None, result=slow, parent_ms=None, by=prober)
         os.kill(until(lambda: busy(before)), signal.SIGKILL)
         assert poster.result(60).startswith(b"\xff\xd8\xff")
 
@@ -171,19 +171,19 @@ def test_a_worker_killed_in_the_middle_of_a_film_is_replaced_once(slow: Path, ma
 def test_a_worker_killed_twice_says_nothing_of_the_film(slow: Path, good: Path, make: Callable[..., Prober]) -> None:
     prober, before = make(), children()
     with ThreadPoolExecutor(1) as pool:
-        poster = pool.submit(confined.make_poster, parent=None, result=slow, parent_ms=None, by=prober)
+        poster = pool.submit(isolated_probe.make_poster, parent=None, result=slow, parent_ms=None, by=prober)
         first = until(lambda: busy(before))
         os.kill(first, signal.SIGKILL)
         os.kill(until(lambda: busy(before | {first})), signal.SIGKILL)
         with pytest.raises(CouldNotProbe, match=r"killed twice, by SIGKILL \(out of memory\?\)"):
             poster.result(60)
-    assert isinstance(confined.check_file(good, by=prober), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
 
 
 def test_a_worker_that_the_film_ends_twice_is_the_films_doing(slow: Path, make: Callable[..., Prober]) -> None:
     prober, before = make(), children()
     with ThreadPoolExecutor(1) as pool:
-        poster = pool.submit(confined.make_poster, parent=None, result=slow, parent_ms=None, by=prober)
+        poster = pool.submit(isolated_probe.make_poster, parent=None, result=slow, parent_ms=None, by=prober)
         first = until(lambda: busy(before))
         os.kill(first, signal.SIGSEGV)
         os.kill(until(lambda: busy(before | {first})), signal.SIGSEGV)
@@ -230,7 +230,7 @@ def test_no_process_to_be_had_is_no_verdict(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(CouldNotProbe, match="no process can be started"):
-        confined.check_file(good, by=make())
+        isolated_probe.check_file(good, by=make())
     assert issubclass(CouldNotProbe, OSError)
 
 
@@ -239,13 +239,13 @@ def test_a_process_that_does_not_start_is_no_verdict(
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", "raise SystemExit(3)")
     with pytest.raises(CouldNotProbe, match="does not start"):
-        confined.check_file(good, by=make())
+        isolated_probe.check_file(good, by=make())
 
 
 def test_a_missing_film_is_the_callers_problem(make: Callable[..., Prober], tmp_path: Path) -> None:
     prober = make()
     with pytest.raises(FileNotFoundError):
-        confined.check_file(tmp_path / "nowhere.mp4", by=prober)
+        isolated_probe.check_file(tmp_path / "nowhere.mp4", by=prober)
 
 
 def answering(text: str) -> str:
@@ -281,7 +281,7 @@ def test_an_answer_that_makes_no_sense_never_makes_a_film_sound(
     text: str, good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering(text))
-    verdict = confined.check_file(good, by=make())
+    verdict = isolated_probe.check_file(good, by=make())
     assert isinstance(verdict, Broken)
     assert verdict.reason.isprintable()
 
@@ -290,7 +290,7 @@ def test_an_answer_that_says_so_makes_it_sound(
     good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering(told()))
-    assert isinstance(confined.check_file(good, by=make()), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=make()), Sound)
 
 
 @pytest.mark.parametrize("text", ['{"ok": {"jpeg": "AAAA"}}', '{"ok": {"jpeg": "/9j/!!"}}', '{"ok": {}}', told()])
@@ -299,7 +299,7 @@ def test_a_poster_is_a_picture_or_an_error(
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering(text))
     with pytest.raises(PictureError):
-        confined.make_poster(parent=None, result=good, parent_ms=None, by=make())
+        isolated_probe.make_poster(parent=None, result=good, parent_ms=None, by=make())
 
 
 def test_silence_is_this_machines_doing(
@@ -308,7 +308,7 @@ def test_silence_is_this_machines_doing(
     monkeypatch.setattr(probing, "_BOOT", answering("x").replace("print('x', flush=True)", "pass"))
     monkeypatch.setattr(probing, "LEAST_WALL_S", 0.5)
     with pytest.raises(CouldNotProbe, match=r"no answer for 0\.5 s"):
-        confined.check_file(good, by=make(cpu_s=0.01))
+        isolated_probe.check_file(good, by=make(cpu_s=0.01))
 
 
 def test_a_worker_is_used_by_one_thread_at_a_time(good: Path, make: Callable[..., Prober]) -> None:
@@ -329,5 +329,5 @@ def test_a_worker_is_used_by_one_thread_at_a_time(good: Path, make: Callable[...
         patch.setattr(Worker, "ask", watched)
         assert all(
             isinstance(verdict, Sound)
-            for verdict in pool.map(lambda _: confined.check_file(good, by=prober), range(40))
+            for verdict in pool.map(lambda _: isolated_probe.check_file(good, by=prober), range(40))
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.media.kind import OutputKind, recognise
+from extend_pipeline.media.classify import OutputKind, recognise
 from extend_pipeline.media.seam import Seam, measure_seam
 from extend_pipeline_tests.support.mp4 import cut, extend_clip, make_clip
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.base.failpoints import ENVIRONMENT
-from extend_pipeline.media.probe import Broken, Sound, check_file
+from extend_pipeline.media.check.probe import Broken, Sound, check_file
 from extend_pipeline.media.store import MediaStore, Stored
 from extend_pipeline_tests.support.mp4 import make_clip
 

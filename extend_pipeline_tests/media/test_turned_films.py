@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from extend_pipeline.media.film import Joined, join
+from extend_pipeline.media.check.probe import Probe, probe
 from extend_pipeline.media.frames import open_clip
+from extend_pipeline.media.join.film import Joined, join
 from extend_pipeline.media.poster import make_poster
-from extend_pipeline.media.probe import Probe, probe
 from extend_pipeline.media.seam import measure_seam
 from extend_pipeline.media.upright import STANDING, Turn, turn_of
 from extend_pipeline_tests.support.mp4 import make_clip

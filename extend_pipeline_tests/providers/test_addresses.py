@@ -6,7 +6,7 @@ import ipaddress
 
 import pytest
 
-from extend_pipeline.providers.addresses import (
+from extend_pipeline.providers.http.guard import (
     Reach,
     Refused,
     Target,

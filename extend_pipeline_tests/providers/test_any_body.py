@@ -17,13 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extend_pipeline.providers.gateway_parse import parse_gateway_query, parse_gateway_submit
-from extend_pipeline.providers.heard import Heard
-from extend_pipeline.providers.kling_billing_parse import BillingPage, Packs, parse_billing_page, parse_packs
-from extend_pipeline.providers.kling_parse import parse_page, parse_query, parse_submit
-from extend_pipeline.providers.luma_parse import parse_luma_many, parse_luma_query, parse_luma_submit
-from extend_pipeline.providers.outcomes import Accepted, Page, Seen, TaskState, TaskView
-from extend_pipeline.providers.vidu_parse import parse_vidu_query, parse_vidu_submit
+from extend_pipeline.providers.kling.billing_parse import BillingPage, Packs, parse_billing_page, parse_packs
+from extend_pipeline.providers.kling.parse import parse_page, parse_query, parse_submit
+from extend_pipeline.providers.kling_gateway.parse import parse_gateway_query, parse_gateway_submit
+from extend_pipeline.providers.luma.parse import parse_luma_many, parse_luma_query, parse_luma_submit
+from extend_pipeline.providers.protocol import Accepted, Page, Seen, TaskState, TaskView
+from extend_pipeline.providers.vidu.parse import parse_vidu_query, parse_vidu_submit
+from extend_pipeline.providers.wire.response import Heard
 from extend_pipeline_tests.providers import upstream_bodies as bodies
 from extend_pipeline_tests.providers.billing_bodies import PACK, ROW, costs, page, row
 from extend_pipeline_tests.providers.kling_bodies import CREATED, DONE, SINGLE, done, envelope, failure

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extend_pipeline.providers.callback_body import BODY_CAP, named_task
-from extend_pipeline.providers.json_body import text_id
+from extend_pipeline.providers.wire.callback_body import BODY_CAP, named_task
+from extend_pipeline.providers.wire.json import text_id
 from extend_pipeline_tests.providers import upstream_bodies as bodies
 from extend_pipeline_tests.providers.kling_bodies import DONE, done, envelope
 from extend_pipeline_tests.providers.test_any_body import BODIES, ERRORS, mutated

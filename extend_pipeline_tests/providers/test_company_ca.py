@@ -9,24 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.providers import trust
-from extend_pipeline.providers.credentials import SingleKey
-from extend_pipeline.providers.download import Body, DownloadPolicy, Fault, FaultKind, open_download
-from extend_pipeline.providers.exchange import asked, submitted
-from extend_pipeline.providers.gateway import GatewayProvider
-from extend_pipeline.providers.http import HttpClient
-from extend_pipeline.providers.http_results import HttpResult, Reply, Setting, Unsent
-from extend_pipeline.providers.key_client import KeyClient
-from extend_pipeline.providers.outcomes import (
-    QueryFault,
-    Rejected,
-    RejectReason,
-    SubmitRequest,
-    Unanswered,
-)
-from extend_pipeline.providers.retry import Try
-from extend_pipeline.providers.route import Route
-from extend_pipeline.providers.trust import check_trust
+from extend_pipeline.providers.http import trust
+from extend_pipeline.providers.http.client import HttpClient
+from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, FaultKind, open_download
+from extend_pipeline.providers.http.results import HttpResult, Reply, Setting, Unsent
+from extend_pipeline.providers.http.retry import Try
+from extend_pipeline.providers.http.route import Route
+from extend_pipeline.providers.http.trust import check_trust
+from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
+from extend_pipeline.providers.protocol import QueryFault, Rejected, RejectReason, SubmitRequest, Unanswered
+from extend_pipeline.providers.wire.api_key_client import KeyClient
+from extend_pipeline.providers.wire.credentials import SingleKey
+from extend_pipeline.providers.wire.transport_outcome import asked, submitted
 from extend_pipeline_tests.providers.raw_server import RawServer
 from extend_pipeline_tests.support.company_ca import ISSUER, Company, needs_openssl
 

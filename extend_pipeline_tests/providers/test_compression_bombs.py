@@ -13,11 +13,11 @@ from typing import Final
 
 import pytest
 
-from extend_pipeline.providers.body_buffer import BODY_CAP, BodyBuffer
-from extend_pipeline.providers.download import Body, DownloadPolicy, Fault, open_download
-from extend_pipeline.providers.http import HttpClient
-from extend_pipeline.providers.http_results import HttpResult, Lost, Reply
-from extend_pipeline.providers.json_body import NotJson, read_json
+from extend_pipeline.providers.http.body import BODY_CAP, BodyBuffer
+from extend_pipeline.providers.http.client import HttpClient
+from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, open_download
+from extend_pipeline.providers.http.results import HttpResult, Lost, Reply
+from extend_pipeline.providers.wire.json import NotJson, read_json
 from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server
 
 DECODED = 200_000_000

@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from extend_pipeline.providers.credentials import SingleKey
-from extend_pipeline.providers.gateway import GatewayProvider
-from extend_pipeline.providers.key_client import KeyClient
-from extend_pipeline.providers.kling import KlingProvider
-from extend_pipeline.providers.luma import LumaProvider
-from extend_pipeline.providers.outcomes import (
+from extend_pipeline.providers.http.retry import RetryPolicy
+from extend_pipeline.providers.kling.provider import KlingProvider
+from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
+from extend_pipeline.providers.luma.provider import LumaProvider
+from extend_pipeline.providers.protocol import (
     Absent,
     Accepted,
     Provider,
@@ -28,8 +27,9 @@ from extend_pipeline.providers.outcomes import (
     Unknown,
 )
 from extend_pipeline.providers.registry import submit_path
-from extend_pipeline.providers.retry import RetryPolicy
-from extend_pipeline.providers.vidu import ViduProvider
+from extend_pipeline.providers.vidu.provider import ViduProvider
+from extend_pipeline.providers.wire.api_key_client import KeyClient
+from extend_pipeline.providers.wire.credentials import SingleKey
 from extend_pipeline_tests.providers import upstream_bodies as bodies
 from extend_pipeline_tests.providers.kling_bodies import DONE, done, envelope, failure
 from extend_pipeline_tests.providers.raw_server import (

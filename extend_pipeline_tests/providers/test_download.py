@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from extend_pipeline.providers.addresses import Reach, Target
-from extend_pipeline.providers.download import (
+from extend_pipeline.providers.http.download import (
     Body,
     DownloadInterrupted,
     DownloadPolicy,
@@ -18,6 +17,7 @@ from extend_pipeline.providers.download import (
     host_matches,
     open_download,
 )
+from extend_pipeline.providers.http.guard import Reach, Target
 from extend_pipeline_tests.providers.raw_server import (
     RawServer,
     Script,
@@ -154,9 +154,9 @@ def test_a_redirect_is_checked_by_the_same_rules_where_any_host_is_allowed(locat
 
 
 def test_an_unlisted_host_without_tls_is_fetched_from_and_learns_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("extend_pipeline.providers.addresses.is_public", lambda _address: True)
+    monkeypatch.setattr("extend_pipeline.providers.http.guard.is_public", lambda _address: True)
     monkeypatch.setattr(
-        "extend_pipeline.providers.addresses.socket.getaddrinfo",
+        "extend_pipeline.providers.http.guard.socket.getaddrinfo",
         lambda _h, port, *_a, **_k: [(2, 1, 6, "", ("127.0.0.1", port))],
     )
     with raw_server(always(answer(200, b"film", MP4))) as server:
@@ -201,7 +201,7 @@ def test_patterns_mean_hosts_below_a_name(host: str, pattern: str, matches: bool
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:10.0.0.1"])
 def test_a_listed_name_that_leads_inside_is_refused(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     monkeypatch.setattr(
-        "extend_pipeline.providers.addresses.socket.getaddrinfo", lambda *_a, **_k: [(2, 1, 6, "", (address, 443))]
+        "extend_pipeline.providers.http.guard.socket.getaddrinfo", lambda *_a, **_k: [(2, 1, 6, "", (address, 443))]
     )
     for policy in (DownloadPolicy(hosts=("*.klingai.com",), allow_local=True), ANY, DownloadPolicy(http=True)):
         got = fault("https://v1.klingai.com/a.mp4", policy)

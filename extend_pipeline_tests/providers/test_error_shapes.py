@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from extend_pipeline.providers.error_shapes import names_a_task, read_error, rule_for, says_no_such_task
-from extend_pipeline.providers.heard import Heard, read_answer, refused
-from extend_pipeline.providers.outcomes import QueryFault, Rejected, RejectReason, Unknown
+from extend_pipeline.providers.protocol import QueryFault, Rejected, RejectReason, Unknown
+from extend_pipeline.providers.wire.errors import names_a_task, read_error, rule_for, says_no_such_task
+from extend_pipeline.providers.wire.response import Heard, read_answer, refused
 from extend_pipeline_tests.providers.upstream_bodies import body
 
 WORDS = "the words of the provider"

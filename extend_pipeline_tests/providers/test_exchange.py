@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from extend_pipeline.providers.exchange import asked, submitted
-from extend_pipeline.providers.http_results import HttpResult, Lost, Reply, Unsent
-from extend_pipeline.providers.outcomes import QueryFault, Rejected, RejectReason, Unanswered, Unknown
-from extend_pipeline.providers.retry import Try
+from extend_pipeline.providers.http.results import HttpResult, Lost, Reply, Unsent
+from extend_pipeline.providers.http.retry import Try
+from extend_pipeline.providers.protocol import QueryFault, Rejected, RejectReason, Unanswered, Unknown
+from extend_pipeline.providers.wire.transport_outcome import asked, submitted
 
 SECRETS = ("sk-canary-11",)
 WHOLE = Reply(200, {}, b"{}", False, 0.1)

@@ -8,13 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from extend_pipeline.providers.credentials import SingleKey
-from extend_pipeline.providers.gateway import GatewayProvider
-from extend_pipeline.providers.gateway_body import PASSES
-from extend_pipeline.providers.gateway_parse import NO_VIDEO_ID, parse_gateway_query, parse_gateway_submit
-from extend_pipeline.providers.heard import Heard
-from extend_pipeline.providers.key_client import KeyClient
-from extend_pipeline.providers.outcomes import (
+from extend_pipeline.providers.kling_gateway.body import PASSES
+from extend_pipeline.providers.kling_gateway.parse import NO_VIDEO_ID, parse_gateway_query, parse_gateway_submit
+from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
+from extend_pipeline.providers.protocol import (
     Accepted,
     Duplicate,
     Provider,
@@ -27,6 +24,9 @@ from extend_pipeline.providers.outcomes import (
     Unanswered,
     Unknown,
 )
+from extend_pipeline.providers.wire.api_key_client import KeyClient
+from extend_pipeline.providers.wire.credentials import SingleKey
+from extend_pipeline.providers.wire.response import Heard
 from extend_pipeline_tests.providers import upstream_bodies as bodies
 from extend_pipeline_tests.providers.kling_bodies import done, envelope, failure
 from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server

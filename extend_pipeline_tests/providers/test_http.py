@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from extend_pipeline.providers.http import HttpClient
-from extend_pipeline.providers.http_results import HttpResult, Lost, Reply, Unsent
+from extend_pipeline.providers.http.client import HttpClient
+from extend_pipeline.providers.http.results import HttpResult, Lost, Reply, Unsent
 from extend_pipeline_tests.providers.raw_server import (
     RawServer,
     Script,
@@ -162,7 +162,7 @@ def test_a_slow_name_server_is_unsent_at_the_deadline(monkeypatch: pytest.Monkey
         released.wait(20)
         return []
 
-    monkeypatch.setattr("extend_pipeline.providers.addresses.socket.getaddrinfo", slow)
+    monkeypatch.setattr("extend_pipeline.providers.http.guard.socket.getaddrinfo", slow)
     began = time.monotonic()
     result = post(HttpClient("https://slow.example.com"), deadline_s=0.3)
     took = time.monotonic() - began
@@ -177,7 +177,7 @@ def test_a_private_address_behind_a_public_name_is_refused_and_nothing_is_sent(
     def lies(host: str, port: int, **_more: object) -> list[object]:
         return [(2, 1, 6, "", ("8.8.8.8", port)), (2, 1, 6, "", ("10.0.0.7", port))]
 
-    monkeypatch.setattr("extend_pipeline.providers.addresses.socket.getaddrinfo", lies)
+    monkeypatch.setattr("extend_pipeline.providers.http.guard.socket.getaddrinfo", lies)
     result = post(HttpClient("https://api.example.com"))
     assert isinstance(result, Unsent)
     assert result.refused
@@ -196,8 +196,8 @@ def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest
         reached.append(address)
         raise ConnectionRefusedError("stop here")
 
-    monkeypatch.setattr("extend_pipeline.providers.addresses.socket.getaddrinfo", rebinding)
-    monkeypatch.setattr("extend_pipeline.providers.sockets.socket.create_connection", connect)
+    monkeypatch.setattr("extend_pipeline.providers.http.guard.socket.getaddrinfo", rebinding)
+    monkeypatch.setattr("extend_pipeline.providers.http.sockets.socket.create_connection", connect)
     assert isinstance(post(HttpClient("https://rebind.example.com")), Unsent)
     assert asked == ["rebind.example.com"]
     assert reached == [("93.184.216.34", 443)]

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import extend_pipeline
-from extend_pipeline.providers.addresses import Reach, Target
-from extend_pipeline.providers.http import HttpClient, open_stream
-from extend_pipeline.providers.http_results import Reply, Stream, Unsent
+from extend_pipeline.providers.http.client import HttpClient, open_stream
+from extend_pipeline.providers.http.guard import Reach, Target
+from extend_pipeline.providers.http.results import Reply, Stream, Unsent
 from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server, unused_port
 
 SECRET = "X-Signature=canary0123456789"
@@ -105,7 +105,7 @@ def test_a_path_goes_out_letter_by_letter(server: RawServer, http: HttpClient, t
 @pytest.mark.parametrize("host", ["xn--a", "xn--zzzz.example.com", "_a.example.com", "1-2-3-4", "[64:ff9b::7f00:1]"])
 def test_httpx_takes_every_host_that_we_take(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     inside = [(2, 1, 6, "", ("10.0.0.7", 443))]
-    monkeypatch.setattr("extend_pipeline.providers.addresses.socket.getaddrinfo", lambda *_, **__: inside)
+    monkeypatch.setattr("extend_pipeline.providers.http.guard.socket.getaddrinfo", lambda *_, **__: inside)
     result = HttpClient(f"https://{host}").get("/x", headers={}, deadline_s=2)
     assert isinstance(result, Unsent)
     assert result.refused

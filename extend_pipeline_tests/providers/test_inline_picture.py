@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extend_pipeline.config.pictures import Picture, read_picture
-from extend_pipeline.providers.inline_picture import BadPicture, picture_for_the_ledger, picture_for_the_wire
+from extend_pipeline.config.fields.image_header import Picture, read_picture
+from extend_pipeline.providers.wire.inline_image import BadPicture, picture_for_the_ledger, picture_for_the_wire
 from extend_pipeline_tests.providers.picture_bytes import jpeg, png, webp
 
 KINDS: list[tuple[bytes, str]] = [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extend_pipeline.providers.json_body import (
+from extend_pipeline.providers.wire.json import (
     NotJson,
     error_message,
     integer,

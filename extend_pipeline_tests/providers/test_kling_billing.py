@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.providers.credentials import KeyPair, SingleKey
-from extend_pipeline.providers.kling import KlingProvider
-from extend_pipeline.providers.kling_billing import Bill, KlingBilling
-from extend_pipeline.providers.kling_billing_parse import Packs
-from extend_pipeline.providers.outcomes import Accepted, QueryFault, SubmitRequest, Unanswered
-from extend_pipeline.providers.retry import RetryPolicy
+from extend_pipeline.providers.http.retry import RetryPolicy
+from extend_pipeline.providers.kling.billing import Bill, KlingBilling
+from extend_pipeline.providers.kling.billing_parse import Packs
+from extend_pipeline.providers.kling.provider import KlingProvider
+from extend_pipeline.providers.protocol import Accepted, QueryFault, SubmitRequest, Unanswered
+from extend_pipeline.providers.wire.credentials import KeyPair, SingleKey
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
 from extend_pipeline_tests.providers.billing_bodies import PACK, ROW, costs, page, row
 from extend_pipeline_tests.providers.kling_bodies import failure

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.providers.heard import Heard
-from extend_pipeline.providers.kling_billing_parse import (
+from extend_pipeline.providers.kling.billing_parse import (
     BilledTask,
     BillingPage,
     Pack,
@@ -16,7 +15,8 @@ from extend_pipeline.providers.kling_billing_parse import (
     parse_billing_page,
     parse_packs,
 )
-from extend_pipeline.providers.outcomes import QueryFault, Unanswered
+from extend_pipeline.providers.protocol import QueryFault, Unanswered
+from extend_pipeline.providers.wire.response import Heard
 from extend_pipeline_tests.providers.billing_bodies import PACK, ROW, costs, page, row
 from extend_pipeline_tests.providers.kling_bodies import failure
 

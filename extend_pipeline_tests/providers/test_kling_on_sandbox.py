@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.providers.credentials import KeyPair, SingleKey
-from extend_pipeline.providers.download import Body, DownloadPolicy, open_download
-from extend_pipeline.providers.kling import KlingProvider
-from extend_pipeline.providers.outcomes import (
+from extend_pipeline.providers.http.download import Body, DownloadPolicy, open_download
+from extend_pipeline.providers.kling.provider import KlingProvider
+from extend_pipeline.providers.protocol import (
     Absent,
     Accepted,
     Duplicate,
@@ -24,6 +23,7 @@ from extend_pipeline.providers.outcomes import (
     TaskView,
     Unknown,
 )
+from extend_pipeline.providers.wire.credentials import KeyPair, SingleKey
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, Seed, running_sandbox
 
 SOURCE = "827000000000000001"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extend_pipeline.providers.kling_codes import RULES
-from extend_pipeline.providers.kling_parse import parse_page, parse_query, parse_submit
-from extend_pipeline.providers.outcomes import (
+from extend_pipeline.providers.kling.codes import RULES
+from extend_pipeline.providers.kling.parse import parse_page, parse_query, parse_submit
+from extend_pipeline.providers.protocol import (
     Absent,
     Accepted,
     Duplicate,

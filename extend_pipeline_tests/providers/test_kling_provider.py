@@ -13,9 +13,9 @@ from urllib.parse import quote
 import jwt
 import pytest
 
-from extend_pipeline.providers.credentials import Credentials, KeyPair, SingleKey
-from extend_pipeline.providers.kling import KlingProvider
-from extend_pipeline.providers.outcomes import (
+from extend_pipeline.providers.http.retry import RetryPolicy
+from extend_pipeline.providers.kling.provider import KlingProvider
+from extend_pipeline.providers.protocol import (
     Absent,
     Accepted,
     Page,
@@ -28,7 +28,7 @@ from extend_pipeline.providers.outcomes import (
     Unanswered,
     Unknown,
 )
-from extend_pipeline.providers.retry import RetryPolicy
+from extend_pipeline.providers.wire.credentials import Credentials, KeyPair, SingleKey
 from extend_pipeline_tests.providers.kling_bodies import DONE, done, envelope, failure
 from extend_pipeline_tests.providers.raw_server import (
     RawServer,

@@ -7,15 +7,8 @@ import threading
 import jwt
 import pytest
 
-from extend_pipeline.providers.credentials import (
-    Bearer,
-    Credentials,
-    KeyPair,
-    SecretFault,
-    SingleKey,
-    read_secret,
-)
-from extend_pipeline.providers.kling_token import KlingTokens, mint
+from extend_pipeline.providers.kling.auth import KlingTokens, mint
+from extend_pipeline.providers.wire.credentials import Bearer, Credentials, KeyPair, SecretFault, SingleKey, read_secret
 
 ACCESS, SECRET = "canary-access-0123456789", "canary-secret-0123456789abcdefghij"
 PAIR = KeyPair("K_ACCESS", "K_SECRET")

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from extend_pipeline.providers.credentials import SingleKey
-from extend_pipeline.providers.heard import Heard
-from extend_pipeline.providers.key_client import KeyClient
-from extend_pipeline.providers.luma import MANY, LumaProvider
-from extend_pipeline.providers.luma_parse import parse_luma_many, parse_luma_query, parse_luma_submit
-from extend_pipeline.providers.outcomes import (
+from extend_pipeline.providers.http.retry import RetryPolicy
+from extend_pipeline.providers.luma.parse import parse_luma_many, parse_luma_query, parse_luma_submit
+from extend_pipeline.providers.luma.provider import MANY, LumaProvider
+from extend_pipeline.providers.protocol import (
     Accepted,
     Provider,
     QueryFault,
@@ -26,8 +24,10 @@ from extend_pipeline.providers.outcomes import (
     Unanswered,
     Unknown,
 )
-from extend_pipeline.providers.presigned import presigned_expiry_ms
-from extend_pipeline.providers.retry import RetryPolicy
+from extend_pipeline.providers.wire.api_key_client import KeyClient
+from extend_pipeline.providers.wire.credentials import SingleKey
+from extend_pipeline.providers.wire.presigned import presigned_expiry_ms
+from extend_pipeline.providers.wire.response import Heard
 from extend_pipeline_tests.providers import upstream_bodies as bodies
 from extend_pipeline_tests.providers.raw_server import (
     RawServer,

@@ -11,12 +11,11 @@ from typing import get_args
 
 import pytest
 
-from extend_pipeline.providers.credentials import SingleKey
-from extend_pipeline.providers.download import Body, DownloadPolicy, open_download
-from extend_pipeline.providers.gateway import GatewayProvider
-from extend_pipeline.providers.key_client import KeyClient
-from extend_pipeline.providers.luma import LumaProvider
-from extend_pipeline.providers.outcomes import (
+from extend_pipeline.providers.http.download import Body, DownloadPolicy, open_download
+from extend_pipeline.providers.http.retry import RetryPolicy
+from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
+from extend_pipeline.providers.luma.provider import LumaProvider
+from extend_pipeline.providers.protocol import (
     Absent,
     Accepted,
     Provider,
@@ -29,10 +28,11 @@ from extend_pipeline.providers.outcomes import (
     Unanswered,
     Unknown,
 )
-from extend_pipeline.providers.retry import RetryPolicy
-from extend_pipeline.providers.vidu import ViduProvider
+from extend_pipeline.providers.vidu.provider import ViduProvider
+from extend_pipeline.providers.wire.api_key_client import KeyClient
+from extend_pipeline.providers.wire.credentials import SingleKey
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, Seed, running_sandbox
-from extend_pipeline.sandbox.surfaces import ErrorShape, GatewayConfig, LumaConfig, Reserialised, ViduConfig
+from extend_pipeline.sandbox.surface.settings import ErrorShape, GatewayConfig, LumaConfig, Reserialised, ViduConfig
 from extend_pipeline_tests.providers.picture_bytes import png
 
 NAMES = ("kling-gateway", "vidu", "luma")

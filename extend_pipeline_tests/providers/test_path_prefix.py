@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from extend_pipeline.providers.credentials import SingleKey
-from extend_pipeline.providers.gateway import GatewayProvider
-from extend_pipeline.providers.key_client import KeyClient
-from extend_pipeline.providers.luma import LumaProvider
-from extend_pipeline.providers.outcomes import SubmitRequest
+from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
+from extend_pipeline.providers.luma.provider import LumaProvider
+from extend_pipeline.providers.protocol import SubmitRequest
+from extend_pipeline.providers.wire.api_key_client import KeyClient
+from extend_pipeline.providers.wire.credentials import SingleKey
 from extend_pipeline_tests.providers.raw_server import always, answer, raw_server
 
 KEY = "PREFIX_TEST_KEY"

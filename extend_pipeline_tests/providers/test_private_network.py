@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.providers.addresses import Reach, Target
-from extend_pipeline.providers.download import (
+from extend_pipeline.providers.http.client import HttpClient
+from extend_pipeline.providers.http.download import (
     Body,
     DownloadPolicy,
     Fault,
@@ -18,9 +18,9 @@ from extend_pipeline.providers.download import (
     check_url,
     open_download,
 )
-from extend_pipeline.providers.http import HttpClient
-from extend_pipeline.providers.http_results import Reply, Unsent
-from extend_pipeline.providers.route import Route
+from extend_pipeline.providers.http.guard import Reach, Target
+from extend_pipeline.providers.http.results import Reply, Unsent
+from extend_pipeline.providers.http.route import Route
 from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server
 
 PRIVATE = Route(private=True)

@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.commands.account_checks import check_route
-from extend_pipeline.commands.findings import Level
-from extend_pipeline.config.accounts import Account
-from extend_pipeline.config.kling import KlingAccount
-from extend_pipeline.providers import trust
-from extend_pipeline.providers.download import Body, DownloadPolicy, Fault, FaultKind, PrivateHost, open_download
-from extend_pipeline.providers.exchange import asked, submitted
-from extend_pipeline.providers.http import HttpClient
-from extend_pipeline.providers.http_results import HttpResult, Lost, Reply, Setting, Unsent
-from extend_pipeline.providers.outcomes import QueryFault, Rejected, RejectReason
-from extend_pipeline.providers.retry import Try
-from extend_pipeline.providers.route import Route
+from extend_pipeline.commands.doctor.account_checks import check_route
+from extend_pipeline.commands.doctor.diagnostics import Level
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.providers.kling import KlingAccount
+from extend_pipeline.providers.http import trust
+from extend_pipeline.providers.http.client import HttpClient
+from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, FaultKind, PrivateHost, open_download
+from extend_pipeline.providers.http.results import HttpResult, Lost, Reply, Setting, Unsent
+from extend_pipeline.providers.http.retry import Try
+from extend_pipeline.providers.http.route import Route
+from extend_pipeline.providers.protocol import QueryFault, Rejected, RejectReason
+from extend_pipeline.providers.wire.transport_outcome import asked, submitted
 from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, hang_up, raw_server, unused_port
 from extend_pipeline_tests.support.company_ca import Company, needs_openssl, tls_before
 from extend_pipeline_tests.support.forward_proxy import forward_proxy

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.providers.credentials import SingleKey
-from extend_pipeline.providers.download import Body, DownloadPolicy, Fault, FaultKind, open_download
-from extend_pipeline.providers.gateway import GatewayProvider
-from extend_pipeline.providers.key_client import KeyClient
-from extend_pipeline.providers.kling import KlingProvider
-from extend_pipeline.providers.luma import LumaProvider
-from extend_pipeline.providers.outcomes import Provider, Seen, SubmitRequest, Unanswered, Unknown
-from extend_pipeline.providers.vidu import ViduProvider
+from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, FaultKind, open_download
+from extend_pipeline.providers.kling.provider import KlingProvider
+from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
+from extend_pipeline.providers.luma.provider import LumaProvider
+from extend_pipeline.providers.protocol import Provider, Seen, SubmitRequest, Unanswered, Unknown
+from extend_pipeline.providers.vidu.provider import ViduProvider
+from extend_pipeline.providers.wire.api_key_client import KeyClient
+from extend_pipeline.providers.wire.credentials import SingleKey
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, Seed, running_sandbox
 
 KEYS = {

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from extend_pipeline.config.accounts import Account, ApiKey, KlingKeys
-from extend_pipeline.providers.credentials import KeyPair, SingleKey
-from extend_pipeline.providers.gateway import GatewayProvider
-from extend_pipeline.providers.kling import KlingProvider
-from extend_pipeline.providers.luma import LumaProvider
-from extend_pipeline.providers.outcomes import SubmitRequest
+from extend_pipeline.config.model.account import Account, ApiKey, KlingKeys
+from extend_pipeline.providers.kling.provider import KlingProvider
+from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
+from extend_pipeline.providers.luma.provider import LumaProvider
+from extend_pipeline.providers.protocol import SubmitRequest
 from extend_pipeline.providers.registry import build_provider, credentials_of
-from extend_pipeline.providers.vidu import ViduProvider
+from extend_pipeline.providers.vidu.provider import ViduProvider
+from extend_pipeline.providers.wire.credentials import KeyPair, SingleKey
 from extend_pipeline_tests.providers.raw_server import always, answer, raw_server
 
 

@@ -9,7 +9,7 @@ import stamina
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extend_pipeline.providers.retry import (
+from extend_pipeline.providers.http.retry import (
     RETRY_AFTER_CAP_S,
     RetryPolicy,
     Try,

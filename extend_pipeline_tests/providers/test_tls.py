@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.providers import trust
-from extend_pipeline.providers.download import Body, DownloadPolicy, Fault, FaultKind, open_download
-from extend_pipeline.providers.http import HttpClient
-from extend_pipeline.providers.http_results import Reply, Unsent
+from extend_pipeline.providers.http import trust
+from extend_pipeline.providers.http.client import HttpClient
+from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, FaultKind, open_download
+from extend_pipeline.providers.http.results import Reply, Unsent
 from extend_pipeline_tests.providers.raw_server import answer
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")

@@ -11,10 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.providers.credentials import SingleKey
-from extend_pipeline.providers.heard import Heard
-from extend_pipeline.providers.key_client import KeyClient
-from extend_pipeline.providers.outcomes import (
+from extend_pipeline.providers.protocol import (
     Accepted,
     Provider,
     Rejected,
@@ -25,8 +22,11 @@ from extend_pipeline.providers.outcomes import (
     TaskView,
     Unknown,
 )
-from extend_pipeline.providers.vidu import ViduProvider
-from extend_pipeline.providers.vidu_parse import parse_vidu_query, parse_vidu_submit
+from extend_pipeline.providers.vidu.parse import parse_vidu_query, parse_vidu_submit
+from extend_pipeline.providers.vidu.provider import ViduProvider
+from extend_pipeline.providers.wire.api_key_client import KeyClient
+from extend_pipeline.providers.wire.credentials import SingleKey
+from extend_pipeline.providers.wire.response import Heard
 from extend_pipeline_tests.providers import upstream_bodies as bodies
 from extend_pipeline_tests.providers.picture_bytes import jpeg, png
 from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from extend_pipeline.sandbox import GatewayConfig
-from extend_pipeline.sandbox.callback_faults import Habits, Notice, notices
+from extend_pipeline.sandbox.faults.callback_faults import Habits, Notice, notices
 from extend_pipeline_tests.sandbox.conftest import Kling, Received, eventually
 from extend_pipeline_tests.sandbox.surfaces import Gateway, Luma
 

@@ -28,14 +28,14 @@ CONTEXT.set_forkserver_preload(
         "extend_pipeline.commands.advance",
         "extend_pipeline.commands.status",
         "extend_pipeline.engine.advance",
-        "extend_pipeline.engine.resolve",
+        "extend_pipeline.engine.doubt.resolve",
         "extend_pipeline.engine.status",
-        "extend_pipeline.providers.download",
+        "extend_pipeline.providers.http.download",
         "extend_pipeline.providers.registry",
-        "extend_pipeline.media.film",
+        "extend_pipeline.media.join.film",
         "extend_pipeline.media.frames",
         "extend_pipeline.media.poster",
-        "extend_pipeline.media.probe",
+        "extend_pipeline.media.check.probe",
         "extend_pipeline.media.seam",
         "extend_pipeline_tests.support.children",
         "pytest",
@@ -133,7 +133,7 @@ def _advance(
 ) -> None:
     from extend_pipeline.config.settings import Settings
     from extend_pipeline.engine.advance import advance_until_idle
-    from extend_pipeline.engine.pipeline import open_pipeline
+    from extend_pipeline.engine.home import open_pipeline
     from extend_pipeline.engine.status import status
 
     write_to(output)

@@ -13,21 +13,21 @@ from typing import Any
 import pytest
 
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.config.accounts import Account
 from extend_pipeline.config.load import load_configuration
+from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import LONGEST_WAIT_MS, Round, advance, next_wait_ms
-from extend_pipeline.engine.pipeline import Pipeline, wall_ms
-from extend_pipeline.engine.plan import plan
-from extend_pipeline.engine.plan_types import Plan
-from extend_pipeline.engine.snapshot import plan_input
+from extend_pipeline.engine.home import Pipeline, wall_ms
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Plan
+from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.media.store import MediaStore
-from extend_pipeline.providers.kling import KlingProvider
-from extend_pipeline.providers.outcomes import Provider
+from extend_pipeline.providers.http.retry import RetryPolicy
+from extend_pipeline.providers.http.route import route_of
+from extend_pipeline.providers.kling.provider import KlingProvider
+from extend_pipeline.providers.protocol import Provider
 from extend_pipeline.providers.registry import build_provider, credentials_of
-from extend_pipeline.providers.retry import RetryPolicy
-from extend_pipeline.providers.route import route_of
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle
 
 ACCESS_ENV, SECRET_ENV = "ENGINE_TEST_ACCESS_KEY", "ENGINE_TEST_SECRET_KEY"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from extend_pipeline.engine import chain
-from extend_pipeline.ledger import claims, transitions
-from extend_pipeline.ledger.claims import Caps, ClaimRequest, ClaimResult
+from extend_pipeline.engine.plan import chain
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.states import POLLED, AttemptState
-from extend_pipeline.ledger.transitions import Moved, Stale
+from extend_pipeline.ledger.write import claims, transitions
+from extend_pipeline.ledger.write.claims import Caps, ClaimRequest, ClaimResult
+from extend_pipeline.ledger.write.transitions import Moved, Stale
 
 S = AttemptState
 

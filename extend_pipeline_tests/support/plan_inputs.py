@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.config.changes import OnChange
+from extend_pipeline.config.checks.purchase import purchase_digest, words_digest
 from extend_pipeline.config.digest import canonical_json
 from extend_pipeline.config.load import Configuration, load_configuration
-from extend_pipeline.config.purchase import purchase_digest, words_digest
+from extend_pipeline.config.model.changes import OnChange
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine import chain
-from extend_pipeline.engine.plan_types import AccountView, AttemptView, DueStep, PlanInput, SourceView
+from extend_pipeline.engine.plan import chain
+from extend_pipeline.engine.plan.model import AccountView, AttemptView, DueStep, PlanInput, SourceView
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline_tests.support.engine_home import EngineHome, account
 from extend_pipeline_tests.support.ledger_steps import NOON

@@ -18,11 +18,12 @@ from urllib.parse import unquote, urlsplit
 from sqlalchemy import Row, select
 
 from extend_pipeline.base.units import to_micros
-from extend_pipeline.ledger import replay, tables
+from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
-from extend_pipeline.ledger.invariants import check_invariants
+from extend_pipeline.ledger.projection import replay
+from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.media.probe import Sound, check_file
+from extend_pipeline.media.check.probe import Sound, check_file
 from extend_pipeline.sandbox import SandboxHandle
 from extend_pipeline_tests.support.engine_home import EngineHome
 

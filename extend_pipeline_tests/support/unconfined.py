@@ -4,12 +4,15 @@ around a fetch (engine/test_crash_walk.py, engine/test_other_crash_walk.py)."""
 
 from __future__ import annotations
 
-from extend_pipeline.media import confined, film, poster, probe, seam
+from extend_pipeline.media import poster, seam
+from extend_pipeline.media.check import probe
+from extend_pipeline.media.isolation import isolated_probe
+from extend_pipeline.media.join import film
 
 
 def read_films_here() -> None:
     """From now on this process, which is to be a child of the tests, reads films by itself."""
-    confined.check_file = probe.check_file  # type: ignore[assignment]
-    confined.measure_seam = seam.measure_seam  # type: ignore[assignment]
-    confined.make_poster = poster.make_poster  # type: ignore[assignment]
-    confined.join = film.join  # type: ignore[assignment]
+    isolated_probe.check_file = probe.check_file  # type: ignore[assignment]
+    isolated_probe.measure_seam = seam.measure_seam  # type: ignore[assignment]
+    isolated_probe.make_poster = poster.make_poster  # type: ignore[assignment]
+    isolated_probe.join = film.join  # type: ignore[assignment]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from extend_pipeline.warehouse.document import render
+from extend_pipeline.warehouse.generate_docs import render
 
 PAGE = Path(__file__).parents[2] / "docs" / "warehouse.md"
 
 
 def test_the_committed_page_is_fresh() -> None:
-    assert PAGE.read_text(encoding="utf-8") == render(), "run: python -m extend_pipeline.warehouse.document"
+    assert PAGE.read_text(encoding="utf-8") == render(), "run: python -m extend_pipeline.warehouse.generate_docs"
 
 
 def test_every_public_table_and_view_is_on_the_page() -> None:

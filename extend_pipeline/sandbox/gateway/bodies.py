@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from extend_pipeline.sandbox.exchange import Json
 from extend_pipeline.sandbox.kling import bodies
 from extend_pipeline.sandbox.kling.bodies import Link
-from extend_pipeline.sandbox.records import Task, Video, units_text
-from extend_pipeline.sandbox.surfaces import Reserialised, Timestamps
+from extend_pipeline.sandbox.store.records import Task, Video, units_text
+from extend_pipeline.sandbox.surface.exchange import Json
+from extend_pipeline.sandbox.surface.settings import Reserialised, Timestamps
 
 _TIMES = ("created_at", "updated_at")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from extend_pipeline.sandbox.kling import checks
 from extend_pipeline.sandbox.kling.errors import Refusal
-from extend_pipeline.sandbox.records import Task
-from extend_pipeline.sandbox.surfaces import Passed
+from extend_pipeline.sandbox.store.records import Task
+from extend_pipeline.sandbox.surface.settings import Passed
 
 _FIELD_OF = {"watermark": "watermark_info"}
 

@@ -11,18 +11,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from extend_pipeline.sandbox.core import Core
-from extend_pipeline.sandbox.exchange import Json, Worked, exchange
-from extend_pipeline.sandbox.fault_book import Ids
+from extend_pipeline.sandbox.faults.book import Ids
 from extend_pipeline.sandbox.gateway import bodies, fields
-from extend_pipeline.sandbox.keys import account_of
 from extend_pipeline.sandbox.kling.bodies import Link, alter
 from extend_pipeline.sandbox.kling.errors import Refusal
 from extend_pipeline.sandbox.kling.tasks import TaskMaker
-from extend_pipeline.sandbox.making import request_ids, task_ids
-from extend_pipeline.sandbox.records import Task, Video
-from extend_pipeline.sandbox.shapes import shaped, shaped_server_error
-from extend_pipeline.sandbox.surfaces import GatewayConfig, KeyAccount
-from extend_pipeline.sandbox.terms import Surface
+from extend_pipeline.sandbox.store.records import Task, Video
+from extend_pipeline.sandbox.surface.account_terms import Surface
+from extend_pipeline.sandbox.surface.error_shapes import shaped, shaped_server_error
+from extend_pipeline.sandbox.surface.exchange import Json, Worked, exchange
+from extend_pipeline.sandbox.surface.keys import account_of
+from extend_pipeline.sandbox.surface.making import request_ids, task_ids
+from extend_pipeline.sandbox.surface.settings import GatewayConfig, KeyAccount
 
 NAME: Surface = "kling-gateway"
 _PATH = "/kling/v1/videos/video-extend"

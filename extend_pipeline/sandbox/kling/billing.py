@@ -14,14 +14,14 @@ from starlette.routing import Route
 
 from extend_pipeline.sandbox.config import SandboxAccount
 from extend_pipeline.sandbox.core import Core
-from extend_pipeline.sandbox.exchange import Json, Worked, exchange
 from extend_pipeline.sandbox.kling import bills
 from extend_pipeline.sandbox.kling.auth import authenticate
 from extend_pipeline.sandbox.kling.bodies import envelope
 from extend_pipeline.sandbox.kling.errors import Refusal, refusal_response
 from extend_pipeline.sandbox.kling.surface import KlingWords
 from extend_pipeline.sandbox.kling.tasks import NAME
-from extend_pipeline.sandbox.making import request_ids
+from extend_pipeline.sandbox.surface.exchange import Json, Worked, exchange
+from extend_pipeline.sandbox.surface.making import request_ids
 
 _COSTS, _PACKAGE, _BALANCE = "/account/costs", "/account/billing/package", "/account/billing/balance"
 

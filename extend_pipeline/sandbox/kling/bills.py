@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 
-from extend_pipeline.sandbox.exchange import Json
 from extend_pipeline.sandbox.kling.errors import Refusal
-from extend_pipeline.sandbox.records import Bill, Video, seconds_text
+from extend_pipeline.sandbox.store.records import Bill, Video, seconds_text
+from extend_pipeline.sandbox.surface.exchange import Json
 
 _MOST_ROWS = 500
 _LIST_PRICE = Decimal("0.14")  # USD a unit

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from extend_pipeline.sandbox.exchange import Json
 from extend_pipeline.sandbox.kling.errors import request_id
-from extend_pipeline.sandbox.records import Task, Video, seconds_text, status_at, units_text
+from extend_pipeline.sandbox.store.records import Task, Video, seconds_text, status_at, units_text
+from extend_pipeline.sandbox.surface.exchange import Json
 
 Link = Callable[[Video], str]
 

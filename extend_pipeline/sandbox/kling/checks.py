@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from extend_pipeline.sandbox.kling.errors import Refusal
-from extend_pipeline.sandbox.making import Purse
-from extend_pipeline.sandbox.records import Task, Video, seconds_text
+from extend_pipeline.sandbox.store.records import Task, Video, seconds_text
+from extend_pipeline.sandbox.surface.making import Purse
 
 _FIELDS = (
     "video_id",

@@ -11,14 +11,14 @@ from starlette.routing import Route
 
 from extend_pipeline.sandbox.config import SandboxAccount
 from extend_pipeline.sandbox.core import Core
-from extend_pipeline.sandbox.exchange import Json, Worked, exchange
-from extend_pipeline.sandbox.fault_book import Ids
+from extend_pipeline.sandbox.faults.book import Ids
 from extend_pipeline.sandbox.kling import bodies, checks
 from extend_pipeline.sandbox.kling.auth import authenticate
 from extend_pipeline.sandbox.kling.errors import SERVER_ERRORS, Refusal, refusal_response
 from extend_pipeline.sandbox.kling.tasks import NAME, TaskMaker
-from extend_pipeline.sandbox.making import request_ids, task_ids
-from extend_pipeline.sandbox.records import Task
+from extend_pipeline.sandbox.store.records import Task
+from extend_pipeline.sandbox.surface.exchange import Json, Worked, exchange
+from extend_pipeline.sandbox.surface.making import request_ids, task_ids
 
 _PATH = "/v1/videos/video-extend"
 _LIST_DEFAULTS = {"pageNum": (1, 1000), "pageSize": (30, 500)}

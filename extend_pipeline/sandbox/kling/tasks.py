@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from extend_pipeline.sandbox import draws
-from extend_pipeline.sandbox.callbacks import BodyMaker
 from extend_pipeline.sandbox.core import Core
-from extend_pipeline.sandbox.exchange import Json
+from extend_pipeline.sandbox.faults import seeded_random
 from extend_pipeline.sandbox.kling import bodies, checks
 from extend_pipeline.sandbox.kling.bodies import Link
 from extend_pipeline.sandbox.kling.errors import Refusal
-from extend_pipeline.sandbox.making import Order, make_task, purse, schedule_callbacks, still_telling
-from extend_pipeline.sandbox.records import Task, Video
-from extend_pipeline.sandbox.terms import Surface, Terms
+from extend_pipeline.sandbox.store.records import Task, Video
+from extend_pipeline.sandbox.surface.account_terms import Surface, Terms
+from extend_pipeline.sandbox.surface.callbacks import BodyMaker
+from extend_pipeline.sandbox.surface.exchange import Json
+from extend_pipeline.sandbox.surface.making import Order, make_task, purse, schedule_callbacks, still_telling
 
 NAME: Surface = "kling"
 
@@ -50,9 +50,9 @@ class TaskMaker:
     def _extend(self, account: str, submit: checks.Submit, source: Video, now_ms: int, terms: Terms) -> Task | Refusal:
         core = self._core
         seq = core.store.next_seq()
-        task_id = draws.draw_id(core.config.seed, "task", seq)
+        task_id = seeded_random.draw_id(core.config.seed, "task", seq)
         processing_ms, done_ms = core.times(task_id, now_ms, terms.run_time)
-        video_id = draws.draw_id(core.config.seed, "video", seq)
+        video_id = seeded_random.draw_id(core.config.seed, "video", seq)
         result = core.extended(source, task_id=task_id, video_id=video_id, done_ms=done_ms, segment=terms.segment)
         price_milli = self._price_milli(source)
         state = purse(core, terms, account, now_ms)

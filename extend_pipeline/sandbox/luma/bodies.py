@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from extend_pipeline.sandbox.exchange import Json
 from extend_pipeline.sandbox.luma.states import State
+from extend_pipeline.sandbox.surface.exchange import Json
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from extend_pipeline.sandbox.kling.errors import Refusal
-from extend_pipeline.sandbox.making import Purse
-from extend_pipeline.sandbox.records import Video
+from extend_pipeline.sandbox.store.records import Video
+from extend_pipeline.sandbox.surface.making import Purse
 
 _IMAGES = ("image_url", "image_end_url")
 _FIELDS = ("user_prompt", "expand_prompt", *_IMAGES, "notify_hook")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from extend_pipeline.sandbox.records import Task, status_at
+from extend_pipeline.sandbox.store.records import Task, status_at
 
 State = Literal["pending", "queued", "processing", "dreaming", "completed", "failed"]
 

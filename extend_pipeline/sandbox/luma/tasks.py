@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
-from extend_pipeline.sandbox import draws
-from extend_pipeline.sandbox.callbacks import BodyMaker
 from extend_pipeline.sandbox.core import Core
-from extend_pipeline.sandbox.exchange import Json
+from extend_pipeline.sandbox.faults import seeded_random
 from extend_pipeline.sandbox.kling.errors import Refusal
 from extend_pipeline.sandbox.luma import checks, views
-from extend_pipeline.sandbox.making import Order, make_task, purse, schedule_callbacks, still_telling
-from extend_pipeline.sandbox.records import Task, Video
-from extend_pipeline.sandbox.terms import Surface, Terms
+from extend_pipeline.sandbox.store.records import Task, Video
+from extend_pipeline.sandbox.surface.account_terms import Surface, Terms
+from extend_pipeline.sandbox.surface.callbacks import BodyMaker
+from extend_pipeline.sandbox.surface.exchange import Json
+from extend_pipeline.sandbox.surface.making import Order, make_task, purse, schedule_callbacks, still_telling
 
 NAME: Surface = "luma"
 # About 5 s (providers.md); not exactly, so that nobody counts on it.
@@ -49,7 +49,7 @@ class Generations:
         if refusal is not None or source is None:
             return refusal or Refusal(1203)
         seq = core.store.next_seq()
-        task_id = draws.draw_uuid(core.config.seed, NAME, seq)
+        task_id = seeded_random.draw_uuid(core.config.seed, NAME, seq)
         processing_ms, done_ms = core.times(task_id, now_ms, terms.run_time)
         added_ms = _ADDED_MS[seq % len(_ADDED_MS)] if not core.config.share_media else 5000
         order = Order(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from extend_pipeline.sandbox.core import Core
-from extend_pipeline.sandbox.exchange import Json
 from extend_pipeline.sandbox.luma import bodies
 from extend_pipeline.sandbox.luma.states import state_at
-from extend_pipeline.sandbox.records import Task, Video
+from extend_pipeline.sandbox.store.records import Task, Video
+from extend_pipeline.sandbox.surface.exchange import Json
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import uuid
 
-from extend_pipeline.sandbox.exchange import Json
-from extend_pipeline.sandbox.records import Task, status_at
+from extend_pipeline.sandbox.store.records import Task, status_at
+from extend_pipeline.sandbox.surface.exchange import Json
 
 _STATES = {"submitted": "Pending", "processing": "Running", "succeed": "Success", "failed": "Failure"}
 

@@ -6,8 +6,8 @@ import re
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from extend_pipeline.sandbox.core import Core
-from extend_pipeline.sandbox.links import is_public, link_problem
-from extend_pipeline.sandbox.records import Video, seconds_text
+from extend_pipeline.sandbox.store.records import Video, seconds_text
+from extend_pipeline.sandbox.surface.links import is_public, link_problem
 from extend_pipeline.sandbox.vidu.errors import Refusal, param_error
 
 _MEDIA = re.compile(r"/_sandbox/media/(.+)\.mp4")

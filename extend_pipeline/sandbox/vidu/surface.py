@@ -9,12 +9,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from extend_pipeline.sandbox.core import Core
-from extend_pipeline.sandbox.exchange import Json, Worked, exchange
-from extend_pipeline.sandbox.fault_book import Ids
-from extend_pipeline.sandbox.keys import account_of
-from extend_pipeline.sandbox.making import request_ids, task_ids
-from extend_pipeline.sandbox.records import Task
-from extend_pipeline.sandbox.surfaces import KeyAccount
+from extend_pipeline.sandbox.faults.book import Ids
+from extend_pipeline.sandbox.store.records import Task
+from extend_pipeline.sandbox.surface.exchange import Json, Worked, exchange
+from extend_pipeline.sandbox.surface.keys import account_of
+from extend_pipeline.sandbox.surface.making import request_ids, task_ids
+from extend_pipeline.sandbox.surface.settings import KeyAccount
 from extend_pipeline.sandbox.vidu import bodies, checks
 from extend_pipeline.sandbox.vidu.errors import Refusal, by_code, param_error, refusal_response
 from extend_pipeline.sandbox.vidu.sources import source_of

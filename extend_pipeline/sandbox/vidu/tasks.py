@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from extend_pipeline.sandbox import draws
 from extend_pipeline.sandbox.core import Core
-from extend_pipeline.sandbox.making import Order, bound_to, make_task, purse
-from extend_pipeline.sandbox.records import Task, Video
-from extend_pipeline.sandbox.terms import Surface, Terms
+from extend_pipeline.sandbox.faults import seeded_random
+from extend_pipeline.sandbox.store.records import Task, Video
+from extend_pipeline.sandbox.surface.account_terms import Surface, Terms
+from extend_pipeline.sandbox.surface.making import Order, bound_to, make_task, purse
 from extend_pipeline.sandbox.vidu.checks import Submit
 from extend_pipeline.sandbox.vidu.errors import NO_MONEY, Refusal
 from extend_pipeline.sandbox.vidu.prices import price_milli
@@ -32,7 +32,7 @@ def make(
     if state.in_flight >= state.slots:
         return Refusal("rate_limit", "too many tasks at once")
     seq = core.store.next_seq()
-    task_id = draws.draw_uuid(core.config.seed, NAME, seq)
+    task_id = seeded_random.draw_uuid(core.config.seed, NAME, seq)
     processing_ms, done_ms = core.times(task_id, now_ms, terms.run_time)
     order = Order(
         seq=seq,

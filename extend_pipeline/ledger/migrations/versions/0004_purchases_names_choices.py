@@ -8,7 +8,7 @@ import json
 import sqlalchemy as sa
 from alembic import op
 
-from extend_pipeline.config.purchase import purchase_digest, words_digest
+from extend_pipeline.config.checks.purchase import purchase_digest, words_digest
 
 revision = "0004"
 down_revision = "0003"

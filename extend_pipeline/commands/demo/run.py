@@ -1,0 +1,124 @@
+"""`demo`: a real Dagster instance extends eleven videos in the sandbox while a table shows it; `dev`: the same with the
+UI."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from extend_pipeline.commands.demo import home as demo_home
+from extend_pipeline.commands.demo.processes import Child, ChildError, answers, end_children_too, wait_for
+from extend_pipeline.commands.demo.report import print_report, sandbox_units
+from extend_pipeline.commands.render.output import say
+from extend_pipeline.commands.render.watch import Watcher
+from extend_pipeline.commands.shared.options import Seconds
+
+if TYPE_CHECKING:
+    from extend_pipeline.engine.home import Pipeline
+
+UI_PORT: Final = 3000
+LOOK_S: Final = 0.5
+
+
+@click.command()
+@click.option(
+    "--max-seconds", type=Seconds(above_zero=True), default=220, show_default=True, help="Give up after so long."
+)
+@click.option("--fresh", is_flag=True, help="Begin anew, and remove the films and the ledger of the demo before.")
+@click.pass_obj
+def demo(home: Path | None, max_seconds: float, fresh: bool) -> None:
+    """Watch eleven videos grow: sandbox, Dagster daemon, sensors and runs do the work; it ends by itself and costs
+    nothing. The next demo goes on with what this one has left."""
+    from extend_pipeline.engine.home import open_pipeline
+
+    where = demo_home.find(home)
+    end_children_too()
+    os.environ.update(where.environment())
+    began = time.monotonic()
+    try:
+        with (
+            demo_home.prepared(where, verb="demo", fresh=fresh) as lock,
+            demo_home.sandbox(where, lock) as sandbox,
+            demo_home.dagster(where, lock, "dagster-daemon", "run") as daemon,
+            open_pipeline(where.settings) as pipeline,
+        ):
+            say(f"sandbox at {where.url}, Dagster instance in {where.dagster_home}; logs in {where.logs}")
+            if not fresh and where.settings.warehouse_path.exists():
+                say(f"it goes on with what is in {where.state}; demo --fresh removes that and begins anew")
+            finished = _watch(pipeline, [sandbox, daemon], until=began + max_seconds)
+            if finished:
+                _let_runs_end(daemon, until=began + max_seconds)
+            charged = sandbox_units(where.url)
+            sound = print_report(pipeline, charged=charged, seconds=time.monotonic() - began)
+    except ChildError as error:
+        raise click.ClickException(str(error)) from error
+    if not finished:
+        raise click.ClickException(f"not done within {max_seconds:g} s; what happened stands in {where.logs}")
+    if not sound:
+        raise click.ClickException("something does not add up; see above")
+    say("")
+    say(f"To look at all this in Dagster's UI: make dev, then http://127.0.0.1:{UI_PORT}")
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=UI_PORT, show_default=True, help="Port of the UI.")
+@click.option("--fresh", is_flag=True, help="Begin with an empty state.")
+@click.pass_obj
+def dev(home: Path | None, port: int, fresh: bool) -> None:
+    """Keep sandbox, Dagster webserver and daemon running for the UI, until Ctrl-C."""
+    where = demo_home.find(home)
+    end_children_too()
+    try:
+        with (
+            demo_home.prepared(where, verb="dev", fresh=fresh, ui_port=port) as lock,
+            demo_home.sandbox(where, lock) as sandbox,
+            demo_home.dagster(where, lock, "dagster-webserver", "-h", "127.0.0.1", "-p", str(port)) as webserver,
+            demo_home.dagster(where, lock, "dagster-daemon", "run") as daemon,
+        ):
+            url = f"http://127.0.0.1:{port}"
+            wait_for(lambda: answers(f"{url}/server_info"), child=webserver, what="the UI", seconds=90)
+            say(f"sandbox {where.url}    UI {url}    logs {where.logs}    Ctrl-C ends all three")
+            while True:
+                for child in (sandbox, webserver, daemon):
+                    child.check()
+                time.sleep(LOOK_S)
+    except ChildError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        say("ended")
+
+
+def _watch(pipeline: Pipeline, children: list[Child], *, until: float) -> bool:
+    """Show progress until no video goes on by itself; False when the time was up first."""
+    from extend_pipeline.engine.status import status
+
+    with Watcher(pipeline.accounts) as watcher:
+        while True:
+            now = status(pipeline)
+            watcher.show(now)
+            started = any(video.hops_done for video in now.plan.videos)
+            if started and not now.plan.unfinished:
+                return True
+            if time.monotonic() > until:
+                return False
+            for child in children:
+                child.check()
+            time.sleep(LOOK_S)
+
+
+def _let_runs_end(daemon: Child, *, until: float) -> None:
+    """Wait until the instance has no run under way, so that its last tables are published."""
+    from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+    going = [DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.NOT_STARTED]
+    with DagsterInstance.get() as instance:
+        wait_for(
+            lambda: not instance.get_run_records(RunsFilter(statuses=going), limit=1),
+            child=daemon,
+            what="the end of the last run",
+            seconds=max(1.0, until - time.monotonic()),
+        )

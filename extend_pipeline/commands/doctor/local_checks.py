@@ -1,0 +1,177 @@
+"""Doctor's checks of this machine: ledger, media folder, disk, warehouse, Dagster's home. They leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import text
+
+from extend_pipeline.base.wording import counted
+from extend_pipeline.commands.doctor.diagnostics import Finding, Level, ok, problem, warning
+from extend_pipeline.commands.doctor.machine_checks import check_version, sqlite_folder
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.guards.clock import describe_ahead
+from extend_pipeline.engine.guards.disk_space import MAKE_ROOM, read_space
+from extend_pipeline.engine.guards.ledger_look import look
+from extend_pipeline.engine.home import wall_ms
+from extend_pipeline.ledger.clock import is_ahead
+from extend_pipeline.ledger.database import Ledger, LedgerError, has_ledger, open_ledger
+from extend_pipeline.ledger.identity import written_by
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.read import queries
+
+FEW_FREE: Final = 10  # times what must stay free: some hundred films of 20 to 50 MB, a night's work
+
+MOST_BROKEN: Final = 20  # broken promises that are told one by one
+
+
+def check_ledger(settings: Settings) -> Iterator[Finding]:
+    """The ledger opens and keeps its promises; a home may also have none yet."""
+    if not has_ledger(settings.ledger_url):
+        with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
+            empty = open_ledger(f"sqlite:///{folder}/ledger.sqlite")
+            try:
+                found = _check_identity(settings, empty)
+            finally:
+                empty.close()
+        yield ok("ledger", "there is none yet; the first advance makes it") if found.level is Level.OK else found
+        yield from _folder("ledger", sqlite_folder(settings) or settings.state_dir)
+        return
+    try:
+        ledger = open_ledger(settings.ledger_url)
+    except LedgerError as error:
+        yield problem("ledger", str(error), "see the message; nothing is submitted until it opens")
+        return
+    try:
+        with ledger.read() as connection:
+            seq = queries.head(connection)
+            last_ms = queries.last_event_at(connection)
+            program = written_by(connection)
+        if (other := check_version(program)) is not None:
+            yield other
+        yield ok("ledger", f"{_engine(ledger)}, {counted(seq, 'event')}")
+        if is_ahead(last_ms, now_ms := wall_ms()):
+            yield warning("clock", describe_ahead((last_ms or 0) - now_ms), "look at the clocks of all machines")
+        broken = check_invariants(ledger)
+        for sentence in broken[:MOST_BROKEN]:
+            yield problem("ledger", sentence, "pause, keep a copy of the ledger, and report this")
+        if len(broken) > MOST_BROKEN:
+            yield problem("ledger", f"and {counted(len(broken) - MOST_BROKEN, 'more broken promise')}", "see above")
+        if not broken:
+            yield ok("ledger", "every promise holds: charges match states, one live attempt a hop, nothing lost")
+        yield check_warehouse(settings.warehouse_path, seq)
+        yield _check_identity(settings, ledger)
+    finally:
+        ledger.close()
+
+
+def _check_identity(settings: Settings, ledger: Ledger) -> Finding:
+    """The ledger is the one that this home has worked with."""
+    verdict = look(settings, ledger)
+    if not verdict.may_spend:
+        return problem("ledger", verdict.message, verdict.todo)
+    return ok("ledger", f"it is this home's ({verdict.kind.value.replace('_', ' ')})")
+
+
+def check_media(settings: Settings) -> Iterator[Finding]:
+    """The media folder can be written by us and read by nobody else, and there is room."""
+    folder = settings.media_dir
+    yield from _folder("media", folder)
+    if opened := _open_to_others("media", folder):
+        yield opened
+    space = read_space(settings, awaited=_awaited(settings))
+    if space.is_short:
+        yield problem("disk", space.describe(), MAKE_ROOM)
+    elif space.media_free is not None and space.media_free < FEW_FREE * space.needed:
+        yield warning("disk", space.describe(), "make room soon")
+    else:
+        yield ok("disk", space.describe())
+
+
+def _awaited(settings: Settings) -> int:
+    """How many results are paid for, or may be, and not here yet; 0 where the ledger can't be read, which is told."""
+    if not has_ledger(settings.ledger_url):
+        return 0
+    try:
+        ledger = open_ledger(settings.ledger_url)
+    except LedgerError:
+        return 0
+    try:
+        with ledger.read() as connection:
+            return queries.awaited(connection)
+    finally:
+        ledger.close()
+
+
+def check_warehouse(path: Path, seq: int) -> Finding:
+    """The published file holds everything that the ledger does."""
+    from extend_pipeline.warehouse.errors import WarehouseError
+    from extend_pipeline.warehouse.read import meta
+
+    try:
+        found = meta(path)
+    except WarehouseError as error:
+        return problem("warehouse", str(error), "extend-pipeline publish")
+    if found is None:
+        return warning("warehouse", "nothing has been published yet", "extend-pipeline publish")
+    told = f"published {found.published_at:%Y-%m-%d %H:%M:%S} UTC at event {found.ledger_seq}"
+    if found.ledger_seq > seq:
+        todo = "look which ledger this home uses; if it was lost and made anew: extend-pipeline publish"
+        return problem("warehouse", f"{told}, and the ledger has only {counted(seq, 'event')}", todo)
+    if found.ledger_seq < seq:
+        return warning(
+            "warehouse", f"{told}, {counted(seq - found.ledger_seq, 'event')} behind", "extend-pipeline publish"
+        )
+    return ok("warehouse", told)
+
+
+def check_dagster(environment: Mapping[str, str]) -> Finding:
+    """DAGSTER_HOME is set: without it Dagster forgets its runs and partitions when it ends."""
+    home = environment.get("DAGSTER_HOME", "")
+    if not home:
+        return warning("dagster", "DAGSTER_HOME is not set", "set it to a folder that lasts, if you use Dagster's UI")
+    if not Path(home).is_absolute():
+        return problem("dagster", f"DAGSTER_HOME={home} is not absolute", "Dagster wants an absolute path")
+    if not Path(home).is_dir():
+        return problem("dagster", f"DAGSTER_HOME={home} is no folder", f"mkdir -p {home}")
+    return _open_to_others("dagster", Path(home)) or ok("dagster", f"DAGSTER_HOME={home}")
+
+
+def _engine(ledger: Ledger) -> str:
+    with ledger.read() as connection:
+        if ledger.dialect == "sqlite":
+            version = connection.execute(text("SELECT sqlite_version()")).scalar_one()
+            journal = connection.execute(text("PRAGMA journal_mode")).scalar_one()
+            return f"SQLite {version}, journal {journal}"
+        version = connection.execute(text("SHOW server_version")).scalar_one()
+        return f"PostgreSQL {version}"
+
+
+def _folder(check: str, folder: Path) -> Iterator[Finding]:
+    nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), Path("/"))
+    if not nearest.is_dir():
+        yield problem(check, f"{nearest} stands where a folder must be", "move it away")
+        return
+    try:
+        with tempfile.TemporaryFile(dir=nearest) as probe:
+            probe.write(b"x")
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        yield problem(check, f"{nearest} can't be written: {error.strerror or error}", "give this user the right to")
+    else:
+        later = "" if nearest == folder else f"; {folder} is made when it is needed"
+        yield ok(check, f"{nearest} can be written{later}")
+
+
+def _open_to_others(check: str, folder: Path) -> Finding | None:
+    """A warning where others may look into a folder that holds prompts or films."""
+    mode = stat.S_IMODE(folder.stat().st_mode) if folder.is_dir() else 0
+    if not mode & 0o077:
+        return None
+    return warning(check, f"{folder} is open to other users (mode {mode:04o})", f"chmod 700 {folder}")

@@ -1,0 +1,63 @@
+"""Doctor's checks of results: which hosts they come from, and which paid ones are about to expire unfetched."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Final
+from urllib.parse import urlsplit
+
+from extend_pipeline.commands.doctor.diagnostics import Finding, ok, problem, warning
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.fetch.retention import Urgency, unfetched, urgent
+from extend_pipeline.ledger.database import Ledger, LedgerError, has_ledger, open_ledger
+from extend_pipeline.ledger.read import queries
+
+MAX_HOSTS: Final = 10  # named for each account; a network that gives every file a host of its own has thousands
+MAX_RESULTS: Final = 20  # expiring results that are named one by one
+
+
+def check_results(settings: Settings, *, now_ms: int) -> Iterator[Finding]:
+    """Yield the hosts of each account's newest results, and every paid result that may expire before it is fetched."""
+    if not has_ledger(settings.ledger_url):
+        return
+    try:
+        ledger = open_ledger(settings.ledger_url)
+    except LedgerError:
+        return  # check_ledger reports it
+    try:
+        yield from _hosts(ledger)
+        yield from _expiring(ledger, now_ms)
+    finally:
+        ledger.close()
+
+
+def _hosts(ledger: Ledger) -> Iterator[Finding]:
+    hosts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    with ledger.read() as connection:
+        for row in queries.newest_results(connection):
+            hosts[row.account][_origin(row.url)] += 1
+    for account, counts in sorted(hosts.items()):
+        named = [f"{host} ({count})" for host, count in counts.most_common(MAX_HOSTS)]
+        more = f" and {len(counts) - MAX_HOSTS} more" if len(counts) > MAX_HOSTS else ""
+        yield ok(f"account {account}", f"the newest results came from {', '.join(named)}{more}")
+
+
+def _origin(url: str) -> str:
+    """Return a URL's host, with `http://` before it where it is without TLS; never the path or the query."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or "no host"
+    except ValueError:
+        return "an unreadable URL"
+    return f"http://{host}" if parts.scheme == "http" else host
+
+
+def _expiring(ledger: Ledger, now_ms: int) -> Iterator[Finding]:
+    ending = urgent(unfetched(ledger, now_ms))
+    todo = "fix what it says and run extend-pipeline advance, or ask the provider for the file"
+    for result in ending[:MAX_RESULTS]:
+        level = warning if result.urgency is Urgency.SOON else problem
+        yield level(f"account {result.account}", result.told(now_ms), todo)
+    if len(ending) > MAX_RESULTS:
+        yield problem("results", f"{len(ending) - MAX_RESULTS} more expire soon", "extend-pipeline status lists them")

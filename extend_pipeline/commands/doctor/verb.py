@@ -1,0 +1,152 @@
+"""`doctor`: looks at everything that the work needs, and says what to do about what is wrong. Spends nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from extend_pipeline.base.units import from_ms
+from extend_pipeline.commands.doctor.diagnostics import Finding, Level, ok, problem, warning
+from extend_pipeline.commands.doctor.local_checks import check_dagster, check_ledger, check_media
+from extend_pipeline.commands.doctor.machine_checks import check_names, check_place, check_rights, mounted
+from extend_pipeline.commands.doctor.result_checks import check_results
+from extend_pipeline.commands.render.output import emit, json_option, say
+from extend_pipeline.commands.render.text import typed
+from extend_pipeline.commands.shared.home import open_for_reading, settings_of
+from extend_pipeline.config.load import Configuration, read_configuration
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.home import wall_ms
+from extend_pipeline.ledger.database import LedgerError, has_ledger
+from extend_pipeline.media.listing import FOLDERS
+
+WRONG_CONFIGURATION: Final = 2
+MOST_ASKED_AT_ONCE: Final = 16
+LONGEST_ANSWER_S: Final = 5.0  # what takes longer is told, and a person waits
+
+
+@click.command()
+@click.option("--offline", is_flag=True, help="Ask no provider anything.")
+@click.option("--deep", is_flag=True, help="Also read every film and compare its hash; goes on where it was ended.")
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None:
+    """Check everything that the work needs.
+
+    Configuration, variables, ledger, media folder, films, disk, warehouse, clocks, what of this machine will hurt
+    later, and whether the accounts answer.
+    Spends nothing and shows no secret. Exit code 1 when there is a problem, 2 when the configuration is wrong.
+    """
+    home: Path | None = ctx.obj
+    settings = settings_of(home)
+    configuration = read_configuration(settings, now=from_ms(wall_ms()))
+    findings: list[Finding] = []
+    width = max(len(level.value) for level in Level)
+    for finding in examine(configuration, offline=offline, deep=deep):
+        findings.append(finding)
+        if not as_json:
+            say(f"{finding.level.value:{width}}  {finding.check}: {finding.message}")
+            if finding.todo:
+                say(f"    → {typed(finding.todo, home)}")
+    if as_json:
+        emit(
+            {
+                "home": str(settings.home),
+                "findings": [
+                    {
+                        "level": finding.level.value,
+                        "check": finding.check,
+                        "message": finding.message,
+                        "todo": typed(finding.todo, home),
+                    }
+                    for finding in findings
+                ],
+            }
+        )
+    else:
+        counts = {level: sum(finding.level is level for finding in findings) for level in Level}
+        say(", ".join(f"{level.value}: {count}" for level, count in counts.items()))
+    if configuration.problems:
+        ctx.exit(WRONG_CONFIGURATION)
+    ctx.exit(1 if any(finding.level is Level.PROBLEM for finding in findings) else 0)
+
+
+def examine(configuration: Configuration, *, offline: bool, deep: bool = False) -> Iterator[Finding]:
+    """Yield what is found, as it is found: first what lies on this machine, while the accounts are asked side by side.
+    What is sound beside mistakes of the configuration is looked at anyway."""
+    settings = configuration.settings
+    with ThreadPoolExecutor(MOST_ASKED_AT_ONCE) as asking:
+        asked = (
+            [] if offline else [asking.submit(_ask, account, settings) for account in configuration.accounts.values()]
+        )
+        yield from _read(configuration)
+        yield check_place(settings, mounted())
+        yield from check_rights(settings)
+        yield from check_names(settings, configuration.catalogue.videos, configuration.accounts)
+        yield from check_ledger(settings)
+        yield from check_media(settings)
+        yield from check_results(settings, now_ms=wall_ms())
+        yield check_dagster(os.environ)
+        yield from _films(configuration, deep=deep)
+        yield from _accounts(configuration)
+        for answer in asked:
+            yield from answer.result()
+
+
+def _read(configuration: Configuration) -> Iterator[Finding]:
+    yield from (problem("configuration", found.text(), "correct the file") for found in configuration.problems)
+    if configuration.problems:
+        return
+    videos, accounts = len(configuration.catalogue.videos), len(configuration.accounts)
+    yield ok("configuration", f"{configuration.settings.home}: videos: {videos}, accounts: {accounts}")
+    for note in configuration.notes:
+        yield warning("configuration", note, "change the file if that isn't meant")
+
+
+def _films(configuration: Configuration, *, deep: bool) -> Iterator[Finding]:
+    """Whether the films are there that the ledger knows. A ledger that can't be opened is told elsewhere."""
+    from extend_pipeline.commands.doctor.store_checks import check_store, check_store_deeply
+
+    if not has_ledger(configuration.settings.ledger_url):
+        return
+    try:
+        with open_for_reading(configuration.settings, configuration) as pipeline:
+            if deep:
+                with click.progressbar(length=len(FOLDERS), label="reading films", file=sys.stderr) as bar:
+                    yield from check_store_deeply(pipeline, shown=lambda done: _show(bar, done.folder))
+            yield from check_store(pipeline)
+    except LedgerError:
+        return
+
+
+def _show(bar: Any, folder: str) -> None:
+    bar.update(FOLDERS.index(folder) - bar.pos)
+
+
+def _accounts(configuration: Configuration) -> Iterator[Finding]:
+    """Yield what of the accounts is seen from here, without asking them anything."""
+    from extend_pipeline.commands.doctor.account_checks import (  # loads httpx
+        check_callbacks,
+        check_route,
+        check_variables,
+    )
+
+    used = {video.account for video in configuration.catalogue.videos.values()}
+    for name, account in configuration.accounts.items():
+        yield from check_variables(account, used=name in used)
+        yield from check_callbacks(account)
+        yield from check_route(account)
+
+
+def _ask(account: Account, settings: Settings) -> list[Finding]:
+    from extend_pipeline.commands.doctor.account_checks import check_upstream
+
+    quickly = settings.model_copy(update={"get_deadline_s": min(settings.get_deadline_s, LONGEST_ANSWER_S)})
+    return list(check_upstream(account, quickly, now=time.time))

@@ -1,0 +1,1 @@
+"""Draw tables, documents and progress for a terminal or a pipe."""

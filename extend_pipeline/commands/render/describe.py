@@ -1,0 +1,293 @@
+"""Plans and statuses as documents for --json: ids and decimals as strings, durations in seconds, times ISO 8601 UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from extend_pipeline.base.units import amount_micros, from_micros
+from extend_pipeline.commands.render.text import iso, plain, seconds, typed
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.engine.guards.disk_space import DiskSpace
+from extend_pipeline.engine.plan.model import Edit, Plan, VideoPlan
+from extend_pipeline.engine.status import AccountStatus, Doubt, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A range of units of one account and what they come to in its currency. Never added to another account's."""
+
+    account: str
+    unit: str
+    currency: str
+    units: tuple[Decimal, Decimal]
+    amount: tuple[Decimal, Decimal]
+
+    def document(self) -> dict[str, Any]:
+        """The cost for --json."""
+        return {
+            "unit": self.unit,
+            "units": _range(self.units),
+            "currency": self.currency,
+            "amount": _range(self.amount),
+        }
+
+
+def cost_of(account: Account, micros: tuple[int, int]) -> Cost:
+    """What a range of micro-units costs with an account."""
+    least, most = (
+        from_micros(amount_micros(units_micros=units, unit_price_micros=account.price.unit_price_micros))
+        for units in micros
+    )
+    return Cost(
+        account.name,
+        account.price.unit,
+        account.price.currency,
+        (from_micros(micros[0]), from_micros(micros[1])),
+        (least, most),
+    )
+
+
+def start_unknown(video: VideoPlan) -> bool:
+    """Whether the length of a video's start isn't known yet, and so not how many hops its target takes: a branch off a
+    hop that isn't there, or a source that was not measured."""
+    return video.current_ms is None and video.target_ms is not None
+
+
+def totals(videos: Iterable[VideoPlan], accounts: Mapping[str, Account]) -> list[Cost]:
+    """What is left to spend, by account, in the order of the accounts. Videos whose cost can't be told are left out."""
+    sums: dict[str, list[int]] = {}
+    for video in videos:
+        if video.micros_left is not None and not start_unknown(video):
+            total = sums.setdefault(video.account, [0, 0])
+            total[0] += video.micros_left[0]
+            total[1] += video.micros_left[1]
+    return [cost_of(accounts[name], (sums[name][0], sums[name][1])) for name in accounts if name in sums]
+
+
+def plan_document(plan: Plan, accounts: Mapping[str, Account], *, home: Path | None) -> dict[str, Any]:
+    """A plan for --json."""
+    return {
+        "as_of": iso(plan.now_ms),
+        "ledger": None
+        if plan.ledger is None
+        else {"message": plan.ledger.message, "todo": typed(plan.ledger.todo, home)},
+        "videos": [_video(video, accounts[video.account], home) for video in plan.videos],
+        "totals": [{"account": cost.account, **cost.document()} for cost in totals(plan.videos, accounts)],
+        "not_in_totals": [video.key for video in plan.videos if start_unknown(video) or video.micros_left is None],
+        "due": len(plan.due),
+        "needs_person": len(plan.needs_person),
+    }
+
+
+def status_document(status: Status, accounts: Mapping[str, Account], *, home: Path | None) -> dict[str, Any]:
+    """A status for --json."""
+    return {
+        **plan_document(status.plan, accounts, home=home),
+        "accounts": [_account(account) for account in status.accounts],
+        "in_doubt": [_doubt(doubt) for doubt in status.doubts],
+        "everything_paused": status.everything_paused,
+        "disk": None if status.disk is None else _disk(status.disk),
+        "ledger_ahead_s": seconds(status.ledger_ahead_ms),
+        "expiring": [
+            {
+                "what": each.what,
+                "where": each.where,
+                "account": each.account,
+                "until": iso(each.ends_ms),
+                "urgency": each.urgency.value,
+                "note": each.note,
+            }
+            for each in status.expiring
+        ],
+        "orphans": [
+            {"task_id": row.task_id, "account": row.account, "state": row.state, "error": row.error_message}
+            for row in status.orphans
+        ],
+        "disagreements": [
+            {
+                "account": row.account,
+                "book": row.source,
+                "task_id": row.task_id,
+                "verdict": row.verdict,
+                "note": row.note,
+            }
+            for row in status.disagreements
+        ],
+        "mistakes": list(status.mistakes),
+        "left_alone": list(status.left_alone),
+        "unplanned": [
+            {"video": row.video_key, "hop": row.hop, "account": row.account, "state": row.state}
+            for row in status.unplanned
+        ],
+        "lower_prices": [
+            {
+                "account": lower.account,
+                "price_key": lower.price_key,
+                "unit": lower.unit,
+                "charged": plain(lower.charged),
+                "predicted": plain(lower.predicted),
+                "since": iso(lower.first_at_ms),
+                "line": lower.line,
+            }
+            for lower in status.lower_prices
+        ],
+        "statements": [
+            {
+                "account": statement.account,
+                "book": statement.source,
+                "read_at": iso(statement.read_ms),
+                "unread_since": iso(statement.unread_since_ms),
+                "why": statement.why,
+                "others": statement.others,
+                "others_newest_at": iso(statement.others_newest_ms),
+            }
+            for statement in status.statements
+        ],
+        "left_over": [
+            {
+                "extension": f"{task.video_key}/{task.hop}",
+                "account": task.account,
+                "task_id": task.task_id,
+                "message": task.message,
+                "todo": typed(task.todo, home),
+            }
+            for task in status.left_over
+        ],
+        "store": {
+            "doubt": status.store.doubt,
+            "missing": [
+                {
+                    "where": file.where,
+                    "role": file.role.value,
+                    "account": file.account,
+                    "path": file.path,
+                    "cause": file.cause.value,
+                    "state": file.state,
+                    "since": iso(file.since_ms),
+                    "until": iso(file.until_ms),
+                    "message": file.message,
+                }
+                for file in status.store.missing
+            ],
+        },
+        "unknown_accounts": [{"account": name, "attempts": count} for name, count in status.unknown_accounts],
+    }
+
+
+def _disk(disk: DiskSpace) -> dict[str, Any]:
+    return {
+        "media": {"folder": str(disk.media), "free_bytes": disk.media_free, "needed_bytes": disk.needed},
+        "state": {"folder": str(disk.state), "free_bytes": disk.state_free, "needed_bytes": disk.min_free_bytes},
+        "awaited": disk.awaited,
+        "short": disk.is_short,
+    }
+
+
+def _video(video: VideoPlan, account: Account, home: Path | None) -> dict[str, Any]:
+    held, unknown = video.hindrance, start_unknown(video)
+    return {
+        "video": video.key,
+        "account": video.account,
+        "provider": video.provider,
+        "state": video.state.value,
+        "hops_done": video.hops_done,
+        "hops_left": None if unknown else {"least": video.hops_left[0], "most": video.hops_left[1]},
+        "current_s": seconds(video.current_ms),
+        "target_s": seconds(video.target_ms),
+        "target_steps": video.target_steps,
+        "ends_s": None if video.end_ms is None else _seconds_range(video.end_ms),
+        "may_fall_short": video.may_fall_short,
+        "cost_left": None if unknown or video.micros_left is None else cost_of(account, video.micros_left).document(),
+        "due": None
+        if video.due is None
+        else {
+            "hop": video.due.hop,
+            "generation": video.due.generation,
+            "units": plain(from_micros(video.due.predicted_micros)),
+            "paid_again": video.due.paid_again,
+        },
+        "running": None
+        if video.running is None
+        else {
+            "attempt_id": video.running.attempt_id,
+            "hop": video.running.hop,
+            "generation": video.running.generation,
+            "state": video.running.state.value,
+            "submitted_at": iso(video.running.submitted_at),
+        },
+        "obstacle": None
+        if held is None
+        else {
+            "kind": held.obstacle.value,
+            "needs_person": held.obstacle.needs_person,
+            "message": held.message,
+            "todo": typed(held.todo, home),
+            "until": iso(held.until_ms),
+        },
+        "edit": None if video.edit is None else _edit(video.edit, account),
+    }
+
+
+def _edit(edit: Edit, account: Account) -> dict[str, Any]:
+    def way(hops: tuple[int, int], micros: tuple[int, int] | None) -> dict[str, Any]:
+        left = None if micros is None else cost_of(account, micros).document()
+        return {"hops": {"least": hops[0], "most": hops[1]}, "cost": left}
+
+    return {
+        "hop": edit.hop,
+        "paid_for": dict(edit.paid_for),
+        "now": dict(edit.now),
+        "keep": way(edit.keep_hops, edit.keep_micros),
+        "pay": way(edit.pay_hops, edit.pay_micros),
+    }
+
+
+def _account(account: AccountStatus) -> dict[str, Any]:
+    return {
+        "account": account.account,
+        "provider": account.provider,
+        "unit": account.unit,
+        "currency": account.currency,
+        "committed": plain(account.committed),
+        "committed_today": plain(account.committed_today),
+        "amount": plain(account.amount),
+        "in_doubt": plain(account.in_doubt),
+        "budget": None
+        if account.per_day is None or account.total is None or account.in_doubt_cap is None
+        else {
+            "per_day": plain(account.per_day),
+            "total": plain(account.total),
+            "in_doubt": plain(account.in_doubt_cap),
+        },
+        "in_flight": account.in_flight,
+        "max_in_flight": account.max_in_flight,
+        "paused": account.paused,
+        "stopped": account.stopped,
+    }
+
+
+def _doubt(doubt: Doubt) -> dict[str, Any]:
+    return {
+        "extension": doubt.where,
+        "attempt_id": doubt.attempt_id,
+        "account": doubt.account,
+        "external_task_id": doubt.external_task_id,
+        "exposure": {"unit": doubt.unit, "units": plain(doubt.exposure)},
+        "age_s": plain(Decimal(round(doubt.age_s * 1000)) / 1000),
+        "why": doubt.why,
+        "sent_at": iso(doubt.sent_at),
+        "path": doubt.path,
+        "request": doubt.request,
+    }
+
+
+def _range(of: tuple[Decimal, Decimal]) -> dict[str, str]:
+    return {"least": plain(of[0]), "most": plain(of[1])}
+
+
+def _seconds_range(of: tuple[int, int]) -> dict[str, str | None]:
+    return {"least": seconds(of[0]), "most": seconds(of[1])}

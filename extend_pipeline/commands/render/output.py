@@ -1,0 +1,68 @@
+"""How verbs write: one JSON document, or lines for a person. Rich is imported only where something is drawn."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from datetime import datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+import click
+
+from extend_pipeline.base.days import in_zone
+from extend_pipeline.commands.render.text import cells, iso, plain, visible, wrapped
+from extend_pipeline.commands.render.zone import zone
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+PIPE_WIDTH: Final = 120  # columns where no screen sets a limit, and COLUMNS doesn't either
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
+
+
+def emit(document: object) -> None:
+    """Write one JSON document. ASCII only, so that nothing in it can act on a terminal."""
+    click.echo(json.dumps(document, indent=2, default=_encode))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on stdout or stderr as they are now."""
+    from rich.console import Console
+
+    file: TextIO = sys.stderr if stderr else sys.stdout
+    width = None if file.isatty() or os.environ.get("COLUMNS", "").isdigit() else PIPE_WIDTH
+    return Console(file=file, width=width, highlight=False, markup=False, emoji=False)
+
+
+def text(value: str, style: str = "") -> Text:
+    """A piece of text that is shown as it stands: no markup, no control characters."""
+    from rich.text import Text
+
+    return Text(on_screen(value), style=style)
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Write one line. On a terminal a sentence is broken between words; what a person copies stays in one line: what is
+    indented, and commands."""
+    line, stream = on_screen(line), sys.stderr if err else sys.stdout
+    if stream.isatty() and not line.startswith(" ") and "extend-pipeline " not in line:
+        width = console(stderr=err).width
+        line = "\n  ".join(wrapped(line, width - 2)) if cells(line) > width else line
+    click.echo(line, err=err)
+
+
+def on_screen(words: str) -> str:
+    """Return words as the screen shows them: times in the home's zone, and nothing that acts on a terminal."""
+    return visible(in_zone(words, zone()) if " UTC" in words else words)
+
+
+def _encode(value: Any) -> str:
+    if isinstance(value, Decimal):
+        return plain(value)
+    if isinstance(value, datetime):
+        return str(iso(int(value.timestamp() * 1000)))
+    raise TypeError(f"{type(value).__name__} has no form in JSON here")

@@ -1,0 +1,287 @@
+"""Plans and statuses as tables for a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Final
+
+from extend_pipeline.base.days import NO_ZONE, zone_of
+from extend_pipeline.base.wording import counted
+from extend_pipeline.commands.render.describe import Cost, cost_of, start_unknown, totals
+from extend_pipeline.commands.render.output import say
+from extend_pipeline.commands.render.table import Column, print_table
+from extend_pipeline.commands.render.text import age, minute, plain, seconds, shortened, spread, typed
+from extend_pipeline.commands.render.zone import describe_today
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.engine.doubt.resolve import split_where
+from extend_pipeline.engine.fetch.retention import Urgency
+from extend_pipeline.engine.guards.process import DOUBT_TODO
+from extend_pipeline.engine.plan.model import Plan, VideoPlan
+from extend_pipeline.engine.status import AccountStatus, Status
+from extend_pipeline.engine.store.missing import what_to_do
+from extend_pipeline.ledger.states import VideoState
+
+MOST_FILES: Final = 20  # files that are gone; the rest is counted
+MOST_NAMES: Final = 5  # videos named where many wait for the same thing; --json names them all
+LONG_MS: Final = 3_600_000  # a task that was taken over and still runs: nobody's plan waits for it
+MOST_UNPLANNED: Final = 20  # open attempts named one by one; --json names them all
+DUE: Final = "due"
+VIDEO: Final = "VIDEO…"  # stands for their keys where many videos wait for one decision
+MOST_WORDS: Final = 500  # characters of a provider's words
+MOST_REQUEST: Final = 6_000  # a prompt and a negative prompt of 2,500 characters, and the rest
+
+_VIDEOS: Final = (
+    Column("video"),
+    Column("account", rank=5),
+    Column("state"),
+    Column("hops", right=True, rank=2),
+    Column("length", right=True),
+    Column("lands at", right=True, rank=6),
+    Column("cost left", right=True, rank=3),
+    Column("amount left", right=True, rank=4),
+    Column("waits for", prose=True, rank=1),
+)
+
+
+def print_videos(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
+    """Every video: how far it is, what is left, what it waits for."""
+    print_table(_VIDEOS, (video_row(video, accounts[video.account]) for video in videos))
+    counts = Counter(map(state_word, videos))
+    told = ", ".join(f"{counts[word]} {word}" for word in (DUE, *VideoState) if counts[word])
+    say(f"{counted(len(videos), 'video')}{': ' + told if told else ''}")
+
+
+def video_row(video: VideoPlan, account: Account) -> list[str]:
+    """One row of the table of videos."""
+    return [
+        video.key,
+        video.account,
+        state_word(video),
+        hops(video),
+        length(video),
+        lands_at(video),
+        *cost_left(video, account),
+        video.hindrance.obstacle.value.replace("_", " ") if video.hindrance else "",
+    ]
+
+
+def state_word(video: VideoPlan) -> str:
+    """Return a video's state; `due` for one that has a step to submit and nothing under way."""
+    return DUE if video.due is not None else video.state.value
+
+
+def hops(video: VideoPlan) -> str:
+    """Hops done and to do: `2 + 3–4`."""
+    if video.state is VideoState.COMPLETE:
+        return str(video.hops_done)
+    if start_unknown(video):
+        return f"{video.hops_done} + ?"
+    return f"{video.hops_done} + {spread(str(video.hops_left[0]), str(video.hops_left[1]))}"
+
+
+def length(video: VideoPlan) -> str:
+    """Length now and to be: `9.6 → 30 s`; where steps were asked for, `9.6 s, 3 steps`."""
+    now = seconds(video.current_ms) or "?"
+    if video.target_ms is not None:
+        return f"{now} → {seconds(video.target_ms)} s"
+    return f"{now} s, {counted(video.target_steps or 0, 'step')}"
+
+
+def lands_at(video: VideoPlan) -> str:
+    """Return how long it is at the end: `29.5–34.5 s`; nothing where it is finished or its start is not known."""
+    if video.end_ms is None or video.state is VideoState.COMPLETE:
+        return ""
+    return f"{spread(seconds(video.end_ms[0]) or '', seconds(video.end_ms[1]) or '')} s"
+
+
+def cost_left(video: VideoPlan, account: Account) -> tuple[str, str]:
+    """Return what a video still costs, in units and in money, or that it can't be known; nothing where it costs
+    nothing."""
+    if start_unknown(video) or video.micros_left is None:
+        return "not known yet", ""
+    return ("", "") if video.micros_left == (0, 0) else _units_and_amount(cost_of(account, video.micros_left))
+
+
+def cost(of: Cost) -> str:
+    """`6–8 kling-unit (0.84–1.12 USD)`."""
+    units, amount = _units_and_amount(of)
+    return f"{units} ({amount})"
+
+
+def _units_and_amount(of: Cost) -> tuple[str, str]:
+    units, amount = (spread(plain(least), plain(most)) for least, most in (of.units, of.amount))
+    return f"{units} {of.unit}", f"{amount} {of.currency}"
+
+
+def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
+    """What is left to spend by account; never added across accounts."""
+    for total in totals(videos, accounts):
+        say(f"left to spend with {total.account}: {cost(total)}")
+    branches = sum(start_unknown(video) and video.is_branch for video in videos)
+    if branches:
+        say(f"not counted: {counted(branches, 'video')} off a hop that isn't there yet")
+    unmeasured = sum(start_unknown(video) and not video.is_branch for video in videos)
+    if unmeasured:
+        say(f"not counted: {counted(unmeasured, 'source')} of unknown length; plan --measure looks at it")
+    short = [video.key for video in videos if video.may_fall_short and video.hindrance is None]
+    if short:
+        say(f"may end below their target, and ask then: {_named(short)} (at_most or the provider's longest)")
+
+
+def print_obstacles(plan: Plan, *, home: Path | None) -> None:
+    """What videos wait for, in words, those that need a person first; videos that wait for the same are told once. What
+    is wrong with the ledger is told also where no video waits for it."""
+    if (ledger := plan.ledger) is not None and all(video.hindrance != ledger for video in plan.videos):
+        say(f"needs you: {ledger.message}")
+        say(f"    → {typed(ledger.todo, home)}")
+    groups: dict[tuple[bool, str, str], list[str]] = {}
+    for video in plan.videos:
+        if (held := video.hindrance) is not None:
+            todo = held.todo.replace(f"approve {video.key} ", f"approve {VIDEO} ")
+            told = (not held.obstacle.needs_person, held.message, todo)
+            groups.setdefault(told, []).append(video.key)
+    for (by_itself, message, todo), keys in sorted(groups.items(), key=lambda group: group[0][0]):
+        if len(keys) == 1:
+            todo = todo.replace(f"approve {VIDEO} ", f"approve {keys[0]} ")
+        say(f"{'waits' if by_itself else 'needs you'}: {_named(keys)}: {shortened(message, MOST_WORDS)}")
+        say(f"    → {typed(todo, home)}")
+
+
+def _named(keys: Sequence[str]) -> str:
+    more = f" and {len(keys) - MOST_NAMES} more" if len(keys) > MOST_NAMES else ""
+    return f"{', '.join(keys[:MOST_NAMES])}{more}"
+
+
+def print_accounts(accounts: Sequence[AccountStatus]) -> None:
+    """Accounts: what is committed, of what budget, what of it nobody knows, what runs, what is stopped."""
+    columns = (
+        Column("account"),
+        Column("unit", rank=3),
+        Column("today", right=True),
+        Column("in all", right=True, rank=1),
+        Column("amount", right=True, rank=5),
+        Column("in doubt", right=True, rank=2),
+        Column("in flight", right=True, rank=4),
+        Column("standing", prose=True),
+    )
+    print_table(columns, (_account_row(account) for account in accounts))
+
+
+def print_zone(accounts: Sequence[AccountStatus], now_ms: int, timezone: str) -> None:
+    """Say whose days and clock are shown; nothing for a home without a time zone of its own or of before."""
+    other_days = sorted({day for account in accounts for day in account.other_days})
+    if timezone != NO_ZONE or other_days:
+        say(describe_today(now_ms, timezone))
+    if other_days:
+        listed = " and ".join(f"{day[:10]} ({zone_of(day)})" for day in other_days)
+        say(f"the timezone was changed: what was spent on {listed} counts for today's budgets too")
+
+
+def standing(account: AccountStatus) -> str:
+    """Whether an account may submit, in words."""
+    words = ["paused"] if account.paused else []
+    if account.stopped:
+        words.append(f"stopped: {shortened(account.stopped, MOST_WORDS)}")
+    if account.total is None:
+        words.append("no budget")
+    if account.last_good:
+        words.append("as it was last good: nothing is submitted, what is paid for is looked after")
+    return "; ".join(words) or "open"
+
+
+def print_lower_prices(found: Status) -> None:
+    """Prices that were charged below those of accounts.yaml, each once, with the line to write."""
+    for lower in found.lower_prices:
+        say(f"cheaper since {minute(lower.first_at_ms)}: {lower.message}")
+
+
+def print_doubts(found: Status, *, home: Path | None) -> None:
+    """Every attempt in doubt with the exact request that may or may not have been accepted; and what nobody can look at
+    any more, since its video or its account is no longer written down."""
+    planned = {video.key for video in found.plan.videos}
+    for doubt in found.doubts:
+        say(
+            f"in doubt: {doubt.where} ({doubt.account}) for {age(doubt.age_s)},"
+            f" {plain(doubt.exposure)} {doubt.unit} at stake: {shortened(doubt.why, MOST_WORDS)}"
+        )
+        say(f"    POST {doubt.path} {shortened(doubt.request, MOST_REQUEST)}")
+        key = f"our key {doubt.sent_key}" if doubt.sent_key else "without a key of ours"
+        say(f"    sent {'' if doubt.sent_at is None else minute(doubt.sent_at)}, {key}")
+        if split_where(doubt.where)[0] not in planned:
+            decide = f"extend-pipeline resolve {doubt.where} adopt TASK | write-off"
+            say(f"    → its video left the catalogue; {typed(decide, home)}")
+    for name, count in found.unknown_accounts:
+        say(f"needs you: {count} paid or running attempts are with account {name}, which accounts.yaml doesn't name")
+        say("    → put the account back until they are fetched")
+    for task in found.left_over:
+        say(f"needs you: task {task.task_id} of {task.account}: {shortened(task.message, MOST_WORDS)}")
+        say(f"    → {typed(task.todo, home)}")
+
+
+def print_unplanned(found: Status) -> None:
+    """Open attempts of videos that the files don't give now; they are polled and fetched all the same."""
+    for row in found.unplanned[:MOST_UNPLANNED]:
+        say(f"looked after: {row.video_key}/{row.hop} ({row.account}) is {row.state}; a mistake hides its video")
+    if len(found.unplanned) > MOST_UNPLANNED:
+        say(f"… and {len(found.unplanned) - MOST_UNPLANNED} more")
+
+
+def print_expiring(found: Status, now_ms: int, *, home: Path | None) -> None:
+    """What will be gone upstream soon, what was taken over and is not here yet, and how the providers' books differ."""
+    for each in found.expiring:
+        if each.what == "missing":  # told with what is gone from the store
+            continue
+        word = "soon" if each.urgency is Urgency.SOON else "now"
+        say(f"ends {word}: {shortened(each.told(now_ms), MOST_WORDS)}")
+    for row in found.orphans:
+        words = f": {shortened(row.error_message, MOST_WORDS)}" if row.error_message else ""
+        say(f"taken over: task {row.task_id} of {row.account} is {row.state}{words}")
+        if row.state in ("submitted", "processing") and now_ms - row.claimed_at > LONG_MS:
+            given_up = typed(f"extend-pipeline resolve {row.video_key}/{row.hop} write-off", home)
+            say(f"    → for {age((now_ms - row.claimed_at) / 1000)} now; to give it up: {given_up}")
+    for row in found.disagreements:
+        say(f"needs you: {row.account} {row.source}/{row.task_id}: {row.verdict}: {shortened(row.note, MOST_WORDS)}")
+    if found.disagreements:
+        say(f"    → {typed('extend-pipeline reconcile ACCOUNT --accept BOOK/TASK', home)} to let one be")
+    for statement in found.statements:
+        if statement.unread_words:
+            word = "needs you" if statement.is_unread_long(now_ms) else "not compared"
+            say(f"{word}: {shortened(statement.unread_words, MOST_WORDS)}")
+            look = f"extend-pipeline doctor, then extend-pipeline reconcile {statement.account}"
+            say(f"    → {typed(look, home)}")
+        if statement.others_words:
+            say(statement.others_words)
+
+
+def print_missing(found: Status, *, home: Path | None) -> None:
+    """Films that are gone from the media store, or that the store seems not to be the ledger's."""
+    store = found.store
+    if store.doubt:
+        say(f"needs you: the media store: {store.doubt}; nothing is submitted meanwhile")
+        say(f"    → {typed(DOUBT_TODO, home)}")
+    for missing in store.missing[:MOST_FILES]:
+        say(f"{'lost' if missing.lost else 'gone'}: {shortened(missing.told(), MOST_WORDS)}")
+        say(f"    → {typed(what_to_do(missing), home)}")
+    if len(store.missing) > MOST_FILES:
+        more = counted(len(store.missing) - MOST_FILES, "more file")
+        say(f"gone: {more} → {typed('extend-pipeline status --json', home)}")
+
+
+def _account_row(account: AccountStatus) -> list[str]:
+    return [
+        account.account,
+        account.unit,
+        _of(account.committed_today, account.per_day),
+        _of(account.committed, account.total),
+        f"{plain(account.amount)} {account.currency}",
+        _of(account.in_doubt, account.in_doubt_cap),
+        f"{account.in_flight} of {account.max_in_flight}",
+        standing(account),
+    ]
+
+
+def _of(used: Decimal, budget: Decimal | None) -> str:
+    return plain(used) if budget is None else f"{plain(used)} of {plain(budget)}"

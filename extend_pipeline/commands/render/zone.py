@@ -1,0 +1,44 @@
+"""The time zone whose clock a person reads on the screen: that of the home which the command was called for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from extend_pipeline.base.days import NO_ZONE, day_bounds, day_of, local
+
+_of_home: Path | None = None
+_known: tuple[tuple[object, ...], str] | None = None
+
+
+def show_times_of(home: Path | None) -> None:
+    """Show times in the zone of a home; None is the home of the environment."""
+    global _of_home, _known
+    _of_home, _known = home, None
+
+
+def zone() -> str:
+    """Return the IANA name of the home's time zone as its files say now; UTC where they can't be read."""
+    global _known
+    from extend_pipeline.config.issues import ConfigError
+    from extend_pipeline.config.load import file_marks, home_timezone
+    from extend_pipeline.config.settings import Settings
+
+    try:
+        settings = Settings() if _of_home is None else Settings.for_home(_of_home)
+    except ConfigError:
+        return NO_ZONE
+    marks = file_marks(settings.home)
+    if _known is None or _known[0] != marks:
+        _known = (marks, home_timezone(settings))
+    return _known[1]
+
+
+def describe_today(now_ms: int, timezone: str) -> str:
+    """Return the sentence that says whose days and clock are shown, and from when to when today lasts."""
+    begins_ms, ends_ms = day_bounds(day_of(now_ms, timezone))
+    now, ends = local(now_ms, timezone), local(ends_ms, timezone)
+    hours = timedelta(milliseconds=ends_ms - begins_ms) / timedelta(hours=1)
+    length = "" if hours == 24 else f", has {hours:g} hours"
+    until = f"ends at {ends:%Y-%m-%d %H:%M} {ends.isoformat()[-6:]}"
+    return f"days and times are those of {timezone}; today, {now:%Y-%m-%d}{length}, {until}"

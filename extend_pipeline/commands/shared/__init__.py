@@ -1,0 +1,1 @@
+"""What several verbs need: opening a home, options, errors, examples."""

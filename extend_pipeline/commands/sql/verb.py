@@ -1,0 +1,161 @@
+"""`sql`: asks the published warehouse a question, read-only, and writes exact answers."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from extend_pipeline.base.wording import counted
+from extend_pipeline.commands.render.output import console, emit, json_option, say
+from extend_pipeline.commands.render.table import Column, blocks
+from extend_pipeline.commands.render.text import cells, shortened, typed, visible
+from extend_pipeline.commands.render.zone import zone
+from extend_pipeline.commands.shared.home import settings_of
+from extend_pipeline.commands.sql.values import in_json, in_sheet, in_words
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyRelation
+
+    from extend_pipeline.warehouse.read import Table
+
+_R = TypeVar("_R")
+_LONGEST_CELL: Final = 500  # characters in a block; --csv and --json give everything
+_ANY_WIDTH: Final = 1_000_000
+SCREEN_ROWS: Final = 1_000
+FILE_ROWS: Final = 10_000  # DuckDB's tables are never longer
+EXAMPLE: Final = 'extend-pipeline sql "FROM cost_by_video"'
+
+
+@click.command()
+@click.argument("query")
+@click.option("--csv", "as_csv", is_flag=True, help="Write CSV.")
+@click.option(
+    "--excel",
+    "workbook",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.xlsx",
+    help="Write a workbook, a sheet a result.",
+)
+@json_option
+@click.pass_obj
+def sql(home: Path | None, query: str, as_csv: bool, workbook: Path | None, as_json: bool) -> None:
+    """Ask the warehouse a question in SQL (DuckDB's); of several statements, each shows its result.
+
+    A table that is wider than the screen becomes a block of lines a row. On a terminal it stops at 1,000 rows.
+
+    CSV is safe to open in a spreadsheet: text that begins like a formula gets an apostrophe in front of it, and so does
+    text that begins with one, so that taking one away gives back exactly what was there. Numbers stay as they are.
+    --excel writes a workbook in which every text stays as it is, in any script, and ids keep their digits (it needs the
+    extra `excel`). --json gives everything as it is, times in UTC. Elsewhere days and times are those of the home's
+    timezone.
+
+    Tables: source_videos, extension_requests, completed_extensions, lineage, charges, reconciliations, _meta. Views:
+    cost_by_day, cost_by_video, cost_by_account, cost_per_second, duration_metrics, in_doubt, retention, success_rates,
+    focus_1_2.
+    """
+    from extend_pipeline.commands.sql.excel import write_workbook
+    from extend_pipeline.warehouse.errors import QueryError
+    from extend_pipeline.warehouse.read import query_errors, results, rows_of
+
+    if workbook is not None and workbook.suffix.lower() != ".xlsx":
+        raise click.UsageError(f"--excel writes a workbook; call it {workbook.stem}.xlsx, not {workbook.name}")
+    if as_csv + as_json + (workbook is not None) > 1:
+        raise click.UsageError("--csv, --excel and --json: one at a time.")
+    path, clock = settings_of(home).warehouse_path, zone()
+    try:
+        with query_errors():
+            found = results(path, query, timezone=clock)
+            tables = (rows_of(result, clock) for result in found)
+            if workbook is not None:
+                count = write_workbook(workbook, tables, timezone=clock)
+            elif as_json:
+                documents = [_document(table) for table in tables]
+                count = len(documents)
+            elif as_csv:
+                count = _one_after_the_other(tables, _write_csv)
+            else:
+                count = _one_after_the_other(found, print_result)
+    except QueryError as error:
+        say_lines(str(error))
+        sys.exit(2)
+    if not count:
+        raise click.UsageError(f"there is no question in {query!r}; try: {typed(EXAMPLE, home)}")
+    if as_json:
+        emit(documents[0] if count == 1 else {"results": documents})
+    elif workbook is not None:
+        say(f"{workbook}: {counted(count, 'sheet')}")
+
+
+def _one_after_the_other(results: Iterable[_R], write: Callable[[_R], None]) -> int:
+    """Write results with an empty line between two, and return how many there were."""
+    count = 0
+    for count, result in enumerate(results, start=1):
+        if count > 1:
+            say("")
+        write(result)
+    return count
+
+
+def print_result(result: DuckDBPyRelation) -> None:
+    """Write one result as DuckDB's own table, or as a block a row where the screen isn't wide enough for it."""
+    from extend_pipeline.warehouse.read import kept, rows_of
+
+    most = SCREEN_ROWS if sys.stdout.isatty() else FILE_ROWS
+    first = kept(result, most=most + 1)
+    is_cut = len(first) > most
+    shown = kept(first, most=most)
+    width = console().width
+    drawn = duckdb_table(shown)
+    if cells(drawn.partition("\n")[0]) <= width:
+        click.echo(drawn)
+    else:
+        table = rows_of(shown, zone())
+        columns = [Column(name, prose=True) for name in table.columns]
+        filled = [
+            ["NULL" if value is None else shortened(in_words(value), _LONGEST_CELL) for value in row]
+            for row in table.rows
+        ]
+        console().print(blocks(columns, filled, width), soft_wrap=True)
+        say(counted(len(table.rows), "row"))
+    if is_cut:
+        say(f"stopped at {most:,} rows; --csv and --json give all")
+
+
+def duckdb_table(result: DuckDBPyRelation) -> str:
+    """Return DuckDB's own drawing of a result, however wide, without what could act on a terminal."""
+    drawn = io.StringIO()
+    with redirect_stdout(drawn):
+        result.show(max_width=_ANY_WIDTH, max_rows=FILE_ROWS, max_col_width=_ANY_WIDTH)
+    return visible(drawn.getvalue().rstrip("\n"), keep_lines=True)
+
+
+def _document(table: Table) -> dict[str, Any]:
+    rows = [[in_json(value) for value in row] for row in table.rows]
+    return {"columns": list(table.columns), "types": list(table.types), "rows": rows}
+
+
+def _write_csv(table: Table) -> None:
+    plainly = csv.writer(sys.stdout, lineterminator="\n")
+    quoted = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    lines: list[tuple[Any, ...]] = [table.columns, *table.rows]
+    for line in lines:
+        filled = _safe_on_screen([in_sheet(value) for value in line])
+        # left to itself, csv leaves a lone CR unquoted before Python 3.13, and spreadsheets begin a row there
+        (quoted if any("\r" in cell for cell in filled) else plainly).writerow(filled)
+
+
+def say_lines(message: str) -> None:
+    """Write DuckDB's words line by line: the second line points at the place."""
+    for line in message.splitlines():
+        say(line, err=True)
+
+
+def _safe_on_screen(cells: list[str]) -> list[str]:
+    return [visible(cell) for cell in cells] if sys.stdout.isatty() else cells

@@ -1,0 +1,81 @@
+"""Ids of a provider's, which are text: read exactly, and asked about where a spreadsheet may have rounded them. The
+catalogue and invoices share what is here."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator, Field, ValidationInfo
+
+from extend_pipeline.config.fields.text import Written, YesNo, known_as, wrong
+
+_DIGITS_KEPT: Final = 15  # that a spreadsheet keeps of a number; it writes 0 for the others
+_LONGEST: Final = 256
+_NUMBER: Final = re.compile(
+    r"[0-9]+[.,][0-9]+[eE][+-]?[0-9]+|[0-9]+[eE]\+[0-9]+|[0-9]+[.,][0-9]*|[0-9]{1,3}([.,'\u2019][0-9]{3})+([.,][0-9]+)?",
+    re.ASCII,
+)
+# a long number that a sheet was told to leave alone; anything else is read exactly
+_PROTECTED: Final = re.compile(r"""="[0-9]{12,}"|'[0-9]{12,}""", re.ASCII)
+_AS_SHOWN: Final = "Give the id as the provider gave it."
+
+
+def bare_id(cell: str) -> str:
+    """Return an id without what protects it from a spreadsheet: `="0070"` and `'0070` are both 0070."""
+    text = cell.strip()
+    if text.startswith('="') and text.endswith('"') and len(text) > 3:
+        return text[2:-1]
+    return text.removeprefix("'")
+
+
+def is_rounded_number(text: str) -> bool:
+    """Return whether an id is written as a number with an exponent, a fraction or grouped thousands: no id is."""
+    return _NUMBER.fullmatch(text) is not None
+
+
+def zeros_beyond_15_digits(text: str) -> int | None:
+    """Return how many digits beyond its 15th significant one an id of digits has, where all of them are 0; None where
+    one is not, 0 for an id that has none."""
+    if not (text.isascii() and text.isdecimal()):
+        return 0
+    beyond = text.lstrip("0")[_DIGITS_KEPT:]
+    return len(beyond) if set(beyond) <= {"0"} else None
+
+
+def _exact_id(value: object, info: ValidationInfo) -> str:
+    if not isinstance(value, str):
+        raise wrong("is not a single value", _AS_SHOWN)
+    text = bare_id(value) if _PROTECTED.fullmatch(value) else value
+    if not text or len(text) > _LONGEST:
+        raise wrong("has no length that an id has", _AS_SHOWN)
+    if any(c.isspace() or not c.isprintable() for c in text):
+        raise wrong("holds a space or an invisible character", _AS_SHOWN)
+    if is_rounded_number(text):
+        raise wrong(
+            "is a number that a spreadsheet has rounded, and no id: its last digits are gone",
+            "Format the column as text, and paste the id again as the provider's console shows it.",
+        )
+    # where `exact` itself could not be read, only that is worth telling
+    if zeros_beyond_15_digits(text) and not info.data.get("exact", True):
+        raise wrong(
+            f"looks rounded: a spreadsheet keeps {_DIGITS_KEPT} digits of a number and writes 0 for the others",
+            "Write it as the provider's console shows it, in a column that is formatted as text. If it really ends so, "
+            "write exact: true beside it (in CSV, true in the column source.exact).",
+        )
+    return text
+
+
+# an unquoted id of digits is a number to an editor, and exact text here
+ExactId = Annotated[str, BeforeValidator(_exact_id), known_as({"type": ["string", "number"], "minLength": 1})]
+
+
+class SourceById(Written):
+    """A source that is named by an id. `exact` stands above the ids, since a validator sees only what is above."""
+
+    exact: YesNo = Field(
+        default=False,
+        exclude=True,  # it says nothing of the video, so that it changes no definition
+        description="true if the id really ends in the zeros that look as if a spreadsheet had rounded it.",
+        examples=[True],
+    )

@@ -1,0 +1,133 @@
+"""Points in time as people and spreadsheets write them: taken with one meaning, or refused with how to write it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Annotated, Final
+
+from pydantic import BeforeValidator
+from pydantic_core import PydanticCustomError
+
+from extend_pipeline.base.units import from_ms
+from extend_pipeline.config.fields.text import known_as, words, wrong
+
+_EPOCH_MS: Final = re.compile(r"[12][0-9]{12}", re.ASCII)
+_EPOCH_S: Final = re.compile(r"[12][0-9]{9}", re.ASCII)
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_YEAR_FIRST_DAY: Final = re.compile(r"([0-9]{4})([./])\s?([0-9]{1,2})\2\s?([0-9]{1,2})(?![0-9])", re.ASCII)
+_YEAR_LAST_DAY: Final = re.compile(r"([0-9]{1,2})([./-])\s?([0-9]{1,2})\2\s?([0-9]{4})(?![0-9])", re.ASCII)
+_SHORT_DAY: Final = re.compile(r"[0-9]{1,2}\s*[./-]\s*([0-9]{1,2}|[A-Za-z]{3})\s*[./-]\s*[0-9]{2,4}.*", re.ASCII)
+_DAYS_COUNTED: Final = re.compile(r"[0-9]{5}([.,][0-9]+)?", re.ASCII)
+_NAMED_ZONE: Final = re.compile(r".*[0-9]\s*[A-Za-z][A-Za-z/_]+", re.ASCII)
+_SHOWN: Final = 40
+
+EXAMPLE: Final = "2026-11-01T08:00:00Z"
+_HINT: Final = f"Write it like {EXAMPLE}."
+_YEAR_FIRST: Final = f"Write the year first: 2026-11-01 (00:00 UTC of that day), or {EXAMPLE}."
+
+
+@dataclass(frozen=True, slots=True)
+class TwoDays:
+    """A day that can be read as two days, in ISO's order."""
+
+    day_first: str
+    month_first: str
+
+    @property
+    def message(self) -> str:
+        """Both readings, continuing a sentence about the text."""
+        return f"is {self.day_first} where the day comes first, and {self.month_first} where the month does"
+
+    @property
+    def hint(self) -> str:
+        """What to write instead."""
+        return f"Write {self.day_first} or {self.month_first}."
+
+
+def in_iso_order(text: str) -> str | TwoDays:
+    """Return a time whose day is written in a country's own order with that day as ISO 8601 writes it; other text as it
+    is. Points stand only where the day comes first; with slashes and hyphens the numbers must decide."""
+    text = text.strip()
+    if (year_first := _YEAR_FIRST_DAY.match(text)) is not None:
+        year, _, month, day = year_first.groups()
+        return _iso(year, month, day) + text[year_first.end() :]
+    year_last = _YEAR_LAST_DAY.match(text)
+    if year_last is None:
+        return text
+    first, mark, second, year = year_last.groups()
+    rest = text[year_last.end() :]
+    if mark == "." or int(first) > 12 or first == second:
+        return _iso(year, second, first) + rest
+    if int(second) > 12:
+        return _iso(year, first, second) + rest
+    return TwoDays(_iso(year, second, first), _iso(year, first, second))
+
+
+def is_plain_date(text: str | None) -> bool:
+    """Return whether a time is written as a day alone, which is taken as 00:00 UTC of that day."""
+    day = None if text is None else in_iso_order(text)
+    return isinstance(day, str) and _DAY.fullmatch(day) is not None
+
+
+def moment(value: object) -> datetime:
+    """Return a written time in UTC. A day alone is its first moment in UTC: the earliest, so that a deadline that is
+    counted from it ends early rather than late. Raises the field's error for whatever has no one meaning."""
+    if isinstance(value, datetime):
+        return _in_utc(value, str(value))
+    text = in_iso_order(words(value))
+    if isinstance(text, TwoDays):
+        raise wrong(text.message, text.hint)
+    if _EPOCH_MS.fullmatch(text):  # as Kling itself answers (upstream/001, created_at)
+        return from_ms(int(text))
+    if _EPOCH_S.fullmatch(text):
+        return from_ms(int(text) * 1000)
+    if _DAY.fullmatch(text):
+        return _day(text)
+    if (refused := _misread(text)) is not None:
+        raise refused
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise wrong("is not a point in time", _HINT) from error
+    return _in_utc(found, text)
+
+
+def _iso(year: str, month: str, day: str) -> str:
+    return f"{year}-{int(month):02}-{int(day):02}"
+
+
+def _day(text: str) -> datetime:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError as error:
+        raise wrong("is no day of the calendar", "Look at the month and the day.") from error
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _misread(text: str) -> PydanticCustomError | None:
+    if _SHORT_DAY.fullmatch(text):
+        return wrong("is a day in a country's own order, which can be read in more than one way", _YEAR_FIRST)
+    if _DAYS_COUNTED.fullmatch(text):
+        return wrong("is a day as a spreadsheet counts it", f"Format the column as text. {_YEAR_FIRST}")
+    if text.isdecimal():
+        return wrong("is not a point in time", _YEAR_FIRST)
+    if _NAMED_ZONE.fullmatch(text):
+        return wrong(
+            "names its zone by letters", f"Write Z for UTC, or the offset: 2026-11-01T08:00:00+01:00, {EXAMPLE}."
+        )
+    return None
+
+
+def _in_utc(found: datetime, text: str) -> datetime:
+    if found.tzinfo is None:
+        example = f"{text}Z" if len(text) <= _SHOWN and ":" in text else EXAMPLE
+        raise wrong("has no time zone", f"Add Z for UTC, or the offset: {example}.")
+    try:
+        return found.astimezone(UTC)
+    except OverflowError as error:
+        raise wrong("is outside the calendar", _HINT) from error
+
+
+Moment = Annotated[datetime, BeforeValidator(moment), known_as({"type": ["string", "integer"], "format": "date-time"})]

@@ -1,0 +1,67 @@
+"""Reads a file of the user's as text, UTF-8 or with a mark UTF-16, or says why it can't be read."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from extend_pipeline.config.issues import Problem
+
+
+def read_text(path: Path) -> str | Problem:
+    """Return the text of a file without its byte order mark, line ends as written, or the problem with it. UTF-16 is
+    what spreadsheets call Unicode text."""
+    try:
+        raw = path.read_bytes()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return _problem(path, None, f"the file can't be read: {reason}", f"Look at {path}.")
+    encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        name = "UTF-16, which its first bytes say it is" if encoding == "utf-16" else "UTF-8"
+        return _problem(path, line, f"the byte 0x{raw[error.start]:02X} is not {name}", "Save the file as UTF-8.")
+    if b"\0\0" in (raw[0:4:2], raw[1:4:2]):
+        return _problem(path, 1, "the file is UTF-16 without the mark that says so", "Save it as UTF-8.")
+    if not text.strip():
+        return _problem(path, 1, "the file is empty", "`extend-pipeline init` writes an example.")
+    return text
+
+
+def is_there(path: Path) -> bool:
+    """Return whether something has this name. A folder that may not be looked into counts as holding it: reading tells
+    why it can't be read."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def is_file(path: Path) -> bool:
+    """Return whether this is a file that can be looked at."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
+def missing(path: Path, *, what: str, misnamed: tuple[str, ...]) -> Problem:
+    """The problem of a file that is not there, and how to come by one."""
+    for name in misnamed:
+        if path.with_name(name).exists():
+            return _problem(path, None, f"there is no such file, only {name}", f"Rename it to {path.name}.")
+    return _problem(
+        path,
+        None,
+        f"there is no {what} in {path.parent}",
+        "`extend-pipeline init` writes an example; or name another home with --home or EXTEND_PIPELINE_HOME.",
+    )
+
+
+def _problem(path: Path, line: int | None, message: str, hint: str) -> Problem:
+    return Problem(path.name, line, None, None, None, message, hint)

@@ -1,0 +1,122 @@
+"""JSON schemas of the files that users write, for their editors: `python -m extend_pipeline.config.json_schema`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from extend_pipeline.config.fields.timezone import HomeFields
+from extend_pipeline.config.model.account_defaults import AccountDefaults
+from extend_pipeline.config.model.catalogue import BranchSource, Entry
+from extend_pipeline.config.model.changes import CatalogueDefaults
+from extend_pipeline.config.registry import PROVIDERS
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def catalogue_schema() -> dict[str, Any]:
+    """The JSON schema of catalog.yaml, as it is written: `to` and `duration` in seconds."""
+    sources = [provider.source for provider in PROVIDERS.values()]
+    extends = [provider.extend for provider in PROVIDERS.values()]
+    definitions = _definitions(Entry, BranchSource, CatalogueDefaults, *sources, *extends)
+    for extend in extends:
+        definitions[extend.__name__] |= dict(extend.written_schema)
+    entry = definitions["Entry"]
+    choices: dict[str, list[type[BaseModel]]] = {"source": [*sources, BranchSource], "extend": [*extends]}
+    for field, models in choices.items():
+        told = entry["properties"][field]
+        entry["properties"][field] = {key: told[key] for key in ("title", "description", "examples") if key in told} | {
+            "anyOf": [_ref(model) for model in models]
+        }
+    schema = _file("Catalogue of videos", "videos", "The videos to extend.", [Entry], definitions)
+    schema["properties"]["defaults"] = {"description": "What holds for all videos.", **_ref(CatalogueDefaults)}
+    return schema
+
+
+def accounts_schema() -> dict[str, Any]:
+    """The JSON schema of accounts.yaml, as it is written: budgets and prices in units."""
+    models = [provider.account for provider in PROVIDERS.values()]
+    definitions = _definitions(AccountDefaults, *models)
+    for model in models:
+        # code may leave the provider to the class; a file has only this to choose the class by
+        definitions[model.__name__]["required"].append("provider")
+    schema = _file("Accounts", "accounts", "The accounts that videos name.", models, definitions)
+    schema["properties"] |= _definitions(HomeFields)["HomeFields"]["properties"]
+    schema["properties"]["defaults"] = {
+        "description": "What holds for all accounts that say nothing else.",
+        **_ref(AccountDefaults),
+    }
+    return schema
+
+
+def write(folder: Path) -> list[Path]:
+    """Write both schemas into a folder; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in schema_files().items():
+        path = folder / name
+        path.write_text(text, encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def schema_files() -> dict[str, str]:
+    """Return the text of both schema files, by their names."""
+    return {
+        "catalog.schema.json": rendered(catalogue_schema()),
+        "accounts.schema.json": rendered(accounts_schema()),
+    }
+
+
+def rendered(schema: Mapping[str, Any]) -> str:
+    """The text of a schema file."""
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _definitions(*models: type[BaseModel]) -> dict[str, Any]:
+    _, schema = models_json_schema([(model, "validation") for model in models], by_alias=True)
+    definitions: dict[str, Any] = schema["$defs"]
+    for definition in definitions.values():
+        # the docstrings speak to readers of the code, of what is kept; the fields tell what is written
+        definition.pop("description", None)
+        for field in definition.get("properties", {}).values():
+            field.pop("default", None)
+            field.pop("title", None)
+    return definitions
+
+
+def _file(
+    title: str, root: str, description: str, models: list[type[Any]], definitions: Mapping[str, Any]
+) -> dict[str, Any]:
+    items = [_ref(model) for model in models]
+    return {
+        "$schema": DIALECT,
+        "title": title,
+        "type": "object",
+        "required": [root],
+        "additionalProperties": False,
+        "patternProperties": {"^x-": {"description": "Yours, as a place for anchors; not looked at."}},
+        "properties": {
+            root: {
+                "description": description,
+                "type": ["array", "null"],
+                "items": items[0] if len(items) == 1 else {"anyOf": items},
+            }
+        },
+        "$defs": dict(sorted(definitions.items())),
+    }
+
+
+def _ref(model: type[Any]) -> dict[str, str]:
+    return {"$ref": f"#/$defs/{model.__name__}"}
+
+
+if __name__ == "__main__":
+    for path in write(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/schema")):
+        sys.stdout.write(f"{path}\n")

@@ -1,0 +1,244 @@
+"""An account: where it is, how to sign in, what it may spend, what a step costs, how its answers are awaited.
+
+Each provider has a subclass with its defaults (kling.py); a field without a default here must be decided there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+
+from extend_pipeline.config.fields.addresses import base_url as parse_base_url
+from extend_pipeline.config.fields.addresses import host_pattern
+from extend_pipeline.config.fields.numbers import as_micros, bounded, whole
+from extend_pipeline.config.fields.text import NO, YES, EarlierName, Name, Written, YesNo, known_as, one_of, wrong
+from extend_pipeline.config.model.callbacks import Callbacks, checked
+from extend_pipeline.config.model.changes import OnChange
+from extend_pipeline.config.model.credentials import ApiKey, Credentials, EnvName, KlingKeys
+from extend_pipeline.config.model.network import (
+    CA_DESCRIPTION,
+    NETWORK_DESCRIPTION,
+    PROXY_DESCRIPTION,
+    PROXY_LOGIN_DESCRIPTION,
+    CertificateAuthority,
+    Network,
+    Proxy,
+    login_of_a_proxy,
+)
+from extend_pipeline.config.model.price import Budget, Price, budget_fields
+from extend_pipeline.config.model.target import ExtendDefaults
+
+SubmitClass = Literal["A", "B", "C", "D"]
+Adopt = Literal["own", "ask", "all", "none"]
+
+_number = {"type": "number"}
+
+
+def _loosened(data: Mapping[str, Any]) -> bool:
+    # where allow_local itself could not be read, only that is worth telling
+    return bool(data.get("allow_local", True))
+
+
+def _private(data: Mapping[str, Any]) -> bool:
+    # where it could not be read, only that is worth telling
+    return bool(data.get("network", "private") == "private")
+
+
+def _host(value: object, info: ValidationInfo) -> str:
+    return host_pattern(value, allow_local=_loosened(info.data))
+
+
+def _yes_is_all(value: object) -> object:
+    """Read yes and no as all and none, which is what adopt_orphans was before it had words."""
+    text = str(value).strip().lower()
+    return "all" if text in YES else "none" if text in NO else value
+
+
+def _not_empty(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    if not hosts:
+        hint = 'Write download_hosts: ["*.klingai.com"], or leave it out: any public https address then.'
+        raise wrong("is an empty list, so no result could be fetched", hint)
+    return hosts
+
+
+# only for fields that stand below allow_local
+DownloadHosts = Annotated[
+    tuple[Annotated[str, BeforeValidator(_host)], ...],
+    AfterValidator(_not_empty),
+]
+
+
+class Poll(Written):
+    """The rhythm of looking after a task; seconds."""
+
+    first_after_s: Annotated[
+        float, bounded(least="0", most="86400"), known_as(_number | {"minimum": 0, "maximum": 86400})
+    ] = Field(validation_alias="first_after", description="Seconds from submit to the first look.", examples=[60])
+    every_s: Annotated[
+        float, bounded(least="0.01", most="86400"), known_as(_number | {"minimum": 0.01, "maximum": 86400})
+    ] = Field(validation_alias="every", description="Seconds between looks.", examples=[15])
+
+
+class InDoubt(Written):
+    """When a submit that was not answered counts as never made: how long in seconds, and how often not found."""
+
+    settle_s: Annotated[
+        float, bounded(least="0", most="604800"), known_as(_number | {"minimum": 0, "maximum": 604800})
+    ] = Field(
+        default=600,
+        validation_alias="settle",
+        description="Seconds that must pass before 'not found' counts.",
+        examples=[600],
+    )
+    absences: Annotated[
+        int, whole(least=1, most=1000), known_as({"type": "integer", "minimum": 1, "maximum": 1000})
+    ] = Field(default=3, description="How often it must be looked for and not found.", examples=[3])
+
+
+class Account(Written):
+    """One account. Micro-units, seconds; secrets only by the names of their environment variables."""
+
+    name: Name = Field(description="Name that videos give as their account.", examples=["kling-main"])
+    was: EarlierName | None = Field(
+        default=None,
+        description="The name that this account had before: what was paid for under it goes on under the new one.",
+        examples=["kling-old"],
+    )
+    provider: str = Field(description="The system that the account belongs to.", examples=["kling"])
+    # before all that it loosens: a validator sees only the fields above its own
+    allow_local: YesNo = Field(
+        default=False,
+        description="true allows http and local addresses, for the sandbox and tests; never for a real account.",
+    )
+    network: Network = Field(default="public", description=NETWORK_DESCRIPTION, examples=["private"])
+    base_url: Annotated[str, known_as({"type": "string", "format": "uri"})] = Field(
+        description="Address of the API.", examples=["https://api-singapore.klingai.com"]
+    )
+    credentials: Credentials = Field(
+        description="Environment variables that hold the keys; the secrets themselves stand nowhere.",
+        examples=["{access_key_env: KLING_ACCESS_KEY, secret_key_env: KLING_SECRET_KEY}"],
+    )
+    max_in_flight: Annotated[
+        int, whole(least=1, most=10_000), known_as({"type": "integer", "minimum": 1, "maximum": 10000})
+    ] = Field(default=20, description="Most tasks running at the provider at once.", examples=[20])
+    budget: Annotated[Budget | None, BeforeValidator(budget_fields)] = Field(
+        default=None,
+        description="What the account may spend, in units. No budget, no spending; 0 spends nothing either.",
+        examples=["{per_day: 100, total: 2000}"],
+        json_schema_extra=lambda schema: schema["anyOf"].append({"const": 0}),  # type: ignore[union-attr]
+    )
+    price: Price = Field(
+        description="What one extension costs; written whole.",
+        examples=["{unit: credit, per_extension: 2, unit_price: 0.14, currency: USD}"],
+    )
+    extend: ExtendDefaults = Field(
+        default=ExtendDefaults(),
+        description="What its videos take where their own `extend` doesn't say otherwise, in seconds.",
+        examples=["{tolerance: 0.5, at_most: 60}"],
+    )
+    submit_class: Annotated[
+        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), known_as({"enum": ["A", "C", "D"]})
+    ] = Field(description="What a submit to this account can promise; A is the strongest.", examples=["A"])
+    download_hosts: Annotated[
+        DownloadHosts | None, known_as({"type": ["array", "null"], "items": {"type": "string"}, "minItems": 1})
+    ] = Field(
+        default=None,
+        description="Narrows where results may be fetched from; *.example.com is all below it. Any public https "
+        "address by default.",
+        examples=['["*.klingai.com"]'],
+    )
+    download_http: YesNo = Field(
+        default=False,
+        description="true fetches results from addresses without TLS (http) too: anyone on the way can read and change "
+        "them. No key goes along.",
+        examples=[False],
+    )
+    ca: CertificateAuthority | None = Field(default=None, description=CA_DESCRIPTION, examples=["system"])
+    proxy: Proxy | None = Field(default=None, description=PROXY_DESCRIPTION, examples=["http://proxy.example.com:3128"])
+    proxy_login_env: EnvName | None = Field(default=None, description=PROXY_LOGIN_DESCRIPTION, examples=["PROXY_LOGIN"])
+    poll: Poll = Field(
+        description="When to ask for a task's state, in seconds.", examples=["{first_after: 60, every: 15}"]
+    )
+    in_doubt: InDoubt = Field(
+        default=InDoubt(),
+        description="When an unanswered submit counts as never made.",
+        examples=["{settle: 600, absences: 3}"],
+    )
+    failed_tasks_charged: Annotated[
+        Literal["yes", "no", "unknown"],
+        one_of("yes", "no", "unknown"),
+        known_as({"enum": ["yes", "no", "unknown"]}),
+    ] = Field(default="unknown", description="Whether the provider charges failed tasks.", examples=["unknown"])
+    patience_s: Annotated[
+        float, bounded(above="0", most="604800"), known_as(_number | {"exclusiveMinimum": 0, "maximum": 604800})
+    ] = Field(
+        default=3600,
+        validation_alias="patience",
+        description="Seconds a task may run before status calls it overdue.",
+        examples=[3600],
+    )
+
+    tolerance_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
+        default=0,
+        validation_alias="tolerance",
+        description="Units by which a charge may exceed the price before the account is stopped until a person has "
+        "looked. Less than the price stops nothing: it is booked as charged and told once.",
+        examples=[0],
+    )
+    adopt_orphans: Annotated[
+        Adopt,
+        one_of("own", "ask", "all", also={"none": "none"}),
+        BeforeValidator(_yes_is_all),  # the last one reads first
+        known_as({"enum": ["own", "ask", "all", True, False]}),
+    ] = Field(
+        default="own",
+        description="Which tasks that the account shows and the ledger doesn't know reconciliation adopts. own: those "
+        "that carry one of our own keys; what extends a film of ours without one is a question, the rest is counted. "
+        "ask: every one is a question. all (or true): every one, where nobody else uses the account. false: none; what "
+        "may be ours is a question.",
+        examples=["own"],
+    )
+    on_change: OnChange | None = Field(
+        default=None,
+        description="What an edit does that would pay again for what was paid for: ask (the default), keep what is "
+        "there, or pay.",
+        examples=["ask"],
+    )
+    callbacks: Callbacks | None = Field(
+        default=None,
+        description="Where the provider may call back; nothing by default, and then tasks are polled.",
+        examples=["{url: https://hooks.example.com/extend-pipeline}"],
+    )
+
+    @field_validator("callbacks", mode="after")
+    @classmethod
+    def _check_callbacks(cls, value: Callbacks | None, info: ValidationInfo) -> Callbacks | None:
+        return checked(value, allow_local=_loosened(info.data) or _private(info.data))
+
+    @field_validator("proxy_login_env", mode="after")
+    @classmethod
+    def _check_proxy_login(cls, value: str | None, info: ValidationInfo) -> str | None:
+        # where the proxy itself could not be read, only that is worth telling
+        return login_of_a_proxy(value, info.data.get("proxy", "http://unread"))
+
+    @field_validator("base_url", mode="before")
+    @classmethod
+    def _check_base_url(cls, value: object, info: ValidationInfo) -> str:
+        return parse_base_url(value, allow_local=_loosened(info.data), private=_private(info.data))
+
+
+__all__ = [
+    "Account",
+    "ApiKey",
+    "Budget",
+    "Callbacks",
+    "Credentials",
+    "DownloadHosts",
+    "InDoubt",
+    "KlingKeys",
+    "Poll",
+    "Price",
+    "SubmitClass",
+]

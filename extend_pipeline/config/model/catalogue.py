@@ -1,0 +1,124 @@
+"""The catalogue: what to extend, from which source, to which length; and how videos branch off each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from extend_pipeline.config.fields.numbers import whole
+from extend_pipeline.config.fields.text import EarlierName, Name, Written, YesNo, known_as
+from extend_pipeline.config.model.changes import OnChange
+from extend_pipeline.config.model.target import MOST_HOPS
+from extend_pipeline.config.providers.kling import KlingExtend, KlingSource
+from extend_pipeline.config.providers.kling_gateway import GatewayExtend, GatewaySource
+from extend_pipeline.config.providers.luma import LumaExtend, LumaSource
+from extend_pipeline.config.providers.vidu import ViduExtend, ViduSource
+
+
+class BranchSource(Written):
+    """A source that is hop `hop` (from 1) of another video of the catalogue."""
+
+    branch_of: Name = Field(description="Key of the video whose extension is the source.", examples=["harbour-dawn"])
+    hop: Annotated[
+        int,
+        whole(least=1, most=MOST_HOPS),
+        known_as({"type": "integer", "minimum": 1, "maximum": MOST_HOPS}),
+    ] = Field(description="Which extension of it, counted from 1.", examples=[3])
+
+
+# One member a provider. All sources have source_id, duration_ms, created_at and mode; all extends what Target has.
+Source = KlingSource | GatewaySource | ViduSource | LumaSource
+Extend = KlingExtend | GatewayExtend | ViduExtend | LumaExtend
+
+
+class Entry(Written):
+    """One entry as it is written, before its provider is known: source and extend are not looked into."""
+
+    key: Name = Field(
+        description="Partition key of the video: unique, 1 to 64 letters and digits of any script, and . _ -",
+        examples=["harbour-dawn"],
+    )
+    was: EarlierName | None = Field(
+        default=None,
+        description="The key that this video had before: what was paid for under it goes on under the new one.",
+        examples=["harbour-morning"],
+    )
+    again: YesNo = Field(
+        default=False,
+        description="true buys the same extension of the same source a second time.",
+        examples=[True],
+    )
+    account: Name | None = Field(
+        default=None,
+        description="Account that made the source. A branch takes its parent's.",
+        examples=["kling-main"],
+    )
+    source: dict[str, Any] = Field(
+        description="What is extended.",
+        examples=['{video_id: "827942411241803822", model: kling-v1-6, mode: std, duration: 5.1}'],
+    )
+    extend: dict[str, Any] = Field(description="What is made of it.", examples=["{to: 30}"])
+
+
+@dataclass(frozen=True)
+class Video:
+    """One entry of the catalogue, checked. `account` and `provider` of a branch are its root's. `was` is the key that
+    it had before; `again` says that a purchase which was made already is wanted a second time."""
+
+    key: str
+    account: str
+    provider: str
+    source: Source | BranchSource
+    extend: Extend
+    file: str
+    line: int
+    was: str | None = None
+    again: bool = False
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All videos by key, in the order of the files. `path` is the file, catalog.yaml where there are two; `on_change`
+    is what its defaults say of an edit that would pay again for what was paid for; `notes` are
+    sentences about how its values were taken."""
+
+    videos: Mapping[str, Video]
+    path: Path
+    on_change: OnChange | None = None
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def _roots(self) -> dict[str, str]:
+        roots: dict[str, str] = {}
+        for key in self.videos:
+            trail = []
+            while key not in roots:
+                trail.append(key)
+                source = self.videos[key].source
+                if not isinstance(source, BranchSource):
+                    roots[key] = key
+                else:
+                    key = source.branch_of
+            roots.update(dict.fromkeys(trail, roots[key]))
+        return roots
+
+    def root_of(self, key: str) -> Video:
+        """The video that a branch leads back to, or the video itself. KeyError for an unknown key."""
+        return self.videos[self._roots[key]]
+
+    def parent_of(self, key: str) -> Video | None:
+        """The video that this one branches off, or None."""
+        source = self.videos[key].source
+        return self.videos[source.branch_of] if isinstance(source, BranchSource) else None
+
+    def source_of(self, key: str) -> Source:
+        """The provider's own source at the root of a video."""
+        source = self.root_of(key).source
+        if isinstance(source, BranchSource):
+            raise TypeError(f"{key}: the root of a checked catalogue is no branch")
+        return source

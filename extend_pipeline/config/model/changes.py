@@ -1,0 +1,24 @@
+"""What an edit does that would pay again for a step that brought a film or may still bring one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from extend_pipeline.config.fields.text import Written, known_as, one_of
+
+OnChange = Annotated[
+    Literal["ask", "keep", "pay"], one_of("ask", "keep", "pay"), known_as({"enum": ["ask", "keep", "pay"]})
+]
+
+
+class CatalogueDefaults(Written):
+    """What holds for all videos of the file, where their account says nothing else."""
+
+    on_change: OnChange | None = Field(
+        default=None,
+        description="What an edit does that would pay again for what was paid for: ask (the default), keep what is "
+        "there, or pay.",
+        examples=["ask"],
+    )

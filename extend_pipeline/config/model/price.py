@@ -1,0 +1,142 @@
+"""What an account may spend and what a step of it costs: units and unit prices, exact, in millionths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+
+from extend_pipeline.config.fields.numbers import as_micros, decimal
+from extend_pipeline.config.fields.text import Written, known_as, matching, wrong
+
+_number = {"type": "number"}
+
+# A thousand million units, or as much money: more is a slip, and no column of the warehouse holds it.
+_MOST = "1000000000"
+_ZERO = re.compile(r"[+-]?0+(\.0*)?", re.ASCII)
+
+
+class Budget(Written):
+    """What the account may spend, in millionths of its unit. No budget, no spending; 0 spends nothing."""
+
+    per_day_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
+        validation_alias="per_day",
+        description="Most units spent in one day of the home's timezone (UTC by default); 0 spends nothing.",
+        examples=[100],
+    )
+    total_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
+        validation_alias="total",
+        description="Most units ever spent by this account; 0 spends nothing.",
+        examples=[2000],
+    )
+    in_doubt_micros: Annotated[int | None, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
+        default=None,
+        validation_alias="in_doubt",
+        description="Most units that may be sent or in doubt at a time: what an outage can put at stake; 0 spends "
+        "nothing. As much as per_day by default.",
+        examples=[20],
+    )
+
+    @property
+    def exposure_micros(self) -> int:
+        """The cap on what may be at stake at a time, in micro-units."""
+        return self.per_day_micros if self.in_doubt_micros is None else self.in_doubt_micros
+
+
+def budget_fields(value: object) -> object:
+    """Return the fields of a budget; a bare 0 is one that spends nothing. Any other bare value is refused."""
+    if not isinstance(value, str):
+        return value
+    if decimal(value, least="0", most=None) == 0:
+        return {"per_day": value, "total": value}
+    raise wrong(
+        "is one number, and a budget has two",
+        "Write budget: {per_day: 100, total: 2000}, in units; 0 alone spends nothing.",
+    )
+
+
+def _price_of_a_step(value: object) -> object:
+    if isinstance(value, str) and _ZERO.fullmatch(value.strip()):
+        raise wrong(
+            "is no price: what costs nothing would pass every budget",
+            "Give the units of one extension, such as 2. Where it is free for now, give the least there is: 0.000001.",
+        )
+    return value
+
+
+# validators that stand before run from the last to the first
+_ExtensionPrice = Annotated[int, as_micros(above="0", most=_MOST), BeforeValidator(_price_of_a_step)]
+
+
+class Price(Written):
+    """What one extension costs in units, and what a unit costs. Both in millionths."""
+
+    unit: Annotated[
+        str,
+        matching(r"[A-Za-z0-9._ -]{1,32}", "can't be the name of a unit", "Use a short name such as kling-unit."),
+        known_as({"type": "string", "minLength": 1, "maxLength": 32}),
+    ] = Field(description="Name of what the account is charged in.", examples=["kling-unit"])
+    per_extension_micros: Annotated[
+        Annotated[_ExtensionPrice, Tag("form:all")] | Annotated[dict[str, _ExtensionPrice], Tag("form:mode")],
+        Discriminator(lambda value: "form:mode" if isinstance(value, Mapping) else "form:all"),
+        known_as(
+            {
+                "anyOf": [
+                    _number | {"exclusiveMinimum": 0, "maximum": float(_MOST)},
+                    {
+                        "type": "object",
+                        "minProperties": 1,
+                        "additionalProperties": _number | {"exclusiveMinimum": 0, "maximum": float(_MOST)},
+                    },
+                ]
+            }
+        ),
+    ] = Field(
+        validation_alias="per_extension",
+        description="Units for one extension: one number, or one by what the price depends on: {std: 2, pro: 3.5} by "
+        "mode, {viduq2-turbo/720p/5: 1.09} by model, resolution and seconds.",
+        examples=["{std: 2, pro: 3.5}"],
+    )
+    unit_price_micros: Annotated[
+        int, as_micros(least="0", most=_MOST), known_as(_number | {"minimum": 0, "maximum": float(_MOST)})
+    ] = Field(
+        validation_alias="unit_price",
+        description="Price of one unit in the currency; 0 where units are paid for otherwise: all amounts are 0 then.",
+        examples=[0.14],
+    )
+    currency: Annotated[
+        str,
+        matching(r"[A-Z]{3}", "is no currency code", "Write three capital letters, such as USD or CNY."),
+        known_as({"type": "string", "pattern": "^[A-Z]{3}$"}),
+    ] = Field(description="ISO 4217 code of the currency.", examples=["USD"])
+
+    def __hash__(self) -> int:
+        return hash((self.unit, self.unit_price_micros, self.currency))
+
+    def quote(self, *, mode: str | None, params: Mapping[str, object] | None = None) -> int | None:
+        """Micro-units for one extension in a mode, or with a hop's parameters.
+
+        None where there is no price, and nothing may be submitted. `model/resolution` and `model` are the prices of all
+        that begins like this and has none of its own.
+        """
+        return self.quote_key(price_key(mode=mode, params=params))
+
+    def quote_key(self, key: str | None) -> int | None:
+        """Return micro-units for one extension by its price key (see `price_key`); None where it has no price."""
+        price = self.per_extension_micros
+        if isinstance(price, int):
+            return price
+        while key is not None and key not in price:
+            key = key.rpartition("/")[0] or None
+        return None if key is None else price[key]
+
+
+def price_key(*, mode: str | None, params: Mapping[str, object] | None = None) -> str | None:
+    """What the price of an extension depends on: the mode, else `model/resolution/seconds` of the hop's parameters,
+    such as `viduq2-turbo/720p/5`; None where neither is known."""
+    if mode is not None:
+        return mode
+    parts = [(params or {}).get(name) for name in ("model", "resolution", "seconds")]
+    return None if None in parts else "/".join(str(part) for part in parts)

@@ -1,0 +1,173 @@
+"""How long a video shall become and by what prompts: what `extend` has with every provider."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final
+
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+
+from extend_pipeline.config.fields.numbers import seconds_as_ms, whole
+from extend_pipeline.config.fields.text import Written, known_as, prompt_text, wrong
+
+MOST_STEPS = 45  # 180 s at 4 s a step, which is as far as Kling goes
+MOST_HOPS = 1000  # where no limit is documented: more is a typing mistake
+TOLERANCE_MS: Final = 500  # another paid hop for less than half a second is hardly ever meant
+LONGEST_S: Final = "3600"  # more is milliseconds written for seconds, or another slip
+LIMITS: Final = frozenset({"tolerance_ms", "at_most_ms"})
+"""The fields that say when to stop. They are no part of what a hop asks for, so that changing them buys nothing."""
+_HOW_LONG = "Write to: 30 (seconds) or steps: 3."
+
+
+def prompt_list(value: object) -> object:
+    """A list of one prompt and more, as a tuple; its items are looked at elsewhere."""
+    if not isinstance(value, list | tuple):
+        raise wrong("is not a list of prompts", 'Write ["first", "second"], or prompt: for the same one in every hop.')
+    if not value:
+        raise wrong("the list is empty", "Write a prompt or leave the field out.")
+    return tuple(value)
+
+
+_Tolerance = Annotated[
+    int, seconds_as_ms(least="0", most="60"), known_as({"type": "number", "minimum": 0, "maximum": 60})
+]
+_AtMost = Annotated[
+    int,
+    seconds_as_ms(most=LONGEST_S),
+    known_as({"type": "number", "exclusiveMinimum": 0, "maximum": float(LONGEST_S)}),
+]
+
+
+class ExtendDefaults(Written):
+    """What an account's videos take where their `extend` does not say otherwise; milliseconds."""
+
+    tolerance_ms: _Tolerance = Field(
+        default=TOLERANCE_MS,
+        validation_alias="tolerance",
+        description="Seconds that a video may be shorter than its `to` and count as finished, so that no extension is "
+        "bought for a sliver.",
+        examples=[0.5],
+    )
+    at_most_ms: _AtMost | None = Field(
+        default=None,
+        validation_alias="at_most",
+        description="Seconds that no video may become longer than: an extension that could pass them is not bought.",
+        examples=[60],
+    )
+
+
+class Target(Written, ABC):
+    """What to make of a video. Exactly one of `to_ms` and `steps`; at most one of `prompt` and `prompts`."""
+
+    to_ms: Annotated[
+        int | None,
+        seconds_as_ms(most="180"),
+        known_as({"type": "number", "exclusiveMinimum": 0, "maximum": 180}),
+    ] = Field(default=None, validation_alias="to", description="How long it shall become, in seconds.", examples=[30])
+    # validated even where it is missing, since that is when `to` must be there
+    steps: Annotated[int | None, known_as({"type": "integer", "minimum": 1, "maximum": MOST_STEPS})] = Field(
+        default=None,
+        validate_default=True,
+        description="How many extensions to make, instead of a length.",
+        examples=[3],
+    )
+    prompt: Annotated[
+        str | None, prompt_text(most=2500), known_as({"type": "string", "minLength": 1, "maxLength": 2500})
+    ] = Field(
+        default=None, description="Prompt for every extension, at most 2500 characters.", examples=["the fog lifts"]
+    )
+    prompts: Annotated[
+        tuple[Annotated[str, prompt_text(most=2500)], ...] | None,
+        BeforeValidator(prompt_list),
+        known_as(
+            {
+                "type": "array",
+                "minItems": 1,
+                "items": {"type": "string", "minLength": 1, "maxLength": 2500},
+            }
+        ),
+    ] = Field(
+        default=None,
+        description="Prompts extension by extension; the last one repeats.",
+        examples=['["add cat", "the cat jumps"]'],
+    )
+
+    tolerance_ms: _Tolerance | None = Field(
+        default=None,
+        validation_alias="tolerance",
+        description="Seconds that it may be shorter than `to` and count as finished. The account's by default, else "
+        "0.5.",
+        examples=[0.5],
+    )
+    at_most_ms: _AtMost | None = Field(
+        default=None,
+        validation_alias="at_most",
+        description="Seconds that it may not become longer than: an extension that could pass them is not bought. The "
+        "account's by default.",
+        examples=[32],
+    )
+
+    most_steps: ClassVar[int] = MOST_STEPS
+    written_schema: ClassVar[Mapping[str, Any]] = {
+        "oneOf": [{"required": ["to"]}, {"required": ["steps"]}],
+        "not": {"required": ["prompt", "prompts"]},
+        "dependentRequired": {"tolerance": ["to"]},
+    }
+
+    @property
+    def added_ms(self) -> int | None:
+        """How much one extension adds, where the user chooses it; None where the provider does."""
+        return None
+
+    @field_validator("steps", mode="before")
+    @classmethod
+    def _check_steps(cls, value: object, info: ValidationInfo) -> object:
+        # a `to` that could not be read is absent from info.data: it was written all the same
+        to_written = info.data.get("to_ms", 0) is not None
+        if value is None:
+            if not to_written:
+                raise wrong("neither to nor steps is given", _HOW_LONG)
+            return None
+        if to_written:
+            raise wrong("stands beside to, and only one of them can hold", f"Keep one. {_HOW_LONG}")
+        return whole(least=1, most=cls.most_steps).func(value)  # type: ignore[call-arg]
+
+    @field_validator("prompts", mode="after")
+    @classmethod
+    def _check_prompts(cls, value: object, info: ValidationInfo) -> object:
+        if value is not None and info.data.get("prompt", "") is not None:
+            raise wrong("prompt and prompts are both given", "Keep one: prompt for all hops, prompts one by one.")
+        return value
+
+    @field_validator("tolerance_ms", mode="after")
+    @classmethod
+    def _check_tolerance(cls, value: int | None, info: ValidationInfo) -> int | None:
+        to_ms = info.data.get("to_ms")
+        if value is None:
+            return None
+        if info.data.get("steps") is not None:
+            raise wrong("means nothing beside steps", "Leave it out, or write to: and a length.")
+        if to_ms is not None and value >= to_ms:
+            raise wrong("is not less than to, so that nothing would be made", "Write tolerance: 0.5")
+        return value
+
+    @field_validator("at_most_ms", mode="after")
+    @classmethod
+    def _check_at_most(cls, value: int | None, info: ValidationInfo) -> int | None:
+        to_ms = info.data.get("to_ms")
+        if value is not None and to_ms is not None and value < to_ms:
+            raise wrong(f"is less than to, which is {to_ms / 1000:g}", f"Give {to_ms / 1000:g} or more, or a lower to.")
+        return value
+
+    def prompt_of(self, hop: int) -> str | None:
+        """The prompt of a hop, counted from 1; the last one repeats. None where no prompt was given."""
+        if hop < 1:
+            raise ValueError(f"hops count from 1, not {hop}")
+        if self.prompts is not None:
+            return self.prompts[min(hop, len(self.prompts)) - 1]
+        return self.prompt
+
+    @abstractmethod
+    def hop_params(self, hop: int) -> dict[str, object]:
+        """What this hop's submit carries: only what was given, JSON-able, the same on every call."""

@@ -1,0 +1,1 @@
+"""Assets, their metadata, and their materializations."""

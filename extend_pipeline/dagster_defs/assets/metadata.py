@@ -1,0 +1,148 @@
+"""What people see of a partition in Dagster's UI. Text from catalogues and providers is shown as plain text: only the
+poster, which is ours, is markdown."""
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any, Final
+
+import dagster as dg
+from sqlalchemy import Row
+
+from extend_pipeline.base.units import amount_micros, from_micros, from_ms
+from extend_pipeline.base.wording import counted
+from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts
+from extend_pipeline.engine.plan.inputs import output_ms
+from extend_pipeline.media.store import MediaStore
+from extend_pipeline.warehouse.ledger_changes import prompt_of
+
+POSTER_CAP: Final = 10_000  # bytes; each event keeps its own copy, and a page of the UI shows dozens of them
+
+Metadata = Mapping[str, dg.MetadataValue[Any]]
+
+_HOPS: Final = dg.TableSchema(
+    columns=[
+        dg.TableColumn("hop", "int"),
+        dg.TableColumn("before_s", "float", description="length of the film before"),
+        dg.TableColumn("after_s", "float", description="length of the film after"),
+        dg.TableColumn("units", "string"),
+        dg.TableColumn("seam_psnr_db", "float", description="likeness to the parent just before the seam"),
+        dg.TableColumn("task_id", "string"),
+    ]
+)
+
+
+def source_metadata(facts: VideoFacts) -> Metadata:
+    """Of a partition of `source_videos`."""
+    row = facts.row
+    return {
+        "account": _text(row.account),
+        "provider": _text(row.provider),
+        "model": _text(row.model),
+        "mode": _text(row.mode),
+        "source": _text(row.source_video_id if row.branch_of is None else f"{row.branch_of}, hop {row.branch_hop}"),
+        "source_duration_s": _seconds(row.source_duration_ms),
+        "extendable_until": _moment(row.extendable_until),
+        "target": _text(
+            counted(row.target_steps, "extension") if row.target_ms is None else f"{row.target_ms / 1000:g} s"
+        ),
+        "state": _text(row.state),
+        "reason": _text(row.state_detail or "-"),
+        "hops_done": dg.MetadataValue.int(row.hops_done),
+        "current_duration_s": _seconds(row.current_duration_ms),
+    }
+
+
+def request_metadata(facts: VideoFacts) -> Metadata:
+    """Of a partition of `extension_requests`: its newest attempt, and how many there were."""
+    newest = max(facts.attempts, key=lambda a: (a.claimed_at, a.hop, a.generation, a.try_no))
+    return {
+        "attempts": dg.MetadataValue.int(len(facts.attempts)),
+        "hop": dg.MetadataValue.int(newest.hop),
+        "state": _text(newest.state),
+        "account": _text(newest.account),
+        "provider": _text(newest.provider),
+        "task_id": _text(newest.task_id),
+        "external_task_id": _text(newest.external_task_id),
+        "prompt": _text(prompt_of(newest.params)),
+        "parent_duration_s": _seconds(newest.parent_duration_ms),
+        "reserved": _text(_units(newest.predicted_micros, newest)),
+        "amount": _text(_amount(newest.predicted_micros, newest)),
+        "submitted_at": _moment(newest.submitted_at),
+        "error": _text(newest.error_message),
+    }
+
+
+def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
+    """Of a partition of `completed_extensions`: its longest film, how it grew, and what it cost."""
+    first, last = facts.stored[0], facts.stored[-1]
+    poster = _poster(last, store)
+    return {
+        **({} if poster is None else {"poster": poster}),
+        "hop": dg.MetadataValue.int(last.hop),
+        "duration_before_s": _seconds(last.parent_duration_ms),
+        "duration_after_s": _seconds(output_ms(last)),
+        "source_duration_s": _seconds(first.parent_duration_ms),
+        "state": _text(facts.row.state),
+        "units": _text(_units(last.settled_micros, last)),
+        "amount": _text(f"{_amount(last.settled_micros, last)} ({last.units_basis})"),
+        "spent_in_all": _text(_spent_in_all(facts)),
+        "account": _text(last.account),
+        "provider": _text(last.provider),
+        "task_id": _text(last.task_id),
+        "prompt": _text(prompt_of(last.params)),
+        "file": dg.MetadataValue.path(str(store.path_of(last.path))),
+        "sha256": _text(last.sha256),
+        "bytes": dg.MetadataValue.int(last.bytes),
+        "picture": _text(f"{last.width} x {last.height}, {last.codec}"),
+        "hops": dg.MetadataValue.table(records=[_hop(a) for a in facts.stored], schema=_HOPS),
+    }
+
+
+def _poster(attempt: Row[Any], store: MediaStore) -> dg.MarkdownMetadataValue | None:
+    path = None if attempt.poster_path is None else store.path_of(attempt.poster_path)
+    if path is None or not path.is_file() or path.stat().st_size > POSTER_CAP:
+        return None
+    picture = base64.b64encode(path.read_bytes()).decode()
+    return dg.MetadataValue.md(f"![before, after the seam, and the end](data:image/jpeg;base64,{picture})")
+
+
+def _hop(attempt: Row[Any]) -> dg.TableRecord:
+    seam, after = attempt.seam_psnr_centi_db, output_ms(attempt)
+    return dg.TableRecord(
+        {
+            "hop": attempt.hop,
+            "before_s": None if attempt.parent_duration_ms is None else attempt.parent_duration_ms / 1000,
+            "after_s": None if after is None else after / 1000,
+            "units": _units(attempt.settled_micros, attempt),
+            "seam_psnr_db": None if seam is None else seam / 100,
+            "task_id": attempt.task_id,
+        }
+    )
+
+
+def _units(micros: int | None, attempt: Row[Any]) -> str:
+    return f"{from_micros(micros or 0)} {attempt.unit}"
+
+
+def _amount(micros: int | None, attempt: Row[Any]) -> str:
+    amount = amount_micros(units_micros=micros or 0, unit_price_micros=attempt.unit_price_micros)
+    return f"{from_micros(amount)} {attempt.currency}"
+
+
+def _spent_in_all(facts: VideoFacts) -> str:
+    """Failures and write-offs included. Currencies and units stand beside each other; they are never added up."""
+    told = [f"{from_micros(s.micros)} {s.unit} = {from_micros(s.amount_micros)} {s.currency}" for s in facts.spent]
+    return "; ".join(told) or "nothing"
+
+
+def _text(value: object) -> dg.TextMetadataValue:
+    return dg.MetadataValue.text("-" if value is None else str(value))
+
+
+def _seconds(ms: int | None) -> dg.MetadataValue[Any]:
+    return dg.MetadataValue.null() if ms is None else dg.MetadataValue.float(ms / 1000)
+
+
+def _moment(ms: int | None) -> dg.MetadataValue[Any]:
+    return dg.MetadataValue.null() if ms is None else dg.MetadataValue.timestamp(from_ms(ms).astimezone(UTC))

@@ -1,0 +1,107 @@
+"""What the ledger knows of a partition, and the data versions that tell whether it changed. No Dagster here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, func, select
+
+from extend_pipeline.config.digest import digest
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan import chain
+from extend_pipeline.engine.plan.inputs import chain_names
+from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.states import AttemptState, VideoState
+
+_SPENT: Final = ("settle", "adjust")
+_OPEN: Final = (VideoState.NEW.value, VideoState.WORKING.value, VideoState.WAITING.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What was spent on a video in one unit and currency, in millionths."""
+
+    unit: str
+    currency: str
+    micros: int
+    amount_micros: int
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """One video: its row, all its attempts in the order hop, generation, try, those that its film is made of (hop 1
+    first), and what was spent."""
+
+    row: Row[Any]
+    attempts: Sequence[Row[Any]]
+    stored: Sequence[Row[Any]]
+    spent: Sequence[Spent]
+
+    @property
+    def source_version(self) -> str:
+        """Changes with the entry, and where the video begins or ceases to go on by itself; not while it merely waits
+        for a slot or for its turn, which is not worth an event each time."""
+        state = "open" if self.row.state in _OPEN else f"{self.row.state} {self.row.state_reason}"
+        return digest({"definition": self.row.definition_digest, "state": state})[:16]
+
+    @property
+    def request_version(self) -> str:
+        """Changes when a hop is submitted, or an attempt comes to an end without a result."""
+        return digest({a.attempt_id: _request_state(a) for a in self.attempts})[:16]
+
+    @property
+    def completed_version(self) -> str:
+        """Changes when a hop of the film is stored."""
+        return digest([[a.attempt_id, a.sha256] for a in self.stored])[:16]
+
+
+def read_facts(pipeline: Pipeline, keys: Collection[str]) -> dict[str, VideoFacts]:
+    """Facts of the named videos, in the given order; what the ledger doesn't know is left out."""
+    with pipeline.ledger.read() as connection:
+        rows = {row.video_key: row for row in queries.videos(connection, keys=keys)}
+        attempts: dict[str, list[Row[Any]]] = {key: [] for key in rows}
+        for attempt in queries.attempts_of(connection, rows):
+            attempts[attempt.video_key].append(attempt)
+        spent = _spent(connection, list(rows))
+        names = chain_names(pipeline, connection, rows)
+    return {
+        key: VideoFacts(rows[key], attempts[key], _film(pipeline, rows[key], attempts[key], names), spent.get(key, ()))
+        for key in dict.fromkeys(keys)
+        if key in rows
+    }
+
+
+def _request_state(attempt: Row[Any]) -> str:
+    """The same word from submit to store: how far it is upstream is no news about the request."""
+    state = AttemptState(attempt.state)
+    going_well = (AttemptState.SUBMITTED, AttemptState.PROCESSING, AttemptState.SUCCEEDED, AttemptState.STORED)
+    return "submitted" if state in going_well else state.value
+
+
+def _film(pipeline: Pipeline, row: Row[Any], attempts: Sequence[Row[Any]], names: chain.Names) -> list[Row[Any]]:
+    """The stored hops of the entry as it stands; for a video that left the catalogue, or waits for a decision about an
+    edit, the newest of each hop."""
+    stored = [a for a in attempts if a.state == AttemptState.STORED.value]
+    catalogue = pipeline.configuration.catalogue.videos
+    video = catalogue.get(row.video_key)
+    if video is None or row.state_reason == Obstacle.REPURCHASE.value:
+        return list({a.hop: a for a in sorted(stored, key=lambda a: (a.hop, a.stored_at))}.values())
+    highest = max((a.hop for a in stored), default=0)
+    steps = chain.digests(video, highest, videos=catalogue, names=names)
+    return [a for a in stored if a.chain_digest == steps[a.hop]]
+
+
+def _spent(connection: Connection, keys: Sequence[str]) -> dict[str, list[Spent]]:
+    c = tables.charges.c
+    sums = (func.sum(c.micros), func.sum(c.amount_micros))
+    query = select(c.video_key, c.unit, c.currency, *sums).where(c.entry.in_(_SPENT))
+    found: dict[str, list[Spent]] = {}
+    for start in range(0, len(keys), 500):  # SQLite's older builds take 999 parameters a statement
+        part = query.where(c.video_key.in_(keys[start : start + 500])).group_by(c.video_key, c.unit, c.currency)
+        for key, unit, currency, micros, amount in connection.execute(part):
+            found.setdefault(key, []).append(Spent(unit, currency, int(micros), int(amount)))
+    return found

@@ -1,0 +1,150 @@
+"""The partitioned assets that a person materialises or backfills: source_videos → extension_requests →
+completed_extensions.
+
+One op for the three, so that a backfill of any of them over videos that follow one another is one run and one step.
+Each partition's materialization is yielded by itself, with its own metadata and data version; Dagster's automatic ones,
+which would share both among all partitions of the run, are left out (`skippable`).
+"""
+
+from collections.abc import Collection, Generator, Iterator, Sequence
+from typing import Final
+
+import dagster as dg
+from pydantic import Field
+
+from extend_pipeline.base.wording import counted
+from extend_pipeline.dagster_defs.assets.materializations import (
+    COMPLETED_EXTENSIONS,
+    EXTENSION_REQUESTS,
+    SOURCE_VIDEOS,
+    materialization,
+)
+from extend_pipeline.dagster_defs.assets.partition_state import read_facts
+from extend_pipeline.dagster_defs.assets.table_metadata import schema_metadata
+from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
+from extend_pipeline.dagster_defs.jobs.run_log import names, partial_end, tell_round
+from extend_pipeline.dagster_defs.partitions import videos
+from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.engine.advance import advance_until_idle, declare_catalogue, record_progress
+from extend_pipeline.engine.guards.process import mistakes
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Plan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.submit.submit import submit_due
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.warehouse import schema
+
+NO_RETRY: Final = {"dagster/max_retries": "0"}
+"""A run that may submit is never repeated by Dagster: starting it again is safe, but a person should see why."""
+
+
+class ExtendConfig(dg.Config):
+    """Of a run that was started by hand or by a backfill."""
+
+    max_seconds: float | None = Field(
+        default=None, description="Stop driving after so many seconds. Empty: the resource's partition_timeout_s."
+    )
+
+
+@dg.multi_asset(
+    name="extend_videos",
+    specs=[
+        dg.AssetSpec(
+            SOURCE_VIDEOS,
+            description="A video of the catalogue: its source, its target, and how far it is.",
+            metadata=schema_metadata(schema.SOURCE_VIDEOS),
+            skippable=True,
+        ),
+        dg.AssetSpec(
+            EXTENSION_REQUESTS,
+            deps=[SOURCE_VIDEOS],
+            description="Submits the next due hop of each chosen video. Spends units, within budgets.",
+            metadata=schema_metadata(schema.EXTENSION_REQUESTS),
+            skippable=True,
+        ),
+        dg.AssetSpec(
+            COMPLETED_EXTENSIONS,
+            deps=[EXTENSION_REQUESTS],
+            description="Drives each chosen video until it is as long as it shall be. Spends units, within budgets.",
+            metadata=schema_metadata(schema.COMPLETED_EXTENSIONS),
+            skippable=True,
+        ),
+    ],
+    partitions_def=videos,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    can_subset=True,
+    group_name="videos",
+    op_tags=NO_RETRY,
+)
+def extend_videos(
+    context: dg.AssetExecutionContext, config: ExtendConfig, home: HomeResource
+) -> Iterator[dg.AssetMaterialization]:
+    """Do for the chosen partitions what the chosen assets say. Raises Failure naming what is missing at the end."""
+    chosen, keys = context.selected_asset_keys, context.partition_keys
+    max_seconds = usable_seconds("partition_timeout_s", home.partition_timeout_s)
+    if config.max_seconds is not None:
+        max_seconds = usable_seconds("max_seconds", config.max_seconds)
+    with home.open() as pipeline:
+        declare_catalogue(pipeline)
+        now = plan(plan_input(pipeline, videos=keys))
+        record_progress(pipeline, now)
+        known = [video.key for video in now.videos]
+        unknown = [key for key in keys if key not in set(known)]
+        hidden = _hidden_by_mistakes(pipeline, unknown)
+        missing = []
+        if SOURCE_VIDEOS in chosen:
+            yield from _events(pipeline, SOURCE_VIDEOS, known)
+        if EXTENSION_REQUESTS in chosen:
+            now = _submit(context, pipeline, known)
+            asked = yield from _events(pipeline, EXTENSION_REQUESTS, known)
+            missing = [video for video in now.videos if video.key not in asked]
+        if COMPLETED_EXTENSIONS in chosen:
+            now = _drive(context, pipeline, [*known, *hidden], max_seconds=max_seconds)
+            complete = [video.key for video in now.videos if video.state is VideoState.COMPLETE]
+            yield from _events(pipeline, COMPLETED_EXTENSIONS, complete)
+            missing = [video for video in now.videos if video.state is not VideoState.COMPLETE]
+        wrong, timezone = mistakes(pipeline), pipeline.configuration.timezone
+    if missing or unknown or wrong:
+        what = "are not complete" if COMPLETED_EXTENSIONS in chosen else "have no request"
+        raise partial_end(what, missing, unknown, chosen=len(keys), timezone=timezone, mistakes=wrong)
+
+
+def _hidden_by_mistakes(pipeline: Pipeline, keys: Collection[str]) -> list[str]:
+    """Videos that the ledger knows and that a mistake in the files hides: what is paid for them is looked after."""
+    if not pipeline.configuration.problems:
+        return []
+    with pipeline.ledger.read() as connection:
+        return [row.video_key for row in queries.videos(connection, keys=keys)]
+
+
+def _events(
+    pipeline: Pipeline, asset: dg.AssetKey, keys: Collection[str]
+) -> Generator[dg.AssetMaterialization, None, list[str]]:
+    """Yield one materialization a partition that has something to show; returns their keys."""
+    told: list[str] = []
+    for key, facts in read_facts(pipeline, keys).items():
+        event = materialization(asset, facts, pipeline.store)
+        if event is not None:
+            yield event
+            told.append(key)
+    return told
+
+
+def _submit(context: dg.AssetExecutionContext, pipeline: Pipeline, keys: Sequence[str]) -> Plan:
+    report = submit_due(pipeline, plan(plan_input(pipeline, videos=keys)))
+    after = plan(plan_input(pipeline, videos=keys))
+    record_progress(pipeline, after)
+    context.log.info(
+        f"submitted: {names(report.accepted) or 'nothing'}; refused: {names(report.rejected) or 'nothing'}; "
+        f"in doubt: {names(report.in_doubt) or 'nothing'}"
+    )
+    return after
+
+
+def _drive(context: dg.AssetExecutionContext, pipeline: Pipeline, keys: Sequence[str], *, max_seconds: float) -> Plan:
+    context.log.info(f"driving {counted(len(keys), 'video')} for {max_seconds:g} s at most: {names(keys)}")
+    return advance_until_idle(
+        pipeline, videos=keys, max_seconds=max_seconds, on_round=lambda now: tell_round(context.log, now)
+    )

@@ -1,0 +1,144 @@
+"""The published DuckDB file as three unpartitioned assets: extension_lineage, extension_costs, extension_durations."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Final
+
+import dagster as dg
+
+from extend_pipeline.dagster_defs.assets.materializations import COMPLETED_EXTENSIONS
+from extend_pipeline.dagster_defs.assets.table_metadata import column_lineage, duration_lineage, schema_metadata
+from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.publish import publish_last
+from extend_pipeline.warehouse import schema
+from extend_pipeline.warehouse.read import Meta, Table, meta, query
+
+PREVIEW_ROWS: Final = 10
+
+TELLS_ITSELF_TAG: Final = "extend_pipeline/publishes_tables"
+"""On runs that publish the tables themselves at their end; what they complete starts no run for the tables."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One asset: the table or view that it shows, and the relation that its preview is taken from."""
+
+    asset: dg.AssetKey
+    relation: str
+    preview: str
+    description: str
+    schema: Mapping[str, Any]
+    lineage: dg.TableColumnLineage
+
+
+LINEAGE: Final = Published(
+    dg.AssetKey("extension_lineage"),
+    "lineage",
+    "lineage",
+    "Which video every stored extension came from, up to its root. Table `lineage` of the published file.",
+    schema_metadata(schema.LINEAGE),
+    column_lineage(schema.LINEAGE),
+)
+COSTS: Final = Published(
+    dg.AssetKey("extension_costs"),
+    "charges",
+    "cost_by_account",
+    "Every entry of the books, from reservation to settlement. Table `charges`, and the views cost_by_… on it.",
+    schema_metadata(schema.CHARGES),
+    column_lineage(schema.CHARGES),
+)
+DURATIONS: Final = Published(
+    dg.AssetKey("extension_durations"),
+    "duration_metrics",
+    "duration_metrics",
+    "Seconds added by each account, how long extensions are and how long they take. View `duration_metrics`.",
+    {},
+    duration_lineage(),
+)
+PUBLISHED: Final = (LINEAGE, COSTS, DURATIONS)
+
+
+def table_condition() -> dg.AutomationCondition[Any]:
+    """`eager()`, with three differences.
+
+    It fires while partitions are missing: with a partition a video, some always are. It looks at data versions, so that
+    a replay of what is complete stays quiet. And it leaves out what `advance_job` completed, which publishes itself.
+    """
+    condition = dg.AutomationCondition
+    changed = (
+        condition.data_version_changed()
+        & ~condition.executed_with_root_target()
+        & ~condition.all_new_updates_have_run_tags(tag_keys={TELLS_ITSELF_TAG})
+    )
+    updated: dg.AutomationCondition[Any] = condition.any_deps_match(changed | condition.will_be_requested())
+    return condition.eager().without(~condition.any_deps_missing()).replace("any_deps_updated", updated)
+
+
+@dg.multi_asset(
+    name="publish_tables",
+    specs=[
+        dg.AssetSpec(
+            each.asset,
+            deps=[COMPLETED_EXTENSIONS],
+            description=each.description,
+            metadata=each.schema,
+            automation_condition=table_condition(),
+            kinds={"duckdb"},
+        )
+        for each in PUBLISHED
+    ],
+    group_name="tables",
+    pool="publish_tables",
+)
+def publish_tables(home: HomeResource) -> Iterator[dg.MaterializeResult[Any]]:
+    """Publish the file if the ledger has moved on, and tell what is in it."""
+    with home.open() as pipeline:
+        publish_last(pipeline)
+        for asset, metadata, version in published(pipeline):
+            yield dg.MaterializeResult(asset_key=asset, metadata=metadata, data_version=dg.DataVersion(version))
+
+
+def published(pipeline: Pipeline) -> Iterator[tuple[dg.AssetKey, dict[str, Any], str]]:
+    """Key, metadata and data version (the ledger's event) of each asset of the file that is published now."""
+    target = pipeline.settings.warehouse_path
+    about = meta(target)
+    if about is None:
+        return
+    for each in PUBLISHED:
+        yield each.asset, _metadata(each, pipeline, about), f"{about.ledger_seq}-{about.ledger_event[:12]}"
+
+
+def _metadata(each: Published, pipeline: Pipeline, about: Meta) -> dict[str, Any]:
+    target = pipeline.settings.warehouse_path
+    preview = query(target, f"SELECT * FROM {each.preview} LIMIT {PREVIEW_ROWS}")  # noqa: S608 - names are ours
+    count = query(target, f"SELECT count(*) FROM {each.relation}").rows[0][0]  # noqa: S608
+    shown = preview if each.preview == each.relation else query(target, f"SELECT * FROM {each.relation} LIMIT 0")  # noqa: S608
+    return {
+        **(each.schema or {"dagster/column_schema": _schema_of(shown)}),
+        "dagster/column_lineage": each.lineage,
+        "dagster/row_count": int(count),
+        "dagster/relation_identifier": f"warehouse.{each.relation}",
+        "preview": dg.MetadataValue.table(records=_records(preview), schema=_schema_of(preview)),
+        "file": dg.MetadataValue.path(str(target)),
+        "ledger_seq": about.ledger_seq,
+        "published_at": dg.MetadataValue.timestamp(about.published_at),
+    }
+
+
+def _schema_of(table: Table) -> dg.TableSchema:
+    return dg.TableSchema(
+        columns=[dg.TableColumn(name, kind) for name, kind in zip(table.columns, table.types, strict=True)]
+    )
+
+
+def _records(table: Table) -> list[dg.TableRecord]:
+    """Rows as Dagster keeps them. Exact numbers and moments are text: floats of money would lie."""
+    return [dg.TableRecord({n: _shown(v) for n, v in zip(table.columns, row, strict=True)}) for row in table.rows]
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    return value if value is None or isinstance(value, str | int | float | bool) else str(value)

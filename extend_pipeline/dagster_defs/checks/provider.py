@@ -1,0 +1,97 @@
+"""Checks on what the providers hold: doubts, results and sources that end, and how their books agree with ours."""
+
+from decimal import Decimal
+from typing import Any, Final
+
+import dagster as dg
+
+from extend_pipeline.base.days import in_zone
+from extend_pipeline.base.units import from_micros, from_ms
+from extend_pipeline.dagster_defs.checks.outcome import Verdict
+from extend_pipeline.engine.fetch.retention import Urgency, ending_now
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.reconcile.last_reads import statements_now
+from extend_pipeline.engine.status import Doubt, disagreements_now, doubts_now
+
+DOUBT_S: Final = 3_600  # six settle windows of class A: whatever is in doubt for longer needs a look
+MOST_TOLD: Final = 50  # rows of a table in the UI
+
+
+def long_in_doubt(pipeline: Pipeline) -> list[Doubt]:
+    """What has been in doubt for longer than an hour."""
+    return [doubt for doubt in doubts_now(pipeline) if doubt.age_s > DOUBT_S]
+
+
+def nothing_in_doubt(pipeline: Pipeline) -> Verdict:
+    """Nothing is in doubt for longer than an hour: its units are held, and its video stands still."""
+    doubts = doubts_now(pipeline)
+    found = [
+        f"{doubt.where}: for {doubt.age_s / 3600:.1f} h, {doubt.exposure} {doubt.unit} at stake; {doubt.why}"
+        for doubt in doubts
+        if doubt.age_s > DOUBT_S
+    ]
+    at_stake: dict[tuple[str, str], Decimal] = {}  # two resellers' credits are not the same thing
+    for doubt in doubts:
+        of = doubt.account, doubt.unit
+        at_stake[of] = at_stake.get(of, Decimal(0)) + doubt.exposure
+    shown: dict[str, Any] = {"in_doubt": len(doubts)}
+    shown |= {f"at_stake_{account}_{unit}": f"{units:f}" for (account, unit), units in at_stake.items()}
+    if doubts:
+        shown["requests"] = dg.MetadataValue.table(
+            [_doubt_record(doubt, pipeline.configuration.timezone) for doubt in doubts[:MOST_TOLD]],
+            schema=_DOUBT_SCHEMA,
+        )
+    return Verdict(found, "extend-pipeline resolve VIDEO/HOP adopt TASK | resubmit | write-off", more=shown)
+
+
+def nothing_ends_soon(pipeline: Pipeline) -> Verdict:
+    """Every paid result is fetched before half of its keeping time is over, and every source long before its end."""
+    now_ms = pipeline.now_ms()
+    expiring = ending_now(pipeline)
+    grave = any(each.what != "source" and each.urgency is not Urgency.SOON for each in expiring)
+    severity = dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN
+    todo = "extend-pipeline advance; what can't be fetched says why in extend-pipeline status"
+    return Verdict([each.told(now_ms) for each in expiring], todo, severity)
+
+
+def books_agree(pipeline: Pipeline) -> Verdict:
+    """The ledger and the providers' lists, bills and invoices agree, as they were last compared; and each that is asked
+    for was answered in the last three days."""
+    found = [
+        f"{row.account}, {row.source}, task {row.task_id}: {row.verdict.replace('_', ' ')}"
+        f" (ledger {_units(row.ledger_micros)}, provider {_units(row.upstream_micros)} {row.unit}); {row.note}"
+        for row in disagreements_now(pipeline)
+    ]
+    now_ms, books = pipeline.now_ms(), statements_now(pipeline)
+    found += [book.unread_words for book in books if book.is_unread_long(now_ms)]
+    shown = {f"others_{book.account}_{book.source}": book.others for book in books if book.others}
+    todo = "extend-pipeline reconcile; to let one be: reconcile ACCOUNT --accept BOOK/TASK"
+    return Verdict(found, todo, more=shown)
+
+
+def _units(micros: int | None) -> str:
+    return "nothing" if micros is None else f"{from_micros(micros):f}"
+
+
+_DOUBT_SCHEMA: Final = dg.TableSchema(
+    columns=[
+        dg.TableColumn(name, "string")
+        for name in ("extension", "account", "units", "age_h", "sent", "key", "why", "request")
+    ]
+)
+
+
+def _doubt_record(doubt: Doubt, timezone: str) -> dg.TableRecord:
+    sent = "" if doubt.sent_at is None else f"{from_ms(doubt.sent_at):%Y-%m-%d %H:%M:%S} UTC"
+    return dg.TableRecord(
+        {
+            "extension": doubt.where,
+            "account": doubt.account,
+            "units": f"{doubt.exposure:f} {doubt.unit}",
+            "age_h": f"{doubt.age_s / 3600:.1f}",
+            "key": doubt.sent_key,
+            "why": doubt.why,
+            "sent": in_zone(sent, timezone),
+            "request": f"POST {doubt.path} {doubt.request}",
+        }
+    )

@@ -1,0 +1,1 @@
+"""Jobs and schedules, and how a run drives the engine."""

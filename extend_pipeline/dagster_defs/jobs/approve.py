@@ -1,0 +1,45 @@
+"""approve_job: a person's decision about edits that would pay again, for those who work in Dagster's UI."""
+
+from typing import Literal
+
+import dagster as dg
+from pydantic import Field
+
+from extend_pipeline.base.names import normal_name
+from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
+from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.engine.advance import declare_catalogue
+from extend_pipeline.engine.doubt.approve import approve
+
+
+class ApproveConfig(dg.Config):
+    """Of one run of approve_job."""
+
+    decision: Literal["keep", "pay"] = Field(
+        description="keep: what is paid stays, the edit holds from the next hop on. pay: buy it anew."
+    )
+    videos: list[str] = Field(default=[], description="Keys of the videos.")
+    everything: bool = Field(default=False, description="true decides about every edit that waits, and names no video.")
+
+
+@dg.op(name="approve", tags=NO_RETRY)
+def approve_edits(context: dg.OpExecutionContext, config: ApproveConfig, home: HomeResource) -> None:
+    """Write the decision down; advance_job goes on with it. Raises Failure for a key that the catalogue lacks."""
+    if config.everything == bool(config.videos):
+        raise dg.Failure("name videos, or set everything: true, and not both", allow_retries=False)
+    videos = [normal_name(key) for key in config.videos]
+    with home.open() as pipeline:
+        unknown = [key for key in videos if key not in pipeline.configuration.catalogue.videos]
+        if unknown:
+            raise dg.Failure(f"the catalogue has no video {', '.join(unknown)}", allow_retries=False)
+        declare_catalogue(pipeline)
+        chosen = None if config.everything else videos
+        decided = approve(pipeline, decision=config.decision, videos=chosen, who=f"Dagster run {context.run_id}")
+    names = ", ".join(approved.video_key for approved in decided)
+    context.log.info(f"{config.decision}: {names or 'no edit waits for a decision'}")
+
+
+@dg.job(name="approve_job", tags=NO_RETRY)
+def approve_job() -> None:
+    """Decide about edits that would pay again for what was paid for."""
+    approve_edits()

@@ -1,0 +1,70 @@
+"""Schedules. The nightly one is off until somebody turns it on: the poll sensor asks for runs all day. Their hours are
+those of the home's time zone when Dagster loads the definitions."""
+
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+
+from extend_pipeline.base.wording import counted
+from extend_pipeline.dagster_defs.jobs.advance import advance_job, unfinished_runs
+from extend_pipeline.dagster_defs.jobs.reconcile import reconcile_job
+from extend_pipeline.dagster_defs.jobs.run_log import mistakes_in_short
+from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.engine.advance import declare_catalogue
+from extend_pipeline.engine.guards.process import mistakes
+from extend_pipeline.ledger.read import queries
+
+
+def build_nightly_backfill_schedule(timezone: str) -> dg.ScheduleDefinition:
+    """Build the schedule that begins the work of each day of a time zone (an IANA name)."""
+
+    @dg.schedule(
+        job=advance_job,
+        cron_schedule="5 0 * * *",  # just after midnight, when a new day's budget begins
+        execution_timezone=timezone,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Every night: one run for every unfinished video, however many, until they are done or the night "
+        "is.",
+    )
+    def nightly_backfill_schedule(
+        context: dg.ScheduleEvaluationContext, home: HomeResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        """Ask for one run that stays until nothing goes on by itself. One run and not one a partition or a range of
+        them: a run costs 10 s of CPU, and the unfinished videos are scattered among the finished."""
+        with home.open() as pipeline:
+            declare_catalogue(pipeline)
+            wrong = mistakes_in_short(mistakes(pipeline))
+            if wrong:
+                context.log.warning(wrong)
+            if (now := pipeline.configuration.timezone) != timezone:
+                context.log.warning(
+                    f"the home's timezone is {now} by now, and schedules still run by {timezone}: reload the code "
+                    f"location in Dagster"
+                )
+            with pipeline.ledger.read() as connection:
+                unfinished = queries.videos(connection, unfinished=True)
+        if not unfinished:
+            return dg.SkipReason("every video is complete")
+        if under_way := unfinished_runs(context.instance):
+            return dg.SkipReason(
+                f"run {under_way[0].run_id} is at it already; {counted(len(unfinished), 'video')} unfinished"
+            )
+        night = context.scheduled_execution_time.astimezone(ZoneInfo(timezone)).date().isoformat()
+        config = {"ops": {"advance": {"config": {"linger_s": 1800.0}}}}
+        return dg.RunRequest(
+            run_key=f"nightly-{night}", run_config=config, tags={"extend_pipeline/backfill": f"nightly {night}"}
+        )
+
+    return nightly_backfill_schedule
+
+
+def build_daily_reconciliation_schedule(timezone: str) -> dg.ScheduleDefinition:
+    """Build the schedule of reconcile_job, at an hour of a time zone (an IANA name)."""
+    return dg.ScheduleDefinition(
+        name="daily_reconciliation_schedule",
+        job=reconcile_job,
+        cron_schedule="40 13 * * *",  # Kling's bills are 12 h late: by then yesterday is in them
+        execution_timezone=timezone,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Once a day, reads only: lists and bills of every account that was used.",
+    )

@@ -1,0 +1,1 @@
+"""Sensors: one module for each kind of work that they watch."""

@@ -1,0 +1,82 @@
+"""What a tick finds out about some accounts: polls what is due, then says what a run would have to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import Row
+
+from extend_pipeline.base.wording import counted
+from extend_pipeline.engine.doubt.recover import lease_is_over
+from extend_pipeline.engine.fetch.collect import FETCHED
+from extend_pipeline.engine.guards.keys import try_other_keys
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import VideoPlan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.polling import schedule
+from extend_pipeline.engine.polling.poll import poll_due
+from extend_pipeline.engine.store.watch import watch_store
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.write import job_queue
+from extend_pipeline.ledger.write.webhook_inbox import ENDED
+
+S = AttemptState
+
+
+def poll_accounts(pipeline: Pipeline, accounts: Sequence[str], *, deadline: float, clock: Callable[[], float]) -> int:
+    """Poll the accounts one by one until `deadline` on `clock` (seconds), and answer how many tasks were looked at.
+    What was not reached comes with the next tick, since the longest overdue is polled first."""
+    looked_at = 0
+    try_other_keys(pipeline, [name for name in accounts if name not in pipeline.without_key()])
+    for name in sorted(accounts, key=lambda name: _next_look(pipeline, name)):
+        if clock() >= deadline:
+            break
+        looked_at += poll_due(pipeline, accounts=[name], go_on=lambda: clock() < deadline).polled
+    return looked_at
+
+
+def _next_look(pipeline: Pipeline, account: str) -> int:
+    with pipeline.ledger.read() as connection:
+        waiting = [row.due_at for row in queries.notes(connection).values() if row.account == account]
+    return min(waiting, default=pipeline.now_ms())
+
+
+def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
+    """What a run would have to do for the accounts now, in words; empty: nothing. Plans everything unfinished."""
+    now_ms, ledger = pipeline.now_ms(), pipeline.ledger
+    pollable = [name for name in accounts if name not in pipeline.without_key()]
+    found = []
+    watch_store(pipeline)  # where no run goes on, nobody else would notice that files are gone
+    fetches = schedule.fetch_waits(pipeline.settings, accounts)
+    look_ups = schedule.look_up_waits(pipeline.settings, {name: pipeline.accounts[name] for name in pollable})
+    if job_queue.has_due(ledger, now_ms=now_ms, states=FETCHED, accounts=fetches):
+        found.append("results to fetch")
+    if job_queue.has_due(ledger, now_ms=now_ms, states=(S.IN_DOUBT,), accounts=look_ups):
+        found.append("attempts in doubt to look up")
+    callbacks = schedule.callback_waits(pipeline.settings, pollable)
+    if job_queue.has_due(ledger, now_ms=now_ms, states=sorted(ENDED), accounts=callbacks):
+        found.append("callbacks for attempts that have ended")
+    now = plan(plan_input(pipeline, unfinished=True))
+    with ledger.read() as connection:
+        held = queries.attempts_in(connection, (S.CLAIMED, S.SENDING))
+        known = {row.video_key: row for row in queries.videos(connection, unfinished=True)}
+    if any(row.account in accounts and lease_is_over(row, now_ms) for row in held):
+        found.append("leases that ran out")
+    steps = sum(step.video.account in accounts for step in now.due)
+    if steps:
+        found.append(f"{counted(steps, 'step')} to submit")
+    moved = sum(video.account in accounts and _moved(known.get(video.key), video) for video in now.videos)
+    if moved:
+        found.append(f"{counted(moved, 'video')} whose state changed")
+    return "; ".join(found)
+
+
+def _moved(row: Row[Any] | None, video: VideoPlan) -> bool:
+    """Whether a video's state in words is out of date. Not its detail, which counts minutes."""
+    if video.hindrance is not None and video.hindrance.obstacle.is_local:
+        return False
+    reason = video.hindrance.obstacle.value if video.hindrance else ""
+    return row is not None and (row.state, row.state_reason) != (video.state.value, reason)

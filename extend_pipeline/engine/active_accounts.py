@@ -1,0 +1,72 @@
+"""Which accounts a home works with: those of accounts.yaml and, for what is paid for already, the last good entries of
+accounts that it no longer names or names with a mistake."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+
+from extend_pipeline.base.days import NO_ZONE
+from extend_pipeline.config.issues import ACCOUNTS_FILE, Problem
+from extend_pipeline.config.last_good import last_good_path, write_last_good
+from extend_pipeline.config.load import Configuration
+from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.read import queries
+
+_log = logging.getLogger(__name__)
+
+
+def with_accounts_in_use(configuration: Configuration, ledger: Ledger) -> tuple[Configuration, frozenset[str]]:
+    """Return the configuration with the last good entry of every account that an open attempt or a sound video needs
+    and that accounts.yaml doesn't give, and the names of the accounts with open attempts."""
+    with ledger.read() as connection:
+        open_attempts = queries.open_accounts(connection)
+    in_use = frozenset(name for name, _ in open_attempts)
+    current, last_good = configuration.accounts, configuration.last_good
+    changed = [
+        _other_provider(configuration, name, provider, count) for (name, provider), count in open_attempts.items()
+    ]
+    problems = [problem for problem in changed if problem is not None]
+    needed = in_use | {video.account for video in configuration.catalogue.videos.values()}
+    instead = {problem.subject for problem in problems}
+    kept = {
+        name: account
+        for name, account in last_good.items()
+        if name in needed and (name not in current or name in instead)
+    }
+    complete = replace(
+        configuration,
+        accounts={**current, **kept},
+        problems=(*configuration.problems, *problems),
+        written={name: entry for name, entry in configuration.written.items() if name not in kept},
+    )
+    return complete, in_use
+
+
+def keep_accounts(configuration: Configuration, in_use: frozenset[str]) -> None:
+    """Write down the entries that are good now, with those of accounts that still have open attempts. While there is a
+    mistake nothing that was kept is dropped. A disk that takes nothing stops no work: it is only said in the log."""
+    kept: Mapping[str, object] = {
+        name: entry for name, entry in configuration.kept.items() if configuration.problems or name in in_use
+    }
+    entries = {**kept, **configuration.written}
+    known = (configuration.kept, configuration.kept_timezone or NO_ZONE)
+    if (entries, configuration.timezone) == known or not configuration.written:
+        return
+    state_dir = configuration.settings.state_dir
+    try:
+        write_last_good(state_dir, entries, timezone=configuration.timezone)
+    except OSError as error:
+        _log.warning("%s could not be written: %s", last_good_path(state_dir), error)
+
+
+def _other_provider(configuration: Configuration, name: str, provider: str, count: int) -> Problem | None:
+    """Return the mistake of an account whose provider was changed while tasks of the old one are open; None where there
+    is none, or where the old entry is not known any more."""
+    now, before = configuration.accounts.get(name), configuration.last_good.get(name)
+    if now is None or now.provider == provider or before is None or before.provider != provider:
+        return None
+    message = f"is not {provider}, where this account has tasks under way: {count}"
+    hint = f"Put provider: {provider} back, and give the other account a name of its own."
+    return Problem(ACCOUNTS_FILE, None, name, "provider", now.provider, message, hint)

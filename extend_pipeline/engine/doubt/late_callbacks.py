@@ -1,0 +1,148 @@
+"""Looks into callbacks that name a task for an attempt which has ended without one: written off by a person, or held to
+have made nothing. What a GET with our own credentials proves to be a written-off attempt's is adopted, as a late answer
+to its POST is; anything else is a question with its command."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from extend_pipeline.engine.doubt.callback_lookup import LOOKS, objection
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.polling import schedule
+from extend_pipeline.engine.polling.lease import given_back
+from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.read import reconciliation_queries
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.write import job_queue, reconciliation, transitions, webhook_inbox
+from extend_pipeline.ledger.write.late_acceptance import turned_up
+from extend_pipeline.ledger.write.reconciliation import Compared, Verdict
+from extend_pipeline.ledger.write.transitions import Moved
+from extend_pipeline.providers.protocol import Absent, QueryOutcome, Seen, TaskView, Unanswered
+
+S = AttemptState
+
+SOURCE: Final = "callback"
+"""The book under which such a question stands: `reconcile ACCOUNT --accept callback/TASK`."""
+
+TAKE: Final = 200
+
+
+def look_into_late_callbacks(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
+    """Ask for every task that callbacks named for attempts that have ended; return VIDEO/HOP of those adopted."""
+    waits, ended = schedule.callback_waits(pipeline.settings, accounts), sorted(webhook_inbox.ENDED)
+    if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=ended, accounts=waits):
+        return []
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        hold_ms = schedule.look_up_hold_ms(pipeline.settings)
+        rows = job_queue.take_due(tx, states=ended, accounts=waits, hold_ms=hold_ms, limit=TAKE, owner=pipeline.owner)
+        named = webhook_inbox.named(tx.connection, [row.attempt_id for row in rows])
+    with given_back(pipeline, rows):
+        return _look(pipeline, rows, named)
+
+
+def _look(pipeline: Pipeline, rows: list[Row[Any]], named: Mapping[str, Sequence[str]]) -> list[str]:
+    questions = [(row, task_id) for row in rows for task_id in named.get(row.attempt_id, [])]
+    with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="called-back") as pool:
+        answers = list(pool.map(lambda asked: pipeline.provider(asked[0].account).query(asked[1]), questions))
+    adopted = []
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        waiting: dict[str, str] = {}
+        for (row, task_id), answer in zip(questions, answers, strict=True):
+            found, wait = _decide(tx, pipeline, row, task_id, answer)
+            adopted += [f"{row.video_key}/{row.hop}"] * found
+            waiting |= {row.attempt_id: wait} if wait else {}
+        for row in rows:
+            _look_again(tx, row, waiting.get(row.attempt_id, ""))
+    return adopted
+
+
+def _decide(tx: Writer, pipeline: Pipeline, row: Row[Any], task_id: str, answer: QueryOutcome) -> tuple[bool, str]:
+    """Write down what one look has shown; return whether the task was adopted, and why to look again, if so."""
+    where, tries = f"{row.video_key}/{row.hop}", row.tries + 1
+    match answer:
+        case Seen(view):
+            against = _objection(tx, pipeline, row, view, task_id)
+            if against is None:  # nothing to adopt, and nobody to ask: it is held already
+                webhook_inbox.looked_into(tx, row.attempt_id, task_id, note="an attempt holds it already")
+                return False, ""
+            if not against and row.state == S.WRITTEN_OFF.value:
+                moved = turned_up(tx, row.attempt_id, task_id=view.task_id)
+                if isinstance(moved, Moved):
+                    webhook_inbox.looked_into(tx, row.attempt_id, task_id, note="found")
+                    note = f"it is {where}, which was written off; taken over, and the charge with it"
+                    adopted = _compared(pipeline, row, view.task_id, view.units_micros, note, moved.attempt_id)
+                    reconciliation.adopted_by_word(tx, account=row.account, compared=adopted, why="named by a callback")
+                    return True, ""
+            webhook_inbox.looked_into(tx, row.attempt_id, task_id, note=against or "waits for a person")
+            _ask(tx, pipeline, row, task_id, view.units_micros, against)
+        case Absent(reply) if tries >= LOOKS:
+            note = f"the account knows no such task: {reply.message}"
+            webhook_inbox.looked_into(tx, row.attempt_id, task_id, note=note)
+        case Absent(reply):
+            return False, f"not there yet: {reply.message}"
+        case Unanswered(_, reply):
+            if tries == LOOKS:
+                _ask(tx, pipeline, row, task_id, None, f"it could not be seen yet: {reply.message}")
+            return False, f"it could not be seen yet: {reply.message}"
+    return False, ""
+
+
+def _objection(tx: Writer, pipeline: Pipeline, row: Row[Any], view: TaskView, task_id: str) -> str | None:
+    """Say what speaks against a task's being the attempt's, empty where nothing does; None where an attempt has it."""
+    holder = reconciliation_queries.holder(tx.connection, row.account, task_id)
+    if holder is not None and holder.attempt_id == row.attempt_id:
+        return f"that step was written off with this task, which is {view.state.value} at the provider"
+    if holder is not None or reconciliation_queries.holders_elsewhere(
+        tx.connection, row.account, row.provider, [task_id]
+    ):
+        return None
+    if webhook_inbox.named_elsewhere(tx.connection, row.account, task_id, than=row.attempt_id):
+        return "a callback to another attempt's address names it too"
+    return objection(row, view, asked=task_id, post_deadline_ms=int(pipeline.settings.post_deadline_s * 1000))
+
+
+def _ask(tx: Writer, pipeline: Pipeline, row: Row[Any], task_id: str, units_micros: int | None, against: str) -> None:
+    """Make it a question of the account's books, which status and the check tell until a person has decided."""
+    told = f"a callback named it for {row.video_key}/{row.hop}, which is {row.state.replace('_', ' ')}"
+    adopt = (
+        "" if row.task_id == task_id else f"if it is yours: extend-pipeline reconcile {row.account} --adopt {task_id}; "
+    )
+    let_be = f"if not: extend-pipeline reconcile {row.account} --accept {SOURCE}/{task_id}"
+    note = f"{told}{f' ({against})' if against else ''}; {adopt}{let_be}"
+    compared = _compared(pipeline, row, task_id, units_micros, note, None)
+    reconciliation.record(tx, account=row.account, source=SOURCE, compared=[compared])
+
+
+def _compared(
+    pipeline: Pipeline, row: Row[Any], task_id: str, units_micros: int | None, note: str, attempt_id: str | None
+) -> Compared:
+    return Compared(
+        task_id=task_id,
+        verdict=Verdict.UPSTREAM_ONLY,
+        attempt_id=attempt_id,
+        unit=pipeline.accounts[row.account].price.unit,
+        ledger_micros=None,
+        upstream_micros=units_micros,
+        note=note,
+    )
+
+
+def _look_again(tx: Writer, row: Row[Any], waiting: str) -> None:
+    """Schedule the next look, at once where a callback has named another task meanwhile."""
+    if not waiting and not webhook_inbox.named(tx.connection, [row.attempt_id]):
+        transitions.unschedule(tx, row.attempt_id)
+        return
+    gap_ms = schedule.callback_gap_ms(row.tries) if waiting else 0
+    transitions.schedule(
+        tx,
+        row.attempt_id,
+        account=row.account,
+        due_at=tx.now_ms + gap_ms,
+        note=waiting,
+        tries=row.tries + 1 if waiting else 0,
+        while_in=webhook_inbox.ENDED,
+    )

@@ -1,0 +1,238 @@
+"""Clears up after crashes and unclear answers. Never sends anything that could cost: it only looks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.engine import provider_traits
+from extend_pipeline.engine.doubt.callback_lookup import look_into_callbacks
+from extend_pipeline.engine.doubt.late_callbacks import look_into_late_callbacks
+from extend_pipeline.engine.guards.keys import note_answers, try_other_keys
+from extend_pipeline.engine.home import Pipeline, owner_is_gone
+from extend_pipeline.engine.plan import hop_state
+from extend_pipeline.engine.polling import schedule
+from extend_pipeline.engine.polling.lease import given_back
+from extend_pipeline.engine.submit.record_outcome import belongs, in_doubt
+from extend_pipeline.engine.submit.spool import hand_in_answers
+from extend_pipeline.ledger.clock import is_ahead, lease_runs
+from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.states import POLLED, AttemptState
+from extend_pipeline.ledger.write import job_queue, transitions
+from extend_pipeline.ledger.write.transitions import Moved
+from extend_pipeline.providers.protocol import Absent, QueryOutcome, Seen, Unanswered
+
+S = AttemptState
+
+HINTED: Final = frozenset({*POLLED, S.SUCCEEDED, S.IN_DOUBT})
+"""States that end by somebody's looking; a doubt only where it can be looked up by its own key."""
+
+NO_CONTROL: Final = (
+    f"{hop_state.NO_CONTROL}: no task of this account is known to exist, so a look-up that finds nothing proves nothing"
+)
+
+
+@dataclass
+class RecoverReport:
+    """What one round of recovery did; lists of VIDEO/HOP."""
+
+    released: list[str] = field(default_factory=list)
+    put_in_doubt: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+    proved_absent: list[str] = field(default_factory=list)
+
+
+def recover(pipeline: Pipeline, *, accounts: Collection[str] | None = None) -> RecoverReport:
+    """Hand in answers that the ledger didn't get, end the leases of the dead, and look up what is in doubt: what a
+    callback named, then what our own keys find."""
+    report = RecoverReport()
+    lacking = pipeline.without_key()
+    names = [name for name in (pipeline.accounts if accounts is None else accounts) if name not in lacking]
+    try_other_keys(pipeline, names)
+    report.found += hand_in_answers(pipeline)
+    _end_leases(pipeline, report)
+    _end_holds(pipeline)
+    _remember(pipeline)
+    report.found += look_into_callbacks(pipeline, names)
+    report.found += look_into_late_callbacks(pipeline, names)
+    _look_up(pipeline, names, report)
+    return report
+
+
+def lease_is_over(row: Row[Any], now_ms: int) -> bool:
+    """Return whether nobody is at work on a claim any more: its time is up, it was begun by a clock that was ahead, or
+    its process is known to have ended."""
+    return _has_run_out(row, now_ms) or owner_is_gone(row.owner)
+
+
+def _has_run_out(row: Row[Any], now_ms: int) -> bool:
+    begun_ms = row.claimed_at if row.sending_at is None else row.sending_at
+    return not lease_runs(begun_ms, row.lease_until, now_ms)
+
+
+def _end_leases(pipeline: Pipeline, report: RecoverReport) -> None:
+    with pipeline.ledger.read() as connection:
+        held = queries.attempts_in(connection, (S.CLAIMED, S.SENDING))
+    over = [row for row in held if row.owner != pipeline.owner and lease_is_over(row, pipeline.now_ms())]
+    over += [row for row in held if row.owner == pipeline.owner and _has_run_out(row, pipeline.now_ms())]
+    if not over:
+        return
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        for row in over:
+            _end_lease(tx, pipeline, row, report)
+
+
+def _end_holds(pipeline: Pipeline) -> None:
+    """Make due now what processes of this host hold that have ended."""
+    with pipeline.ledger.read() as connection:
+        held = job_queue.holders(connection)
+    gone = [owner for owner in held if owner != pipeline.owner and owner_is_gone(owner)]
+    if gone:
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+            for owner in gone:
+                job_queue.give_back(tx, held[owner], owner=owner)
+
+
+def _end_lease(tx: Writer, pipeline: Pipeline, row: Row[Any], report: RecoverReport) -> None:
+    where = f"{row.video_key}/{row.hop}"
+    if transitions.state_of(tx, row.attempt_id) is S.SENDING:
+        account = pipeline.accounts.get(row.account)
+        cause = "the process that was sending it ended before the answer was written down"
+        if account is not None:
+            in_doubt(tx, row, account, cause, None)
+            report.put_in_doubt.append(where)
+        return
+    data = {"error_reason": "unsent", "error_message": "the process that had claimed it ended before it sent anything"}
+    if isinstance(transitions.move(tx, row.attempt_id, to=S.RELEASED, expect=frozenset({S.CLAIMED}), data=data), Moved):
+        report.released.append(where)
+
+
+def _remember(pipeline: Pipeline) -> None:
+    """See to it that what was paid for is looked at again where its hint was lost, as in a ledger that was folded again
+    from its events."""
+    with pipeline.ledger.read() as connection:
+        lost = [row for row in job_queue.forgotten(connection, HINTED) if _wants_hint(pipeline, row)]
+    if not lost:
+        return
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        for row in lost:
+            transitions.schedule(tx, row.attempt_id, account=row.account, due_at=tx.now_ms, while_in=HINTED)
+
+
+def _wants_hint(pipeline: Pipeline, row: Row[Any]) -> bool:
+    account = pipeline.accounts.get(row.account)
+    return account is not None and (
+        S(row.state) is not S.IN_DOUBT or provider_traits.looked_up_by_key(account, row.submit_class)
+    )
+
+
+def _look_up(pipeline: Pipeline, names: list[str], report: RecoverReport) -> None:
+    """Look up attempts in doubt by their own key, which only class A accounts take."""
+    keyed = {name: pipeline.accounts[name] for name in names if pipeline.accounts[name].submit_class == "A"}
+    waits = schedule.look_up_waits(pipeline.settings, keyed)
+    if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=(S.IN_DOUBT,), accounts=waits):
+        return
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        rows = job_queue.take_due(
+            tx,
+            states=(S.IN_DOUBT,),
+            accounts=waits,
+            hold_ms=schedule.look_up_hold_ms(pipeline.settings),
+            limit=200,
+            owner=pipeline.owner,
+        )
+    with given_back(pipeline, rows):
+        _look_up_rows(pipeline, rows, report)
+
+
+def _look_up_rows(pipeline: Pipeline, rows: list[Row[Any]], report: RecoverReport) -> None:
+    rows = [row for row in rows if provider_traits.looked_up_by_key(pipeline.accounts[row.account], row.submit_class)]
+    failpoint("recover.before_lookup")
+    with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="recover") as pool:
+        answers = list(pool.map(lambda row: pipeline.provider(row.account).find(row.external_task_id), rows))
+    failpoint("recover.after_lookup")
+    looked_up = list(zip(rows, answers, strict=True))
+    # what was found is written down first: it is a known task, and so the control for what was not found
+    _judge_all(pipeline, [(row, answer) for row, answer in looked_up if isinstance(answer, Seen)], {}, report)
+    controls = {name: _control(pipeline, name) for name in {r.account for r, a in looked_up if isinstance(a, Absent)}}
+    _judge_all(pipeline, [(r, a) for r, a in looked_up if not isinstance(a, Seen)], controls, report)
+
+
+def _judge_all(
+    pipeline: Pipeline,
+    looked_up: Sequence[tuple[Row[Any], QueryOutcome]],
+    controls: Mapping[str, str],
+    report: RecoverReport,
+) -> None:
+    if not looked_up:
+        return
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        for row, answer in looked_up:
+            _judge(tx, pipeline.accounts[row.account], row, answer, controls.get(row.account), report)
+            note_answers(tx, pipeline.accounts[row.account], [answer])
+
+
+def _control(pipeline: Pipeline, account: str) -> str:
+    """The positive control: does the same route find a task that is known to exist? Empty if so, else why not."""
+    since = pipeline.now_ms() - provider_traits.result_life_ms(pipeline.accounts[account].provider)
+    with pipeline.ledger.read() as connection:
+        known = queries.known_key(connection, account, at_least_ms=since)
+    if known is None:
+        return NO_CONTROL
+    match pipeline.provider(account).find(known.external_task_id):
+        case Seen(view) if view.task_id == known.task_id:
+            return ""
+        case Seen():
+            return "the control look-up found another task than the one that is known"
+        case Absent():
+            return "the look-up doesn't find a task that is known to exist either, so it proves nothing"
+        case Unanswered(_, answer):
+            return f"the control look-up got no answer: {answer.message}"
+
+
+def has_settled(in_doubt_at: int | None, now_ms: int, account: Account, *, absences: int) -> bool:
+    """Return whether the settle window of a doubt is over, after so many absences that were a gap apart. By the clock;
+    where the doubt is dated after now, the clock was ahead then, or is behind now: by the gaps between the absences."""
+    settle_ms = account.in_doubt.settle_s * 1000
+    if is_ahead(in_doubt_at, now_ms):
+        return (absences - 1) * schedule.look_up_gap_ms(account) >= settle_ms
+    return in_doubt_at is not None and now_ms - in_doubt_at >= settle_ms
+
+
+def _judge(
+    tx: Writer, account: Account, row: Row[Any], answer: QueryOutcome, control: str | None, report: RecoverReport
+) -> None:
+    where = f"{row.video_key}/{row.hop}"
+    gap_ms = schedule.look_up_gap_ms(account)
+    due_at, note = tx.now_ms + max(gap_ms, schedule.LOOK_UP_SHORTEST_MS), ""
+    match answer:
+        case Seen(view) if belongs(view, row.external_task_id, row.parent_video_id):
+            # it is polled at once: it may have ended long ago
+            found = transitions.submitted(tx, row.attempt_id, task_id=view.task_id, found_by="lookup", due_at=tx.now_ms)
+            if isinstance(found, Moved):
+                report.found.append(where)
+                return
+            note = f"{hop_state.FOREIGN_TASK} {view.task_id}, which another attempt holds"
+        case Seen(view):
+            note = f"{hop_state.FOREIGN_TASK} {view.task_id}, which is not made from {row.parent_video_id}"
+        case Absent() if control:
+            note = control
+        case Absent():
+            count = transitions.absent(tx, row.attempt_id, min_gap_ms=gap_ms)
+            settled = has_settled(row.in_doubt_at, tx.now_ms, account, absences=count)
+            if settled and count >= account.in_doubt.absences:
+                transitions.move(tx, row.attempt_id, to=S.RELEASED, expect=frozenset({S.IN_DOUBT}))
+                transitions.unschedule(tx, row.attempt_id)
+                report.proved_absent.append(where)
+                return
+            note = f"{hop_state.NOT_FOUND}{count} times"
+        case Unanswered(fault, message):
+            note = f"{fault.value}: {message.message}"
+    transitions.schedule(tx, row.attempt_id, account=account.name, due_at=due_at, note=note, while_in=(S.IN_DOUBT,))

@@ -1,0 +1,161 @@
+"""A person's decisions about one hop: adopt a task, pay again, or write it off. All are events with who and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan import chain
+from extend_pipeline.engine.plan.inputs import chain_names
+from extend_pipeline.engine.submit.record_outcome import belongs
+from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.read import queries, reconciliation_queries
+from extend_pipeline.ledger.states import LIVE, AttemptState
+from extend_pipeline.ledger.write import controls, transitions
+from extend_pipeline.ledger.write.transitions import Moved
+from extend_pipeline.providers.protocol import Absent, Seen, Unanswered
+
+S = AttemptState
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The decision is written down; `message` says what follows."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """The decision can't be carried out; nothing changed."""
+
+    message: str
+
+
+def split_where(where: str) -> tuple[str, int]:
+    """VIDEO/HOP as a person types it. Raises ValueError with the right form."""
+    key, slash, hop = where.rpartition("/")
+    if not slash or not key or not hop.isdecimal() or int(hop) < 1:
+        raise ValueError(f"{where!r} is not VIDEO/HOP, such as harbour-dawn/3")
+    return key, int(hop)
+
+
+def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -> Resolved | Declined:
+    """Say which upstream task an attempt in doubt is. The task is looked at first: it must exist in the attempt's own
+    account, be made from the attempt's own parent, and belong to no other attempt."""
+    row = shown(pipeline, where)
+    if row is None or row.state != S.IN_DOUBT.value:
+        return Declined(f"{where} is not in doubt{state_of(row)}; only what is in doubt can adopt a task")
+    if row.account not in pipeline.accounts:
+        return Declined(f"accounts.yaml names no account {row.account}; put it back first")
+    match pipeline.provider(row.account).query(task_id):
+        case Absent(answer):
+            return Declined(f"account {row.account} knows no task {task_id}: {answer.message}")
+        case Unanswered(_, answer):
+            return Declined(f"task {task_id} could not be looked at: {answer.message}; try again")
+        case Seen(view):
+            pass
+    if not belongs(view, row.external_task_id, row.parent_video_id):
+        made_from = view.parent_video_id or "another video"
+        return Declined(f"task {task_id} is made from {made_from}, {where} from {row.parent_video_id}")
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
+        elsewhere = reconciliation_queries.holders_elsewhere(tx.connection, row.account, row.provider, [view.task_id])
+        if (held := elsewhere.get(view.task_id)) is not None:
+            return Declined(f"task {task_id} belongs to {held.video_key}/{held.hop} of account {held.account} already")
+        moved = transitions.submitted(tx, row.attempt_id, task_id=view.task_id, found_by="adopt", due_at=tx.now_ms)
+    if isinstance(moved, Moved):
+        return Resolved(f"{where} is task {view.task_id} now, and is polled and fetched like any other")
+    if moved.state is not S.IN_DOUBT:
+        return Declined(f"{where} is not in doubt any more, it is {moved.state}; nothing was changed")
+    return Declined(f"task {task_id} belongs to another attempt already")
+
+
+def resubmit(
+    pipeline: Pipeline, where: str, *, who: str, why: str, seen: Row[Any] | None = None
+) -> Resolved | Declined:
+    """Allow the hop to be paid for again, as a new generation. What is in doubt is written off first: its charge is
+    booked, since it may be real, and the new one is reserved on top. `seen` is what `shown` told the person, and holds
+    only as long as nothing has become of it."""
+    row = seen or shown(pipeline, where)
+    if row is None:
+        return Declined(f"nothing was ever submitted for {where}")
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
+        if (changed := _changed(tx, pipeline, where, row)) is not None:
+            return changed
+        if row.state == S.IN_DOUBT.value:
+            controls.write_off(tx, row.attempt_id, data=_why(who, why))
+        allowed = controls.allow_resubmit(tx, row.attempt_id, why=f"{who}: {why}")
+    if isinstance(allowed, Moved):
+        return Resolved(f"{where} will be submitted again, and paid for again, with the next advance")
+    still = "; write it off first if you are sure that it is lost" if AttemptState(row.state) in LIVE else ""
+    return Declined(f"{where} can't be paid for again{state_of(row)}{still}")
+
+
+def write_off(
+    pipeline: Pipeline, where: str, *, who: str, why: str, seen: Row[Any] | None = None
+) -> Resolved | Declined:
+    """Give a task up and book its charge. `seen` is as for `resubmit`."""
+    row = seen or shown(pipeline, where)
+    if row is None:
+        return Declined(f"nothing was ever submitted for {where}")
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
+        if (changed := _changed(tx, pipeline, where, row)) is not None:
+            return changed
+        moved = controls.write_off(tx, row.attempt_id, data=_why(who, why))
+    if isinstance(moved, Moved):
+        again = f"extend-pipeline resolve {where} resubmit"
+        return Resolved(f"{where} is written off and its charge is booked; to pay for another try: {again}")
+    return Declined(f"{where} can't be written off{state_of(row)}")
+
+
+def shown(pipeline: Pipeline, where: str) -> Row[Any] | None:
+    """The attempt that a decision about VIDEO/HOP is about, for a person to look at first; None where nothing was ever
+    submitted."""
+    with pipeline.ledger.read() as connection:
+        return _newest(connection, pipeline, where)
+
+
+def _newest(connection: Connection, pipeline: Pipeline, where: str) -> Row[Any] | None:
+    """The attempt that is live, else the last one of the parameters that the catalogue has now, which is the one that a
+    plan tells of, else the last one."""
+    key, hop = split_where(where)
+    rows = [row for row in queries.attempts_of(connection, [key]) if row.hop == hop]
+    live = [row for row in rows if AttemptState(row.state) in LIVE]
+    if live:
+        return live[0]
+    videos = pipeline.configuration.catalogue.videos
+    name = None
+    if rows and key in videos:
+        names = chain_names(pipeline, connection, [key])
+        name = chain.digests(videos[key], hop, videos=videos, names=names)[-1]
+    of_now = [row for row in rows if row.chain_digest == name]
+    if of_now:
+        return max(of_now, key=lambda row: (row.generation, row.try_no))
+    return max(rows, key=lambda row: (row.claimed_at, row.generation, row.try_no), default=None)
+
+
+def _changed(tx: Writer, pipeline: Pipeline, where: str, seen: Row[Any]) -> Declined | None:
+    """Why a decision about what was seen can't stand: a look-up, a callback or somebody else was quicker. To give up a
+    task that has been found would lose its file, and to pay again would pay twice."""
+    now = _newest(tx.connection, pipeline, where)
+    if now is None or (now.attempt_id, now.state) == (seen.attempt_id, seen.state):
+        return None
+    what = f"it was {seen.state}" if now.attempt_id == seen.attempt_id else "it was tried again"
+    return Declined(f"{where} has changed meanwhile: {what}, and it is {now.state} now; nothing was done, look again")
+
+
+def state_of(row: Row[Any] | None) -> str:
+    """Return where an extension stands, continuing a sentence about it."""
+    return ": nothing was ever submitted for it" if row is None else f": it is {row.state}"
+
+
+def actor_of(who: str, why: str) -> str:
+    """Return who an event names: a person, and why they decided."""
+    return f"{who} ({why})" if why else who
+
+
+def _why(who: str, why: str) -> dict[str, str]:
+    return {"error_reason": "written_off", "error_message": f"written off by {who}{': ' + why if why else ''}"}

@@ -1,0 +1,170 @@
+"""What will be gone upstream, and when: paid results that are not stored yet, and sources that still have to be
+extended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from extend_pipeline.base.units import from_ms
+from extend_pipeline.base.wording import counted
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.hop_state import FETCH_REFUSED, SAID_GONE
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Plan, VideoPlan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.ledger.clock import is_ahead
+from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.write import files
+from extend_pipeline.ledger.write.files import Role
+
+HOUR_MS: Final = 3_600_000
+SOURCE_NOTICE_MS: Final = 7 * 24 * HOUR_MS  # a week, of the 30 days that a source can be extended
+
+
+class Urgency(StrEnum):
+    """How soon something ends. A result is early until half of its keeping time is over, a source until its last
+    week."""
+
+    EARLY = "early"
+    SOON = "soon"
+    LAST_HOUR = "last_hour"
+    OVER = "over"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expiring:
+    """One thing that ends; times in UTC ms. `what` is `result` (paid, not stored yet), `missing` (stored, and gone from
+    the store) or `source`, `where` VIDEO/HOP or the video, `note` what the last try to fetch it said."""
+
+    what: str
+    where: str
+    account: str
+    ends_ms: int
+    urgency: Urgency
+    note: str = ""
+
+    def told(self, now_ms: int) -> str:
+        """In words, for a person."""
+        left_ms = self.ends_ms - now_ms
+        when = f"until {from_ms(self.ends_ms):%Y-%m-%d %H:%M} UTC, {_span(left_ms)}"
+        tried = f"; the last try: {self.note.removeprefix(FETCH_REFUSED)}" if self.note else ""
+        if self.what == "missing":
+            return f"the film of {self.where} is gone from the store; account {self.account} keeps it {when}{tried}"
+        if self.what == "result":
+            return f"{self.where} is paid and not fetched yet; account {self.account} keeps it {when}{tried}"
+        return f"{self.where} can be extended {when}"
+
+
+def urgency_of(*, begun_ms: int, ends_ms: int, now_ms: int, refused: bool = False) -> Urgency:
+    """How soon a result ends that is kept from one moment to another. The last hour counts from the half of the keeping
+    time on: a URL that lives for an hour is not urgent at once. A result whose last fetch was `refused` never is early,
+    because the next one will be refused too."""
+    if now_ms >= ends_ms:
+        return Urgency.OVER
+    # where a clock that was ahead dated its beginning, nobody knows how much of the keeping time is left
+    if not refused and not is_ahead(begun_ms, now_ms) and now_ms - begun_ms < ends_ms - now_ms:
+        return Urgency.EARLY
+    return Urgency.LAST_HOUR if ends_ms - now_ms <= HOUR_MS else Urgency.SOON
+
+
+def results(rows: Iterable[Row[Any]], notes: dict[str, Row[Any]], now_ms: int) -> list[Expiring]:
+    """Paid results that are not stored, of attempts in `succeeded`; soonest end first."""
+    found = []
+    for row in rows:
+        if row.expires_at is None:
+            continue
+        note = notes[row.attempt_id].note if row.attempt_id in notes else ""
+        urgency = urgency_of(
+            begun_ms=row.completed_at or row.claimed_at,
+            ends_ms=row.expires_at,
+            now_ms=now_ms,
+            refused=note.startswith((FETCH_REFUSED, SAID_GONE)),
+        )
+        found.append(
+            Expiring(
+                what="result",
+                where=f"{row.video_key}/{row.hop}",
+                account=row.account,
+                ends_ms=row.expires_at,
+                urgency=urgency,
+                note=note,
+            )
+        )
+    return sorted(found, key=lambda each: (each.ends_ms, each.where))
+
+
+def missing_results(rows: Iterable[Row[Any]], now_ms: int) -> list[Expiring]:
+    """Results that are gone from the store and that their provider still keeps; soonest end first. Each is a matter of
+    now: what could be fetched at once would not be told of here."""
+    found = [
+        Expiring(
+            what="missing",
+            where=f"{row.video_key}/{row.hop}",
+            account=row.account,
+            ends_ms=row.expires_at,
+            urgency=Urgency.OVER if now_ms >= row.expires_at else _late(row.expires_at - now_ms),
+            note=row.note or "",
+        )
+        for row in rows
+        if row.role == Role.RESULT.value and row.expires_at is not None
+    ]
+    return sorted(found, key=lambda each: (each.ends_ms, each.where))
+
+
+def _late(left_ms: int) -> Urgency:
+    return Urgency.LAST_HOUR if left_ms <= HOUR_MS else Urgency.SOON
+
+
+def sources(videos: Iterable[VideoPlan], now_ms: int) -> list[Expiring]:
+    """What unfinished videos go on from, while it can be extended; soonest end first."""
+    found = []
+    for video in videos:
+        ends = video.extendable_until_ms
+        if ends is None or now_ms >= ends:  # what is over is an obstacle of the plan
+            continue
+        left = ends - now_ms
+        urgency = Urgency.LAST_HOUR if left <= HOUR_MS else Urgency.SOON if left <= SOURCE_NOTICE_MS else Urgency.EARLY
+        where = f"the source of {video.key}" if not video.hops_done else f"hop {video.hops_done} of {video.key}"
+        found.append(Expiring(what="source", where=where, account=video.account, ends_ms=ends, urgency=urgency))
+    return sorted(found, key=lambda each: (each.ends_ms, each.where))
+
+
+def retention(pipeline: Pipeline, now: Plan) -> list[Expiring]:
+    """Everything that ends, early or not: results first, then sources; soonest first."""
+    now_ms = pipeline.now_ms()
+    return unfetched(pipeline.ledger, now_ms) + sources(now.videos, now_ms)
+
+
+def unfetched(ledger: Ledger, now_ms: int) -> list[Expiring]:
+    """Return every paid result that is not stored yet; soonest end first."""
+    with ledger.read() as connection:
+        rows = queries.attempts_in(connection, (AttemptState.SUCCEEDED,))
+        notes = queries.notes(connection) if rows else {}
+        gone = files.found_missing(connection, states=("missing",))
+    return results(rows, notes, now_ms) + missing_results(gone, now_ms)
+
+
+def urgent(expiring: Iterable[Expiring]) -> list[Expiring]:
+    """What a person should hear of."""
+    return [each for each in expiring if each.urgency is not Urgency.EARLY]
+
+
+def ending_now(pipeline: Pipeline) -> list[Expiring]:
+    """What a person should hear of now. Reads what is unfinished: complete videos have nothing that ends."""
+    return urgent(retention(pipeline, plan(plan_input(pipeline, unfinished=True))))
+
+
+def _span(left_ms: int) -> str:
+    if left_ms <= 0:
+        return "which is over"
+    minutes = left_ms // 60_000
+    if minutes < 120:
+        return f"{counted(minutes, 'minute')} left"
+    return f"{minutes // 60} hours left" if minutes < 72 * 60 else f"{minutes // 1440} days left"

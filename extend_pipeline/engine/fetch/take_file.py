@@ -1,0 +1,71 @@
+"""A person's file for a paid extension whose film could not be fetched: its provider sent it, or quarantine has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from extend_pipeline.engine.doubt.resolve import Declined, Resolved, actor_of, shown, state_of
+from extend_pipeline.engine.fetch.collect import keep_film, result_key
+from extend_pipeline.engine.guards.disk_space import require
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.write.transitions import Moved
+from extend_pipeline.media.isolation import isolated_probe
+from extend_pipeline.media.store import Stored
+
+S = AttemptState
+
+_AWAITED: Final = frozenset({S.SUCCEEDED.value, S.RESULT_LOST.value, S.QUARANTINED.value})
+_PIECE: Final = 1_000_000  # bytes
+
+
+def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str) -> Resolved | Declined:
+    """Store a file as the film of the paid extension VIDEO/HOP. It is checked as a fetched one is, and pays for
+    nothing. Declined where the extension waits for no film, where the file can't be read as a film, or where it is
+    another film of the same video. Raises OSError where the file can't be read, or the media store not written."""
+    row = shown(pipeline, where)
+    if row is None or row.state not in _AWAITED:
+        return Declined(f"{where} waits for no film{state_of(row)}")
+    key, size = result_key(row.attempt_id), file.stat().st_size
+    require(pipeline.store.root, size)
+    try:
+        got = pipeline.store.ingest(
+            _pieces(file),
+            expected_bytes=size,
+            max_bytes=pipeline.settings.max_file_bytes,
+            check=isolated_probe.check_file,
+            wanted_for=key,
+        )
+    except isolated_probe.CouldNotProbe as error:
+        return _unchecked(file, error)
+    if not isinstance(got, Stored):
+        return Declined(f"{file} is no sound video: {got.reason}")
+    with pipeline.ledger.read() as connection:
+        others = queries.attempts_of(connection, [row.video_key])
+        videos = queries.videos(connection, keys=[row.video_key])
+    known = {other.sha256: f"{other.video_key}/{other.hop}" for other in others}
+    known |= {other.film_sha256: f"{other.video_key}/{other.hop}" for other in others}
+    known |= {video.source_sha256: f"{video.video_key} before its first extension" for video in videos}
+    if (held := known.get(got.sha256)) is not None:
+        return Declined(f"{file} is the film of {held}; nothing was changed")
+    try:
+        moved = keep_film(pipeline, row, got, actor=actor_of(who, why))
+    except isolated_probe.CouldNotProbe as error:
+        return _unchecked(file, error)
+    if not isinstance(moved, Moved):
+        return Declined(f"{where} has changed meanwhile: it is {moved.state} now; nothing was changed, look again")
+    pipeline.store.forget(key)
+    return Resolved(f"{where} is stored, {got.probe.duration_ms / 1000:g} s; the next advance goes on from it")
+
+
+def _unchecked(file: Path, error: isolated_probe.CouldNotProbe) -> Declined:
+    return Declined(f"{file} could not be checked here: {error}; try again")
+
+
+def _pieces(file: Path) -> Iterator[bytes]:
+    with file.open("rb") as opened:
+        while piece := opened.read(_PIECE):
+            yield piece

@@ -1,0 +1,64 @@
+"""What is wrong on this machine and gets right: an account that was stopped for the clock, a certificate or a proxy
+goes on by itself, and a ledger whose last event is dated after now is told."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from extend_pipeline.base.wording import counted
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.ledger.clock import is_ahead
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.write import controls, job_queue
+from extend_pipeline.providers.protocol import Absent, Page, QueryFault, Seen, Unanswered
+
+OF_THIS_MACHINE = frozenset({QueryFault.CLOCK.value, QueryFault.CERTIFICATE.value, QueryFault.PROXY.value})
+"""Reasons of a stop that end without the provider's doing."""
+
+NO_SUCH_TASK = "extend-pipeline-clock"  # the id of no task: asking for it finds nothing and costs nothing
+
+
+def lift_own_stops(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
+    """Ask the provider of each account that is stopped for a wrong clock, a certificate that doesn't count here or a
+    proxy a question that costs nothing, and lift the stop where it is answered. Return the accounts that go on."""
+    with pipeline.ledger.read() as connection:
+        rows = queries.accounts(connection)
+    stopped = [name for name in accounts if name in rows and rows[name].stopped_reason in OF_THIS_MACHINE]
+    lifted = []
+    for name in stopped:
+        if not _credentials_count(pipeline, name):
+            continue
+        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+            controls.lift_stop(tx, name, reason=rows[name].stopped_reason)
+            job_queue.make_due(tx, name)  # its looks failed for the same reason
+        lifted.append(name)
+    return lifted
+
+
+def ledger_ahead_ms(pipeline: Pipeline) -> int:
+    """Return by how many milliseconds the ledger's last event is dated after now; 0 where it isn't, or by less than
+    clocks may differ."""
+    with pipeline.ledger.read() as connection:
+        last_ms = queries.last_event_at(connection)
+    now_ms = pipeline.now_ms()
+    return last_ms - now_ms if last_ms is not None and is_ahead(last_ms, now_ms) else 0
+
+
+def describe_ahead(ahead_ms: int) -> str:
+    """Say in words what it means that the ledger's last event is dated so far after now, and what to do."""
+    minutes = ahead_ms // 60_000
+    span = counted(minutes, "minute") if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
+    return (
+        f"the ledger's last event is dated {span} after now: a clock was ahead when it was written, or this machine's "
+        "is behind now. What it put off is done now all the same. Set the clocks of all machines by NTP"
+    )
+
+
+def _credentials_count(pipeline: Pipeline, account: str) -> bool:
+    provider = pipeline.provider(account)
+    answer = provider.list_page(1, 1) if provider.list_page_size else provider.query(NO_SUCH_TASK)
+    match answer:
+        case Page() | Seen() | Absent():
+            return True
+        case Unanswered():
+            return False

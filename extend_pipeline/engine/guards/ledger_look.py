@@ -1,0 +1,213 @@
+"""Looks at what the home remembers and at the opened ledger, in this order: what another process writes meanwhile then
+never makes the ledger look older than the memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import Connection, or_, select
+
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.guards.ledger_memory import Memory, Unreadable, read_home, write_memory
+from extend_pipeline.engine.guards.ledger_verdict import Facts, Verdict, decide
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.address import shown_address
+from extend_pipeline.ledger.database import Ledger, NotOpenError
+from extend_pipeline.ledger.identity import Standing, event_digest, has_attempts, read_identity
+from extend_pipeline.ledger.read import queries
+
+_log = logging.getLogger(__name__)
+
+_FILM: Final = re.compile(r"([0-9a-f]{64})\.(?!poster\.)[a-z0-9]+")
+_LATER_MS: Final = 3_600_000
+"""A film that is not an hour younger than the ledger's last event may be of a fetch that a crash interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
+class HomeSide:
+    """What the home tells. `films` (hash → mtime in ms) and `published_seq` only where it remembers nothing."""
+
+    settings: Settings
+    memory: Memory | Unreadable | None
+    anchor: int | None
+    films: Mapping[str, int]
+    published_seq: int
+
+
+def look_at_home(settings: Settings) -> HomeSide:
+    """Read the home's side; before the ledger's transaction begins."""
+    folder = settings.state_dir
+    (memory, anchor), films, published_seq = read_home(folder), dict[str, int](), 0
+    if memory is None:
+        films, published_seq = _films(settings.media_dir), _published_seq(settings.warehouse_path)
+        # another process may just be making the first of them; it writes the memory before
+        memory, anchor = read_home(folder)
+    return HomeSide(settings, memory, anchor, films, published_seq)
+
+
+def look_inside(home: HomeSide, ledger: Ledger, connection: Connection) -> Verdict:
+    """Return what the ledger is to the home, from a transaction that was begun after the home was read."""
+    return decide(home.memory, _facts(home, ledger, connection))
+
+
+def _facts(home: HomeSide, ledger: Ledger, connection: Connection) -> Facts:
+    head, memory = read_identity(connection), home.memory
+    event = event_digest(connection, memory.seq) if isinstance(memory, Memory) else ""
+    if isinstance(memory, Memory) and (head.ledger_id, head.seq, event) == (memory.ledger_id, memory.seq, memory.event):
+        bought, committed = memory.bought, memory.committed  # the same history has the same sums
+    else:
+        bought, committed = has_attempts(connection), _committed(connection)
+    return Facts(
+        address=shown_address(home.settings.ledger_url),
+        head=head,
+        event=event,
+        bought=bought,
+        committed=committed,
+        on_server=_on_server(ledger),
+        anchor=home.anchor,
+        home=_name(home.settings),
+        unknown_films=_unknown_films(home.films, connection, bought=bought) if home.films else 0,
+        published_seq=home.published_seq,
+    )
+
+
+def look(settings: Settings, ledger: Ledger) -> Verdict:
+    """Return what the opened ledger is to the home. Costs a small file and four small reads."""
+    home = look_at_home(settings)
+    with ledger.read() as connection:
+        return look_inside(home, ledger, connection)
+
+
+def must_take_writes(ledger: Ledger) -> None:
+    """Raise NotOpenError where the ledger was moved to another place, or is a copy that is not finished."""
+    with ledger.read() as connection:
+        head = read_identity(connection)
+    if head.standing is not Standing.OPEN:
+        raise NotOpenError(shown_address(ledger.url), head)
+
+
+def remember(settings: Settings, ledger: Ledger) -> Verdict:
+    """Write down what the ledger is now, where it is the right one and has gone on; return what it is to the home.
+
+    A home that can't be written is told in the log: it remembers less, and asks no less for what it knows.
+    """
+    home = look_at_home(settings)
+    with ledger.read() as connection:
+        facts = _facts(home, ledger, connection)
+        verdict, head = decide(home.memory, facts), facts.head
+        if not verdict.may_spend:
+            return verdict
+        if isinstance(home.memory, Memory) and (home.memory.ledger_id, home.memory.seq) == (head.ledger_id, head.seq):
+            return verdict
+        now = _memory(settings, ledger, connection)
+    try:
+        write_memory(settings.state_dir, now, instead_of=frozenset({now.ledger_id, head.origin_id or now.ledger_id}))
+    except OSError as error:
+        _log.warning("%s can't be written, so this home doesn't remember its ledger: %s", settings.state_dir, error)
+    return verdict
+
+
+def accept(settings: Settings, ledger: Ledger, *, who: str, why: str, now_ms: int) -> Verdict:
+    """Go on with the opened ledger, on a person's word, which is written into it. Return what it was until then; where
+    that needed no word, or no word helps, nothing changes. Raises OSError where the home can't be written."""
+    home = look_at_home(settings)
+    with ledger.read() as connection:
+        verdict = look_inside(home, ledger, connection)
+    if not verdict.kind.can_be_accepted:
+        return verdict
+    before = home.memory if isinstance(home.memory, Memory) else None
+    data = {
+        "kind": verdict.kind.value,
+        "why": why,
+        "remembered_ledger": before.ledger_id if before else None,
+        "remembered_seq": before.seq if before else None,
+    }
+    with ledger.write(now_ms=now_ms, actor=who) as tx:
+        tx.append("ledger_accepted", data=data)
+    adopt(settings, ledger)
+    return verdict
+
+
+def adopt(settings: Settings, ledger: Ledger) -> None:
+    """Remember the opened ledger, whatever the home remembers now. Raises OSError."""
+    with ledger.read() as connection:
+        now = _memory(settings, ledger, connection)
+    write_memory(settings.state_dir, now, instead_of=None)
+
+
+def _memory(settings: Settings, ledger: Ledger, connection: Connection) -> Memory:
+    head = read_identity(connection)
+    return Memory(
+        ledger_id=head.ledger_id or "",
+        seq=head.seq,
+        event=event_digest(connection, head.seq),
+        bought=has_attempts(connection),
+        committed=_committed(connection),
+        anchor=None if _on_server(ledger) else 0,  # the file tells, once it is there
+        home=_name(settings),
+    )
+
+
+def _on_server(ledger: Ledger) -> bool:
+    return ledger.dialect != "sqlite"
+
+
+def _name(settings: Settings) -> str:
+    return f"{socket.gethostname()}:{settings.home}"
+
+
+def _committed(connection: Connection) -> dict[str, int]:
+    return {name: row.committed_micros for name, row in queries.accounts(connection).items() if row.committed_micros}
+
+
+def _films(root: Path) -> dict[str, int]:
+    """Return the films of the store: hash → mtime in ms."""
+    entries = (entry for folder in root.glob("??") if folder.is_dir() for entry in os.scandir(folder))
+    named = ((_FILM.fullmatch(entry.name), entry) for entry in entries)
+    return {match[1]: entry.stat().st_mtime_ns // 1_000_000 for match, entry in named if match}
+
+
+def _unknown_films(films: Mapping[str, int], connection: Connection, *, bought: bool) -> int:
+    """Count films of the store that the ledger doesn't know: all of them where nothing was ever claimed, else those
+    that came when the ledger had long ended."""
+    since_ms = -1
+    if bought:
+        table = tables.events
+        last = connection.execute(select(table.c.at).order_by(table.c.seq.desc()).limit(1)).scalar() or 0
+        since_ms = last + _LATER_MS
+    later = {sha256 for sha256, at_ms in films.items() if at_ms > since_ms}
+    return len(later - _known(connection, later))
+
+
+def _known(connection: Connection, films: Collection[str]) -> set[str]:
+    attempts, videos = tables.attempts, tables.videos
+    known: set[str] = set()
+    for part in queries.chunks(films):
+        made = select(attempts.c.sha256, attempts.c.film_sha256).where(
+            or_(attempts.c.sha256.in_(part), attempts.c.film_sha256.in_(part))
+        )
+        for row in connection.execute(made):
+            known.update(row)
+        sources = select(videos.c.source_sha256).where(videos.c.source_sha256.in_(part))
+        known.update(connection.execute(sources).scalars())
+    return known
+
+
+def _published_seq(path: Path) -> int:
+    if not path.exists():
+        return 0
+    from extend_pipeline.warehouse.errors import WarehouseError
+    from extend_pipeline.warehouse.read import meta
+
+    try:
+        found = meta(path)
+    except WarehouseError:
+        return 0
+    return 0 if found is None else found.ledger_seq

@@ -1,0 +1,171 @@
+"""Decides whether the opened ledger is the one that this home knows. A pure function; what it looks at is read in
+`look.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from extend_pipeline.base.units import from_micros
+from extend_pipeline.base.wording import counted
+from extend_pipeline.engine.guards.ledger_memory import Memory, Unreadable
+from extend_pipeline.engine.plan.model import Hindrance, Obstacle
+from extend_pipeline.ledger.identity import Identity, Standing
+
+
+class Kind(StrEnum):
+    """What the opened ledger is to this home."""
+
+    # these need no word
+    FIRST_HOME = "first_home"
+    KNOWN_HISTORY = "known_history"
+    """The ledger has a history and the home no memory: a home of an earlier version, or a second one on one server."""
+    SAME = "same"
+    MOVED_HERE = "moved_here"
+    """It is the copy, made by `ledger copy`, of the ledger that the home remembers."""
+    NOTHING_BOUGHT = "nothing_bought"
+    """It is another one, and nothing was ever bought with the one before."""
+    # these wait for `extend-pipeline ledger accept`
+    NEW = "new"
+    OTHER = "other"
+    BEHIND = "behind"
+    DIVERGED = "diverged"
+    COPIED_HOME = "copied_home"
+    UNREADABLE_MEMORY = "unreadable_memory"
+    # these take no writes at all
+    SEALED = "sealed"
+    UNFINISHED_COPY = "unfinished_copy"
+
+    @property
+    def may_spend(self) -> bool:
+        """Whether nobody need be asked."""
+        return self in _KNOWN
+
+    @property
+    def can_be_accepted(self) -> bool:
+        """Whether a person's word is all that is missing."""
+        return not self.may_spend and self not in (Kind.SEALED, Kind.UNFINISHED_COPY)
+
+
+_KNOWN = frozenset({Kind.FIRST_HOME, Kind.KNOWN_HISTORY, Kind.SAME, Kind.MOVED_HERE, Kind.NOTHING_BOUGHT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """The opened ledger and the home around it. `address` is for a person to read. `event` is the digest of its
+    event with the number that the home remembers, `unknown_films` how many films of the media store no attempt knows,
+    `published_seq` the last event in the warehouse file; the last two are looked at only where the home remembers
+    nothing. `anchor` is the home's as it is now; None where the ledger is on a server."""
+
+    address: str
+    head: Identity
+    event: str
+    bought: bool
+    committed: Mapping[str, int]
+    on_server: bool
+    anchor: int | None
+    home: str
+    unknown_films: int = 0
+    published_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the opened ledger is, in words where somebody must hear of it."""
+
+    kind: Kind
+    message: str = ""
+    todo: str = ""
+
+    @property
+    def may_spend(self) -> bool:
+        """Whether nobody need be asked."""
+        return self.kind.may_spend
+
+    def hindrance(self) -> Hindrance | None:
+        """Return what a plan shows; None where the ledger is the right one."""
+        return None if self.may_spend else Hindrance(Obstacle.LEDGER, self.message, self.todo)
+
+
+def decide(memory: Memory | Unreadable | None, facts: Facts) -> Verdict:
+    """Return what the ledger is to a home that remembers `memory`."""
+    kind = _kind(memory, facts)
+    if kind.may_spend:
+        return Verdict(kind)
+    if not kind.can_be_accepted:
+        todo = "set EXTEND_PIPELINE_LEDGER_URL as it says; looking works as before"
+        return Verdict(kind, f"the ledger at {facts.address} {facts.head.why_not_open()}", todo)
+    here = f"the ledger at {facts.address} has {counted(facts.head.seq, 'event')}, {_money(facts.committed)} committed"
+    return Verdict(
+        kind,
+        f"{_sentence(kind, memory, facts)}; {here}; nothing is submitted, so that nothing is paid for twice",
+        "set EXTEND_PIPELINE_LEDGER_URL to the right ledger or put it back, or, if this is the one to go on with: "
+        "extend-pipeline ledger accept",
+    )
+
+
+def _kind(memory: Memory | Unreadable | None, facts: Facts) -> Kind:
+    head = facts.head
+    if head.standing is Standing.SEALED:
+        return Kind.SEALED
+    if head.standing is Standing.INCOMING:
+        return Kind.UNFINISHED_COPY
+    if isinstance(memory, Unreadable):
+        return Kind.UNREADABLE_MEMORY
+    if memory is None:
+        if facts.unknown_films or facts.published_seq > head.seq:
+            return Kind.BEHIND if facts.bought else Kind.NEW
+        return Kind.KNOWN_HISTORY if facts.bought else Kind.FIRST_HOME
+    if head.ledger_id == memory.ledger_id:
+        return _same_or_not(memory, facts)
+    if head.origin_id == memory.ledger_id and (head.origin_seq or 0) >= memory.seq:
+        return Kind.MOVED_HERE
+    if not memory.bought:
+        return Kind.NOTHING_BOUGHT
+    return Kind.OTHER if facts.bought else Kind.NEW
+
+
+def _same_or_not(memory: Memory, facts: Facts) -> Kind:
+    if facts.head.seq < memory.seq or facts.event != memory.event:
+        if not memory.bought:
+            return Kind.NOTHING_BOUGHT
+        return Kind.BEHIND if facts.head.seq < memory.seq else Kind.DIVERGED
+    # a server's ledger is one, however many homes work with it; a file is copied together with its home
+    if not facts.on_server and memory.anchor is not None and facts.anchor != memory.anchor:
+        return Kind.COPIED_HOME
+    return Kind.SAME
+
+
+def _sentence(kind: Kind, memory: Memory | Unreadable | None, facts: Facts) -> str:
+    if isinstance(memory, Unreadable):
+        return f"what this home remembers of its ledger can't be read ({memory.reason})"
+    if memory is None:
+        signs = []
+        if facts.unknown_films:
+            signs.append(f"{counted(facts.unknown_films, 'film')} in the media store that no attempt knows")
+        if facts.published_seq > facts.head.seq:
+            signs.append(f"a warehouse file that goes up to event {facts.published_seq}")
+        return f"this home has {' and '.join(signs)}"
+    known = f"this home last worked with event {memory.seq} and {_money(memory.committed)} committed"
+    match kind:
+        case Kind.NEW:
+            return f"{known}, and this ledger is a new one, without any attempt"
+        case Kind.OTHER:
+            return f"{known}, and this is another ledger"
+        case Kind.BEHIND:
+            return f"{known}, and this is an older state of that ledger, as of a backup that was put back"
+        case Kind.DIVERGED:
+            return f"{known}, and this copy of that ledger has gone another way since"
+        case _:
+            return (
+                f"{known} as {memory.home}, and {facts.home} is a copy of that home or was put back from a backup "
+                "(or its files' rights were changed); if the other one goes on too, both pay"
+            )
+
+
+def _money(committed: Mapping[str, int]) -> str:
+    parts = [
+        f"{counted(from_micros(micros), 'unit')} with {name}" for name, micros in sorted(committed.items()) if micros
+    ]
+    return ", ".join(parts) or "nothing"

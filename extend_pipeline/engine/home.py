@@ -1,0 +1,224 @@
+"""One open home: configuration, ledger, media store, providers, clock. Everything that acts takes this and nothing
+global."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from extend_pipeline.base.units import from_ms
+from extend_pipeline.config.issues import ConfigError
+from extend_pipeline.config.load import Configuration, file_marks, read_configuration
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.active_accounts import keep_accounts, with_accounts_in_use
+from extend_pipeline.engine.guards.ledger_look import look
+from extend_pipeline.ledger.database import Ledger, has_ledger, open_ledger
+from extend_pipeline.ledger.write.catalog_sync import Declaration
+from extend_pipeline.ledger.write.claims import Caps
+from extend_pipeline.media.store import MediaStore
+from extend_pipeline.providers.protocol import Provider
+from extend_pipeline.providers.wire.credentials import key_fault
+
+
+def wall_ms() -> int:
+    """Now, in milliseconds of UTC."""
+    return time.time_ns() // 1_000_000
+
+
+def fresh_token() -> str:
+    """A path that nobody can guess: 256 bits, safe in an address."""
+    return secrets.token_urlsafe(32)
+
+
+def process_name() -> str:
+    """Who this process is, as leases name it: host, process id and its start, so that a reused id is another owner."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
+
+
+def owner_is_gone(owner: str) -> bool:
+    """Whether the owner of a lease is a process of this host that has ended. Never a guess: False where it can't be
+    told.
+
+    It only makes a recovery quicker. Even a wrong True could cost no money: a claim whose lease is taken is not sent,
+    and a send that is put in doubt is looked up, not repeated.
+    """
+    host, _, rest = owner.partition(":")
+    pid, _, started = rest.partition(":")
+    if host != socket.gethostname() or not pid.isdigit() or not started:
+        return False
+    return _started(int(pid)) != started
+
+
+def _started(pid: int) -> str:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "" if Path("/proc/self/stat").exists() else "unknown"
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] == "Z" else fields[19]  # field 22 of proc(5): start time in clock ticks since boot
+
+
+class MakeProvider(Protocol):
+    """How an account becomes its upstream."""
+
+    def __call__(self, account: Account, *, settings: Settings) -> Provider:
+        """Build it; nothing is sent yet."""
+        ...
+
+
+def _build_provider(account: Account, *, settings: Settings) -> Provider:
+    from extend_pipeline.providers.registry import build_provider  # httpx costs 0.1 s; plan and status send nothing
+
+    return build_provider(account, settings=settings)
+
+
+@dataclass
+class Pipeline:
+    """A home that is open for work. `now_ms` is the only clock the engine reads."""
+
+    configuration: Configuration
+    ledger: Ledger
+    store: MediaStore
+    now_ms: Callable[[], int] = wall_ms
+    make_provider: MakeProvider = _build_provider
+    owner: str = field(default_factory=process_name)
+    new_token: Callable[[], str] = fresh_token
+    _providers: dict[str, Provider] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    marks: tuple[object, ...] = ()
+    works: bool = True
+    """Whether this process polls and submits; one that only looks needs no keys."""
+
+    keys_tried: dict[str, int] = field(default_factory=dict)
+    """When a question last only tried a key, by account (UTC ms)."""
+
+    was_sound: bool = False
+    """Whether the files had no mistake at some time since the home was opened."""
+    asked_for_room: bool = False
+    """Whether what waits for room on the disk has been tried again since the home was opened: somebody may have made
+    some, and typed `advance`."""
+    store_doubt: str = ""
+    """Why the media store seemed not to be the ledger's when it was last looked at, at `store_doubted_ms`."""
+    store_doubted_ms: int = 0
+    declared: tuple[Configuration, Sequence[Declaration]] | None = None
+    """The entries of a configuration as the ledger keeps them: their digests are costly, and each round asks."""
+
+    def __post_init__(self) -> None:
+        self.marks = self.marks or file_marks(self.settings.home)
+        self.was_sound = not self.configuration.problems
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of this home."""
+        return self.configuration.settings
+
+    @property
+    def accounts(self) -> Mapping[str, Account]:
+        """Accounts by name."""
+        return self.configuration.accounts
+
+    def now(self) -> datetime:
+        """Now, as an aware UTC datetime."""
+        return from_ms(self.now_ms())
+
+    def provider(self, account: str) -> Provider:
+        """The upstream of an account; built at first use, shared by the threads."""
+        with self._lock:
+            if account not in self._providers:
+                self._providers[account] = self.make_provider(self.accounts[account], settings=self.settings)
+            return self._providers[account]
+
+    def caps(self) -> dict[str, Caps]:
+        """Return what each account may commit. An account without caps is never claimed for: one without a budget, one
+        whose key this process lacks, and every account while the catalogue or the accounts have a mistake."""
+        if self.configuration.problems:
+            return {}
+        lacking = self.without_key()
+        return {
+            name: Caps(
+                account.budget.per_day_micros,
+                account.budget.total_micros,
+                account.max_in_flight,
+                account.budget.exposure_micros,
+                self.configuration.timezone,
+            )
+            for name, account in self.accounts.items()
+            if account.budget is not None and name not in lacking
+        }
+
+    def without_key(self) -> dict[str, str]:
+        """Return the accounts that this process can't sign in to, each with the variable that is at fault. It leaves
+        them alone, and says so; another process may have the key. Nothing where the process only looks."""
+        faults = {name: key_fault(account) for name, account in self.accounts.items()} if self.works else {}
+        return {name: fault for name, fault in faults.items() if fault}
+
+    def refresh(self) -> None:
+        """Read the catalogue and the accounts again if their files have changed, so that a long run spends by what they
+        say now. Where they have mistakes, what is sound beside them counts, and they are read again each time, because
+        a right that was lost and is given back changes no file."""
+        marks = file_marks(self.settings.home)
+        if marks == self.marks and not self.configuration.problems:
+            return
+        before = self.accounts
+        self.configuration = opened_configuration(
+            read_configuration(self.settings, now=self.now()), self.ledger, keep=True
+        )
+        self.marks = marks
+        self.was_sound = self.was_sound or not self.configuration.problems
+        if self.accounts == before:
+            return
+        with self._lock:
+            for provider in self._providers.values():
+                provider.close()
+            self._providers.clear()
+
+    def close(self) -> None:
+        """Close connections to upstreams and to the ledger."""
+        for provider in self._providers.values():
+            provider.close()
+        self._providers.clear()
+        self.ledger.close()
+
+
+def opened_configuration(configuration: Configuration, ledger: Ledger, *, keep: bool) -> Configuration:
+    """Return a configuration with every account that what is paid for needs; `keep` also writes down the accounts that
+    are good now, for a time when they are not."""
+    complete, in_use = with_accounts_in_use(configuration, ledger)
+    if keep:
+        known = look(configuration.settings, ledger).may_spend  # another ledger can't tell what is still in use
+        keep_accounts(complete, in_use if known else frozenset(configuration.kept))
+    return complete
+
+
+@contextmanager
+def open_pipeline(settings: Settings, *, now_ms: Callable[[], int] = wall_ms) -> Iterator[Pipeline]:
+    """Open a home: read its configuration first, then its ledger and store.
+
+    Mistakes in the configuration don't keep a home that has a ledger from opening: what is paid for is looked after,
+    and nothing is submitted. Raises ConfigError where there is no ledger, before anything is touched.
+    """
+    marks = file_marks(settings.home)
+    configuration = read_configuration(settings, now=from_ms(now_ms()))
+    if configuration.problems and not has_ledger(settings.ledger_url):
+        raise ConfigError(configuration.problems)
+    ledger = open_ledger(settings.ledger_url)
+    try:
+        configuration = opened_configuration(configuration, ledger, keep=True)
+        pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir), now_ms=now_ms, marks=marks)
+    except BaseException:
+        ledger.close()
+        raise
+    try:
+        yield pipeline
+    finally:
+        pipeline.close()

@@ -1,0 +1,261 @@
+"""Reads what a plan needs from the ledger, in one consistent snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from extend_pipeline.base.units import to_ms
+from extend_pipeline.config.digest import digest
+from extend_pipeline.config.load import Configuration
+from extend_pipeline.config.model.catalogue import BranchSource, Video
+from extend_pipeline.config.model.target import LIMITS
+from extend_pipeline.engine import provider_traits
+from extend_pipeline.engine.guards.disk_space import read_space
+from extend_pipeline.engine.guards.ledger_look import look_at_home, look_inside
+from extend_pipeline.engine.guards.process import held_accounts
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan import chain
+from extend_pipeline.engine.plan.duplicates import twins
+from extend_pipeline.engine.plan.goal import goal_of
+from extend_pipeline.engine.plan.model import AccountView, AttemptView, PlanInput, SourceView
+from extend_pipeline.engine.plan.planner import look_ahead, purchases_ahead, root_source
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.read import budget_days, queries
+from extend_pipeline.ledger.read.budget_days import Today
+from extend_pipeline.ledger.states import AttemptState, VideoState
+from extend_pipeline.ledger.write import files, webhook_inbox
+from extend_pipeline.ledger.write import names as names_ledger
+from extend_pipeline.ledger.write.catalog_sync import Declaration
+from extend_pipeline.ledger.write.names import Renames
+
+_SETTLED = (VideoState.COMPLETE.value, VideoState.WITHDRAWN.value)
+
+
+def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unfinished: bool = False) -> PlanInput:
+    """The input of a plan for the named videos (all by default), in catalogue order.
+
+    `unfinished` leaves out videos that the ledger has as complete, so that a round costs what is open, not what was
+    ever done.
+    """
+    catalogue = pipeline.configuration.catalogue.videos
+    now_ms = pipeline.now_ms()
+    home = look_at_home(pipeline.settings)
+    with pipeline.ledger.read() as connection:
+        renames = pending_renames(pipeline, connection)
+        ledger = look_inside(home, pipeline.ledger, connection).hindrance()
+        chosen = [video for key, video in catalogue.items() if videos is None or key in videos]
+        if unfinished:
+            done = {row.video_key for row in queries.videos(connection) if row.state in _SETTLED}
+            chosen = [video for video in chosen if video.key not in done]
+        # what the files call otherwise by now is read by its old name until it is brought over
+        key_of = {renames.videos.get(key, key): key for key in _with_parents(chosen, catalogue)}
+        sources = {key_of[row.video_key]: _source_view(row) for row in queries.videos(connection, keys=key_of)}
+        names = _names(connection, key_of, renames)
+        notes = {key: row.note for key, row in queries.notes(connection).items()}
+        attempts: dict[str, list[AttemptView]] = {}
+        account_of = {old: new for new, old in renames.accounts.items()}
+        tried = list(queries.attempts_of(connection, key_of))
+        gone = files.without_file(connection)
+        doubts = [row.attempt_id for row in tried if row.state == AttemptState.IN_DOUBT.value]
+        notes = {**webhook_inbox.refusals(connection, doubts), **notes}
+        for row in tried:
+            view = view_of(row, notes.get(row.attempt_id, ""), film_gone=row.attempt_id in gone)
+            key, account = key_of[row.video_key], account_of.get(row.account, row.account)
+            attempts.setdefault(key, []).append(replace(view, video_key=key, account=account))
+        rows = queries.accounts(connection)
+        awaited = queries.awaited(connection)
+        zone = pipeline.configuration.timezone
+        today = budget_days.committed(connection, now_ms, zone=zone)
+        backoffs = queries.backoffs(connection)
+        doubtful = queries.predicted_in(connection, (AttemptState.IN_DOUBT,))
+        moving = queries.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
+        rows |= {new: rows[old] for new, old in renames.accounts.items() if new not in rows}
+        everywhere = rows.get(tables.EVERYWHERE)
+        read = PlanInput(
+            now_ms=now_ms,
+            videos=chosen,
+            catalogue=catalogue,
+            accounts=pipeline.accounts,
+            attempts=attempts,
+            account_views={
+                name: replace(
+                    _account_view(rows.get(name), backoffs.get(name), doubtful.get(name, 0), moving.get(name, 0)),
+                    committed_today_micros=today.get(name, Today()).micros,
+                    other_days=today.get(name, Today()).other_days,
+                    zone=zone,
+                )
+                for name in pipeline.accounts
+            },
+            everything_paused=bool(everywhere is not None and everywhere.paused),
+            sources=sources,
+            ledger=ledger,
+            held=held_accounts(pipeline, rows),
+            disk=read_space(pipeline.settings, awaited=awaited),
+            names=names,
+            on_change=pipeline.configuration.catalogue.on_change or "ask",
+        )
+        ahead = look_ahead(read)
+        purchases = purchases_ahead(ahead)
+        rivals = names_ledger.bought(connection, {purchase.digest for purchase in purchases.values()})
+    named = pipeline.configuration.written
+    return replace(read, ahead=ahead, twins=twins(read, purchases, rivals, renames, named=named))
+
+
+def pending_renames(pipeline: Pipeline, connection: Connection) -> Renames:
+    """Return the new names in the files that the ledger has not been brought to yet."""
+    videos = {v.key: v.was for v in pipeline.configuration.catalogue.videos.values() if v.was is not None}
+    accounts = {name: account.was for name, account in pipeline.accounts.items() if account.was is not None}
+    return names_ledger.pending_renames(connection, videos=videos, accounts=accounts)
+
+
+def chain_names(pipeline: Pipeline, connection: Connection, keys: Collection[str]) -> chain.Names:
+    """Return the names that the steps of some videos, and of those that they branch off, go by."""
+    catalogue = pipeline.configuration.catalogue.videos
+    known = [key for key in keys if key in catalogue]
+    renames = pending_renames(pipeline, connection)
+    above = _with_parents([catalogue[key] for key in known], catalogue)
+    return _names(connection, {renames.videos.get(key, key): key for key in above}, renames)
+
+
+def _names(connection: Connection, key_of: Mapping[str, str], renames: Renames) -> chain.Names:
+    """`key_of` are the keys that the catalogue has, by those that the ledger has."""
+    first_keys, first_accounts = names_ledger.first_names(connection, key_of)
+    videos = {new: first_keys.get(old, old) for new, old in renames.videos.items()}
+    accounts = {new: first_accounts.get(old, old) for new, old in renames.accounts.items()}
+    return chain.Names(
+        {**{key_of[key]: first for key, first in first_keys.items()}, **videos},
+        {**renames.unknown, **first_accounts, **accounts},
+        {key_of[key]: chosen for key, chosen in names_ledger.choices_of(connection, key_of).items()},
+    )
+
+
+def _with_parents(videos: Sequence[Video], catalogue: Mapping[str, Video]) -> list[str]:
+    keys = []
+    for video in videos:
+        keys.append(video.key)
+        source = video.source
+        while isinstance(source, BranchSource):
+            keys.append(source.branch_of)
+            source = catalogue[source.branch_of].source
+    return keys
+
+
+def view_of(row: Row[Any], note: str = "", *, film_gone: bool = False) -> AttemptView:
+    """A ledger row as a plan sees it."""
+    return AttemptView(
+        attempt_id=row.attempt_id,
+        video_key=row.video_key,
+        hop=row.hop,
+        generation=row.generation,
+        try_no=row.try_no,
+        chain_digest=row.chain_digest,
+        state=AttemptState(row.state),
+        submit_class=row.submit_class,
+        error_reason=row.error_reason,
+        error_message=row.error_message,
+        resubmit_allowed=row.resubmit_allowed,
+        root_video_id=row.root_video_id,
+        video_id=row.video_id,
+        output_ms=output_ms(row),
+        file_ms=row.probed_duration_ms,
+        film_path=row.film_path or row.path,
+        film_gone=film_gone,
+        task_id=row.task_id,
+        kind=row.output_kind,
+        completed_at=row.completed_at,
+        submitted_at=row.submitted_at,
+        in_doubt_at=row.in_doubt_at,
+        expires_at=row.expires_at,
+        absences=row.absences,
+        predicted_micros=row.predicted_micros,
+        note=note,
+        called_back=row.callback_digest is not None,
+        account=row.account,
+        parent_attempt_id=row.parent_attempt_id,
+        claimed_at=row.claimed_at,
+        params=row.params,
+        words=row.words,
+        purchase=row.purchase,
+    )
+
+
+def output_ms(row: Row[Any]) -> int | None:
+    """How long the film is after a stored hop: the file's length, or with its parent's where only the new part came."""
+    if row.film_duration_ms is not None:
+        return int(row.film_duration_ms)
+    if row.probed_duration_ms is None:
+        return None
+    if row.output_kind == "segment":
+        return int(row.probed_duration_ms + (row.parent_duration_ms or 0))
+    return int(row.probed_duration_ms)
+
+
+def _source_view(row: Row[Any]) -> SourceView:
+    same = row.source_sha256 is not None and row.source_sha256 == row.earlier_source_sha256
+    return SourceView(row.source_probed_ms, row.source_path, row.source_fault, same_file_as_before=same)
+
+
+def _account_view(row: Row[Any] | None, backoff: Row[Any] | None, doubtful: int, moving: int) -> AccountView:
+    return AccountView(
+        paused=bool(row.paused) if row else False,
+        stopped_reason=row.stopped_reason if row else None,
+        stopped_message=row.stopped_message if row else None,
+        committed_micros=row.committed_micros if row else 0,
+        in_flight=row.in_flight if row else 0,
+        backing_off_until=backoff.not_before if backoff else None,
+        probing=bool(backoff and backoff.failures),
+        in_doubt_micros=doubtful,
+        sending_micros=moving,
+    )
+
+
+def declared(pipeline: Pipeline) -> Sequence[Declaration]:
+    """Return the catalogue as the ledger keeps it, made once for each configuration that was read."""
+    if pipeline.declared is None or pipeline.declared[0] is not pipeline.configuration:
+        pipeline.declared = (pipeline.configuration, declarations(pipeline.configuration))
+    return pipeline.declared[1]
+
+
+def declarations(configuration: Configuration) -> list[Declaration]:
+    """Return the catalogue as the ledger keeps it."""
+    return [_declaration(video, configuration) for video in configuration.catalogue.videos.values()]
+
+
+def _declaration(video: Video, configuration: Configuration) -> Declaration:
+    catalogue = configuration.catalogue.videos
+    source = root_source(video, catalogue)
+    branch = video.source if isinstance(video.source, BranchSource) else None
+    created = None if source.created_at is None else to_ms(source.created_at)
+    life = provider_traits.source_life_ms(video.provider)
+    limits = goal_of(video, configuration.accounts[video.account]).limits
+    meaning = {
+        "account": video.account,
+        "source": video.source.model_dump(mode="json"),
+        "extend": video.extend.model_dump(mode="json", exclude=set(LIMITS)),
+        "root": source.model_dump(mode="json"),
+        # what a branch starts from changes with the prompts of the videos above it
+        "start": chain.digests(video, 0, videos=catalogue)[-1],
+        # only where they differ from the defaults: an entry of before they existed keeps its digest
+        **({"limits": limits} if limits else {}),
+    }
+    return Declaration(
+        video_key=video.key,
+        account=video.account,
+        provider=video.provider,
+        definition_digest=digest(meaning),
+        source_video_id=source.source_id,
+        branch_of=branch.branch_of if branch else None,
+        branch_hop=branch.hop if branch else None,
+        model=getattr(source, "model", None),
+        mode=source.mode,
+        source_created_at=created,
+        extendable_until=None if created is None or life is None else created + life,
+        source_duration_ms=source.duration_ms,
+        target_ms=video.extend.to_ms,
+        target_steps=video.extend.steps,
+        was=video.was,
+    )

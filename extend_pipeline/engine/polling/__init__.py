@@ -1,0 +1,1 @@
+"""Poll tasks in flight and apply what their providers show."""

@@ -1,0 +1,1 @@
+"""Reconcile the ledger with its providers' statements: lists, bills and invoices."""

@@ -1,0 +1,1 @@
+"""Read an invoice that a provider has exported as CSV."""

@@ -1,0 +1,123 @@
+"""An invoice or statement of a provider's that somebody has saved as CSV, read into rows to compare the ledger with.
+
+Columns are found by their names: a task's id; units or an amount; and, where there are any, a currency and a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from extend_pipeline.config.fields.ids import zeros_beyond_15_digits
+from extend_pipeline.config.files.text import read_text
+from extend_pipeline.config.issues import Problem
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.engine.reconcile.invoice.header import Layout, find_layout
+from extend_pipeline.engine.reconcile.invoice.lines import MOST_MICROS, TOO_MUCH, UNNAMED, InvoiceRow, read_lines
+from extend_pipeline.engine.reconcile.invoice.report import Told
+
+MOST_BYTES: Final = 50_000_000  # half a million lines: more than any account's year
+# So many zeros in all the ids of a file beyond their 15th digits are no chance: one in 100,000.
+_ZEROS_TOLD: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """An invoice, one row a task, in the order of the file. `first_ms` and `last_ms` are the times of its earliest and
+    its latest line, None where none has a time. `notes` are sentences for the person who reads the outcome; `whole` is
+    False where lines were left out that may be a task's."""
+
+    rows: tuple[InvoiceRow, ...]
+    first_ms: int | None
+    last_ms: int | None
+    notes: tuple[str, ...]
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceProblems:
+    """Why an invoice was not read: every mistake in it. None of its rows may be used."""
+
+    problems: tuple[Problem, ...]
+
+    def text(self) -> str:
+        """One line for each mistake: file, line, column, what was given, what to do."""
+        return "\n".join(problem.text() for problem in self.problems)
+
+
+def read_invoice(path: Path, *, account: Account) -> Invoice | InvoiceProblems:
+    """Read an account's invoice. Never raises for what is in the file, or for a file that is not there.
+
+    The separator is a comma, a semicolon or a tab; a byte order mark and a spreadsheet's `sep=` line are passed over.
+    Lines without a task, such as totals, are left out with a note; lines of the same task are added up with a note.
+    """
+    text = _read(path)
+    if isinstance(text, Problem):
+        return InvoiceProblems((text,))
+    layout = find_layout(text, path.name)
+    if not isinstance(layout, Layout):
+        return InvoiceProblems(layout)
+    told = Told(path.name)
+    lines = list(read_lines(text, layout, account, told))
+    _refuse_rounded_ids(lines, told)
+    if not lines and not told.problems:
+        told.problem(None, None, None, "no line of the file names a task", "Is it the list by task?")
+    if told.problems:
+        return InvoiceProblems(told.all_problems())
+    times = [line.at_ms for line in lines if line.at_ms is not None]
+    rows = tuple(_added_up(lines, told))
+    for row in rows:
+        if max(abs(row.units_micros), abs(row.amount_micros or 0)) > MOST_MICROS:
+            told.problem(row.line, None, row.task_id, f"with its other lines {TOO_MUCH}", "Look at its lines.")
+    if told.problems:
+        return InvoiceProblems(told.all_problems())
+    whole = not told.has_noted(UNNAMED)
+    return Invoice(rows, min(times, default=None), max(times, default=None), told.all_notes(), whole)
+
+
+def _read(path: Path) -> str | Problem:
+    def problem(message: str, hint: str) -> Problem:
+        return Problem(path.name, None, None, None, None, message, hint)
+
+    try:
+        there = path.exists()
+        if there and not path.is_file():
+            return problem("this is not a file", "Name the CSV file itself.")
+        size = path.stat().st_size if there else 0
+    except (OSError, ValueError) as error:
+        return problem(f"the file can't be read: {error}", "Look at its name.")
+    if size > MOST_BYTES:
+        return problem(f"the file has {size} bytes, and {MOST_BYTES} are the most", "Save it in parts, a month each.")
+    text = read_text(path)
+    if isinstance(text, Problem) and there:
+        return replace(text, hint="Save the list by task as CSV in UTF-8: a header, and a line for each task.")
+    return text
+
+
+def _refuse_rounded_ids(lines: Sequence[InvoiceRow], told: Told) -> None:
+    """Ids that all end in zeros after their 15th digit went through a spreadsheet as numbers."""
+    zeros = {task_id: zeros_beyond_15_digits(task_id) for task_id in {line.task_id for line in lines}}
+    if None in zeros.values() or sum(count or 0 for count in zeros.values()) < _ZEROS_TOLD:
+        return
+    first = next(line for line in lines if zeros[line.task_id])
+    told.problem(
+        first.line,
+        None,
+        first.task_id,
+        "and all other long ids of the file end in zeros: a spreadsheet has rounded them",
+        "Export the ids as text; their last digits are lost in this file.",
+    )
+
+
+def _added_up(lines: Sequence[InvoiceRow], told: Told) -> Iterator[InvoiceRow]:
+    by_task: dict[str, list[InvoiceRow]] = {}
+    for line in lines:
+        by_task.setdefault(line.task_id, []).append(line)
+    for task_id, own in by_task.items():
+        if len(own) > 1:
+            told.note_line("lines name a task that was named before; its amounts were added up", own[1].line)
+        amounts = [line.amount_micros for line in own]
+        amount = None if None in amounts else sum(each for each in amounts if each is not None)
+        yield InvoiceRow(task_id, sum(line.units_micros for line in own), own[0].at_ms, own[0].line, amount)

@@ -1,0 +1,82 @@
+"""Reconciles accounts with every book that their providers show, or with an invoice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from extend_pipeline.config.issues import Problem
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.reconcile.invoice.read import Invoice, InvoiceProblems, read_invoice
+from extend_pipeline.engine.reconcile.run import Reconciled, reconcile
+from extend_pipeline.engine.reconcile.statements import CLOCKS_MS, Unread, books_of, invoice_book
+from extend_pipeline.ledger.read import reconciliation_queries
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.write import statements
+from extend_pipeline.providers.protocol import TaskView
+
+S = AttemptState
+
+MOST_UNKNOWN: Final = 20  # tasks of an invoice that may all be lost ones of ours: more are another account's
+
+
+def reconcile_account(
+    pipeline: Pipeline, account: str, *, adopt: bool = True, pause: Callable[[float], None] = time.sleep
+) -> Iterator[Reconciled | Unread]:
+    """Compare one account with each book that its provider shows. `pause` waits so many seconds between questions."""
+    seen: dict[str, TaskView] = {}  # what the list has shown in full needs no GET for the bill
+    for read in books_of(pipeline, account, pause=pause):
+        if isinstance(read, Unread):
+            if read.failed:
+                with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+                    statements.record_unread(tx, account=account, source=read.source, message=read.message)
+            yield read
+        else:
+            seen.update(read.views)
+            yield reconcile(pipeline, account, read.book, seen=seen, adopt=adopt)
+
+
+def reconcile_invoice(
+    pipeline: Pipeline, account: str, invoice: Path, *, adopt: bool = True
+) -> Reconciled | InvoiceProblems:
+    """Compare one account with a bill that somebody saved as CSV; InvoiceProblems where it can't be read, and then
+    nothing was compared."""
+    read = read_invoice(invoice, account=pipeline.accounts[account])
+    if isinstance(read, InvoiceProblems):
+        return read
+    with pipeline.ledger.read() as connection:
+        first = reconciliation_queries.first_claim(connection, account)
+        if first is None:
+            notes = (*read.notes, "it was never claimed for, so that nothing in it is ours")
+            unit = pipeline.accounts[account].price.unit
+            return Reconciled(account, "invoice", unit, (), (), 0, complete=False, notes=notes)
+        attempts = reconciliation_queries.attempts_of_account(connection, account)
+    if len(read.rows) > MOST_UNKNOWN and not _may_be_ours(read, attempts):
+        message = f"none of its {len(read.rows)} tasks is one that account {account} has here"
+        hint = f"Is it the invoice of another account than {account}?"
+        return InvoiceProblems((Problem(invoice.name, None, None, None, None, message, hint),))
+    book = invoice_book(read, now_ms=pipeline.now_ms(), since_ms=first - CLOCKS_MS)
+    return replace(reconcile(pipeline, account, book, adopt=adopt), notes=read.notes)
+
+
+def _may_be_ours(invoice: Invoice, attempts: Sequence[Row[Any]]) -> bool:
+    """Whether an invoice shows a task of ours, or may: where something was sent and never found."""
+    if any(row.task_id is None and row.state not in (S.RELEASED, S.REJECTED) for row in attempts):
+        return True
+    held = {row.task_id for row in attempts}
+    return any(row.task_id in held for row in invoice.rows)
+
+
+def reconcile_everything(
+    pipeline: Pipeline, *, adopt: bool = True, pause: Callable[[float], None] = time.sleep
+) -> Iterator[Reconciled | Unread]:
+    """Compare every account that was ever claimed for."""
+    with pipeline.ledger.read() as connection:
+        used = [name for name in pipeline.accounts if reconciliation_queries.first_claim(connection, name) is not None]
+    for name in used:
+        yield from reconcile_account(pipeline, name, adopt=adopt, pause=pause)

@@ -1,0 +1,362 @@
+"""Tasks that a provider's book shows and no attempt holds: whose they may be, and which of them are taken over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row
+
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.model.catalogue import Video
+from extend_pipeline.config.model.price import Price
+from extend_pipeline.engine import provider_traits
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan import chain
+from extend_pipeline.engine.plan.inputs import chain_names
+from extend_pipeline.engine.reconcile.compare import Shown
+from extend_pipeline.engine.reconcile.statements import CLOCKS_MS, DAY_MS
+from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.read import reconciliation_queries
+from extend_pipeline.ledger.states import AT_STAKE, AttemptState
+from extend_pipeline.ledger.write import reconciliation, transitions
+from extend_pipeline.ledger.write.reconciliation import Compared, Orphan, Verdict
+from extend_pipeline.ledger.write.transitions import Moved
+from extend_pipeline.providers.protocol import Absent, QueryOutcome, Seen, TaskView, Unanswered
+
+S = AttemptState
+
+OTHERS: Final = "nothing here has its key or its film: somebody else's"
+MOST_ADOPTED: Final = 100  # a comparison; more are somebody else's use of the account rather than our lost answers
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a decision about an account's strangers looks at, as it is in the transaction that writes it down."""
+
+    account: Account
+    source: str
+    first_claim_ms: int
+    accepted: frozenset[str]
+    may_be: Sequence[Row[Any]]
+    elsewhere: Mapping[str, Row[Any]]
+    catalogue: Mapping[str, Video]
+    sources: Mapping[str, str]
+    """Videos of the catalogue by what their provider calls their source."""
+    to_come: Mapping[str, str]
+    """Steps of the catalogue by those of the strangers' keys that are theirs, see own_keys."""
+    names: chain.Names
+    films: frozenset[str]
+    """Those of the strangers' parents that are a result or a source of this home."""
+    asked: Mapping[str, str]
+    """Tasks that another book of the account has an open question about, with that book."""
+    zone: str
+    """The time zone whose day a task counts for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What is told of each stranger by task, which were adopted, and which merely count, since nothing proves whose
+    they are: these are looked at again by the next comparison."""
+
+    told: Mapping[str, Compared]
+    adopted: tuple[str, ...]
+    counted: frozenset[str]
+
+
+def around(
+    connection: Connection,
+    pipeline: Pipeline,
+    account: Account,
+    source: str,
+    accepted: frozenset[str],
+    views: Mapping[str, QueryOutcome],
+    to_come: Mapping[str, str],
+) -> Around:
+    """Read it: whatever a process has claimed, sent or found since the book was read counts too."""
+    keys = keys_of(views)
+    videos = pipeline.configuration.catalogue.videos
+    sources = {video.source.source_id: key for key, video in videos.items() if hasattr(video.source, "source_id")}
+    may_be = reconciliation_queries.may_be(connection, account.name, keys=keys, states=(*AT_STAKE, S.WRITTEN_OFF))
+    parents = {answer.view.parent_video_id or "" for answer in views.values() if isinstance(answer, Seen)} - {""}
+    known = reconciliation_queries.known_films(connection, account.provider, parents)
+    return Around(
+        account,
+        source,
+        reconciliation_queries.first_claim(connection, account.name) or pipeline.now_ms(),
+        accepted,
+        may_be,
+        reconciliation_queries.holders_elsewhere(connection, account.name, account.provider, list(views)),
+        videos,
+        sources,
+        to_come,
+        chain_names(pipeline, connection, {row.video_key for row in may_be}),
+        frozenset(parent for parent in parents if parent in known or parent in sources),
+        reconciliation_queries.questions_elsewhere(connection, account.name, source),
+        pipeline.configuration.timezone,
+    )
+
+
+def keys_of(views: Mapping[str, QueryOutcome]) -> set[str]:
+    """The keys that some tasks carry."""
+    return {answer.view.external_task_id or "" for answer in views.values() if isinstance(answer, Seen)} - {""}
+
+
+def proved_others(now: Around, views: Mapping[str, QueryOutcome]) -> frozenset[str]:
+    """Return the tasks that are somebody else's by their own words: made from a film that this home doesn't know, and
+    without a key of ours. Empty where the account is this home's alone, or every task is to be asked about."""
+    if now.account.adopt_orphans in ("all", "ask"):
+        return frozenset()
+    ours = {row.external_task_id for row in now.may_be} | now.to_come.keys()
+    return frozenset(
+        task_id
+        for task_id, answer in views.items()
+        if isinstance(answer, Seen)
+        and answer.view.external_task_id not in ours
+        and answer.view.parent_video_id
+        and answer.view.parent_video_id not in now.films
+        and task_id not in now.accepted
+    )
+
+
+def settle(
+    tx: Writer,
+    now: Around,
+    strangers: Sequence[tuple[Shown, Compared]],
+    views: Mapping[str, QueryOutcome],
+    *,
+    adopt: bool,
+) -> Settled:
+    """Decide about each stranger."""
+    told: dict[str, Compared] = {}
+    adopted: list[str] = []
+    counted: set[str] = set()
+    for shown, mine in strangers:
+        if shown.task_id in now.accepted:
+            told[shown.task_id] = replace(mine, verdict=Verdict.ACCEPTED, note="a person has let it be in another book")
+            continue
+        match views.get(shown.task_id):
+            case None:
+                note = "not looked at yet, there are too many; run it again"
+                shared = now.account.adopt_orphans in ("own", "none")  # most of them are somebody else's
+                told[shown.task_id] = replace(mine, verdict=Verdict.OPEN if shared else mine.verdict, note=note)
+            case Absent() if now.source == "billing":
+                told[shown.task_id] = replace(mine, verdict=Verdict.OTHER, note="billed, and no extension")
+            case Absent(answer):
+                note = f"the provider billed it and knows it no more: {answer.message}"
+                told[shown.task_id] = replace(mine, note=note)
+            case Unanswered(_, answer):
+                told[shown.task_id] = replace(mine, note=f"it could not be looked at: {answer.message}; run it again")
+            case Seen(view):
+                enough = len(adopted) >= MOST_ADOPTED
+                decided = _decide(tx, now, shown, view, mine, adopt=adopt, enough=enough)
+                told[shown.task_id] = decided
+                adopted += [shown.task_id] * (decided.attempt_id is not None)
+                counted |= {shown.task_id} if decided.note == OTHERS else set()
+    return Settled(told, tuple(adopted), frozenset(counted))
+
+
+def _decide(
+    tx: Writer, now: Around, shown: Shown, view: TaskView, mine: Compared, *, adopt: bool, enough: bool
+) -> Compared:
+    keyed = _keyed(now, view)
+    left = _left_alone(tx, now, shown, view, mine, keyed)
+    if left is not None:
+        return left
+    given_up = _given_up(keyed, now, view)
+    if view.parent_video_id is None and not provider_traits.tells_parent(now.account.provider):
+        return _unproven(mine, now, given_up, shown)
+    ours = _why_ours(now, view, keyed, given_up)
+    policy = now.account.adopt_orphans
+    if not ours and policy in ("own", "none"):
+        return replace(mine, verdict=Verdict.OTHER, note=OTHERS)
+    if policy == "all" or (policy == "own" and keyed):
+        if adopt and not enough:
+            return _take_over(tx, now, shown, view, mine, keyed, given_up)
+        why = f"{MOST_ADOPTED} at a time are enough; run it again" if adopt else "adopting is off"
+        booked = None if given_up is None else f"; it is {_where(given_up)}, which was written off and booked"
+        return replace(mine, note=f"not taken over: {why}{booked or ''}")
+    if (book := now.asked.get(shown.task_id)) is not None:
+        return replace(mine, verdict=Verdict.OPEN, note=f"it is asked about in the {book} already")
+    name, task = now.account.name, shown.task_id
+    yes, no = f"reconcile {name} --adopt {task}", f"reconcile {name} --accept {now.source}/{task}"
+    why = ours or "nothing here has its key or its film"
+    return replace(mine, note=f"{why}; if it is yours: extend-pipeline {yes}; if not: extend-pipeline {no}")
+
+
+def adopt_by_word(tx: Writer, now: Around, view: TaskView) -> Compared:
+    """Adopt one task because a person says that it is ours; what speaks against it is the note of what is returned,
+    which has no attempt then."""
+    shown = Shown(view.task_id, view.units_micros)
+    mine = Compared(
+        task_id=view.task_id,
+        verdict=Verdict.UPSTREAM_ONLY,
+        attempt_id=None,
+        unit=now.account.price.unit,
+        ledger_micros=None,
+        upstream_micros=view.units_micros,
+    )
+    keyed = _keyed(now, view)
+    left = _left_alone(tx, now, shown, view, mine, keyed)
+    return left or _take_over(tx, now, shown, view, mine, keyed, _given_up(keyed, now, view))
+
+
+def _keyed(now: Around, view: TaskView) -> list[Row[Any]]:
+    """Return the attempts that have the task's key, oldest claim first."""
+    return [row for row in now.may_be if view.external_task_id not in (None, "") and _has_key(row, view)]
+
+
+def _left_alone(
+    tx: Writer, now: Around, shown: Shown, view: TaskView, mine: Compared, keyed: Sequence[Row[Any]]
+) -> Compared | None:
+    """Return what is told of a task that is none of this home's, or that something else here will come to by itself or
+    by a person's word; None where it may be adopted."""
+    if not keyed and (nobodys := _nobodys(now, shown, view)) is not None:
+        return replace(mine, verdict=Verdict.OTHER, note=nobodys)
+    if (live := next((row for row in keyed if S(row.state) in AT_STAKE), None)) is not None:
+        return replace(mine, verdict=Verdict.OPEN, note=_looked_up(tx, now, live))
+    if keyed and all(row.state in (S.RELEASED, S.REJECTED) for row in keyed) and _is_tried_again(now, keyed):
+        where = _where(keyed[-1])
+        note = f"it carries the key of {where}, which was held to be free; the next try of {where} finds it"
+        return replace(mine, note=note)
+    if not keyed and (step := now.to_come.get(view.external_task_id or "")) is not None:
+        note = f"it carries the key of {step}, which this ledger has not asked for yet; its next try finds it"
+        return replace(mine, note=f"{note}, and pays nothing: extend-pipeline advance")
+    if not view.external_task_id and (possible := _possible(now, view)):
+        return replace(mine, verdict=possible[0], note=possible[1].replace("TASK", shown.task_id))
+    return None
+
+
+def _why_ours(now: Around, view: TaskView, keyed: Sequence[Row[Any]], given_up: Row[Any] | None) -> str:
+    """Say why a task may be this home's; empty where nothing tells that."""
+    if keyed:
+        return f"it carries the key of {_where(keyed[-1])}"
+    if given_up is not None:
+        return f"it may be {_where(given_up)}, which was written off and booked"
+    if view.parent_video_id in now.films:
+        named = now.sources.get(view.parent_video_id or "")
+        return f"it extends {f'the source of {named}' if named else f'film {view.parent_video_id} of this home'}"
+    return ""
+
+
+def _take_over(
+    tx: Writer,
+    now: Around,
+    shown: Shown,
+    view: TaskView,
+    mine: Compared,
+    keyed: Sequence[Row[Any]],
+    given_up: Row[Any] | None,
+) -> Compared:
+    moved = reconciliation.adopt_orphan(tx, _orphan(now.account, shown, view, now.zone))
+    if not isinstance(moved, Moved):
+        return replace(mine, verdict=Verdict.OPEN, note="an attempt has come to hold it meanwhile")
+    key = reconciliation.orphan_key(now.account.name, shown.task_id)
+    note = f"taken over as {key}: booked, and fetched like any"
+    if given_up is not None:
+        reconciliation.book_billed(tx, given_up.attempt_id, micros=0)
+        note = f"{note}; it is {_where(given_up)}, which was written off, and whose charge is now booked here"
+    elif keyed:
+        held = next(row for row in reversed(keyed) if row.task_id) if any(row.task_id for row in keyed) else None
+        if held is not None:
+            note = f"{note}; {_where(held)} is task {held.task_id} with the same key, so that step was paid twice"
+    return replace(mine, attempt_id=moved.attempt_id, note=note)
+
+
+def _nobodys(now: Around, shown: Shown, view: TaskView) -> str | None:
+    """Why a task that the account shows is none of this home's business."""
+    if (held := now.elsewhere.get(shown.task_id)) is not None:
+        return f"account {held.account} holds it as {_where(held)}"
+    if (video := now.sources.get(shown.task_id)) is not None:
+        return f"it is the source of {video}"
+    if view.created_ms is not None and view.created_ms < now.first_claim_ms - CLOCKS_MS:
+        return "made before the account's first claim"
+    return None
+
+
+def _has_key(row: Row[Any], view: TaskView) -> bool:
+    return bool(row.external_task_id == view.external_task_id)
+
+
+def _where(row: Row[Any]) -> str:
+    return f"{row.video_key}/{row.hop}"
+
+
+def _looked_up(tx: Writer, now: Around, row: Row[Any]) -> str:
+    if row.state != S.IN_DOUBT.value:
+        return f"it carries the key of {_where(row)}, which is being sent"
+    transitions.schedule(tx, row.attempt_id, account=now.account.name, due_at=tx.now_ms, while_in=(S.IN_DOUBT,))
+    return f"it carries the key of {_where(row)}, which is in doubt and looked up at once"
+
+
+def _is_tried_again(now: Around, keyed: Sequence[Row[Any]]) -> bool:
+    """Whether the step may still go out under the same key, and will find the task: taken over, it could not. It will
+    not once its video has left the catalogue, or a changed prompt has made the hop another step."""
+    last, videos = keyed[-1], now.catalogue
+    if last.video_key not in videos or any(row.resubmit_allowed for row in keyed):
+        return False
+    steps = chain.digests(videos[last.video_key], last.hop, videos=videos, names=now.names)
+    return bool(steps[-1] == last.chain_digest)
+
+
+def _possible(now: Around, view: TaskView) -> tuple[Verdict, str] | None:
+    """Whose a task without a key may be, of what is on its way or in doubt."""
+    own = [row for row in now.may_be if S(row.state) in AT_STAKE and row.task_id is None]
+    rows = [row for row in own if view.parent_video_id in (None, row.parent_video_id)]
+    if (doubt := next((row for row in rows if row.state == S.IN_DOUBT), None)) is not None:
+        where = _where(doubt)
+        told = f"it may be {where}, which is in doubt: extend-pipeline resolve {where} adopt TASK"
+        return Verdict.UPSTREAM_ONLY, told
+    if (sent := next((row for row in rows if row.state == S.SENDING), None)) is not None:
+        return Verdict.OPEN, f"it may be {_where(sent)}, which is being sent"
+    return None
+
+
+def _given_up(keyed: Sequence[Row[Any]], now: Around, view: TaskView) -> Row[Any] | None:
+    """The attempt without a task that was written off and booked, and is what this task was made for: by its key, or
+    by its parent and the time that it was sent."""
+    rows = [row for row in now.may_be if row.state == S.WRITTEN_OFF and row.task_id is None and row.booked_micros > 0]
+    if view.external_task_id:
+        return next((row for row in rows if row in keyed), None)
+    made = view.created_ms
+    for row in rows:
+        same = view.parent_video_id in (None, row.parent_video_id)
+        if same and made is not None and row.sending_at is not None and abs(made - row.sending_at) <= DAY_MS:
+            return row
+    return None
+
+
+def _unproven(mine: Compared, now: Around, given_up: Row[Any] | None, shown: Shown) -> Compared:
+    """A task of a provider that doesn't tell what it was made from: a source, another product, or an extension."""
+    if given_up is None:
+        return replace(mine, verdict=Verdict.OTHER, note="nothing tells that it is an extension, and none is missing")
+    where, accept = _where(given_up), f"reconcile {now.account.name} --accept {now.source}/{shown.task_id}"
+    note = f"it may be {where}, which was written off and booked; if it is: extend-pipeline {accept}"
+    return replace(mine, note=note)
+
+
+def dearest(price: Price) -> int:
+    """The most that one extension can cost, in micro-units: what is reserved for a task of unknown mode."""
+    amounts = price.per_extension_micros
+    return amounts if isinstance(amounts, int) else max(amounts.values())
+
+
+def _orphan(account: Account, shown: Shown, view: TaskView, zone: str) -> Orphan:
+    known = [micros for micros in (shown.micros, view.units_micros) if micros is not None and micros >= 0]
+    return Orphan(
+        account=account.name,
+        provider=account.provider,
+        submit_class=account.submit_class,
+        task_id=shown.task_id,
+        external_task_id=view.external_task_id or "",
+        parent_video_id=view.parent_video_id or "",
+        parent_duration_ms=view.parent_duration_ms,
+        unit=account.price.unit,
+        predicted_micros=max(known) if known else dearest(account.price),
+        unit_price_micros=account.price.unit_price_micros,
+        currency=account.price.currency,
+        failed_tasks_charged=account.failed_tasks_charged,
+        created_ms=view.created_ms,
+        zone=zone,
+    )

@@ -1,0 +1,1 @@
+"""Compare the media store with the ledger, and restore what is missing."""

@@ -1,0 +1,80 @@
+"""Hashes every file of the media store that the ledger expects, and writes down those whose bytes have changed.
+
+Goes through the store folder by folder; how far it has come is kept beside the ledger after each folder, so that a
+check that was ended goes on there the next time. Memory is bounded by one folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from extend_pipeline.base.private import open_private
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.store.watch import fetch_again
+from extend_pipeline.ledger.write import files, transitions
+from extend_pipeline.ledger.write.files import Cause, ExpectedFile, Role
+from extend_pipeline.media.listing import FOLDERS
+
+_POSITION: Final = "deep-check"
+
+
+@dataclass
+class DeepCheck:
+    """How far the check has come. `began_at` is the folder from which it went on, empty where it began anew."""
+
+    began_at: str = ""
+    folder: str = ""
+    files: int = 0
+    bytes: int = 0
+    damaged: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def check_deeply(pipeline: Pipeline, *, shown: Callable[[DeepCheck], None] = lambda _: None) -> DeepCheck:
+    """Hash the files that are there; `shown` is called after each file. What is not there is the quick look's."""
+    position = pipeline.settings.state_dir / _POSITION
+    start = position.read_text(encoding="utf-8").strip() if position.is_file() else ""
+    done = DeepCheck(began_at=start if start in FOLDERS[1:] else "")
+    for folder in FOLDERS[FOLDERS.index(done.began_at) if done.began_at else 0 :]:
+        done.folder = folder
+        with open_private(position, "w") as file:
+            file.write(folder)
+        with pipeline.ledger.read() as connection:
+            expected = [files.expected_file(role, row) for role, row in files.rows_in(connection, folder, folder)]
+        for each in expected:
+            _check(pipeline, each, done)
+            shown(done)
+    position.unlink(missing_ok=True)
+    return done
+
+
+def _check(pipeline: Pipeline, expected: ExpectedFile, done: DeepCheck) -> None:
+    path = pipeline.store.path_of(expected.path)
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            done.bytes += file.tell()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        done.unreadable.append(f"{expected.path}: {error.strerror or error}")
+        return
+    done.files += 1
+    if sha256 != expected.sha256:
+        done.damaged.append(expected.path)
+    with pipeline.ledger.read() as connection:
+        state = files.state_of_file(connection, expected.key)
+    if (sha256 == expected.sha256) is (state not in files.OPEN):
+        return
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        if sha256 == expected.sha256:
+            files.restored(tx, expected.key, expected, "the file is sound")
+            if expected.key.role is Role.RESULT:
+                transitions.unschedule(tx, expected.key.owner)
+        else:
+            files.missing(tx, expected, Cause.DAMAGED)
+            if expected.key.role is Role.RESULT:
+                fetch_again(tx, expected.key, account=expected.account)

@@ -1,0 +1,131 @@
+"""Compares the media store with the files that the ledger expects there, by names and lengths, some folders at a time:
+as many as hold about a thousand files, at least one.
+
+Memory is bounded by the files of those folders (1/256 of all, or some thousand) and those that are missing. Whether a
+file that is gone was deleted, or the whole store is not mounted, is decided by `doubt_about_store`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from extend_pipeline.base.wording import counted
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.ledger.write import files
+from extend_pipeline.ledger.write.files import Cause, ExpectedFile, FileKey, Role
+from extend_pipeline.media.listing import FOLDERS, films_in, mark_of
+
+MANY: Final = 100  # files: more than that, and more than half of all, are not deleted one by one
+EXAMPLES: Final = 5  # unknown files that are named
+AT_A_TIME: Final = 1_000  # files that are compared in one go, where a folder doesn't hold more
+
+
+@dataclass
+class StoreLook:
+    """What one look found. `expected` and `gone` count what nobody knew to be missing; `back` holds rows of
+    `missing_files` whose file is there again, `open` those that are still missing, lost or forgotten."""
+
+    marked: bool
+    folder_there: bool
+    expected: int = 0
+    gone: list[tuple[ExpectedFile, Cause]] = field(default_factory=list)
+    back: list[tuple[ExpectedFile, Row[Any]]] = field(default_factory=list)
+    open: list[Row[Any]] = field(default_factory=list)
+    unknown: int = 0
+    unknown_bytes: int = 0
+    unknown_paths: list[str] = field(default_factory=list)
+
+    @property
+    def doubt(self) -> str:
+        """Why the store seems to be another one than the ledger's; empty where it is ours."""
+        return doubt_about_store(
+            marked=self.marked,
+            folder_there=self.folder_there,
+            expected=self.expected,
+            gone=len(self.gone),
+            unknown=self.unknown,
+        )
+
+
+def doubt_about_store(*, marked: bool, folder_there: bool, expected: int, gone: int, unknown: int) -> str:
+    """Decide whether files that are gone were deleted from our store, or the store itself is not there.
+
+    A marked folder is ours: what is gone from it was deleted. It is doubted all the same where more than half of many
+    files are gone at once, or where it holds films, but none of those that the ledger knows. A folder without the mark
+    is doubted unless it holds at least half of the files.
+    """
+    if not gone:
+        return ""
+    held = f"it holds {expected - gone} of the {expected} files that the ledger knows"
+    if not folder_there:
+        return f"the folder does not exist; the ledger knows {counted(expected, 'file')} in it"
+    if marked and gone == expected and unknown:
+        return f"{held}, and {counted(unknown, 'other')}: it seems to be the store of another home"
+    if not marked and 2 * gone > expected:
+        return f"{held}: it is not mounted, or another folder, or it was emptied"
+    if gone > MANY and 2 * gone > expected:
+        return f"{held}: it was emptied, or a part of it is not mounted"
+    return ""
+
+
+def look(pipeline: Pipeline) -> StoreLook:
+    """Look at the whole store; writes nothing. OSError where a folder can't be read."""
+    root = pipeline.settings.media_dir
+    found = StoreLook(mark_of(root) is not None, root.is_dir())
+    with pipeline.ledger.read() as connection:
+        known = files.found_missing(connection, states=(*files.OPEN, "forgotten"))
+    rows = {FileKey(row.owner, Role(row.role)): row for row in known}
+    start, width = 0, 1
+    while folders := FOLDERS[start : start + width]:
+        # the ledger first: what is stored after that is in the listing too. And short reads, since on SQLite nobody
+        # commits while somebody reads
+        with pipeline.ledger.read() as connection:
+            expected = list(files.rows_in(connection, folders[0], folders[-1]))
+        there = {path: size for folder in folders for path, size in films_in(root, folder).items()}
+        _compare_folders(found, expected, there, rows)
+        start += width
+        width = width * 4 if len(expected) * 4 <= AT_A_TIME else max(1, width // 4)
+    again = {FileKey(row.owner, Role(row.role)) for _, row in found.back}
+    found.open = [row for key, row in rows.items() if key not in again]
+    return found
+
+
+def _compare_folders(
+    found: StoreLook,
+    expected: Sequence[tuple[Role, Row[Any]]],
+    there: Mapping[str, int],
+    rows: Mapping[FileKey, Row[Any]],
+) -> None:
+    names: set[str] = set()
+    for role, row in expected:
+        _, _, _, _, path, _, stored_bytes = row  # by names it takes twice as long
+        names.add(path)
+        size = there.get(path)
+        if not rows and size and (stored_bytes is None or stored_bytes == size):
+            found.expected += 1  # as nearly all are; making values of them would take half of the time
+            continue
+        file = files.expected_file(role, row)
+        _compare(found, file, size, rows.get(file.key))
+    for path in there.keys() - names:
+        found.unknown += 1
+        found.unknown_bytes += there[path]
+        if len(found.unknown_paths) < EXAMPLES:
+            found.unknown_paths.append(path)
+
+
+def _compare(found: StoreLook, file: ExpectedFile, size: int | None, row: Row[Any] | None) -> None:
+    cause = None
+    if size is None:
+        cause = Cause.GONE
+    elif size == 0 or (file.bytes is not None and size != file.bytes):
+        cause = Cause.CUT
+    if row is None:
+        found.expected += 1
+        if cause is not None:
+            found.gone.append((file, cause))
+    elif cause is None and row.cause != Cause.DAMAGED.value:  # its hash is looked at by `doctor --deep`
+        found.back.append((file, row))

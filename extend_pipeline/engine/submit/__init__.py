@@ -1,0 +1,1 @@
+"""Submit steps: claim, mark as sending, POST once, record the outcome."""

@@ -1,0 +1,84 @@
+"""A due step made ready to go out: its claim, the exact request that the ledger keeps, and the one that is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from extend_pipeline.config.digest import canonical_json
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan import chain
+from extend_pipeline.engine.plan.duplicates import other_upstreams
+from extend_pipeline.engine.plan.model import DueStep
+from extend_pipeline.ledger.write.claims import ClaimRequest
+from extend_pipeline.ledger.write.webhook_inbox import token_digest
+from extend_pipeline.providers.protocol import SubmitRequest
+
+HIDDEN: Final = "[token]"
+"""What stands for the token of a callback address in the request that the ledger keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A step with its claim and, where the account is called back, the token of its address. The token lives only here
+    and in the POST: the ledger has its digest."""
+
+    request: ClaimRequest
+    step: DueStep
+    token: str | None
+
+
+def prepared(pipeline: Pipeline, step: DueStep) -> Ready:
+    """Make a step ready. Each try gets a callback address of its own, which nobody can guess."""
+    token = None if pipeline.accounts[step.video.account].callbacks is None else pipeline.new_token()
+    return Ready(claim_request(pipeline, step, token=token), step, token)
+
+
+def claim_request(pipeline: Pipeline, step: DueStep, *, token: str | None = None) -> ClaimRequest:
+    """A due step as the claim wants it, with the exact body that will go out, but for the token."""
+    account = pipeline.accounts[step.video.account]
+    external_id = chain.external_task_id(
+        video_key=step.named_as, hop=step.hop, generation=step.generation, chain_digest=step.chain_digest
+    )
+    shown = wire(pipeline, step, external_id, None if token is None else HIDDEN)
+    return ClaimRequest(
+        attempt_id=chain.attempt_id(external_id, step.try_no),
+        video_key=step.video.key,
+        hop=step.hop,
+        generation=step.generation,
+        try_no=step.try_no,
+        chain_digest=step.chain_digest,
+        account=account.name,
+        provider=account.provider,
+        submit_class=account.submit_class,
+        external_task_id=external_id,
+        root_video_id=step.root_video_id,
+        parent_attempt_id=step.parent_attempt_id,
+        parent_video_id=step.parent_video_id,
+        parent_duration_ms=step.parent_duration_ms,
+        params=canonical_json(dict(step.params)),
+        request=canonical_json(pipeline.provider(account.name).body(shown)),
+        mode=step.mode,
+        unit=account.price.unit,
+        predicted_micros=step.predicted_micros,
+        unit_price_micros=account.price.unit_price_micros,
+        currency=account.price.currency,
+        failed_tasks_charged=account.failed_tasks_charged,
+        last_attempt_id=step.last_attempt_id,
+        tries_seen=step.tries_seen,
+        must_be_declared=True,
+        callback_digest=None if token is None else token_digest(token),
+        purchase=step.purchase,
+        again=step.video.again,
+        other_upstreams=other_upstreams(account, pipeline.accounts),
+        choices=step.choices,
+    )
+
+
+def wire(pipeline: Pipeline, step: DueStep, external_id: str, token: str | None) -> SubmitRequest:
+    """What the provider is asked for; with a token, it is also asked to call back."""
+    callbacks = pipeline.accounts[step.video.account].callbacks
+    address = None if callbacks is None or token is None else f"{callbacks.url}/{token}"
+    return SubmitRequest(
+        external_id, step.parent_video_id, step.params, callback_url=address, parent_task_id=step.parent_task_id
+    )

@@ -1,0 +1,133 @@
+"""Writes down what an upstream answered to a POST. The one place where a submit's answer becomes a state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Row
+
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.engine import provider_traits
+from extend_pipeline.engine.guards import keys
+from extend_pipeline.engine.plan.hop_state import UNCLEAR_VALUE
+from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS
+from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.write import controls, transitions, webhook_inbox
+from extend_pipeline.ledger.write.claims import ClaimRequest
+from extend_pipeline.ledger.write.late_acceptance import turned_up
+from extend_pipeline.ledger.write.transitions import Stale
+from extend_pipeline.providers.protocol import (
+    Absent,
+    Accepted,
+    Answer,
+    Duplicate,
+    QueryOutcome,
+    Rejected,
+    RejectReason,
+    Seen,
+    SubmitOutcome,
+    TaskView,
+    Unanswered,
+    Unknown,
+)
+
+S = AttemptState
+
+FIRST_REST_MS: Final = 1_000  # doubles with every refusal in a row
+LONGEST_REST_MS: Final = 60_000  # a slot comes free within minutes: a hop runs 4 to 6
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the upstream said to one POST, with what a look-up of our own key found where it called the key taken."""
+
+    request: ClaimRequest
+    outcome: SubmitOutcome
+    found: QueryOutcome | None = None
+
+
+def record_outcome(tx: Writer, answered: Answered, account: Account) -> None:
+    """Turn one answer into the attempt's next state, and the account's where the answer concerns all of it."""
+    request = answered.request
+    match answered.outcome:
+        case Accepted(task_id):
+            _submitted(tx, answered, account, task_id, "post")
+            controls.clear_backoff(tx, request.account)
+        case Rejected(reason, answer, retry_after_s):
+            _rejected(tx, request.attempt_id, account, reason, answer, retry_after_s)
+        case Duplicate(answer):
+            match answered.found:
+                case Seen(view) if belongs(view, request.external_task_id, request.parent_video_id):
+                    _submitted(tx, answered, account, view.task_id, "lookup")
+                case Seen():
+                    in_doubt(tx, request, account, "the key was found on a task of another video", answer)
+                case Absent() | Unanswered() | None:
+                    in_doubt(tx, request, account, UNCLEAR_VALUE, answer)
+        case Unknown(cause, answer):
+            in_doubt(tx, request, account, cause, answer)
+
+
+def belongs(view: TaskView, external_task_id: str, parent_video_id: str) -> bool:
+    """Whether a task that was found can be this attempt's: nothing that it tells of itself may contradict that."""
+    own_key = view.external_task_id in (None, external_task_id)
+    return own_key and view.parent_video_id in (None, parent_video_id)
+
+
+def in_doubt(tx: Writer, attempt: ClaimRequest | Row[Any], account: Account, cause: str, answer: Answer | None) -> None:
+    """Put an attempt in doubt and, where it can be looked up or a callback has named its task already, see to it that
+    it will be looked at, at once. `attempt` is its claim or its row."""
+    attempt_id: str = attempt.attempt_id
+    data = evidence(cause, answer) if answer else {"error_reason": cause, "error_message": cause}
+    moved = transitions.move(tx, attempt_id, to=S.IN_DOUBT, expect=frozenset({S.SENDING}), data=data)
+    if isinstance(moved, Stale):
+        if moved.state is not S.IN_DOUBT:
+            transitions.note(tx, "late_answer", attempt_id, data)
+    elif provider_traits.looked_up_by_key(account, attempt.submit_class) or webhook_inbox.named(
+        tx.connection, [attempt_id]
+    ):
+        transitions.schedule(tx, attempt_id, account=account.name, due_at=tx.now_ms)
+
+
+def evidence(reason: str, answer: Answer) -> dict[str, str | None]:
+    """The columns that tell a person what the upstream said."""
+    return {
+        "error_reason": reason,
+        "error_code": answer.code or (str(answer.http_status) if answer.http_status else None),
+        "error_message": answer.message,
+        "evidence": answer.raw,
+    }
+
+
+def _submitted(tx: Writer, answered: Answered, account: Account, task_id: str, found_by: str) -> None:
+    due_at = tx.now_ms + int(account.poll.first_after_s * 1000)
+    request = answered.request
+    moved = transitions.submitted(tx, request.attempt_id, task_id=task_id, found_by=found_by, due_at=due_at)
+    if isinstance(moved, Stale) and moved.state is S.SENDING:
+        cause = f"the provider answered with task {task_id}, which another attempt holds"
+        in_doubt(tx, request, account, cause, None)
+    elif isinstance(moved, Stale) and moved.state is S.WRITTEN_OFF:
+        turned_up(tx, request.attempt_id, task_id=task_id)
+
+
+def _rejected(
+    tx: Writer, attempt_id: str, account: Account, reason: RejectReason, answer: Answer, retry_after_s: float | None
+) -> None:
+    data = evidence(reason.value, answer)
+    moved = transitions.move(tx, attempt_id, to=S.REJECTED, expect=frozenset({S.SENDING}), data=data)
+    if isinstance(moved, Stale) and moved.state is S.IN_DOUBT:
+        # somebody took this process for dead while its POST was under way; the answer settles the doubt
+        transitions.move(tx, attempt_id, to=S.RELEASED, expect=frozenset({S.IN_DOUBT}), data=data)
+        transitions.unschedule(tx, attempt_id)
+    elif isinstance(moved, Stale):
+        transitions.note(tx, "late_answer", attempt_id, data)
+    if reason.value in keys.OF_A_KEY:
+        keys.note_refusal(tx, account, reason=reason.value, answer=answer)
+    elif reason.stops_account:
+        controls.stop_account(tx, account.name, reason=reason.value, message=answer.message)
+    if reason.transient:
+        doubled = FIRST_REST_MS * 2 ** min(controls.backoff_failures(tx, account.name), 10)
+        asked = 0 if retry_after_s is None else min(int(retry_after_s * 1000), LONGEST_BACKOFF_MS)
+        rest = max(asked, min(doubled, LONGEST_REST_MS))
+        controls.back_off(tx, account.name, wait_ms=rest, note=f"{reason.value}: {answer.message}")

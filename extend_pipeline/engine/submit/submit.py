@@ -1,0 +1,214 @@
+"""Submits what is due: claim, say that it is being sent, POST once, write down the answer. In this order, always."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED as FIRST
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+
+from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.engine.guards.disk_space import read_space
+from extend_pipeline.engine.guards.ledger_look import look_at_home, look_inside, remember
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.model import DueStep, Plan
+from extend_pipeline.engine.submit.prepare import Ready, prepared, wire
+from extend_pipeline.engine.submit.record_outcome import Answered, record_outcome
+from extend_pipeline.engine.submit.spool import UnrecordedError, keep_answers
+from extend_pipeline.ledger.clock import lease_runs
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.write import transitions
+from extend_pipeline.ledger.write.claims import Caps, ClaimRequest, Refused, claim
+from extend_pipeline.ledger.write.transitions import Moved
+from extend_pipeline.providers.protocol import (
+    Absent,
+    Accepted,
+    Answer,
+    Duplicate,
+    Rejected,
+    RejectReason,
+    Seen,
+    Unanswered,
+    Unknown,
+)
+
+
+@dataclass
+class SubmitReport:
+    """What one round of submits did; lists of VIDEO/HOP."""
+
+    accepted: list[str] = field(default_factory=list)
+    rejected: list[str] = field(default_factory=list)
+    in_doubt: list[str] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+    @property
+    def posts(self) -> int:
+        """How many requests went out."""
+        return len(self.accepted) + len(self.rejected) + len(self.in_doubt)
+
+
+def submit_due(pipeline: Pipeline, plan: Plan, *, stop: threading.Event | None = None) -> SubmitReport:
+    """Submit the plan's due steps, several at once, in waves. `stop` ends it after the wave that is under way."""
+    report = SubmitReport()
+    size = pipeline.settings.max_submits
+    caps = pipeline.caps()
+    steps = [step for step in plan.due if step.video.account in caps]
+    with ThreadPoolExecutor(max_workers=size, thread_name_prefix="submit") as pool:
+        for start in range(0, len(steps), size):
+            if stop is not None and stop.is_set():
+                break
+            wave = steps[start : start + size][: _room(pipeline)]
+            if not wave:
+                break
+            _wave(pipeline, wave, caps, pool, report)
+    return report
+
+
+def _room(pipeline: Pipeline) -> int | None:
+    """For how many more results there is room on the disks now; None where there is no bound."""
+    with pipeline.ledger.read() as connection:
+        awaited = queries.awaited(connection)
+    return read_space(pipeline.settings, awaited=awaited).fits()
+
+
+def _wave(
+    pipeline: Pipeline,
+    steps: Sequence[DueStep],
+    caps: Mapping[str, Caps],
+    pool: ThreadPoolExecutor,
+    report: SubmitReport,
+) -> None:
+    by_request = {(ready := prepared(pipeline, step)).request.attempt_id: ready for step in steps}
+    lease_ms = int(pipeline.settings.lease_s * 1000)
+    failpoint("submit.before_claim")
+    now_ms = pipeline.now_ms()
+    home = look_at_home(pipeline.settings)
+    with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
+        result = claim(
+            tx,
+            [ready.request for ready in by_request.values()],
+            caps=caps,
+            owner=pipeline.owner,
+            lease_until=now_ms + lease_ms,
+            ledger_accepted=look_inside(home, pipeline.ledger, tx.connection).may_spend,
+        )
+        failpoint("submit.in_claim")
+    remember(pipeline.settings, pipeline.ledger)
+    failpoint("submit.after_claim")
+    report.refused.extend(result.refused)
+    grouped = [request for request in result.claimed if request.submit_class == "A"]
+    alone = [request for request in result.claimed if request.submit_class != "A"]
+    futures: list[Future[Answered]] = []
+    marked: set[str] = set()
+    # no look-up would clear a group of the others up, so each of them is marked just before its own POST
+    try:
+        for group in (grouped, *([request] for request in alone)):
+            sendable, lease_until = _mark_sending(pipeline, group)
+            marked.update(request.attempt_id for request in group)
+            futures += [pool.submit(_post, pipeline, by_request[r.attempt_id], lease_until) for r in sendable]
+    except BaseException:
+        _release_unsent(pipeline, [request for request in result.claimed if request.attempt_id not in marked])
+        raise
+    finally:
+        # where the ledger fails in the middle of a wave, what is on its way already is paid and has an answer
+        _record_all(pipeline, futures, report)
+
+
+def _release_unsent(pipeline: Pipeline, requests: Sequence[ClaimRequest]) -> None:
+    """Give claims back that will not be sent, so that nobody waits for their lease. Where the ledger can't be written,
+    the lease's end does it."""
+    data = {"error_reason": "unsent", "error_message": "its process ended before it was sent"}
+    with contextlib.suppress(Exception), pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
+        for request in requests:
+            transitions.move(
+                tx, request.attempt_id, to=AttemptState.RELEASED, expect=frozenset({AttemptState.CLAIMED}), data=data
+            )
+
+
+def _mark_sending(pipeline: Pipeline, requests: Sequence[ClaimRequest]) -> tuple[list[ClaimRequest], int]:
+    """Commit that these may be on the wire from now on; answers those whose claim was still ours, and until when (UTC
+    ms)."""
+    if not requests:
+        return [], 0
+    failpoint("submit.before_sending")
+    now_ms = pipeline.now_ms()
+    lease_until = now_ms + int(pipeline.settings.lease_s * 1000)
+    with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
+        moves = {
+            request.attempt_id: transitions.mark_sending(
+                tx, request.attempt_id, owner=pipeline.owner, lease_until=lease_until
+            )
+            for request in requests
+        }
+    failpoint("submit.after_sending")
+    return [request for request in requests if isinstance(moves[request.attempt_id], Moved)], lease_until
+
+
+def _post(pipeline: Pipeline, ready: Ready, lease_until: int) -> Answered:
+    request = ready.request
+    begun_ms = lease_until - int(pipeline.settings.lease_s * 1000)
+    ends_ms = lease_until - int(pipeline.settings.post_deadline_s * 1000)
+    if not lease_runs(begun_ms, ends_ms + 1, pipeline.now_ms()):
+        # whoever was stopped for so long may find that others have looked for its task, found none and decided
+        answer = Answer("its process was stopped until its lease had nearly run out, or its clock went back: not sent")
+        return Answered(request, Rejected(RejectReason.UNSENT, answer))
+    provider = pipeline.provider(request.account)
+    outcome = provider.submit(wire(pipeline, ready.step, request.external_task_id, ready.token))
+    failpoint("submit.after_post")
+    found = provider.find(request.external_task_id) if isinstance(outcome, Duplicate) and provider.can_find else None
+    return Answered(request, outcome, found)
+
+
+def _record_all(pipeline: Pipeline, futures: Sequence[Future[Answered]], report: SubmitReport) -> None:
+    """Write answers down as they come; those that are there together share a commit. A task id waits for nobody."""
+    pending = set(futures)
+    crashed: BaseException | None = None
+    while pending:
+        try:
+            done, pending = wait(pending, return_when=FIRST)
+        except BaseException as cancelled:  # noqa: BLE001 - the POSTs go on all the same, and their answers count
+            crashed = cancelled
+            continue
+        answers = []
+        for future in done:
+            if (error := future.exception()) is not None:
+                crashed = error  # its attempt stays `sending` and becomes in_doubt; the others' answers are kept first
+            else:
+                answers.append(future.result())
+        if not answers:
+            continue
+        try:
+            failpoint("submit.before_outcome")
+            now_ms = pipeline.now_ms()
+            with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
+                for answer in answers:
+                    record_outcome(tx, answer, pipeline.accounts[answer.request.account])
+            failpoint("submit.after_outcome")
+        except BaseException as error:  # noqa: BLE001 - a disk that is full, a database that is gone, Ctrl-C: the task is paid
+            crashed = UnrecordedError(keep_answers(pipeline, answers), error)
+            continue
+        for answer in answers:
+            _tell(report, answer)
+    if crashed is not None:
+        raise crashed
+
+
+def _tell(report: SubmitReport, answer: Answered) -> None:
+    where = f"{answer.request.video_key}/{answer.request.hop}"
+    match answer.outcome:
+        case Accepted():
+            report.accepted.append(where)
+        case Rejected():
+            report.rejected.append(where)
+        case Duplicate():
+            match answer.found:
+                case Seen():
+                    report.accepted.append(where)
+                case Absent() | Unanswered() | None:
+                    report.in_doubt.append(where)
+        case Unknown():
+            report.in_doubt.append(where)

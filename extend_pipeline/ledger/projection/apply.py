@@ -1,0 +1,178 @@
+"""What each kind of event does to the state tables. The live path and a replay run the same functions.
+
+A fold never decides: checks and compare-and-set are done before an event is appended (`transitions`, `claims`,
+`controls`). It reads nothing but the row it changes and the event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.event import Event
+from extend_pipeline.ledger.projection.attempts import ATTEMPT_FOLDS
+from extend_pipeline.ledger.projection.files import FILE_FOLDS
+from extend_pipeline.ledger.projection.names import NAME_FOLDS
+from extend_pipeline.ledger.projection.rows import change_account
+from extend_pipeline.ledger.states import VideoState
+
+
+def fold(connection: Connection, event: Event) -> None:
+    """Apply one event. Raises KeyError for a kind that this version doesn't know: a ledger written by a newer one."""
+    FOLDS[event.kind](connection, event)
+
+
+def _video_declared(connection: Connection, event: Event) -> None:
+    values = {
+        **event.data,
+        "video_key": event.video_key,
+        "account": event.account,
+        "state": VideoState.NEW.value,
+        "state_reason": "",
+        "state_detail": "",
+        "hops_done": 0,
+        "current_duration_ms": None,
+        "declared_at": event.at,
+        "seq": event.seq,
+    }
+    insert_or = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    statement = insert_or(tables.videos).values(**values)
+    changes = {name: value for name, value in values.items() if name != "video_key"}
+    connection.execute(statement.on_conflict_do_update(index_elements=["video_key"], set_=changes))
+
+
+def _video_withdrawn(connection: Connection, event: Event) -> None:
+    _set_video(connection, event, state=VideoState.WITHDRAWN.value, state_reason="withdrawn", state_detail="")
+
+
+def _source_stored(connection: Connection, event: Event) -> None:
+    data = event.data
+    measured = {"source_probed_ms": data.get("duration_ms"), "source_fault": None, "source_fault_at": None}
+    _set_video(connection, event, source_sha256=data["sha256"], source_path=data["path"], **measured)
+
+
+def _source_unreachable(connection: Connection, event: Event) -> None:
+    _set_video(connection, event, source_fault=event.data["message"], source_fault_at=event.at)
+
+
+def _video_progressed(connection: Connection, event: Event) -> None:
+    _set_video(connection, event, **event.data)
+
+
+def _set_video(connection: Connection, event: Event, **values: Any) -> None:
+    connection.execute(
+        update(tables.videos).where(tables.videos.c.video_key == event.video_key).values(seq=event.seq, **values)
+    )
+
+
+def _account_stopped(connection: Connection, event: Event) -> None:
+    change_account(
+        connection,
+        event,
+        event.account,
+        stopped_reason=event.data["reason"],
+        stopped_message=event.data["message"],
+        stopped_at=event.at,
+    )
+
+
+def _account_resumed(connection: Connection, event: Event) -> None:
+    change_account(
+        connection,
+        event,
+        event.account,
+        paused=False,
+        stopped_reason=None,
+        stopped_message=None,
+        stopped_at=None,
+        refused_keys=None,
+    )
+
+
+def _key_refused(connection: Connection, event: Event) -> None:
+    change_account(connection, event, event.account, refused_keys=" ".join(event.data["marks"]))
+
+
+def _key_accepted(connection: Connection, event: Event) -> None:
+    change_account(connection, event, event.account, stopped_reason=None, stopped_message=None, stopped_at=None)
+
+
+def _account_stop_lifted(connection: Connection, event: Event) -> None:
+    change_account(connection, event, event.account, stopped_reason=None, stopped_message=None, stopped_at=None)
+
+
+def _account_paused(connection: Connection, event: Event) -> None:
+    change_account(connection, event, event.account, paused=True)
+
+
+def _reconciled(connection: Connection, event: Event) -> None:
+    table = tables.reconciliations
+    own = {"account": event.account, "source": event.data["source"], "at": event.at, "seq": event.seq}
+    # one statement takes a task once; the newest word counts
+    rows = list({row["task_id"]: {**row, **own} for row in event.data["rows"]}.values())
+    insert_or = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    statement = insert_or(table)
+    keys = ["account", "source", "task_id"]
+    changes = {column.name: statement.excluded[column.name] for column in table.columns if column.name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), rows)
+
+
+def _only_told(connection: Connection, event: Event) -> None:
+    """Change no row: the event is history alone."""
+
+
+def _statement_read(connection: Connection, event: Event) -> None:
+    data = event.data
+    values = {"others": data["others"], "others_newest_at": data["others_newest_at"]}
+    _set_statement(connection, event, read_at=event.at, unread_since=None, unread_message=None, **values)
+
+
+def _statement_unread(connection: Connection, event: Event) -> None:
+    table = tables.statements
+    same = (table.c.account == event.account) & (table.c.source == event.data["source"])
+    since = connection.execute(select(table.c.unread_since).where(same)).scalar()
+    unread_since = event.at if since is None else since
+    _set_statement(connection, event, unread_since=unread_since, unread_message=event.data["message"])
+
+
+def _set_statement(connection: Connection, event: Event, **values: Any) -> None:
+    table = tables.statements
+    keys = {"account": event.account, "source": event.data["source"]}
+    changes = {**values, "seq": event.seq}
+    insert_or = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    statement = insert_or(table).values(**keys, **{"others": 0, **changes})
+    connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=changes))
+
+
+def _charged_less(connection: Connection, event: Event) -> None:
+    own = {"account": event.account, "attempt_id": event.attempt_id, "at": event.at, "seq": event.seq}
+    connection.execute(insert(tables.lower_charges).values(**event.data, **own))
+
+
+FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
+    "video_declared": _video_declared,
+    "video_withdrawn": _video_withdrawn,
+    "source_stored": _source_stored,
+    "source_unreachable": _source_unreachable,
+    "video_progressed": _video_progressed,
+    "account_stopped": _account_stopped,
+    "account_resumed": _account_resumed,
+    "account_stop_lifted": _account_stop_lifted,
+    "account_paused": _account_paused,
+    "key_refused": _key_refused,
+    "key_accepted": _key_accepted,
+    "reconciled": _reconciled,
+    "statement_read": _statement_read,
+    "statement_unread": _statement_unread,
+    "charged_less": _charged_less,
+    **NAME_FOLDS,
+    "ledger_accepted": _only_told,
+    "ledger_copied": _only_told,
+    **ATTEMPT_FOLDS,
+    **FILE_FOLDS,
+}

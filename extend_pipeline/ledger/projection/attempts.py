@@ -1,0 +1,203 @@
+"""What events of attempts do to the state tables and the charges."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import Connection, insert
+
+from extend_pipeline.config.checks.purchase import purchase_digest, words_digest
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.event import Event
+from extend_pipeline.ledger.projection.rows import attempt_of, change_account, charge, give_back, move, set_attempt
+from extend_pipeline.ledger.states import AttemptState
+
+S = AttemptState
+
+
+def _attempt_claimed(connection: Connection, event: Event) -> None:
+    data = event.data
+    params = json.loads(data["params"])
+    # computed here and not kept in the event, so that a home of before gets them by its migration and by a replay alike
+    words = words_digest(data["provider"], params)
+    purchase = purchase_digest(data["provider"], data["parent_video_id"], params)
+    _begin(connection, event, state=S.CLAIMED, words=words, purchase=purchase)
+
+
+def _attempt_adopted(connection: Connection, event: Event) -> None:
+    _begin(connection, event, state=S.SUBMITTED, submitted_at=event.at)
+
+
+def _begin(connection: Connection, event: Event, *, state: AttemptState, **values: object) -> None:
+    """A new attempt with its reservation and its slot."""
+    connection.execute(
+        insert(tables.attempts).values(
+            **event.data,
+            attempt_id=event.attempt_id,
+            video_key=event.video_key,
+            account=event.account,
+            state=state.value,
+            claimed_at=event.at,
+            absences=0,
+            resubmit_allowed=False,
+            seq=event.seq,
+            **values,
+        )
+    )
+    change_account(connection, event, event.account, in_flight=1)
+    attempt = attempt_of(connection, event)
+    charge(connection, event, attempt, entry="reserve", micros=attempt.predicted_micros, basis="predicted")
+
+
+def _attempt_sending(connection: Connection, event: Event) -> None:
+    move(connection, event, S.SENDING, sending_at=event.at, **event.data)
+
+
+def _attempt_submitted(connection: Connection, event: Event) -> None:
+    move(connection, event, S.SUBMITTED, submitted_at=event.at, task_id=event.data["task_id"], lease_until=0)
+
+
+def _attempt_in_doubt(connection: Connection, event: Event) -> None:
+    move(connection, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)
+
+
+def _attempt_absent(connection: Connection, event: Event) -> None:
+    absences = event.data.get("absences") or attempt_of(connection, event).absences + 1
+    set_attempt(connection, event, absences=absences, last_absent_at=event.at)
+
+
+def _attempt_rejected(connection: Connection, event: Event) -> None:
+    move(connection, event, S.REJECTED, finished_at=event.at, lease_until=0, **event.data)
+    give_back(connection, event)
+
+
+def _attempt_released(connection: Connection, event: Event) -> None:
+    move(connection, event, S.RELEASED, finished_at=event.at, lease_until=0, **event.data)
+    give_back(connection, event)
+
+
+def _attempt_processing(connection: Connection, event: Event) -> None:
+    move(connection, event, S.PROCESSING)
+
+
+def _attempt_succeeded(connection: Connection, event: Event) -> None:
+    data = dict(event.data)
+    reported = data.pop("reported_micros", None)
+    attempt = attempt_of(connection, event)
+    micros, basis = (attempt.predicted_micros, "estimated") if reported is None else (reported, "reported")
+    move(
+        connection,
+        event,
+        S.SUCCEEDED,
+        completed_at=event.at,
+        settled_micros=micros,
+        units_basis=basis,
+        **data,
+    )
+    give_back(connection, event)
+    charge(connection, event, attempt, entry="settle", micros=micros, basis=basis)
+
+
+def _attempt_failed(connection: Connection, event: Event) -> None:
+    data = dict(event.data)
+    reported = data.pop("reported_micros", None)
+    attempt = attempt_of(connection, event)
+    charged = attempt.failed_tasks_charged
+    if charged == "unknown" and reported is None:
+        move(connection, event, S.FAILED, finished_at=event.at, **data)  # the reservation stays until reconciled
+        return
+    if reported is not None:
+        micros, basis = reported, "reported"
+    else:
+        micros, basis = (attempt.predicted_micros if charged == "yes" else 0), "estimated"
+    move(connection, event, S.FAILED, finished_at=event.at, settled_micros=micros, units_basis=basis, **data)
+    give_back(connection, event)
+    if micros:
+        charge(connection, event, attempt, entry="settle", micros=micros, basis=basis)
+
+
+def _attempt_columns(connection: Connection, event: Event) -> None:
+    set_attempt(connection, event, **event.data)
+
+
+def _attempt_stored(connection: Connection, event: Event) -> None:
+    move(connection, event, S.STORED, stored_at=event.at, finished_at=event.at, **event.data)
+
+
+def _attempt_quarantined(connection: Connection, event: Event) -> None:
+    move(connection, event, S.QUARANTINED, finished_at=event.at, **event.data)
+
+
+def _attempt_result_lost(connection: Connection, event: Event) -> None:
+    move(connection, event, S.RESULT_LOST, finished_at=event.at, **event.data)
+
+
+def _attempt_written_off(connection: Connection, event: Event) -> None:
+    attempt = attempt_of(connection, event)
+    if attempt.settled_micros is not None:  # it had succeeded: the charge is booked already
+        move(connection, event, S.WRITTEN_OFF, finished_at=event.at, **event.data)
+        return
+    micros = attempt.predicted_micros
+    move(
+        connection,
+        event,
+        S.WRITTEN_OFF,
+        finished_at=event.at,
+        settled_micros=micros,
+        units_basis="estimated",
+        **event.data,
+    )
+    give_back(connection, event)
+    charge(connection, event, attempt, entry="settle", micros=micros, basis="estimated")
+
+
+def _charge_settled(connection: Connection, event: Event) -> None:
+    micros, basis = event.data["micros"], event.data["basis"]
+    set_attempt(connection, event, settled_micros=micros, units_basis=basis)
+    give_back(connection, event)
+    if micros:
+        charge(connection, event, attempt_of(connection, event), entry="settle", micros=micros, basis=basis)
+
+
+def _charge_adjusted(connection: Connection, event: Event) -> None:
+    set_attempt(connection, event)  # its row is published again, with the new sum
+    attempt = attempt_of(connection, event)
+    charge(connection, event, attempt, entry="adjust", micros=event.data["micros"], basis=event.data["basis"])
+
+
+def _resubmit_allowed(connection: Connection, event: Event) -> None:
+    set_attempt(connection, event, resubmit_allowed=True)
+
+
+def _noted(_connection: Connection, _event: Event) -> None:
+    """Evidence that changes no state: a late answer, an upstream that went back."""
+
+
+ATTEMPT_FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
+    "attempt_claimed": _attempt_claimed,
+    "attempt_adopted": _attempt_adopted,
+    "attempt_sending": _attempt_sending,
+    "attempt_submitted": _attempt_submitted,
+    "attempt_in_doubt": _attempt_in_doubt,
+    "attempt_absent": _attempt_absent,
+    "attempt_rejected": _attempt_rejected,
+    "attempt_released": _attempt_released,
+    "attempt_processing": _attempt_processing,
+    "attempt_succeeded": _attempt_succeeded,
+    "attempt_failed": _attempt_failed,
+    "attempt_url_refreshed": _attempt_columns,
+    "attempt_redated": _attempt_columns,
+    "attempt_examined": _attempt_columns,
+    "attempt_file_replaced": _attempt_columns,
+    "attempt_stored": _attempt_stored,
+    "attempt_quarantined": _attempt_quarantined,
+    "attempt_result_lost": _attempt_result_lost,
+    "attempt_written_off": _attempt_written_off,
+    "charge_settled": _charge_settled,
+    "charge_adjusted": _charge_adjusted,
+    "resubmit_allowed": _resubmit_allowed,
+    "late_answer": _noted,
+    "upstream_went_back": _noted,
+}

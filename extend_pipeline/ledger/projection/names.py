@@ -1,0 +1,97 @@
+"""What a new name of a video or an account, and a decision about an edited step, do to the state tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy import Connection, and_, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.event import Event
+from extend_pipeline.ledger.projection.rows import change_account
+
+
+def _video_renamed(connection: Connection, event: Event) -> None:
+    """Bring all rows of a video to its new key. A row of the new key without attempts gives way."""
+    old, new = event.data["was"], event.video_key
+    videos = tables.videos.c
+    connection.execute(delete(tables.videos).where(videos.video_key == new))
+    first = func.coalesce(videos.first_key, old)
+    own = update(tables.videos).where(videos.video_key == old)
+    connection.execute(own.values(video_key=new, first_key=first, seq=event.seq))
+    below = update(tables.videos).where(videos.branch_of == old)
+    connection.execute(below.values(branch_of=new, seq=event.seq))
+    files = tables.missing_files
+    source = (files.c.owner == old) & (files.c.role == "source")
+    connection.execute(delete(files).where((files.c.owner == new) & (files.c.role == "source")))
+    connection.execute(update(files).where(source).values(owner=new))
+    for table in (tables.attempts, tables.charges, tables.step_choices, files):
+        connection.execute(update(table).where(table.c.video_key == old).values(video_key=new, seq=event.seq))
+
+
+def _account_renamed(connection: Connection, event: Event) -> None:
+    """Bring all rows of an account to its new name, and add up what both names had; a pause or a stop of either
+    stays."""
+    old, new = str(event.data["was"]), str(event.account)
+    accounts = tables.accounts
+    rows = {row.account: row for row in connection.execute(select(accounts).where(accounts.c.account.in_([old, new])))}
+    before, there = rows[old], rows.get(new)
+    connection.execute(delete(accounts).where(accounts.c.account.in_([old, new])))
+    merged = {**before._mapping, "account": new, "first_name": before.first_name or old, "seq": event.seq}
+    if there is not None:
+        merged["committed_micros"] += there.committed_micros
+        merged["in_flight"] += there.in_flight
+        merged["paused"] = before.paused or there.paused
+        if before.stopped_reason is None:
+            merged |= {name: there._mapping[name] for name in ("stopped_reason", "stopped_message", "stopped_at")}
+    connection.execute(insert(accounts).values(**merged))
+    _merge_days(connection, old, new)
+    for table in (tables.reconciliations, tables.statements, tables.lower_charges):
+        newer = table.alias()
+        own = [column.name for column in table.primary_key.columns if column.name != "account"]
+        same = and_(newer.c.account == new, *(newer.c[name] == table.c[name] for name in own))
+        connection.execute(delete(table).where(table.c.account == old, select(newer.c.seq).where(same).exists()))
+        connection.execute(update(table).where(table.c.account == old).values(account=new, seq=event.seq))
+    for moved in (tables.videos, tables.attempts, tables.charges, tables.missing_files):
+        connection.execute(update(moved).where(moved.c.account == old).values(account=new, seq=event.seq))
+
+
+def _account_named(connection: Connection, event: Event) -> None:
+    change_account(connection, event, event.account, first_name=event.data["first_name"])
+
+
+def _merge_days(connection: Connection, old: str, new: str) -> None:
+    table = tables.account_days
+    both = select(table.c.day, func.sum(table.c.committed_micros).label("micros"))
+    days = list(connection.execute(both.where(table.c.account.in_([old, new])).group_by(table.c.day)))
+    connection.execute(delete(table).where(table.c.account.in_([old, new])))
+    if days:
+        rows = [{"account": new, "day": row.day, "committed_micros": int(row.micros)} for row in days]
+        connection.execute(insert(table), rows)
+
+
+def _step_chosen(connection: Connection, event: Event) -> None:
+    table = tables.step_choices
+    values = {
+        "video_key": event.video_key,
+        "chain_digest": event.data["chain_digest"],
+        "stands_for": event.data["stands_for"],
+        "hop": event.data["hop"],
+        "decided_by": event.actor,
+        "seq": event.seq,
+    }
+    insert_or = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
+    changes = {name: values[name] for name in ("stands_for", "hop", "decided_by", "seq")}
+    statement = insert_or(table).values(**values)
+    connection.execute(statement.on_conflict_do_update(index_elements=["video_key", "chain_digest"], set_=changes))
+
+
+NAME_FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
+    "video_renamed": _video_renamed,
+    "account_renamed": _account_renamed,
+    "account_named": _account_named,
+    "step_chosen": _step_chosen,
+}

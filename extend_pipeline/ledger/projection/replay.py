@@ -1,0 +1,66 @@
+"""Folds a ledger's events again from nothing, and compares: the state tables hold no more than the events say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from sqlalchemy import Connection, insert, select, update
+
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.event import Event
+from extend_pipeline.ledger.projection import apply
+
+_CHUNK: Final = 1_000  # events held in memory at a time
+
+
+def replay(source: Ledger, target: Ledger) -> int:
+    """Copy all events into an empty ledger and fold them there; answers how many. The databases may be of two kinds."""
+    with source.read() as reading, target.write(now_ms=0, actor="replay") as tx:
+        if tx.seq:
+            raise ValueError("a replay needs an empty ledger to fold into")
+        tx.seq = refold(reading, tx.connection)
+    return tx.seq
+
+
+def refold(reading: Connection, into: Connection) -> int:
+    """Copy all events of one connection's ledger into another's empty tables and fold them there; return the last
+    event's number."""
+    by_number = select(tables.events).order_by(tables.events.c.seq).execution_options(yield_per=_CHUNK)
+    for row in reading.execute(by_number):
+        event = Event(
+            row.seq,
+            row.at,
+            row.kind,
+            row.actor,
+            row.attempt_id,
+            row.video_key,
+            row.account,
+            json.loads(row.data),
+        )
+        into.execute(insert(tables.events).values(**row._mapping))
+        apply.fold(into, event)
+    seq = int(reading.execute(select(tables.ledger_head.c.seq)).scalar_one())
+    into.execute(update(tables.ledger_head).values(seq=seq))
+    return seq
+
+
+def differences(left: Ledger, right: Ledger) -> list[str]:
+    """Rows of the folded tables that are not the same in both ledgers, in words; empty when they agree."""
+    found: list[str] = []
+    with left.read() as one, right.read() as two:
+        for table in tables.FOLDED:
+            keys = [column.name for column in table.primary_key.columns]
+
+            def by_key(
+                connection: Any, table: Any = table, keys: list[str] = keys
+            ) -> dict[tuple[Any, ...], dict[str, Any]]:
+                rows = connection.execute(select(table)).mappings()
+                return {tuple(row[key] for key in keys): dict(row) for row in rows}
+
+            mine, theirs = by_key(one), by_key(two)
+            for key in sorted(mine.keys() | theirs.keys()):
+                if mine.get(key) != theirs.get(key):
+                    found.append(f"{table.name} {'/'.join(map(str, key))}: {mine.get(key)} is not {theirs.get(key)}")
+    return found

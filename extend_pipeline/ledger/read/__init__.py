@@ -1,0 +1,1 @@
+"""Queries of the ledger. Nothing here changes anything."""

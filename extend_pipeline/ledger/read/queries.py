@@ -1,0 +1,185 @@
+"""Reads that plans, status and sensors are made from. Nothing here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, select
+
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
+from extend_pipeline.ledger.write.reconciliation import ORPHAN
+
+FEW_TRIES = 5  # to fetch a missing file again, within a minute
+_CHUNK = 500  # SQLite's older builds take 999 parameters a statement
+
+
+def videos(connection: Connection, *, keys: Collection[str] | None = None, unfinished: bool = False) -> list[Row[Any]]:
+    """Rows of `videos`: all, or the named ones; `unfinished` leaves out what is complete or withdrawn."""
+    table = tables.videos
+    query = select(table).order_by(table.c.video_key)
+    if unfinished:
+        query = query.where(table.c.state.not_in([VideoState.COMPLETE.value, VideoState.WITHDRAWN.value]))
+    if keys is None:
+        return list(connection.execute(query))
+    return [row for part in chunks(keys) for row in connection.execute(query.where(table.c.video_key.in_(part)))]
+
+
+def attempts_of(connection: Connection, keys: Collection[str]) -> list[Row[Any]]:
+    """All attempts of the named videos, in the order hop, claim."""
+    table = tables.attempts
+    query = select(table).order_by(table.c.video_key, table.c.hop, table.c.generation, table.c.try_no)
+    return [row for part in chunks(keys) for row in connection.execute(query.where(table.c.video_key.in_(part)))]
+
+
+def of_unknown_kind(connection: Connection, accounts: Collection[str]) -> list[Row[Any]]:
+    """Stored attempts of the accounts of which nobody could tell whether they hold their parent, parents first."""
+    table = tables.attempts
+    unknown = (table.c.state == AttemptState.STORED.value) & (table.c.output_kind == "unknown")
+    query = select(table).where(unknown, table.c.account.in_(list(accounts))).order_by(table.c.stored_at)
+    return list(connection.execute(query))
+
+
+def attempt(connection: Connection, attempt_id: str) -> Row[Any] | None:
+    """One attempt, or None."""
+    return connection.execute(select(tables.attempts).where(tables.attempts.c.attempt_id == attempt_id)).first()
+
+
+def first_hop(connection: Connection, video_key: str) -> Row[Any] | None:
+    """The stored attempt of a video's first hop, the newest of several; None where there is none."""
+    table = tables.attempts
+    this = (table.c.video_key == video_key) & (table.c.hop == 1) & (table.c.state == AttemptState.STORED.value)
+    return connection.execute(select(table).where(this).order_by(table.c.stored_at.desc()).limit(1)).first()
+
+
+def expiries(connection: Connection, attempt_ids: Collection[str]) -> dict[str, int | None]:
+    """Until when (UTC ms) the providers keep the results of the attempts."""
+    table = tables.attempts
+    query = select(table.c.attempt_id, table.c.expires_at)
+    return {
+        row.attempt_id: row.expires_at
+        for part in chunks(attempt_ids)
+        for row in connection.execute(query.where(table.c.attempt_id.in_(part)))
+    }
+
+
+def attempts_in(connection: Connection, states: Collection[AttemptState]) -> list[Row[Any]]:
+    """Every attempt in one of the states, oldest claim first."""
+    table = tables.attempts
+    names = [state.value for state in states]
+    return list(connection.execute(select(table).where(table.c.state.in_(names)).order_by(table.c.claimed_at)))
+
+
+def awaited(connection: Connection) -> int:
+    """How many results are paid for, or may be, whose file is not here yet: every live attempt."""
+    table = tables.attempts
+    query = select(func.count()).select_from(table).where(table.c.state.in_([state.value for state in LIVE]))
+    return int(connection.execute(query).scalar_one())
+
+
+def predicted_in(connection: Connection, states: Collection[AttemptState]) -> dict[str, int]:
+    """Micro-units that attempts in these states were predicted to cost, by account."""
+    table = tables.attempts
+    total = func.sum(table.c.predicted_micros).label("micros")
+    query = select(table.c.account, total).where(table.c.state.in_([s.value for s in states])).group_by(table.c.account)
+    return {row.account: int(row.micros) for row in connection.execute(query)}
+
+
+def open_accounts(connection: Connection) -> dict[tuple[str, str], int]:
+    """How many attempts are open, by account and provider: claimed, sent, in doubt, running, or paid and not stored."""
+    table = tables.attempts
+    query = select(table.c.account, table.c.provider, func.count().label("attempts"))
+    query = query.where(table.c.state.in_([state.value for state in LIVE])).group_by(table.c.account, table.c.provider)
+    return {(row.account, row.provider): int(row.attempts) for row in connection.execute(query)}
+
+
+def known_task(connection: Connection, account: str, *, at_least_ms: int) -> Row[Any] | None:
+    """The newest attempt of the account whose task is known to exist upstream and was claimed after `at_least_ms`: the
+    positive control for "no such task" (upstream forgets tasks after 30 days)."""
+    return connection.execute(_known(account, at_least_ms)).first()
+
+
+def known_key(connection: Connection, account: str, *, at_least_ms: int) -> Row[Any] | None:
+    """The newest attempt of the account whose task is known and can be found by a key: the positive control for "no
+    such key". What was taken over from a provider's book may carry none, and what was sent before class A had none."""
+    table = tables.attempts
+    keyed = (table.c.external_task_id != "") & (table.c.submit_class == "A")
+    return connection.execute(_known(account, at_least_ms).where(keyed)).first()
+
+
+def _known(account: str, at_least_ms: int) -> Select[Any]:
+    table = tables.attempts
+    known = (table.c.account == account) & table.c.task_id.is_not(None) & (table.c.claimed_at > at_least_ms)
+    return select(table).where(known).order_by(table.c.submitted_at.desc()).limit(1)
+
+
+def accounts(connection: Connection) -> dict[str, Row[Any]]:
+    """State and totals by account name; `*` holds a pause of all."""
+    return {row.account: row for row in connection.execute(select(tables.accounts))}
+
+
+def newest_results(connection: Connection, *, limit: int = 1000) -> list[Row[Any]]:
+    """Return `account` and `url` of the attempts with a result among the `limit` that changed last."""
+    table = tables.attempts
+    newest = select(table.c.account, table.c.url).order_by(table.c.seq.desc()).limit(limit).subquery()
+    return list(connection.execute(select(newest).where(newest.c.url.is_not(None))))
+
+
+def backoffs(connection: Connection) -> dict[str, Row[Any]]:
+    """Accounts that rest, by name."""
+    return {row.account: row for row in connection.execute(select(tables.backoff))}
+
+
+def notes(connection: Connection) -> dict[str, Row[Any]]:
+    """What the last look at each scheduled attempt left, by attempt id."""
+    return {row.attempt_id: row for row in connection.execute(select(tables.schedule))}
+
+
+def scheduled_videos(
+    connection: Connection, *, accounts: Collection[str] | None = None, orphans_since_ms: int = 0
+) -> dict[str, int]:
+    """When somebody will next look at something of each video (UTC ms), for videos of which something is scheduled;
+    `accounts` leaves out the others', at which nobody can look. Tasks that were taken over before `orphans_since_ms`
+    are left out, and files that are fetched again in vain: nobody need sit and watch them."""
+    table, schedule = tables.attempts, tables.schedule
+    query = (
+        select(table.c.video_key, func.min(schedule.c.due_at).label("due_at"))
+        .join(schedule, schedule.c.attempt_id == table.c.attempt_id)
+        .where((table.c.chain_digest != ORPHAN) | (table.c.claimed_at >= orphans_since_ms))
+        # what a callback named for one that has ended is looked into by whoever advances next
+        .where(
+            table.c.state.in_([state.value for state in LIVE])
+            | ((table.c.state == AttemptState.STORED.value) & (schedule.c.tries < FEW_TRIES))
+        )
+        .group_by(table.c.video_key)
+    )
+    if accounts is not None:
+        query = query.where(table.c.account.in_(list(accounts)))
+    return {row.video_key: row.due_at for row in connection.execute(query)}
+
+
+def head(connection: Connection) -> int:
+    """The number of the last event."""
+    return int(connection.execute(select(tables.ledger_head.c.seq)).scalar_one())
+
+
+def last_event_at(connection: Connection) -> int | None:
+    """When the last event was written, by its writer's clock (UTC ms); None in an empty ledger."""
+    newest = select(tables.events.c.at).order_by(tables.events.c.seq.desc()).limit(1)
+    value = connection.execute(newest).scalar()
+    return None if value is None else int(value)
+
+
+def changed_videos(connection: Connection, *, after_seq: int) -> list[str]:
+    """Keys of videos of which something changed after an event number."""
+    table, attempts = tables.videos, tables.attempts
+    keys = set(connection.execute(select(table.c.video_key).where(table.c.seq > after_seq)).scalars())
+    keys.update(connection.execute(select(attempts.c.video_key).where(attempts.c.seq > after_seq)).scalars())
+    return sorted(keys)
+
+
+def chunks(keys: Iterable[str]) -> Iterable[list[str]]:
+    """The keys, each once, in parts that one statement can take."""
+    names = list(dict.fromkeys(keys))
+    return (names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK))

@@ -1,0 +1,1 @@
+"""Transactions that change the ledger: each checks its states and appends its events."""

@@ -1,0 +1,160 @@
+"""The catalogue's entries as the ledger knows them: declared, changed, withdrawn, and how far each has come."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import select
+
+from extend_pipeline.config.checks.signed_urls import without_signature
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.states import VideoState
+
+_SOURCE: Final = ("source_sha256", "source_path", "source_probed_ms", "source_fault", "source_fault_at")
+"""What is known of a source's file: kept when an entry changes, unless its source does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """One catalogue entry, flattened. Times in UTC milliseconds, durations in milliseconds. `was` is the key that it
+    had before."""
+
+    video_key: str
+    account: str
+    provider: str
+    definition_digest: str
+    source_video_id: str | None
+    branch_of: str | None
+    branch_hop: int | None
+    model: str | None
+    mode: str | None
+    source_created_at: int | None
+    extendable_until: int | None
+    source_duration_ms: int | None
+    target_ms: int | None
+    target_steps: int | None
+    was: str | None = None
+
+    def row(self) -> dict[str, Any]:
+        """The columns that the event carries."""
+        return {name: getattr(self, name) for name in self.__slots__ if name not in ("video_key", "account", "was")}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a video has come, as a plan saw it."""
+
+    state: VideoState
+    reason: str
+    detail: str
+    hops_done: int
+    current_duration_ms: int | None
+
+    def row(self) -> dict[str, Any]:
+        """The columns that the event carries."""
+        return {
+            "state": self.state.value,
+            "state_reason": self.reason,
+            "state_detail": self.detail,
+            "hops_done": self.hops_done,
+            "current_duration_ms": self.current_duration_ms,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """Keys that were new, that changed, and that left the catalogue."""
+
+    new: tuple[str, ...]
+    changed: tuple[str, ...]
+    withdrawn: tuple[str, ...]
+
+
+def stale_declarations(rows: Collection[Any], declarations: Sequence[Declaration]) -> bool:
+    """Whether `declare` would write anything; pure, so that an unchanged catalogue costs one read."""
+    known = {row.video_key: row for row in rows}
+    declared = {entry.video_key for entry in declarations}
+    if any(key not in declared and row.state != "withdrawn" for key, row in known.items()):
+        return True
+    return any(
+        (row := known.get(d.video_key)) is None
+        or row.definition_digest != d.definition_digest
+        or row.state == "withdrawn"
+        for d in declarations
+    )
+
+
+def declare(tx: Writer, declarations: Sequence[Declaration]) -> Declared:
+    """Bring the ledger's videos to the catalogue. A video that left is withdrawn, not deleted: what was paid stays."""
+    known = {row.video_key: row for row in tx.connection.execute(select(tables.videos))}
+    new: list[str] = []
+    changed: list[str] = []
+    for entry in declarations:
+        row = known.pop(entry.video_key, None)
+        if row is not None and row.definition_digest == entry.definition_digest and row.state != "withdrawn":
+            continue
+        (changed if row is not None else new).append(entry.video_key)
+        same_source = row is not None and _same_source(row.source_video_id, entry.source_video_id)
+        kept = {name: getattr(row, name) if row is not None and same_source else None for name in _SOURCE}
+        measured = None if row is None or same_source else row.source_sha256
+        kept["earlier_source_sha256"] = measured or (None if row is None else row.earlier_source_sha256)
+        if row is None:
+            kept["first_key"] = _first_key(tx, entry)
+        tx.append("video_declared", video_key=entry.video_key, account=entry.account, data={**entry.row(), **kept})
+    withdrawn = [key for key, row in known.items() if row.state != VideoState.WITHDRAWN.value]
+    for key in withdrawn:
+        tx.append("video_withdrawn", video_key=key, account=known[key].account)
+    return Declared(tuple(new), tuple(changed), tuple(withdrawn))
+
+
+def _same_source(before: str | None, now: str | None) -> bool:
+    return without_signature(before or "") == without_signature(now or "")
+
+
+def _first_key(tx: Writer, entry: Declaration) -> str | None:
+    """The name that a new video's steps are named by where it isn't its key: the one that it had in a ledger which was
+    lost, or one of its own where its key was another video's first."""
+    if entry.was is not None:
+        return entry.was
+    table = tables.videos
+    used = select(table.c.video_key).where(table.c.first_key == entry.video_key).limit(1)
+    return f"{entry.video_key}~{tx.seq + 1}" if tx.connection.execute(used).first() is not None else None
+
+
+def moved(row: Any, now: Progress) -> bool:
+    """Whether a video's row says something else than `now`; withdrawn videos keep their state."""
+    if row.state == VideoState.WITHDRAWN.value:
+        return False
+    return any(_worth(name, getattr(row, name)) != _worth(name, value) for name, value in now.row().items())
+
+
+def _worth(name: str, value: Any) -> Any:
+    """Words that differ in numbers alone ("for 12 minutes") are no news: an event a minute would fill the ledger."""
+    return re.sub(r"\d+", "#", value) if name == "state_detail" else value
+
+
+def record_progress(tx: Writer, progress: Mapping[str, Progress]) -> list[str]:
+    """Write the progress of videos for which it differs; answers their keys."""
+    table = tables.videos
+    changed: list[str] = []
+    for key, now in progress.items():
+        row = tx.connection.execute(select(table).where(table.c.video_key == key)).first()
+        if row is not None and moved(row, now):
+            tx.append("video_progressed", video_key=key, account=row.account, data=now.row())
+            changed.append(key)
+    return changed
+
+
+def source_stored(tx: Writer, video_key: str, *, sha256: str, path: str, duration_ms: int) -> None:
+    """A copy of the video's source is in the media store, and so long."""
+    data = {"sha256": sha256, "path": path, "duration_ms": duration_ms}
+    tx.append("source_stored", video_key=video_key, data=data)
+
+
+def source_unreachable(tx: Writer, video_key: str, *, message: str) -> None:
+    """The video's source could not be fetched; it is tried again later."""
+    tx.append("source_unreachable", video_key=video_key, data={"message": message})

@@ -1,0 +1,237 @@
+"""Claims: one transaction that takes extensions and reserves their units inside every cap. Before any network.
+
+Many videos may be claimed in one transaction, since the cost is per commit. Whatever the plan thought is checked again
+here, where nobody else can write: pauses, stops, slots, budgets, the live attempt and the attempt that the plan saw
+last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import func, select
+
+from extend_pipeline.base.days import NO_ZONE, day_of
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS, still_waits
+from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.read import budget_days
+from extend_pipeline.ledger.states import AT_STAKE, LIVE, AttemptState, VideoState
+from extend_pipeline.ledger.write.names import Choice, bought, choose
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What an account may commit, in micro-units, how much of it may be at stake at a time, and how many tasks it may
+    have in flight. At stake is what is claimed, being sent or in doubt: what a crash or an outage could leave unknown.
+    `zone` is the time zone whose days count.
+    """
+
+    per_day_micros: int
+    total_micros: int
+    max_in_flight: int
+    in_doubt_micros: int
+    zone: str = NO_ZONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimRequest:
+    """One extension that a plan found due. `last_attempt_id` is the newest attempt of this step that the plan saw, if
+    any, and `tries_seen` is how many attempts of the hop it saw, whatever their words were (None: nobody counted).
+    Where it `must_be_declared`, it is not claimed once its video has another key or has left the catalogue. `purchase`
+    is what it buys; unless it is wanted `again`, it is not claimed where another video has bought the same, but with
+    one of the `other_upstreams` (names of accounts elsewhere). `choices` are the edited steps before it for which paid
+    ones stand."""
+
+    attempt_id: str
+    video_key: str
+    hop: int
+    generation: int
+    try_no: int
+    chain_digest: str
+    account: str
+    provider: str
+    submit_class: str
+    external_task_id: str
+    root_video_id: str | None
+    parent_attempt_id: str | None
+    parent_video_id: str
+    parent_duration_ms: int | None
+    params: str
+    request: str
+    mode: str | None
+    unit: str
+    predicted_micros: int
+    unit_price_micros: int
+    currency: str
+    failed_tasks_charged: str
+    last_attempt_id: str | None
+    tries_seen: int | None = None
+    must_be_declared: bool = False
+    callback_digest: str | None = None
+    purchase: str | None = None
+    again: bool = False
+    other_upstreams: frozenset[str] = frozenset()
+    choices: tuple[Choice, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        """The columns that the event carries."""
+        return {name: getattr(self, name) for name in self.__slots__ if name not in _NOT_IN_THE_EVENT}
+
+
+_NOT_IN_THE_EVENT: Final = frozenset(
+    {"attempt_id", "video_key", "account", "last_attempt_id", "tries_seen", "must_be_declared"}
+    | {"purchase", "again", "other_upstreams", "choices"}
+)
+"""What the event has a column for, and what is only looked at while it is claimed."""
+
+
+class RefusalReason(StrEnum):
+    """Why a claim was not made; all but CHANGED are waits that the plan will show."""
+
+    LEDGER = "ledger_not_accepted"
+    PAUSED = "paused"
+    STOPPED = "account_stopped"
+    SLOTS = "no_free_slot"
+    DAY_BUDGET = "day_budget"
+    TOTAL_BUDGET = "total_budget"
+    IN_DOUBT_CAP = "in_doubt_cap"
+    BACKOFF = "backing_off"
+    SAME_PURCHASE = "same_purchase"
+    CHANGED = "changed_meanwhile"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """This extension was not claimed."""
+
+    request: ClaimRequest
+    reason: RefusalReason
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimResult:
+    """What one claim transaction did."""
+
+    claimed: tuple[ClaimRequest, ...]
+    refused: tuple[Refused, ...]
+
+
+def claim(
+    tx: Writer,
+    requests: Sequence[ClaimRequest],
+    *,
+    caps: Mapping[str, Caps],
+    owner: str,
+    lease_until: int,
+    ledger_accepted: bool = True,
+) -> ClaimResult:
+    """Claim what fits; nothing where this ledger isn't the one that the home knows (`ledger_accepted`). Raises KeyError
+    where an account has no caps: no budget, no spending."""
+    claimed: list[ClaimRequest] = []
+    refused: list[Refused] = []
+    for request in requests:
+        reason = _refusal(tx, request, caps[request.account]) if ledger_accepted else RefusalReason.LEDGER
+        if reason is not None:
+            refused.append(Refused(request, reason))
+            continue
+        tx.append(
+            "attempt_claimed",
+            attempt_id=request.attempt_id,
+            video_key=request.video_key,
+            account=request.account,
+            data={
+                **request.row(),
+                "budget_day": day_of(tx.now_ms, caps[request.account].zone),
+                "owner": owner,
+                "lease_until": lease_until,
+            },
+        )
+        choose(tx, request.video_key, request.choices, why="its chain goes on from what is paid for")
+        claimed.append(request)
+    return ClaimResult(tuple(claimed), tuple(refused))
+
+
+def _refusal(tx: Writer, request: ClaimRequest, caps: Caps) -> RefusalReason | None:
+    everywhere = _account_row(tx, tables.EVERYWHERE)
+    account = _account_row(tx, request.account)
+    if (everywhere and everywhere.paused) or (account and account.paused):
+        return RefusalReason.PAUSED
+    if account and account.stopped_reason is not None:
+        return RefusalReason.STOPPED
+    in_flight = account.in_flight if account else 0
+    if in_flight >= caps.max_in_flight:
+        return RefusalReason.SLOTS
+    backoff = tx.connection.execute(select(tables.backoff).where(tables.backoff.c.account == request.account)).first()
+    if backoff and still_waits(backoff.not_before, tx.now_ms, longest_ms=LONGEST_BACKOFF_MS):
+        return RefusalReason.BACKOFF
+    if backoff and backoff.failures and _unsent(tx, request.account):
+        return RefusalReason.BACKOFF  # one probe at a time until a submit goes through again
+    committed = account.committed_micros if account else 0
+    if committed + request.predicted_micros > caps.total_micros:
+        return RefusalReason.TOTAL_BUDGET
+    if _committed_today(tx, request.account, caps.zone) + request.predicted_micros > caps.per_day_micros:
+        return RefusalReason.DAY_BUDGET
+    if _at_stake(tx, request.account) + request.predicted_micros > caps.in_doubt_micros:
+        return RefusalReason.IN_DOUBT_CAP
+    if _tried_meanwhile(tx, request) or (request.must_be_declared and not _is_declared(tx, request)):
+        return RefusalReason.CHANGED
+    if not request.again and _bought_by_another(tx, request):
+        return RefusalReason.SAME_PURCHASE
+    return None
+
+
+def _account_row(tx: Writer, account: str) -> Any:
+    return tx.connection.execute(select(tables.accounts).where(tables.accounts.c.account == account)).first()
+
+
+def _committed_today(tx: Writer, account: str, zone: str) -> int:
+    today = budget_days.committed(tx.connection, tx.now_ms, zone=zone, account=account).get(account)
+    return 0 if today is None else today.micros
+
+
+def _at_stake(tx: Writer, account: str) -> int:
+    table = tables.attempts
+    unknown = table.c.state.in_([state.value for state in AT_STAKE])
+    total = select(func.coalesce(func.sum(table.c.predicted_micros), 0)).where(table.c.account == account, unknown)
+    return int(tx.connection.execute(total).scalar_one())
+
+
+def _unsent(tx: Writer, account: str) -> bool:
+    table = tables.attempts
+    waiting = (table.c.account == account) & table.c.state.in_(("claimed", "sending"))
+    return tx.connection.execute(select(table.c.attempt_id).where(waiting).limit(1)).first() is not None
+
+
+def _tried_meanwhile(tx: Writer, request: ClaimRequest) -> bool:
+    """Whether the hop has an attempt that the plan did not see, also one with the words of before or after an edit, or
+    a live one."""
+    table = tables.attempts
+    columns = (table.c.attempt_id, table.c.chain_digest, table.c.state)
+    at_hop = (table.c.video_key == request.video_key) & (table.c.hop == request.hop)
+    order = (table.c.generation.desc(), table.c.try_no.desc())
+    rows = tx.connection.execute(select(*columns).where(at_hop).order_by(*order)).all()
+    last = next((row.attempt_id for row in rows if row.chain_digest == request.chain_digest), None)
+    if last != request.last_attempt_id or any(AttemptState(row.state) in LIVE for row in rows):
+        return True
+    return request.tries_seen is not None and request.tries_seen != len(rows)
+
+
+def _is_declared(tx: Writer, request: ClaimRequest) -> bool:
+    table = tables.videos
+    state = tx.connection.execute(select(table.c.state).where(table.c.video_key == request.video_key)).scalar()
+    return state is not None and state != VideoState.WITHDRAWN.value
+
+
+def _bought_by_another(tx: Writer, request: ClaimRequest) -> bool:
+    """Whether another video, or this one with another account, has bought the same, or may have."""
+    if request.purchase is None:
+        return False
+    return any(
+        (row.video_key, row.account) != (request.video_key, request.account)
+        and row.account not in request.other_upstreams
+        for row in bought(tx.connection, [request.purchase])
+    )

@@ -1,0 +1,241 @@
+"""Whether a file is a sound, whole film, and what it holds: counted from what is really there, not from its header."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from extend_pipeline.media.check.container import Container, NoFilm, recognise
+from extend_pipeline.media.check.isobmff import StructureError
+from extend_pipeline.media.check.movie import Malformed, Movie, Track, read_movie
+from extend_pipeline.media.check.sample_table import MAX_VIDEO_SAMPLES
+from extend_pipeline.media.libav import PictureError, end_of, open_video
+from extend_pipeline.media.upright import turn_of
+
+MIN_SIDE: Final = 16  # one macroblock; no provider makes anything near it
+MAX_SIDE: Final = 8_192  # 8K, and the side of a 4K portrait twice over; libav allocates width × height a picture
+MAX_DURATION_MS: Final = 6 * 3_600_000  # the longest film that any provider makes lasts three minutes
+DURATION_SLACK_S: Final = 0.5  # encoders differ in how they count the last picture and the start of B-frames
+DURATION_SLACK_SHARE: Final = 0.02  # and in rounding each picture to a millisecond
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What the file holds. `duration_ms` and `frames` are counted from the video packets that are present and shown:
+    last pts + its duration − first pts. `width` and `height` are those that a viewer sees: a mark that turns the film
+    by a quarter swaps them. `fps` is the average rate, None where it can't be told."""
+
+    duration_ms: int
+    width: int
+    height: int
+    codec: str
+    frames: int
+    fps: float | None
+    has_audio: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The file is whole."""
+
+    probe: Probe
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The file is not whole, or not a video; `reason` is a sentence for a person.
+
+    `kept` is where the store put the bytes aside, relative to its root; None where they were not kept. `sha256` is
+    known where a whole file came.
+    """
+
+    reason: str
+    kept: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """`declared_s` is how long the container says that it is, and `reached_s` where its last packet ends."""
+
+    probe: Probe
+    track_id: int
+    packets: int
+    damaged: int
+    declared_s: float
+    reached_s: float
+
+
+def is_possible(probe: Probe) -> bool:
+    """Whether a film may be so: what everything after the check relies on."""
+    return (
+        0 < probe.duration_ms <= MAX_DURATION_MS
+        and _unfit(probe.width, probe.height) is None
+        and 0 < probe.frames <= MAX_VIDEO_SAMPLES
+        and (probe.fps is None or (math.isfinite(probe.fps) and probe.fps > 0))
+        and probe.codec.isascii()
+        and probe.codec.isprintable()
+        and len(probe.codec) <= 40
+    )
+
+
+def probe(path: Path) -> Probe | Broken:
+    """Read every video packet of the file and decode its first picture. Content never raises; OSError may come."""
+    scanned = _scan(path)
+    return scanned if isinstance(scanned, Broken) else scanned.probe
+
+
+def check_file(path: Path) -> Sound | Broken:
+    """Check what a file claims against what is there. Content never raises; OSError may come."""
+    match recognise(path):
+        case NoFilm(reason):
+            return Broken(reason)
+        case Container(walk=None):
+            return _check_mp4(path)
+        case kind:
+            return _check_other(path, kind)
+
+
+def _check_other(path: Path, kind: Container) -> Sound | Broken:
+    """Check a file of another family than MP4's: its own structure, and its packets against the length it declares."""
+    assert kind.walk is not None
+    try:
+        with path.open("rb") as file:
+            kind.walk(file, path.stat().st_size)
+    except StructureError as error:
+        return Broken(str(error))
+    except struct.error:
+        return Broken("a part of the file ends before its own fields do")
+    scanned = _scan(path, all_streams=True)
+    if isinstance(scanned, Broken):
+        return scanned
+    if scanned.damaged:
+        return Broken(f"{scanned.damaged:,} of {scanned.packets:,} pictures are damaged or cut short")
+    if scanned.reached_s < scanned.declared_s - max(DURATION_SLACK_S, DURATION_SLACK_SHARE * scanned.declared_s):
+        return Broken(
+            f"the file claims {scanned.declared_s:.2f} s, but what is in it ends at {scanned.reached_s:.2f} s: "
+            "the file was cut short"
+        )
+    return Sound(scanned.probe)
+
+
+def _check_mp4(path: Path) -> Sound | Broken:
+    """Check the boxes, the sample tables and the packets of an MP4 or QuickTime file against one another.
+
+    A file that was cut at 70 % with its header in front still reports its full duration (`design.md`, "A result"): so
+    the header's claims are compared with what is there, once by the tables and once by the packets libav can read.
+    """
+    movie = read_movie(path)
+    if isinstance(movie, Malformed):
+        return Broken(movie.reason)
+    if impossible := _impossible(movie):
+        return Broken(impossible)
+    scanned = _scan(path)
+    if isinstance(scanned, Broken):
+        return scanned
+    track = movie.video(scanned.track_id)
+    if track is None:
+        return Broken("the video stream that libav found is not in the file's header")
+    packets, damaged = scanned.packets, scanned.damaged
+    if packets != track.samples:
+        # An edit list hides packets from a reader that honours it; count again without, before calling them missing.
+        stored = _scan(path, edits=False)
+        if isinstance(stored, Broken):
+            return stored
+        packets, damaged = stored.packets, stored.damaged
+    reason = _shortfall(track, probed=scanned.probe, packets=packets, damaged=damaged)
+    return Broken(reason) if reason else Sound(scanned.probe)
+
+
+def _impossible(movie: Movie) -> str | None:
+    """What in the header alone rules the file out."""
+    tracks = [track for track in movie.tracks if track.is_video]
+    if not tracks:
+        return "there is no video track in the file"
+    for track in tracks:
+        if track.coding == "encv":
+            return "the video is encrypted"
+        if track.samples == 0:
+            return "the video track holds no pictures"
+        if unfit := _unfit(track.width, track.height):
+            return unfit
+    return None
+
+
+def _unfit(width: int, height: int) -> str | None:
+    if MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE:
+        return None
+    return f"the picture claims to be {width} × {height}; sides from {MIN_SIDE} to {MAX_SIDE} are accepted"
+
+
+def _shortfall(track: Track, *, probed: Probe, packets: int, damaged: int) -> str | None:
+    """What the header claims and the packets do not hold; None where they agree."""
+    if packets != track.samples:
+        return f"the header claims {track.samples:,} pictures, but {packets:,} can be read: the file was cut short"
+    if damaged:
+        return f"{damaged:,} of {packets:,} pictures are damaged or cut short"
+    if track.claimed_s is not None:
+        slack_s = max(DURATION_SLACK_S, DURATION_SLACK_SHARE * track.claimed_s)
+        if probed.duration_ms / 1000 < track.claimed_s - slack_s:
+            return (
+                f"the header claims {track.claimed_s:.2f} s, but the pictures last {probed.duration_ms / 1000:.2f} s: "
+                "the file was cut short"
+            )
+    return None
+
+
+def _scan(path: Path, *, edits: bool = True, all_streams: bool = False) -> _Scan | Broken:
+    """Read every video packet, of the other streams as well if asked; decode as many as the first picture needs."""
+    try:
+        with open_video(path, edits=edits) as (container, stream):
+            packets = damaged = 0
+            spans: list[tuple[int, int]] = []
+            picture = None
+            reached_s = 0.0
+            for packet in container.demux() if all_streams else container.demux(stream):
+                if all_streams and packet.size:
+                    begins = packet.pts if packet.pts is not None else packet.dts or 0
+                    reached_s = max(reached_s, float((begins + (packet.duration or 0)) * packet.time_base))
+                if packet.stream.index != stream.index:
+                    continue
+                if picture is None:
+                    picture = next(iter(stream.decode(packet)), None)
+                if packet.size == 0 and packet.dts is None:
+                    continue  # the end: it only flushes the decoder
+                packets += 1
+                if packets > MAX_VIDEO_SAMPLES:
+                    return Broken(f"there are more than {MAX_VIDEO_SAMPLES:,} pictures in the file, the most allowed")
+                damaged += packet.is_corrupt
+                start = packet.pts if packet.pts is not None else packet.dts
+                if start is not None and not packet.is_discard:
+                    spans.append((start, packet.duration or 0))
+            if not spans or stream.time_base is None:
+                return Broken("the video stream holds no pictures")
+            if picture is None:
+                return Broken("not one picture of the video can be decoded")
+            if unfit := _unfit(picture.width, picture.height):
+                return Broken(unfit)
+            length = end_of(spans) - min(start for start, _ in spans)
+            rate = stream.average_rate
+            sides = (picture.width, picture.height)
+            width, height = reversed(sides) if turn_of(picture).transposed else sides
+            probed = Probe(
+                duration_ms=round(length * stream.time_base * 1000),
+                width=width,
+                height=height,
+                codec=stream.codec_context.name,
+                frames=len(spans),
+                fps=float(rate) if rate else None,
+                has_audio=bool(container.streams.audio),
+            )
+            if not 0 < probed.duration_ms <= MAX_DURATION_MS:
+                return Broken(f"the pictures claim to last {float(length * stream.time_base):,.3f} s")
+            if not is_possible(probed):
+                return Broken("what the file says of its pictures is not possible")
+            declared_s = (container.duration or 0) / 1_000_000
+            return _Scan(probed, stream.id, packets, damaged, declared_s, reached_s)
+    except PictureError as error:
+        return Broken(str(error))

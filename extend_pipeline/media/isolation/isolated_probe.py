@@ -1,0 +1,167 @@
+"""What is asked of a film from outside, answered by a process that is bounded in memory, computing and writing.
+
+The functions are those of `probe.py`, `seam.py`, `poster.py` and `film.py`, run by a worker of `prober.py`. A worker's
+answers are read as if the film had written them, since a film that breaks a decoder does.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from extend_pipeline.media.check import probe as limits
+from extend_pipeline.media.check.probe import Broken, Probe, Sound
+from extend_pipeline.media.isolation.pool import CouldNotProbe, Prober, Unreadable, prober
+from extend_pipeline.media.isolation.rlimits import Bounds
+from extend_pipeline.media.join.film import Joined
+from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.seam import IDENTICAL_DB, Seam
+
+__all__ = ["CouldNotProbe", "check_file", "join", "make_poster", "measure_seam"]
+
+READ: Final = Bounds()
+# Some pictures may need the film decoded from its start; a minute of 4K takes about one of computing.
+PICTURES_CPU_S: Final = 300.0
+# Coding a film of 180 s again takes some minutes.
+WRITE: Final = Bounds(cpu_s=1_800.0, memory_bytes=3 << 30)
+
+_LONGEST_REASON: Final = 400  # characters
+_NUMBERS: Final = ("duration_ms", "width", "height", "frames")  # to Python, true is a number too
+_NONSENSE: Final = "the process that reads it answers what makes no sense"
+
+
+def check_file(path: Path, *, by: Prober | None = None) -> Sound | Broken:
+    """As `probe.check_file`, of a file that nobody has looked at yet. Raises CouldNotProbe, OSError."""
+    try:
+        told = (by or prober(READ)).run({"do": "check", "path": _written(path)})
+        return _verdict(_ok(told))
+    except (Unreadable, PictureError) as error:
+        return Broken(str(error))
+
+
+def measure_seam(*, parent: Path, result: Path, by: Prober | None = None) -> Seam:
+    """As `seam.measure_seam`. Raises CouldNotProbe, OSError."""
+    try:
+        task = {"do": "seam", "parent": _written(parent), "result": _written(result)}
+        told = (by or prober(READ)).run(task, cpu_s=PICTURES_CPU_S)
+        return _seam(_ok(told))
+    except (Unreadable, PictureError):
+        return Seam(psnr_db=None, parent_is_prefix=False, compared_frames=0)
+
+
+def make_poster(
+    *,
+    parent: Path | None,
+    result: Path,
+    parent_ms: int | None,
+    max_bytes: int = 10_000,
+    segment: bool = False,
+    by: Prober | None = None,
+) -> bytes:
+    """As `poster.make_poster`. Raises PictureError, CouldNotProbe, OSError."""
+    task = {
+        "do": "poster",
+        "parent": None if parent is None else _written(parent),
+        "result": _written(result),
+        "parent_ms": parent_ms,
+        "max_bytes": max_bytes,
+        "segment": segment,
+    }
+    try:
+        match _ok((by or prober(READ)).run(task, cpu_s=PICTURES_CPU_S)):
+            case {"jpeg": str(text)} if len(text) <= 4 * max_bytes:
+                jpeg = base64.b64decode(text, validate=True)
+                if jpeg.startswith(b"\xff\xd8\xff") and len(jpeg) <= max_bytes:
+                    return jpeg
+            case _:
+                pass
+    except (Unreadable, binascii.Error) as error:
+        raise PictureError(str(error)) from error
+    raise PictureError(_NONSENSE)
+
+
+def join(*, parent: Path, segment: Path, out: Path, max_bytes: int, by: Prober | None = None) -> Joined | Broken:
+    """As `film.join`. The process may write files of twice `max_bytes` (its header moves to the front at the end), and
+    none is written here but `out`. Raises CouldNotProbe, OSError."""
+    task = {
+        "do": "film",
+        "parent": _written(parent),
+        "segment": _written(segment),
+        "out": _written(out),
+        "max_bytes": max_bytes,
+    }
+    own = by or prober(replace(WRITE, file_bytes=2 * max_bytes + (1 << 20)))
+    try:
+        match _ok(own.run(task)):
+            case {"broken": str(reason)}:
+                return Broken(_sentence(reason))
+            case {"joined": {"lossless": bool(lossless), "note": str(note)}}:
+                return Joined(lossless=lossless, note=_sentence(note))
+            case _:
+                return Broken(_NONSENSE)
+    except (Unreadable, PictureError) as error:
+        return Broken(str(error))
+
+
+def _written(path: Path) -> str:
+    return str(path.absolute())
+
+
+def _ok(told: Mapping[str, Any]) -> Any:
+    if "picture_error" in told:
+        raise PictureError(_sentence(str(told["picture_error"])))
+    return told.get("ok")
+
+
+def _sentence(text: str) -> str:
+    """Words for a person: what can't be seen is left out, so that no file speaks to a terminal."""
+    return "".join(char for char in text if char.isprintable())[:_LONGEST_REASON]
+
+
+def _verdict(told: Any) -> Sound | Broken:
+    match told:
+        case {"broken": str(reason)} if reason and len(told) == 1:
+            return Broken(_sentence(reason))
+        case {"sound": dict(fields)} if len(told) == 1:
+            return _sound(fields)
+        case _:
+            return Broken(_NONSENSE)
+
+
+def _sound(told: Mapping[str, Any]) -> Sound | Broken:
+    match told:
+        case {
+            "duration_ms": int(duration_ms),
+            "width": int(width),
+            "height": int(height),
+            "codec": str(codec),
+            "frames": int(frames),
+            "fps": None | float() as fps,
+            "has_audio": bool(has_audio),
+        } if len(told) == 7 and not any(isinstance(told[name], bool) for name in _NUMBERS):
+            probe = Probe(duration_ms, width, height, codec, frames, fps, has_audio)
+            return Sound(probe) if limits.is_possible(probe) else Broken(_NONSENSE)
+        case _:
+            return Broken(_NONSENSE)
+
+
+def _seam(told: Any) -> Seam:
+    match told:
+        case {
+            "psnr_db": None | float() as psnr_db,
+            "parent_is_prefix": bool(prefix),
+            "compared_frames": int(count),
+            "joint_db": None | float() as joint_db,
+        } if all(_is_decibels(value) for value in (psnr_db, joint_db)):
+            return Seam(psnr_db, prefix, count, joint_db)
+        case _:
+            raise PictureError(_NONSENSE)
+
+
+def _is_decibels(value: float | None) -> bool:
+    return value is None or (math.isfinite(value) and -1.0 <= value <= IDENTICAL_DB)

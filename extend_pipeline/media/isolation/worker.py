@@ -1,0 +1,130 @@
+"""The process that opens bytes from outside, so that no other has to. `prober.py` starts it and asks it.
+
+One JSON document a line: tasks by stdin, an answer each by stdout. It ends when stdin does, which is also when whoever
+started it was killed; and by itself between two tasks when it was idle or busy for long enough.
+"""
+
+from __future__ import annotations
+
+import base64
+import errno
+import json
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+from extend_pipeline.media.check.probe import Broken, Sound, check_file
+from extend_pipeline.media.isolation.rlimits import Bounds, allow_cpu, confine, cpu_taken
+from extend_pipeline.media.libav import PictureError
+
+Task = Mapping[str, Any]
+
+
+def main(bounds: str) -> None:
+    """Answer tasks within the bounds (JSON of `Bounds`) until there are no more."""
+    limits = Bounds(**json.loads(bounds))
+    sys.setrecursionlimit(500)
+    out = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    import av  # noqa: F401 - before the limits: what is loaded now is ours, and every task needs it
+    import numpy as np  # noqa: F401
+
+    tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
+    confine(limits)
+    _say(out, {"ready": True})
+    began = cpu_taken()
+    while cpu_taken() - began < limits.life_cpu_s:
+        try:
+            line = tasks.get(timeout=limits.idle_s)
+        except queue.Empty:
+            break
+        task = json.loads(line)
+        allow_cpu(task["cpu_s"])
+        try:
+            answer = _answer(task)
+        except MemoryError:
+            _say(out, {"memory": True})
+            break  # what is left of the memory may be in pieces
+        _say(out, answer)
+    os._exit(0)
+
+
+def _listen(tasks: queue.SimpleQueue[bytes]) -> None:
+    for line in sys.stdin.buffer:
+        tasks.put(line)
+    os._exit(0)  # also in the middle of a task: nobody waits for its answer any more
+
+
+def _say(out: BinaryIO, document: Mapping[str, object]) -> None:
+    rest = memoryview(json.dumps(document).encode("ascii") + b"\n")
+    while rest:
+        rest = rest[out.write(rest) :]
+
+
+def _answer(task: Task) -> dict[str, Any]:
+    try:
+        return {"ok": _TASKS[task["do"]](task)}
+    except PictureError as error:
+        return {"picture_error": str(error)}
+    except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise MemoryError from error
+        return {"os_error": [error.errno or 0, error.strerror or str(error)]}
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a film that makes our own code stumble is told like any other
+        return {"stumbled": type(error).__name__}
+
+
+def _check(task: Task) -> dict[str, Any]:
+    match check_file(Path(task["path"])):
+        case Sound(probe):
+            return {"sound": asdict(probe)}
+        case Broken(reason):
+            return {"broken": reason}
+
+
+def _seam(task: Task) -> dict[str, Any]:
+    from extend_pipeline.media.seam import measure_seam
+
+    return asdict(measure_seam(parent=Path(task["parent"]), result=Path(task["result"])))
+
+
+def _poster(task: Task) -> dict[str, Any]:
+    from extend_pipeline.media.poster import make_poster
+
+    jpeg = make_poster(
+        parent=None if task["parent"] is None else Path(task["parent"]),
+        result=Path(task["result"]),
+        parent_ms=task["parent_ms"],
+        max_bytes=task["max_bytes"],
+        segment=task["segment"],
+    )
+    return {"jpeg": base64.b64encode(jpeg).decode("ascii")}
+
+
+def _film(task: Task) -> dict[str, Any]:
+    from extend_pipeline.media.join.film import Joined, join
+
+    made = join(
+        parent=Path(task["parent"]), segment=Path(task["segment"]), out=Path(task["out"]), max_bytes=task["max_bytes"]
+    )
+    match made:
+        case Joined():
+            return {"joined": asdict(made)}
+        case Broken(reason):
+            return {"broken": reason}
+
+
+_TASKS: Final[Mapping[str, Callable[[Task], dict[str, Any]]]] = {
+    "check": _check,
+    "seam": _seam,
+    "poster": _poster,
+    "film": _film,
+}

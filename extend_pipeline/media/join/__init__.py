@@ -1,0 +1,1 @@
+"""Join two films into one: copy what fits, encode what does not."""

@@ -1,0 +1,66 @@
+"""The full-length film from a parent and the new part that a provider returned alone (`design.md`, "A result")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from extend_pipeline.media.check.probe import Broken, Sound, check_file
+from extend_pipeline.media.join import film
+from extend_pipeline.media.join.film import Joined
+from extend_pipeline.media.store import MediaStore, Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """The assembled film. `lossless`: every packet of pictures and sound was copied. `note` says how it was made."""
+
+    stored: Stored
+    lossless: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unassembled:
+    """There is no film; `reason` is a sentence for a person. Parent and segment are untouched."""
+
+    reason: str
+
+
+class Join(Protocol):
+    """How a film is written: `film.join`, or `confined.join` where the parts come from outside."""
+
+    def __call__(self, *, parent: Path, segment: Path, out: Path, max_bytes: int) -> Joined | Broken:
+        """Write the film to `out`."""
+        ...
+
+
+def assemble(
+    *,
+    parent: Path,
+    segment: Path,
+    store: MediaStore,
+    max_bytes: int,
+    join: Join = film.join,
+    check: Callable[[Path], Sound | Broken] = check_file,
+) -> Film | Unassembled:
+    """Join the parent film and the segment that continues it, and store the film; the same inputs give the same film.
+
+    Unassembled where one of both can't be read whole, or the film would exceed `max_bytes`. Content never raises;
+    OSError does, and leaves nothing behind.
+    """
+    joined: list[Joined] = []
+
+    def write(out: Path) -> Broken | None:
+        made = join(parent=parent, segment=segment, out=out, max_bytes=max_bytes)
+        if isinstance(made, Broken):
+            return made
+        joined.append(made)
+        return None
+
+    stored = store.build(write, max_bytes=max_bytes, check=check)
+    if isinstance(stored, Broken):
+        return Unassembled(stored.reason)
+    return Film(stored, joined[-1].lossless, joined[-1].note)

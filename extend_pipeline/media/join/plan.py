@@ -1,0 +1,155 @@
+"""How two parts become one film: what can be copied, what has to be coded again, and why. Decisions only, no files."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from math import lcm
+from typing import Final
+
+from extend_pipeline.media.join.clip import Part, SoundCoding, VideoCoding
+
+FINEST_CLOCK: Final = 10_000_000  # ticks a second; above, 180 s come near the 32 bits of an MP4's tables
+MAX_ENCODED_PICTURES: Final = 20_000  # 180 s, the longest film that any provider makes, at 60 pictures a second: 10,800
+_RATES: Final = (1, 120)  # pictures a second that can be meant; others are a broken clock
+
+
+# What players expect in an MP4, by the names of libav's decoders; others are coded again.
+PICTURES_OF_MP4: Final = frozenset({"h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "libvpx-vp9", "mpeg4"})
+SOUND_OF_MP4: Final = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "libopus", "flac", "alac"})
+
+
+class SoundPlan(StrEnum):
+    """What becomes of the sound."""
+
+    NONE = "none"  # neither part has any
+    COPY = "copy"
+    ENCODE = "encode"  # they differ in kind, or only one part has it and silence fills the other
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One picture of the film: the segment's picture `index`, shown from `start` to `end` in ticks after the seam."""
+
+    index: int
+    start: int
+    end: int
+
+
+def copy_obstacle(parent: Part, segment: Part) -> str | None:
+    """Why the pictures can't be copied one after the other, as the end of a sentence; None where they can."""
+    before, after = parent.video, segment.video
+    if before.codec != after.codec:
+        return f"the parent is coded as {before.codec} and the segment as {after.codec}"
+    if before.codec not in PICTURES_OF_MP4:
+        return f"pictures that are coded as {before.codec} have no place in an MP4"
+    if before.turn != after.turn:
+        return "the parent and the segment are marked as turned differently"
+    if (before.width, before.height) != (after.width, after.height):
+        return f"the parent is {before.width} × {before.height} and the segment {after.width} × {after.height}"
+    if before.pixel_format != after.pixel_format:
+        return f"the parent's pictures are {before.pixel_format} and the segment's {after.pixel_format}"
+    if before.pixel_aspect != after.pixel_aspect:
+        return f"the parent's pixels are shaped {before.pixel_aspect} and the segment's {after.pixel_aspect}"
+    if not _same_parameters(before, after):
+        return "both were encoded with different settings, and one MP4 track holds one set"
+    if parent.changes or segment.changes:
+        return "the encoder's settings change within a file"
+    if parent.hidden or segment.hidden:
+        return "an edit list hides some of the stored pictures"
+    if not segment.clean_start:
+        return "the segment does not start with a keyframe"
+    return None
+
+
+def sound_plan(parent: Part, segment: Part) -> SoundPlan:
+    """Return how the film keeps all sound there is: whatever was paid for is heard in it."""
+    if parent.sound is None and segment.sound is None:
+        return SoundPlan.NONE
+    return SoundPlan.COPY if parent.sound == segment.sound and _fits_mp4(parent.sound) else SoundPlan.ENCODE
+
+
+def _fits_mp4(sound: SoundCoding | None) -> bool:
+    """Return whether the packets can be copied. AAC of a transport stream brings no parameters."""
+    return sound is not None and sound.codec in SOUND_OF_MP4 and (sound.codec != "aac" or bool(sound.parameters))
+
+
+def common_clock(parent: Part, segment: Part) -> Fraction:
+    """Seconds a tick, such that both parts' instants are whole ticks; the parent's own where that gets too fine."""
+    ticks = lcm(parent.tick_s.denominator, segment.tick_s.denominator)
+    return Fraction(1, ticks) if ticks <= FINEST_CLOCK else parent.tick_s
+
+
+def slots(parent: Part, segment: Part, clock_s: Fraction) -> list[Slot]:
+    """The segment's pictures at the parent's rate, in ticks of `clock_s`.
+
+    At their own instants where the rates agree, or where the parent has no steady rate to follow. Otherwise each of
+    the parent's intervals shows what the segment shows in its middle. ValueError where that makes too many pictures.
+    """
+    own = [round((tick - segment.first) * segment.tick_s / clock_s) for tick in (*segment.starts, segment.end)]
+    low, high = _RATES
+    follows = parent.steady and low <= parent.rate <= high
+    alike = segment.steady and abs(parent.rate / segment.rate - 1) < Fraction(1, 1000)
+    count = len(segment.starts) if alike or not follows else max(1, round(segment.duration_s * parent.rate))
+    if len(parent.starts) + count > MAX_ENCODED_PICTURES:
+        raise ValueError(
+            f"the film would have {len(parent.starts) + count:,} pictures; {MAX_ENCODED_PICTURES:,} can be encoded"
+        )
+    if alike or not follows:
+        return [Slot(index, own[index], own[index + 1]) for index in range(count)]
+    return list(_resampled(own, count, 1 / parent.rate / clock_s))
+
+
+def fit(video: VideoCoding, into: VideoCoding) -> tuple[int, int]:
+    """Return width and height, even, that an upright picture takes within another format without being distorted."""
+    own_width, own_height, own_pixel_aspect = video.seen
+    width, height, pixel_aspect = into.seen
+    aspect = Fraction(own_width, own_height) * own_pixel_aspect / pixel_aspect
+    width, height = width & ~1, height & ~1
+    if aspect * height >= width:
+        return width, min(height, max(2, round(width / aspect / 2) * 2))
+    return min(width, max(2, round(height * aspect / 2) * 2)), height
+
+
+def _resampled(own: list[int], count: int, length: Fraction) -> Iterator[Slot]:
+    index = 0
+    for number in range(count):
+        middle = (number + Fraction(1, 2)) * length
+        while index + 2 < len(own) and own[index + 1] <= middle:
+            index += 1
+        yield Slot(index, round(number * length), round((number + 1) * length))
+
+
+def _same_parameters(before: VideoCoding, after: VideoCoding) -> bool:
+    """Whether one decoder configuration serves both. Two `avcC` may differ in bytes and hold the same sets."""
+    if before.parameters == after.parameters:
+        return True
+    if before.codec != "h264":
+        return False
+    try:
+        return _parameter_sets(before.parameters) == _parameter_sets(after.parameters)
+    except (struct.error, IndexError, ValueError):
+        return False
+
+
+def _parameter_sets(avcc: bytes) -> tuple[int, list[bytes]]:
+    """The size of a NAL unit's length field, and all SPS and PPS (ISO/IEC 14496-15, AVCDecoderConfigurationRecord)."""
+    if avcc[0] != 1:
+        raise ValueError("not an avcC")
+    at = 6
+    sets: list[bytes] = []
+    for kind in ("SPS", "PPS"):
+        if kind == "SPS":
+            count = avcc[5] & 0x1F
+        else:
+            count, at = avcc[at], at + 1
+        for _ in range(count):
+            (size,) = struct.unpack_from(">H", avcc, at)
+            sets.append(avcc[at + 2 : at + 2 + size])
+            if len(sets[-1]) != size:
+                raise ValueError("cut short")
+            at += 2 + size
+    return avcc[4] & 3, sets

@@ -1,0 +1,133 @@
+"""Which proxy a connection goes through, and the tunnel through it.
+
+A proxy is asked for a tunnel (CONNECT) and nothing else. For https it is given the host's name: whoever answers at the
+other end has to show a certificate for it. For http it is given the address that was checked here, since nothing else
+would hold it to that.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
+
+from extend_pipeline.providers.http.guard import Refused, normal_host
+from extend_pipeline.providers.http.results import Setting, SettingRefused
+
+ENVIRONMENT: Final = "environment"
+NONE: Final = "none"
+
+_HEAD_CAP: Final = 16_384  # bytes of the answer to CONNECT
+_STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
+_LOG_IN: Final = frozenset({401, 407})  # tinyproxy says the first of a wrong password
+_FOR_NOW: Final = frozenset({408, 429})  # and all from 500 on: the proxy is busy, or could not reach the host
+
+
+class ProxyRefused(SettingRefused):
+    """The proxy lets nothing through, or what names it can't be read."""
+
+    setting = Setting.PROXY
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy. `login` is `user:password`, None where none is known; `named_by` is the setting or the variable
+    that names it."""
+
+    host: str
+    port: int
+    named_by: str
+    login: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+def chosen_proxy(setting: str, login_env: str | None, *, scheme: str, host: str, port: int) -> Proxy | None:
+    """Return the proxy for a host; None where it is reached directly. Reads the environment at the moment of use.
+    Raises ProxyRefused where what names the proxy can't be used."""
+    if setting == NONE:
+        return None
+    if setting != ENVIRONMENT:
+        return _parsed(setting, "proxy in accounts.yaml", None if login_env is None else _login(login_env))
+    proxies = getproxies_environment()
+    if proxy_bypass_environment(f"{host}:{port}", proxies):
+        return None
+    kind = scheme if scheme in proxies else "all"
+    return _parsed(proxies[kind], f"{kind.upper()}_PROXY", None) if proxies.get(kind) else None
+
+
+def named_in_environment(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the variable of the environment that names a proxy for https; None where none does."""
+    names = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+    return next((name for name in names if environment.get(name)), None)
+
+
+def open_tunnel(sock: socket.socket, proxy: Proxy, authority: str, allowance: Callable[[], float]) -> None:
+    """Ask the proxy at the other end of a socket for a tunnel to `authority`. `allowance` says how many seconds the
+    next wait may take. Raises ProxyRefused, OSError, TimeoutError. Nothing of a request is in what is sent."""
+    login = f"Proxy-Authorization: Basic {_basic(proxy.login)}\r\n" if proxy.login is not None else ""
+    sock.settimeout(allowance())
+    sock.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{login}\r\n".encode("ascii"))
+    head = b""
+    while b"\r\n\r\n" not in head:
+        sock.settimeout(allowance())
+        more = sock.recv(4096)
+        if not more or len(head) > _HEAD_CAP:
+            raise OSError(f"the proxy {proxy} gave no whole answer to CONNECT {authority}")
+        head += more
+    status = _STATUS.match(head)
+    # a refusal has a body; what follows an agreement would be taken for the host's own words
+    if status is None or (status[1].startswith(b"2") and not head.endswith(b"\r\n\r\n")):
+        raise ProxyRefused(f"what answers at {proxy} ({proxy.named_by}) is no HTTP proxy")
+    _judge(int(status[1]), proxy, authority)
+
+
+def _judge(status: int, proxy: Proxy, authority: str) -> None:
+    if 200 <= status < 300:
+        return
+    if status in _LOG_IN:
+        known = "refuses the log-in that it was given" if proxy.login else "wants a log-in"
+        todo = "put user:password into a variable and name it as proxy_login_env"
+        raise ProxyRefused(f"the proxy {proxy} ({proxy.named_by}) {known} (HTTP {status}): {todo}")
+    if status in _FOR_NOW or status >= 500:
+        raise OSError(f"the proxy {proxy} could not reach {authority} (HTTP {status})")
+    raise ProxyRefused(
+        f"the proxy {proxy} ({proxy.named_by}) lets nothing through to {authority} (HTTP {status}): ask who runs it, "
+        "or set proxy: none"
+    )
+
+
+def _parsed(url: str, named_by: str, login: str | None) -> Proxy:
+    refused = ProxyRefused(f"{named_by} names no http:// proxy that can be used; write it like http://host:3128")
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        port = parts.port
+    except ValueError:
+        raise refused from None
+    host = normal_host(parts.hostname or "")
+    # a password with an unescaped / would have its user named as the host
+    is_more = parts.path not in ("", "/") or parts.query or parts.fragment
+    if parts.scheme != "http" or isinstance(host, Refused) or port == 0 or is_more:
+        raise refused
+    if parts.username:
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+    return Proxy(host, port or 80, named_by, login)
+
+
+def _login(name: str) -> str:
+    value = os.environ.get(name, "").strip()
+    if ":" not in value or not value.isprintable():
+        raise ProxyRefused(f"the variable {name}, which proxy_login_env names, doesn't hold user:password here")
+    return value
+
+
+def _basic(login: str) -> str:
+    return b64encode(login.encode("utf-8")).decode("ascii")

@@ -1,0 +1,1 @@
+"""Kling's official API: requests, responses, codes, tokens, bills."""

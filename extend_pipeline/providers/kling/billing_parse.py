@@ -1,0 +1,159 @@
+"""From an answer of Kling's billing routes to rows and packs (`providers.md`, "Kling, official", *Price*). Pure, and
+never raises."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Final
+
+from extend_pipeline.providers.kling.codes import RULES, SUCCESS
+from extend_pipeline.providers.kling.task import Guard
+from extend_pipeline.providers.protocol import QueryFault, Unanswered
+from extend_pipeline.providers.wire.json import child, integer, timestamp_ms, units_to_micros
+from extend_pipeline.providers.wire.response import Heard, Reading, advised, malformed, no_answer, read_answer
+
+_CURSOR_CAP: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class BilledTask:
+    """One deduction of a task: millionths of a unit, negative where units were given back; `at_ms` UTC milliseconds.
+
+    A task has several rows where its units came out of several packs: add them up.
+    """
+
+    task_id: str
+    units_micros: int
+    at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BillingPage:
+    """One page of the bill. `next_cursor` asks for the next one, None on the last. `malformed` counts rows that could
+    not be understood: where there are any, a task that is missing in the bill may be one of them."""
+
+    rows: tuple[BilledTask, ...]
+    next_cursor: str | None
+    malformed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A pack of units: bought and left in millionths, when it ends (UTC ms) where that is told, and Kling's word for
+    how it stands (online, toBeOnline, expired, runOut)."""
+
+    name: str
+    total_micros: int
+    left_micros: int
+    expires_ms: int | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class Packs:
+    """An account's packs, none for one that pays by the task. `malformed` counts those that could not be understood."""
+
+    packs: tuple[Pack, ...]
+    malformed: int
+
+
+def parse_billing_page(heard: Heard) -> BillingPage | Unanswered:
+    """One page of `POST /account/billing/package`.
+
+    A page without rows counts as empty only where it says so itself, with an empty list or a count of 0: an empty bill
+    means that nothing was charged, and is not to be believed of an answer that merely lost its list.
+    """
+    reading = read_answer(heard)
+    if not _success(reading):
+        return _not_told(reading)
+    data = child(reading.value, "data")
+    result = child(data, "result")
+    detail = child(result, "detail")
+    if detail is None and integer(child(result, "count")) == 0:
+        detail = []
+    if not isinstance(detail, list):
+        return malformed(reading, "the answer says success and holds no list of deductions")
+    more, given = child(data, "has_more"), child(data, "next_cursor")
+    cursor = given if isinstance(given, str) and 0 < len(given) <= _CURSOR_CAP else None
+    if more is True and cursor is None:
+        return malformed(reading, "the bill goes on, and the answer does not say how to ask for the rest")
+    if not isinstance(more, bool) and not (more is None and given in (None, "")):
+        return malformed(reading, "the answer does not say whether the bill goes on")
+    rows = [_billed(row, reading.guard) for row in detail]
+    known = tuple(row for row in rows if row is not None)
+    return BillingPage(known, cursor if more is True else None, len(rows) - len(known))
+
+
+def parse_packs(heard: Heard) -> Packs | Unanswered:
+    """`GET /account/costs`: the envelope has another one in it, and the list is missing where there are no packs."""
+    reading = read_answer(heard)
+    if not _success(reading):
+        return _not_told(reading)
+    data = child(reading.value, "data")
+    if not isinstance(data, dict):
+        return malformed(reading, "the answer says success and holds no data")
+    inner = child(data, "code")
+    if inner is not None and integer(inner) not in SUCCESS:
+        return _inner_refusal(reading, inner, child(data, "msg"))
+    listed = child(data, "resource_pack_subscribe_infos")
+    if listed is None:
+        listed = []
+    if not isinstance(listed, list):
+        return malformed(reading, "the answer says success, and its packs are no list")
+    packs = [_pack(row, reading.guard) for row in listed]
+    known = tuple(pack for pack in packs if pack is not None)
+    return Packs(known, len(packs) - len(known))
+
+
+def _success(reading: Reading) -> bool:
+    return reading.ok and integer(child(reading.value, "code")) in SUCCESS
+
+
+def _not_told(reading: Reading) -> Unanswered:
+    if reading.ok:
+        return malformed(reading, f"HTTP {reading.heard.status} with JSON that is no envelope of Kling's")
+    return no_answer(reading)
+
+
+def _inner_refusal(reading: Reading, inner: object, message: object) -> Unanswered:
+    number = integer(inner)
+    rule = RULES.get(number) if number is not None else None
+    said = reading.guard.text(message, cap=500) or "the account's costs are not told"
+    answer = replace(reading.answer, message=said, code=reading.guard.text(inner, cap=64) or None)
+    if rule is None:
+        return Unanswered(QueryFault.MALFORMED, answer, reading.heard.retry_after_s)
+    return Unanswered(rule.fault, advised(answer, rule.advice), reading.heard.retry_after_s)
+
+
+def _billed(row: object, guard: Guard) -> BilledTask | None:
+    task_id, units = guard.id(child(row, "task_id")), _signed_micros(child(row, "deduction_amount"))
+    if task_id is None or units is None:
+        return None
+    return BilledTask(task_id, units, timestamp_ms(child(row, "deduction_time")))
+
+
+def _pack(row: object, guard: Guard) -> Pack | None:
+    total, left = (units_to_micros(child(row, name)) for name in ("total_quantity", "remaining_quantity"))
+    if total is None or left is None:
+        return None
+    return Pack(
+        name=guard.text(child(row, "resource_pack_name"), cap=200),
+        total_micros=total,
+        left_micros=left,
+        expires_ms=timestamp_ms(child(row, "invalid_time")),
+        status=guard.text(child(row, "status"), cap=64),
+    )
+
+
+def _signed_micros(value: object) -> int | None:
+    """Units in millionths, given as a number or as text, with a minus where they were given back."""
+    if isinstance(value, str) and value.strip().startswith("-"):
+        back = units_to_micros(value.strip()[1:])
+    elif isinstance(value, int) and not isinstance(value, bool) and value < 0:
+        back = units_to_micros(-value)
+    elif isinstance(value, Decimal) and value.is_signed():
+        back = units_to_micros(value.copy_negate())
+    else:
+        return units_to_micros(value)
+    return None if back is None else -back

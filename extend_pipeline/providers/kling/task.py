@@ -1,0 +1,115 @@
+"""One task of Kling's, as a query, a list row or a callback shows it (upstream/001). Pure, and never raises."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from extend_pipeline.base.scrub import scrub
+from extend_pipeline.providers.protocol import Output, TaskState, TaskView
+from extend_pipeline.providers.wire.json import child, seconds_to_ms, text, text_id, timestamp_ms, units_to_micros
+
+MESSAGE_CAP: Final = 1000
+_SECRET_MIN: Final = 12  # a shorter secret may be part of an id or a host name by chance
+_URL: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f]{1,8000}")
+
+STATES: Final = {
+    "submitted": TaskState.SUBMITTED,
+    "processing": TaskState.PROCESSING,
+    "succeed": TaskState.SUCCEEDED,
+    "succeeded": TaskState.SUCCEEDED,  # a newer interface's spelling (providers.md)
+    "failed": TaskState.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Lets ids, URLs and texts through only as far as they can be stored and hold none of our own secrets."""
+
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def id(self, value: object) -> str | None:
+        """An id that can be used, or None."""
+        found = text_id(value)
+        return None if found is None or self._leaks(found) else found
+
+    def url(self, value: object) -> str | None:
+        """An absolute http(s) URL, or None. Whether it may be fetched is for the download to say."""
+        if not isinstance(value, str) or not _URL.fullmatch(value) or self._leaks(value):
+            return None
+        return value.encode("utf-8", "replace").decode("utf-8")
+
+    def text(self, value: object, cap: int = MESSAGE_CAP) -> str:
+        """Words for people, scrubbed and capped."""
+        return scrub(text(value).strip(), secrets=self.secrets, cap=cap)
+
+    def _leaks(self, value: str) -> bool:
+        return any(secret in value for secret in self.secrets if len(secret) >= _SECRET_MIN)
+
+
+def read_task(data: object, *, guard: Guard, raw: str) -> TaskView | None:
+    """A task, or None where there is no object with a usable `task_id`.
+
+    A word that isn't documented, and a success without a URL, read as PROCESSING with a warning: asking again is free,
+    while a wrong end can't be taken back.
+    """
+    task_id = guard.id(child(data, "task_id"))
+    if task_id is None:
+        return None
+    info, parent = child(data, "task_info"), child(child(data, "task_info"), "parent_video")
+    outputs, warnings = _outputs(child(data, "task_result"), guard)
+    word = guard.text(child(data, "task_status"), cap=64)
+    state = STATES.get(word.lower())
+    if state is None:
+        warnings.append(f"the status word {word!r} is not documented; taken as still running")
+        state = TaskState.PROCESSING
+    elif state is TaskState.SUCCEEDED and not outputs:
+        warnings.append("the task says it succeeded and shows no video URL; taken as still running")
+        state = TaskState.PROCESSING
+    units = child(data, "final_unit_deduction")
+    units_micros = units_to_micros(units)
+    if units_micros is not None and units_micros < 0:
+        units_micros = None  # nothing is given back by a task: what is billed will tell
+    if units_micros is None and units not in (None, ""):
+        warnings.append(f"final_unit_deduction {guard.text(units, cap=40)!r} is no number of units")
+    return TaskView(
+        task_id=task_id,
+        state=state,
+        status_word=word,
+        external_task_id=guard.id(child(info, "external_task_id")) or guard.id(child(data, "external_task_id")),
+        message=guard.text(child(data, "task_status_msg")),
+        parent_video_id=guard.id(child(parent, "id")),
+        parent_url=guard.url(child(parent, "url")),
+        parent_duration_ms=seconds_to_ms(child(parent, "duration")),
+        outputs=outputs,
+        units_micros=units_micros,
+        created_ms=timestamp_ms(child(data, "created_at")),
+        updated_ms=timestamp_ms(child(data, "updated_at")),
+        warnings=tuple(warnings),
+        raw=raw,
+    )
+
+
+def _outputs(result: object, guard: Guard) -> tuple[tuple[Output, ...], list[str]]:
+    videos = child(result, "videos")
+    if isinstance(videos, dict):  # seen re-serialised: one video without its list
+        videos = [videos]
+    if not isinstance(videos, list):
+        return (), []
+    outputs: list[Output] = []
+    warnings: list[str] = []
+    for video in videos:
+        url = guard.url(child(video, "url"))
+        if url is None:
+            warnings.append("a video of the result has no usable URL; left out")
+            continue
+        outputs.append(
+            Output(
+                url=url,
+                video_id=guard.id(child(video, "id")),
+                watermark_url=guard.url(child(video, "watermark_url")),
+                duration_ms=seconds_to_ms(child(video, "duration")),
+            )
+        )
+    return tuple(outputs), warnings[:5]

@@ -1,0 +1,1 @@
+"""Kling through a reseller's gateway: requests and responses."""

@@ -1,0 +1,75 @@
+"""From an answer of a Kling gateway to an outcome (upstream/002): Kling's bodies passed through, and the gateway's own
+errors. Pure, and never raises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from extend_pipeline.providers.kling.parse import parse_query, parse_submit
+from extend_pipeline.providers.protocol import (
+    Accepted,
+    QueryOutcome,
+    Seen,
+    SubmitOutcome,
+    TaskState,
+    TaskView,
+    Unanswered,
+    Unknown,
+)
+from extend_pipeline.providers.wire.response import Heard, read_answer, refused, unanswered
+
+NO_VIDEO_ID: Final = "the result names no video id, only a URL: this video can't be extended again"
+
+
+def parse_gateway_submit(
+    heard: Heard, *, external_task_id: str | None = None, parent_task_id: str | None = None
+) -> SubmitOutcome:
+    """What the answer to a submit means. A 5xx is always Unknown: it may be the gateway's own, while Kling ran the
+    task. `external_task_id` is None where the gateway doesn't pass it."""
+    outcome = parse_submit(
+        heard.status,
+        heard.body,
+        external_task_id=external_task_id,
+        secrets=heard.secrets,
+        retry_after_s=heard.retry_after_s,
+    )
+    match outcome:
+        case Accepted(task_id=task_id) if task_id == parent_task_id:
+            # taken for the new task, the parent would be fetched a second time as its own extension
+            return Unknown("the answer names the parent's task, not a new one", outcome.answer)
+        case Unknown():
+            own = refused(read_answer(heard))
+            return outcome if isinstance(own, Unknown) else own
+        case _:
+            return outcome
+
+
+def parse_gateway_query(heard: Heard, *, asked: str, own_key: bool = False) -> QueryOutcome:
+    """What the answer to a look-up of `asked` means; a success whose video can't be extended again carries a
+    warning. `units_micros` stays empty: a passed-through deduction is in Kling's units and not the gateway's price."""
+    outcome = parse_query(
+        heard.status,
+        heard.body,
+        asked=asked,
+        own_key=own_key,
+        secrets=heard.secrets,
+        retry_after_s=heard.retry_after_s,
+    )
+    match outcome:
+        case Seen(view):
+            return Seen(_through_a_gateway(view))
+        case Unanswered():
+            reading = read_answer(heard)
+            return outcome if reading.error is None else unanswered(reading)
+        case _:
+            return outcome
+
+
+def _through_a_gateway(view: TaskView) -> TaskView:
+    """A task of Kling's as a gateway's customer has to see it."""
+    # final_unit_deduction is what Kling took from the gateway, in Kling's units; the gateway charges its own
+    view = replace(view, units_micros=None)
+    if view.state is not TaskState.SUCCEEDED or view.outputs[0].video_id is not None:
+        return view
+    return replace(view, warnings=(*view.warnings, NO_VIDEO_ID))

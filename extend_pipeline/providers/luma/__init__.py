@@ -1,0 +1,1 @@
+"""Luma through a reseller: requests and responses."""

@@ -1,0 +1,55 @@
+"""The body and path of a submit to Luma through a reseller (upstream/004, "请求体")."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+from extend_pipeline.providers.protocol import SubmitRequest
+from extend_pipeline.providers.wire.inline_image import picture_for_the_ledger
+
+GENERATIONS: Final = "/generations"  # below the prefix of the account
+_PARAMS: Final = frozenset({"prompt", "expand_prompt", "image_url", "image_end_url"})
+
+
+def extend_path(source_id: str) -> str:
+    """`/generations/{task_id}/extend`, below the prefix. Raises ValueError for an id that would name another path."""
+    if source_id in ("", ".", ".."):
+        raise ValueError(f"{source_id!r} is no generation that could be extended")
+    return f"{GENERATIONS}/{quote(source_id, safe='', errors='replace')}/extend"
+
+
+def luma_body(request: SubmitRequest) -> dict[str, object]:
+    """`user_prompt`, and of the four other fields what was given: the page marks all five as required while its own
+    example sends two. Raises ValueError where config should have caught it: an unknown parameter, a wrong type."""
+    unknown = sorted(set(request.params) - _PARAMS)
+    if unknown:
+        raise ValueError(f"Luma's extension has no parameter {', '.join(unknown)}")
+    prompt = request.params.get("prompt")
+    if not isinstance(prompt, str | None):
+        raise ValueError("prompt has to be text")
+    body: dict[str, object] = {"user_prompt": prompt or ""}
+    expand = request.params.get("expand_prompt")
+    if not isinstance(expand, bool | None):
+        raise ValueError("expand_prompt has to be true or false")
+    if expand is not None:
+        body["expand_prompt"] = expand
+    for name in ("image_url", "image_end_url"):
+        picture = request.params.get(name)
+        if not isinstance(picture, str | None):
+            raise ValueError(f"{name} has to be text")
+        if picture:
+            body[name] = picture
+    if request.callback_url:
+        body["notify_hook"] = request.callback_url
+    return body
+
+
+def ledger_body(request: SubmitRequest) -> dict[str, object]:
+    """The body with pictures in base64 named by their sha256 instead of their megabytes."""
+    body = luma_body(request)
+    for name in ("image_url", "image_end_url"):
+        picture = body.get(name)
+        if isinstance(picture, str):
+            body[name] = picture_for_the_ledger(picture)
+    return body

@@ -1,0 +1,109 @@
+"""One generation of Luma's, as a submit, a query or a row of several shows it (upstream/004). Pure; never raises."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from extend_pipeline.providers.kling.task import Guard
+from extend_pipeline.providers.protocol import Output, TaskState, TaskView
+from extend_pipeline.providers.wire.errors import read_error
+from extend_pipeline.providers.wire.json import child, iso_ms, seconds_to_ms, timestamp_ms
+from extend_pipeline.providers.wire.presigned import presigned_expiry_ms
+
+WRAPPED: Final = "gen_api_response"
+
+STATES: Final = {
+    "pending": TaskState.SUBMITTED,
+    "queued": TaskState.SUBMITTED,
+    "processing": TaskState.PROCESSING,
+    "dreaming": TaskState.PROCESSING,
+    "completed": TaskState.SUCCEEDED,
+    "failed": TaskState.FAILED,
+}
+
+
+def wrapped_failure(value: object) -> bool:
+    """Whether this is a gateway's record of a failure around Luma's own body."""
+    status = child(value, "status")
+    return isinstance(value, dict) and WRAPPED in value and isinstance(status, str) and status.upper() == "FAILED"
+
+
+def read_generation(value: object, *, guard: Guard, raw: str, asked: str | None = None) -> TaskView | None:
+    """A generation, or None where no usable id is shown.
+
+    A wrapped failure is FAILED whatever state Luma's body inside still shows, unless it shows a finished video: that
+    was paid for and is there. Where it names no generation it is about `asked`, the one that the question was about.
+    """
+    if not (isinstance(value, dict) and WRAPPED in value):
+        return _flat(value, guard=guard, raw=raw)
+    inside = child(value, WRAPPED)
+    inner = _flat(inside, guard=guard, raw=raw)
+    if not wrapped_failure(value):
+        return inner
+    if inner is None:
+        if asked is None or guard.id(asked) is None or child(inside, "id") not in (None, ""):
+            return None
+        inner = TaskView(asked, TaskState.FAILED, "", raw=raw, warnings=("the failure names no generation",))
+    if inner.state is TaskState.SUCCEEDED:
+        return replace(inner, warnings=(*inner.warnings, "the gateway says FAILED beside a finished video"))
+    error = read_error(value) or read_error(inside)
+    message = (
+        inner.message or (guard.text(error.message) if error else "") or guard.text(child(value, "failure_reason"))
+    )
+    return replace(
+        inner,
+        state=TaskState.FAILED,
+        status_word="FAILED",
+        outputs=(),
+        expires_ms=None,
+        message=message or "the gateway gave the generation up and told no reason",
+    )
+
+
+def _flat(value: object, *, guard: Guard, raw: str) -> TaskView | None:
+    task_id = guard.id(child(value, "id"))
+    if task_id is None:
+        return None
+    output = _output(value, task_id, guard)
+    warnings: list[str] = []
+    word = guard.text(child(value, "state"), cap=64)
+    state = STATES.get(word.lower())
+    if state is None:
+        warnings.append(f"the state {word!r} is not known; taken as still running")
+        state = TaskState.PROCESSING
+    elif state is TaskState.SUCCEEDED and output is None:
+        warnings.append("the generation says it is completed and shows no video URL; taken as still running")
+        state = TaskState.PROCESSING
+    error = read_error(value)
+    return TaskView(
+        task_id=task_id,
+        state=state,
+        status_word=word,
+        message=guard.text(child(value, "failure_reason")) or (guard.text(error.message) if error else ""),
+        outputs=() if output is None else (output,),
+        created_ms=_moment(child(value, "created_at")),
+        updated_ms=_moment(child(child(value, "artifact"), "created_at")),
+        expires_ms=None if output is None else presigned_expiry_ms(output.url),
+        warnings=tuple(warnings),
+        raw=raw,
+    )
+
+
+def _output(value: object, task_id: str, guard: Guard) -> Output | None:
+    """The clean file (`download_url`) where there is one; `url` may be watermarked."""
+    video = child(value, "video")
+    shown, clean = guard.url(child(video, "url")), guard.url(child(video, "download_url"))
+    url = clean or shown
+    if url is None:
+        return None
+    return Output(
+        url=url,
+        video_id=task_id,  # what the next hop extends is the generation
+        watermark_url=shown if shown != url else None,
+        duration_ms=seconds_to_ms(child(child(value, "video_raw"), "duration")) or None,
+    )
+
+
+def _moment(value: object) -> int | None:
+    return iso_ms(value) or timestamp_ms(value)

@@ -1,0 +1,1 @@
+"""Vidu through ModelVerse: requests and responses."""

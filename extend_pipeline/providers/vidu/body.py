@@ -1,0 +1,79 @@
+"""The body of a submit to Vidu through ModelVerse (upstream/003, "输入")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from extend_pipeline.providers.protocol import SubmitRequest
+from extend_pipeline.providers.wire.inline_image import BadPicture, picture_for_the_ledger, picture_for_the_wire
+
+MODELS: Final = ("viduq2-turbo", "viduq2-pro")
+RESOLUTIONS: Final = ("540p", "720p", "1080p")
+LEAST_SECONDS, MOST_SECONDS = 1, 7
+
+_PARAMS: Final = frozenset({"prompt", "model", "seconds", "resolution", "last_frame_url", "last_frame_sha256"})
+
+
+def ledger_body(request: SubmitRequest) -> dict[str, object]:
+    """The body with a picture that isn't a URL named by its sha256; pure. Raises ValueError where config should have
+    caught it: an unknown parameter, a wrong type, a value that upstream/003 doesn't have."""
+    frame, sha256 = _frame(request.params)
+    return _body(request, None if frame is None else picture_for_the_ledger(frame, sha256=sha256))
+
+
+def wire_body(request: SubmitRequest) -> dict[str, object] | BadPicture:
+    """The body that goes out; a local picture is read now and encoded. Raises ValueError as `ledger_body` does."""
+    frame, sha256 = _frame(request.params)
+    sent = None if frame is None else picture_for_the_wire(frame, sha256=sha256)
+    return sent if isinstance(sent, BadPicture) else _body(request, sent)
+
+
+def _body(request: SubmitRequest, frame: str | None) -> dict[str, object]:
+    params = request.params
+    unknown = sorted(set(params) - _PARAMS)
+    if unknown:
+        raise ValueError(f"Vidu's extension has no parameter {', '.join(unknown)}")
+    if not request.source_id:
+        raise ValueError("there is no video to extend: source_id, its URL, is empty")
+    given: dict[str, object] = {"video_url": request.source_id}
+    if frame:
+        given["last_frame_url"] = frame
+    if prompt := _text(params, "prompt"):
+        given["prompt"] = prompt
+    return {
+        "model": _one_of(params, "model", MODELS),
+        "input": given,
+        "parameters": {
+            "vidu_type": "extend",
+            "duration": _seconds(params.get("seconds")),
+            "resolution": _one_of(params, "resolution", RESOLUTIONS),
+        },
+    }
+
+
+def _frame(params: Mapping[str, object]) -> tuple[str | None, str | None]:
+    frame, sha256 = _text(params, "last_frame_url"), _text(params, "last_frame_sha256")
+    if frame and frame.startswith("file:") and not sha256:
+        raise ValueError("last_frame_url names a file, and last_frame_sha256 is missing")
+    return frame or None, sha256 or None
+
+
+def _text(params: Mapping[str, object], name: str) -> str | None:
+    value = params.get(name)
+    if not isinstance(value, str | None):
+        raise ValueError(f"{name} has to be text")
+    return value
+
+
+def _one_of(params: Mapping[str, object], name: str, known: tuple[str, ...]) -> str:
+    value = _text(params, name)
+    if value not in known:
+        raise ValueError(f"{name} {value!r} is none of {', '.join(known)}")
+    return value
+
+
+def _seconds(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not LEAST_SECONDS <= value <= MOST_SECONDS:
+        raise ValueError(f"seconds {value!r} is no whole number from {LEAST_SECONDS} to {MOST_SECONDS}")
+    return value

@@ -1,0 +1,37 @@
+"""Which task a callback is about: bytes to a task's id, or to nothing. Pure, and never raises.
+
+A callback is a hint. Its state, its URLs and its deductions are not even read: they are asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from extend_pipeline.providers.luma.task import WRAPPED
+from extend_pipeline.providers.wire.json import NotJson, child, read_json, text_id
+
+BODY_CAP: Final = 65_536  # bytes; a callback of Kling's (upstream/001) is under 2,000
+
+_TASK_ID: Final = "task_id"  # Kling's and its gateways' (upstream/001, 002); also some of Luma's resellers (004)
+_ID: Final = "id"  # Luma's (upstream/004)
+_ENVELOPES: Final = ("data", WRAPPED)  # an answer's envelope around the task; Kling's own callbacks have none
+
+
+def named_task(body: bytes) -> str | None:
+    """The id of the task that a callback's body names, or None.
+
+    It stands at the top, as Kling and Luma write it, or in an envelope. `task_id` counts before `id`, which may be the
+    message's own. A body that names two tasks, or one that no id can be, names none.
+    """
+    if len(body) > BODY_CAP:
+        return None
+    value = read_json(body)
+    if isinstance(value, NotJson) or not isinstance(value, dict):
+        return None
+    places = (value, *(child(value, envelope) for envelope in _ENVELOPES))
+    for key in (_TASK_ID, _ID):
+        given = [found for place in places if (found := child(place, key)) not in (None, "")]
+        if given:
+            ids = {text_id(found) for found in given}
+            return ids.pop() if len(ids) == 1 else None
+    return None

@@ -1,0 +1,28 @@
+"""When a presigned URL stops working, as it says itself (`X-Amz-Date` + `X-Amz-Expires`). Pure, and never raises."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+from extend_pipeline.providers.wire.json import LATEST_MS
+
+_DATE: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+_SECONDS: Final = re.compile(r"[0-9]{1,7}")  # S3 signs for a week at most: 604,800 s
+
+
+def presigned_expiry_ms(url: str) -> int | None:
+    """UTC milliseconds from which on the URL is refused; None where it says nothing that can be read, or a time that no
+    calendar here holds."""
+    try:
+        fields = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query, max_num_fields=100)}
+        date, seconds = fields.get("x-amz-date", ""), fields.get("x-amz-expires", "")
+        if not (_DATE.fullmatch(date) and _SECONDS.fullmatch(seconds)):
+            return None
+        signed = datetime.strptime(date, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    ends_ms = (int(signed.timestamp()) + int(seconds)) * 1000
+    return ends_ms if ends_ms <= LATEST_MS else None

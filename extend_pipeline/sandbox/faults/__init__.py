@@ -1,0 +1,1 @@
+"""Faults that a test orders, and the responses that carry them out."""

@@ -1,0 +1,1 @@
+"""The sandbox's rows on disk: videos, tasks, charges, requests."""

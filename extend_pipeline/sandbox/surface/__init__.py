@@ -1,0 +1,1 @@
+"""What the surfaces of all providers share: keys, links, downloads, callbacks, error bodies."""

@@ -1,0 +1,66 @@
+"""Puts a copy of the working file in the published file's place, so that a reader finds the old one or the new one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.warehouse import staging_db
+from extend_pipeline.warehouse.errors import PublishError
+from extend_pipeline.warehouse.read import reading
+
+
+def replace(target: Path, *, work: Path, now_ms: int) -> int:
+    """Copy, verify, fsync, rename, fsync the folder; answers the file's size in bytes. Raises PublishError, OSError."""
+    temporary = target.with_name(f".{target.name}.new")
+    staging_db.remove(temporary)  # a publisher that was killed left it; only one works at a time
+    _copy(work, temporary)
+    try:
+        _verify(temporary, work)
+        failpoint("publish.before_rename")
+        _move_wal_away(target, now_ms=now_ms)
+        temporary.replace(target)
+    except BaseException:
+        staging_db.remove(temporary)
+        raise
+    _sync_folder(target.parent)
+    failpoint("publish.after_rename")
+    return target.stat().st_size
+
+
+def _copy(work: Path, temporary: Path) -> None:
+    if (wal := work.with_name(work.name + ".wal")).exists():
+        raise PublishError(f"{wal} is still there after a checkpoint; another program seems to write to {work}")
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as out, work.open("rb") as source:
+        shutil.copyfileobj(source, out, length=1 << 20)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _verify(temporary: Path, work: Path) -> None:
+    with reading(work) as connection:
+        expected = staging_db.contents(connection)
+    with reading(temporary) as connection:
+        staging_db.storage_version(connection)
+        found = staging_db.contents(connection)
+    if found != expected:
+        different = ", ".join(name for name in expected if found.get(name) != expected[name])
+        raise PublishError(f"the copy of {work} differs from it in {different}; is the disk sound?")
+
+
+def _move_wal_away(target: Path, *, now_ms: int) -> None:
+    """Whoever opened the published file to write left a log that DuckDB would replay into the new file."""
+    wal = target.with_name(target.name + ".wal")
+    if wal.exists():
+        wal.replace(wal.with_name(f"{wal.name}.stale-{now_ms}"))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,65 @@
+"""Writes docs/warehouse.md from the definitions: `python -m extend_pipeline.warehouse.generate_docs`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from extend_pipeline.warehouse.definitions import views
+from extend_pipeline.warehouse.schema import META_COLUMNS, STORAGE_VERSION, TABLES
+
+HEAD = f"""# The warehouse
+
+`{{home}}/state/warehouse.duckdb` is a file for reading: any DuckDB from 1.2 on opens it (storage {STORAGE_VERSION}),
+at any time, while the pipeline runs.
+
+```python
+import duckdb
+
+with duckdb.connect("data/state/warehouse.duckdb", read_only=True) as warehouse:
+    warehouse.sql("FROM cost_by_video").show()
+```
+
+A new file replaces the old one as a whole. **A connection shows what was published when it was opened, for as long as
+it stays open**, and within one process every further connection to the same path shows that too. Connect anew for each
+look, as above. Where a session stays open (a notebook, a dashboard), look again by attaching anew:
+
+```sql
+ATTACH 'data/state/warehouse.duckdb' AS warehouse (READ_ONLY);
+FROM warehouse.cost_by_video;
+DETACH warehouse;  -- attach again to see what was published since
+```
+
+`_meta.published_at` says when, and `_meta.ledger_seq` up to which event of the ledger; sums equal the ledger's at that
+number. Ids are text, units and amounts exact decimals, durations seconds, times moments that are kept in UTC; a client
+shows them in a zone of its own choice, and `extend-pipeline sql` in the home's. Amounts of different currencies are
+never added.
+
+This page is written from the definitions: `python -m extend_pipeline.warehouse.generate_docs`.
+"""
+
+
+def render() -> str:
+    """The page as Markdown."""
+    parts = [HEAD]
+    for table in TABLES:
+        rows = [(column.name, column.type, column.description) for column in table.columns]
+        parts.append(f"## `{table.name}`\n{table.description}\n\n{_table(rows)}")
+    parts.append(f"## `_meta`\nOne row: how fresh the file is.\n\n{_table(list(META_COLUMNS))}")
+    listed = "\n".join(f"| `{name}` | {_cell(description)} |" for name, (description, _) in views().items())
+    parts.append(f"## Views\n\n| view | what it says |\n|---|---|\n{listed}\n")
+    return "\n".join(parts)
+
+
+def _table(rows: list[tuple[str, str, str]]) -> str:
+    lines = [f"| `{name}` | {type_} | {_cell(description)} |" for name, type_, description in rows]
+    return "| column | type | |\n|---|---|---|\n" + "\n".join(lines) + "\n"
+
+
+def _cell(words: str) -> str:
+    return words.replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    page = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/warehouse.md")
+    page.write_text(render(), encoding="utf-8")

@@ -1,0 +1,75 @@
+"""Standard Webhooks (standardwebhooks.com): whether somebody who has an account's secret sent these bytes just now."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import os
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from standardwebhooks.webhooks import Webhook
+
+from extend_pipeline.base.units import from_ms
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.providers.wire.credentials import SecretFault
+
+ID, TIMESTAMP, SIGNATURE = HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
+
+TOLERANCE_MS: Final = 300_000  # the specification's five minutes
+SHORTEST_KEY: Final = 16  # bytes; the specification asks for 24, and fewer than 16 can be guessed
+MOST_SIGNATURES: Final = 16  # a rotation has two
+
+_PREFIX: Final = "whsec_"
+_SECONDS: Final = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
+
+
+def read_signing_secrets(
+    account: Account, environment: Mapping[str, str] | None = None
+) -> tuple[str, ...] | SecretFault | None:
+    """An account's signing secrets, read now: None where it names no variable, two during a rotation."""
+    variable = None if account.callbacks is None else account.callbacks.secret_env
+    if variable is None:
+        return None
+    secrets = tuple((os.environ if environment is None else environment).get(variable, "").split())
+    if not secrets:
+        return SecretFault(f"the environment variable {variable} is not set; set it to the webhook's secret (whsec_…)")
+    for place, secret in enumerate(secrets, 1):
+        which = "" if len(secrets) == 1 else f", at its secret number {place},"
+        try:
+            key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
+        except (binascii.Error, ValueError):
+            return SecretFault(
+                f"the environment variable {variable}{which} holds no base64 after whsec_; copy the webhook's secret "
+                "again, whole. Two secrets, during a rotation, stand with a space between them"
+            )
+        if len(key) < SHORTEST_KEY:
+            return SecretFault(
+                f"the environment variable {variable}{which} holds a key of {len(key)} bytes; a webhook's secret has "
+                "24 or more. Copy it again, whole"
+            )
+    return secrets
+
+
+def is_signed(secrets: tuple[str, ...], headers: Mapping[str, str], body: bytes, *, now_ms: int) -> bool:
+    """Whether one of the signatures is one of the secrets', over exactly these bytes, within five minutes of `now_ms`.
+
+    The library signs; comparing is done here. Its own `verify` reads the wall clock, raises ValueError for a signature
+    without a comma, and rounds a fractional timestamp before it signs.
+    """
+    message_id, sent, given = (headers.get(name, "") for name in HEADERS)
+    if not message_id or not given or not _SECONDS.fullmatch(sent):
+        return False
+    if abs(int(sent) * 1000 - now_ms) > TOLERANCE_MS:
+        return False
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    at = from_ms(int(sent) * 1000)
+    expected = [Webhook(secret).sign(message_id, at, text).encode() for secret in secrets]
+    signatures = [one.encode("utf-8", "replace") for one in given.split(" ")[:MOST_SIGNATURES]]
+    # all are compared, whichever fits: the time it takes tells nothing
+    return sum(hmac.compare_digest(one, mine) for one in signatures for mine in expected) > 0

@@ -1,0 +1,123 @@
+"""Fixtures of the Dagster tests: a sandbox that the session shares, homes that talk to it, and instances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.definitions import build_defs
+from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
+from extend_pipeline_tests.support.homes import credentials_env, seeds, write_home
+
+SMALL = SandboxConfig(width=96, height=64, fps=6, run_time=(0, 0), slots=100)
+
+
+@dataclass
+class Place:
+    """A home, the definitions over it, and a Dagster instance of its own."""
+
+    home: Path
+    sandbox: SandboxHandle
+    resource: HomeResource
+    defs: dg.Definitions
+    instance: dg.DagsterInstance
+
+    def write(self, videos: Sequence[Mapping[str, Any]], **account: Any) -> None:
+        """Write catalogue and account anew, and plant the sources upstream, which no other place shares."""
+        self.plant(own := [self.owned(entry) for entry in videos])
+        write_home(self.home, self.sandbox.base_url, own, {"poll": {"first_after": 0, "every": 0.05}, **account})
+
+    def plant(self, videos: Sequence[Mapping[str, Any]]) -> None:
+        """Plant the sources of catalogue entries upstream."""
+        self.sandbox.seed(seeds(videos))
+
+    def owned(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """A catalogue entry whose source belongs to this place."""
+        return {**entry, "source": {**entry["source"], "video_id": self.source(entry["key"])}}
+
+    def source(self, key: str) -> str:
+        """The upstream id of an entry's source."""
+        return f"{self.home.parent.name}-{key}"
+
+    def submits(self, key: str) -> int:
+        """How often the source of an entry was extended and charged upstream."""
+        return sum(charge["video_id"] == self.source(key) for charge in self.sandbox.charges()["charges"])
+
+    def sensor(self, name: str, instance: dg.DagsterInstance | None = None) -> Any:
+        """Evaluate one tick of a sensor; its SensorExecutionData. Partition requests are carried out, as the daemon
+        would."""
+        instance = instance or self.instance
+        sensor = self.defs.get_repository_def().get_sensor_def(name)
+        with dg.build_sensor_context(
+            instance=instance, resources={"home": self.resource}, definitions=self.defs
+        ) as context:
+            data = sensor.evaluate_tick(context)
+        for request in data.dynamic_partitions_requests or []:
+            if isinstance(request, dg.AddDynamicPartitionsRequest):
+                instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+                continue
+            for key in request.partition_keys:
+                instance.delete_dynamic_partition(request.partitions_def_name, key)
+        return data
+
+    def materialise(self, *assets: str, keys: Sequence[str], **config: Any) -> dg.ExecuteInProcessResult:
+        """One run of the chosen assets over a range of partitions, with the tags of a single-run backfill."""
+        tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
+        job = self.defs.resolve_implicit_global_asset_job_def()
+        return job.execute_in_process(
+            asset_selection=[dg.AssetKey(asset) for asset in assets],
+            tags={"dagster/partition": keys[0]} if len(keys) == 1 else tags,
+            partition_key=keys[0] if len(keys) == 1 else None,
+            instance=self.instance,
+            raise_on_error=False,
+            run_config={"ops": {"extend_videos": {"config": config}}} if config else None,
+        )
+
+    def advance(self, **config: Any) -> dg.ExecuteInProcessResult:
+        """One run of advance_job."""
+        return self.defs.resolve_job_def("advance_job").execute_in_process(
+            instance=self.instance, run_config={"ops": {"advance": {"config": {"linger_s": 1.0, **config}}}}
+        )
+
+    def latest(self, asset: str, key: str) -> dg.AssetMaterialization | None:
+        """The newest materialization of one partition."""
+        records = self.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[key]), limit=1
+        ).records
+        return records[0].asset_materialization if records else None
+
+    def count(self, asset: str) -> int:
+        """How many materializations of an asset there are."""
+        return len(self.instance.fetch_materializations(dg.AssetKey(asset), limit=1000).records)
+
+
+@pytest.fixture(scope="package")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxHandle]:
+    """One upstream for all tests here; its tasks take no time."""
+    with running_sandbox(tmp_path_factory.mktemp("sandbox"), SMALL) as handle:
+        yield handle
+
+
+@contextmanager
+def open_place(home: Path, sandbox: SandboxHandle) -> Iterator[Place]:
+    """An empty home with definitions over it and an ephemeral instance; the keys are in the environment meanwhile."""
+    resource = HomeResource(home=str(home))
+    defs = build_defs(resource_overrides={"home": resource})
+    with pytest.MonkeyPatch.context() as patch, dg.DagsterInstance.ephemeral() as instance:
+        for name, value in credentials_env(SMALL).items():
+            patch.setenv(name, value)
+        yield Place(home, sandbox, resource, defs, instance)
+
+
+@pytest.fixture
+def place(tmp_path: Path, sandbox: SandboxHandle) -> Iterator[Place]:
+    """A place of one's own."""
+    with open_place(tmp_path / "home", sandbox) as made:
+        yield made

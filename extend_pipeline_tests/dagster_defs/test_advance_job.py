@@ -1,0 +1,84 @@
+"""One run for everything due: what it does, what it tells, and that telling again stays quiet."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.support.homes import video
+
+
+def _told(result: dg.ExecuteInProcessResult) -> list[tuple[str, str | None]]:
+    return [(e.asset_key.to_user_string(), e.partition) for e in result.get_asset_materialization_events()]
+
+
+def test_one_run_brings_every_video_on_and_a_second_has_nothing_to_tell(place: Place) -> None:
+    place.write([video("one"), video("two", extend={"steps": 1, "prompt": "x"})])
+    place.sensor("catalog_sensor")
+    first = place.advance()
+    assert first.success
+    told = _told(first)
+    assert told.count(("completed_extensions", "one")) == 2, "one a newly stored hop"
+    assert told.count(("completed_extensions", "two")) == 1
+    tables = {"extension_lineage", "extension_costs", "extension_durations"}
+    assert {asset for asset, partition in told if partition is None} == tables
+    assert told.count(("extension_costs", None)) == 1
+    completed = place.latest("completed_extensions", "one")
+    assert completed is not None
+    assert completed.metadata["state"].value == "complete"
+    checks = {e.check_name: e for e in first.get_asset_check_evaluations()}
+    assert {name for name, e in checks.items() if e.passed} == {
+        "charges_reconcile",
+        "budgets_hold",
+        "nothing_in_doubt",
+        "nothing_ends_soon",
+        "configuration_is_sound",
+        "books_agree",
+        "invariants_hold",
+        "durations_grew",
+        "films_are_there",
+        "ledger_is_known",
+        "seams_hold",
+    }
+    second = place.advance()
+    assert second.success
+    assert _told(second) == []
+
+
+def test_what_the_command_line_did_meanwhile_is_told_too_and_a_lost_instance_fills_up_again(place: Place) -> None:
+    from extend_pipeline.engine.advance import advance_until_idle
+
+    place.write([video("cli", extend={"steps": 1, "prompt": "x"})])
+    with place.resource.open() as pipeline:
+        advance_until_idle(pipeline, max_seconds=20)
+    told = _told(place.advance())
+    assert ("completed_extensions", "cli") in told
+    assert place.instance.get_dynamic_partitions("videos") == ["cli"]
+    with dg.DagsterInstance.ephemeral() as fresh:
+        lost, place.instance = place.instance, fresh
+        try:
+            assert sorted(_told(place.advance())) == sorted(told)
+            assert fresh.get_dynamic_partitions("videos") == ["cli"]
+        finally:
+            place.instance = lost
+
+
+def test_a_video_that_waits_for_a_person_does_not_keep_the_run_going(place: Place) -> None:
+    old = video("old")
+    old["source"] = {**old["source"], "created_at": "2020-01-01T00:00:00Z"}
+    place.write([old, video("fine", extend={"steps": 1, "prompt": "x"})])
+    result = place.advance(linger_s=600.0)
+    assert result.success
+    source = place.latest("source_videos", "old")
+    assert source is not None
+    assert source.metadata["state"].value == "blocked"
+    assert "its source could be extended until" in str(source.metadata["reason"].value)
+    assert place.latest("completed_extensions", "old") is None
+
+
+def test_a_run_ends_while_tasks_run_when_nothing_is_due_within_linger(place: Place) -> None:
+    place.write([video("far", extend={"steps": 1, "prompt": "x"})], poll={"first_after": 900, "every": 900})
+    result = place.advance(linger_s=5.0)
+    assert result.success
+    assert place.latest("extension_requests", "far") is not None
+    assert place.latest("completed_extensions", "far") is None

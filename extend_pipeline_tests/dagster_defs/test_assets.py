@@ -1,0 +1,184 @@
+"""What a person materialises by hand: one partition, a backfill of three, and ends that are not complete."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from extend_pipeline.sandbox import SandboxHandle
+from extend_pipeline_tests.dagster_defs.conftest import Place, open_place
+from extend_pipeline_tests.support.homes import video
+
+TRICKY = "the *fog* lifts <img src=x onerror=alert(1)> [link](http://example.com)"
+KEYS = ["a-dawn", "b-cat", "c-robot"]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxHandle) -> Iterator[Place]:
+    """Three videos and their partitions, nothing done yet."""
+    with open_place(tmp_path_factory.mktemp("assets") / "home", sandbox) as place:
+        first, second, third = KEYS
+        place.write(
+            [
+                video(first, extend={"steps": 2, "prompt": TRICKY}),
+                video(second, extend={"to": 12, "prompt": "the cat dances"}),
+                video(third, extend={"steps": 1, "prompt": "the robot walks on"}),
+            ]
+        )
+        place.sensor("catalog_sensor")
+        assert place.instance.get_dynamic_partitions("videos") == KEYS
+        yield place
+
+
+def _by_partition(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dg.AssetMaterialization]:
+    events = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(asset)]
+    found = {str(e.partition): e.materialization for e in events}
+    assert len(found) == len(events), "a partition was told of twice in one run"
+    return found
+
+
+@pytest.fixture(scope="module")
+def by_hand(filled: Place) -> dg.ExecuteInProcessResult:
+    """One partition of completed_extensions, materialised by hand."""
+    return filled.materialise("completed_extensions", keys=KEYS[:1])
+
+
+@pytest.fixture(scope="module")
+def backfill(filled: Place, by_hand: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
+    """Afterwards, a backfill of all three assets over all three partitions."""
+    assert by_hand.success
+    return filled.materialise("source_videos", "extension_requests", "completed_extensions", keys=KEYS)
+
+
+def test_one_partition_is_extended_until_it_is_as_long_as_asked(by_hand: dg.ExecuteInProcessResult) -> None:
+    assert by_hand.success
+    (told,) = _by_partition(by_hand, "completed_extensions").values()
+    assert told.partition == KEYS[0]
+    shown = {name: entry.value for name, entry in told.metadata.items()}
+    assert shown["hop"] == 2
+    assert shown["source_duration_s"] == pytest.approx(5.1)
+    assert shown["duration_after_s"] - shown["duration_before_s"] == pytest.approx(4.5, abs=0.6)
+    assert shown["units"] == "2 kling-unit"
+    assert shown["amount"] == "0.28 USD (reported)"
+    assert shown["spent_in_all"] == "4 kling-unit = 0.56 USD"
+    assert shown["provider"] == "kling"
+    assert Path(shown["file"]).is_file()
+    assert [record.data["hop"] for record in shown["hops"].records] == [1, 2]
+    assert [record.data["task_id"] for record in shown["hops"].records][1] == shown["task_id"]
+
+
+def test_the_poster_is_shown_inline_and_is_small(by_hand: dg.ExecuteInProcessResult) -> None:
+    (told,) = _by_partition(by_hand, "completed_extensions").values()
+    poster = told.metadata["poster"]
+    assert isinstance(poster, dg.MarkdownMetadataValue)
+    head, _, body = str(poster.value).partition("base64,")
+    assert head.endswith("(data:image/jpeg;")
+    jpeg = base64.b64decode(body.removesuffix(")"))
+    assert jpeg[:2] == b"\xff\xd8"
+    assert len(jpeg) <= 10_000
+
+
+def test_a_prompt_is_shown_as_plain_text_and_stands_in_no_markdown(by_hand: dg.ExecuteInProcessResult) -> None:
+    (told,) = _by_partition(by_hand, "completed_extensions").values()
+    assert told.metadata["prompt"] == dg.TextMetadataValue(TRICKY)
+    shown_as_markdown = [e.value for e in told.metadata.values() if isinstance(e, dg.MarkdownMetadataValue)]
+    assert all("onerror" not in str(text) for text in shown_as_markdown)
+
+
+def test_a_backfill_over_three_partitions_is_one_run_with_a_materialization_for_each(
+    filled: Place, backfill: dg.ExecuteInProcessResult
+) -> None:
+    assert backfill.success
+    completed = _by_partition(backfill, "completed_extensions")
+    assert sorted(completed) == KEYS
+    assert all("poster" in told.metadata for told in completed.values())
+    assert completed[KEYS[1]].metadata["prompt"].value == "the cat dances"
+    assert len({(told.tags or {})["dagster/data_version"] for told in completed.values()}) == 3
+    assert sorted(_by_partition(backfill, "extension_requests")) == KEYS
+    sources = _by_partition(backfill, "source_videos")
+    assert sources[KEYS[1]].metadata["target"].value == "12 s"
+    assert sources[KEYS[2]].metadata["target"].value == "1 extension"
+    assert {event.partition for event in backfill.get_asset_materialization_events()} == set(KEYS)
+
+
+def test_what_was_complete_is_not_paid_again_and_keeps_its_data_version(
+    filled: Place, by_hand: dg.ExecuteInProcessResult, backfill: dg.ExecuteInProcessResult
+) -> None:
+    before = _by_partition(by_hand, "completed_extensions")[KEYS[0]]
+    after = _by_partition(backfill, "completed_extensions")[KEYS[0]]
+    assert (before.tags or {})["dagster/data_version"] == (after.tags or {})["dagster/data_version"]
+    assert filled.submits(KEYS[0]) == 1
+    assert filled.sandbox.charges()["double"] == []
+
+
+def test_the_instance_knows_the_partitions_as_materialised(filled: Place, backfill: dg.ExecuteInProcessResult) -> None:
+    assert backfill.success
+    for asset in ("source_videos", "extension_requests", "completed_extensions"):
+        assert set(filled.instance.get_materialized_partitions(dg.AssetKey(asset))) == set(KEYS)
+
+
+def test_a_partial_end_fails_names_what_is_missing_and_keeps_what_was_done(place: Place) -> None:
+    fine, expired, gone = video("fine", extend={"steps": 1, "prompt": "x"}), video("old"), video("zz-gone")
+    expired["source"] = {**expired["source"], "created_at": "2020-01-01T00:00:00Z"}
+    place.write([fine, expired, gone])
+    place.sensor("catalog_sensor")
+    place.write([fine, expired])
+    result = place.materialise("completed_extensions", keys=["fine", "old", "zz-gone"], max_seconds=20)
+    assert not result.success
+    assert list(_by_partition(result, "completed_extensions")) == ["fine"]
+    error = result.failure_data_for_node("extend_videos")
+    assert error is not None
+    assert error.user_failure_data is not None
+    told = str(error.user_failure_data.description)
+    assert told.startswith("2 of 3 videos are not complete")
+    assert "old: 0 hops done; its source could be extended until 2020-01-31" in told
+    assert "make the source anew" in told
+    assert "zz-gone: it is not in the catalogue" in told
+    assert "fine" not in told
+    assert error.user_failure_data.metadata["missing"].value == 2
+
+
+def test_when_the_time_is_up_it_fails_and_another_run_goes_on_without_paying_again(place: Place) -> None:
+    place.write([video("slow-one", extend={"steps": 1, "prompt": "x"})], poll={"first_after": 30, "every": 30})
+    place.sensor("catalog_sensor")
+    first = place.materialise("completed_extensions", keys=["slow-one"], max_seconds=0.5)
+    assert not first.success
+    error = first.failure_data_for_node("extend_videos")
+    assert error is not None
+    assert error.user_failure_data is not None
+    assert "slow-one: 0 hops done, hop 1 is submitted → the time was up; run it again" in str(
+        error.user_failure_data.description
+    )
+    requests = place.materialise("extension_requests", keys=["slow-one"])
+    assert requests.success, "a hop under way is a request"
+    assert _by_partition(requests, "extension_requests")["slow-one"].metadata["state"].value == "submitted"
+    assert place.submits("slow-one") == 1
+
+
+def test_a_request_submits_only_the_next_hop(place: Place) -> None:
+    place.write([video("steps", extend={"steps": 3, "prompt": "x"})], poll={"first_after": 30, "every": 30})
+    place.sensor("catalog_sensor")
+    result = place.materialise("extension_requests", keys=["steps"])
+    told = _by_partition(result, "extension_requests")["steps"].metadata
+    assert (told["hop"].value, told["attempts"].value) == (1, 1)
+    assert told["reserved"].value == "2 kling-unit"
+
+
+def test_a_mistake_in_the_catalogue_fails_the_run_with_all_mistakes_and_no_secret(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.write([video("one"), video("two")])
+    place.sensor("catalog_sensor")
+    place.write([video("one", extend={"steps": 0, "prompt": "x"}), video("two", account="nobody")])
+    result = place.materialise("completed_extensions", keys=["one"])
+    error = result.failure_data_for_node("extend_videos")
+    assert error is not None
+    assert error.user_failure_data is not None
+    told = str(error.user_failure_data.description)
+    assert "video one" in told
+    assert "video two" in told
+    assert "sandbox-secret" not in told

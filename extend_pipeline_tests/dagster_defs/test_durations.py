@@ -1,0 +1,32 @@
+"""Seconds in a run's configuration that can't be used end it with a sentence, before anything is sent."""
+
+from __future__ import annotations
+
+import math
+
+import dagster as dg
+import pytest
+
+from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
+from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.support.homes import video
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.0, math.nan, math.inf, -math.inf])
+def test_seconds_that_cannot_be_used_are_refused_by_name(seconds: float) -> None:
+    with pytest.raises(dg.Failure) as refused:
+        usable_seconds("max_seconds", seconds)
+    assert "max_seconds" in str(refused.value.description)
+    assert refused.value.allow_retries is False
+
+
+def test_seconds_that_can_be_used_are_returned() -> None:
+    assert usable_seconds("max_seconds", 0.5) == 0.5
+    assert usable_seconds("linger_s", 0.0, zero=True) == 0.0
+
+
+def test_a_run_with_negative_seconds_says_so_and_sends_nothing(place: Place) -> None:
+    place.write([video("untouched")])
+    with pytest.raises(dg.Failure, match="max_seconds: -1 is not a number of seconds above 0"):
+        place.advance(max_seconds=-1.0)
+    assert place.submits("untouched") == 0

@@ -1,0 +1,181 @@
+"""The retention sensor warns twice and has results fetched; the daily job compares the books and tells the checks."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import time_machine
+
+from extend_pipeline.dagster_defs.sensors.retention import MOST_MARKS, cursor_of, marks_in
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.fetch.retention import Expiring, Urgency
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.sandbox import SandboxConfig, running_sandbox
+from extend_pipeline_tests.dagster_defs.conftest import Place, open_place
+from extend_pipeline_tests.support.engine_home import eventually
+from extend_pipeline_tests.support.homes import video
+
+DAY = datetime.timedelta(days=1)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Place]:
+    """A place whose sandbox no other test shares, and whose bills are never late."""
+    config = SandboxConfig(width=96, height=64, fps=6, run_time=(0, 0), billing_delay=0, billing_interval=0)
+    with running_sandbox(tmp_path / "sandbox", config) as sandbox, open_place(tmp_path / "home", sandbox) as place:
+        yield place
+
+
+def paid_and_not_fetched(place: Place) -> None:
+    """Bring one video to a paid result whose download fails."""
+    place.write([video("one")])
+    place.sandbox.faults([{"kind": "5xx_before", "where": "download", "times": 9999}])
+
+    def is_paid(pipeline: Pipeline) -> bool:
+        advance(pipeline, publish=False)
+        with pipeline.ledger.read() as connection:
+            return bool(queries.attempts_in(connection, (AttemptState.SUCCEEDED,)))
+
+    with place.resource.open() as pipeline:
+        eventually(lambda: is_paid(pipeline))
+
+
+def ticks(
+    place: Place, after: datetime.timedelta, cursor: str | None, name: str = "retention_sensor"
+) -> dg.SensorResult | dg.SkipReason:
+    """What a sensor says so long from now."""
+    sensor = place.defs.get_repository_def().get_sensor_def(name)
+    with (
+        time_machine.travel(datetime.datetime.now(datetime.UTC) + after, tick=True),
+        dg.build_sensor_context(
+            instance=place.instance, resources={"home": place.resource}, definitions=place.defs, cursor=cursor
+        ) as context,
+    ):
+        told = sensor(context)
+    assert isinstance(told, dg.SensorResult | dg.SkipReason)
+    return told
+
+
+def test_a_result_is_warned_of_at_half_of_its_time_and_in_its_last_hour(own: Place) -> None:
+    paid_and_not_fetched(own)
+    early = ticks(own, DAY, None)
+    assert isinstance(early, dg.SkipReason)
+    assert early.skip_message == "nothing ends soon"
+
+    half = ticks(own, 16 * DAY, None)
+    assert isinstance(half, dg.SensorResult)
+    assert half.run_requests
+    assert "retention: 1 result to fetch" in half.run_requests[0].tags["extend_pipeline/asked_by"]
+    (check,) = half.asset_events
+    assert isinstance(check, dg.AssetCheckEvaluation)
+    assert (check.check_name, check.passed, check.severity) == (
+        "nothing_ends_soon",
+        False,
+        dg.AssetCheckSeverity.WARN,
+    )
+    assert "one/1 is paid and not fetched yet; account" in (check.description or "")
+
+    again = ticks(own, 17 * DAY, half.cursor)
+    assert isinstance(again, dg.SkipReason)
+    assert again.skip_message == "1 end soon, as was told before"
+
+    last = ticks(own, 30 * DAY - datetime.timedelta(minutes=30), half.cursor)
+    assert isinstance(last, dg.SensorResult)
+    (check,) = last.asset_events
+    assert isinstance(check, dg.AssetCheckEvaluation)
+    assert check.severity is dg.AssetCheckSeverity.ERROR
+    assert "minutes left" in (check.description or "")
+
+
+def test_the_daily_job_takes_a_stranger_over_and_tells_the_check(own: Place, caplog: pytest.LogCaptureFixture) -> None:
+    own.write([video("one")], adopt_orphans="all")
+    assert own.advance().success
+    stranger = own.sandbox.foreign_task()
+    job = own.defs.resolve_job_def("reconcile_job")
+    with caplog.at_level(logging.WARNING):
+        first = job.execute_in_process(instance=own.instance)
+    assert first.success
+    checks = {each.check_name: each for each in first.get_asset_check_evaluations()}
+    assert not checks["books_agree"].passed
+    assert stranger["task_id"] in (checks["books_agree"].description or "")
+    assert own.advance().success  # books and fetches it
+    second = job.execute_in_process(instance=own.instance)
+    checks = {each.check_name: each for each in second.get_asset_check_evaluations()}
+    assert all(each.passed for each in checks.values()), {name: each.description for name, each in checks.items()}
+
+
+def test_the_schedule_asks_once_a_day(own: Place) -> None:
+    schedule = own.defs.resolve_schedule_def("daily_reconciliation_schedule")
+    context = dg.build_schedule_context(
+        instance=own.instance, scheduled_execution_time=datetime.datetime(2026, 11, 20, 13, 40, tzinfo=datetime.UTC)
+    )
+    data = schedule.evaluate_tick(context)
+    assert len(data.run_requests or []) == 1
+    assert schedule.cron_schedule == "40 13 * * *"
+
+
+def test_a_doubt_is_shown_in_the_ui_with_its_exposure_and_the_exact_request(own: Place) -> None:
+    own.write([video("one")])
+    own.sandbox.faults([{"kind": "reset_before", "where": "submit"}])
+    result = own.advance(max_seconds=5.0)
+    assert result.success
+    checks = {each.check_name: each for each in result.get_asset_check_evaluations()}
+    told = checks["nothing_in_doubt"]
+    assert told.passed  # it is younger than an hour
+    assert told.metadata["in_doubt"].value == 1
+    assert told.metadata["at_stake_sandbox_kling-unit"].value == "2"
+    requests = told.metadata["requests"]
+    assert isinstance(requests, dg.TableMetadataValue)
+    (record,) = requests.records
+    assert record.data["extension"] == "one/1"
+    assert own.source("one") in str(record.data["request"])
+    assert str(record.data["key"]) in str(record.data["request"])
+
+
+def test_a_doubt_that_waits_for_a_person_is_told_of_after_an_hour_without_any_run(own: Place) -> None:
+    own.write([video("one")], submit_class="C")
+    own.sandbox.faults([{"kind": "reset_before", "where": "submit"}])
+    with own.resource.open() as pipeline:
+        assert advance(pipeline, publish=False).submitted.in_doubt == ["one/1"]
+    hour = datetime.timedelta(hours=1)
+    assert ticks(own, hour / 2, None, "doubt_sensor").skip_message == "nothing is"
+    poll = ticks(own, 2 * hour, None, "kling_poll_sensor")
+    assert isinstance(poll, dg.SkipReason)  # nothing asks for a run that would look
+    late = ticks(own, 2 * hour, None, "doubt_sensor")
+    assert isinstance(late, dg.SensorResult)
+    (check,) = late.asset_events
+    assert isinstance(check, dg.AssetCheckEvaluation)
+    assert (check.check_name, check.passed) == ("nothing_in_doubt", False)
+    assert "one/1: for 2.0 h, 2 kling-unit at stake" in (check.description or "")
+    again = ticks(own, 3 * hour, late.cursor, "doubt_sensor")
+    assert isinstance(again, dg.SkipReason)
+    with own.resource.open() as pipeline:
+        assert isinstance(resolve.write_off(pipeline, "one/1", who="ann", why="not in the console"), resolve.Resolved)
+    over = ticks(own, 3 * hour, late.cursor, "doubt_sensor")
+    assert isinstance(over, dg.SensorResult)
+    (check,) = over.asset_events
+    assert isinstance(check, dg.AssetCheckEvaluation)
+    assert (check.passed, over.cursor) == (True, "")
+
+
+def test_a_cursor_stays_short_however_much_ends() -> None:
+    many = [
+        Expiring(what="result", where=f"{'v' * 60}{n}/1", account="k", ends_ms=n, urgency=Urgency.SOON)
+        for n in range(10_000)
+    ]
+    cursor = cursor_of(many)
+    assert len(cursor) < 25_000
+    assert len(marks_in(cursor)) == MOST_MARKS
+    assert cursor_of(many[1:]) != cursor
+    late = [replace(many[0], urgency=Urgency.LAST_HOUR), *many[1:10]]
+    assert len(marks_in(cursor_of(late)) - marks_in(cursor)) == 1  # only what is new is told
+    assert (cursor_of([]), marks_in(None)) == ("", frozenset())

@@ -1,0 +1,249 @@
+"""Ticks in a row: partitions from the catalogue, one run however often something is due, and mistakes told in full."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster import DagsterRunStatus
+
+from extend_pipeline.dagster_defs.checks.ledger import CONFIGURATION_IS_SOUND
+from extend_pipeline.dagster_defs.jobs.advance import advance_job
+from extend_pipeline.dagster_defs.jobs.schedules import build_nightly_backfill_schedule
+from extend_pipeline.dagster_defs.sensors.work import build_poll_sensor
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import VideoPlan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.support.homes import account, video, write_home
+
+
+def _queue(place: Place) -> dg.DagsterRun:
+    """A queued run of advance_job in the instance, as the daemon makes one of a run request."""
+    from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+
+    job = place.defs.resolve_job_def("advance_job")
+    location = RegisteredCodeLocationOrigin("extend_pipeline")
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(location, "__repository__"), "advance_job")
+    return place.instance.create_run_for_job(
+        job,
+        status=DagsterRunStatus.QUEUED,
+        tags=job.tags,
+        remote_job_origin=origin,
+        job_code_origin=dg.reconstructable(_advance_job).get_python_origin(),
+    )
+
+
+def _planned(place: Place) -> tuple[VideoPlan, ...]:
+    with place.resource.open() as pipeline:
+        return plan(plan_input(pipeline)).videos
+
+
+def _advance_job() -> dg.JobDefinition:
+    return advance_job
+
+
+def test_sensors_only_say_so_while_there_are_no_accounts(place: Place) -> None:
+    for name in ("catalog_sensor", "kling_poll_sensor"):
+        told = place.sensor(name)
+        assert not told.run_requests
+        assert "extend-pipeline init" in told.skip_message
+
+
+def test_new_entries_become_partitions_and_none_is_ever_removed(place: Place) -> None:
+    place.write([video("one"), video("two")])
+    assert place.sensor("catalog_sensor").skip_message == "2 partitions added, 0 to come"
+    assert place.sensor("catalog_sensor").skip_message == "every video has its partition (2)"
+    place.write([video("two"), video("three")])
+    place.sensor("catalog_sensor")
+    assert place.instance.get_dynamic_partitions("videos") == ["one", "two", "three"]
+    with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
+        assert {row.video_key: row.state for row in queries.videos(connection)} == {
+            "one": "withdrawn",
+            "two": "new",
+            "three": "new",
+        }
+
+
+def test_the_partition_of_a_renamed_video_moves_along(place: Place) -> None:
+    place.write([video("one"), video("two")])
+    place.sensor("catalog_sensor")
+    place.write([{**video("one"), "key": "uno", "was": "one"}, video("two")])
+    place.sensor("catalog_sensor")
+    assert sorted(place.instance.get_dynamic_partitions("videos")) == ["two", "uno"]
+    place.sensor("catalog_sensor")
+    assert sorted(place.instance.get_dynamic_partitions("videos")) == ["two", "uno"]
+
+
+def test_edits_are_decided_in_dagster_too(place: Place) -> None:
+    place.write([video("one")])
+    place.advance()
+    place.write([video("one", extend={"steps": 2, "prompt": "the fog lifts."})])
+    place.advance()
+    assert [entry.edit is not None for entry in _planned(place)] == [True]
+    job = place.defs.resolve_job_def("approve_job")
+    config = {"ops": {"approve": {"config": {"decision": "keep", "videos": ["one"]}}}}
+    assert job.execute_in_process(instance=place.instance, run_config=config).success
+    assert [entry.state for entry in _planned(place)] == [VideoState.COMPLETE]
+    assert place.submits("one") == 1
+
+
+def test_a_catalogue_with_mistakes_is_an_error_that_lists_them_all_and_keeps_the_partitions(place: Place) -> None:
+    place.write([video("one")])
+    place.sensor("catalog_sensor")
+    wrong = video("two", extend={"to": 1, "prompt": "x"})
+    place.write([video("one", account="nobody"), wrong, video("three", colour="red")])
+    with pytest.raises(dg.Failure) as raised:
+        place.sensor("catalog_sensor")
+    told = str(raised.value.description)
+    assert told.startswith("3 mistakes in the catalogue")
+    for named in ("video one", "video two", "video three", "catalog.yaml:"):
+        assert named in told
+    assert place.instance.get_dynamic_partitions("videos") == ["one"]
+    place.write([video("one")])
+    assert "(1)" in place.sensor("catalog_sensor").skip_message
+
+
+def test_partitions_come_back_from_the_ledger_when_dagster_home_was_lost(place: Place) -> None:
+    place.write([video("kept"), video("left-since")])
+    place.sensor("catalog_sensor")
+    place.write([video("kept")])
+    place.sensor("catalog_sensor")
+    with dg.DagsterInstance.ephemeral() as fresh:
+        place.sensor("catalog_sensor", fresh)
+        assert sorted(fresh.get_dynamic_partitions("videos")) == ["kept", "left-since"]
+
+
+def test_a_poll_sensor_asks_for_one_run_however_many_ticks_find_something_due(place: Place) -> None:
+    place.write([video("one"), video("two"), video("three")])
+    place.sensor("catalog_sensor")
+    asked = place.sensor("kling_poll_sensor")
+    assert len(asked.run_requests) == 1
+    assert asked.run_requests[0].run_key is None
+    run = _queue(place)
+    for status in (DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED):
+        if status is not DagsterRunStatus.QUEUED:
+            _move(place, run, status)
+        for _ in range(2):
+            told = place.sensor("kling_poll_sensor")
+            assert told.run_requests == []
+            assert run.run_id in told.skip_message
+    _move(place, run, DagsterRunStatus.FAILURE)
+    assert len(place.sensor("kling_poll_sensor").run_requests) == 1
+
+
+def test_a_poll_sensor_writes_what_it_sees_to_the_ledger_and_asks_for_a_run_to_fetch_it(place: Place) -> None:
+    place.write([video("one", extend={"steps": 1, "prompt": "x"})])
+    place.sensor("catalog_sensor")
+    place.materialise("extension_requests", keys=["one"])
+    told = place.sensor("kling_poll_sensor")
+    (request,) = told.run_requests
+    assert "results to fetch" in request.tags["extend_pipeline/asked_by"]
+    with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
+        assert [row.state for row in queries.attempts_of(connection, ["one"])] == ["succeeded"]
+    assert place.advance().success
+    assert "nothing is due" in place.sensor("kling_poll_sensor").skip_message
+
+
+def test_what_waits_for_a_person_asks_for_no_run_again_and_again(place: Place) -> None:
+    old = video("old")
+    old["source"] = {**old["source"], "created_at": "2020-01-01T00:00:00Z"}
+    place.write([old])
+    place.sensor("catalog_sensor")
+    assert len(place.sensor("kling_poll_sensor").run_requests) == 1, "its state has to be told once"
+    place.advance()
+    for _ in range(3):
+        assert "nothing is due" in place.sensor("kling_poll_sensor").skip_message
+
+
+def test_a_tick_ends_at_its_own_deadline_and_the_next_begins_with_what_was_left(place: Place) -> None:
+    names = ["k1", "k2"]
+    entries = [place.owned(video(f"of-{name}", account=name, extend={"steps": 1, "prompt": "x"})) for name in names]
+    place.plant(entries)
+    url = place.sandbox.base_url
+    rhythm = {"first_after": 0, "every": 30}
+    write_home(place.home, url, entries, accounts=[account(url, name=name, poll=rhythm) for name in names])
+    place.sensor("catalog_sensor")
+    place.materialise("extension_requests", keys=[entry["key"] for entry in entries])
+    # the tick's start, before the first account, before its first part, before the second account
+    moments = iter([0.0, 1.0, 2.0, 99.0])
+    sensor = build_poll_sensor("kling", clock=lambda: next(moments), tick_s=40)
+    with dg.build_sensor_context(instance=place.instance, resources={"home": place.resource}) as context:
+        sensor.evaluate_tick(context)
+    with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
+        states = sorted(r.state for r in queries.attempts_of(connection, [entry["key"] for entry in entries]))
+    assert states == ["submitted", "succeeded"]
+    place.sensor("kling_poll_sensor")
+    with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
+        assert {r.state for r in queries.attempts_of(connection, [entry["key"] for entry in entries])} == {"succeeded"}
+
+
+def test_the_nightly_backfill_asks_for_one_run_while_anything_is_unfinished(place: Place, tmp_path: Path) -> None:
+    night = datetime(2026, 11, 22, 0, 5, tzinfo=UTC)
+
+    def evaluate() -> dg.RunRequest | dg.SkipReason:
+        with dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=night, resources={"home": place.resource}
+        ) as context:
+            told = build_nightly_backfill_schedule("UTC")(context)
+        assert isinstance(told, dg.RunRequest | dg.SkipReason)
+        return told
+
+    place.write([video("one", extend={"steps": 1, "prompt": "x"}), video("two", extend={"steps": 1, "prompt": "x"})])
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        asked = evaluate()
+        assert isinstance(asked, dg.RunRequest)
+        assert asked.run_key == "nightly-2026-11-22"
+        job = place.defs.resolve_job_def("advance_job")
+        result = job.execute_in_process(run_config=asked.run_config, instance=instance)
+        assert result.success
+        told = evaluate()
+        assert isinstance(told, dg.SkipReason)
+        assert told.skip_message == "every video is complete"
+
+
+def _move(place: Place, run: dg.DagsterRun, status: DagsterRunStatus) -> None:
+    """Bring a run to a status, by the event that does so."""
+    from dagster._core.events import PIPELINE_RUN_STATUS_TO_EVENT_TYPE, DagsterEvent
+
+    event_type = PIPELINE_RUN_STATUS_TO_EVENT_TYPE[status]
+    event = DagsterEvent(event_type_value=event_type.value, job_name="advance_job")
+    place.instance.report_dagster_event(event, run_id=run.run_id)
+
+
+def test_ticks_and_runs_look_after_what_is_paid_for_while_files_are_wrong_or_gone(place: Place) -> None:
+    place.write([video("one"), video("two")])
+    place.sensor("catalog_sensor")
+    place.materialise("extension_requests", keys=["one"])
+    for name in ("accounts.yaml", "catalog.yaml"):
+        (place.home / name).rename(place.home / f"{name}.kept")
+    for _ in range(2):
+        with pytest.raises(dg.Failure):
+            place.sensor("catalog_sensor")
+    told = place.sensor("kling_poll_sensor")
+    assert [request.tags["extend_pipeline/asked_by"] for request in told.run_requests] == ["kling: results to fetch"]
+    checks = place.instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_SOUND])
+    assert checks[CONFIGURATION_IS_SOUND].status.value == "FAILED"
+    history = place.instance.event_log_storage.get_asset_check_execution_history(CONFIGURATION_IS_SOUND, limit=9)
+    assert len(history) == 1, "news is told once"
+    done = place.advance()
+    assert done.success
+    failed = {each.check_name for each in done.get_asset_check_evaluations() if not each.passed}
+    assert failed == {"configuration_is_sound"}
+    assert place.latest("completed_extensions", "one") is not None
+    assert (place.submits("one"), place.submits("two")) == (1, 0)
+    assert not place.materialise("completed_extensions", keys=["one"], max_seconds=1).success
+    for name in ("retention_sensor", "doubt_sensor"):
+        assert not place.sensor(name).run_requests
+    with place.resource.open() as pipeline, pipeline.ledger.read() as connection:
+        assert {row.state for row in queries.videos(connection)}.isdisjoint({"withdrawn"})
+    for name in ("accounts.yaml", "catalog.yaml"):
+        (place.home / f"{name}.kept").rename(place.home / name)
+    assert "(2)" in place.sensor("catalog_sensor").skip_message
+    checks = place.instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_SOUND])
+    assert checks[CONFIGURATION_IS_SOUND].status.value == "SUCCEEDED"
+    assert place.sensor("kling_poll_sensor").run_requests

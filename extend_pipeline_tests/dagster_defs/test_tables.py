@@ -1,0 +1,144 @@
+"""The published tables as assets: when they are made, what they tell, and checks that find what is wrong."""
+
+from __future__ import annotations
+
+import dagster as dg
+import duckdb
+from dagster import evaluate_automation_conditions
+
+from extend_pipeline.dagster_defs.assets.table_metadata import DURATION_SOURCES
+from extend_pipeline.dagster_defs.checks.ledger import CHECKS
+from extend_pipeline.media.listing import mark
+from extend_pipeline.warehouse import schema
+from extend_pipeline_tests.dagster_defs.conftest import Place
+from extend_pipeline_tests.support.homes import video
+
+TABLES = [dg.AssetKey(name) for name in ("extension_lineage", "extension_costs", "extension_durations")]
+ONE_HOP = {"steps": 1, "prompt": "x"}
+
+
+def _publish(place: Place) -> dg.ExecuteInProcessResult:
+    job = place.defs.resolve_implicit_global_asset_job_def()
+    return job.execute_in_process(asset_selection=TABLES, instance=place.instance)
+
+
+def test_the_tables_are_made_after_a_run_by_hand_though_partitions_are_missing_and_not_again(place: Place) -> None:
+    place.write([video("one", extend=ONE_HOP), video("two", extend=ONE_HOP), video("never", extend=ONE_HOP)])
+    place.sensor("catalog_sensor")
+
+    def tick(cursor: object = None) -> tuple[int, object]:
+        selection = dg.AssetSelection.assets(*TABLES)
+        told = evaluate_automation_conditions(
+            place.defs,
+            place.instance,
+            asset_selection=selection,
+            cursor=cursor,  # type: ignore[arg-type]
+        )
+        return told.total_requested, told.cursor
+
+    requested, cursor = tick()
+    assert requested == 0
+    place.materialise("completed_extensions", keys=["one"])
+    requested, cursor = tick(cursor)
+    assert requested == 3, "eager() alone would wait until no partition is missing"
+    assert _publish(place).success
+    for _ in range(3):
+        requested, cursor = tick(cursor)
+        assert requested == 0
+    place.materialise("completed_extensions", keys=["one"])
+    requested, cursor = tick(cursor)
+    assert requested == 0, "a replay of what is complete changes no data version"
+    place.materialise("completed_extensions", keys=["two"])
+    requested, cursor = tick(cursor)
+    assert requested == 3
+    assert _publish(place).success
+    assert tick(cursor)[0] == 0
+
+
+def test_what_advance_job_completes_starts_no_run_for_the_tables_since_it_publishes_itself(place: Place) -> None:
+    place.write([video("one", extend=ONE_HOP)])
+    place.sensor("catalog_sensor")
+    selection = dg.AssetSelection.assets(*TABLES)
+    first = evaluate_automation_conditions(place.defs, place.instance, asset_selection=selection)
+    assert place.advance().success
+    assert place.latest("completed_extensions", "one") is not None
+    second = evaluate_automation_conditions(place.defs, place.instance, asset_selection=selection, cursor=first.cursor)
+    assert second.total_requested == 0
+
+
+def test_tables_tell_rows_columns_lineage_and_a_preview_and_their_checks_pass(place: Place) -> None:
+    place.write([video("one"), video("two", extend=ONE_HOP)])
+    place.sensor("catalog_sensor")
+    place.materialise("completed_extensions", keys=["one", "two"])
+    result = _publish(place)
+    assert result.success
+    told = {e.asset_key: e.materialization.metadata for e in result.get_asset_materialization_events()}
+    assert set(told) == set(TABLES)
+    lineage, costs, durations = (told[key] for key in TABLES)
+    assert lineage["dagster/row_count"].value == 3
+    names = {column.name for column in lineage["dagster/column_schema"].value.columns}
+    assert names == {column.name for column in schema.LINEAGE.columns}
+    preview = costs["preview"]
+    assert isinstance(preview, dg.TableMetadataValue)
+    assert preview.records[0].data["spent_units"] == "6.000000", "exact, as text"
+    shown = {column.name for column in durations["dagster/column_schema"].value.columns}
+    assert shown == set(DURATION_SOURCES), "every column of the view says where it comes from"
+    checks = {e.check_name: (e.passed, e.description) for e in result.get_asset_check_evaluations()}
+    assert checks.keys() == {key.name for key in CHECKS}
+    assert all(passed for passed, _ in checks.values()), checks
+
+
+def test_column_lineage_names_only_columns_that_exist(place: Place) -> None:
+    known = {
+        (asset, column.name)
+        for asset, table in (
+            ("source_videos", schema.SOURCE_VIDEOS),
+            ("extension_requests", schema.EXTENSION_REQUESTS),
+            ("completed_extensions", schema.COMPLETED_EXTENSIONS),
+        )
+        for column in table.columns
+    }
+    from extend_pipeline.dagster_defs.assets.tables import PUBLISHED
+
+    for each in PUBLISHED:
+        named = {
+            (dep.asset_key.to_user_string(), dep.column_name)
+            for deps in each.lineage.deps_by_column.values()
+            for dep in deps
+        }
+        assert named, each.asset
+        assert named <= known, each.asset
+    lineage = PUBLISHED[0].lineage.deps_by_column
+    assert [dep.column_name for dep in lineage["prompt"]] == ["prompt"]
+    assert {dep.column_name for dep in lineage["video_id"]} == {"video_id"}
+
+
+def test_checks_find_a_warehouse_that_does_not_agree_with_the_ledger_and_a_budget_that_is_used_up(place: Place) -> None:
+    place.write([video("one", extend=ONE_HOP)], budget={"per_day": 2, "total": 100})
+    place.sensor("catalog_sensor")
+    place.materialise("completed_extensions", keys=["one"])
+    assert _publish(place).success
+    with place.resource.open() as pipeline, duckdb.connect(str(pipeline.settings.warehouse_path)) as connection:
+        connection.execute("UPDATE charges SET units = units + 1 WHERE entry = 'settle'")
+        connection.execute("UPDATE completed_extensions SET added_duration_s = 0.2, seam_psnr_db = 9")
+    mark(media := place.home / "state" / "media", at_ms=0, new_id="ours")
+    next(media.glob("??/*.mp4")).unlink()
+    job = place.defs.resolve_implicit_global_asset_job_def()
+    keys = place.defs.resolve_asset_graph().asset_check_keys
+    result = job.get_subset(asset_check_selection=set(keys), asset_selection=set()).execute_in_process(
+        instance=place.instance
+    )
+    told = {e.check_name: e for e in result.get_asset_check_evaluations()}
+    assert {name for name, e in told.items() if not e.passed} == {
+        "charges_reconcile",
+        "budgets_hold",
+        "durations_grew",
+        "films_are_there",
+        "seams_hold",
+    }
+    assert told["films_are_there"].severity is dg.AssetCheckSeverity.WARN  # it is to be had again
+    assert "charges of sandbox, settle" in str(told["charges_reconcile"].description)
+    assert "2 of 2 kling-unit today" in str(told["budgets_hold"].description)
+    assert "one/1: added 0.200 s" in str(told["durations_grew"].description)
+    assert told["budgets_hold"].severity is dg.AssetCheckSeverity.WARN
+    assert told["charges_reconcile"].metadata["findings"].value == 1

@@ -1,0 +1,237 @@
+"""The verb as a person runs it: what it refuses, how it ends, and what a flood or a kill does to it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from extend_pipeline.base.failpoints import ENVIRONMENT
+from extend_pipeline.cli import cli
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.ledger.write.webhook_inbox import MOST_NAMING, MOST_TASKS, token_digest
+from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive, eventually
+from extend_pipeline_tests.support.ports import free_port
+from extend_pipeline_tests.support.reckoning import reckon
+from extend_pipeline_tests.webhooks.receiving import (
+    SECRET_ENV,
+    Receiver,
+    attempts,
+    called_back_home,
+    inbox_rows,
+    open_receiving,
+    tokens_of,
+)
+
+MOST_GROWTH_KB = 60_000
+"""Of the process during a flood of 300 MB: 16 MB of bodies may wait, and Python keeps some of what it freed."""
+
+
+@dataclass
+class Running:
+    """The verb in a process of its own."""
+
+    process: subprocess.Popen[str]
+    port: int
+
+    @property
+    def memory_kb(self) -> int:
+        """How much of it is in memory."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1])
+
+    @property
+    def connections(self) -> int:
+        """How many are established with it, by the kernel's table (its own end of each)."""
+        rows = Path("/proc/net/tcp").read_text().splitlines()[1:]
+        return sum(row.split()[1].endswith(f":{self.port:04X}") and row.split()[3] == "01" for row in rows)
+
+    def post(self, token: str, body: bytes) -> int:
+        """One callback."""
+        return Receiver(self.port, None, None).post(token, body)  # type: ignore[arg-type]  # only its port is used
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """End it by a signal; its exit code and all that it said after it began."""
+        self.process.send_signal(number)
+        out, _ = self.process.communicate(timeout=30)
+        return self.process.returncode, out
+
+
+@contextmanager
+def running(home: EngineHome, port: int = 0, **environment: str) -> Iterator[Running]:
+    """Run the verb."""
+    command = [sys.executable, "-m", "extend_pipeline.cli", "--home", str(home.path), "callbacks", "--port", str(port)]
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert "callbacks are received on http://127.0.0.1:" in line, line + process.stdout.read()
+        yield Running(process, int(line.split("http://127.0.0.1:")[1].split()[0]))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def one_in_flight(home: EngineHome, port: int = 9) -> tuple[str, str]:
+    """A home with one task that runs for long and is never told of; its token and its id."""
+    called_back_home(home, "kling", port)
+    home.sandbox.faults([{"kind": "callback_drop"}])
+    with home.open(JumpClock()) as pipeline:
+        tokens = tokens_of(pipeline)
+        advance(pipeline, publish=False)
+        return tokens[0], attempts(pipeline.ledger)[0].task_id
+
+
+def refused(home: EngineHome, *options: str) -> str:
+    """What the verb says where it doesn't start."""
+    result = CliRunner().invoke(cli, ["--home", str(home.path), "callbacks", *options])
+    assert result.exit_code == 2, result.output
+    return result.output
+
+
+def test_without_an_account_that_asks_it_says_so_and_ends(home: EngineHome) -> None:
+    home.seeded(1)
+    assert "no account asks for callbacks" in refused(home)
+
+
+def test_a_secret_that_is_not_there_or_no_secret_keeps_it_from_starting(
+    home: EngineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called_back_home(home, "kling", 9, signed=True)
+    assert f"account k: the environment variable {SECRET_ENV} is not set" in refused(home)
+    monkeypatch.setenv(SECRET_ENV, "whsec_%%%")
+    told = refused(home)
+    assert "no base64" in told
+    assert "%%%" not in told
+
+
+def test_a_port_that_is_taken_is_told(home: EngineHome) -> None:
+    called_back_home(home, "kling", 9)
+    with open_receiving(home) as other:
+        assert f"port {other.port} on 127.0.0.1 is in use" in refused(home, "--port", str(other.port))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_cleanly_by_either_signal_and_tells_counts_alone(
+    sandbox_of: Callable[..., EngineHome], number: int
+) -> None:
+    home = sandbox_of(run_time=(9_999, 9_999))
+    token, task_id = one_in_flight(home)
+    with running(home) as verb:
+        assert verb.post(token, json.dumps({"task_id": task_id}).encode()) == 204
+        assert verb.post("A" * 43, b"rubbish-in-the-body") == 204
+        code, told = verb.stop(number)
+    assert code == 0
+    assert "callbacks: 1 kept, 1 to an unknown address" in told
+    assert "stopped" in told
+    for hidden in (token, task_id, "rubbish", "A" * 43):
+        assert hidden not in told
+
+
+async def _flood(port: int, requests: list[tuple[str, bytes]], at_once: int = 64) -> list[bytes]:
+    queue, answers = list(reversed(requests)), []
+
+    async def work() -> None:
+        while queue:
+            token, body = queue.pop()
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            head = f"POST /hooks/{token} HTTP/1.1\r\nhost: h\r\ncontent-length: {len(body)}\r\n\r\n"
+            writer.write(head.encode() + body)
+            answers.append(await reader.read())
+            writer.close()
+
+    await asyncio.gather(*(work() for _ in range(at_once)))
+    return answers
+
+
+def test_a_flood_is_answered_and_costs_a_bounded_number_of_rows_and_bytes(
+    sandbox_of: Callable[..., EngineHome],
+) -> None:
+    home = sandbox_of(run_time=(9_999, 9_999))
+    token, task_id = one_in_flight(home)
+    size = (home.path / "state" / "ledger.sqlite").stat().st_size
+    unknown = [(f"{number:043d}", b"x" * 60_000) for number in range(5_000)]
+    known = [(token, json.dumps({"task_id": f"forged-{number}"}).encode()) for number in range(1_000)]
+    replays = [(token, json.dumps({"task_id": task_id}).encode())] * 100
+    with running(home) as verb:
+        asyncio.run(_flood(verb.port, unknown[:200]))
+        before = verb.memory_kb
+        flood = replays + [one for pair in zip(unknown, known * 5, strict=True) for one in pair]
+        answers = asyncio.run(_flood(verb.port, flood))
+        growth = verb.memory_kb - before
+        assert verb.post(token, b'{"task_id": "%s"}' % task_id.encode()) == 204
+        code, _ = verb.stop()
+    assert code == 0
+    assert len(answers) == 10_100
+    assert {answer.split(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 204 No Content"}
+    assert growth < MOST_GROWTH_KB, f"it grew by {growth} kB"
+    with home.open(JumpClock()) as pipeline:
+        rows = inbox_rows(pipeline.ledger)
+        assert len(rows) <= MOST_NAMING
+        assert len({row.task_id for row in rows}) <= MOST_TASKS + 1
+        assert sum(row.task_id == task_id for row in rows) == 1  # 101 times the same words
+        assert attempts(pipeline.ledger)[0].state == "submitted"
+        assert (home.path / "state" / "ledger.sqlite").stat().st_size < size + 1_000_000
+
+
+@pytest.mark.parametrize("point", ["callbacks.before_inbox", "callbacks.after_inbox"])
+def test_a_receiver_that_is_killed_loses_a_hint_at_most(point: str, home: EngineHome) -> None:
+    port = free_port()
+    called_back_home(home, "luma", port, 2)
+    lost = {"kind": "reset_after", "where": "submit", "times": 1}
+    home.sandbox.faults([{"kind": "callback_drop", "times": 2}, lost])
+    with home.open(JumpClock()) as pipeline:
+        tokens = tokens_of(pipeline)
+        with running(home, port, **{ENVIRONMENT: f"{point}=kill"}) as verb:
+            advance(pipeline, publish=False)
+            row = next(row for row in attempts(pipeline.ledger) if row.state == "in_doubt")
+            held = {row.task_id for row in attempts(pipeline.ledger)}
+            task_id = next(task["task_id"] for task in home.sandbox.tasks() if task["task_id"] not in held)
+            token = next(token for token in tokens if token_digest(token) == row.callback_digest)
+            body = json.dumps({"id": task_id}).encode()
+            with pytest.raises(OSError, match=r"closed connection|reset"):
+                verb.post(token, body)
+            assert verb.process.wait(20) == -signal.SIGKILL
+        assert len(inbox_rows(pipeline.ledger)) == (point == "callbacks.after_inbox")
+        advance(pipeline, publish=False)  # nothing holds the ledger, and the work goes on
+        with open_receiving(home, port=port) as receiver:  # started again; the upstream heard no answer and retries
+            assert receiver.post(token, body) == 204
+            assert len(inbox_rows(pipeline.ledger)) == 1
+            assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
+        assert reckon(home, pipeline.ledger).charges == 2
+
+
+def test_what_was_read_is_kept_before_it_ends(sandbox_of: Callable[..., EngineHome]) -> None:
+    home = sandbox_of(run_time=(9_999, 9_999))
+    token, task_id = one_in_flight(home)
+    with running(home) as verb, ThreadPoolExecutor(1) as pool:
+        with closing(sqlite3.connect(home.path / "state" / "ledger.sqlite", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            answer = pool.submit(verb.post, token, json.dumps({"task_id": task_id}).encode())
+            eventually(lambda: verb.connections == 1)
+            verb.process.send_signal(signal.SIGTERM)
+            other.execute("ROLLBACK")
+        assert verb.process.wait(30) == 0
+        assert answer.result() == 204
+    with home.open(JumpClock()) as pipeline:
+        assert len(inbox_rows(pipeline.ledger)) == 1
