@@ -6,7 +6,7 @@ import re
 import unicodedata
 from typing import Final
 
-LONGEST: Final = 64  # characters
+MAX_NAME_LENGTH: Final = 64  # characters
 PATTERN: Final = (
     r"^(?![-.])(?!.*\.\.\.)"
     r"[^\u0000-\u002c\u002f\u003a-\u0040\u005b-\u005e\u0060\u007b-\u00a0]{1,64}$"
@@ -34,8 +34,8 @@ def name_fault(name: str) -> tuple[str, str] | None:
     """Return why a text in normal form can't be a name, and what to do; None where it can."""
     if not name:
         return "is empty", _USE
-    if len(name) > LONGEST:
-        return f"has {len(name)} characters", f"Shorten it to {LONGEST} at most."
+    if len(name) > MAX_NAME_LENGTH:
+        return f"has {len(name)} characters", f"Shorten it to {MAX_NAME_LENGTH} at most."
     if "..." in name:
         return (
             "holds three dots, by which Dagster names a range of partitions",

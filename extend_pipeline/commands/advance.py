@@ -12,7 +12,7 @@ import click
 from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.demo.home_lock import state_in_use
 from extend_pipeline.commands.render.describe import status_document
-from extend_pipeline.commands.render.event_tail import Follower
+from extend_pipeline.commands.render.event_tail import EventTail
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.progress import progress
 from extend_pipeline.commands.render.tables import (
@@ -22,7 +22,7 @@ from extend_pipeline.commands.render.tables import (
     print_missing,
     print_obstacles,
 )
-from extend_pipeline.commands.render.text import iso, minute, typed, visible
+from extend_pipeline.commands.render.text import iso, minute, visible, with_home_option
 from extend_pipeline.commands.shared import interruptible
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.commands.shared.names import NAME
@@ -83,7 +83,7 @@ def advance(
         chosen = _chosen(pipeline, videos)
         ahead_ms = ledger_ahead_ms(pipeline)
         declare_catalogue(pipeline)
-        follower = Follower(pipeline.ledger, videos=chosen)
+        follower = EventTail(pipeline.ledger, videos=chosen)
         stopped = _work(
             pipeline,
             follower,
@@ -123,7 +123,7 @@ def _still_open(found: Status, chosen: frozenset[str] | None, due_ms: int, home:
     due = "now" if due_ms <= found.plan.now_ms else f"at {minute(due_ms)}"
     only = "".join(f" --video {shlex.quote(key)}" for key in sorted(chosen or ()))
     told = f"still open: {counted(running, 'task')} at the provider, {counted(going_on, 'video')} to go on with"
-    return f"{told}; next due {due} → {typed(f'extend-pipeline advance --until-idle{only}', home)}"
+    return f"{told}; next due {due} → {with_home_option(f'extend-pipeline advance --until-idle{only}', home)}"
 
 
 def _chosen(pipeline: Pipeline, videos: tuple[str, ...]) -> frozenset[str] | None:
@@ -141,7 +141,7 @@ def _chosen(pipeline: Pipeline, videos: tuple[str, ...]) -> frozenset[str] | Non
 
 def _work(
     pipeline: Pipeline,
-    follower: Follower,
+    follower: EventTail,
     chosen: frozenset[str] | None,
     *,
     rounds: bool,

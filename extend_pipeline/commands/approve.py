@@ -11,7 +11,7 @@ from extend_pipeline.commands.controls import who_option, why_option
 from extend_pipeline.commands.render.describe import cost_of
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.tables import cost
-from extend_pipeline.commands.render.text import typed
+from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.config.issues import did_you_mean
@@ -64,7 +64,7 @@ def approve(
         if not decided and everything:
             say("no edit waits for a decision")
         if decided:
-            say(f"→ {typed('extend-pipeline advance', home)} goes on with it")
+            say(f"→ {with_home_option('extend-pipeline advance', home)} goes on with it")
 
 
 def _check(pipeline: Pipeline, videos: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ import click
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.commands.demo.home_lock import state_in_use
 from extend_pipeline.commands.render.output import say
-from extend_pipeline.commands.render.text import typed
+from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.model.account import Account
@@ -40,7 +40,7 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
         asking = check_accounts(pipeline.accounts)
         ledger = look(pipeline.settings, pipeline.ledger)
         if not ledger.may_spend:
-            _log(f"{ledger.message} → {typed(ledger.todo, ctx.obj)}")
+            _log(f"{ledger.message} → {with_home_option(ledger.todo, ctx.obj)}")
             must_take_writes(pipeline.ledger)
         from extend_pipeline.webhooks.server import ReceiverError, build_server, listen  # uvicorn costs 0.1 s
 

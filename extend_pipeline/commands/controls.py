@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.text import typed
+from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.config.issues import did_you_mean
@@ -76,7 +76,7 @@ def resume(ctx: click.Context, account: str | None, why: str, who: str, as_json:
     else:
         say(f"{_named(account)} was neither paused nor stopped")
     if everywhere is not None and everywhere.paused and not as_json:
-        say(f"everything is paused, {_named(account)} with it → {typed('extend-pipeline resume', home)}")
+        say(f"everything is paused, {_named(account)} with it → {with_home_option('extend-pipeline resume', home)}")
     ctx.exit(code)
 
 

@@ -10,7 +10,7 @@ import click
 
 from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.text import typed
+from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import settings_of
 
 _SCHEMAS: Final = ".schemas"
@@ -38,7 +38,7 @@ def init(home: Path | None, as_json: bool) -> None:
     if written:
         say("Next: put your own accounts and videos there, and let doctor and plan look at them:")
         for verb in ("doctor", "plan"):
-            say(f"    {typed(f'extend-pipeline {verb}', home)}")
+            say(f"    {with_home_option(f'extend-pipeline {verb}', home)}")
 
 
 def write_examples(folder: Path) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.commands.controls import who_option, why_option
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.text import plain, typed
+from extend_pipeline.commands.render.text import plain, with_home_option
 from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.engine.guards.ledger_look import accept as accept_ledger
 from extend_pipeline.engine.guards.ledger_look import adopt, look
@@ -122,4 +122,4 @@ def _tell(moved: Moved, home: Path | None, *, as_json: bool) -> None:
             say(f"committed with {name}: {units}, the same in both")
     say(f"moved to {moved.address}; the old ledger is sealed and takes no writes any more")
     say(f"    → now set EXTEND_PIPELINE_LEDGER_URL={moved.address} wherever this home is used (with user and")
-    say(f"      password, where there are any), then: {typed('extend-pipeline doctor', home)}")
+    say(f"      password, where there are any), then: {with_home_option('extend-pipeline doctor', home)}")

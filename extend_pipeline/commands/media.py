@@ -8,7 +8,7 @@ import click
 
 from extend_pipeline.commands.controls import who_option
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.text import typed
+from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.engine.home import open_pipeline
@@ -36,7 +36,8 @@ def refetch(home: Path | None, who: str, as_json: bool) -> None:
     if as_json:
         emit({"folder": str(folder), "missing": gone, "who": who})
     elif gone:
-        say(f"{gone} files are gone from {folder}; fetch them again: {typed('extend-pipeline advance', home)}")
+        todo = with_home_option("extend-pipeline advance", home)
+        say(f"{gone} files are gone from {folder}; fetch them again: {todo}")
     else:
         say(f"every file that the ledger knows is in {folder}")
 
@@ -67,5 +68,7 @@ def forget(ctx: click.Context, where: tuple[str, ...], everything: bool, who: st
     else:
         say(f"told no more: {', '.join(told) or 'nothing'}")
         for name in unknown:
-            say(f"{name} is not lost: {typed('extend-pipeline status', home)} names those that are", err=True)
+            say(
+                f"{name} is not lost: {with_home_option('extend-pipeline status', home)} names those that are", err=True
+            )
     ctx.exit(1 if unknown else 0)

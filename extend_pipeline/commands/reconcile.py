@@ -12,7 +12,7 @@ from extend_pipeline.base.units import from_micros
 from extend_pipeline.commands.controls import who_option, why_option
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.table import Column, print_table
-from extend_pipeline.commands.render.text import plain, typed
+from extend_pipeline.commands.render.text import plain, with_home_option
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.config.issues import did_you_mean
@@ -24,12 +24,12 @@ from extend_pipeline.engine.reconcile.invoice.read import InvoiceProblems
 from extend_pipeline.engine.reconcile.last_reads import others_words
 from extend_pipeline.engine.reconcile.run import Reconciled
 from extend_pipeline.engine.reconcile.run_all import reconcile_account, reconcile_everything, reconcile_invoice
-from extend_pipeline.engine.reconcile.statements import Unread
+from extend_pipeline.engine.reconcile.statements import StatementUnavailable
 from extend_pipeline.ledger.write import reconciliation
-from extend_pipeline.ledger.write.reconciliation import Compared, Verdict
+from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
 
 WRONG_USE: Final = 2
-MOST_SHOWN: Final = 50  # differences in the table; --json and the warehouse's table reconciliations have all
+MAX_SHOWN: Final = 50  # differences in the table; --json and the warehouse's table reconciliations have all
 
 
 @click.command()
@@ -105,13 +105,13 @@ def reconcile(
         _print(found, home)
     if code:
         ctx.exit(code)
-    disagree = any(each.failed if isinstance(each, Unread) else each.disagreements for each in found)
+    disagree = any(each.failed if isinstance(each, StatementUnavailable) else each.disagreements for each in found)
     ctx.exit(1 if disagree else 0)
 
 
 def _compare(
     pipeline: Pipeline, account: str | None, invoice: Path | None, *, adopt: bool
-) -> list[Reconciled | Unread] | InvoiceProblems:
+) -> list[Reconciled | StatementUnavailable] | InvoiceProblems:
     if account is None:
         return list(reconcile_everything(pipeline, adopt=adopt))
     if invoice is None:
@@ -135,29 +135,29 @@ def _accept(pipeline: Pipeline, account: str, what: str, *, who: str, why: str) 
 def _adopt(pipeline: Pipeline, account: str, task_id: str, *, who: str, why: str, home: Path | None) -> None:
     match adopt_task(pipeline, account, task_id, who=who, why=why):
         case Resolved(message):
-            say(typed(message, home))
+            say(with_home_option(message, home))
         case Declined(message):
-            raise click.ClickException(typed(message, home))
+            raise click.ClickException(with_home_option(message, home))
 
 
-def _print(found: Sequence[Reconciled | Unread], home: Path | None) -> None:
+def _print(found: Sequence[Reconciled | StatementUnavailable], home: Path | None) -> None:
     if not found:
         say("no account was ever claimed for: there is nothing to compare")
     columns = (Column("account"), Column("book"), Column("tasks", right=True, rank=1), *_verdict_columns())
     print_table(columns, [_row(each) for each in found if isinstance(each, Reconciled)])
     for each in found:
-        if isinstance(each, Unread):
-            say(f"not compared: {each.account}, {each.source}: {typed(each.message, home)}")
+        if isinstance(each, StatementUnavailable):
+            say(f"not compared: {each.account}, {each.source}: {with_home_option(each.message, home)}")
             continue
         for note in each.notes:
             say(f"{each.account}, {each.source}: {note}")
         if each.others:
             say(f"{each.account}, {each.source}: {others_words(each.others)}")
-        for compared in each.disagreements[:MOST_SHOWN]:
+        for compared in each.disagreements[:MAX_SHOWN]:
             say(f"{compared.verdict.value}: {each.account} {each.source}/{compared.task_id}: {_amounts(compared)}")
-            say(f"    {typed(compared.note, home)}")
-        if len(each.disagreements) > MOST_SHOWN:
-            say(f"… and {len(each.disagreements) - MOST_SHOWN} more of {each.account}; see table reconciliations")
+            say(f"    {with_home_option(compared.note, home)}")
+        if len(each.disagreements) > MAX_SHOWN:
+            say(f"… and {len(each.disagreements) - MAX_SHOWN} more of {each.account}; see table reconciliations")
         if each.adjusted_micros:
             say(f"{each.account}: the books were changed by {plain(from_micros(each.adjusted_micros))} {each.unit}")
         if not each.complete:
@@ -165,17 +165,17 @@ def _print(found: Sequence[Reconciled | Unread], home: Path | None) -> None:
 
 
 _SHOWN: Final = (
-    Verdict.MATCHED,
-    Verdict.DIFFERENT_AMOUNT,
-    Verdict.LEDGER_ONLY,
-    Verdict.UPSTREAM_ONLY,
-    Verdict.OPEN,
-    Verdict.OTHER,
+    ReconciliationVerdict.MATCHED,
+    ReconciliationVerdict.DIFFERENT_AMOUNT,
+    ReconciliationVerdict.LEDGER_ONLY,
+    ReconciliationVerdict.UPSTREAM_ONLY,
+    ReconciliationVerdict.OPEN,
+    ReconciliationVerdict.OTHER,
 )
 
 
 def _verdict_columns() -> tuple[Column, ...]:
-    ranks = {Verdict.OPEN: 2, Verdict.OTHER: 3}
+    ranks = {ReconciliationVerdict.OPEN: 2, ReconciliationVerdict.OTHER: 3}
     return tuple(Column(verdict.value.replace("_", " "), right=True, rank=ranks.get(verdict, 0)) for verdict in _SHOWN)
 
 
@@ -184,14 +184,14 @@ def _row(each: Reconciled) -> list[str]:
     return [each.account, each.source, str(len(each.compared)), *map(str, counts)]
 
 
-def _amounts(compared: Compared) -> str:
+def _amounts(compared: ReconciliationItem) -> str:
     here = "nothing" if compared.ledger_micros is None else plain(from_micros(compared.ledger_micros))
     there = "no amount" if compared.upstream_micros is None else plain(from_micros(compared.upstream_micros))
     return f"ledger {here}, provider {there} ({compared.unit})"
 
 
-def _document(each: Reconciled | Unread) -> dict[str, Any]:
-    if isinstance(each, Unread):
+def _document(each: Reconciled | StatementUnavailable) -> dict[str, Any]:
+    if isinstance(each, StatementUnavailable):
         return {"account": each.account, "book": each.source, "read": False, "message": each.message}
     return {
         "account": each.account,

@@ -12,7 +12,7 @@ from sqlalchemy import Row
 from extend_pipeline.base.units import amount_micros, from_micros
 from extend_pipeline.commands.controls import who_option, why_option
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.text import plain, typed, visible
+from extend_pipeline.commands.render.text import plain, visible, with_home_option
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.engine.doubt import resolve as decisions
@@ -54,13 +54,13 @@ def resolve(
         raise click.UsageError("adopt wants the id of the provider's task, take wants a file, and the others nothing.")
     home: Path | None = ctx.obj
     with open_pipeline(settings_of(home)) as pipeline:
-        seen = decisions.shown(pipeline, where)
+        seen = decisions.newest_attempt(pipeline, where)
         if action in ("resubmit", "write-off") and not yes:
             _confirm(consequence(where, seen, action), as_json=as_json)
         outcome = _decide(pipeline, where, action, what, seen, who=who, why=why)
         code = print_mistakes(pipeline)
     done = isinstance(outcome, Resolved)
-    message = typed(outcome.message, home)
+    message = with_home_option(outcome.message, home)
     if as_json:
         task_id, file = (what, None) if action == "adopt" else (None, what)
         decided = {"extension": where, "action": action, "task_id": task_id, "file": file}

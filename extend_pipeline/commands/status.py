@@ -19,7 +19,7 @@ from extend_pipeline.commands.render.tables import (
     print_videos,
     print_zone,
 )
-from extend_pipeline.commands.render.text import typed
+from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import open_for_reading, print_mistakes, settings_of
 from extend_pipeline.engine.guards.clock import describe_ahead
 from extend_pipeline.engine.status import status as read_status
@@ -43,7 +43,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
             print_accounts(found.accounts)
             print_zone(found.accounts, pipeline.now_ms(), pipeline.configuration.timezone)
             if found.everything_paused:
-                say(f"everything is paused → {typed('extend-pipeline resume', home)}")
+                say(f"everything is paused → {with_home_option('extend-pipeline resume', home)}")
             if found.disk is not None and found.disk.is_short:
                 say(f"disk: {found.disk.describe()}")
             if found.ledger_ahead_ms:

@@ -13,7 +13,7 @@ _SHOWN = 60  # characters of a wrong value that are repeated: enough to recognis
 
 
 @dataclass(frozen=True)
-class Problem:
+class ConfigIssue:
     """One mistake. `subject` is the video key (in accounts.yaml the name), `field` is dotted, `line` counts from 1.
 
     `message` continues the sentence that `given` begins ("1.5" + "is above 1"); `hint` says what would do.
@@ -36,7 +36,7 @@ class Problem:
             parts.append(f"{kind} {_visible(_cut(self.subject))}")
         if self.field is not None:
             parts.append(_visible(_cut(self.field)))
-        sentence = self.message if self.given is None else f"{shown(self.given)} {self.message}"
+        sentence = self.message if self.given is None else f"{shorten_value(self.given)} {self.message}"
         if sentence[-1:] not in (".", "?", "!"):
             sentence += "."
         return ": ".join([*parts, _visible(f"{sentence} {self.hint}".strip())])
@@ -45,15 +45,15 @@ class Problem:
 class ConfigError(Exception):
     """What the user wrote can't be used. `problems` holds every mistake of every file; `str()` prints one a line."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems: tuple[Problem, ...] = tuple(sorted(problems, key=lambda p: (p.file, p.line or 0)))
+    def __init__(self, problems: Iterable[ConfigIssue]) -> None:
+        self.problems: tuple[ConfigIssue, ...] = tuple(sorted(problems, key=lambda p: (p.file, p.line or 0)))
         super().__init__("\n".join(problem.text() for problem in self.problems))
 
-    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[Problem, ...]]]:
+    def __reduce__(self) -> tuple[type[ConfigError], tuple[tuple[ConfigIssue, ...]]]:
         return type(self), (self.problems,)
 
 
-def shown(value: str) -> str:
+def shorten_value(value: str) -> str:
     """A value as it is repeated to its writer: cut short, control characters visible, quoted unless it is one word.
     An address is shown without what stands before its host, since that may be a password."""
     cut = _cut(hide_to_last_at(value))

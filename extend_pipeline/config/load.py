@@ -11,14 +11,14 @@ from typing import Final
 
 from extend_pipeline.base.days import NO_ZONE
 from extend_pipeline.base.names import normal_name
-from extend_pipeline.config.checks.field_issues import Complaint
+from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.videos import AccountBook, Use, build_catalogue
 from extend_pipeline.config.fields.timezone import HomeFields
 from extend_pipeline.config.files.entries import read_list, read_rows
 from extend_pipeline.config.files.located import Node
 from extend_pipeline.config.files.text import is_file, is_there, missing
 from extend_pipeline.config.files.translate import Scope
-from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError, Problem, did_you_mean, shown
+from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError, ConfigIssue, did_you_mean, shorten_value
 from extend_pipeline.config.last_good import last_good_path
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.account_defaults import DEFAULTS_FIELD, read_defaults, with_defaults
@@ -28,7 +28,7 @@ from extend_pipeline.config.registry import PROVIDERS, Provider, owners
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.config.warnings import notes_on
 
-MOST_READS: Final = 5  # of files that are being written while they are read
+MAX_READS: Final = 5  # of files that are being written while they are read
 
 # Values of these fields may be repeated in an error. Everywhere else in accounts.yaml somebody may have put a secret.
 _TELLABLE = frozenset(
@@ -75,7 +75,7 @@ class Configuration:
     accounts: Mapping[str, Account]
     catalogue: Catalogue
     notes: tuple[str, ...] = ()
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[ConfigIssue, ...] = ()
     written: Mapping[str, object] = field(default_factory=dict)
     last_good: Mapping[str, Account] = field(default_factory=dict)
     kept: Mapping[str, object] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class Configuration:
 class _Accounts:
     book: AccountBook
     scopes: Mapping[str, Scope]
-    problems: list[Problem]
+    problems: list[ConfigIssue]
     timezone: str | None = None
     """None where the file doesn't give one that can be used."""
 
@@ -111,7 +111,7 @@ def read_configuration(settings: Settings, *, now: datetime) -> Configuration:
     Where accounts.yaml has mistakes, the catalogue is checked against the last accounts that were good. A file that
     changes while it is read is read again, because an editor may be in the middle of saving it.
     """
-    for _ in range(MOST_READS):
+    for _ in range(MAX_READS):
         marks = file_marks(settings.home)
         configuration = _read_once(settings, now=now)
         if file_marks(settings.home) == marks:
@@ -162,7 +162,7 @@ def _written(accounts: _Accounts) -> dict[str, object]:
     return {name: accounts.scopes[name].node.value for name in accounts.book.accounts}
 
 
-def _sound_part(catalogue: Catalogue, accounts: Mapping[str, Account], problems: Sequence[Problem]) -> Catalogue:
+def _sound_part(catalogue: Catalogue, accounts: Mapping[str, Account], problems: Sequence[ConfigIssue]) -> Catalogue:
     wrong = {problem.subject for problem in problems if problem.file != ACCOUNTS_FILE}
     sound: dict[str, Video] = {}
     for key, video in catalogue.videos.items():
@@ -210,7 +210,7 @@ def load_catalogue(settings: Settings, accounts: Mapping[str, Account], *, now: 
     return catalogue
 
 
-def _read_catalogue(home: Path, book: AccountBook, *, now: datetime) -> tuple[Catalogue, list[Use], list[Problem]]:
+def _read_catalogue(home: Path, book: AccountBook, *, now: datetime) -> tuple[Catalogue, list[Use], list[ConfigIssue]]:
     rows, problems, path, defaults = read_rows(home)
     catalogue, uses, found = build_catalogue(rows, book, path=path, now=now)
     return replace(catalogue, on_change=defaults.on_change), uses, problems + found
@@ -236,7 +236,7 @@ def _read_accounts(path: Path) -> _Accounts:
         if scope.subject is not None:
             if scope.subject in scopes:
                 first = scopes[scope.subject].node.line
-                told = Complaint(("name",), f"is the name of the account in line {first} too", "Give each its own.")
+                told = FieldIssue(("name",), f"is the name of the account in line {first} too", "Give each its own.")
                 problems.append(scope.problem(told))
                 continue
             scopes[scope.subject] = scope
@@ -250,7 +250,7 @@ def _read_accounts(path: Path) -> _Accounts:
     return _Accounts(AccountBook(accounts, claimed, readable=not unreadable), scopes, problems, timezone)
 
 
-def _renamed(accounts: Mapping[str, Account], scopes: Mapping[str, Scope]) -> Iterator[Problem]:
+def _renamed(accounts: Mapping[str, Account], scopes: Mapping[str, Scope]) -> Iterator[ConfigIssue]:
     """What can't hold of names that accounts had before: a name is one account's, now or before."""
     before: dict[str, str] = {}
     for name, account in accounts.items():
@@ -263,7 +263,7 @@ def _renamed(accounts: Mapping[str, Account], scopes: Mapping[str, Scope]) -> It
             message = f"is what account {before[account.was]} says that it was, too"
         if message:
             hint = "Write was: in the one account that goes on under a new name."
-            yield scopes[name].problem(Complaint(("was",), message, hint))
+            yield scopes[name].problem(FieldIssue(("was",), message, hint))
 
 
 def _scope(node: Node) -> Scope:
@@ -278,13 +278,13 @@ def _tellable(field: str, given: str) -> bool:
     return top in _TELLABLE or (address and not set("@?#") & set(given))
 
 
-def _account(scope: Scope) -> tuple[Account | None, list[Problem]]:
+def _account(scope: Scope) -> tuple[Account | None, list[ConfigIssue]]:
     node = scope.node.child("provider")
     if not scope.node.is_mapping:
-        return None, [scope.problem(Complaint((), "an account is a set of fields", "Write - name: kling-main"))]
+        return None, [scope.problem(FieldIssue((), "an account is a set of fields", "Write - name: kling-main"))]
     if node is None or node.value is None:
         example = f"Write provider: {next(iter(PROVIDERS))}"
-        return None, [scope.problem(Complaint(("provider",), "is missing", example))]
+        return None, [scope.problem(FieldIssue(("provider",), "is missing", example))]
     provider = PROVIDERS.get(node.text or "")
     if provider is None:
         return None, [scope.problem(_unsupported(node.text or ""))]
@@ -295,30 +295,30 @@ def _account(scope: Scope) -> tuple[Account | None, list[Problem]]:
     return account, problems
 
 
-def _no_such_price(provider: Provider, key: str) -> Complaint:
+def _no_such_price(provider: Provider, key: str) -> FieldIssue:
     loc = ("price", "per_extension", key)
     if provider.modes:
         hint = f"Its modes are: {', '.join(provider.modes)}."
-        return Complaint(loc, f"{provider.name} has no mode {key}", hint, about_value=False)
+        return FieldIssue(loc, f"{provider.name} has no mode {key}", hint, about_value=False)
     if not provider.price_keys:
         hint = "Write one number: the units of one extension."
-        return Complaint(loc, f"{provider.name} has one price for all extensions", hint, about_value=False)
+        return FieldIssue(loc, f"{provider.name} has one price for all extensions", hint, about_value=False)
     hint = did_you_mean(key, provider.price_keys, label="") if "/" in key else ""
     if not hint.startswith("Did"):
         hint = f"Write it like {max(provider.price_keys, key=len)}."
-    return Complaint(loc, f"{provider.name} has nothing to price by that name", hint, about_value=False)
+    return FieldIssue(loc, f"{provider.name} has nothing to price by that name", hint, about_value=False)
 
 
-def _unsupported(name: str) -> Complaint:
+def _unsupported(name: str) -> FieldIssue:
     supported = f"Supported: {', '.join(PROVIDERS)}."
     if (near := did_you_mean(name, PROVIDERS, label="")).startswith("Did"):
         supported = f"{near} {supported}"
-    return Complaint(
-        ("provider",), f"provider {shown(name)} is not supported by this version", supported, about_value=False
+    return FieldIssue(
+        ("provider",), f"provider {shorten_value(name)} is not supported by this version", supported, about_value=False
     )
 
 
-def _spending_problems(accounts: _Accounts, uses: Sequence[Use]) -> Iterator[Problem]:
+def _spending_problems(accounts: _Accounts, uses: Sequence[Use]) -> Iterator[ConfigIssue]:
     """No budget, no spending; no price, no submit: told once for each account that a video uses."""
     users: dict[str, list[Use]] = defaultdict(list)
     for use in uses:
@@ -330,7 +330,7 @@ def _spending_problems(accounts: _Accounts, uses: Sequence[Use]) -> Iterator[Pro
         scope = accounts.scopes[name]
         if account.budget is None:
             yield scope.problem(
-                Complaint(
+                FieldIssue(
                     ("budget",),
                     f"is missing, and {_some(those)} it: no budget, no spending",
                     "Write budget: {per_day: 100, total: 2000}, in units.",
@@ -345,7 +345,7 @@ def _spending_problems(accounts: _Accounts, uses: Sequence[Use]) -> Iterator[Pro
             if account.price.quote(mode=needing[0].mode, params=needing[0].params) is None:
                 what = key if needing[0].mode is None else f"mode {key}"
                 yield scope.problem(
-                    Complaint(
+                    FieldIssue(
                         ("price", "per_extension"),
                         f"has no price for {what}, and {_some(needing)} it",
                         f"Add {key}: and the units of one extension.",

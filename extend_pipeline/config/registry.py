@@ -9,8 +9,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel
 
-from extend_pipeline.config.checks.field_issues import Complaint
-from extend_pipeline.config.fields.text import written_names
+from extend_pipeline.config.checks.field_issues import FieldIssue
+from extend_pipeline.config.fields.text import aliases
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import BranchSource, Extend, Source
 from extend_pipeline.config.providers import kling, kling_gateway, luma, vidu
@@ -42,7 +42,7 @@ class Provider:
     source_range_ms: tuple[int, int] | None
     modes: tuple[str, ...]
     price_keys: Collection[str]
-    check: Callable[..., Iterator[Complaint]]
+    check: Callable[..., Iterator[FieldIssue]]
     defaults: Mapping[str, object]
 
 
@@ -87,9 +87,9 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         extend=vidu.ViduExtend,
         account=vidu.ViduAccount,
         # 1 to 7 s as the user chooses, from a file of 4 to 60 s (upstream/003); 24 h is Vidu's own rule for results
-        least_added_ms=vidu.LEAST_SECONDS * 1000,
-        most_added_ms=vidu.MOST_SECONDS * 1000,
-        longest_ms=vidu.LONGEST_MS,
+        least_added_ms=vidu.MIN_SECONDS * 1000,
+        most_added_ms=vidu.MAX_SECONDS * 1000,
+        longest_ms=vidu.MAX_MS,
         source_life_ms=None,
         result_life_ms=_DAY_MS,
         source_range_ms=vidu.SOURCE_RANGE_MS,
@@ -121,7 +121,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
 def columns() -> frozenset[str]:
     """The dotted column names of catalog.csv: what any provider knows."""
     names = {"key", "account", "was", "again"}
-    names |= {f"source.{name}" for name in (*written_names(BranchSource), *owners("source"))}
+    names |= {f"source.{name}" for name in (*aliases(BranchSource), *owners("source"))}
     names |= {f"extend.{name}" for name in owners("extend")}
     return frozenset(names)
 
@@ -136,6 +136,6 @@ def owners(part: Literal["source", "extend", "account"]) -> Mapping[str, tuple[s
             "extend": provider.extend,
             "account": provider.account,
         }
-        for name in written_names(models[part]):
+        for name in aliases(models[part]):
             found[name] = (*found.get(name, ()), provider.name)
     return found

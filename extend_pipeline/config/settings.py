@@ -11,8 +11,8 @@ from urllib.parse import quote, unquote, urlsplit
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from extend_pipeline.config.fields.text import WRONG, wrong
-from extend_pipeline.config.issues import ConfigError, Problem
+from extend_pipeline.config.fields.text import FIELD_ERROR, field_error
+from extend_pipeline.config.issues import ConfigError, ConfigIssue
 
 PREFIX = "EXTEND_PIPELINE_"
 # between the end of a POST and the commit of its outcome; a lease that ends first would put a good submit in doubt
@@ -66,14 +66,14 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute_home(cls, value: Path) -> Path:
         if "?" in str(value) or "\0" in str(value):
-            raise wrong("holds a character that the ledger's address can't", "Name another folder.")
+            raise field_error("holds a character that the ledger's address can't", "Name another folder.")
         return Path(os.path.abspath(value.expanduser()))  # noqa: PTH100 - resolve() would follow links
 
     @field_validator("ledger_url", mode="after")
     @classmethod
     def _resolved_ledger_url(cls, value: str, info: ValidationInfo) -> str:
         if "://" not in value:
-            raise wrong("is not an address", "Write sqlite:///… or postgresql://…")
+            raise field_error("is not an address", "Write sqlite:///… or postgresql://…")
         return value.replace("{home}", str(info.data.get("home", "")))
 
     @field_validator("media_url", mode="after")
@@ -83,9 +83,9 @@ class Settings(BaseSettings):
         parts = urlsplit(resolved)
         hint = "Write file:///folder or file://{home}/folder."
         if parts.scheme != "file":
-            raise wrong("is not a file:// address, and no other media store is supported", hint)
+            raise field_error("is not a file:// address, and no other media store is supported", hint)
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-            raise wrong("names no absolute folder of this machine", hint)
+            raise field_error("names no absolute folder of this machine", hint)
         return resolved
 
     @field_validator("lease_s", mode="after")
@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     def _lease_outlasts_a_post(cls, value: float, info: ValidationInfo) -> float:
         least = info.data.get("post_deadline_s", 0.0) + LEASE_MARGIN_S
         if value <= least:
-            raise wrong(
+            raise field_error(
                 f"is not above {least:g}, the deadline of a submit and {LEASE_MARGIN_S:g} s",
                 "Raise EXTEND_PIPELINE_LEASE_S, or lower EXTEND_PIPELINE_POST_DEADLINE_S.",
             )
@@ -120,7 +120,7 @@ class Settings(BaseSettings):
         return self.state_dir / "warehouse.duckdb"
 
 
-def _misspelt() -> list[Problem]:
+def _misspelt() -> list[ConfigIssue]:
     # a ledger address under a misspelt name would quietly start an empty ledger, which knows of no payment
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     problems = []
@@ -133,11 +133,11 @@ def _misspelt() -> list[Problem]:
     return problems
 
 
-def _problem(detail: dict[str, Any]) -> Problem:
+def _problem(detail: dict[str, Any]) -> ConfigIssue:
     name = PREFIX + str(detail["loc"][0]).upper() if detail["loc"] else None
     tellable = name not in (None, PREFIX + "LEDGER_URL")
     given = str(detail["input"]) if tellable else None
-    if detail["type"] == WRONG:
+    if detail["type"] == FIELD_ERROR:
         return _environment(name, given, detail["ctx"]["message"], detail["ctx"]["hint"])
     limits: dict[str, Any] = detail.get("ctx", {})
     if detail["type"] == "greater_than":
@@ -151,5 +151,5 @@ def _problem(detail: dict[str, Any]) -> Problem:
     return _environment(name, given, "is not a number of the kind that is needed", "Give a plain number.")
 
 
-def _environment(field: str | None, given: str | None, message: str, hint: str) -> Problem:
-    return Problem("environment", None, None, field, given, message, hint)
+def _environment(field: str | None, given: str | None, message: str, hint: str) -> ConfigIssue:
+    return ConfigIssue("environment", None, None, field, given, message, hint)

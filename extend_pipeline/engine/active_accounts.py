@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from extend_pipeline.base.days import NO_ZONE
-from extend_pipeline.config.issues import ACCOUNTS_FILE, Problem
+from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigIssue
 from extend_pipeline.config.last_good import last_good_path, write_last_good
 from extend_pipeline.config.load import Configuration
 from extend_pipeline.ledger.database import Ledger
@@ -61,7 +61,7 @@ def keep_accounts(configuration: Configuration, in_use: frozenset[str]) -> None:
         _log.warning("%s could not be written: %s", last_good_path(state_dir), error)
 
 
-def _other_provider(configuration: Configuration, name: str, provider: str, count: int) -> Problem | None:
+def _other_provider(configuration: Configuration, name: str, provider: str, count: int) -> ConfigIssue | None:
     """Return the mistake of an account whose provider was changed while tasks of the old one are open; None where there
     is none, or where the old entry is not known any more."""
     now, before = configuration.accounts.get(name), configuration.last_good.get(name)
@@ -69,4 +69,4 @@ def _other_provider(configuration: Configuration, name: str, provider: str, coun
         return None
     message = f"is not {provider}, where this account has tasks under way: {count}"
     hint = f"Put provider: {provider} back, and give the other account a name of its own."
-    return Problem(ACCOUNTS_FILE, None, name, "provider", now.provider, message, hint)
+    return ConfigIssue(ACCOUNTS_FILE, None, name, "provider", now.provider, message, hint)

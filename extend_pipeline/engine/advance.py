@@ -20,7 +20,7 @@ from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.leftover_tasks import left_over
 from extend_pipeline.engine.plan.inputs import declared, pending_renames, plan_input
-from extend_pipeline.engine.plan.model import Obstacle, Plan, VideoPlan
+from extend_pipeline.engine.plan.model import BlockReason, Plan, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_now
 from extend_pipeline.engine.polling.poll import PollReport, poll_due
@@ -35,8 +35,8 @@ from extend_pipeline.ledger.write import catalog_sync, names
 from extend_pipeline.ledger.write.catalog_sync import Progress
 from extend_pipeline.warehouse.errors import PublishError
 
-SHORTEST_WAIT_MS: Final = 50  # between two rounds that found nothing: keeps a loop from spinning on a hint in the past
-LONGEST_WAIT_MS: Final = 5_000  # other processes and people change things that no hint of ours tells of
+MIN_WAIT_MS: Final = 50  # between two rounds that found nothing: keeps a loop from spinning on a hint in the past
+MAX_WAIT_MS: Final = 5_000  # other processes and people change things that no hint of ours tells of
 ORPHAN_WAIT_MS: Final = 3_600_000  # for a task that was taken over; it is polled on by whoever advances next
 STALE_PART_S: Final = 86_400  # half files of writers that died; a running download is never a day old
 
@@ -192,9 +192,9 @@ def advance_until_idle(
     published = pipeline.now_ms()
     try:
         while True:
-            publish_now = abs(pipeline.now_ms() - published) >= LONGEST_WAIT_MS  # a clock may be set back
+            publish_now = abs(pipeline.now_ms() - published) >= MAX_WAIT_MS  # a clock may be set back
             now = advance(pipeline, videos=videos, publish=publish_now, stop=stop)
-            if abs(pipeline.now_ms() - published) >= LONGEST_WAIT_MS:
+            if abs(pipeline.now_ms() - published) >= MAX_WAIT_MS:
                 published = pipeline.now_ms()
             if on_round is not None:
                 on_round(now)
@@ -228,7 +228,7 @@ def next_wait_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | No
     moment = next_moment_ms(pipeline, now, videos=videos)
     if moment is None:
         return None
-    return int(max(SHORTEST_WAIT_MS, min(moment - pipeline.now_ms(), LONGEST_WAIT_MS)))
+    return int(max(MIN_WAIT_MS, min(moment - pipeline.now_ms(), MAX_WAIT_MS)))
 
 
 def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | None = None) -> int | None:
@@ -249,7 +249,7 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
     # a video that left the catalogue is in no plan, but what was paid for it is still fetched
     moments = [at for key, at in scheduled.items() if videos is None or key in videos]
     if not moments and _waits_for_files(pipeline, videos):
-        return pipeline.now_ms() + LONGEST_WAIT_MS
+        return pipeline.now_ms() + MAX_WAIT_MS
     going_on = [
         video
         for video in now.plan.videos
@@ -257,15 +257,15 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
     ]
     if not moments and all(_waits_for_others(video) for video in going_on) and not _anything_on_the_way(pipeline):
         return None
-    moments += [video.hindrance.until_ms for video in going_on if video.hindrance and video.hindrance.until_ms]
-    return min(moments, default=pipeline.now_ms() + LONGEST_WAIT_MS)
+    moments += [video.blocker.until_ms for video in going_on if video.blocker and video.blocker.until_ms]
+    return min(moments, default=pipeline.now_ms() + MAX_WAIT_MS)
 
 
 def goes_on_soon(video: VideoPlan) -> bool:
     """Whether a video goes on by itself without waiting for another day."""
-    if video.hindrance is None:
+    if video.blocker is None:
         return video.due is not None or video.running is not None
-    return not video.hindrance.obstacle.needs_person and video.hindrance.obstacle is not Obstacle.DAY_BUDGET
+    return not video.blocker.reason.needs_person and video.blocker.reason is not BlockReason.DAY_BUDGET
 
 
 def _waits_for_files(pipeline: Pipeline, videos: Collection[str] | None) -> bool:
@@ -280,16 +280,16 @@ def _waits_for_files(pipeline: Pipeline, videos: Collection[str] | None) -> bool
 
 def _waits_for_others(video: VideoPlan) -> bool:
     """Whether it goes on only when something else of its account has ended."""
-    return video.hindrance is not None and video.hindrance.obstacle in (
-        Obstacle.SLOTS,
-        Obstacle.AT_STAKE,
-        Obstacle.DISK_RESERVED,
+    return video.blocker is not None and video.blocker.reason in (
+        BlockReason.SLOTS,
+        BlockReason.AT_STAKE,
+        BlockReason.DISK_RESERVED,
     )
 
 
 def _waits_for_disk(video: VideoPlan, now: Round) -> bool:
     """Whether its source is still to be fetched, and our own disk doesn't take files."""
-    unchecked = video.hindrance is not None and video.hindrance.obstacle is Obstacle.SOURCE_UNCHECKED
+    unchecked = video.blocker is not None and video.blocker.reason is BlockReason.SOURCE_UNCHECKED
     return unchecked and now.prepared.disk_error is not None
 
 
@@ -304,13 +304,13 @@ def record_progress(pipeline: Pipeline, now: Plan) -> list[str]:
     progress = {
         video.key: Progress(
             video.state,
-            video.hindrance.obstacle.value if video.hindrance else "",
-            f"{video.hindrance.message} → {video.hindrance.todo}" if video.hindrance else "",
+            video.blocker.reason.value if video.blocker else "",
+            f"{video.blocker.message} → {video.blocker.todo}" if video.blocker else "",
             video.hops_done,
             video.current_ms,
         )
         for video in now.videos
-        if video.hindrance is None or not video.hindrance.obstacle.is_local
+        if video.blocker is None or not video.blocker.reason.is_local
     }
     chosen = {video.key: video.choices for video in now.videos if video.choices}
     with pipeline.ledger.read() as connection:

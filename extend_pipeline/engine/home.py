@@ -24,7 +24,7 @@ from extend_pipeline.engine.active_accounts import keep_accounts, with_accounts_
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.ledger.database import Ledger, has_ledger, open_ledger
 from extend_pipeline.ledger.write.catalog_sync import Declaration
-from extend_pipeline.ledger.write.claims import Caps
+from extend_pipeline.ledger.write.claims import BudgetLimits
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline.providers.protocol import Provider
 from extend_pipeline.providers.wire.credentials import key_fault
@@ -138,14 +138,14 @@ class Pipeline:
                 self._providers[account] = self.make_provider(self.accounts[account], settings=self.settings)
             return self._providers[account]
 
-    def caps(self) -> dict[str, Caps]:
+    def caps(self) -> dict[str, BudgetLimits]:
         """Return what each account may commit. An account without caps is never claimed for: one without a budget, one
         whose key this process lacks, and every account while the catalogue or the accounts have a mistake."""
         if self.configuration.problems:
             return {}
         lacking = self.without_key()
         return {
-            name: Caps(
+            name: BudgetLimits(
                 account.budget.per_day_micros,
                 account.budget.total_micros,
                 account.max_in_flight,

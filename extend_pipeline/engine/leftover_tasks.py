@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.hop_state import Stopped, judge
+from extend_pipeline.engine.plan.hop_state import Blocked, classify_hop
 from extend_pipeline.engine.plan.inputs import view_of
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import POLLED, AttemptState
@@ -37,9 +37,9 @@ def left_over(pipeline: Pipeline) -> tuple[LeftOver, ...]:
         hint = notes.get(row.attempt_id)
         view = view_of(row, "" if hint is None else hint.note)
         where = f"{row.video_key}/{row.hop}"
-        judged = judge(where, [view], accounts[row.account], pipeline.now_ms())
-        if isinstance(judged, Stopped):
-            held = judged.hindrance
+        judged = classify_hop(where, [view], accounts[row.account], pipeline.now_ms())
+        if isinstance(judged, Blocked):
+            held = judged.blocker
             message = f"{held.message}; the catalogue has no such video now"
             found.append(LeftOver(row.video_key, row.hop, row.account, row.task_id, message, held.todo))
     return tuple(found)

@@ -9,9 +9,9 @@ from urllib.parse import quote
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.config.registry import PROVIDERS
-from extend_pipeline.engine.plan.model import Hindrance, Obstacle, Parent
+from extend_pipeline.engine.plan.model import Blocker, BlockReason, Parent
 
-SHORTEST_URL_LIFE_MS: Final = 600_000
+MIN_URL_LIFE_MS: Final = 600_000
 """A source's URL must live at least so long when a hop is submitted: the provider fetches it while the task runs."""
 
 
@@ -30,7 +30,7 @@ def measures_source(video: Video) -> bool:
     return PROVIDERS[video.provider].source_range_ms is not None
 
 
-def next_source(account: Account, parent: Parent, now_ms: int) -> str | Hindrance:
+def next_source(account: Account, parent: Parent, now_ms: int) -> str | Blocker:
     """What the next hop names as its source, or why there is nothing that the provider could take.
 
     Vidu (upstream/003) takes a URL that must be reachable while the hop runs: the last result's while it lives, else
@@ -39,32 +39,32 @@ def next_source(account: Account, parent: Parent, now_ms: int) -> str | Hindranc
     rules = PROVIDERS[account.provider]
     if parent.video_id is None:
         message = "the last result came without a video id, so it can't be extended further"
-        return Hindrance(
-            Obstacle.NOT_EXTENDABLE, message, "ask the reseller for it, or lower the target to what is there"
+        return Blocker(
+            BlockReason.NOT_EXTENDABLE, message, "ask the reseller for it, or lower the target to what is there"
         )
     if rules.source_range_ms is None or parent.attempt_id is None:
         return parent.video_id
-    if parent.expires_ms is None or now_ms + SHORTEST_URL_LIFE_MS < parent.expires_ms:
+    if parent.expires_ms is None or now_ms + MIN_URL_LIFE_MS < parent.expires_ms:
         return parent.video_id
     public = getattr(account, "public_media_url", None)
     if public and parent.film_gone:
         message = "the last result's URL has expired, and its film is gone from the store that the provider would read"
-        return Hindrance(Obstacle.FILM_GONE, message, "put the film back; status says whether it can be fetched again")
+        return Blocker(BlockReason.FILM_GONE, message, "put the film back; status says whether it can be fetched again")
     if public and parent.path is not None:
         return f"{public.rstrip('/')}/{quote(parent.path)}"
     message = "the last result's URL has expired, and the provider can't reach the file in the store"
     todo = f"serve the media store on the internet and give account {account.name} its public_media_url"
-    return Hindrance(Obstacle.UNREACHABLE_SOURCE, message, todo)
+    return Blocker(BlockReason.UNREACHABLE_SOURCE, message, todo)
 
 
-def unknown_kind(account: Account, hop: int, parent: Parent) -> Hindrance | None:
+def unknown_kind(account: Account, hop: int, parent: Parent) -> Blocker | None:
     """Where nobody knows whether a result is the whole film or only its new part, its length is not known either, and
     going on could pay for hops past the target."""
     if parent.kind != "unknown" or whole_by_contract(account.provider):
         return None
     message = f"nobody can tell whether the file of hop {hop} is the whole film or only the new part"
     todo = f"look at it, and say output: full or output: segment for account {account.name} in accounts.yaml"
-    return Hindrance(Obstacle.UNKNOWN_KIND, message, todo)
+    return Blocker(BlockReason.UNKNOWN_KIND, message, todo)
 
 
 def whole_by_contract(provider: str) -> bool:
@@ -72,7 +72,7 @@ def whole_by_contract(provider: str) -> bool:
     return provider in ("kling", "kling-gateway")
 
 
-def out_of_range(video: Video, parent: Parent) -> Hindrance | None:
+def out_of_range(video: Video, parent: Parent) -> Blocker | None:
     """Where the provider takes sources of some lengths only, and this is none of them."""
     limits = PROVIDERS[video.provider].source_range_ms
     if limits is None or parent.file_ms is None:
@@ -86,7 +86,7 @@ def out_of_range(video: Video, parent: Parent) -> Hindrance | None:
         todo = "give a longer source" if parent.file_ms < least else "cut the source, or give a shorter one"
     else:
         todo = "lower the target to what is there"
-    return Hindrance(Obstacle.SOURCE_LENGTH, message, todo)
+    return Blocker(BlockReason.SOURCE_LENGTH, message, todo)
 
 
 def looked_up_by_key(account: Account, submit_class: str) -> bool:

@@ -9,7 +9,7 @@ TOLERANCE_MS: Final = 60_000
 """How far clocks of machines that share a ledger may differ. A stored time farther ahead than this was not written by a
 clock that agrees with ours."""
 
-LONGEST_BACKOFF_MS: Final = 600_000
+MAX_BACKOFF_MS: Final = 600_000
 """The longest back-off of an account: a `Retry-After` of a submit beyond it is not believed."""
 
 

@@ -74,7 +74,7 @@ def verify(source: Connection, target: Connection, read: dict[str, Digest]) -> d
         try:
             scratch.migrate()
             with scratch.alone() as (connection, _):
-                replay.refold(target, connection)
+                replay.reapply(target, connection)
                 for table in tables.FOLDED:
                     if digest(connection, table) != read[table.name]:
                         raise LedgerError(

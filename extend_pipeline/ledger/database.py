@@ -20,7 +20,7 @@ from extend_pipeline.base.userinfo import hide_words
 from extend_pipeline.base.version import program_version
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.address import AddressError, login_words, parse_address, shown_address
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.identity import Identity, Standing, read_identity
 
 SCHEMA_HEAD: Final = "0009"
@@ -83,7 +83,7 @@ class Ledger:
                 yield connection
 
     @contextmanager
-    def write(self, *, now_ms: int, actor: str) -> Iterator[Writer]:
+    def write(self, *, now_ms: int, actor: str) -> Iterator[LedgerTransaction]:
         """A transaction that holds the ledger alone until it ends. It commits at the end of the block or leaves no
         trace.
 
@@ -93,7 +93,7 @@ class Ledger:
         with self.alone() as (connection, head):
             if head.standing is not Standing.OPEN:
                 raise NotOpenError(shown_address(self.url), head)
-            writer = Writer(connection, now_ms=now_ms, actor=actor, seq=head.seq)
+            writer = LedgerTransaction(connection, now_ms=now_ms, actor=actor, seq=head.seq)
             yield writer
             if writer.seq != head.seq:
                 connection.execute(update(tables.ledger_head).values(seq=writer.seq, program=program_version()))

@@ -13,7 +13,7 @@ from extend_pipeline.ledger.event import Event
 from extend_pipeline.ledger.projection import apply
 
 
-class Writer:
+class LedgerTransaction:
     """An open write transaction. While it lives, nobody else writes: read, decide, append."""
 
     def __init__(self, connection: Connection, *, now_ms: int, actor: str, seq: int) -> None:
@@ -45,6 +45,6 @@ class Writer:
                 data=json.dumps(dict(event.data), sort_keys=True, separators=(",", ":")),
             )
         )
-        apply.fold(self.connection, event)
+        apply.apply_event(self.connection, event)
         self.seq = event.seq
         return event

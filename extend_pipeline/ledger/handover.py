@@ -22,7 +22,7 @@ from extend_pipeline.base.version import program_version
 from extend_pipeline.ledger import copying, tables
 from extend_pipeline.ledger.address import parse_address, shown_address, without_secrets
 from extend_pipeline.ledger.database import Ledger, LedgerError
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.identity import Identity, Standing, read_identity
 
 
@@ -191,7 +191,7 @@ def _open(target: Ledger, *, now_ms: int, actor: str) -> None:
 def _append(
     connection: Connection, head: Identity, kind: str, data: Mapping[str, object], now_ms: int, actor: str
 ) -> None:
-    writer = Writer(connection, now_ms=now_ms, actor=actor, seq=head.seq)
+    writer = LedgerTransaction(connection, now_ms=now_ms, actor=actor, seq=head.seq)
     writer.append(kind, data=data)
     connection.execute(update(tables.ledger_head).values(seq=writer.seq, program=program_version()))
 

@@ -32,7 +32,7 @@ LIVE: Final = frozenset({S.CLAIMED, S.SENDING, S.IN_DOUBT, S.SUBMITTED, S.PROCES
 SLOT_HOLDING: Final = frozenset({S.CLAIMED, S.SENDING, S.IN_DOUBT, S.SUBMITTED, S.PROCESSING})
 """What counts against an account's `max_in_flight`: everything that may be running upstream."""
 
-AT_STAKE: Final = frozenset({S.CLAIMED, S.SENDING, S.IN_DOUBT})
+EXPOSED: Final = frozenset({S.CLAIMED, S.SENDING, S.IN_DOUBT})
 """Of which nobody could say for sure, if every process ended now, whether a task exists."""
 
 POLLED: Final = frozenset({S.SUBMITTED, S.PROCESSING})

@@ -25,7 +25,7 @@ from typing import Final
 from extend_pipeline.media.seam import Seam
 
 CLEARLY_MS: Final = 500  # below one second, the shortest extension on offer; above encoders' differences at the end
-LONGEST_SEGMENT_MS: Final = 8_000  # Vidu adds 1-7 s, Kling 4-5 s, Luma about 5 s; and a second of slack
+MAX_SEGMENT_MS: Final = 8_000  # Vidu adds 1-7 s, Kling 4-5 s, Luma about 5 s; and a second of slack
 
 
 class OutputKind(StrEnum):
@@ -48,7 +48,7 @@ def recognise(*, parent_ms: int | None, probed_ms: int, seam: Seam | None) -> Ou
     longer = difference_ms >= CLEARLY_MS
     if prefix:
         return OutputKind.FULL if longer else OutputKind.UNKNOWN
-    too_long_for_segment = probed_ms > LONGEST_SEGMENT_MS
+    too_long_for_segment = probed_ms > MAX_SEGMENT_MS
     if measured is None:
         return OutputKind.FULL if longer and too_long_for_segment else OutputKind.UNKNOWN
     return OutputKind.SEGMENT if _continues(measured) and not too_long_for_segment else OutputKind.UNKNOWN

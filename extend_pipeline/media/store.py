@@ -28,7 +28,7 @@ from typing import IO, BinaryIO, Final
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.media.check.container import Container, recognise
-from extend_pipeline.media.check.probe import Broken, Probe, Sound
+from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile
 from extend_pipeline.media.partial import Partial, open_partial, sweep_partials
 
 KEPT_OF_ONE: Final = 4  # unsound files of one attempt or source; the same bytes count once
@@ -60,9 +60,9 @@ class MediaStore:
         *,
         expected_bytes: int | None,
         max_bytes: int,
-        check: Callable[[Path], Sound | Broken],
+        check: Callable[[Path], ValidFile | InvalidFile],
         wanted_for: str = "",
-    ) -> Stored | Broken:
+    ) -> Stored | InvalidFile:
         """Write the bytes beside their place while hashing them, check them, and move them in: whole, or not at all.
 
         Broken where more than `max_bytes` come, other than `expected_bytes` come, or `check` refuses the file. Refused
@@ -71,13 +71,13 @@ class MediaStore:
         again, at any time.
         """
         if expected_bytes is not None and expected_bytes > max_bytes:
-            return Broken(f"the server announced {expected_bytes:,} bytes; {max_bytes:,} is the most allowed")
+            return InvalidFile(f"the server announced {expected_bytes:,} bytes; {max_bytes:,} is the most allowed")
         with self._incoming() as (file, temporary):
             sha256, written = _write(file, chunks, max_bytes=max_bytes)
             if written > max_bytes:
-                return Broken(f"more than {max_bytes:,} bytes came, the most allowed; the download was stopped")
+                return InvalidFile(f"more than {max_bytes:,} bytes came, the most allowed; the download was stopped")
             if expected_bytes is not None and written != expected_bytes:
-                return Broken(f"the server announced {expected_bytes:,} bytes, but {written:,} came")
+                return InvalidFile(f"the server announced {expected_bytes:,} bytes, but {written:,} came")
             return self._checked(file, temporary, sha256, written, check, wanted_for=wanted_for)
 
     @contextmanager
@@ -87,8 +87,8 @@ class MediaStore:
             yield partial
 
     def take_in(
-        self, partial: Partial, sha256: str, *, check: Callable[[Path], Sound | Broken], quarantine: bool
-    ) -> Stored | Broken:
+        self, partial: Partial, sha256: str, *, check: Callable[[Path], ValidFile | InvalidFile], quarantine: bool
+    ) -> Stored | InvalidFile:
         """Check a download that is whole and move it in, as `ingest` does. Without `quarantine` bytes that `check`
         refuses stay where they are. What `check` raises is passed on, and the bytes stay."""
         got = self._checked(
@@ -104,29 +104,29 @@ class MediaStore:
         temporary: Path,
         sha256: str,
         written: int,
-        check: Callable[[Path], Sound | Broken],
+        check: Callable[[Path], ValidFile | InvalidFile],
         *,
         wanted_for: str,
         quarantine: bool = True,
-    ) -> Stored | Broken:
+    ) -> Stored | InvalidFile:
         match check(temporary):
-            case Broken(reason):
+            case InvalidFile(reason):
                 if not written:
-                    return Broken(reason)
+                    return InvalidFile(reason)
                 kept = self._quarantine(file, temporary, sha256, wanted_for) if quarantine else None
-                return Broken(reason, kept, sha256)
-            case Sound(probe):
+                return InvalidFile(reason, kept, sha256)
+            case ValidFile(probe):
                 relative = _relative(sha256, _suffix(temporary))
                 self._place(file, temporary, relative)
                 return Stored(sha256, written, relative, probe)
 
     def build(
         self,
-        write: Callable[[Path], Broken | None],
+        write: Callable[[Path], InvalidFile | None],
         *,
         max_bytes: int,
-        check: Callable[[Path], Sound | Broken],
-    ) -> Stored | Broken:
+        check: Callable[[Path], ValidFile | InvalidFile],
+    ) -> Stored | InvalidFile:
         """As `ingest`, for a film that is made here: `write` fills the empty file at the path that it is given.
 
         Broken where `write` says so, where the film is larger than `max_bytes`, or where `check` refuses it. Nothing is
@@ -137,11 +137,11 @@ class MediaStore:
                 return failed
             size = temporary.stat().st_size
             if size > max_bytes:
-                return Broken(f"the film has {size:,} bytes; {max_bytes:,} is the most allowed")
+                return InvalidFile(f"the film has {size:,} bytes; {max_bytes:,} is the most allowed")
             match check(temporary):
-                case Broken() as broken:
+                case InvalidFile() as broken:
                     return broken
-                case Sound(probe):
+                case ValidFile(probe):
                     with temporary.open("rb") as written:
                         sha256 = hashlib.file_digest(written, "sha256").hexdigest()
                     relative = _relative(sha256, ".mp4")

@@ -163,21 +163,21 @@ class QueryFault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Found:
     """The task exists."""
 
     view: TaskView
 
 
 @dataclass(frozen=True, slots=True)
-class Absent:
+class NotFound:
     """The upstream says, in a well-formed answer, that it knows no such task."""
 
     answer: Answer
 
 
 @dataclass(frozen=True, slots=True)
-class Unanswered:
+class QueryFailed:
     """The query told nothing about the task; ask again later."""
 
     fault: QueryFault
@@ -185,7 +185,7 @@ class Unanswered:
     retry_after_s: float | None = None
 
 
-QueryOutcome = Seen | Absent | Unanswered
+QueryOutcome = Found | NotFound | QueryFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ class Page:
     rows: int
 
 
-PageOutcome = Page | Unanswered
+PageOutcome = Page | QueryFailed
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from starlette.types import Receive, Scope, Send
 
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.database import NotOpenError
-from extend_pipeline.webhooks.counters import Tally
-from extend_pipeline.webhooks.ingest import Fate, Letter, take_in
+from extend_pipeline.webhooks.counters import Counters
+from extend_pipeline.webhooks.ingest import IngestResult, WebhookRequest, ingest
 from extend_pipeline.webhooks.limits import Limits
-from extend_pipeline.webhooks.queue import Desk
+from extend_pipeline.webhooks.queue import IngestQueue
 from extend_pipeline.webhooks.signature import HEADERS
 
 CLOSING_S: Final = 5.0  # for what waits when the receiver is stopped
@@ -32,43 +32,43 @@ def build_app(
     limits: Limits | None = None,
     environment: Mapping[str, str] | None = None,
     tell: Callable[[str], None] = lambda _: None,
-    tally: Tally | None = None,
+    counts: Counters | None = None,
 ) -> Starlette:
     """The receiver of a home's callbacks. `environment` holds the signing secrets (by default the process's own),
     `tell` gets lines for the log, `tally` counts."""
-    limits, tally = limits or Limits(), tally or Tally()
+    limits, counts = limits or Limits(), counts or Counters()
 
-    def work(letters: Sequence[Letter]) -> list[Fate]:
+    def work(requests: Sequence[WebhookRequest]) -> list[IngestResult]:
         pipeline.refresh()
         if pipeline.configuration.problems:
-            tally.trouble("accounts.yaml or the catalogue is wrong; callbacks go by the last accounts that were good")
+            counts.trouble("accounts.yaml or the catalogue is wrong; callbacks go by the last accounts that were good")
         try:
-            return take_in(pipeline, letters, environment)
+            return ingest(pipeline, requests, environment)
         except NotOpenError as error:
-            tally.trouble(f"callbacks can't be kept: {error}")
+            counts.trouble(f"callbacks can't be kept: {error}")
             raise
 
-    desk = Desk(work, limits=limits, tally=tally, tell=tell)
+    ingest_queue = IngestQueue(work, limits=limits, counts=counts, tell=tell)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        desk.start()
+        ingest_queue.start()
         try:
             yield
         finally:
-            await asyncio.to_thread(desk.close, CLOSING_S)
+            await asyncio.to_thread(ingest_queue.close, CLOSING_S)
 
     app = Starlette(lifespan=lifespan)
     # not a route: routes know paths and methods that they refuse, and say so
-    app.router.default = Receiver(desk, limits)
+    app.router.default = Receiver(ingest_queue, limits)
     return app
 
 
 class Receiver:
     """Reads a request within bounds, hands it in, and answers 204: always, and never sooner than `answer_s`."""
 
-    def __init__(self, desk: Desk, limits: Limits) -> None:
-        self._desk, self._limits = desk, limits
+    def __init__(self, ingest_queue: IngestQueue, limits: Limits) -> None:
+        self._desk, self._limits = ingest_queue, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -76,7 +76,7 @@ class Receiver:
         body = await self._read(receive)
         token = scope["path"].rpartition("/")[2]
         if body is not None and scope["method"] == "POST" and _TOKEN.fullmatch(token):
-            await self._desk.hand_in(Letter(token, body, _signature_headers(scope["headers"])))
+            await self._desk.hand_in(WebhookRequest(token, body, _signature_headers(scope["headers"])))
         await asyncio.sleep(max(0.0, self._limits.answer_s - (time.monotonic() - began)))
         # one request a connection: whoever wants to hold one open has to send something
         await send({"type": "http.response.start", "status": 204, "headers": [(b"connection", b"close")]})

@@ -9,7 +9,7 @@ from typing import Final
 EVERY_S: Final = 10.0  # seconds between two lines at least
 
 
-class Tally:
+class Counters:
     """Counts since the last line, and the total. Safe from several threads."""
 
     def __init__(self) -> None:
@@ -18,11 +18,11 @@ class Tally:
         self._total: Counter[str] = Counter()
         self._trouble = ""
 
-    def count(self, fate: str, number: int = 1) -> None:
+    def count(self, outcome: str, number: int = 1) -> None:
         """So many more callbacks met a fate."""
         with self._lock:
-            self._fresh[fate] += number
-            self._total[fate] += number
+            self._fresh[outcome] += number
+            self._total[outcome] += number
 
     def trouble(self, words: str) -> None:
         """Something is wrong that a person should mend; the newest is told with the next line."""
@@ -38,7 +38,7 @@ class Tally:
     def lines(self) -> list[str]:
         """What there is to tell since the last time; none where nothing happened."""
         with self._lock:
-            told = ", ".join(f"{number} {fate}" for fate, number in sorted(self._fresh.items()))
+            told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(self._fresh.items()))
             trouble, self._trouble = self._trouble, ""
             self._fresh.clear()
         return [*([f"callbacks: {told}"] if told else []), *([trouble] if trouble else [])]

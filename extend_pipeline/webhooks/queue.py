@@ -10,27 +10,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from extend_pipeline.webhooks.counters import EVERY_S, Tally
-from extend_pipeline.webhooks.ingest import Fate, Letter
+from extend_pipeline.webhooks.counters import EVERY_S, Counters
+from extend_pipeline.webhooks.ingest import IngestResult, WebhookRequest
 from extend_pipeline.webhooks.limits import Limits
 
 _OVERHEAD: Final = 1_024  # bytes that a letter takes beside its body
 
-TakeIn = Callable[[Sequence[Letter]], list[Fate]]
+TakeIn = Callable[[Sequence[WebhookRequest]], list[IngestResult]]
 
 
 @dataclass(eq=False)
 class _Waiting:
-    letter: Letter
+    request: WebhookRequest
     loop: asyncio.AbstractEventLoop
     done: asyncio.Future[None]
 
 
-class Desk:
+class IngestQueue:
     """Takes letters in. `take_in` blocks and may raise anything; `tell` gets lines for the log."""
 
-    def __init__(self, take_in: TakeIn, *, limits: Limits, tally: Tally, tell: Callable[[str], None]) -> None:
-        self._take_in, self._limits, self._tally, self._tell = take_in, limits, tally, tell
+    def __init__(self, take_in: TakeIn, *, limits: Limits, counts: Counters, tell: Callable[[str], None]) -> None:
+        self._take_in, self._limits, self._tally, self._tell = take_in, limits, counts, tell
         self._queue: deque[_Waiting] = deque()
         self._size = 0
         self._changed = threading.Condition()
@@ -52,18 +52,18 @@ class Desk:
             left, self._size = len(self._queue), 0
             self._queue.clear()
         if left:
-            self._tally.count(Fate.DROPPED, left)
+            self._tally.count(IngestResult.DROPPED, left)
         self._report()
 
-    async def hand_in(self, letter: Letter) -> None:
+    async def hand_in(self, request: WebhookRequest) -> None:
         """Have a letter taken in, and wait for it `ledger_s` at most; it is taken in later then. Dropped where too much
         is waiting already."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(letter, loop, loop.create_future())
-        size = len(letter.body) + _OVERHEAD
+        waiting = _Waiting(request, loop, loop.create_future())
+        size = len(request.body) + _OVERHEAD
         with self._changed:
             if self._closed or self._size + size > self._limits.waiting:
-                self._tally.count(Fate.DROPPED)
+                self._tally.count(IngestResult.DROPPED)
                 return
             self._size += size
             self._queue.append(waiting)
@@ -87,15 +87,15 @@ class Desk:
             if not self._queue:
                 return None if self._closed else []
             batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._limits.batch))]
-            self._size -= sum(len(one.letter.body) + _OVERHEAD for one in batch)
+            self._size -= sum(len(one.request.body) + _OVERHEAD for one in batch)
             return batch
 
     def _take(self, batch: Sequence[_Waiting]) -> None:
         try:
-            for fate in self._take_in([one.letter for one in batch]):
-                self._tally.count(fate)
+            for outcome in self._take_in([one.request for one in batch]):
+                self._tally.count(outcome)
         except Exception as error:  # noqa: BLE001 - whatever it is, senders hear 204 and the polls go on
-            self._tally.count(Fate.LOST, len(batch))
+            self._tally.count(IngestResult.LOST, len(batch))
             # the type alone: a database's words may repeat what was to be written
             self._tally.trouble(
                 f"{len(batch)} callbacks could not be kept ({type(error).__name__}). Look at the ledger with "

@@ -13,12 +13,12 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.webhooks.app import CLOSING_S, build_app
-from extend_pipeline.webhooks.counters import Tally
+from extend_pipeline.webhooks.counters import Counters
 from extend_pipeline.webhooks.limits import Limits
 
 _ANSWER: Final = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"
 _BACKLOG: Final = 512  # connections that the kernel holds until they are accepted
-_LONGEST_HEAD: Final = 16_384  # bytes of a request's line and headers; a signed callback's are under 1,000
+_MAX_HEAD: Final = 16_384  # bytes of a request's line and headers; a signed callback's are under 1,000
 
 
 class ReceiverError(RuntimeError):
@@ -60,12 +60,12 @@ def build_server(
     environment: Mapping[str, str] | None = None,
     on_ready: Callable[[], None] = lambda: None,
     tell: Callable[[str], None] = lambda _: None,
-    tally: Tally | None = None,
+    counts: Counters | None = None,
 ) -> Server:
     """The receiver, ready to `run(sockets=[…])`. Its own log is off: paths hold tokens."""
     bounds = limits or Limits()
     config = uvicorn.Config(
-        build_app(pipeline, limits=bounds, environment=environment, tell=tell, tally=tally),
+        build_app(pipeline, limits=bounds, environment=environment, tell=tell, counts=counts),
         http=bounded(bounds),
         ws="none",
         loop="asyncio",
@@ -77,7 +77,7 @@ def build_server(
         date_header=False,
         proxy_headers=False,
         backlog=_BACKLOG,
-        h11_max_incomplete_event_size=_LONGEST_HEAD,
+        h11_max_incomplete_event_size=_MAX_HEAD,
         timeout_graceful_shutdown=int(CLOSING_S),
     )
     return Server(config, on_ready)

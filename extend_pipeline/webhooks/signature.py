@@ -19,8 +19,8 @@ from extend_pipeline.providers.wire.credentials import SecretFault
 ID, TIMESTAMP, SIGNATURE = HEADERS = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 TOLERANCE_MS: Final = 300_000  # the specification's five minutes
-SHORTEST_KEY: Final = 16  # bytes; the specification asks for 24, and fewer than 16 can be guessed
-MOST_SIGNATURES: Final = 16  # a rotation has two
+MIN_KEY: Final = 16  # bytes; the specification asks for 24, and fewer than 16 can be guessed
+MAX_SIGNATURES: Final = 16  # a rotation has two
 
 _PREFIX: Final = "whsec_"
 _SECONDS: Final = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
@@ -45,7 +45,7 @@ def read_signing_secrets(
                 f"the environment variable {variable}{which} holds no base64 after whsec_; copy the webhook's secret "
                 "again, whole. Two secrets, during a rotation, stand with a space between them"
             )
-        if len(key) < SHORTEST_KEY:
+        if len(key) < MIN_KEY:
             return SecretFault(
                 f"the environment variable {variable}{which} holds a key of {len(key)} bytes; a webhook's secret has "
                 "24 or more. Copy it again, whole"
@@ -70,6 +70,6 @@ def is_signed(secrets: tuple[str, ...], headers: Mapping[str, str], body: bytes,
         return False
     at = from_ms(int(sent) * 1000)
     expected = [Webhook(secret).sign(message_id, at, text).encode() for secret in secrets]
-    signatures = [one.encode("utf-8", "replace") for one in given.split(" ")[:MOST_SIGNATURES]]
+    signatures = [one.encode("utf-8", "replace") for one in given.split(" ")[:MAX_SIGNATURES]]
     # all are compared, whichever fits: the time it takes tells nothing
     return sum(hmac.compare_digest(one, mine) for one in signatures for mine in expected) > 0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from extend_pipeline.base.names import LONGEST, PATTERN, name_fault, normal_name, was_a_name
+from extend_pipeline.base.names import MAX_NAME_LENGTH, PATTERN, name_fault, normal_name, was_a_name
 
 GOOD = [
     "harbour-dawn",
@@ -82,13 +82,13 @@ def test_a_refusal_says_why_and_what_to_do(name: str) -> None:
     assert fault[1]
 
 
-@given(st.text(max_size=LONGEST + 2))
+@given(st.text(max_size=MAX_NAME_LENGTH + 2))
 @settings(deadline=None, max_examples=300)
 def test_what_is_taken_reaches_no_path_option_range_or_terminal(text: str) -> None:
     name = normal_name(text)
     if name_fault(name) is not None:
         return
-    assert 1 <= len(name) <= LONGEST
+    assert 1 <= len(name) <= MAX_NAME_LENGTH
     assert normal_name(name) == name
     assert name.isprintable()
     assert name[0] not in "-."

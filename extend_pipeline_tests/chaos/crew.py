@@ -16,7 +16,7 @@ from extend_pipeline_tests.chaos.holders import Holds, holds_a_lock
 from extend_pipeline_tests.chaos.weather import Weather
 from extend_pipeline_tests.chaos.workers import CREW, LEASE_S, Orders, Worker, start
 
-MOST_HELD: Final = 3  # at a time; the others go on
+MAX_HELD: Final = 3  # at a time; the others go on
 OLD_ENOUGH_S: Final = 0.25  # who is younger is still opening the home, and a kill there proves little
 WITH_THE_LEDGER_S: Final = 0.05
 """Who is stopped in a transaction holds the ledger and everybody waits, from which there is not more to be learnt in
@@ -90,7 +90,7 @@ class Crew:
         """Stop somebody who is at work, unless enough are held already."""
         held = sum(worker.goes_on_at is not None for worker in self.workers)
         worker = self._victim()
-        if held < MOST_HELD and worker is not None and worker.send(signal.SIGSTOP):
+        if held < MAX_HELD and worker is not None and worker.send(signal.SIGSTOP):
             self.tally.counts["stopped"] += 1
             seconds = self.weather.stop_s()
             if self.holds(worker.pid):

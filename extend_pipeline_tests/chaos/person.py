@@ -15,7 +15,7 @@ from sqlalchemy import Row, select
 from extend_pipeline.engine.doubt import resolve
 from extend_pipeline.engine.home import Pipeline, owner_is_gone
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
@@ -29,7 +29,7 @@ S = AttemptState
 
 WHO: Final = "ann"
 _PATIENCE_MS: Final = 1_500  # a doubt is left alone for so long: its POST may still be under way
-_PAY_AGAIN: Final = frozenset({Obstacle.REJECTED, Obstacle.FAILED, Obstacle.WRITTEN_OFF})
+_PAY_AGAIN: Final = frozenset({BlockReason.REJECTED, BlockReason.FAILED, BlockReason.WRITTEN_OFF})
 """Ends that cost nothing, or whose charge was booked though nobody found a task: the hop may be tried again."""
 
 
@@ -105,7 +105,7 @@ class Person:
     def try_again(self) -> None:
         """Let hops that were refused, or that failed without a charge, be tried again."""
         for video in plan(plan_input(self.pipeline, unfinished=True)).needs_person:
-            if video.hindrance is not None and video.hindrance.obstacle in _PAY_AGAIN:
+            if video.blocker is not None and video.blocker.reason in _PAY_AGAIN:
                 where = f"{video.key}/{video.hops_done + 1}"
                 self._count("tried again", resolve.resubmit(self.pipeline, where, who=WHO, why="it was a fault"))
 

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from extend_pipeline.base.units import to_micros
 from extend_pipeline.engine.home import Pipeline, open_pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Obstacle, VideoPlan
+from extend_pipeline.engine.plan.model import BlockReason, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
@@ -48,11 +48,11 @@ from extend_pipeline_tests.support.reckoning import Reckoning, reckon, replays_t
 
 _FIRST_VIDEOS: Final = 48
 _GROWTH: Final = 12  # videos, whenever fewer than the least are left
-_LEAST_OPEN: Final = 48
+_MIN_OPEN: Final = 48
 _LOOK_EVERY_S: Final = 0.7
 _CHECK_EVERY_S: Final = 8.0
 _ELEVEN_MINUTES_MS: Final = 660_000  # a source or a film that could not be fetched is tried again after ten
-_LONGEST_SKIP_MS: Final = 4 * _ELEVEN_MINUTES_MS
+_MAX_SKIP_MS: Final = 4 * _ELEVEN_MINUTES_MS
 
 
 @contextmanager
@@ -174,7 +174,7 @@ class _Meanwhile:
                 ann = Person(pipeline, home.sandbox, random.Random(self.seed + 2), self.did)
                 checked = time.monotonic()
                 while not self.over.wait(_LOOK_EVERY_S):
-                    if self._open(pipeline.ledger) < _LEAST_OPEN:
+                    if self._open(pipeline.ledger) < _MIN_OPEN:
                         self.catalogue.grow(_GROWTH)
                     pipeline.refresh()
                     ann.look()
@@ -211,7 +211,7 @@ def _finish(home: EngineHome, folder: Path, seed: int, did: Counter[str]) -> tup
             videos = plan(plan_input(pipeline)).videos
         if decided:
             continue
-        if skipped_ms == _LONGEST_SKIP_MS or not any(_only_needs_time(video) for video in videos):
+        if skipped_ms == _MAX_SKIP_MS or not any(_only_needs_time(video) for video in videos):
             return videos
         skipped_ms += _ELEVEN_MINUTES_MS
     raise AssertionError(f"there is always something left to decide: {did}")
@@ -219,9 +219,9 @@ def _finish(home: EngineHome, folder: Path, seed: int, did: Counter[str]) -> tup
 
 def _only_needs_time(video: VideoPlan) -> bool:
     """Whether a source, a task or a film whose looks went wrong in a row is tried again after some minutes."""
-    if video.hindrance is None:
+    if video.blocker is None:
         return video.running is not None
-    return video.hindrance.obstacle is Obstacle.UNREACHABLE_SOURCE
+    return video.blocker.reason is BlockReason.UNREACHABLE_SOURCE
 
 
 def _advance_once(home: EngineHome, folder: Path, skipped_ms: int) -> None:

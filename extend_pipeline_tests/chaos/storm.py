@@ -13,8 +13,8 @@ from extend_pipeline_tests.chaos.crew import Crew, Tally
 KILLS_PER_S: Final = 2.7
 STOPS_PER_S: Final = 4.8
 FAULTS_PER_S: Final = 5.0
-LEAST_PER_S: Final = 5.2  # kills and stops: 300 in a minute, and some
-LEAST_CHARGES_PER_S: Final = 8.5  # 500 in a minute, and some
+MIN_PER_S: Final = 5.2  # kills and stops: 300 in a minute, and some
+MIN_CHARGES_PER_S: Final = 8.5  # 500 in a minute, and some
 _LONGEST: Final = 2.5
 _STANDSTILL_S: Final = 0.3
 _SWEEP_S: Final = 5.0  # orders that nothing has met are forgotten so often, since every request is held against them
@@ -57,8 +57,8 @@ def storm(
 
 
 def _has_blown(crew: Crew, sandbox: SandboxHandle, seconds: float) -> bool:
-    enough = crew.tally.kills + crew.tally.stops >= LEAST_PER_S * seconds
-    return enough and len(sandbox.charges()["charges"]) >= LEAST_CHARGES_PER_S * seconds
+    enough = crew.tally.kills + crew.tally.stops >= MIN_PER_S * seconds
+    return enough and len(sandbox.charges()["charges"]) >= MIN_CHARGES_PER_S * seconds
 
 
 @dataclass

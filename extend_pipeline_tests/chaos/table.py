@@ -14,7 +14,7 @@ from extend_pipeline_tests.chaos.run_naive import Naive
 
 def chaos_table(run: Chaos) -> str:
     """Everything that a run of the pipeline showed."""
-    waiting = Counter(video.hindrance.obstacle.value for video in run.waiting if video.hindrance)
+    waiting = Counter(video.blocker.reason.value for video in run.waiting if video.blocker)
     others = [video for video in run.waiting if video.account != CAPPED]
     rows = [
         ("seed", str(run.seed)),
@@ -32,7 +32,7 @@ def chaos_table(run: Chaos) -> str:
         ("attempts", listed(run.reckoning.states)),
         ("videos", listed(run.videos)),
         ("  that wait for a person", listed(waiting) or "none"),
-        *(("    " + video.key, video.hindrance.message) for video in others if video.hindrance),
+        *(("    " + video.key, video.blocker.message) for video in others if video.blocker),
         ("films, each whole", str(run.reckoning.films)),
         ("events replayed", f"{run.events}: 0 differences"),
     ]

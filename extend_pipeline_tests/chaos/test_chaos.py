@@ -54,8 +54,8 @@ def promises_hold(run: Chaos) -> None:
         assert run.peaks.at_stake[name] <= to_micros(budget.get("in_doubt", budget["per_day"])), name
     assert run.peaks.total[CAPPED] == to_micros(CAPPED_TOTAL)  # a cap that nothing came near to was not tested
     for video in run.waiting:
-        assert video.hindrance is not None, video
-        assert video.hindrance.obstacle.needs_person, video
+        assert video.blocker is not None, video
+        assert video.blocker.reason.needs_person, video
     assert run.events > 1_000
 
 

@@ -32,7 +32,7 @@ LEASE_S: Final = 1.6
 while their owners still believe in them."""
 
 PUBLISH_EVERY_S: Final = 0.5
-_LONGEST_S: Final = 3.0  # one `advance_until_idle` of a worker
+_MAX_S: Final = 3.0  # one `advance_until_idle` of a worker
 _SOON_MS: Final = 10_000  # what is due later, the clock is put on for
 
 
@@ -124,7 +124,7 @@ def advance_for_ever(orders: Orders) -> None:
                 stop.set()
 
         while not orders.ending.exists():
-            advance_until_idle(pipeline, max_seconds=_LONGEST_S, on_round=look, stop=stop)
+            advance_until_idle(pipeline, max_seconds=_MAX_S, on_round=look, stop=stop)
             stop.wait(0.05)
 
 

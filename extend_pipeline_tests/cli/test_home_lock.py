@@ -32,8 +32,8 @@ from extend_pipeline_tests.support.ports import free_port
 PARENT = """
 import sys, time
 from pathlib import Path
-from extend_pipeline.commands.home_lock import lock_home
-from extend_pipeline.commands.processes import running
+from extend_pipeline.commands.demo.home_lock import lock_home
+from extend_pipeline.commands.demo.processes import running
 home = Path(sys.argv[1])
 child = [sys.executable, "-c", sys.argv[2]]
 with lock_home(home, state=home / "state", verb="dev", now_ms=0) as lock:

@@ -26,7 +26,7 @@ from extend_pipeline_tests.support.terminal import read_to_end
 Home = Callable[..., Cli]
 
 WIDTHS = (60, 80, 120, 200)
-LONGEST_KEY = "harbour-dawn-with-as-long-a-name-as-a-key-may-have.2026-11-28.v2"
+MAX_KEY = "harbour-dawn-with-as-long-a-name-as-a-key-may-have.2026-11-28.v2"
 SCREENS: Mapping[str, Sequence[str]] = {
     "status": ["status"],
     "plan": ["plan"],
@@ -75,7 +75,7 @@ def test_every_screen_fits_a_terminal_of_each_width(home_of: Home) -> None:
     dated = {"video_id": "source-old", "model": "kling-v1-6", "mode": "std", "duration": 5.1}
     run = home_of(
         video("robot", extend={"to": 12, "prompt": "a sentence that takes more than eighty columns of any screen"}),
-        video(LONGEST_KEY),
+        video(MAX_KEY),
         video("old", source={**dated, "created_at": "2026-01-01T08:00:00Z"}),
     )
     assert run("advance", "--until-idle", "--video", "robot").exit_code == 1  # `old` waits for a person
@@ -94,7 +94,7 @@ def test_every_screen_fits_a_terminal_of_each_width(home_of: Home) -> None:
             assert cells(line) <= width or copied or longest > width - 24, (width, name, line)
         words = set(screen.split())
         if name in ("status", "plan"):
-            assert {"robot", "old", LONGEST_KEY, "complete", "blocked"} <= words, (width, screen)
+            assert {"robot", "old", MAX_KEY, "complete", "blocked"} <= words, (width, screen)
             assert re.search(r"5\.1 s, 2 steps", screen)
         if name == "status":
             assert {"sandbox", "open"} <= words
@@ -113,7 +113,7 @@ def test_every_screen_fits_a_terminal_of_each_width(home_of: Home) -> None:
 
 def test_a_pipe_gets_lines_of_120_columns_and_every_row(home_of: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
-    run = home_of(video("robot"), video(LONGEST_KEY))
+    run = home_of(video("robot"), video(MAX_KEY))
     for verb in ("status", "plan"):
         assert max(cells(line) for line in run(verb).stdout.splitlines()) <= 120
     assert run("publish").exit_code == 0
@@ -122,7 +122,7 @@ def test_a_pipe_gets_lines_of_120_columns_and_every_row(home_of: Home, monkeypat
     monkeypatch.setenv("COLUMNS", "60")
     sentences = ("no room for: ", "left to spend ")
     tables = [line for line in run("plan").stdout.splitlines() if not line.startswith(sentences)]
-    assert max(cells(line) for line in tables if LONGEST_KEY not in line) <= 60
+    assert max(cells(line) for line in tables if MAX_KEY not in line) <= 60
 
 
 COLUMNS = (

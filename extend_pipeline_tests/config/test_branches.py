@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extend_pipeline.config.checks.branches import grow
+from extend_pipeline.config.checks.branches import topological_order
 from extend_pipeline_tests.config.written import ACCOUNTS, entry, load, only_problem, problems_of, source, write_home
 
 SECOND = ACCOUNTS + ACCOUNTS.replace("accounts:\n", "").replace("kling-main", "kling-other")
@@ -95,7 +95,7 @@ def test_a_broken_parent_does_not_hide_its_branch(tmp_path: Path) -> None:
 
 @given(st.dictionaries(st.integers(0, 12).map(str), st.none() | st.integers(0, 14).map(str), max_size=13))
 def test_every_key_is_sound_or_ends_in_a_circle_or_at_an_unknown_key(parents: dict[str, str | None]) -> None:
-    forest = grow(parents)
+    forest = topological_order(parents)
     assert len(set(forest.order)) == len(forest.order)
     for position, key in enumerate(forest.order):
         parent = parents[key]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import extend_pipeline
 from extend_pipeline.config.digest import canonical_json, digest
-from extend_pipeline.config.issues import ConfigError, Problem
+from extend_pipeline.config.issues import ConfigError, ConfigIssue
 from extend_pipeline.config.json_schema import accounts_schema, catalogue_schema, rendered, write
 from extend_pipeline_tests.config.written import load, write_home
 
@@ -147,7 +147,7 @@ def test_the_defaults_that_the_example_comments_on_are_the_defaults(tmp_path: Pa
 
 
 def test_an_error_survives_the_way_to_another_process() -> None:
-    problem = Problem("catalog.yaml", 3, "one", "extend.to", "7\n", "is odd", "Give 8.")
+    problem = ConfigIssue("catalog.yaml", 3, "one", "extend.to", "7\n", "is odd", "Give 8.")
     error = pickle.loads(pickle.dumps(ConfigError([problem])))
     assert error.problems == (problem,)
     assert str(error) == 'catalog.yaml:3: video one: extend.to: "7\\n" is odd. Give 8.'

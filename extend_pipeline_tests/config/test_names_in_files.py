@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.issues import Problem
+from extend_pipeline.config.issues import ConfigIssue
 from extend_pipeline.config.json_schema import accounts_schema, catalogue_schema
 from extend_pipeline.config.load import read_configuration
 from extend_pipeline.config.settings import Settings
@@ -28,7 +28,7 @@ def written(home: Path, *, catalogue: str = "", sheet: str = "", account: str = 
     return Settings(home=home)
 
 
-def problems(settings: Settings) -> tuple[Problem, ...]:
+def problems(settings: Settings) -> tuple[ConfigIssue, ...]:
     return read_configuration(settings, now=NOW).problems
 
 

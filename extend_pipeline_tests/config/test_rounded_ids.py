@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.config.fields.ids import zeros_beyond_15_digits
-from extend_pipeline.config.issues import Problem
+from extend_pipeline.config.issues import ConfigIssue
 from extend_pipeline_tests.config.written import ACCOUNTS, CREDIT, account_of, entry, load, only_problem, write_home
 
 EXACT = "827942411241804000"
@@ -37,7 +37,7 @@ def table(folder: Path, cell: str, *, exact: str | None = None) -> Path:
     return write_home(folder, table=f"{HEADER}{more[0]}\n{row}\n")
 
 
-def asks(problem: Problem, file: str, line: int, field: str, given: str) -> None:
+def asks(problem: ConfigIssue, file: str, line: int, field: str, given: str) -> None:
     """The problem names file, line, video, field and what was given."""
     assert (problem.file, problem.line, problem.subject, problem.field) == (file, line, "one", field)
     assert problem.given == given

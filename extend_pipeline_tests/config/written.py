@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.issues import ConfigError, Problem
+from extend_pipeline.config.issues import ConfigError, ConfigIssue
 from extend_pipeline.config.load import Configuration, load_configuration
 from extend_pipeline.config.settings import Settings
 
@@ -85,7 +85,7 @@ def load(home: Path) -> Configuration:
     return load_configuration(Settings.for_home(home), now=NOW)
 
 
-def problems_of(home: Path) -> tuple[Problem, ...]:
+def problems_of(home: Path) -> tuple[ConfigIssue, ...]:
     """All problems of a home that must have some."""
     with pytest.raises(ConfigError) as caught:
         load(home)
@@ -93,7 +93,7 @@ def problems_of(home: Path) -> tuple[Problem, ...]:
     return caught.value.problems
 
 
-def only_problem(home: Path) -> Problem:
+def only_problem(home: Path) -> ConfigIssue:
     """The one problem of a home that must have exactly one."""
     problems = problems_of(home)
     assert len(problems) == 1, [problem.text() for problem in problems]

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 import time_machine
 
-from extend_pipeline.dagster_defs.sensors.retention import MOST_MARKS, cursor_of, marks_in
+from extend_pipeline.dagster_defs.sensors.retention import MAX_MARKS, cursor_of, marks_in
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.doubt import resolve
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency
@@ -174,7 +174,7 @@ def test_a_cursor_stays_short_however_much_ends() -> None:
     ]
     cursor = cursor_of(many)
     assert len(cursor) < 25_000
-    assert len(marks_in(cursor)) == MOST_MARKS
+    assert len(marks_in(cursor)) == MAX_MARKS
     assert cursor_of(many[1:]) != cursor
     late = [replace(many[0], urgency=Urgency.LAST_HOUR), *many[1:10]]
     assert len(marks_in(cursor_of(late)) - marks_in(cursor)) == 1  # only what is new is told

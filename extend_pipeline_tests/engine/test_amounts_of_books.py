@@ -13,18 +13,18 @@ from extend_pipeline.base.units import to_micros
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.reconcile.compare import Book, Booked, Comparison, Shown
-from extend_pipeline.engine.reconcile.compare import compare as compare_books
+from extend_pipeline.engine.reconcile.compare import Comparison, LedgerLine, Statement, StatementLine
+from extend_pipeline.engine.reconcile.compare import compare_statement as compare_books
 from extend_pipeline.engine.reconcile.invoice.read import Invoice, InvoiceRow
-from extend_pipeline.engine.reconcile.run import booked_of, reconcile
-from extend_pipeline.engine.reconcile.statements import EDGE_MS, Reading, books_of, invoice_book
+from extend_pipeline.engine.reconcile.run import ledger_line, reconcile
+from extend_pipeline.engine.reconcile.statements import EDGE_MS, ProviderStatement, invoice_statement, read_statements
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import controls, reconciliation
-from extend_pipeline.ledger.write.reconciliation import Verdict
+from extend_pipeline.ledger.write.reconciliation import ReconciliationVerdict
 from extend_pipeline.providers.protocol import PageOutcome, Provider
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, drive, impatient_provider
 from extend_pipeline_tests.support.reckoning import replays_to_the_same
@@ -48,11 +48,11 @@ def only_task(pipeline: Pipeline) -> str:
         return str(connection.execute(select(tables.attempts.c.task_id)).scalar_one())
 
 
-def book(pipeline: Pipeline, name: str, units: str, *, age_ms: int = DAY_MS) -> Book:
+def book(pipeline: Pipeline, name: str, units: str, *, age_ms: int = DAY_MS) -> Statement:
     """A book that is whole up to `age_ms` ago and shows the only task with an amount."""
     task_id = only_task(pipeline)
-    shown = {task_id: Shown(task_id, _signed(units))}
-    return Book(name=name, shown=shown, from_ms=0, to_ms=pipeline.now_ms() - age_ms, complete=True)
+    shown = {task_id: StatementLine(task_id, _signed(units))}
+    return Statement(name=name, shown=shown, from_ms=0, to_ms=pipeline.now_ms() - age_ms, complete=True)
 
 
 def _signed(units: str) -> int:
@@ -76,7 +76,7 @@ def test_a_bill_counts_for_more_than_a_list_and_an_invoice_for_more_than_both(
     home, pipeline, _ = paid
     for _ in range(3):
         (listed,) = reconcile(pipeline, "k", book(pipeline, "list", "2")).compared
-        assert listed.verdict is Verdict.MATCHED
+        assert listed.verdict is ReconciliationVerdict.MATCHED
         reconcile(pipeline, "k", book(pipeline, "billing", "3.5"))
     assert listed.note == "the list tells 2 kling-unit; what was billed counts"
     assert entries(pipeline) == [to_micros(Decimal("1.5"))]  # once, not back and forth
@@ -110,17 +110,17 @@ def test_an_amount_that_a_person_has_let_be_counts_for_more_than_a_list_all_the_
 def test_the_first_lines_of_a_young_bill_are_no_amount_yet(paid: tuple[EngineHome, Pipeline, JumpClock]) -> None:
     _, pipeline, _ = paid
     (told,) = reconcile(pipeline, "k", book(pipeline, "billing", "1", age_ms=3 * DAY_MS)).compared
-    assert told.verdict is Verdict.OPEN
+    assert told.verdict is ReconciliationVerdict.OPEN
     assert entries(pipeline) == []
     assert status(pipeline).accounts[0].stopped is None
     (told,) = reconcile(pipeline, "k", book(pipeline, "billing", "2")).compared
-    assert told.verdict is Verdict.MATCHED
+    assert told.verdict is ReconciliationVerdict.MATCHED
 
 
 def test_units_that_are_given_back_alone_are_no_negative_price(paid: tuple[EngineHome, Pipeline, JumpClock]) -> None:
     _, pipeline, _ = paid
     (told,) = reconcile(pipeline, "k", book(pipeline, "invoice", "-2")).compared
-    assert told.verdict is Verdict.DIFFERENT_AMOUNT
+    assert told.verdict is ReconciliationVerdict.DIFFERENT_AMOUNT
     assert "gives back 2 kling-unit and doesn't show what was taken" in told.note
     assert status(pipeline).accounts[0].committed == 2
     assert status(pipeline).accounts[0].stopped is None
@@ -129,9 +129,9 @@ def test_units_that_are_given_back_alone_are_no_negative_price(paid: tuple[Engin
 def test_letting_a_gap_of_a_list_be_gives_no_charge_back(paid: tuple[EngineHome, Pipeline, JumpClock]) -> None:
     _, pipeline, _ = paid
     task_id = only_task(pipeline)
-    empty = Book(name="list", shown={}, from_ms=0, to_ms=pipeline.now_ms(), complete=True)
+    empty = Statement(name="list", shown={}, from_ms=0, to_ms=pipeline.now_ms(), complete=True)
     (told,) = reconcile(pipeline, "k", empty).compared
-    assert told.verdict is Verdict.LEDGER_ONLY
+    assert told.verdict is ReconciliationVerdict.LEDGER_ONLY
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
         assert reconciliation.accept(tx, account="k", source="list", task_id=task_id, why="known")
     assert status(pipeline).accounts[0].committed == 2
@@ -147,9 +147,9 @@ def test_what_a_bill_shows_is_not_given_back_by_the_word_about_another(
     with pipeline.ledger.read() as connection:
         (row,) = reconciliation_queries.attempts_of_account(connection, "k")
     assert row.task_id is not None
-    gap = reconciliation.Compared(
+    gap = reconciliation.ReconciliationItem(
         task_id=row.task_id,
-        verdict=Verdict.LEDGER_ONLY,
+        verdict=ReconciliationVerdict.LEDGER_ONLY,
         attempt_id=row.attempt_id,
         unit="kling-unit",
         ledger_micros=2 * UNIT,
@@ -163,8 +163,8 @@ def test_what_a_bill_shows_is_not_given_back_by_the_word_about_another(
 
 def test_an_invoice_of_another_account_says_nothing_of_ours(paid: tuple[EngineHome, Pipeline, JumpClock]) -> None:
     _, pipeline, _ = paid
-    foreign = Book(
-        name="invoice", shown={"1": Shown("1", 0)}, from_ms=0, to_ms=pipeline.now_ms() + DAY_MS, complete=True
+    foreign = Statement(
+        name="invoice", shown={"1": StatementLine("1", 0)}, from_ms=0, to_ms=pipeline.now_ms() + DAY_MS, complete=True
     )
     found = reconcile(pipeline, "k", foreign)
     assert not found.complete
@@ -178,8 +178,8 @@ def test_an_invoices_first_and_last_day_may_be_cut_and_of_another_zone(hours: in
     november = Invoice(
         (InvoiceRow("1", UNIT, 0, 1), InvoiceRow("2", UNIT, 30 * DAY_MS, 2)), 10 * DAY_MS, 40 * DAY_MS, ()
     )
-    found = invoice_book(november, now_ms=50 * DAY_MS)
-    slip = invoice_book(november, now_ms=38 * DAY_MS)
+    found = invoice_statement(november, now_ms=50 * DAY_MS)
+    slip = invoice_statement(november, now_ms=38 * DAY_MS)
     assert (found.complete, slip.complete) == (True, False)  # a day that is still to come is none
     assert 36 * hour == EDGE_MS
     assert (found.from_ms <= 10 * DAY_MS + hours * hour < found.to_ms) is inside
@@ -198,7 +198,7 @@ def test_an_invoices_first_and_last_day_may_be_cut_and_of_another_zone(hours: in
 )
 def test_an_amount_that_an_invoice_has_rounded_is_what_was_booked(amount: str, matches: bool) -> None:
     """Seven tenths of a credit at 0.035 USD are 0.0245 USD."""
-    attempt = Booked(
+    attempt = LedgerLine(
         attempt_id="a",
         task_id="1",
         state=AttemptState.STORED,
@@ -209,8 +209,8 @@ def test_an_amount_that_an_invoice_has_rounded_is_what_was_booked(amount: str, m
         ended_ms=0,
         price_micros=to_micros("0.035"),
     )
-    shown = {"1": Shown("1", 999, amount_micros=to_micros(amount))}
-    invoice = Book(name="invoice", shown=shown, from_ms=0, to_ms=0, complete=False)
+    shown = {"1": StatementLine("1", 999, amount_micros=to_micros(amount))}
+    invoice = Statement(name="invoice", shown=shown, from_ms=0, to_ms=0, complete=False)
     found = compare_books(invoice, [attempt], unit="credit")
     assert (found.to_book == {}) is matches
 
@@ -230,8 +230,8 @@ def test_a_server_that_gives_shorter_pages_than_asked_for_is_read_to_its_end(hom
 
     with home.open(JumpClock(), make_provider=capped) as pipeline:
         drive(pipeline)
-        listed = next(iter(books_of(pipeline, "k", pause=lambda _: None)))
-        assert isinstance(listed, Reading)
+        listed = next(iter(read_statements(pipeline, "k", pause=lambda _: None)))
+        assert isinstance(listed, ProviderStatement)
         assert len(listed.book.shown) == 5
         assert listed.book.complete
 
@@ -247,8 +247,8 @@ def test_a_server_that_never_turns_the_page_is_not_believed_to_be_whole(home: En
 
     with home.open(JumpClock(), make_provider=stuck) as pipeline:
         drive(pipeline)
-        listed = next(iter(books_of(pipeline, "k", pause=lambda _: None)))
-        assert isinstance(listed, Reading)
+        listed = next(iter(read_statements(pipeline, "k", pause=lambda _: None)))
+        assert isinstance(listed, ProviderStatement)
         assert not listed.book.complete
 
 
@@ -259,11 +259,13 @@ def test_fifty_thousand_tasks_are_compared_in_seconds(
     many = 50_000
     _fill(pipeline, many)
     now_ms = pipeline.now_ms()
-    shown = {f"t{number}": Shown(f"t{number}", 2 * UNIT) for number in range(many)}
+    shown = {f"t{number}": StatementLine(f"t{number}", 2 * UNIT) for number in range(many)}
     took = []
     for _ in range(2):
         began = time.perf_counter()
-        found = reconcile(pipeline, "k", Book(name="list", shown=shown, from_ms=now_ms, to_ms=now_ms, complete=True))
+        found = reconcile(
+            pipeline, "k", Statement(name="list", shown=shown, from_ms=now_ms, to_ms=now_ms, complete=True)
+        )
         took.append(time.perf_counter() - began)
         assert len(found.compared) == many
         assert found.disagreements == ()
@@ -282,11 +284,11 @@ def test_no_comparison_changes_its_mind(paid: tuple[EngineHome, Pipeline, JumpCl
             assert again.to_book == {}
 
 
-def _again(pipeline: Pipeline, book: Book) -> Comparison:
+def _again(pipeline: Pipeline, book: Statement) -> Comparison:
     with pipeline.ledger.read() as connection:
         rows = reconciliation_queries.attempts_of_account(connection, "k")
         sums = reconciliation_queries.booked(connection, "k")
-    return compare_books(book, [booked_of(row, sums[row.attempt_id]) for row in rows], unit="kling-unit")
+    return compare_books(book, [ledger_line(row, sums[row.attempt_id]) for row in rows], unit="kling-unit")
 
 
 def _fill(pipeline: Pipeline, count: int) -> None:

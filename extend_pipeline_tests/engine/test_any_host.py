@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from extend_pipeline.cli import cli
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.fetch.retention import Urgency, ending_now
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.status import status
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.other_providers import other_home
@@ -53,8 +53,8 @@ def test_a_result_that_our_rules_refuse_is_told_at_once_and_comes_once_they_are_
             told = [found for found in doctor(home) if "paid and not fetched" in found["message"]]
             assert [(found["level"], found["check"]) for found in told] == [("warning", "account k")]
             [video] = status(pipeline).plan.videos
-            assert video.hindrance is not None
-            assert video.hindrance.obstacle is Obstacle.NOT_FETCHED
+            assert video.blocker is not None
+            assert video.blocker.reason is BlockReason.NOT_FETCHED
         drive(pipeline)
         found = reckon(home, pipeline.ledger)
     assert (found.charges, found.states) == (1, {"stored": 1})
@@ -76,6 +76,6 @@ def test_vidu_s_host_must_refuse_for_hours_before_a_paid_result_is_lost(home: En
             clock.skip(600_000)
         assert 6 * HOUR_MS <= clock() - began <= 8 * HOUR_MS
         [video] = status(pipeline).plan.videos
-        assert video.hindrance is not None
-        assert video.hindrance.obstacle is Obstacle.RESULT_LOST
+        assert video.blocker is not None
+        assert video.blocker.reason is BlockReason.RESULT_LOST
         assert reckon(home, pipeline.ledger).charges == 1

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline_tests.support.company_ca import make_company, needs_openssl, tls_before
@@ -52,16 +52,16 @@ def test_a_chain_is_paid_once_and_fetched_and_all_of_it_goes_through(
         monkeypatch.setenv(LOGIN, "ann:a-wrong-word")
         with home.open() as pipeline:
             (video,) = drive(pipeline).videos
-            assert video.hindrance is not None
-            assert video.hindrance.obstacle is Obstacle.ACCOUNT_STOPPED
-            assert "log-in" in video.hindrance.message
-            assert "a-wrong-word" not in video.hindrance.message
+            assert video.blocker is not None
+            assert video.blocker.reason is BlockReason.ACCOUNT_STOPPED
+            assert "log-in" in video.blocker.message
+            assert "a-wrong-word" not in video.blocker.message
             assert status(pipeline).needs_person
         assert home.sandbox.charges()["charges"] == []
         monkeypatch.setenv(LOGIN, "ann:pass-word")
         with home.open() as pipeline:
             (video,) = drive(pipeline).videos
-            assert (video.hindrance, video.hops_done) == (None, 2)
+            assert (video.blocker, video.hops_done) == (None, 2)
             assert check_invariants(pipeline.ledger) == []
     assert len(home.sandbox.charges()["charges"]) == 2
     assert set(names.asked) == {f"CONNECT {NAME}:443 HTTP/1.0"} or set(names.asked) == {f"CONNECT {NAME}:443 HTTP/1.1"}

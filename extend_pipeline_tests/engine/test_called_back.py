@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.doubt.callback_lookup import LOOKS, SKEW_MS, objection
+from extend_pipeline.engine.doubt.callback_lookup import MAX_LOOKUPS, SKEW_MS, mismatch_reason
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.planner import plan
-from extend_pipeline.engine.polling.schedule import CALLED_BACK_FIRST_MS
+from extend_pipeline.engine.polling.schedule import CALLBACK_LOOKUP_FIRST_MS
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.providers.protocol import TaskState, TaskView
 from extend_pipeline.sandbox import GatewayConfig
@@ -67,7 +67,7 @@ def view(**fields: Any) -> TaskView:
     ],
 )
 def test_what_a_task_tells_of_itself_decides(shown: TaskView, words: str) -> None:
-    against = objection(ROW, shown, asked="7", post_deadline_ms=DEADLINE)
+    against = mismatch_reason(ROW, shown, asked="7", post_deadline_ms=DEADLINE)
     assert words in against
     assert bool(words) == bool(against)
 
@@ -101,10 +101,10 @@ def test_after_an_outage_one_no_such_task_is_not_the_end(home: EngineHome) -> No
         tokens = tokens_of(pipeline)
         advance(pipeline, publish=False)
         row = attempts(pipeline.ledger)[0]
-        outage = [{"kind": "code_1000", "where": "query", "times": LOOKS + 1}]
+        outage = [{"kind": "code_1000", "where": "query", "times": MAX_LOOKUPS + 1}]
         home.sandbox.faults([*outage, {"kind": "code_1203", "where": "query"}])
         receiver.post(tokens[0], json.dumps({"task_id": home.sandbox.tasks()[0]["task_id"]}).encode())
-        for _ in range(LOOKS + 2):
+        for _ in range(MAX_LOOKUPS + 2):
             assert advance(pipeline, publish=False).recovered.found == []
             clock.skip((due_at(pipeline.ledger, row.attempt_id) or 0) - clock())
         assert advance(pipeline, publish=False).recovered.found == ["kling-gateway-0/1"]
@@ -119,9 +119,9 @@ def test_a_person_is_told_what_callbacks_named_and_why_it_was_not_taken(home: En
         tokens = tokens_of(pipeline)
 
         def told() -> tuple[str, str]:
-            hindrance = plan(plan_input(pipeline)).videos[0].hindrance
-            assert hindrance is not None
-            return hindrance.message, hindrance.todo
+            blocker = plan(plan_input(pipeline)).videos[0].blocker
+            assert blocker is not None
+            return blocker.message, blocker.todo
 
         advance(pipeline, publish=False)
         assert told()[1].startswith("wait for its callback")
@@ -130,10 +130,10 @@ def test_a_person_is_told_what_callbacks_named_and_why_it_was_not_taken(home: En
         assert "not there yet: a callback named task not-there" in told()[0]
         receiver.post(tokens[0], json.dumps({"id": foreign}).encode())
         drive(pipeline)
-        clock.skip(CALLED_BACK_FIRST_MS * 2**LOOKS)
-        for _ in range(LOOKS):
+        clock.skip(CALLBACK_LOOKUP_FIRST_MS * 2**MAX_LOOKUPS)
+        for _ in range(MAX_LOOKUPS):
             advance(pipeline, publish=False)
-            clock.skip(CALLED_BACK_FIRST_MS * 2**LOOKS)
+            clock.skip(CALLBACK_LOOKUP_FIRST_MS * 2**MAX_LOOKUPS)
         message, todo = told()
         assert f"a callback named task {foreign}: it was not made when this attempt was sent" in message
         assert "a callback named task not-there: the account knows no such task" in message
@@ -147,9 +147,9 @@ def test_nobody_is_told_to_wait_for_a_callback_when_no_task_would_still_run(home
     with home.open(clock) as pipeline:
         advance(pipeline, publish=False)
         for todo in ("wait for its callback", "look at the provider's console"):
-            hindrance = plan(plan_input(pipeline)).videos[0].hindrance
-            assert hindrance is not None
-            assert hindrance.todo.startswith(todo)
+            blocker = plan(plan_input(pipeline)).videos[0].blocker
+            assert blocker is not None
+            assert blocker.todo.startswith(todo)
             clock.skip(601_000)
 
 

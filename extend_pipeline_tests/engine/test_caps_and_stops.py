@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import controls
@@ -26,14 +26,14 @@ def test_an_outage_puts_no_more_at_stake_than_the_account_allows(home: EngineHom
         now = status(pipeline)
         assert sum(doubt.exposure for doubt in now.doubts) == Decimal(3)
         assert len(home.sandbox.charges()["charges"]) == 3
-        held = (video for video in found.videos if video.hindrance is not None)
-        waiting = [video for video in held if video.hindrance.obstacle is not Obstacle.IN_DOUBT]
+        held = (video for video in found.videos if video.blocker is not None)
+        waiting = [video for video in held if video.blocker.reason is not BlockReason.IN_DOUBT]
         assert len(waiting) == 6
         for video in waiting:
-            assert video.hindrance is not None
-            assert video.hindrance.obstacle is Obstacle.IN_DOUBT_CAP
-            assert "3 units in doubt, 3 are allowed" in video.hindrance.message
-            assert "budget.in_doubt" in video.hindrance.todo
+            assert video.blocker is not None
+            assert video.blocker.reason is BlockReason.IN_DOUBT_CAP
+            assert "3 units in doubt, 3 are allowed" in video.blocker.message
+            assert "budget.in_doubt" in video.blocker.todo
         assert now.exit_code == 1
         reckon(home, pipeline.ledger)
 
@@ -82,7 +82,7 @@ def test_a_step_dearer_than_the_cap_says_what_to_raise(home: EngineHome) -> None
     home.accounts(account(home.sandbox.base_url, budget={"per_day": 100, "total": 100, "in_doubt": 1}))
     with home.open(JumpClock()) as pipeline:
         (video,) = drive(pipeline).videos
-        assert video.hindrance is not None
-        assert video.hindrance.obstacle is Obstacle.IN_DOUBT_CAP
-        assert video.hindrance.message == "one step costs 2, account k may have 1 unit in doubt"
-        assert video.hindrance.todo == "raise budget.in_doubt in accounts.yaml"
+        assert video.blocker is not None
+        assert video.blocker.reason is BlockReason.IN_DOUBT_CAP
+        assert video.blocker.message == "one step costs 2, account k may have 1 unit in doubt"
+        assert video.blocker.todo == "raise budget.in_doubt in accounts.yaml"

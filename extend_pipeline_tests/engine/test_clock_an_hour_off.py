@@ -14,7 +14,7 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
@@ -51,7 +51,7 @@ def provider_at(off_s: float) -> Any:
 def complete(pipeline: Pipeline) -> None:
     """Drive everything to its end."""
     videos = drive(pipeline).videos
-    assert {video.state for video in videos} == {VideoState.COMPLETE}, [video.hindrance for video in videos]
+    assert {video.state for video in videos} == {VideoState.COMPLETE}, [video.blocker for video in videos]
 
 
 @OFF
@@ -61,8 +61,8 @@ def test_a_token_dated_by_a_wrong_clock_is_the_clocks_fault_and_says_so(off_s: i
         for _ in range(4):
             advance(pipeline, publish=False)
         assert home.sandbox.charges()["charges"] == []
-        held = [video.hindrance for video in status(pipeline).plan.videos if video.hindrance]
-        assert {each.obstacle for each in held} == {Obstacle.WRONG_CLOCK}
+        held = [video.blocker for video in status(pipeline).plan.videos if video.blocker]
+        assert {each.reason for each in held} == {BlockReason.WRONG_CLOCK}
         assert "check this machine's clock" in held[0].message
         way = "ahead of" if off_s > 0 else "behind"
         assert re.search(rf"clock is (3599|3600|3601) s {way} Kling's", held[0].message), held[0].message

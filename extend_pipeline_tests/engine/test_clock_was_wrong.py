@@ -15,7 +15,7 @@ from extend_pipeline.engine.doubt.recover import has_settled
 from extend_pipeline.engine.guards.clock import ledger_ahead_ms
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.status import status
@@ -75,9 +75,9 @@ def test_what_was_sent_by_a_wrong_clock_is_fetched_at_once_by_a_right_one(
     with off_by(everything, off_s) as pipeline:
         advance(pipeline, publish=False)
         assert states(pipeline) == {"k": "rejected", **dict.fromkeys(OTHERS, "submitted")}
-        (held,) = (video.hindrance for video in status(pipeline).plan.videos if video.account == "k")
+        (held,) = (video.blocker for video in status(pipeline).plan.videos if video.account == "k")
         assert held is not None
-        assert held.obstacle is Obstacle.WRONG_CLOCK
+        assert held.reason is BlockReason.WRONG_CLOCK
         advance(pipeline, publish=False)
         assert len(everything.sandbox.charges()["charges"]) == len(OTHERS), "nothing is claimed by a wrong clock"
     with everything.open() as pipeline:
@@ -136,8 +136,8 @@ def test_a_running_task_is_overdue_by_its_providers_date_and_not_by_a_clock_that
         advance(pipeline, publish=False)
         pipeline.now_ms.skip(1.1 * HOUR_S * 1000)  # type: ignore[attr-defined]
         (video,) = plan(plan_input(pipeline)).videos
-        assert video.hindrance is not None
-        assert video.hindrance.obstacle is Obstacle.OVERDUE
+        assert video.blocker is not None
+        assert video.blocker.reason is BlockReason.OVERDUE
         replays_to_the_same(pipeline.ledger, tmp_path)
 
 

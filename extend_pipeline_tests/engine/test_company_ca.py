@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from extend_pipeline.commands.doctor.account_checks import check_upstream
 from extend_pipeline.commands.doctor.diagnostics import Level
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline_tests.support.company_ca import ISSUER, make_company, needs_openssl, tls_before
@@ -31,10 +31,10 @@ def test_the_account_stops_with_the_reason_and_goes_on_by_itself(
         home.write(entries, account(url))
         with home.open() as pipeline:
             for video in drive(pipeline).videos:
-                assert video.hindrance is not None
-                assert video.hindrance.obstacle is Obstacle.ACCOUNT_STOPPED
-                assert ISSUER in video.hindrance.message
-                assert "unreachable" not in video.hindrance.message
+                assert video.blocker is not None
+                assert video.blocker.reason is BlockReason.ACCOUNT_STOPPED
+                assert ISSUER in video.blocker.message
+                assert "unreachable" not in video.blocker.message
             assert status(pipeline).needs_person
             (found,) = check_upstream(pipeline.accounts["k"], pipeline.settings, now=lambda: 0.0)
             assert found.level is Level.PROBLEM
@@ -43,6 +43,6 @@ def test_the_account_stops_with_the_reason_and_goes_on_by_itself(
         written = {"defaults": {"ca": str(company.ca)}, "accounts": [account(url)]}
         (home.path / "accounts.yaml").write_text(json.dumps(written))
         with home.open() as pipeline:
-            assert [video.hindrance for video in drive(pipeline).videos] == [None]
+            assert [video.blocker for video in drive(pipeline).videos] == [None]
             assert check_invariants(pipeline.ledger) == []
         assert len(home.sandbox.charges()["charges"]) == 1

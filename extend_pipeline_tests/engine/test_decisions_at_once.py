@@ -12,7 +12,7 @@ from sqlalchemy import select
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.doubt import resolve
 from extend_pipeline.engine.doubt.recover import recover
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, account, drive, entry, source_id
@@ -63,7 +63,7 @@ def test_two_people_who_were_shown_the_same_failure_pay_for_one_more_try(decisio
     home.sandbox.faults([{**FAILS, "times": 2}])
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
-        anns = bens = resolve.shown(pipeline, "v000/1")
+        anns = bens = resolve.newest_attempt(pipeline, "v000/1")
         assert isinstance(resolve.resubmit(pipeline, "v000/1", who="ann", why="", seen=anns), resolve.Resolved)
         drive(pipeline)  # it fails once more, which is news to Ben
         late = DECISIONS[decision](pipeline, "v000/1", who="ben", why="", seen=bens)
@@ -81,8 +81,8 @@ def test_a_decision_is_about_the_parameters_that_the_catalogue_has_now(home: Eng
         for prompt in ("fog", "snow", "fog"):
             home.catalogue([entry("v", source_id(0), steps=1, prompt=prompt)])
             (video,) = drive(pipeline).videos
-            assert video.hindrance is not None
-            assert video.hindrance.obstacle is Obstacle.FAILED
+            assert video.blocker is not None
+            assert video.blocker.reason is BlockReason.FAILED
         assert isinstance(resolve.resubmit(pipeline, "v/1", who="ann", why=""), resolve.Resolved)
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         table = tables.attempts
@@ -127,7 +127,7 @@ def test_a_person_who_wrote_a_doubt_off_is_told_by_the_next(home: EngineHome) ->
     with home.open(JumpClock()) as pipeline:
         home.sandbox.faults([LOST_AFTER])
         drive(pipeline)
-        seen = resolve.shown(pipeline, "v/1")
+        seen = resolve.newest_attempt(pipeline, "v/1")
         assert isinstance(resolve.write_off(pipeline, "v/1", who="ann", why="", seen=seen), resolve.Resolved)
         for decide in DECISIONS.values():
             late = decide(pipeline, "v/1", who="ben", why="", seen=seen)

@@ -18,7 +18,7 @@ from extend_pipeline.engine.advance import advance, declare_catalogue
 from extend_pipeline.engine.guards.disk_space import GIB, DiskSpace, explained, require
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger import tables
@@ -37,11 +37,11 @@ def space(media_free: int | None, *, state_free: int | None = 500 * GIB, awaited
     return DiskSpace(Path("/films"), media_free, Path("/state"), state_free, awaited, 128 * MIB, GIB)
 
 
-def obstacles(folder: Path, disk: DiskSpace, *, steps: int = 20) -> list[Obstacle | None]:
+def obstacles(folder: Path, disk: DiskSpace, *, steps: int = 20) -> list[BlockReason | None]:
     """What each of so many due videos waits for."""
     configuration = configured(folder, [entry(f"v{number:02}", source_id(number)) for number in range(steps)])
     made = plan(replace(given(configuration), disk=disk))
-    return [video.hindrance.obstacle if video.hindrance else None for video in made.videos]
+    return [video.blocker.reason if video.blocker else None for video in made.videos]
 
 
 @pytest.mark.parametrize(
@@ -49,16 +49,16 @@ def obstacles(folder: Path, disk: DiskSpace, *, steps: int = 20) -> list[Obstacl
     [
         pytest.param(space(20 * GIB), 20, None, id="a laptop"),
         pytest.param(space(None), 20, None, id="a disk that doesn't tell"),
-        pytest.param(space(2 * GIB), 8, Obstacle.DISK_RESERVED, id="room for some"),
-        pytest.param(space(2 * GIB, awaited=8), 0, Obstacle.DISK_RESERVED, id="room for what is under way"),
-        pytest.param(space(GIB + 128 * MIB), 1, Obstacle.DISK_RESERVED, id="room for one"),
-        pytest.param(space(GIB + 127 * MIB), 0, Obstacle.NO_DISK_SPACE, id="room for none"),
-        pytest.param(space(GIB, awaited=8), 0, Obstacle.NO_DISK_SPACE, id="full with results to come"),
-        pytest.param(space(20 * GIB, state_free=GIB - 1), 0, Obstacle.NO_DISK_SPACE, id="the ledger's disk"),
+        pytest.param(space(2 * GIB), 8, BlockReason.DISK_RESERVED, id="room for some"),
+        pytest.param(space(2 * GIB, awaited=8), 0, BlockReason.DISK_RESERVED, id="room for what is under way"),
+        pytest.param(space(GIB + 128 * MIB), 1, BlockReason.DISK_RESERVED, id="room for one"),
+        pytest.param(space(GIB + 127 * MIB), 0, BlockReason.NO_DISK_SPACE, id="room for none"),
+        pytest.param(space(GIB, awaited=8), 0, BlockReason.NO_DISK_SPACE, id="full with results to come"),
+        pytest.param(space(20 * GIB, state_free=GIB - 1), 0, BlockReason.NO_DISK_SPACE, id="the ledger's disk"),
     ],
 )
 def test_a_plan_buys_no_more_than_there_is_room_for(
-    disk: DiskSpace, due: int, others: Obstacle | None, tmp_path: Path
+    disk: DiskSpace, due: int, others: BlockReason | None, tmp_path: Path
 ) -> None:
     assert obstacles(tmp_path, disk) == [None] * due + [others] * (20 - due)
 
@@ -94,7 +94,7 @@ def test_nothing_is_bought_without_room_and_everything_once_there_is(home: Engin
         assert done.returncode == 1
         document = json.loads(done.stdout)
         assert home.sandbox.charges()["charges"] == []
-        assert {video.hindrance.obstacle for video in before.videos if video.hindrance} == {Obstacle.NO_DISK_SPACE}
+        assert {video.blocker.reason for video in before.videos if video.blocker} == {BlockReason.NO_DISK_SPACE}
         assert document["disk"]["short"]
         assert document["disk"]["media"]["needed_bytes"] == 1 * MIB
         assert document["disk"]["media"]["free_bytes"] <= 512 * 1024
@@ -129,7 +129,7 @@ def test_results_that_have_no_room_wait_unheld_and_are_fetched_once_there_is(
             now = advance(pipeline, publish=False)
             assert now.collected.disk_error is not None
             assert now.collected.disk_error.errno == errno.ENOSPC
-            assert {v.hindrance.obstacle for v in now.plan.videos if v.hindrance} == {Obstacle.NO_DISK_SPACE}
+            assert {v.blocker.reason for v in now.plan.videos if v.blocker} == {BlockReason.NO_DISK_SPACE}
             with pipeline.ledger.read() as connection:
                 left = connection.execute(select(tables.schedule)).all()
                 assert {row.owner for row in left} == {""}, "nobody is at work on it"

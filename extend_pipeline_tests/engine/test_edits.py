@@ -14,7 +14,7 @@ from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.doubt.approve import approve
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Obstacle, VideoPlan
+from extend_pipeline.engine.plan.model import BlockReason, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger import tables
@@ -85,8 +85,8 @@ def test_an_edit_of_a_paid_chain_is_a_question_with_both_sides_and_both_prices(t
     video = only(plan(given(after, *paid)).videos)
     assert video.state is VideoState.BLOCKED
     assert video.due is None
-    assert video.hindrance is not None
-    assert video.hindrance.obstacle is Obstacle.REPURCHASE
+    assert video.blocker is not None
+    assert video.blocker.reason is BlockReason.REPURCHASE
     edit = video.edit
     assert edit is not None
     assert (edit.hop, edit.kept_hops) == (1, 8)
@@ -118,7 +118,7 @@ def test_the_same_words_written_otherwise_buy_nothing_where_a_paid_hop_brought_n
     tries = [attempt(before, "v", 1), attempt(before, "v", 2, state)]
     after = configured(tmp_path, [entry("v", "827", steps=2, prompt="a ")])
     told, still = (only(plan(given(each, *tries)).videos) for each in (before, after))
-    assert (still.state, still.due, still.hindrance) == (VideoState.BLOCKED, None, told.hindrance)
+    assert (still.state, still.due, still.blocker) == (VideoState.BLOCKED, None, told.blocker)
 
 
 @pytest.mark.parametrize("claimed_at", [1_000, 2**50])
@@ -189,8 +189,8 @@ def test_a_comma_buys_nothing_until_somebody_decides(finished: EngineHome, tmp_p
     _edit(finished)
     with finished.open() as pipeline:
         video = only(drive(pipeline).videos)
-        assert video.hindrance is not None
-        assert video.hindrance.obstacle is Obstacle.REPURCHASE
+        assert video.blocker is not None
+        assert video.blocker.reason is BlockReason.REPURCHASE
         assert video.hops_done == 3
         assert reckon(finished, pipeline.ledger).charges == 3
         assert [a.video_key for a in approve(pipeline, decision="keep", videos=["v000"], who="me")] == ["v000"]
@@ -256,8 +256,8 @@ def test_a_refused_hop_that_is_mended_pays_for_nothing_before_it(
     with home.open() as pipeline:
         home.sandbox.faults([{"kind": "code_1301", "where": "submit", "times": 4, "skip": 4}])
         drive(pipeline)
-        states = {video.hindrance.obstacle for video in plan(plan_input(pipeline)).videos if video.hindrance}
-    assert states == {Obstacle.REJECTED}
+        states = {video.blocker.reason for video in plan(plan_input(pipeline)).videos if video.blocker}
+    assert states == {BlockReason.REJECTED}
     assert _charges(home) == 4
     home.write([entry(f"v{number:03}", source_id(number), steps=2, prompt="b") for number in range(4)])
     with home.open() as pipeline:

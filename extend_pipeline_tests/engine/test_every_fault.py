@@ -14,7 +14,7 @@ from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.doubt import resolve
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Obstacle, VideoPlan
+from extend_pipeline.engine.plan.model import BlockReason, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling.poll import poll_due
 from extend_pipeline.engine.status import status
@@ -96,12 +96,12 @@ def trial(home: EngineHome, clock: JumpClock | None = None) -> Iterator[Trial]:
         yield Trial(home, pipeline, chosen, [entry("v999", source_id(999))])
 
 
-def needs_person(trial: Trial, found: VideoPlan, obstacle: Obstacle) -> None:
+def needs_person(trial: Trial, found: VideoPlan, reason: BlockReason) -> None:
     """A person is told of it, with what to do."""
-    assert found.hindrance is not None
-    assert found.hindrance.obstacle is obstacle, found.hindrance
-    assert found.hindrance.todo
-    assert len(found.hindrance.message) > 20
+    assert found.blocker is not None
+    assert found.blocker.reason is reason, found.blocker
+    assert found.blocker.todo
+    assert len(found.blocker.message) > 20
     assert found.state is VideoState.BLOCKED
     assert status(trial.pipeline).exit_code == 1
 
@@ -114,15 +114,15 @@ def test_whatever_goes_wrong_at_a_submit_nothing_is_paid_twice(make_home: Callab
             found = t.strike(order)
             code = int(kind.rpartition("_")[2]) if kind.startswith("code_1") else None
             if code in ACCOUNT_CODES:
-                needs_person(t, found, Obstacle.ACCOUNT_STOPPED)
+                needs_person(t, found, BlockReason.ACCOUNT_STOPPED)
                 t.resume()
                 found = t.outcome(found.key)
             elif code in REFUSALS or kind == "fail_task":
-                needs_person(t, found, Obstacle.FAILED if kind == "fail_task" else Obstacle.REJECTED)
+                needs_person(t, found, BlockReason.FAILED if kind == "fail_task" else BlockReason.REJECTED)
                 word = resolve.resubmit(t.pipeline, f"{found.key}/1", who="ann", why="it was a test")
                 assert isinstance(word, resolve.Resolved), (kind, word)
                 found = t.outcome(found.key)
-            assert found.state is VideoState.COMPLETE, (order, found.hindrance)
+            assert found.state is VideoState.COMPLETE, (order, found.blocker)
             assert t.home.sandbox.charges()["double"] == [], order
             outcomes[kind] = outcomes.get(kind, 0) + 1
         found_all = t.reckon()
@@ -140,7 +140,7 @@ def test_whatever_goes_wrong_at_a_query_the_paid_film_comes_home(make_home: Call
             # more often than one question is repeated; one silence takes all the time that a question has
             silent = order["kind"].startswith(("timeout", "slow"))
             found = t.strike({**order, "times": 1 if silent else 4})
-            assert found.state is VideoState.COMPLETE, (order, found.hindrance)
+            assert found.state is VideoState.COMPLETE, (order, found.blocker)
             account = status(t.pipeline).accounts[0]
             if account.stopped is not None:
                 assert order["kind"].startswith(("code_10", "code_1103", "code_1304", "auth")), (order, account.stopped)
@@ -193,7 +193,7 @@ def test_whatever_goes_wrong_at_a_download_for_a_while_the_film_is_stored_withou
     with trial(make_home()) as t:
         for order in orders_of("download"):
             found = t.strike({**order, "times": 1})
-            assert found.state is VideoState.COMPLETE, (order, found.hindrance)
+            assert found.state is VideoState.COMPLETE, (order, found.blocker)
             struck += 1
         found_all = t.reckon()
     assert struck == len(orders_of("download")) >= 11
@@ -232,9 +232,9 @@ def test_a_film_that_stays_broken_is_quarantined_with_the_reason(
         key = t.video()
         t.home.sandbox.faults([{"kind": "broken_file", "variant": variant, "times": 99}])
         found = t.outcome(key)
-        needs_person(t, found, Obstacle.QUARANTINED)
-        assert found.hindrance is not None
-        assert "no sound video" in found.hindrance.message
+        needs_person(t, found, BlockReason.QUARANTINED)
+        assert found.blocker is not None
+        assert "no sound video" in found.blocker.message
         kept = list((t.home.settings.media_dir / "quarantine").iterdir())
         assert kept
         fired = t.home.sandbox.faults()[0]["fired"]
@@ -258,10 +258,10 @@ def test_a_result_that_is_gone_after_its_keeping_time_is_called_lost(make_home: 
         t.home.sandbox.faults([{"kind": "expired_url", "where": "download", "times": 999}])
         key = t.video()
         found = t.outcome(key)
-        needs_person(t, found, Obstacle.NOT_FETCHED)  # said while something can still be done
+        needs_person(t, found, BlockReason.NOT_FETCHED)  # said while something can still be done
         t.clock.skip(31 * DAY_MS)
         found = t.outcome(key)
-        needs_person(t, found, Obstacle.RESULT_LOST)
+        needs_person(t, found, BlockReason.RESULT_LOST)
         assert t.reckon().states == {"stored": 1, "result_lost": 1}
         assert len(t.home.sandbox.charges()["charges"]) == 2
 
@@ -269,9 +269,9 @@ def test_a_result_that_is_gone_after_its_keeping_time_is_called_lost(make_home: 
 def test_an_html_page_in_place_of_the_film_is_told_to_a_person_in_time(make_home: Callable[..., EngineHome]) -> None:
     with trial(make_home()) as t:
         found = t.strike({"kind": "html_download", "where": "download", "times": 99})
-        needs_person(t, found, Obstacle.NOT_FETCHED)
-        assert found.hindrance is not None
-        assert "HTML page instead of a video" in found.hindrance.message
+        needs_person(t, found, BlockReason.NOT_FETCHED)
+        assert found.blocker is not None
+        assert "HTML page instead of a video" in found.blocker.message
         t.home.sandbox.clear_faults()
         t.clock.skip(600_000)
         assert t.outcome(found.key).state is VideoState.COMPLETE
@@ -281,7 +281,7 @@ def test_an_html_page_in_place_of_the_film_is_told_to_a_person_in_time(make_home
 def test_a_task_that_can_never_be_asked_for_is_called_overdue(make_home: Callable[..., EngineHome]) -> None:
     with trial(make_home()) as t:
         found = t.strike({"kind": "5xx_before", "where": "query", "times": 500})
-        needs_person(t, found, Obstacle.OVERDUE)
+        needs_person(t, found, BlockReason.OVERDUE)
         t.home.sandbox.clear_faults()
         t.clock.skip(600_000)
         assert t.outcome(found.key).state is VideoState.COMPLETE

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from extend_pipeline.config.issues import ConfigError
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.engine_home import EngineHome, account, drive, entry
 
@@ -49,6 +49,6 @@ def test_a_budget_of_0_buys_nothing_and_fetches_what_was_bought_before(
     home.catalogue([entry("late", "9", steps=1)])
     with home.open() as pipeline:
         (late,) = drive(pipeline).videos
-    assert late.hindrance is not None
-    assert late.hindrance.obstacle is Obstacle.TOTAL_BUDGET
+    assert late.blocker is not None
+    assert late.blocker.reason is BlockReason.TOTAL_BUDGET
     assert charged(home) == 2

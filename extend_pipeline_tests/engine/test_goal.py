@@ -11,7 +11,7 @@ import pytest
 from extend_pipeline.config.load import Configuration
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.inputs import declarations, plan_input
-from extend_pipeline.engine.plan.model import Obstacle, SourceView, VideoPlan
+from extend_pipeline.engine.plan.model import BlockReason, SourceView, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState, VideoState
@@ -69,10 +69,10 @@ def test_a_hop_that_could_pass_at_most_waits_for_a_person_who_is_told_both_ways_
     assert (video.due is not None) is due
     if not due:
         assert video.state is VideoState.BLOCKED
-        assert video.hindrance is not None
-        assert video.hindrance.obstacle is Obstacle.AT_MOST
-        assert "extend.at_most: 14.5" in video.hindrance.todo
-        assert "extend.tolerance: 4.5" in video.hindrance.todo
+        assert video.blocker is not None
+        assert video.blocker.reason is BlockReason.AT_MOST
+        assert "extend.at_most: 14.5" in video.blocker.todo
+        assert "extend.tolerance: 4.5" in video.blocker.todo
         assert (video.hops_left, video.micros_left, video.end_ms) == ((0, 0), (0, 0), (9_500, 9_500))
 
 
@@ -85,9 +85,9 @@ def test_what_the_provider_adds_is_counted_exactly_where_it_is_chosen(tmp_path: 
     assert planned(config, sources={"v": SourceView(5_000)}).may_fall_short is True
     two = attempt(config, "v", 2, output_ms=13_000)
     blocked = planned(config, attempt(config, "v", 1, output_ms=9_000), two, sources={"v": SourceView(5_000)})
-    assert blocked.hindrance is not None
-    assert blocked.hindrance.obstacle is Obstacle.AT_MOST
-    assert "steps: 2" in blocked.hindrance.todo
+    assert blocked.blocker is not None
+    assert blocked.blocker.reason is BlockReason.AT_MOST
+    assert "steps: 2" in blocked.blocker.todo
 
 
 @pytest.mark.parametrize(

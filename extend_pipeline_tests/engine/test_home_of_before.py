@@ -132,6 +132,6 @@ def test_its_paid_steps_are_asked_about_like_any(old_home: EngineHome) -> None:
     again = {**harbour, "key": "copy"}
     write(old_home, [longer(harbour, prompt="the fog lifts."), bridge, again])
     with old_home.open() as pipeline:
-        held = [video.hindrance.obstacle.value if video.hindrance else "" for video in drive(pipeline).videos]
+        held = [video.blocker.reason.value if video.blocker else "" for video in drive(pipeline).videos]
     assert held == ["repurchase", "", "same_purchase"]
     assert len(old_home.sandbox.charges()["charges"]) == 0

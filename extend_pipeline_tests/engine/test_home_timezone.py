@@ -13,7 +13,7 @@ from extend_pipeline.base.units import to_ms
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.home import Pipeline, wall_ms
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Hindrance, Obstacle
+from extend_pipeline.engine.plan.model import Blocker, BlockReason
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.status import accounts_now
@@ -36,10 +36,10 @@ def charges(home: EngineHome) -> int:
     return len(home.sandbox.charges()["charges"])
 
 
-def waiting(pipeline: Pipeline) -> list[Hindrance]:
+def waiting(pipeline: Pipeline) -> list[Blocker]:
     """What holds the videos that wait for another day."""
-    held = [video.hindrance for video in plan(plan_input(pipeline)).videos if video.hindrance is not None]
-    return [hindrance for hindrance in held if hindrance.obstacle is Obstacle.DAY_BUDGET]
+    held = [video.blocker for video in plan(plan_input(pipeline)).videos if video.blocker is not None]
+    return [blocker for blocker in held if blocker.reason is BlockReason.DAY_BUDGET]
 
 
 @pytest.mark.parametrize("zone", ["Asia/Shanghai", None])
@@ -51,7 +51,7 @@ def test_the_days_budget_turns_at_the_homes_own_midnight(home: EngineHome, zone:
         advance(pipeline, publish=False)
         assert charges(home) == 2
         midnight = "2030-11-28T16:00:00+00:00" if zone else "2030-11-29T00:00:00+00:00"
-        assert {hindrance.until_ms for hindrance in waiting(pipeline)} == {to_ms(datetime.fromisoformat(midnight))}
+        assert {blocker.until_ms for blocker in waiting(pipeline)} == {to_ms(datetime.fromisoformat(midnight))}
         clock.skip(40 * 60_000)
         advance(pipeline, publish=False)
         assert charges(home) == (4 if zone else 2)

@@ -15,7 +15,7 @@ from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.doubt import resolve
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Obstacle, VideoPlan
+from extend_pipeline.engine.plan.model import BlockReason, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
@@ -102,9 +102,9 @@ def test_without_a_known_task_a_look_up_proves_nothing_and_a_person_is_told(home
     clock = JumpClock()
     with home.open(clock) as pipeline:
         waiting = drive(pipeline).videos[0]
-        assert waiting.hindrance is not None
-        assert waiting.hindrance.obstacle is Obstacle.IN_DOUBT
-        assert "no task of this account is known to exist" in waiting.hindrance.message
+        assert waiting.blocker is not None
+        assert waiting.blocker.reason is BlockReason.IN_DOUBT
+        assert "no task of this account is known to exist" in waiting.blocker.message
         for _ in range(5):
             clock.skip(600_000)
             advance(pipeline, publish=False)
@@ -145,8 +145,8 @@ def test_without_a_key_of_our_own_only_a_person_decides(submit_class: str, home:
     with home.open(clock) as pipeline:
         home.sandbox.faults([LOST_AFTER])
         waiting = drive(pipeline).videos[1]
-        assert waiting.hindrance is not None
-        assert waiting.hindrance.obstacle is Obstacle.IN_DOUBT
+        assert waiting.blocker is not None
+        assert waiting.blocker.reason is BlockReason.IN_DOUBT
         before = home.sandbox.requests()["total"]
         clock.skip(86_400_000)
         advance(pipeline, publish=False)
@@ -241,8 +241,8 @@ def test_writing_a_doubt_off_books_its_charge_and_pays_nothing_more(home: Engine
         drive(pipeline)
         assert isinstance(resolve.write_off(pipeline, "v/1", who="ann", why="lost"), resolve.Resolved)
         waiting = drive(pipeline).videos[1]
-        assert waiting.hindrance is not None
-        assert waiting.hindrance.obstacle is Obstacle.WRITTEN_OFF
+        assert waiting.blocker is not None
+        assert waiting.blocker.reason is BlockReason.WRITTEN_OFF
         assert isinstance(resolve.write_off(pipeline, "v/1", who="ann", why="lost"), resolve.Declined)
         assert isinstance(resolve.write_off(pipeline, "nobody/1", who="ann", why=""), resolve.Declined)
         assert reckon(home, pipeline.ledger).states == {"stored": 1, "written_off": 1}
@@ -271,11 +271,11 @@ def test_a_doubt_that_is_looked_up_in_vain_for_long_is_told_to_a_person_and_look
         for _ in range(3):
             clock.skip(2_000_000)
             advance(pipeline, publish=False)
-            hindrance = video(pipeline, "v000").hindrance
-            assert hindrance is not None
-            told.append(hindrance.obstacle)
-        assert told == [Obstacle.IN_DOUBT_CHECKING, Obstacle.IN_DOUBT, Obstacle.IN_DOUBT]
-        assert "looked up in vain, the last time: " in hindrance.message
+            blocker = video(pipeline, "v000").blocker
+            assert blocker is not None
+            told.append(blocker.reason)
+        assert told == [BlockReason.IN_DOUBT_CHECKING, BlockReason.IN_DOUBT, BlockReason.IN_DOUBT]
+        assert "looked up in vain, the last time: " in blocker.message
         assert status(pipeline).exit_code == 1
         home.sandbox.clear_faults()
         clock.skip(60_000)

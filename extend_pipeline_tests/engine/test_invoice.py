@@ -344,7 +344,7 @@ def test_a_file_that_is_not_there_a_folder_and_one_too_large(
     assert "is not a file" in told(read_invoice(tmp_path / "pipe", account=account))
     large = tmp_path / "large.csv"
     large.write_text("id,units\n1,2\n")
-    monkeypatch.setattr(invoice_module, "MOST_BYTES", 5)
+    monkeypatch.setattr(invoice_module, "MAX_BYTES", 5)
     assert "are the most" in told(read_invoice(large, account=account))
 
 

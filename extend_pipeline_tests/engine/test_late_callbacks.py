@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import select
 
 from extend_pipeline.engine.advance import advance, next_wait_ms
-from extend_pipeline.engine.doubt.callback_lookup import LOOKS
+from extend_pipeline.engine.doubt.callback_lookup import MAX_LOOKUPS
 from extend_pipeline.engine.doubt.resolve import Resolved, write_off
-from extend_pipeline.engine.polling.schedule import CALLED_BACK_FIRST_MS
+from extend_pipeline.engine.polling.schedule import CALLBACK_LOOKUP_FIRST_MS
 from extend_pipeline.engine.reconcile.adopt_task import adopt_task
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
@@ -72,9 +72,9 @@ def test_what_a_callback_can_not_prove_is_a_question_with_its_commands(make_home
         assert isinstance(write_off(pipeline, "luma-0/1", who="ann", why=""), Resolved)
         for name in (foreign, "not-there"):
             assert receiver.post(tokens[0], json.dumps({"id": name}).encode()) == 204
-        for _ in range(LOOKS + 1):
+        for _ in range(MAX_LOOKUPS + 1):
             advance(pipeline, publish=False)
-            clock.skip(CALLED_BACK_FIRST_MS * 2**LOOKS)
+            clock.skip(CALLBACK_LOOKUP_FIRST_MS * 2**MAX_LOOKUPS)
         (row,) = status(pipeline).disagreements
         assert (row.source, row.task_id) == ("callback", foreign)
         assert f"reconcile luma --adopt {foreign}" in row.note

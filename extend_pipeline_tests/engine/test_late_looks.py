@@ -11,11 +11,11 @@ from extend_pipeline.engine.polling.apply_task_state import observe
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import POLLED
 from extend_pipeline.ledger.write import job_queue
-from extend_pipeline.providers.protocol import Absent, Answer, QueryFault, QueryOutcome, Unanswered
+from extend_pipeline.providers.protocol import Answer, NotFound, QueryFailed, QueryFault, QueryOutcome
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, drive
 
-WAITS = {"k": job_queue.LongestWaits(DAY_MS, DAY_MS)}
-LATE_ANSWERS = [Unanswered(QueryFault.UNREACHABLE, Answer("no answer came")), Absent(Answer("no such task"))]
+WAITS = {"k": job_queue.MaxWaits(DAY_MS, DAY_MS)}
+LATE_ANSWERS = [QueryFailed(QueryFault.UNREACHABLE, Answer("no answer came")), NotFound(Answer("no such task"))]
 
 
 @pytest.mark.parametrize("answer", LATE_ANSWERS, ids=lambda answer: type(answer).__name__)
@@ -28,7 +28,7 @@ def test_a_look_that_is_written_down_after_the_end_is_no_reason_to_look_again(
         advance(pipeline, publish=False)
         clock.skip(60_000)
         with pipeline.ledger.write(now_ms=clock(), actor="stopped") as tx:
-            taken = job_queue.take_due(tx, states=POLLED, accounts=WAITS, hold_ms=1_000, limit=9, owner="stopped")
+            taken = job_queue.claim_due(tx, states=POLLED, accounts=WAITS, hold_ms=1_000, limit=9, owner="stopped")
         assert len(taken) == 1
         drive(pipeline)  # others finish it
         with pipeline.ledger.write(now_ms=clock(), actor="stopped") as tx:

@@ -11,7 +11,7 @@ import pytest
 from extend_pipeline.engine.guards.ledger_look import accept, look
 from extend_pipeline.engine.guards.ledger_memory import ANCHOR_FILE, MEMORY_FILE
 from extend_pipeline.engine.guards.ledger_verdict import Kind
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.ledger.database import NotOpenError, open_ledger
 from extend_pipeline.ledger.handover import move
 from extend_pipeline_tests.support.engine_home import EngineHome, drive
@@ -47,7 +47,7 @@ def test_a_new_ledger_pays_nothing_until_it_is_accepted(make_home: MakeHome, led
     other = at(home, ledger_url)
     with other.open() as pipeline:
         plan = drive(pipeline)
-        assert [video.hindrance and video.hindrance.obstacle for video in plan.videos] == [Obstacle.LEDGER]
+        assert [video.blocker and video.blocker.reason for video in plan.videos] == [BlockReason.LEDGER]
         assert plan.ledger is not None
         assert paid(home) == 1
         told = accept(pipeline.settings, pipeline.ledger, who="ann", why="new", now_ms=pipeline.now_ms())
@@ -68,7 +68,7 @@ def test_no_provider_is_paid_again_from_another_ledger_and_nobody_waits_for_it(
         drive(pipeline)
     with at(home, f"sqlite:///{tmp_path}/typo.sqlite").open() as pipeline:
         plan = drive(pipeline)  # ends: nothing goes on by itself
-        assert [video.hindrance and video.hindrance.obstacle for video in plan.videos] == [Obstacle.LEDGER]
+        assert [video.blocker and video.blocker.reason for video in plan.videos] == [BlockReason.LEDGER]
     assert paid(home) == 1
 
 

@@ -16,7 +16,7 @@ from extend_pipeline.config.load import load_configuration
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.guards.ledger_look import accept
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Obstacle, Plan
+from extend_pipeline.engine.plan.model import BlockReason, Plan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.submit.prepare import claim_request
 from extend_pipeline.engine.submit.submit import submit_due
@@ -46,9 +46,9 @@ def charges(home: EngineHome) -> int:
     return len(home.sandbox.charges()["charges"])
 
 
-def obstacles(planned: Plan) -> list[Obstacle | None]:
+def obstacles(planned: Plan) -> list[BlockReason | None]:
     """What each video waits for, in the order of the catalogue."""
-    return [None if video.hindrance is None else video.hindrance.obstacle for video in planned.videos]
+    return [None if video.blocker is None else video.blocker.reason for video in planned.videos]
 
 
 def finished(home: EngineHome, provider: str = "kling", *, steps: int = 2) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def test_a_renamed_key_is_asked_about_and_goes_on_where_it_says_what_it_was(
     written = finished(home, provider)
     home.catalogue([{**written, "key": "new"}])
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [Obstacle.SAME_PURCHASE]
+        assert obstacles(drive(pipeline)) == [BlockReason.SAME_PURCHASE]
     assert charges(home) == 2
     longer = {**written["extend"], "steps": 3}
     home.catalogue([{**written, "key": "new", "was": "v000", "extend": longer}])
@@ -111,10 +111,10 @@ def test_a_renamed_account_is_asked_about_and_goes_on_where_it_says_what_it_was(
     home.write(entries, account_of(home, provider, name="new"))
     with home.open() as pipeline:
         planned = drive(pipeline)
-        assert obstacles(planned) == [Obstacle.SAME_PURCHASE]
-        hindrance = planned.videos[0].hindrance
-        assert hindrance is not None
-        assert f"was: {old}" in hindrance.todo
+        assert obstacles(planned) == [BlockReason.SAME_PURCHASE]
+        blocker = planned.videos[0].blocker
+        assert blocker is not None
+        assert f"was: {old}" in blocker.todo
     assert charges(home) == 2
     home.write(
         [{**entries[0], "extend": {**written["extend"], "steps": 3}}], account_of(home, provider, name="new", was=old)
@@ -142,7 +142,7 @@ def test_a_copy_of_an_entry_is_asked_about_and_bought_where_it_says_again(
     written = finished(home, provider)
     home.catalogue([written, {**written, "key": "copy"}])
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None, Obstacle.SAME_PURCHASE]
+        assert obstacles(drive(pipeline)) == [None, BlockReason.SAME_PURCHASE]
     assert charges(home) == 2
     home.catalogue([written, {**written, "key": "copy", "again": True}])
     with home.open() as pipeline:
@@ -155,8 +155,8 @@ def test_two_entries_that_are_alike_from_the_start_are_bought_once(home: EngineH
     (written,) = home.seeded(1, steps=1, prompt="a")
     home.catalogue([written, {**written, "key": "copy", "extend": {"steps": 1, "prompt": "a "}}])
     with home.open() as pipeline:
-        assert obstacles(plan(plan_input(pipeline))) == [None, Obstacle.SAME_PURCHASE]
-        assert obstacles(drive(pipeline)) == [None, Obstacle.SAME_PURCHASE]
+        assert obstacles(plan(plan_input(pipeline))) == [None, BlockReason.SAME_PURCHASE]
+        assert obstacles(drive(pipeline)) == [None, BlockReason.SAME_PURCHASE]
     assert charges(home) == 1
 
 
@@ -214,13 +214,13 @@ def test_a_new_name_of_a_second_take_is_asked_about_though_its_entry_says_again(
     home.catalogue([written, {**second, "key": "other"}])
     with home.open() as pipeline:
         planned = drive(pipeline)
-        assert obstacles(planned) == [None, Obstacle.SAME_PURCHASE]
-        hindrance = planned.videos[1].hindrance
-        assert hindrance is not None
-        assert "was: second" in hindrance.todo
+        assert obstacles(planned) == [None, BlockReason.SAME_PURCHASE]
+        blocker = planned.videos[1].blocker
+        assert blocker is not None
+        assert "was: second" in blocker.todo
     home.write([{**each, "account": "n"} for each in (written, second)], account(home.sandbox.base_url, name="n"))
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [Obstacle.SAME_PURCHASE] * 2
+        assert obstacles(drive(pipeline)) == [BlockReason.SAME_PURCHASE] * 2
     assert charges(home) == 2
     home.write(
         [{**written, "account": "n"}, {**second, "key": "other", "was": "second", "account": "n"}],
@@ -237,7 +237,7 @@ def test_an_account_with_the_same_keys_at_another_address_buys_nothing_twice(hom
     accounts = [account(home.sandbox.base_url), account(other_address, name="there")]
     home.write([written, {**written, "key": "copy", "account": "there"}], *accounts)
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [None, Obstacle.SAME_PURCHASE]
+        assert obstacles(drive(pipeline)) == [None, BlockReason.SAME_PURCHASE]
     assert charges(home) == 1
 
 
@@ -277,7 +277,7 @@ def test_an_account_that_has_bought_under_both_names_is_one_account(home: Engine
     entries = [*({**written, "account": "new"} for written in old_entries), fresh]
     home.write(entries, account(home.sandbox.base_url, name="new"))
     with home.open() as pipeline:
-        assert obstacles(drive(pipeline)) == [Obstacle.SAME_PURCHASE, Obstacle.SAME_PURCHASE, None]
+        assert obstacles(drive(pipeline)) == [BlockReason.SAME_PURCHASE, BlockReason.SAME_PURCHASE, None]
     home.write(entries, account(home.sandbox.base_url, name="new", was="k"))
     with home.open() as pipeline:
         assert obstacles(drive(pipeline)) == [None, None, None]

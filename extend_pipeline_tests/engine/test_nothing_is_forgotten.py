@@ -7,7 +7,7 @@ from sqlalchemy import delete, select
 
 from extend_pipeline.base import failpoints
 from extend_pipeline.base.failpoints import FailpointError
-from extend_pipeline.engine.advance import LONGEST_WAIT_MS, advance, declare_catalogue, next_wait_ms
+from extend_pipeline.engine.advance import MAX_WAIT_MS, advance, declare_catalogue, next_wait_ms
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
@@ -66,7 +66,7 @@ def test_files_that_were_broken_in_the_middle_of_a_run_are_waited_for_without_ha
         (home.path / "catalog.yaml").write_text("{")
         now = advance(pipeline, publish=False)
         assert now.mistakes
-        assert next_wait_ms(pipeline, advance(pipeline, publish=False)) == LONGEST_WAIT_MS
+        assert next_wait_ms(pipeline, advance(pipeline, publish=False)) == MAX_WAIT_MS
         assert home.sandbox.tasks() == []
         home.catalogue([entry("v000", source_id(0))])
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE

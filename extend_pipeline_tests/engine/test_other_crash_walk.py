@@ -14,7 +14,7 @@ import pytest
 from extend_pipeline.base.failpoints import POINTS
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.states import VideoState
@@ -86,9 +86,9 @@ def killed_and_finished(home: EngineHome, walk: Walk) -> Found:
         for video in plan(plan_input(pipeline)).videos:
             if video.state is VideoState.COMPLETE:
                 continue
-            assert video.hindrance is not None, walk
-            assert video.hindrance.obstacle is Obstacle.IN_DOUBT, (walk, video.hindrance)
-            assert f"resolve {video.key}/1 adopt TASK | resubmit | write-off" in video.hindrance.todo
+            assert video.blocker is not None, walk
+            assert video.blocker.reason is BlockReason.IN_DOUBT, (walk, video.blocker)
+            assert f"resolve {video.key}/1 adopt TASK | resubmit | write-off" in video.blocker.todo
         if doubts:  # no time and no look-up settles it
             clock.skip(2 * DAY_MS)
             advance(pipeline, publish=False)

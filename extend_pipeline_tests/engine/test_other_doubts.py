@@ -9,7 +9,7 @@ import pytest
 
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.doubt import resolve
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, drive
@@ -44,10 +44,10 @@ def test_an_answer_that_says_nothing_leaves_a_doubt_that_keeps_its_reservation(
     with home.open(clock) as pipeline:
         (video,) = drive(pipeline).videos
         for _ in range(2):
-            assert video.hindrance is not None
-            assert video.hindrance.obstacle is Obstacle.IN_DOUBT
-            assert "may or may not have been accepted" in video.hindrance.message
-            assert f"resolve {provider}-0/1 adopt TASK | resubmit | write-off" in video.hindrance.todo
+            assert video.blocker is not None
+            assert video.blocker.reason is BlockReason.IN_DOUBT
+            assert "may or may not have been accepted" in video.blocker.message
+            assert f"resolve {provider}-0/1 adopt TASK | resubmit | write-off" in video.blocker.todo
             now = status(pipeline)
             assert now.exit_code == 1
             assert now.doubts[0].sent_key == ""  # nobody there knows a key of ours
@@ -97,8 +97,8 @@ def test_a_doubt_that_is_written_off_is_booked_and_nothing_more_is_sent(provider
         drive(pipeline)
         assert isinstance(resolve.write_off(pipeline, f"{provider}-0/1", who="ann", why="lost"), resolve.Resolved)
         (video,) = drive(pipeline).videos
-        assert video.hindrance is not None
-        assert video.hindrance.obstacle is Obstacle.WRITTEN_OFF
+        assert video.blocker is not None
+        assert video.blocker.reason is BlockReason.WRITTEN_OFF
         assert advance(pipeline, publish=False).submitted.posts == 0
         found = reckon(home, pipeline.ledger)
         assert (found.charges, found.states) == (1, {"written_off": 1})

@@ -8,7 +8,7 @@ import pytest
 
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.doubt import resolve
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
@@ -53,8 +53,8 @@ def test_a_luma_url_that_ended_long_ago_is_not_the_end_of_its_result(home: Engin
         clock.skip(3 * 3_600_000)
         for _ in range(3):
             (video,) = drive(pipeline).videos
-            if video.hindrance is not None:  # said, since it is late; tried again all the same
-                assert video.hindrance.obstacle is Obstacle.NOT_FETCHED
+            if video.blocker is not None:  # said, since it is late; tried again all the same
+                assert video.blocker.reason is BlockReason.NOT_FETCHED
             clock.skip(600_000)
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert home.sandbox.faults()[0]["fired"] == 3
@@ -67,10 +67,10 @@ def test_a_vidu_result_whose_url_has_ended_is_lost_loudly_after_a_few_refusals(h
     home.sandbox.faults([ended("vidu")])  # once is enough: its queries tell the same URL for ever
     with home.open() as pipeline:
         (video,) = drive(pipeline).videos
-        assert video.hindrance is not None
-        assert video.hindrance.obstacle is Obstacle.RESULT_LOST
-        assert "can't be had any more" in video.hindrance.message
-        assert "resolve vidu-0/1 resubmit" in video.hindrance.todo
+        assert video.blocker is not None
+        assert video.blocker.reason is BlockReason.RESULT_LOST
+        assert "can't be had any more" in video.blocker.message
+        assert "resolve vidu-0/1 resubmit" in video.blocker.todo
         assert video.state is VideoState.BLOCKED
         assert status(pipeline).exit_code == 1
         found = reckon(home, pipeline.ledger)
@@ -111,7 +111,7 @@ def test_an_outage_past_the_end_of_a_url_is_not_the_end_of_its_result(home: Engi
             assert advance(pipeline, publish=False).collected.lost == []
             clock.skip(600_000)
         assert home.sandbox.faults()[0]["fired"] >= 4
-        [held] = [video.hindrance for video in status(pipeline).plan.videos]
+        [held] = [video.blocker for video in status(pipeline).plan.videos]
         assert held is not None
         assert "it was kept until" in held.message
         assert held.todo.endswith("/1 write-off")

@@ -15,7 +15,7 @@ from extend_pipeline.engine.home import Pipeline, wall_ms
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.media.check.probe import Sound, check_file
+from extend_pipeline.media.check.probe import ValidFile, check_file
 from extend_pipeline.sandbox.surface.settings import LumaConfig, ViduConfig
 from extend_pipeline_tests.support.engine_home import EngineHome, drive
 from extend_pipeline_tests.support.other_providers import OTHERS, other_account, other_home, planted
@@ -86,8 +86,8 @@ def test_a_luma_segment_is_kept_and_its_film_is_put_together_beside_it(home: Eng
         for row in rows:
             segment, film = (pipeline.store.path_of(name) for name in (row.path, row.film_path))
             assert row.sha256 != row.film_sha256
-            assert isinstance(check_file(segment), Sound)
-            assert isinstance(check_file(film), Sound)
+            assert isinstance(check_file(segment), ValidFile)
+            assert isinstance(check_file(film), ValidFile)
             assert abs(row.film_duration_ms - whole - row.probed_duration_ms) <= 200
             whole = row.film_duration_ms
         assert reckon(home, pipeline.ledger).charges == 3

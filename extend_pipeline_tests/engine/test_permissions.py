@@ -108,7 +108,7 @@ def test_the_ledger_and_the_folders_above_it_are_closed_when_it_comes_first(
 
 @pytest.mark.usefixtures("no_umask")
 def test_kept_answers_and_the_folders_above_them_are_closed_when_they_come_first(tmp_path: Path) -> None:
-    spool._write(tmp_path / "home" / "state" / "answers", spool.KeptAnswer("a", "v/1", "k", "t"))
+    spool._write(tmp_path / "home" / "state" / "answers", spool.SpooledAcceptance("a", "v/1", "k", "t"))
     assert len(list((tmp_path / "home").rglob("*.json"))) == 1
     assert modes(tmp_path / "home") == {}
 

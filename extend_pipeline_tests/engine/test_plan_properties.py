@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from extend_pipeline.config.load import Configuration
-from extend_pipeline.engine.plan.model import AccountView, AttemptView, Obstacle
+from extend_pipeline.engine.plan.model import AccountView, AttemptView, BlockReason
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.support.engine_home import account, branch, entry
@@ -92,8 +92,8 @@ def test_no_hop_is_bought_within_the_tolerance_or_past_at_most_and_every_chain_l
     if end.state is VideoState.COMPLETE:
         assert before + tolerance_ms >= target_ms
     else:
-        assert end.hindrance is not None
-        assert end.hindrance.obstacle in (Obstacle.LENGTH_CAP, Obstacle.AT_MOST)
+        assert end.blocker is not None
+        assert end.blocker.reason in (BlockReason.LENGTH_CAP, BlockReason.AT_MOST)
     for earlier in plans:
         told = earlier.videos[0]
         assert told.end_ms is not None
@@ -114,7 +114,7 @@ def test_what_is_charged_in_the_end_lies_in_the_range_that_every_plan_told(
     }
     for now in plans:
         for video in now.videos:
-            if video.key == "twig" or video.hindrance is not None:
+            if video.key == "twig" or video.blocker is not None:
                 continue  # how long its source will be is not known until that is made
             done = 2_000_000 * video.hops_done
             assert video.micros_left is not None
@@ -163,9 +163,9 @@ def test_a_plan_is_the_same_for_the_same_input_and_keeps_within_slots_and_budget
     assert not one.due or view.committed_today_micros + price <= 10_000_000_000
     assert not (one.due and (view.paused or everything_paused))
     for video in one.videos:
-        assert (video.hindrance is None) or (video.hindrance.todo and video.hindrance.message)
-        assert not (video.due and video.hindrance)
-        assert video.state is not VideoState.BLOCKED or (video.hindrance and video.hindrance.obstacle.needs_person)
+        assert (video.blocker is None) or (video.blocker.todo and video.blocker.message)
+        assert not (video.due and video.blocker)
+        assert video.state is not VideoState.BLOCKED or (video.blocker and video.blocker.reason.needs_person)
 
 
 def _in_state(attempt: AttemptView, state: AttemptState) -> AttemptView:

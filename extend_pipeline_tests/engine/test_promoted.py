@@ -11,7 +11,7 @@ import pytest
 
 from extend_pipeline.dagster_defs.sensors.due import what_is_due
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.sandbox import GatewayConfig
 from extend_pipeline_tests.engine.test_recover import ELSEWHERE, LEASE_MS, claimed_by
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
@@ -65,9 +65,9 @@ def test_a_doubt_of_before_a_promotion_waits_for_its_callback_and_is_never_paid_
             advance(pipeline, publish=False)
             clock.skip(20_000)
         assert attempts(pipeline.ledger)[0].state == "in_doubt"
-        told = drive(pipeline).videos[0].hindrance
+        told = drive(pipeline).videos[0].blocker
         assert told is not None
-        assert told.obstacle is Obstacle.IN_DOUBT
+        assert told.reason is BlockReason.IN_DOUBT
         assert "a callback named task not-there: the account knows no such task" in told.message
         receiver.post(tokens[0], json.dumps({"task_id": true}).encode())
         assert advance(pipeline, publish=False).recovered.found == ["kling-gateway-0/1"]
@@ -106,9 +106,9 @@ def test_a_doubt_of_an_account_that_is_class_a_no_more_is_a_persons(home: Engine
         rewrite(home, entries, port)
         pipeline.refresh()
         clock.skip(60_000)
-        told = drive(pipeline).videos[0].hindrance
+        told = drive(pipeline).videos[0].blocker
         assert told is not None
-        assert told.obstacle is Obstacle.IN_DOUBT
+        assert told.reason is BlockReason.IN_DOUBT
         assert "resolve kling-gateway-0/1 adopt TASK" in told.todo
         assert due_at(pipeline.ledger, row.attempt_id) is None
         assert what_is_due(pipeline, list(pipeline.accounts)) == ""

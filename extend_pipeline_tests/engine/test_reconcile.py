@@ -16,17 +16,17 @@ from extend_pipeline.base.units import to_micros
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.doubt.resolve import Resolved, adopt, write_off
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.reconcile.compare import Book, Shown
+from extend_pipeline.engine.reconcile.compare import Statement, StatementLine
 from extend_pipeline.engine.reconcile.invoice.read import InvoiceProblems
 from extend_pipeline.engine.reconcile.run import Reconciled, reconcile
 from extend_pipeline.engine.reconcile.run_all import reconcile_account, reconcile_everything, reconcile_invoice
-from extend_pipeline.engine.reconcile.statements import Unread
+from extend_pipeline.engine.reconcile.statements import StatementUnavailable
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import reconciliation
-from extend_pipeline.ledger.write.reconciliation import Verdict
+from extend_pipeline.ledger.write.reconciliation import ReconciliationVerdict
 from extend_pipeline.warehouse.read import query
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, account, drive
 from extend_pipeline_tests.support.other_providers import other_account, planted
@@ -95,7 +95,7 @@ def test_a_task_that_only_the_provider_knows_is_taken_over_with_its_cost_and_its
         stranger = billed.sandbox.foreign_task()
         found = books(pipeline)
         (told,) = found["list"].disagreements
-        assert (told.verdict, told.task_id) == (Verdict.UPSTREAM_ONLY, stranger["task_id"])
+        assert (told.verdict, told.task_id) == (ReconciliationVerdict.UPSTREAM_ONLY, stranger["task_id"])
         assert "taken over as orphan:k:" in told.note
         assert found["list"].adopted == (stranger["task_id"],)
         assert found["billing"].adopted == ()
@@ -207,7 +207,7 @@ def test_what_was_given_up_in_doubt_and_nowhere_billed_is_given_back(billed: Eng
         assert verdicts(books(pipeline)["billing"]) == {}  # too young for a bill
         clock.skip(SECOND_DAY_MS)
         (told,) = books(pipeline)["billing"].compared
-        assert (told.verdict, told.upstream_micros) == (Verdict.MATCHED, 0)
+        assert (told.verdict, told.upstream_micros) == (ReconciliationVerdict.MATCHED, 0)
         assert "no task was billed; the charge is given back" in told.note
         assert status(pipeline).accounts[0].committed == 0 == charged(billed)
         assert check_invariants(pipeline.ledger) == []
@@ -236,7 +236,10 @@ def test_what_the_balance_paid_is_no_gap_in_the_bill_of_the_packs(make_home: Cal
             billing = books(pipeline, adopt=False)["billing"]
             assert billing.complete
             assert billing.adjusted_micros == 0
-            assert [each.verdict for each in billing.disagreements] == [Verdict.LEDGER_ONLY, Verdict.UPSTREAM_ONLY]
+            assert [each.verdict for each in billing.disagreements] == [
+                ReconciliationVerdict.LEDGER_ONLY,
+                ReconciliationVerdict.UPSTREAM_ONLY,
+            ]
         assert status(pipeline).accounts[0].committed == Decimal(6) == charged(home)
         home.sandbox.faults([{"kind": "5xx_before", "where": "billing", "skip": 1}])
         billing = books(pipeline, adopt=False)["billing"]
@@ -250,7 +253,7 @@ def test_a_bill_that_is_not_answered_compares_nothing_and_says_so(billed: Engine
         drive(pipeline)
         billed.sandbox.faults([{"kind": "5xx_before", "where": "list", "times": 50}])
         found = list(reconcile_account(pipeline, "k", pause=lambda _: None))
-        assert any(isinstance(each, Unread) and each.source == "list" for each in found)
+        assert any(isinstance(each, StatementUnavailable) and each.source == "list" for each in found)
         assert status(pipeline).disagreements == ()
 
 
@@ -306,10 +309,10 @@ def test_an_invoice_with_another_amount_a_stranger_and_a_gap(
     found = reconcile_invoice(pipeline, "kling-gateway", invoice(tmp_path / "bill.csv", rows))
     assert isinstance(found, Reconciled)
     by_task = {each.task_id: each for each in found.compared}
-    assert by_task[ours[0][0]].verdict is Verdict.DIFFERENT_AMOUNT
-    assert by_task[ours[1][0]].verdict is Verdict.MATCHED
-    assert by_task[ours[2][0]].verdict is Verdict.LEDGER_ONLY
-    assert by_task[stranger["task_id"]].verdict is Verdict.UPSTREAM_ONLY
+    assert by_task[ours[0][0]].verdict is ReconciliationVerdict.DIFFERENT_AMOUNT
+    assert by_task[ours[1][0]].verdict is ReconciliationVerdict.MATCHED
+    assert by_task[ours[2][0]].verdict is ReconciliationVerdict.LEDGER_ONLY
+    assert by_task[stranger["task_id"]].verdict is ReconciliationVerdict.UPSTREAM_ONLY
     assert found.adopted == (stranger["task_id"],)
     drive(pipeline)
     assert [row.state for row in orphans(pipeline)] == ["stored"]
@@ -391,9 +394,9 @@ def test_what_the_bill_holds_beside_extensions_is_asked_for_once(billed: EngineH
     billed.seeded(1)
     with billed.open(JumpClock()) as pipeline:
         drive(pipeline)
-        book = Book(
+        book = Statement(
             name="billing",
-            shown={"771": Shown("771", to_micros(Decimal(10)))},  # a picture, say
+            shown={"771": StatementLine("771", to_micros(Decimal(10)))},  # a picture, say
             from_ms=0,
             to_ms=0,
             complete=True,
@@ -404,7 +407,7 @@ def test_what_the_bill_holds_beside_extensions_is_asked_for_once(billed: EngineH
 
         before = asked()
         first = reconcile(pipeline, "k", book)
-        assert [each.verdict for each in first.compared if each.task_id == "771"] == [Verdict.OTHER]
+        assert [each.verdict for each in first.compared if each.task_id == "771"] == [ReconciliationVerdict.OTHER]
         assert asked() == before + 2  # and for one that is known to be there
         assert reconcile(pipeline, "k", book).disagreements == ()
         assert asked() == before + 2

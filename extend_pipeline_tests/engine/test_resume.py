@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.base.failpoints import ENVIRONMENT
-from extend_pipeline.engine.fetch.fetch import Missed
+from extend_pipeline.engine.fetch.fetch import FetchFailure
 from extend_pipeline.engine.fetch.resume import MAX_REFUSED, fetch_on, fetch_whole
 from extend_pipeline.media.check import probe
 from extend_pipeline.media.isolation import isolated_probe
@@ -92,7 +92,7 @@ class FilmServer:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def fetch(store: MediaStore, url: str, policy: DownloadPolicy = LOCAL) -> Stored | Missed:
+def fetch(store: MediaStore, url: str, policy: DownloadPolicy = LOCAL) -> Stored | FetchFailure:
     """One fetch, as a round of `advance` does it."""
     with store.partial(KEY) as partial:
         assert partial is not None
@@ -123,7 +123,7 @@ def test_a_renewed_url_and_another_process_go_on_with_what_is_there(store: Media
     line = FilmServer(film, cut=500)  # too little a try for the next one to follow at once
     with raw_server(line) as server:
         first = fetch(store, f"{server.base_url}/old.mp4?sig=1")
-        assert isinstance(first, Missed)
+        assert isinstance(first, FetchFailure)
         assert (first.cut, first.progress) == (True, True)
         line.cut = 10**9
         got = fetch(MediaStore(store.root), f"{server.base_url}/new.mp4?sig=2")
@@ -155,7 +155,7 @@ def test_what_does_not_continue_the_file_is_read_from_the_start(
     }
     line = FilmServer(film, cut=900)
     with raw_server(line) as server:
-        assert isinstance(fetch(store, server.base_url), Missed)
+        assert isinstance(fetch(store, server.base_url), FetchFailure)
         line.cut = 10**9
         for name, value in changes[how].items():
             setattr(line, name, value)
@@ -171,7 +171,7 @@ def test_a_joined_file_that_is_unsound_is_fetched_from_the_start_before_it_count
     """The file changes between two tries, is as long as before, and the server tells nothing of it."""
     line = FilmServer(bytes(len(film)), cut=900, validator=None)
     with raw_server(line) as server:
-        assert isinstance(fetch(store, server.base_url), Missed)
+        assert isinstance(fetch(store, server.base_url), FetchFailure)
         line.content, line.cut = film, 10**9
         got = fetch(store, server.base_url)
     assert isinstance(got, Stored)
@@ -183,7 +183,7 @@ def test_an_unsound_file_counts_even_where_every_answer_is_cut(store: MediaStore
     line = FilmServer(b"no film at all" * 1_000, cut=CUT)
     with raw_server(line) as server:
         got = fetch(store, server.base_url)
-    assert isinstance(got, Missed)
+    assert isinstance(got, FetchFailure)
     assert got.sha256 is not None
     assert [path.stem.rpartition("-")[2] for path in (store.root / "quarantine").iterdir()] == [got.sha256]
     assert left(store) == []
@@ -207,7 +207,7 @@ def test_a_whole_file_that_was_not_checked_yet_is_not_sent_again(
 def test_a_server_that_refuses_ranges_is_asked_for_the_whole_in_the_end(store: MediaStore, film: bytes) -> None:
     line = FilmServer(film, cut=900)
     with raw_server(line) as server:
-        assert isinstance(fetch(store, server.base_url), Missed)
+        assert isinstance(fetch(store, server.base_url), FetchFailure)
         line.cut, line.refuse_ranges = 10**9, 501
         got = [fetch(store, server.base_url) for _ in range(MAX_REFUSED + 1)]
     assert [isinstance(one, Stored) for one in got] == [False] * MAX_REFUSED + [True]
@@ -216,9 +216,9 @@ def test_a_server_that_refuses_ranges_is_asked_for_the_whole_in_the_end(store: M
 def test_more_than_the_limit_is_refused(store: MediaStore, film: bytes) -> None:
     line = FilmServer(film, cut=900)
     with raw_server(line) as server:
-        assert isinstance(fetch(store, server.base_url), Missed)
+        assert isinstance(fetch(store, server.base_url), FetchFailure)
         got = fetch(store, server.base_url, DownloadPolicy(allow_local=True, max_bytes=len(film) - 1))
-    assert isinstance(got, Missed)
+    assert isinstance(got, FetchFailure)
     assert got.refused
 
 
@@ -226,12 +226,13 @@ CHILD = """
 import sys
 from pathlib import Path
 from extend_pipeline.base.failpoints import arm_from_environment
-from extend_pipeline.engine.resume import fetch_on
-from extend_pipeline.media import confined, probe
+from extend_pipeline.engine.fetch.resume import fetch_on
+from extend_pipeline.media.check import probe
+from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.store import MediaStore
-from extend_pipeline.providers.download import DownloadPolicy
+from extend_pipeline.providers.http.download import DownloadPolicy
 arm_from_environment()
-confined.check_file = probe.check_file
+isolated_probe.check_file = probe.check_file
 store = MediaStore(Path(sys.argv[1]))
 with store.partial("result:a1") as partial:
     fetch_on(store, partial, sys.argv[2], DownloadPolicy(allow_local=True))

@@ -20,7 +20,7 @@ from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.write import reconciliation
-from extend_pipeline.ledger.write.reconciliation import Verdict
+from extend_pipeline.ledger.write.reconciliation import ReconciliationVerdict
 from extend_pipeline_tests.support.engine_home import (
     DAY_MS,
     EngineHome,
@@ -192,7 +192,7 @@ def test_a_book_that_is_never_answered_turns_red_after_three_days(shared: Engine
         shared.sandbox.clear_faults()
         books(pipeline)
         assert status(pipeline).exit_code == 0
-        assert Verdict.OTHER not in {each.verdict for each in books(pipeline)["list"].compared}
+        assert ReconciliationVerdict.OTHER not in {each.verdict for each in books(pipeline)["list"].compared}
 
 
 def test_two_entries_of_one_home_are_not_each_others_strangers(shared: EngineHome) -> None:

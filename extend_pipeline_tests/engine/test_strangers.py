@@ -24,7 +24,7 @@ from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.reconcile import run as reconciliation
 from extend_pipeline.engine.reconcile import unmatched_tasks
-from extend_pipeline.engine.reconcile.compare import Book, Compared, Shown
+from extend_pipeline.engine.reconcile.compare import Compared, Statement, StatementLine
 from extend_pipeline.engine.reconcile.run import Reconciled, reconcile
 from extend_pipeline.engine.reconcile.run_all import reconcile_account, reconcile_everything, reconcile_invoice
 from extend_pipeline.engine.status import status
@@ -36,7 +36,7 @@ from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import claims, transitions
 from extend_pipeline.ledger.write import reconciliation as write_reconciliation
-from extend_pipeline.ledger.write.reconciliation import Verdict
+from extend_pipeline.ledger.write.reconciliation import ReconciliationVerdict
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, account, drive, entry, source_id
 from extend_pipeline_tests.support.other_providers import other_account, other_entry, planted
 from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
@@ -94,7 +94,10 @@ def test_a_task_whose_answer_is_still_on_its_way_is_not_taken_over(billed: Engin
     with billed.open(JumpClock()) as pipeline:
         lose_the_answer(pipeline)
         (told,) = compared(pipeline).values()
-        assert (told.verdict, told.note) == (Verdict.OPEN, "it carries the key of v000/1, which is being sent")
+        assert (told.verdict, told.note) == (
+            ReconciliationVerdict.OPEN,
+            "it carries the key of v000/1, which is being sent",
+        )
         assert orphans(pipeline) == []
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert reckon(billed, pipeline.ledger).charges == 1
@@ -107,7 +110,10 @@ def test_one_without_a_key_may_be_what_is_being_sent(home: EngineHome, tmp_path:
         lose_the_answer(pipeline)
         (task,) = home.sandbox.tasks()
         told = by_invoice(pipeline, "kling-gateway", tmp_path, (task["task_id"], "1", "2100-01-01"))[task["task_id"]]
-        assert (told.verdict, told.note) == (Verdict.OPEN, "it may be kling-gateway-0/1, which is being sent")
+        assert (told.verdict, told.note) == (
+            ReconciliationVerdict.OPEN,
+            "it may be kling-gateway-0/1, which is being sent",
+        )
         assert orphans(pipeline) == []
 
 
@@ -124,7 +130,7 @@ def test_what_was_written_off_and_turns_up_is_booked_once_and_fetched(again: boo
             drive(pipeline)
         expected = Decimal(4 if again else 2)  # a second one was really paid for
         assert committed(pipeline) == expected
-        told = next(each for each in compared(pipeline).values() if each.verdict is Verdict.UPSTREAM_ONLY)
+        told = next(each for each in compared(pipeline).values() if each.verdict is ReconciliationVerdict.UPSTREAM_ONLY)
         assert "it is v000/1, which was written off, and whose charge is now booked here" in told.note
         assert committed(pipeline) == expected
         drive(pipeline)
@@ -159,7 +165,7 @@ def test_a_task_that_tells_no_parent_is_no_extension_of_ours(provider: str, home
         drive(pipeline)
         before = committed(pipeline)
         made = home.sandbox.foreign_task(provider=provider)["task_id"]  # a source, another product: who knows
-        assert by_invoice(pipeline, provider, tmp_path, (made, "1", ""))[made].verdict is Verdict.OTHER
+        assert by_invoice(pipeline, provider, tmp_path, (made, "1", ""))[made].verdict is ReconciliationVerdict.OTHER
         assert orphans(pipeline) == []
         assert committed(pipeline) == before
         assert status(pipeline).exit_code == 0
@@ -172,7 +178,7 @@ def test_the_source_of_a_video_is_not_taken_for_a_lost_extension(home: EngineHom
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
         told = by_invoice(pipeline, "luma", tmp_path, (made, "1", ""))[made]
-        assert (told.verdict, told.note) == (Verdict.OTHER, "it is the source of one")
+        assert (told.verdict, told.note) == (ReconciliationVerdict.OTHER, "it is the source of one")
 
 
 def test_a_task_of_another_account_with_the_same_keys_is_left_to_it(billed: EngineHome) -> None:
@@ -182,7 +188,10 @@ def test_a_task_of_another_account_with_the_same_keys_is_left_to_it(billed: Engi
     with billed.open(JumpClock()) as pipeline:
         drive(pipeline)
         told = sorted((each.verdict, each.note) for each in compared(pipeline).values())
-        assert told == [(Verdict.MATCHED, ""), (Verdict.OTHER, "account twin holds it as two/1")]
+        assert told == [
+            (ReconciliationVerdict.MATCHED, ""),
+            (ReconciliationVerdict.OTHER, "account twin holds it as two/1"),
+        ]
         assert orphans(pipeline) == []
 
 
@@ -252,7 +261,9 @@ def test_what_was_paid_after_a_backup_is_left_to_the_steps_that_have_its_keys(
     shutil.rmtree(billed.settings.state_dir)
     shutil.copytree(tmp_path / "backup", billed.settings.state_dir)
     with billed.open(clock) as pipeline:
-        told = [each.note for each in compared(pipeline).values() if each.verdict is Verdict.UPSTREAM_ONLY]
+        told = [
+            each.note for each in compared(pipeline).values() if each.verdict is ReconciliationVerdict.UPSTREAM_ONLY
+        ]
         assert sorted(note[:30] for note in told) == [f"it carries the key of v000/{hop}, w"[:30] for hop in (2, 3)]
         assert orphans(pipeline) == []
         accept(pipeline.settings, pipeline.ledger, who="me", why="a backup", now_ms=pipeline.now_ms())
@@ -276,7 +287,7 @@ def test_adopting_can_be_off_for_all_accounts_at_once(billed: EngineHome) -> Non
 
 def test_neither_questions_nor_adoptions_are_without_end(billed: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
     billed.seeded(1)
-    monkeypatch.setattr(unmatched_tasks, "MOST_ADOPTED", 2)
+    monkeypatch.setattr(unmatched_tasks, "MAX_ADOPTED", 2)
     with billed.open(JumpClock()) as pipeline:
         drive(pipeline)
         for _ in range(5):
@@ -286,8 +297,12 @@ def test_neither_questions_nor_adoptions_are_without_end(billed: EngineHome, mon
         assert len(one.adopted) == 2
         notes = [each.note for each in one.disagreements]
         assert notes.count("not taken over: 2 at a time are enough; run it again") == 3
-        monkeypatch.setattr(reconciliation, "MOST_ASKED", 1)
-        found = {each.note for each in compared(pipeline, "billing").values() if each.verdict is Verdict.UPSTREAM_ONLY}
+        monkeypatch.setattr(reconciliation, "MAX_ASKED", 1)
+        found = {
+            each.note
+            for each in compared(pipeline, "billing").values()
+            if each.verdict is ReconciliationVerdict.UPSTREAM_ONLY
+        }
         assert len(orphans(pipeline)) == 5
         assert found <= {"not looked at yet, there are too many; run it again"} or all("taken" in n for n in found)
 
@@ -344,11 +359,11 @@ def test_no_such_task_means_nothing_while_a_known_one_is_not_found_either(billed
     with billed.open(JumpClock()) as pipeline:
         drive(pipeline)
         lost = billed.sandbox.foreign_task()["task_id"]
-        shown = {lost: Shown(lost, to_micros(2))}
-        bill = Book(name="billing", shown=shown, from_ms=0, to_ms=0, complete=True)
+        shown = {lost: StatementLine(lost, to_micros(2))}
+        bill = Statement(name="billing", shown=shown, from_ms=0, to_ms=0, complete=True)
         billed.sandbox.faults([{"kind": "not_found", "where": "query", "times": 2}])
         (told,) = [each for each in reconcile(pipeline, "k", bill).compared if each.task_id == lost]
-        assert told.verdict is Verdict.UPSTREAM_ONLY
+        assert told.verdict is ReconciliationVerdict.UPSTREAM_ONLY
         assert told.note == (
             "it could not be looked at: it was not found, and neither is a task that is known; run it again"
         )

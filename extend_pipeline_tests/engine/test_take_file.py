@@ -11,7 +11,7 @@ from sqlalchemy import select
 from extend_pipeline.engine.doubt.resolve import Declined, Resolved
 from extend_pipeline.engine.fetch.take_file import take_file
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import VideoState
@@ -31,9 +31,9 @@ def lost(home: EngineHome, ledger_url: str) -> Iterator[Pipeline]:
     home.sandbox.faults([{"kind": "expired_url", "where": "download", "skip": 1, "match": {"provider": "vidu"}}])
     with home.open() as pipeline:
         (video,) = drive(pipeline).videos
-        assert video.hindrance is not None
-        assert video.hindrance.obstacle is Obstacle.RESULT_LOST
-        assert f"resolve {WHERE} take FILE" in video.hindrance.todo
+        assert video.blocker is not None
+        assert video.blocker.reason is BlockReason.RESULT_LOST
+        assert f"resolve {WHERE} take FILE" in video.blocker.todo
         yield pipeline
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from extend_pipeline.base import failpoints
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.advance import LONGEST_WAIT_MS, Round, advance, next_wait_ms
+from extend_pipeline.engine.advance import MAX_WAIT_MS, Round, advance, next_wait_ms
 from extend_pipeline.engine.doubt import resolve
 from extend_pipeline.engine.doubt.resolve import Declined
 from extend_pipeline.engine.guards import ledger_look
@@ -20,13 +20,13 @@ from extend_pipeline.engine.polling import poll
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import controls
-from extend_pipeline.webhooks.ingest import Letter, take_in
+from extend_pipeline.webhooks.ingest import WebhookRequest, ingest
 from extend_pipeline_tests.faults import disk
 from extend_pipeline_tests.support.compiled import share_compiled
 from extend_pipeline_tests.support.engine_home import JumpClock
 from extend_pipeline_tests.support.unconfined import read_films_here
 
-MOST_ROUNDS: Final = 120
+MAX_ROUNDS: Final = 120
 IDLE_LOOKS: Final = 5
 """So many rounds in a row without any news end a process that may not submit: what is still in doubt then stays so."""
 
@@ -104,7 +104,7 @@ def work(job: Job) -> None:
     with open_pipeline(Settings(**job.settings), now_ms=clock) as pipeline:
         share_compiled(pipeline.ledger)
         declined = [told for word in job.words if (told := _carry_out(pipeline, word)) is not None]
-        take_in(pipeline, [Letter(token, body.encode()) for token, body in job.letters])
+        ingest(pipeline, [WebhookRequest(token, body.encode()) for token, body in job.letters])
         failpoints.arm(job.points)
         _advance(pipeline, clock, job)
     if declined:
@@ -133,7 +133,7 @@ def _carry_out(pipeline: Pipeline, word: Word) -> str | None:
 
 def _advance(pipeline: Pipeline, clock: FileClock, job: Job) -> None:
     idle = 0
-    for _ in range(MOST_ROUNDS):
+    for _ in range(MAX_ROUNDS):
         now = advance(pipeline, videos=job.videos, submit=job.submit, publish=job.publish)
         wait = next_wait_ms(pipeline, now, videos=job.videos) if job.submit else _next_look_ms(pipeline, now)
         idle = 0 if now.did_something else idle + 1
@@ -142,8 +142,8 @@ def _advance(pipeline: Pipeline, clock: FileClock, job: Job) -> None:
                 publish_last(pipeline)
             return
         # the longest wait only means that nothing of ours is due before it
-        clock.skip(wait if wait < LONGEST_WAIT_MS else 60_000)
-    raise AssertionError(f"still not idle after {MOST_ROUNDS} rounds: {now.plan.videos}")
+        clock.skip(wait if wait < MAX_WAIT_MS else 60_000)
+    raise AssertionError(f"still not idle after {MAX_ROUNDS} rounds: {now.plan.videos}")
 
 
 def _next_look_ms(pipeline: Pipeline, now: Round) -> int | None:

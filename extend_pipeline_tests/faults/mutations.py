@@ -65,8 +65,8 @@ MUTANTS: Final = (
     Mutant(
         "5xx as rejected",
         (
-            Edit(f"{_WIRE}/kling_parse.py", "400 <= self.status < 500) or", "400 <= self.status < 600) or"),
-            Edit(f"{_WIRE}/kling_codes.py", "5000: CodeRule(None,", "5000: CodeRule(RejectReason.RATE,"),
+            Edit(f"{_WIRE}/kling/parse.py", "400 <= self.status < 500) or", "400 <= self.status < 600) or"),
+            Edit(f"{_WIRE}/kling/codes.py", "5000: CodeRule(None,", "5000: CodeRule(RejectReason.RATE,"),
         ),
         ("kling-gateway/poll.before_query/5xx_after@submit", "kling/poll.before_query/5xx_after@submit"),
     ),
@@ -110,8 +110,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "extend_pipeline/ledger/projection/attempts.py",
-                "    move(connection, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)\n",
-                "    move(connection, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)\n"
+                "    set_state(connection, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)\n",
+                "    set_state(connection, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)\n"
                 "    give_back(connection, event)\n",
             ),
         ),
@@ -138,7 +138,7 @@ MUTANTS: Final = (
         (
             Edit(
                 "extend_pipeline/engine/doubt/callback_lookup.py",
-                "against = objection(row, view, asked=task_id, post_deadline_ms=deadline_ms)",
+                "against = mismatch_reason(row, view, asked=task_id, post_deadline_ms=deadline_ms)",
                 'against = ""',
             ),
         ),
@@ -202,7 +202,7 @@ MUTANTS: Final = (
     Mutant(
         "follow redirects",
         (
-            Edit(f"{_WIRE}/http.py", "follow_redirects=False", "follow_redirects=True"),
+            Edit(f"{_WIRE}/http/client.py", "follow_redirects=False", "follow_redirects=True"),
             Edit(
                 "extend_pipeline/providers/http/transport.py",
                 "        return False\n",
@@ -229,7 +229,7 @@ MUTANTS: Final = (
         (
             Edit(
                 _ADVANCE,
-                "    if pipeline.configuration.problems:\n        return declare.Declared((), (), ())\n",
+                "    if pipeline.configuration.problems:\n        return catalog_sync.Declared((), (), ())\n",
                 "",
             ),
         ),

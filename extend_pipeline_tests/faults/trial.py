@@ -16,7 +16,7 @@ from extend_pipeline_tests.faults.scenarios import Scenario, class_of
 from extend_pipeline_tests.faults.scene import PAST_A_LEASE_MS, Scene
 from extend_pipeline_tests.faults.stage import Stage, own_nursery
 
-MOST_TURNS: Final = 5
+MAX_TURNS: Final = 5
 """A person is asked at most so often; an answer may lead to a new question (a failed task, then a stopped account)."""
 
 LATER_MS: Final = 610_000
@@ -46,7 +46,7 @@ def _play(scenario: Scenario, stage: Stage, trial: Trial) -> None:
     scene.sandbox.faults(_orders(scenario, scene))
     publish = scenario.publishes
     kill(scene, trial, scenario.armed, publish=publish)
-    for _ in range(MOST_TURNS):
+    for _ in range(MAX_TURNS):
         if trial.kills:
             break
         # the fault came first, and left too little to do; a person or time mends that, and it goes on
@@ -102,7 +102,7 @@ def recover(scene: Scene, trial: Trial, *, publish: bool = False) -> None:
     check(scene, trial, "after a look without submitting")
     run(scene, trial, "finish", publish=publish)
     check(scene, trial, "after the work went on")
-    for turn in range(MOST_TURNS):
+    for turn in range(MAX_TURNS):
         with scene.ledger() as ledger:
             said = words(scene, ledger) if unfinished(ledger) else ()
             if not unfinished(ledger):

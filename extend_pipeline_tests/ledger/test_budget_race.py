@@ -18,7 +18,7 @@ from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import controls
-from extend_pipeline.ledger.write.claims import Caps, RefusalReason
+from extend_pipeline.ledger.write.claims import BudgetLimits, RefusalReason
 from extend_pipeline_tests.support.children import CONTEXT
 from extend_pipeline_tests.support.committed import Peaks, peaks
 from extend_pipeline_tests.support.engine_home import eventually
@@ -39,14 +39,14 @@ class Race:
     """A cap that 50 claims of two units fill, and how its use is read from the history."""
 
     name: str
-    caps: Caps
+    caps: BudgetLimits
     reason: RefusalReason
     most: Callable[[Peaks], int]
     cap: int
 
 
-def _caps(*, per_day: int = LOTS, total: int = LOTS, slots: int = LOTS, in_doubt: int = LOTS) -> Caps:
-    return Caps(per_day * MICRO, total * MICRO, slots, in_doubt * MICRO)
+def _caps(*, per_day: int = LOTS, total: int = LOTS, slots: int = LOTS, in_doubt: int = LOTS) -> BudgetLimits:
+    return BudgetLimits(per_day * MICRO, total * MICRO, slots, in_doubt * MICRO)
 
 
 # an odd cap, so that the last claim would pass it by one unit
@@ -74,7 +74,9 @@ class Ran:
     reasons: frozenset[str]
 
 
-def _claim_and_give_back(url: str, number: int, allowed: Caps, moves_on: bool, start: Any, results: Any) -> None:
+def _claim_and_give_back(
+    url: str, number: int, allowed: BudgetLimits, moves_on: bool, start: Any, results: Any
+) -> None:
     """Claim hop after hop. In the first half every third claim makes room again: given back, or sent and accepted."""
     ledger = open_ledger(url)
     reasons, made = set(), 0

@@ -19,7 +19,7 @@ from extend_pipeline.ledger.projection.replay import differences, replay
 from extend_pipeline.ledger.read import budget_days
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import late_acceptance, reconciliation
-from extend_pipeline.ledger.write.claims import Caps, RefusalReason
+from extend_pipeline.ledger.write.claims import BudgetLimits, RefusalReason
 from extend_pipeline.ledger.write.reconciliation import Orphan
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline_tests.support.ledger_steps import claim, move, request, send
@@ -32,9 +32,9 @@ def ms(text: str) -> int:
     return to_ms(datetime.fromisoformat(text))
 
 
-def caps(zone: str, *, steps: int = 1) -> dict[str, Caps]:
+def caps(zone: str, *, steps: int = 1) -> dict[str, BudgetLimits]:
     """So many steps of two units a day, in a zone."""
-    return {ACCOUNT: Caps(steps * 2_000_000, 2_000_000_000, 1_000, 2_000_000_000, zone)}
+    return {ACCOUNT: BudgetLimits(steps * 2_000_000, 2_000_000_000, 1_000, 2_000_000_000, zone)}
 
 
 def spend(ledger: Ledger, video: str, at: str | int, zone: str, *, steps: int = 1) -> RefusalReason | None:

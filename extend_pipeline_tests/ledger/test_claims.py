@@ -14,7 +14,7 @@ from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import controls
-from extend_pipeline.ledger.write.claims import Caps, RefusalReason
+from extend_pipeline.ledger.write.claims import BudgetLimits, RefusalReason
 from extend_pipeline_tests.support.children import CONTEXT
 from extend_pipeline_tests.support.ledger_steps import NOON, claim, move, request, send, submit
 
@@ -23,16 +23,16 @@ DAY_MS = 86_400_000
 CROWD = 20
 
 
-def caps(*, per_day: int = 10**12, total: int = 10**12, slots: int = 10**4) -> dict[str, Caps]:
+def caps(*, per_day: int = 10**12, total: int = 10**12, slots: int = 10**4) -> dict[str, BudgetLimits]:
     """Caps of the one account, in units of two a claim."""
-    return {"kling-main": Caps(per_day * 1_000_000, total * 1_000_000, slots, total * 1_000_000)}
+    return {"kling-main": BudgetLimits(per_day * 1_000_000, total * 1_000_000, slots, total * 1_000_000)}
 
 
 def reasons(result: Any) -> list[RefusalReason]:
     return [refused.reason for refused in result.refused]
 
 
-def _claim_in_child(url: str, number: int, allowed: dict[str, Caps], start: Any, results: Any) -> None:
+def _claim_in_child(url: str, number: int, allowed: dict[str, BudgetLimits], start: Any, results: Any) -> None:
     ledger = open_ledger(url)
     try:
         start.wait(30)
@@ -73,7 +73,7 @@ def test_twenty_processes_that_claim_at_once_never_pass_the_budget_of_a_day(ledg
 
 
 @pytest.mark.parametrize("allowed", [caps(total=27), caps(slots=13)], ids=["total", "slots"])
-def test_twenty_threads_that_claim_at_once_never_pass_a_cap(allowed: dict[str, Caps], ledger: Ledger) -> None:
+def test_twenty_threads_that_claim_at_once_never_pass_a_cap(allowed: dict[str, BudgetLimits], ledger: Ledger) -> None:
     start = threading.Barrier(CROWD)
 
     def one(number: int) -> int:
@@ -131,7 +131,7 @@ def test_what_is_given_back_can_be_claimed_again_and_what_is_in_doubt_can_not(le
 
 def test_an_account_without_caps_is_never_claimed_for(ledger: Ledger) -> None:
     with pytest.raises(KeyError):
-        claim(ledger, request(), caps={"another": Caps(10**9, 10**9, 9, 10**9)})
+        claim(ledger, request(), caps={"another": BudgetLimits(10**9, 10**9, 9, 10**9)})
     with ledger.read() as connection:
         assert connection.execute(select(tables.attempts)).first() is None
 

@@ -12,8 +12,8 @@ MINUTE_MS = 60_000
 
 def _taken(ledger: Ledger, *, now_ms: int, limit: int = 99, videos: frozenset[str] | None = None) -> list[str]:
     with ledger.write(now_ms=now_ms, actor="me") as tx:
-        accounts = {"kling-main": job_queue.LongestWaits(2 * MINUTE_MS, 2 * MINUTE_MS)}
-        rows = job_queue.take_due(
+        accounts = {"kling-main": job_queue.MaxWaits(2 * MINUTE_MS, 2 * MINUTE_MS)}
+        rows = job_queue.claim_due(
             tx, states=POLLED, accounts=accounts, hold_ms=MINUTE_MS, limit=limit, owner="me", videos=videos
         )
     assert all(row.tries == 0 and row.note == "" and row.task_id.startswith("task-") for row in rows)
@@ -44,6 +44,6 @@ def test_what_lost_its_hint_is_told(ledger: Ledger) -> None:
         submit(ledger, made.attempt_id, f"task-{key}")
         keys.append(made.attempt_id)
     with ledger.write(now_ms=NOON, actor="me") as tx:
-        assert job_queue.forgotten(tx.connection, POLLED) == []
+        assert job_queue.unscheduled(tx.connection, POLLED) == []
         transitions.unschedule(tx, keys[0])
-        assert [row.attempt_id for row in job_queue.forgotten(tx.connection, POLLED)] == keys[:1]
+        assert [row.attempt_id for row in job_queue.unscheduled(tx.connection, POLLED)] == keys[:1]

@@ -93,9 +93,9 @@ class _NotReallyError(Exception):
 
 
 def _caps() -> dict[str, Any]:
-    from extend_pipeline.ledger.write.claims import Caps
+    from extend_pipeline.ledger.write.claims import BudgetLimits
 
-    return {"kling-main": Caps(10**12, 10**12, 1000, 10**12)}
+    return {"kling-main": BudgetLimits(10**12, 10**12, 1000, 10**12)}
 
 
 def moved(source: str, target: str) -> Moved:

@@ -13,13 +13,13 @@ from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions, webhook_inbox
 from extend_pipeline.ledger.write.webhook_inbox import (
-    MOST_NAMING,
-    MOST_TASKS,
-    MOST_UNNAMED,
-    Addressee,
-    Full,
-    Kept,
-    Repeated,
+    MAX_CALLBACK_LOOKUPS,
+    MAX_TASKS,
+    MAX_UNNAMED,
+    DuplicateDelivery,
+    QuotaExceeded,
+    Stored,
+    WebhookTarget,
 )
 from extend_pipeline_tests.support.ledger_steps import NOON, claim, move, request, send, store, submit, succeed
 
@@ -32,9 +32,7 @@ LATER = NOON + 3_600_000
 def told(ledger: Ledger, body: bytes, task_id: str | None = None, *, now_ms: int = NOON + 1_000) -> Any:
     """One callback to the attempt whose address ends with TOKEN."""
     with ledger.read() as connection:
-        to = webhook_inbox.addressees(connection, [webhook_inbox.token_digest(TOKEN)])[
-            webhook_inbox.token_digest(TOKEN)
-        ]
+        to = webhook_inbox.targets(connection, [webhook_inbox.token_digest(TOKEN)])[webhook_inbox.token_digest(TOKEN)]
     with ledger.write(now_ms=now_ms, actor="me") as tx:
         return webhook_inbox.receive(tx, webhook_inbox.message(to, body, task_id=task_id, secrets=(TOKEN,)))
 
@@ -81,17 +79,17 @@ def test_an_address_is_found_by_its_digest_and_others_by_none(ledger: Ledger) ->
     attempt_id = prepared(ledger, S.SUBMITTED)
     known = webhook_inbox.token_digest(TOKEN)
     with ledger.read() as connection:
-        found = webhook_inbox.addressees(
+        found = webhook_inbox.targets(
             connection, [known, webhook_inbox.token_digest("other"), webhook_inbox.token_digest("\ud800")]
         )
-    assert found == {known: Addressee(attempt_id, "kling-main", "kling")}
+    assert found == {known: WebhookTarget(attempt_id, "kling-main", "kling")}
 
 
 @pytest.mark.parametrize("state", [S.SUBMITTED, S.SUCCEEDED])
 def test_what_is_waited_for_is_due_now(ledger: Ledger, state: AttemptState) -> None:
     attempt_id = prepared(ledger, state)
     put_off(ledger, attempt_id, note="odd", tries=3)
-    assert told(ledger, b"{}") == Kept(attempt_id)
+    assert told(ledger, b"{}") == Stored(attempt_id)
     row = hint(ledger, attempt_id)
     assert row is not None
     assert (row.due_at, row.note, row.tries) == (NOON + 1_000, "odd", 3)
@@ -109,7 +107,7 @@ def test_what_is_being_fetched_is_not_fetched_twice(ledger: Ledger) -> None:
 @pytest.mark.parametrize("state", [S.CLAIMED, S.SENDING, S.STORED])
 def test_too_early_and_too_late_are_kept_and_schedule_nothing(ledger: Ledger, state: AttemptState) -> None:
     attempt_id = prepared(ledger, state)
-    assert told(ledger, b"{}", "task-9") == Kept(attempt_id)
+    assert told(ledger, b"{}", "task-9") == Stored(attempt_id)
     assert (count(ledger), hint(ledger, attempt_id)) == (1, None)
     with ledger.read() as connection:
         assert webhook_inbox.named(connection, [attempt_id]) == {attempt_id: ["task-9"]}
@@ -144,21 +142,21 @@ def test_a_doubt_with_a_key_of_its_own_is_due_now_and_keeps_its_note(ledger: Led
 def test_the_same_words_a_hundred_times_are_one_row(ledger: Ledger) -> None:
     attempt_id = prepared(ledger, S.SUBMITTED)
     outcomes = [told(ledger, b'{"task_id": "task-1"}', "task-1") for _ in range(100)]
-    assert outcomes == [Kept(attempt_id)] + [Repeated()] * 99
+    assert outcomes == [Stored(attempt_id)] + [DuplicateDelivery()] * 99
     assert count(ledger) == 1
 
 
 def test_rows_an_attempt_are_bounded_and_rubbish_keeps_no_name_out(ledger: Ledger) -> None:
     attempt_id = prepared(ledger, S.IN_DOUBT, submit_class="C")
-    rubbish = [told(ledger, b"%d" % number) for number in range(MOST_UNNAMED + 5)]
-    assert rubbish.count(Full()) == 5
-    tasks = [told(ledger, b"a%d" % number, f"forged-{number}") for number in range(MOST_TASKS + 5)]
-    assert tasks.count(Full()) == 5
-    names = [told(ledger, b"b%d" % number, "forged-0") for number in range(MOST_NAMING + 5)]
-    assert names.count(Full()) == 5 + MOST_TASKS
-    assert count(ledger) == webhook_inbox.MOST_A_TASK == MOST_UNNAMED + MOST_NAMING
+    rubbish = [told(ledger, b"%d" % number) for number in range(MAX_UNNAMED + 5)]
+    assert rubbish.count(QuotaExceeded()) == 5
+    tasks = [told(ledger, b"a%d" % number, f"forged-{number}") for number in range(MAX_TASKS + 5)]
+    assert tasks.count(QuotaExceeded()) == 5
+    names = [told(ledger, b"b%d" % number, "forged-0") for number in range(MAX_CALLBACK_LOOKUPS + 5)]
+    assert names.count(QuotaExceeded()) == 5 + MAX_TASKS
+    assert count(ledger) == webhook_inbox.MAX_CALLBACKS_PER_TASK == MAX_UNNAMED + MAX_CALLBACK_LOOKUPS
     with ledger.read() as connection:
-        assert len(webhook_inbox.named(connection, [attempt_id])[attempt_id]) == MOST_TASKS
+        assert len(webhook_inbox.named(connection, [attempt_id])[attempt_id]) == MAX_TASKS
 
 
 def test_words_are_kept_without_the_address_and_only_where_they_say_something_new(ledger: Ledger) -> None:
@@ -178,7 +176,7 @@ def test_a_look_is_said_of_every_callback_that_named_the_task(ledger: Ledger) ->
     for body, task_id in ((b"1", "task-1"), (b"2", "task-1"), (b"3", "task-2")):
         told(ledger, body, task_id)
     with ledger.write(now_ms=LATER, actor="me") as tx:
-        webhook_inbox.looked_into(tx, attempt_id, "task-1", note="not ours")
+        webhook_inbox.mark_processed(tx, attempt_id, "task-1", note="not ours")
     with ledger.read() as connection:
         assert webhook_inbox.named(connection, [attempt_id]) == {attempt_id: ["task-2"]}
         notes = [(row.task_id, row.note, row.looked_at) for row in webhook_inbox.of_attempt(connection, attempt_id)]

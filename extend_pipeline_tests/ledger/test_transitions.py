@@ -15,7 +15,7 @@ from extend_pipeline.ledger.projection import invariants, replay
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import LIVE, MOVES, AttemptState
 from extend_pipeline.ledger.write import controls, transitions
-from extend_pipeline.ledger.write.claims import Caps, RefusalReason
+from extend_pipeline.ledger.write.claims import BudgetLimits, RefusalReason
 from extend_pipeline.ledger.write.transitions import Moved, Stale
 from extend_pipeline_tests.support.ledger_steps import (
     NOON,
@@ -104,7 +104,7 @@ def test_only_the_moves_of_the_table_are_possible(ledger: Ledger, tmp_path: Path
         if end in MOVES[start] or end is S.CLAIMED:
             continue
         wanted = request(f"v{number}")
-        claim(ledger, wanted, caps={"kling-main": Caps(10**12, 10**12, 10**6, 10**12)})
+        claim(ledger, wanted, caps={"kling-main": BudgetLimits(10**12, 10**12, 10**6, 10**12)})
         with ledger.write(now_ms=NOON, actor="test") as tx:
             table = tables.attempts
             tx.connection.execute(

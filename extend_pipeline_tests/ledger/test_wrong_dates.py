@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection
 
-from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS, TOLERANCE_MS, lease_runs, still_waits
+from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, TOLERANCE_MS, lease_runs, still_waits
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.read import budget_days
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import controls, job_queue, transitions
-from extend_pipeline.ledger.write.claims import Caps, RefusalReason
+from extend_pipeline.ledger.write.claims import BudgetLimits, RefusalReason
 from extend_pipeline.ledger.write.transitions import Moved, Stale
 from extend_pipeline_tests.support.ledger_steps import NOON, claim, move, request, send, submit, succeed
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
-SMALL = {"kling-main": Caps(4_000_000, 2_000_000_000, 20, 100_000_000)}  # two steps a day
-WAITS = {"kling-main": job_queue.LongestWaits(60_000, 600_000)}
+SMALL = {"kling-main": BudgetLimits(4_000_000, 2_000_000_000, 20, 100_000_000)}  # two steps a day
+WAITS = {"kling-main": job_queue.MaxWaits(60_000, 600_000)}
 
 
 def committed(connection: Connection, now_ms: int) -> dict[str, int]:
@@ -76,14 +76,14 @@ def test_a_due_time_counts_up_to_the_longest_wait_and_is_due_now_beyond_it(ledge
     ]
     assert [is_due(in_ms, 1) for in_ms in (600_000, 601_000 + TOLERANCE_MS)] == [False, True]
     with ledger.write(now_ms=NOON, actor="me") as tx:
-        taken = job_queue.take_due(tx, states=POLLED, accounts=WAITS, hold_ms=30_000, limit=9, owner="me")
+        taken = job_queue.claim_due(tx, states=POLLED, accounts=WAITS, hold_ms=30_000, limit=9, owner="me")
         assert [row.attempt_id for row in taken] == [made.attempt_id]
     assert not job_queue.has_due(ledger, now_ms=NOON, states=POLLED, accounts=WAITS), "it is held"
     with ledger.write(now_ms=NOON, actor="me") as tx:
-        job_queue.give_back(tx, [made.attempt_id], owner="somebody else")
+        job_queue.release(tx, [made.attempt_id], owner="somebody else")
     assert not job_queue.has_due(ledger, now_ms=NOON, states=POLLED, accounts=WAITS)
     with ledger.write(now_ms=NOON, actor="me") as tx:
-        job_queue.give_back(tx, [made.attempt_id], owner="me")
+        job_queue.release(tx, [made.attempt_id], owner="me")
     assert job_queue.has_due(ledger, now_ms=NOON, states=POLLED, accounts=WAITS)
 
 
@@ -91,7 +91,7 @@ def test_a_rest_that_ends_farther_ahead_than_any_rest_is_none(ledger: Ledger) ->
     for ahead_ms, refused in ((0, [RefusalReason.BACKOFF]), (2 * HOUR_MS, [])):
         with ledger.write(now_ms=NOON + ahead_ms, actor="me") as tx:
             controls.clear_backoff(tx, "kling-main")
-            controls.back_off(tx, "kling-main", wait_ms=LONGEST_BACKOFF_MS, note="busy")
+            controls.back_off(tx, "kling-main", wait_ms=MAX_BACKOFF_MS, note="busy")
         assert refusals(ledger, "a", now_ms=NOON) == refused
 
 

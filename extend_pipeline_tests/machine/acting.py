@@ -26,7 +26,7 @@ from extend_pipeline_tests.machine.processes import Process, Work
 from extend_pipeline_tests.machine.world import Stage, World, days
 
 JUMPS: Final = (1, 16, 61, 200, 610, 3_700, 7 * 3_600, days(1), days(3), days(31))
-MOST_VIDEOS: Final = 14
+MAX_VIDEOS: Final = 14
 PROCESSES: Final = st.integers(0, 2)
 NUMBERS: Final = st.integers(0, 50)
 DECISIONS: Final = st.sampled_from((*person.DECISIONS, "adopt wrong"))
@@ -85,7 +85,7 @@ class Acting(RuleBasedStateMachine):
 
     def one_more(self, provider: str) -> None:
         """See to it that there is something to submit."""
-        if len(self.world.wishes) < MOST_VIDEOS:
+        if len(self.world.wishes) < MAX_VIDEOS:
             self.wish_for(provider, 1)
 
     def work(self, number: int, what: str) -> None:

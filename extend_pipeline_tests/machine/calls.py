@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from extend_pipeline.engine.doubt.callback_lookup import SKEW_MS
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.write.webhook_inbox import token_digest
-from extend_pipeline.webhooks.ingest import Fate, Letter, take_in
+from extend_pipeline.webhooks.ingest import IngestResult, WebhookRequest, ingest
 from extend_pipeline_tests.chaos.counting import made_from, written_of
 from extend_pipeline_tests.machine.person import attempts_of
 from extend_pipeline_tests.machine.world import World
@@ -28,13 +28,13 @@ def call_back(world: World, pipeline: Pipeline, kind: str, number: int, word: st
     if kind == "wrong token":
         token = f"{'x' if token[0] != 'x' else 'y'}{token[1:]}"
     body = _body(world, kind, row, number, word)
-    fates = [take_in(pipeline, [Letter(token, body)])[0] for _ in range(times)]
+    fates = [ingest(pipeline, [WebhookRequest(token, body)])[0] for _ in range(times)]
     for fate in fates:
         world.tally.add(f"callback, {kind}: {fate.name.lower()}")
     if kind == "wrong token" or row is None:
-        assert set(fates) == {Fate.UNKNOWN}
+        assert set(fates) == {IngestResult.UNKNOWN}
     else:
-        assert set(fates[1:]) <= {Fate.REPEATED, Fate.FULL}
+        assert set(fates[1:]) <= {IngestResult.REPEATED, IngestResult.FULL}
 
 
 def _body(world: World, kind: str, row: Row[Any] | None, number: int, word: str) -> bytes:

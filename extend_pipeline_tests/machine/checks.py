@@ -13,10 +13,10 @@ from sqlalchemy import Row, select
 from extend_pipeline.base.units import to_micros
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import findings
-from extend_pipeline.ledger.states import AT_STAKE, MOVES, SLOT_HOLDING, AttemptState
+from extend_pipeline.ledger.states import EXPOSED, MOVES, SLOT_HOLDING, AttemptState
 from extend_pipeline_tests.chaos.counting import made_from, written_of
 from extend_pipeline_tests.machine.person import WHO
-from extend_pipeline_tests.machine.world import MOST_IN_FLIGHT, World
+from extend_pipeline_tests.machine.world import MAX_IN_FLIGHT, World
 from extend_pipeline_tests.support.reckoning import Book, book_of, spoiled_files
 
 S = AttemptState
@@ -102,7 +102,7 @@ class Watch:
         mine = [
             made[key] for key, state in self.states.items() if made[key].account == account and state in SLOT_HOLDING
         ]
-        stake = sum(row.predicted_micros for row in mine if self.states[row.attempt_id] in AT_STAKE)
+        stake = sum(row.predicted_micros for row in mine if self.states[row.attempt_id] in EXPOSED)
         sums = {
             "total": self.total[account],
             "per_day": self.day[account, claimed.budget_day],
@@ -114,7 +114,7 @@ class Watch:
             if sums[cap] > to_micros(Decimal(str(budget[cap])))
         ]
         return found + (
-            [f"account {account}: {len(mine)} tasks in flight at a claim"] if len(mine) > MOST_IN_FLIGHT else []
+            [f"account {account}: {len(mine)} tasks in flight at a claim"] if len(mine) > MAX_IN_FLIGHT else []
         )
 
     def _ends(self, attempts: Sequence[Row[Any]]) -> list[str]:

@@ -10,7 +10,7 @@ from extend_pipeline.base.units import to_micros
 from extend_pipeline.engine.advance import advance, next_moment_ms
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import reconciliation_queries
@@ -25,8 +25,8 @@ S = AttemptState
 
 _ROUNDS: Final = 300
 _PACE_S: Final = 120.0  # a person doesn't watch every poll
-_PAY_AGAIN: Final = frozenset({Obstacle.REJECTED, Obstacle.FAILED, Obstacle.WRITTEN_OFF})
-_MOST_WORDS: Final = 12  # then a person gives up: what is refused again and again may wait
+_PAY_AGAIN: Final = frozenset({BlockReason.REJECTED, BlockReason.FAILED, BlockReason.WRITTEN_OFF})
+_MAX_WORDS: Final = 12  # then a person gives up: what is refused again and again may wait
 
 
 def come_to_rest(world: World) -> None:
@@ -45,7 +45,7 @@ def come_to_rest(world: World) -> None:
         if moment is not None:
             world.jump(min(max((moment - world.now) / 1000, _PACE_S), days(1)))
             continue
-        words = _decide(world, pipeline) if said < _MOST_WORDS else 0
+        words = _decide(world, pipeline) if said < _MAX_WORDS else 0
         said += words
         if not words:
             break
@@ -62,7 +62,7 @@ def _decide(world: World, pipeline: Pipeline) -> int:
             decision = "adopt" if person.own_tasks(world, row) else "write-off"
             said += isinstance(person.decide(world, pipeline, row, decision), person.Resolved)
     for video in plan(plan_input(pipeline, unfinished=True)).needs_person:
-        if video.hindrance is None or video.hindrance.obstacle not in _PAY_AGAIN:
+        if video.blocker is None or video.blocker.reason not in _PAY_AGAIN:
             continue
         for row in person.newest(person.decidable(world)):
             again = row.video_key == video.key and row.hop == video.hops_done + 1 and not row.resubmit_allowed
@@ -73,14 +73,13 @@ def _decide(world: World, pipeline: Pipeline) -> int:
 
 def _nothing_left_behind(world: World, pipeline: Pipeline) -> None:
     left = [
-        f"{video.key} is {video.state}: {video.hindrance}"
+        f"{video.key} is {video.state}: {video.blocker}"
         for video in plan(plan_input(pipeline)).videos
-        if video.state is not VideoState.COMPLETE
-        and (video.hindrance is None or not video.hindrance.obstacle.needs_person)
+        if video.state is not VideoState.COMPLETE and (video.blocker is None or not video.blocker.reason.needs_person)
     ]
     assert not left, left
     for video in plan(plan_input(pipeline)).videos:
-        reason = "complete" if video.hindrance is None else video.hindrance.obstacle.value
+        reason = "complete" if video.blocker is None else video.blocker.reason.value
         world.tally.add(f"ended: {reason}")
     held = [row for row in person.attempts_of(world) if row.state in (S.CLAIMED, S.SENDING)]
     assert not held, [f"{row.video_key}/{row.hop} is {row.state}" for row in held]

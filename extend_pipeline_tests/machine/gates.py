@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 
 PLACES: Final = ("write", "post")
 DEADLINE_S: Final = 60.0
@@ -83,7 +83,7 @@ class GatedLedger(Ledger):
         self._gate = gate
 
     @contextmanager
-    def write(self, *, now_ms: int, actor: str) -> Iterator[Writer]:
+    def write(self, *, now_ms: int, actor: str) -> Iterator[LedgerTransaction]:
         """As any ledger's, behind the gate."""
         with self._gate.passing("write"), super().write(now_ms=now_ms, actor=actor) as tx:
             yield tx

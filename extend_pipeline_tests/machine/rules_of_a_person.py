@@ -8,7 +8,7 @@ from hypothesis.stateful import precondition, rule
 
 from extend_pipeline.ledger import tables
 from extend_pipeline_tests.machine import person
-from extend_pipeline_tests.machine.acting import DECISIONS, MOST_VIDEOS, NUMBERS, PROCESSES, Acting
+from extend_pipeline_tests.machine.acting import DECISIONS, MAX_VIDEOS, NUMBERS, PROCESSES, Acting
 from extend_pipeline_tests.machine.bills import compare_invoice
 from extend_pipeline_tests.machine.world import ACCOUNTS, keys_of
 
@@ -17,7 +17,7 @@ class RulesOfAPerson(Acting):
     """Wishes, decisions, words about accounts."""
 
     @rule(provider=st.sampled_from(ACCOUNTS), hops=st.integers(1, 2))
-    @precondition(lambda self: len(self.world.wishes) < MOST_VIDEOS)
+    @precondition(lambda self: len(self.world.wishes) < MAX_VIDEOS)
     def add_video(self, provider: str, hops: int) -> None:
         self.wish_for(provider, hops)
 
@@ -38,7 +38,7 @@ class RulesOfAPerson(Acting):
                 wish.withdrawn = True
             case "restore" if wish.above is None or not self.world.wishes[wish.above].withdrawn:
                 wish.withdrawn = False
-            case "branch" if len(self.world.wishes) < MOST_VIDEOS:
+            case "branch" if len(self.world.wishes) < MAX_VIDEOS:
                 self.world.add_branch(wish.key, hop % len(wish.takes) + 1, 1)
             case _:
                 return

@@ -35,7 +35,7 @@ ACCOUNTS: Final = ("kling", "kling-gateway", "vidu", "luma")
 START_MS: Final = 1_793_520_000_000  # a day in 2026 whose hours leave room on both sides of midnight
 NOWHERE: Final = "http://127.0.0.1:9/hooks"  # nobody listens: the machine itself says what is called back
 SOURCE_S: Final = 5.0
-MOST_IN_FLIGHT: Final = 4
+MAX_IN_FLIGHT: Final = 4
 
 _BUDGETS: Final[Mapping[str, Mapping[str, float]]] = {
     "kling": {"per_day": 8, "total": 40, "in_doubt": 6},
@@ -213,7 +213,7 @@ class World:
 
 def machine_accounts(base_url: str, budgets: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
     """The accounts as a user writes them; all that can be called back is."""
-    rhythm = {"max_in_flight": MOST_IN_FLIGHT, "poll": {"first_after": 60, "every": 15}}
+    rhythm = {"max_in_flight": MAX_IN_FLIGHT, "poll": {"first_after": 60, "every": 15}}
     called = {"callbacks": {"url": NOWHERE}}
     doubt = {"in_doubt": {"settle": 600, "absences": 3}}
     special: dict[str, dict[str, Any]] = {

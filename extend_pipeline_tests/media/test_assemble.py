@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from extend_pipeline.media.check.probe import Probe, Sound, check_file, probe
+from extend_pipeline.media.check.probe import Probe, ValidFile, check_file, probe
 from extend_pipeline.media.classify import OutputKind, recognise
 from extend_pipeline.media.join.assemble import Film, Unassembled, assemble
 from extend_pipeline.media.libav import PictureError
@@ -42,7 +42,7 @@ def made(parts: list[Path], store: MediaStore) -> Film:
     film = assemble(parent=parts[0], segment=parts[1], store=store, max_bytes=MOST)
     assert isinstance(film, Film), film
     assert not list(store.root.glob(".incoming/*"))
-    assert isinstance(check_file(store.path_of(film.stored.relative_path)), Sound)
+    assert isinstance(check_file(store.path_of(film.stored.relative_path)), ValidFile)
     return film
 
 

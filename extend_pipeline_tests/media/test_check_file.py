@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extend_pipeline.media.check.probe import Broken, Probe, Sound, check_file, probe
+from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file, probe
 from extend_pipeline_tests.support.mp4 import cut, extend_clip, make_clip
 
 
@@ -52,7 +52,7 @@ def test_a_sound_file_passes_and_tells_what_it_holds(tmp_path: Path, shape: dict
 
     fps = shape.get("fps", 12)
     width, height = shape.get("size", (320, 180))
-    assert verdict == Sound(
+    assert verdict == ValidFile(
         Probe(
             duration_ms=2000,
             width=width,
@@ -68,7 +68,7 @@ def test_a_sound_file_passes_and_tells_what_it_holds(tmp_path: Path, shape: dict
 def test_a_variable_frame_rate_passes_with_its_real_length(tmp_path: Path) -> None:
     verdict = check_file(make_clip(tmp_path / "clip.mp4", seconds=3, every_other_twice_as_long=True))
 
-    assert isinstance(verdict, Sound)
+    assert isinstance(verdict, ValidFile)
     assert verdict.probe.frames == 24
     assert verdict.probe.duration_ms == pytest.approx(3000, abs=100)
 
@@ -76,7 +76,7 @@ def test_a_variable_frame_rate_passes_with_its_real_length(tmp_path: Path) -> No
 def test_an_extension_is_as_long_as_its_parts(clip: Path, tmp_path: Path) -> None:
     verdict = check_file(extend_clip(clip, tmp_path / "longer.mp4", seconds=3))
 
-    assert isinstance(verdict, Sound)
+    assert isinstance(verdict, ValidFile)
     assert (verdict.probe.duration_ms, verdict.probe.frames, verdict.probe.has_audio) == (5000, 60, True)
 
 
@@ -92,7 +92,7 @@ def test_a_video_with_an_edit_list_that_hides_its_beginning_passes(tmp_path: Pat
 
     verdict = check_file(source)
 
-    assert isinstance(verdict, Sound), verdict
+    assert isinstance(verdict, ValidFile), verdict
     assert verdict.probe.duration_ms == pytest.approx(2000, abs=100)
 
 
@@ -104,7 +104,7 @@ def test_a_faststart_file_cut_at_70_percent_is_broken_although_its_header_is_who
     with av.open(str(copy)) as container:
         assert container.duration == 2_000_000, "the header must still claim the full length"
     verdict = check_file(copy)
-    assert isinstance(verdict, Broken)
+    assert isinstance(verdict, InvalidFile)
     assert "bytes are missing" in verdict.reason
 
 
@@ -112,24 +112,24 @@ def test_a_cut_file_whose_last_part_runs_to_the_end_is_caught_by_its_sample_tabl
     data = bytearray(copy.read_bytes())
     struct.pack_into(">I", data, data.index(b"mdat") - 4, 0)  # size 0: to the end of the file, wherever that is
     copy.write_bytes(data)
-    assert isinstance(check_file(copy), Sound)
+    assert isinstance(check_file(copy), ValidFile)
 
     verdict = check_file(cut(copy, 0.7))
 
-    assert isinstance(verdict, Broken)
+    assert isinstance(verdict, InvalidFile)
     assert "beyond the end of the file" in verdict.reason
 
 
 def test_every_cut_is_caught(clip: Path, tmp_path: Path) -> None:
     for tenths in range(10):
         piece = cut(Path(shutil.copy(clip, tmp_path / "cut.mp4")), tenths / 10)
-        assert isinstance(check_file(piece), Broken), f"cut at {tenths}0 %"
+        assert isinstance(check_file(piece), InvalidFile), f"cut at {tenths}0 %"
 
 
 def test_a_cut_fragmented_file_is_caught(tmp_path: Path) -> None:
     clip = make_clip(tmp_path / "clip.mp4", seconds=3, fragmented=True, keyframe_every=6)
 
-    assert isinstance(check_file(cut(clip, 0.7)), Broken)
+    assert isinstance(check_file(cut(clip, 0.7)), InvalidFile)
 
 
 def test_a_fragmented_file_cut_between_fragments_is_caught_where_its_header_has_the_total(tmp_path: Path) -> None:
@@ -142,13 +142,13 @@ def test_a_fragmented_file_cut_between_fragments_is_caught_where_its_header_has_
         struct.pack_into(">I", data, part - 4, struct.unpack_from(">I", data, part - 4)[0] + len(total))
     data[mvex + 4 : mvex + 4] = total
     clip.write_bytes(data)
-    assert isinstance(check_file(clip), Sound)
+    assert isinstance(check_file(clip), ValidFile)
 
     third = data.index(b"moof", data.index(b"moof", data.index(b"moof") + 1) + 1)
     clip.write_bytes(data[: third - 4])
 
     verdict = check_file(clip)
-    assert isinstance(verdict, Broken)
+    assert isinstance(verdict, InvalidFile)
     assert verdict.reason.startswith("the header claims 3.00 s, but the pictures last 2.00 s")
 
 
@@ -162,7 +162,7 @@ def test_a_header_that_claims_more_time_than_there_are_pictures_is_caught(copy: 
 
     verdict = check_file(copy)
 
-    assert isinstance(verdict, Broken)
+    assert isinstance(verdict, InvalidFile)
     assert verdict.reason.startswith("the header claims 4.00 s, but the pictures last 2.00 s")
 
 
@@ -170,11 +170,11 @@ def test_a_64_bit_size_is_understood(copy: Path) -> None:
     data = copy.read_bytes()
     tail = struct.pack(">I4sQ", 1, b"free", 24) + bytes(8)
     copy.write_bytes(data + tail)
-    assert isinstance(check_file(copy), Sound)
+    assert isinstance(check_file(copy), ValidFile)
 
     copy.write_bytes(data + struct.pack(">I4sQ", 1, b"free", 1 << 40) + bytes(8))
     verdict = check_file(copy)
-    assert isinstance(verdict, Broken)
+    assert isinstance(verdict, InvalidFile)
     assert "'free'" in verdict.reason
 
 
@@ -210,7 +210,7 @@ def test_what_is_not_a_whole_mp4_is_refused_with_its_reason(tmp_path: Path, cont
 
     verdict = check_file(path)
 
-    assert isinstance(verdict, Broken)
+    assert isinstance(verdict, InvalidFile)
     assert reason in verdict.reason
     assert str(tmp_path) not in verdict.reason
 
@@ -221,8 +221,8 @@ def test_boxes_nested_a_thousand_deep_are_refused_without_recursion(copy: Path) 
         nest = box(b"moov", nest)
     copy.write_bytes(FTYP + nest + box(b"mdat", bytes(16)))
 
-    assert isinstance(check_file(copy), Broken)
-    assert isinstance(probe(copy), Broken)
+    assert isinstance(check_file(copy), InvalidFile)
+    assert isinstance(probe(copy), InvalidFile)
 
 
 def test_a_missing_header_is_told_from_one_at_the_end(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_missing_header_is_told_from_one_at_the_end(tmp_path: Path) -> None:
 
     verdict = check_file(clip)
 
-    assert isinstance(verdict, Broken)
+    assert isinstance(verdict, InvalidFile)
     assert "'moov' is missing" in verdict.reason
 
 
@@ -248,8 +248,8 @@ def test_sound_without_pictures_is_refused(tmp_path: Path) -> None:
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
 
-    assert check_file(path) == Broken("there is no video track in the file")
-    assert probe(path) == Broken("there is no video stream in the file")
+    assert check_file(path) == InvalidFile("there is no video track in the file")
+    assert probe(path) == InvalidFile("there is no video stream in the file")
 
 
 @pytest.mark.parametrize("size", [(0, 180), (320, 0), (65_535, 65_535), (8, 8)])
@@ -260,7 +260,7 @@ def test_absurd_dimensions_are_refused(copy: Path, size: tuple[int, int]) -> Non
 
     verdict = check_file(copy)
 
-    assert isinstance(verdict, Broken)
+    assert isinstance(verdict, InvalidFile)
     assert f"{size[0]} × {size[1]}" in verdict.reason
 
 
@@ -274,7 +274,7 @@ def test_a_table_that_claims_billions_is_refused_before_anything_is_allocated(
 
     verdict = check_file(copy)
 
-    assert isinstance(verdict, Broken)
+    assert isinstance(verdict, InvalidFile)
     assert reason in verdict.reason
 
 
@@ -284,7 +284,7 @@ def test_pictures_of_zeros_are_refused_although_every_table_adds_up(copy: Path) 
     data[start:] = bytes(len(data) - start)
     copy.write_bytes(data)
 
-    assert isinstance(check_file(copy), Broken)
+    assert isinstance(check_file(copy), InvalidFile)
 
 
 def test_a_missing_file_is_the_callers_problem_and_not_a_verdict(tmp_path: Path) -> None:
@@ -305,6 +305,6 @@ def test_flipped_bytes_in_the_header_never_raise(
     path = tmp_path / "flipped.mp4"
     path.write_bytes(data)
 
-    assert isinstance(check_file(path), Sound | Broken)
-    assert isinstance(probe(path), Probe | Broken)
+    assert isinstance(check_file(path), ValidFile | InvalidFile)
+    assert isinstance(probe(path), Probe | InvalidFile)
     assert capfd.readouterr().err == "", "libav must not write to the terminal"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.media.check.container import Container, NoFilm, recognise, recognise_bytes
-from extend_pipeline.media.check.probe import Broken, Probe, Sound, check_file, probe
+from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file, probe
 from extend_pipeline.media.join.film import Joined, join
 from extend_pipeline.media.poster import make_poster
 from extend_pipeline.media.seam import measure_seam
@@ -62,7 +62,7 @@ def test_a_film_is_looked_at_and_joined_to_its_like(
 
     assert isinstance(made, Joined), made
     checked = check_file(out)
-    assert isinstance(checked, Sound)
+    assert isinstance(checked, ValidFile)
     assert checked.probe.duration_ms == pytest.approx(3000, abs=42)
     assert checked.probe.has_audio == (RECIPES[name].sound is not None)
     seam = measure_seam(parent=films[name], result=out)
@@ -107,7 +107,7 @@ def test_a_film_that_was_cut_is_never_whole(name: str, share: float, films: dict
 
     verdict = check_file(path)
 
-    assert isinstance(verdict, Broken), verdict
+    assert isinstance(verdict, InvalidFile), verdict
     assert len(verdict.reason) > 20
 
 

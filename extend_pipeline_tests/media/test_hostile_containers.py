@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from extend_pipeline.media.check.probe import Broken, Sound
+from extend_pipeline.media.check.probe import InvalidFile, ValidFile
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.isolation.pool import Prober
 from extend_pipeline_tests.support.containers import RECIPES, make
@@ -69,8 +69,8 @@ def test_a_hostile_file_is_refused_in_a_sentence_and_the_next_film_passes(
 
     verdict = isolated_probe.check_file(path, by=shared)
 
-    assert isinstance(verdict, Broken), verdict
+    assert isinstance(verdict, InvalidFile), verdict
     assert verdict.reason.isprintable()
     assert 10 < len(verdict.reason) <= 400
     assert str(tmp_path) not in verdict.reason
-    assert isinstance(isolated_probe.check_file(good, by=shared), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=shared), ValidFile)

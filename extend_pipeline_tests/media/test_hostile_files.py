@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.media.check.probe import Broken, Sound, check_file
+from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.isolation.pool import Prober
 from extend_pipeline.media.isolation.rlimits import Bounds
@@ -47,18 +47,18 @@ def test_an_absurd_file_is_refused_in_a_sentence_and_the_next_film_passes(
 
     verdict = isolated_probe.check_file(path, by=shared)
 
-    assert isinstance(verdict, Broken)
+    assert isinstance(verdict, InvalidFile)
     assert verdict.reason.isprintable()
     assert 10 < len(verdict.reason) <= 400
     assert str(tmp_path) not in verdict.reason
     assert time.monotonic() - began < 60
-    assert isinstance(isolated_probe.check_file(good, by=shared), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=shared), ValidFile)
 
 
 def test_a_picture_bomb_within_the_bounds_is_only_a_large_film(bomb: Path, shared: Prober) -> None:
     assert bomb.stat().st_size < 2_000_000, "it is small, and its pictures are 100 MB each"
     verdict = isolated_probe.check_file(bomb, by=shared)
-    assert isinstance(verdict, Sound)
+    assert isinstance(verdict, ValidFile)
     assert (verdict.probe.width, verdict.probe.height) == (8_192, 8_192)
     assert len(isolated_probe.make_poster(parent=None, result=bomb, parent_ms=None, by=shared)) <= 10_000
 
@@ -67,11 +67,11 @@ def test_a_picture_bomb_that_takes_more_memory_than_allowed_is_refused(bomb: Pat
     prober = Prober(Bounds(memory_bytes=96 * MB))
     try:
         verdict = isolated_probe.check_file(bomb, by=prober)
-        assert isinstance(verdict, Broken), "libav, or the process, gives up"
+        assert isinstance(verdict, InvalidFile), "libav, or the process, gives up"
         with pytest.raises(PictureError):
             isolated_probe.make_poster(parent=None, result=bomb, parent_ms=None, by=prober)
         assert isolated_probe.measure_seam(parent=bomb, result=bomb, by=prober).compared_frames == 0
-        assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
+        assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
     finally:
         prober.close()
 
@@ -80,8 +80,8 @@ def test_a_header_that_takes_more_memory_than_allowed_is_refused(tmp_path: Path,
     path = endless_runs(tmp_path / "runs.mp4", tmp_path)
     prober = Prober(Bounds(memory_bytes=64 * MB))
     try:
-        assert isolated_probe.check_file(path, by=prober) == Broken("reading it takes more than 64 MB of memory")
-        assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
+        assert isolated_probe.check_file(path, by=prober) == InvalidFile("reading it takes more than 64 MB of memory")
+        assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
     finally:
         prober.close()
 
@@ -95,7 +95,7 @@ def test_a_film_that_takes_more_computing_than_allowed_is_refused(tmp_path: Path
         with pytest.raises(PictureError, match="takes more than 1 s of computing"):
             prober_poster(path, prober)
         assert time.monotonic() - began < 100
-        assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
+        assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
     finally:
         prober.close()
 
@@ -126,10 +126,10 @@ def test_what_a_worker_may_do_is_bounded_by_the_kernel(good: Path) -> None:
 def test_the_limit_of_computing_is_for_each_film_and_not_for_all(good: Path) -> None:
     prober = Prober(Bounds(cpu_s=1.0))
     try:
-        assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
+        assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
         (worker,) = prober._idle
         for _ in range(400):
-            assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
+            assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
         stat = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
         assert int(stat[11]) + int(stat[12]) > 20, "it must have computed for some time"
         assert [each.pid for each in prober._idle] == [worker.pid]

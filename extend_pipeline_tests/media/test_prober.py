@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.media.check.probe import Broken, Sound, check_file
+from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.isolation import pool as probing
-from extend_pipeline.media.isolation.pool import CouldNotProbe, Prober, Worker
+from extend_pipeline.media.isolation.pool import Prober, ProbeUnavailable, Worker
 from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.libav import PictureError
 from extend_pipeline_tests.support.hostile import picture_bomb
@@ -92,7 +92,7 @@ def test_a_worker_gets_no_secret_no_file_and_no_lock_of_ours(
     prober = make()
     with (tmp_path / "ledger.sqlite").open("wb") as held:
         os.set_inheritable(held.fileno(), True)
-        assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
+        assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
         (worker,) = prober._idle
         assert b"canary" not in Path(f"/proc/{worker.pid}/environ").read_bytes()
         assert b"canary" not in Path(f"/proc/{worker.pid}/cmdline").read_bytes()
@@ -115,17 +115,17 @@ def test_many_threads_share_at_most_four_workers(good: Path, make: Callable[...,
     prober = make()
     with ThreadPoolExecutor(12) as pool:
         verdicts = list(pool.map(lambda _: isolated_probe.check_file(good, by=prober), range(60)))
-    assert all(isinstance(verdict, Sound) for verdict in verdicts)
+    assert all(isinstance(verdict, ValidFile) for verdict in verdicts)
     assert 1 <= len({worker.pid for worker in prober._idle}) <= 4
 
 
 def test_after_a_fork_the_child_starts_its_own(good: Path, make: Callable[..., Prober]) -> None:
     prober = make()
-    assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
     (worker,) = prober._idle
 
     def in_child() -> None:
-        sound = isinstance(isolated_probe.check_file(good, by=prober), Sound)
+        sound = isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
         other = prober._idle[0].pid != worker.pid
         prober.close()
         os._exit(0 if sound and other else 1)
@@ -134,7 +134,7 @@ def test_after_a_fork_the_child_starts_its_own(good: Path, make: Callable[..., P
     child.start()
     child.join(30)
     assert child.exitcode == 0
-    assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
     assert prober._idle == [worker]
 
 
@@ -143,10 +143,10 @@ def test_after_a_fork_the_child_starts_its_own(good: Path, make: Callable[..., P
 
 def test_a_worker_that_retired_is_replaced_without_a_word(good: Path, make: Callable[..., Prober]) -> None:
     prober = make(idle_s=0.05)
-    assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
     first = prober._idle[0].pid
     until(lambda: not is_alive(first))
-    assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
 
 
 def test_a_worker_that_has_computed_for_long_enough_makes_room_for_another(
@@ -155,7 +155,7 @@ def test_a_worker_that_has_computed_for_long_enough_makes_room_for_another(
     prober = make(life_cpu_s=0.0001)
     pids = set()
     for _ in range(4):
-        assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
+        assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
         pids.add(prober._idle[0].pid)
     assert len(pids) > 1
 
@@ -175,9 +175,9 @@ def test_a_worker_killed_twice_says_nothing_of_the_film(slow: Path, good: Path, 
         first = until(lambda: busy(before))
         os.kill(first, signal.SIGKILL)
         os.kill(until(lambda: busy(before | {first})), signal.SIGKILL)
-        with pytest.raises(CouldNotProbe, match=r"killed twice, by SIGKILL \(out of memory\?\)"):
+        with pytest.raises(ProbeUnavailable, match=r"killed twice, by SIGKILL \(out of memory\?\)"):
             poster.result(60)
-    assert isinstance(isolated_probe.check_file(good, by=prober), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
 
 
 def test_a_worker_that_the_film_ends_twice_is_the_films_doing(slow: Path, make: Callable[..., Prober]) -> None:
@@ -229,16 +229,16 @@ def test_no_process_to_be_had_is_no_verdict(
     good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(CouldNotProbe, match="no process can be started"):
+    with pytest.raises(ProbeUnavailable, match="no process can be started"):
         isolated_probe.check_file(good, by=make())
-    assert issubclass(CouldNotProbe, OSError)
+    assert issubclass(ProbeUnavailable, OSError)
 
 
 def test_a_process_that_does_not_start_is_no_verdict(
     good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", "raise SystemExit(3)")
-    with pytest.raises(CouldNotProbe, match="does not start"):
+    with pytest.raises(ProbeUnavailable, match="does not start"):
         isolated_probe.check_file(good, by=make())
 
 
@@ -282,7 +282,7 @@ def test_an_answer_that_makes_no_sense_never_makes_a_film_sound(
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering(text))
     verdict = isolated_probe.check_file(good, by=make())
-    assert isinstance(verdict, Broken)
+    assert isinstance(verdict, InvalidFile)
     assert verdict.reason.isprintable()
 
 
@@ -290,7 +290,7 @@ def test_an_answer_that_says_so_makes_it_sound(
     good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering(told()))
-    assert isinstance(isolated_probe.check_file(good, by=make()), Sound)
+    assert isinstance(isolated_probe.check_file(good, by=make()), ValidFile)
 
 
 @pytest.mark.parametrize("text", ['{"ok": {"jpeg": "AAAA"}}', '{"ok": {"jpeg": "/9j/!!"}}', '{"ok": {}}', told()])
@@ -306,8 +306,8 @@ def test_silence_is_this_machines_doing(
     good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering("x").replace("print('x', flush=True)", "pass"))
-    monkeypatch.setattr(probing, "LEAST_WALL_S", 0.5)
-    with pytest.raises(CouldNotProbe, match=r"no answer for 0\.5 s"):
+    monkeypatch.setattr(probing, "MIN_WALL_S", 0.5)
+    with pytest.raises(ProbeUnavailable, match=r"no answer for 0\.5 s"):
         isolated_probe.check_file(good, by=make(cpu_s=0.01))
 
 
@@ -328,6 +328,6 @@ def test_a_worker_is_used_by_one_thread_at_a_time(good: Path, make: Callable[...
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(8) as pool:
         patch.setattr(Worker, "ask", watched)
         assert all(
-            isinstance(verdict, Sound)
+            isinstance(verdict, ValidFile)
             for verdict in pool.map(lambda _: isolated_probe.check_file(good, by=prober), range(40))
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.base.failpoints import ENVIRONMENT
-from extend_pipeline.media.check.probe import Broken, Sound, check_file
+from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.store import MediaStore, Stored
 from extend_pipeline_tests.support.mp4 import make_clip
 
@@ -37,7 +37,7 @@ def pieces(data: bytes, size: int = 4096) -> Iterator[bytes]:
         yield data[start : start + size]
 
 
-def ingest(store: MediaStore, data: bytes) -> Stored | Broken:
+def ingest(store: MediaStore, data: bytes) -> Stored | InvalidFile:
     return store.ingest(pieces(data), expected_bytes=len(data), max_bytes=MOST, check=check_file)
 
 
@@ -94,7 +94,7 @@ def test_a_stored_file_that_was_cut_since_is_healed_by_the_same_bytes(store: Med
 
 
 def test_threads_may_bring_the_same_bytes_at_once(store: MediaStore, film: bytes) -> None:
-    ends: list[Stored | Broken] = []
+    ends: list[Stored | InvalidFile] = []
     start = threading.Barrier(8)
 
     def bring() -> None:
@@ -125,7 +125,7 @@ def test_a_download_that_breaks_off_leaves_nothing(store: MediaStore, film: byte
 
 
 def test_a_check_that_fails_itself_leaves_nothing(store: MediaStore, film: bytes) -> None:
-    def check(path: Path) -> Sound:
+    def check(path: Path) -> ValidFile:
         raise PermissionError(f"no access to {path.name}")
 
     with pytest.raises(PermissionError):
@@ -137,7 +137,7 @@ def test_a_check_that_fails_itself_leaves_nothing(store: MediaStore, film: bytes
 def test_other_than_the_announced_length_is_refused_and_not_kept(store: MediaStore, film: bytes) -> None:
     for announced in (len(film) + 1, len(film) - 1):
         verdict = store.ingest(pieces(film), expected_bytes=announced, max_bytes=MOST, check=check_file)
-        assert isinstance(verdict, Broken)
+        assert isinstance(verdict, InvalidFile)
         assert f"announced {announced:,} bytes, but {len(film):,} came" in verdict.reason
     assert files(store) == []
 
@@ -153,7 +153,7 @@ def test_an_endless_download_is_stopped_at_the_limit(store: MediaStore) -> None:
 
     verdict = store.ingest(endless(), expected_bytes=None, max_bytes=10_500, check=check_file)
 
-    assert isinstance(verdict, Broken)
+    assert isinstance(verdict, InvalidFile)
     assert "more than 10,500 bytes" in verdict.reason
     assert taken == 11
     assert files(store) == []
@@ -164,13 +164,13 @@ def test_a_length_announced_above_the_limit_is_refused_before_a_byte_is_taken(st
 
     verdict = store.ingest(chunks, expected_bytes=2_000, max_bytes=1_000, check=check_file)
 
-    assert isinstance(verdict, Broken)
+    assert isinstance(verdict, InvalidFile)
     assert "2,000 bytes; 1,000 is the most" in verdict.reason
     assert len(list(chunks)) == 1
 
 
 def test_an_empty_download_is_broken_and_not_kept(store: MediaStore) -> None:
-    assert ingest(store, b"") == Broken("the file is empty")
+    assert ingest(store, b"") == InvalidFile("the file is empty")
     assert files(store) == []
 
 
@@ -179,7 +179,7 @@ def test_bytes_that_are_no_film_are_kept_as_evidence(store: MediaStore) -> None:
 
     verdict = ingest(store, page)
 
-    assert isinstance(verdict, Broken)
+    assert isinstance(verdict, InvalidFile)
     assert "web page" in verdict.reason
     assert verdict.sha256 == hashlib.sha256(page).hexdigest()
     assert verdict.kept is not None
@@ -189,9 +189,9 @@ def test_bytes_that_are_no_film_are_kept_as_evidence(store: MediaStore) -> None:
 
 
 def test_quarantine_keeps_the_largest_files_of_each_attempt_and_the_same_bytes_once(store: MediaStore) -> None:
-    def bring(data: bytes, wanted_for: str) -> Broken:
+    def bring(data: bytes, wanted_for: str) -> InvalidFile:
         verdict = store.ingest([data], expected_bytes=None, max_bytes=MOST, check=check_file, wanted_for=wanted_for)
-        assert isinstance(verdict, Broken)
+        assert isinstance(verdict, InvalidFile)
         return verdict
 
     large = bring(b"\0unknown film" * 1_000, "first")
@@ -211,7 +211,7 @@ CHILD = """
 import resource, sys
 from pathlib import Path
 from extend_pipeline.base.failpoints import arm_from_environment
-from extend_pipeline.media.probe import check_file
+from extend_pipeline.media.check.probe import check_file
 from extend_pipeline.media.store import MediaStore
 arm_from_environment()
 root, film, limit = sys.argv[1:]

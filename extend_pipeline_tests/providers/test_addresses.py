@@ -7,13 +7,13 @@ import ipaddress
 import pytest
 
 from extend_pipeline.providers.http.guard import (
-    Reach,
-    Refused,
-    Target,
+    AddressFault,
+    AddressPolicy,
+    UrlParts,
+    is_allowed,
     is_loopback,
     is_loopback_host,
     is_public,
-    may_reach,
     parse_url,
 )
 
@@ -21,7 +21,7 @@ from extend_pipeline.providers.http.guard import (
 @pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "2a00:1450:4001::1"])
 def test_addresses_of_the_open_internet_are_public(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
-    assert not may_reach(ipaddress.ip_address(address), Reach.LOOPBACK)
+    assert not is_allowed(ipaddress.ip_address(address), AddressPolicy.LOOPBACK)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_addresses_of_the_open_internet_are_public(address: str) -> None:
 )  # fmt: skip
 def test_everything_else_is_not(address: str) -> None:
     assert not is_public(ipaddress.ip_address(address))
-    assert not may_reach(ipaddress.ip_address(address), Reach.PUBLIC)
+    assert not is_allowed(ipaddress.ip_address(address), AddressPolicy.PUBLIC)
 
 
 @pytest.mark.parametrize(
@@ -52,15 +52,15 @@ def test_everything_else_is_not(address: str) -> None:
 )
 def test_loopback_is_127_and_one(address: str, local: bool) -> None:
     assert is_loopback(ipaddress.ip_address(address)) is local
-    assert may_reach(ipaddress.ip_address(address), Reach.PUBLIC_OR_LOOPBACK) is local
+    assert is_allowed(ipaddress.ip_address(address), AddressPolicy.PUBLIC_OR_LOOPBACK) is local
 
 
 @pytest.mark.parametrize(
     "address", ["10.0.0.1", "172.16.0.1", "192.168.1.9", "100.64.0.1", "fd12:3456::1", "127.0.0.1", "::1"]
 )
 def test_addresses_of_one_s_own_network_are_private(address: str) -> None:
-    assert may_reach(ipaddress.ip_address(address), Reach.PRIVATE)
-    assert may_reach(ipaddress.ip_address(address), Reach.PUBLIC_OR_PRIVATE)
+    assert is_allowed(ipaddress.ip_address(address), AddressPolicy.PRIVATE)
+    assert is_allowed(ipaddress.ip_address(address), AddressPolicy.PUBLIC_OR_PRIVATE)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_addresses_of_one_s_own_network_are_private(address: str) -> None:
     ],
 )  # fmt: skip
 def test_link_local_and_metadata_addresses_are_never_reached(address: str) -> None:
-    assert not any(may_reach(ipaddress.ip_address(address), reach) for reach in Reach)
+    assert not any(is_allowed(ipaddress.ip_address(address), reach) for reach in AddressPolicy)
 
 
 @pytest.mark.parametrize(
@@ -80,17 +80,17 @@ def test_link_local_and_metadata_addresses_are_never_reached(address: str) -> No
     [
         (
             "https://CDN.KlingAI.com/a.mp4?x=1&y=%2F#frag",
-            Target("https", "cdn.klingai.com", 443, "/a.mp4?x=1&y=%2F"),
+            UrlParts("https", "cdn.klingai.com", 443, "/a.mp4?x=1&y=%2F"),
         ),
-        ("https://cdn.klingai.com", Target("https", "cdn.klingai.com", 443, "/")),
-        ("https://cdn.klingai.com.:8443/a", Target("https", "cdn.klingai.com", 8443, "/a")),
-        ("http://[::1]:80/a", Target("http", "::1", 80, "/a")),
-        ("HTTP://127.0.0.1:8080/a", Target("http", "127.0.0.1", 8080, "/a")),
-        ("https://a.b/视频.mp4", Target("https", "a.b", 443, "/%E8%A7%86%E9%A2%91.mp4")),
-        ("https://a.b/x?sig=a+b%3D==", Target("https", "a.b", 443, "/x?sig=a+b%3D==")),
+        ("https://cdn.klingai.com", UrlParts("https", "cdn.klingai.com", 443, "/")),
+        ("https://cdn.klingai.com.:8443/a", UrlParts("https", "cdn.klingai.com", 8443, "/a")),
+        ("http://[::1]:80/a", UrlParts("http", "::1", 80, "/a")),
+        ("HTTP://127.0.0.1:8080/a", UrlParts("http", "127.0.0.1", 8080, "/a")),
+        ("https://a.b/视频.mp4", UrlParts("https", "a.b", 443, "/%E8%A7%86%E9%A2%91.mp4")),
+        ("https://a.b/x?sig=a+b%3D==", UrlParts("https", "a.b", 443, "/x?sig=a+b%3D==")),
     ],
 )
-def test_a_url_is_taken_apart(url: str, expected: Target) -> None:
+def test_a_url_is_taken_apart(url: str, expected: UrlParts) -> None:
     assert parse_url(url) == expected
 
 
@@ -109,12 +109,12 @@ def test_a_url_is_taken_apart(url: str, expected: Target) -> None:
     ],
 )  # fmt: skip
 def test_what_two_parsers_might_read_differently_is_refused(url: str) -> None:
-    assert isinstance(parse_url(url), Refused)
+    assert isinstance(parse_url(url), AddressFault)
 
 
 def test_a_refusal_does_not_repeat_the_signature() -> None:
     refused = parse_url("ftp://a.b/c?Signature=s3cr3tsignature")
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, AddressFault)
     assert "s3cr3t" not in refused.message
 
 
@@ -130,10 +130,10 @@ def test_loopback_hosts_are_told_by_how_they_are_written(host: str, local: bool)
 @pytest.mark.parametrize(
     ("target", "authority"),
     [
-        (Target("https", "a.b", 443, "/"), "a.b"),
-        (Target("https", "a.b", 80, "/"), "a.b:80"),
-        (Target("http", "::1", 8080, "/"), "[::1]:8080"),
+        (UrlParts("https", "a.b", 443, "/"), "a.b"),
+        (UrlParts("https", "a.b", 80, "/"), "a.b:80"),
+        (UrlParts("http", "::1", 8080, "/"), "[::1]:8080"),
     ],
 )
-def test_the_host_header_names_the_port_only_where_it_matters(target: Target, authority: str) -> None:
+def test_the_host_header_names_the_port_only_where_it_matters(target: UrlParts, authority: str) -> None:
     assert target.authority == authority

@@ -21,9 +21,9 @@ from extend_pipeline.providers.kling.billing_parse import BillingPage, Packs, pa
 from extend_pipeline.providers.kling.parse import parse_page, parse_query, parse_submit
 from extend_pipeline.providers.kling_gateway.parse import parse_gateway_query, parse_gateway_submit
 from extend_pipeline.providers.luma.parse import parse_luma_many, parse_luma_query, parse_luma_submit
-from extend_pipeline.providers.protocol import Accepted, Page, Seen, TaskState, TaskView
+from extend_pipeline.providers.protocol import Accepted, Found, Page, TaskState, TaskView
 from extend_pipeline.providers.vidu.parse import parse_vidu_query, parse_vidu_submit
-from extend_pipeline.providers.wire.response import Heard
+from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline_tests.providers import upstream_bodies as bodies
 from extend_pipeline_tests.providers.billing_bodies import PACK, ROW, costs, page, row
 from extend_pipeline_tests.providers.kling_bodies import CREATED, DONE, SINGLE, done, envelope, failure
@@ -48,26 +48,26 @@ ERRORS = [
 MANY = [bodies.body([bodies.generation(), bodies.generation("failed", id="5")]), bodies.body([])]
 
 BILLS = [page(ROW, row(deduction_amount="-2")), page(ROW, more=True, cursor="c2"), page()]
-BELIEVED: Final = (Accepted, Seen, BillingPage, Packs)
+BELIEVED: Final = (Accepted, Found, BillingPage, Packs)
 
-Parser = Callable[[Heard], object]
-
-
-def _kling_submit(heard: Heard) -> object:
-    return parse_submit(heard.status, heard.body, external_task_id="string")
+Parser = Callable[[RawResponse], object]
 
 
-def _kling_query(heard: Heard) -> object:
-    return [parse_query(heard.status, heard.body, asked=asked) for asked in IDS[:1]]
+def _kling_submit(raw: RawResponse) -> object:
+    return parse_submit(raw.status, raw.body, external_task_id="string")
 
 
-def _kling_page(heard: Heard) -> object:
-    page = parse_page(heard.status, heard.body)
-    return [Seen(view) for view in page.views] if isinstance(page, Page) else page
+def _kling_query(raw: RawResponse) -> object:
+    return [parse_query(raw.status, raw.body, asked=asked) for asked in IDS[:1]]
 
 
-def _luma_many(heard: Heard) -> object:
-    found = parse_luma_many(heard, asked=[bodies.LUMA_ID, "5"])
+def _kling_page(raw: RawResponse) -> object:
+    page = parse_page(raw.status, raw.body)
+    return [Found(view) for view in page.views] if isinstance(page, Page) else page
+
+
+def _luma_many(raw: RawResponse) -> object:
+    found = parse_luma_many(raw, asked=[bodies.LUMA_ID, "5"])
     return list(found.values()) if isinstance(found, dict) else found
 
 
@@ -76,11 +76,11 @@ PARSERS: dict[str, tuple[Parser, list[bytes]]] = {
     "kling query": (_kling_query, KLING),
     "kling page": (_kling_page, [envelope([DONE, done(task_status="failed")]), envelope([DONE]), envelope([])]),
     "gateway submit": (parse_gateway_submit, GATEWAY + KLING),
-    "gateway query": (lambda heard: parse_gateway_query(heard, asked=bodies.GATEWAY_ID), GATEWAY),
+    "gateway query": (lambda raw: parse_gateway_query(raw, asked=bodies.GATEWAY_ID), GATEWAY),
     "vidu submit": (parse_vidu_submit, VIDU),
-    "vidu query": (lambda heard: parse_vidu_query(heard, asked=bodies.VIDU_ID), VIDU),
-    "luma submit": (lambda heard: parse_luma_submit(heard, parent_task_id="parent"), LUMA + GATEWAY),
-    "luma query": (lambda heard: parse_luma_query(heard, asked=bodies.LUMA_ID), LUMA),
+    "vidu query": (lambda raw: parse_vidu_query(raw, asked=bodies.VIDU_ID), VIDU),
+    "luma submit": (lambda raw: parse_luma_submit(raw, parent_task_id="parent"), LUMA + GATEWAY),
+    "luma query": (lambda raw: parse_luma_query(raw, asked=bodies.LUMA_ID), LUMA),
     "luma many": (_luma_many, MANY + LUMA),
     "kling bill": (parse_billing_page, BILLS),
     "kling packs": (parse_packs, [costs(PACK, {**PACK, "status": "runOut"}), costs()]),
@@ -105,7 +105,7 @@ def check(status: int, outcomes: object) -> None:
             case Accepted(task_id=task_id):
                 assert task_id
                 assert 200 <= status < 300
-            case Seen(view):
+            case Found(view):
                 assert 200 <= status < 300
                 _check_view(view)
             case BillingPage() | Packs():
@@ -179,7 +179,7 @@ def test_thousands_of_mutated_bodies(name: str) -> None:
         content = mutated(chance, originals + ERRORS)
         status = chance.choice(STATUSES)
         try:
-            outcome = parse(Heard(status, content))
+            outcome = parse(RawResponse(status, content))
             check(status, outcome)
         except Exception as error:
             raise AssertionError(f"body {number}, HTTP {status}: {content!r}") from error
@@ -193,7 +193,7 @@ def test_thousands_of_mutated_bodies(name: str) -> None:
 @given(st.sampled_from(STATUSES), st.randoms(use_true_random=False), st.binary(max_size=20))
 def test_mutated_bodies_that_can_be_shrunk(name: str, status: int, chance: random.Random, noise: bytes) -> None:
     parse, originals = PARSERS[name]
-    check(status, parse(Heard(status, mutated(chance, originals + ERRORS))))
-    outcome = parse(Heard(status, noise))
+    check(status, parse(RawResponse(status, mutated(chance, originals + ERRORS))))
+    outcome = parse(RawResponse(status, noise))
     check(status, outcome)
     assert not any(isinstance(one, BELIEVED) for one in (outcome if isinstance(outcome, list) else [outcome]))

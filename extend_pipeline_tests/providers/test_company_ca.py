@@ -12,15 +12,15 @@ import pytest
 from extend_pipeline.providers.http import trust
 from extend_pipeline.providers.http.client import HttpClient
 from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, FaultKind, open_download
-from extend_pipeline.providers.http.results import HttpResult, Reply, Setting, Unsent
-from extend_pipeline.providers.http.retry import Try
+from extend_pipeline.providers.http.results import HttpResult, NotSent, Reply, Setting
+from extend_pipeline.providers.http.retry import AttemptResult
 from extend_pipeline.providers.http.route import Route
 from extend_pipeline.providers.http.trust import check_trust
 from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
-from extend_pipeline.providers.protocol import QueryFault, Rejected, RejectReason, SubmitRequest, Unanswered
+from extend_pipeline.providers.protocol import QueryFailed, QueryFault, Rejected, RejectReason, SubmitRequest
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 from extend_pipeline.providers.wire.credentials import SingleKey
-from extend_pipeline.providers.wire.transport_outcome import asked, submitted
+from extend_pipeline.providers.wire.transport_outcome import classify_query, classify_submit
 from extend_pipeline_tests.providers.raw_server import RawServer
 from extend_pipeline_tests.support.company_ca import ISSUER, Company, needs_openssl
 
@@ -45,16 +45,16 @@ def ask(port: int, *, host: str = "localhost", ca: str = trust.PUBLIC) -> HttpRe
 def test_the_refusal_names_host_issuer_and_setting_and_nothing_was_sent(port: int, behind: RawServer) -> None:
     before = len(behind.requests)
     result = ask(port)
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert result.setting is Setting.CERTIFICATE
     for part in ("localhost", ISSUER, "Harbour Studio", "ca: system", "ca: FILE"):
         assert part in result.reason
     assert len(behind.requests) == before
-    rejected, tried = submitted(result, ()), asked(result, ())
+    rejected, tried = classify_submit(result, ()), classify_query(result, ())
     assert isinstance(rejected, Rejected)
     assert rejected.reason is RejectReason.CERTIFICATE
     assert rejected.reason.stops_account
-    assert isinstance(tried, Try)
+    assert isinstance(tried, AttemptResult)
     assert tried.outcome.fault is QueryFault.CERTIFICATE
     assert not tried.again
 
@@ -66,7 +66,7 @@ def test_a_file_counts_besides_the_public_roots(port: int, company: Company) -> 
 
 
 def test_the_system_s_store_counts(port: int, company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert isinstance(ask(port, ca=trust.SYSTEM), Unsent)
+    assert isinstance(ask(port, ca=trust.SYSTEM), NotSent)
     trust._built.cache_clear()
     monkeypatch.setenv("SSL_CERT_FILE", str(company.ca))  # what OpenSSL takes for the system's store
     assert isinstance(ask(port, ca=trust.SYSTEM), Reply)
@@ -88,7 +88,7 @@ def test_a_replaced_file_counts_without_a_new_start(port: int, company: Company,
     file.write_text("no certificate")
     assert "PEM" in str(check_trust(str(file)))
     refused = ask(port, ca=str(file))
-    assert isinstance(refused, Unsent)
+    assert isinstance(refused, NotSent)
     assert refused.setting is Setting.CERTIFICATE
     file.write_bytes(company.ca.read_bytes())
     os.utime(file, (time.time(), time.time() + 1))
@@ -101,7 +101,7 @@ def test_a_certificate_for_another_name_is_not_blamed_on_the_ca(
 ) -> None:
     monkeypatch.setattr("socket.getaddrinfo", lambda *_args, **_kw: [(2, 1, 6, "", ("127.0.0.1", port))])
     result = ask(port, host="gateway.example", ca=str(company.ca))
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert "another host" in result.reason
     assert "ca: system" not in result.reason
 
@@ -117,5 +117,5 @@ def test_a_provider_says_so_for_submit_and_query(port: int, monkeypatch: pytest.
         provider.close()
     assert isinstance(rejected, Rejected)
     assert rejected.reason is RejectReason.CERTIFICATE
-    assert isinstance(query, Unanswered)
+    assert isinstance(query, QueryFailed)
     assert query.fault is QueryFault.CERTIFICATE

@@ -16,7 +16,7 @@ import pytest
 from extend_pipeline.providers.http.body import BODY_CAP, BodyBuffer
 from extend_pipeline.providers.http.client import HttpClient
 from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, open_download
-from extend_pipeline.providers.http.results import HttpResult, Lost, Reply
+from extend_pipeline.providers.http.results import HttpResult, NoResponse, Reply
 from extend_pipeline.providers.wire.json import NotJson, read_json
 from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server
 
@@ -118,7 +118,7 @@ def test_a_transfer_that_is_compressed_is_no_answer(coding: str) -> None:
 
     with raw_server(script) as server:
         http = HttpClient(server.base_url, allow_local=True)
-        assert isinstance(asked(http, "POST"), Lost)
+        assert isinstance(asked(http, "POST"), NoResponse)
         http.close()
         with open_download(server.base_url, DownloadPolicy(hosts=(), allow_local=True)) as got:
             assert isinstance(got, Fault)
@@ -142,7 +142,7 @@ def test_headers_without_an_end_are_no_answer() -> None:
     with raw_server(script) as server:
         http = HttpClient(server.base_url, allow_local=True)
         tracemalloc.start()
-        assert isinstance(asked(http, "GET"), Lost)
+        assert isinstance(asked(http, "GET"), NoResponse)
         assert tracemalloc.get_traced_memory()[1] < PEAK
         tracemalloc.stop()
         http.close()

@@ -14,16 +14,16 @@ from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
 from extend_pipeline.providers.luma.provider import LumaProvider
 from extend_pipeline.providers.protocol import (
-    Absent,
     Accepted,
+    Found,
+    NotFound,
     Provider,
+    QueryFailed,
     QueryFault,
     Rejected,
     RejectReason,
-    Seen,
     SubmitRequest,
     TaskState,
-    Unanswered,
     Unknown,
 )
 from extend_pipeline.providers.registry import submit_path
@@ -337,7 +337,7 @@ def test_without_a_key_nothing_is_sent(upstream: Upstream, monkeypatch: pytest.M
         assert outcome.reason is RejectReason.NO_KEY
         assert "C_KEY" in outcome.answer.message
         asked = provider.query(upstream.task_id)
-        assert isinstance(asked, Unanswered)
+        assert isinstance(asked, QueryFailed)
         assert asked.fault is QueryFault.NO_KEY
         assert server.requests == []
 
@@ -357,7 +357,7 @@ def test_a_parameter_that_config_should_have_caught_is_a_programming_error(upstr
 def test_a_running_task_is_seen(upstream: Upstream) -> None:
     with talking(upstream, always(answer(200, upstream.running))) as (provider, server):
         outcome = provider.query(upstream.task_id)
-        assert isinstance(outcome, Seen), outcome
+        assert isinstance(outcome, Found), outcome
         assert (outcome.view.task_id, outcome.view.state) == (upstream.task_id, TaskState.PROCESSING)
         assert outcome.view.warnings == ()
         assert outcome.view.added_ms is None
@@ -368,7 +368,7 @@ def test_an_unknown_word_and_a_success_without_a_url_are_still_running_with_a_wa
     for body in (upstream.strange, upstream.done_without_url):
         with talking(upstream, always(answer(200, body))) as (provider, _):
             outcome = provider.query(upstream.task_id)
-            assert isinstance(outcome, Seen), outcome
+            assert isinstance(outcome, Found), outcome
             assert outcome.view.state is TaskState.PROCESSING
             assert outcome.view.warnings
 
@@ -376,7 +376,7 @@ def test_an_unknown_word_and_a_success_without_a_url_are_still_running_with_a_wa
 def test_a_finished_task_shows_its_file_and_what_the_next_hop_extends(upstream: Upstream) -> None:
     with talking(upstream, always(answer(200, upstream.done))) as (provider, _):
         outcome = provider.query(upstream.task_id)
-        assert isinstance(outcome, Seen), outcome
+        assert isinstance(outcome, Found), outcome
         assert outcome.view.state is TaskState.SUCCEEDED
         assert outcome.view.outputs[0].url.startswith("https://")
         assert outcome.view.outputs[0].video_id == upstream.next_source
@@ -388,7 +388,7 @@ def test_a_finished_task_shows_its_file_and_what_the_next_hop_extends(upstream: 
 def test_a_failed_task_says_why(upstream: Upstream) -> None:
     with talking(upstream, always(answer(200, upstream.failed))) as (provider, _):
         outcome = provider.query(upstream.task_id)
-        assert isinstance(outcome, Seen), outcome
+        assert isinstance(outcome, Found), outcome
         assert (outcome.view.state, outcome.view.message) == (TaskState.FAILED, "too dark")
         assert outcome.view.added_ms is None
 
@@ -397,17 +397,17 @@ def test_an_answer_about_another_task_or_about_none_is_malformed(upstream: Upstr
     for body in (upstream.another, upstream.accepted_without_id, b"{}", b"[]", b"<html>", b""):
         with talking(upstream, always(answer(200, body))) as (provider, server):
             outcome = provider.query(upstream.task_id)
-            assert isinstance(outcome, Unanswered), outcome
+            assert isinstance(outcome, QueryFailed), outcome
             assert outcome.fault is QueryFault.MALFORMED
             assert len(server.requests) == 1
 
 
 def test_only_a_well_formed_no_is_an_absence(upstream: Upstream) -> None:
     with talking(upstream, always(answer(404, upstream.no_such_task))) as (provider, _):
-        assert isinstance(provider.query(upstream.task_id), Absent)
+        assert isinstance(provider.query(upstream.task_id), NotFound)
     for status, body in ((404, b"<html>404"), (404, b"{}"), (502, upstream.no_such_task), (200, b"null")):
         with talking(upstream, always(answer(status, body))) as (provider, _):
-            assert isinstance(provider.query(upstream.task_id), Unanswered)
+            assert isinstance(provider.query(upstream.task_id), QueryFailed)
 
 
 @pytest.mark.parametrize(
@@ -417,16 +417,16 @@ def test_only_a_well_formed_no_is_an_absence(upstream: Upstream) -> None:
 def test_a_question_is_asked_again_where_that_may_help(upstream: Upstream, status: int, fault: str, asked: int) -> None:
     with talking(upstream, always(answer(status, bodies.error_object("no", "some_error")))) as (provider, server):
         outcome = provider.query(upstream.task_id)
-        assert isinstance(outcome, Unanswered)
+        assert isinstance(outcome, QueryFailed)
         assert (outcome.fault, len(server.requests)) == (QueryFault(fault), asked)
     with talking(upstream, in_turn(answer(502), answer(200, upstream.done))) as (provider, server):
-        assert isinstance(provider.query(upstream.task_id), Seen)
+        assert isinstance(provider.query(upstream.task_id), Found)
         assert len(server.requests) == 2
 
 
 def test_an_id_that_would_name_another_path_is_not_asked_for(upstream: Upstream) -> None:
     with talking(upstream, always(answer(200, upstream.done))) as (provider, server):
-        assert isinstance(provider.query(""), Unanswered)
+        assert isinstance(provider.query(""), QueryFailed)
         assert server.requests == []
         provider.query("../x?y=1&z")
         assert "../" not in server.line()
@@ -450,8 +450,8 @@ def test_a_key_that_comes_back_is_kept_nowhere(upstream: Upstream) -> None:
 def test_who_has_no_list_and_no_key_of_ours_says_so_without_asking(upstream: Upstream) -> None:
     with talking(upstream, always(answer(200, upstream.done))) as (provider, server):
         if not provider.can_find:
-            assert isinstance(provider.find("own_1"), Unanswered)
+            assert isinstance(provider.find("own_1"), QueryFailed)
         if not provider.list_page_size:
-            assert isinstance(provider.list_page(1, 10), Unanswered)
+            assert isinstance(provider.list_page(1, 10), QueryFailed)
         if not (provider.can_find or provider.list_page_size):
             assert server.requests == []

@@ -17,7 +17,7 @@ from extend_pipeline.providers.http.download import (
     host_matches,
     open_download,
 )
-from extend_pipeline.providers.http.guard import Reach, Target
+from extend_pipeline.providers.http.guard import AddressPolicy, UrlParts
 from extend_pipeline_tests.providers.raw_server import (
     RawServer,
     Script,
@@ -80,7 +80,7 @@ def test_listed_hosts_are_fetched_from_over_https(url: str, host: str, port: int
     checked = check_url(url, REAL)
     assert not isinstance(checked, Fault)
     target, reach = checked
-    assert (target.scheme, target.host, target.port, reach) == ("https", host, port, Reach.PUBLIC)
+    assert (target.scheme, target.host, target.port, reach) == ("https", host, port, AddressPolicy.PUBLIC)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_any_public_host_is_fetched_from_by_default_and_http_where_it_is_allowed
 ) -> None:
     checked = check_url(url, policy)
     assert not isinstance(checked, Fault)
-    assert (checked[0].host, checked[1]) == (host, Reach.PUBLIC)
+    assert (checked[0].host, checked[1]) == (host, AddressPolicy.PUBLIC)
 
 
 @pytest.mark.parametrize("policy", [ANY, DownloadPolicy(http=True), DownloadPolicy(hosts=("*",), http=True)])
@@ -180,7 +180,7 @@ def test_allow_local_opens_loopback_and_nothing_else(url: str, allowed: bool) ->
     checked = check_url(url, LOCAL)
     assert isinstance(checked, Fault) is not allowed
     if not isinstance(checked, Fault):
-        assert checked[1] is Reach.LOOPBACK
+        assert checked[1] is AddressPolicy.LOOPBACK
 
 
 @pytest.mark.parametrize(
@@ -429,4 +429,4 @@ def test_the_deadline_holds_over_all_redirects() -> None:
 def test_an_explicit_target_is_what_was_checked() -> None:
     checked = check_url("https://v1.klingai.com/a%20b.mp4?x=1#t=5", REAL)
     assert not isinstance(checked, Fault)
-    assert checked[0] == Target("https", "v1.klingai.com", 443, "/a%20b.mp4?x=1")
+    assert checked[0] == UrlParts("https", "v1.klingai.com", 443, "/a%20b.mp4?x=1")

@@ -8,7 +8,7 @@ import pytest
 
 from extend_pipeline.providers.protocol import QueryFault, Rejected, RejectReason, Unknown
 from extend_pipeline.providers.wire.errors import names_a_task, read_error, rule_for, says_no_such_task
-from extend_pipeline.providers.wire.response import Heard, read_answer, refused
+from extend_pipeline.providers.wire.response import RawResponse, classify_rejection, parse_response
 from extend_pipeline_tests.providers.upstream_bodies import body
 
 WORDS = "the words of the provider"
@@ -26,7 +26,7 @@ SHAPES: dict[str, object] = {
 
 
 def reason(status: int, content: object, raw: bytes | None = None) -> RejectReason | None:
-    outcome = refused(read_answer(Heard(status, body(content) if raw is None else raw)))
+    outcome = classify_rejection(parse_response(RawResponse(status, body(content) if raw is None else raw)))
     assert isinstance(outcome, Rejected | Unknown)
     return outcome.reason if isinstance(outcome, Rejected) else None
 
@@ -36,7 +36,7 @@ def test_the_words_are_found_in_every_shape(shape: str) -> None:
     error = read_error(SHAPES[shape])
     assert error is not None
     assert error.message == WORDS
-    outcome = refused(read_answer(Heard(400, body(SHAPES[shape]))))
+    outcome = classify_rejection(parse_response(RawResponse(400, body(SHAPES[shape]))))
     assert isinstance(outcome, Rejected)
     assert outcome.reason is RejectReason.BAD_REQUEST
     assert outcome.answer.message.startswith(WORDS)
@@ -121,7 +121,7 @@ def test_html_and_what_is_cut_prove_nothing() -> None:
 
 def test_of_two_documents_the_first_is_read() -> None:
     raw = json.dumps({"error": "first"}).encode() + b"\n" + json.dumps({"id": "5"}).encode()
-    outcome = refused(read_answer(Heard(400, raw)))
+    outcome = classify_rejection(parse_response(RawResponse(400, raw)))
     assert isinstance(outcome, Rejected)
     assert outcome.answer.message == "first"
 

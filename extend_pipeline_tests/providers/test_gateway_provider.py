@@ -14,19 +14,19 @@ from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
 from extend_pipeline.providers.protocol import (
     Accepted,
     Duplicate,
+    Found,
     Provider,
+    QueryFailed,
     QueryFault,
     Rejected,
     RejectReason,
-    Seen,
     SubmitRequest,
     TaskState,
-    Unanswered,
     Unknown,
 )
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 from extend_pipeline.providers.wire.credentials import SingleKey
-from extend_pipeline.providers.wire.response import Heard
+from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline_tests.providers import upstream_bodies as bodies
 from extend_pipeline_tests.providers.kling_bodies import done, envelope, failure
 from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server
@@ -92,11 +92,11 @@ def test_only_a_gateway_that_passes_our_own_id_can_find_by_it() -> None:
     body = envelope(done(task_info={"external_task_id": "own_1"}))
     with gateway("external_task_id", body=body) as (provider, server):
         assert provider.can_find
-        assert isinstance(provider.find("own_1"), Seen)
+        assert isinstance(provider.find("own_1"), Found)
         assert server.line() == "GET /relay/kling/v1/videos/video-extend/own_1 HTTP/1.1"
     with gateway(body=body) as (provider, server):
         assert not provider.can_find
-        assert isinstance(provider.find("own_1"), Unanswered)
+        assert isinstance(provider.find("own_1"), QueryFailed)
         assert server.requests == []
 
 
@@ -112,18 +112,18 @@ def test_a_1201_is_a_duplicate_only_where_our_own_id_was_sent() -> None:
 
 def test_an_own_id_that_the_gateway_made_up_is_no_contradiction_where_none_was_sent() -> None:
     made = envelope({"task_id": "5", "task_status": "submitted", "task_info": {"external_task_id": "gw-99"}})
-    assert isinstance(parse_gateway_submit(Heard(200, made)), Accepted)
-    assert isinstance(parse_gateway_submit(Heard(200, made), external_task_id="own_1"), Unknown)
+    assert isinstance(parse_gateway_submit(RawResponse(200, made)), Accepted)
+    assert isinstance(parse_gateway_submit(RawResponse(200, made), external_task_id="own_1"), Unknown)
 
 
 def test_an_answer_that_names_the_parents_task_is_unknown() -> None:
     made = envelope({"task_id": "814", "task_status": "submitted"})
-    assert isinstance(parse_gateway_submit(Heard(200, made), parent_task_id="814"), Unknown)
+    assert isinstance(parse_gateway_submit(RawResponse(200, made), parent_task_id="814"), Unknown)
 
 
 def test_a_body_written_anew_is_read_as_klings() -> None:
-    outcome = parse_gateway_query(Heard(200, bodies.gateway()), asked=bodies.GATEWAY_ID)
-    assert isinstance(outcome, Seen)
+    outcome = parse_gateway_query(RawResponse(200, bodies.gateway()), asked=bodies.GATEWAY_ID)
+    assert isinstance(outcome, Found)
     view = outcome.view
     assert (view.state, view.created_ms, view.updated_ms) == (TaskState.SUCCEEDED, 1762419870_000, 1762420170_000)
     assert (view.outputs[0].url, view.outputs[0].video_id) == ("https://cdn.example.com/k.mp4", None)
@@ -131,8 +131,8 @@ def test_a_body_written_anew_is_read_as_klings() -> None:
 
 
 def test_klings_deduction_is_not_what_the_gateway_charges() -> None:
-    outcome = parse_gateway_query(Heard(200, envelope(done())), asked=done()["task_id"])
-    assert isinstance(outcome, Seen)
+    outcome = parse_gateway_query(RawResponse(200, envelope(done())), asked=done()["task_id"])
+    assert isinstance(outcome, Found)
     assert outcome.view.units_micros is None
     assert outcome.view.warnings == ()
 
@@ -140,16 +140,16 @@ def test_klings_deduction_is_not_what_the_gateway_charges() -> None:
 def test_klings_own_error_inside_the_gateways_message_decides() -> None:
     inner = json.dumps({"code": 1102, "message": "Account balance not enough", "request_id": "r"})
     outer = bodies.body({"code": "fail_to_fetch_task", "message": f"upstream said {inner}", "data": None})
-    outcome = parse_gateway_submit(Heard(429, outer))
+    outcome = parse_gateway_submit(RawResponse(429, outer))
     assert isinstance(outcome, Rejected)
     assert outcome.reason is RejectReason.BALANCE
     assert outcome.answer.message.startswith("Account balance not enough")
-    assert isinstance(parse_gateway_submit(Heard(500, outer)), Unknown)
-    asked = parse_gateway_query(Heard(429, outer), asked="5")
-    assert isinstance(asked, Unanswered)
+    assert isinstance(parse_gateway_submit(RawResponse(500, outer)), Unknown)
+    asked = parse_gateway_query(RawResponse(429, outer), asked="5")
+    assert isinstance(asked, QueryFailed)
     assert asked.fault is QueryFault.BALANCE
 
 
 def test_klings_codes_in_a_5xx_are_unknown_because_the_gateway_may_have_lost_the_answer() -> None:
     for code in (1000, 1102, 1200, 1203, 1301, 1302, 1303):
-        assert isinstance(parse_gateway_submit(Heard(502, failure(code))), Unknown)
+        assert isinstance(parse_gateway_submit(RawResponse(502, failure(code))), Unknown)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from extend_pipeline.providers.http.client import HttpClient
-from extend_pipeline.providers.http.results import HttpResult, Lost, Reply, Unsent
+from extend_pipeline.providers.http.results import HttpResult, NoResponse, NotSent, Reply
 from extend_pipeline_tests.providers.raw_server import (
     RawServer,
     Script,
@@ -121,13 +121,13 @@ def test_proxies_and_netrc_of_the_environment_are_ignored(monkeypatch: pytest.Mo
 def test_a_refused_connection_is_provably_unsent() -> None:
     http = HttpClient(f"http://127.0.0.1:{unused_port()}", allow_local=True)
     result = post(http)
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert "refused" in result.reason.lower()
 
 
 def test_a_name_that_does_not_exist_is_provably_unsent() -> None:
     result = post(HttpClient("https://no-such-host.invalid"))
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert "no-such-host.invalid" in result.reason
 
 
@@ -143,7 +143,7 @@ def test_a_failed_tls_handshake_is_provably_unsent() -> None:
         thread.start()
         result = post(HttpClient(f"https://127.0.0.1:{listener.getsockname()[1]}", allow_local=True), deadline_s=3)
         thread.join(5)
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert "ssl" in result.reason.lower()
 
 
@@ -151,7 +151,7 @@ def test_a_tls_handshake_that_never_ends_is_unsent_at_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         began = time.monotonic()
         result = post(HttpClient(f"https://127.0.0.1:{listener.getsockname()[1]}", allow_local=True), deadline_s=0.4)
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert 0.35 <= time.monotonic() - began < 0.4 + SLACK_S
 
 
@@ -167,7 +167,7 @@ def test_a_slow_name_server_is_unsent_at_the_deadline(monkeypatch: pytest.Monkey
     result = post(HttpClient("https://slow.example.com"), deadline_s=0.3)
     took = time.monotonic() - began
     released.set()
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert took < 0.3 + SLACK_S
 
 
@@ -179,7 +179,7 @@ def test_a_private_address_behind_a_public_name_is_refused_and_nothing_is_sent(
 
     monkeypatch.setattr("extend_pipeline.providers.http.guard.socket.getaddrinfo", lies)
     result = post(HttpClient("https://api.example.com"))
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert result.refused
     assert "10.0.0.7" in result.reason
 
@@ -198,7 +198,7 @@ def test_the_connection_goes_to_the_address_that_was_checked(monkeypatch: pytest
 
     monkeypatch.setattr("extend_pipeline.providers.http.guard.socket.getaddrinfo", rebinding)
     monkeypatch.setattr("extend_pipeline.providers.http.sockets.socket.create_connection", connect)
-    assert isinstance(post(HttpClient("https://rebind.example.com")), Unsent)
+    assert isinstance(post(HttpClient("https://rebind.example.com")), NotSent)
     assert asked == ["rebind.example.com"]
     assert reached == [("93.184.216.34", 443)]
 
@@ -231,7 +231,7 @@ def test_the_deadline_ends_a_call_to_a_server_that(what: str, script: Script, me
         began = time.monotonic()
         result = method(http, 0.5)  # type: ignore[operator]
         took = time.monotonic() - began
-        assert isinstance(result, Lost), what
+        assert isinstance(result, NoResponse), what
         assert 0.45 <= took < 0.5 + SLACK_S
         assert len(server.requests) == 1
     assert "0.5 s" in result.reason
@@ -239,7 +239,7 @@ def test_the_deadline_ends_a_call_to_a_server_that(what: str, script: Script, me
 
 def test_a_deadline_of_nothing_sends_nothing() -> None:
     with client(silence) as (http, server):
-        assert isinstance(post(http, 0.0), Unsent)
+        assert isinstance(post(http, 0.0), NotSent)
         assert server.requests == []
 
 
@@ -260,7 +260,7 @@ def test_a_deadline_of_nothing_sends_nothing() -> None:
 def test_a_broken_answer_is_lost_and_what_came_is_kept(script: Script, status: int | None, body: bytes) -> None:
     with client(script) as (http, server):
         result = post(http)
-        assert isinstance(result, Lost)
+        assert isinstance(result, NoResponse)
         assert (result.status, result.body) == (status, body)
         assert server.connections == 1
 
@@ -271,7 +271,7 @@ def test_a_reset_after_the_request_is_lost() -> None:
         connection.close()
 
     with client(reset) as (http, _):
-        assert isinstance(post(http), Lost)
+        assert isinstance(post(http), NoResponse)
 
 
 def test_a_body_stops_at_a_megabyte() -> None:
@@ -338,13 +338,13 @@ def test_a_base_url_that_may_not_be_used_is_refused_at_once(url: str, allow_loca
 @pytest.mark.parametrize("url", ["http://10.1.2.3", "http://192.168.1.1", "http://169.254.169.254", "http://8.8.8.8"])
 def test_allow_local_means_loopback_and_nothing_else(url: str) -> None:
     result = post(HttpClient(url, allow_local=True), deadline_s=2)
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert result.refused
 
 
 def test_without_allow_local_loopback_is_refused() -> None:
     result = post(HttpClient("https://127.0.0.1:9"), deadline_s=2)
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert result.refused
 
 
@@ -357,7 +357,7 @@ def test_a_call_names_a_path_and_never_another_origin(path: str) -> None:
 def test_a_header_with_a_line_break_is_not_sent() -> None:
     with client(always(answer(200))) as (http, server):
         result = http.get("/x", headers={"authorization": "Bearer a\r\nX-Evil: 1"}, deadline_s=2)
-        assert isinstance(result, Unsent)
+        assert isinstance(result, NotSent)
         assert server.requests == []
 
 

@@ -12,8 +12,8 @@ import pytest
 
 import extend_pipeline
 from extend_pipeline.providers.http.client import HttpClient, open_stream
-from extend_pipeline.providers.http.guard import Reach, Target
-from extend_pipeline.providers.http.results import Reply, Stream, Unsent
+from extend_pipeline.providers.http.guard import AddressPolicy, UrlParts
+from extend_pipeline.providers.http.results import NotSent, Reply, Stream
 from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server, unused_port
 
 SECRET = "X-Signature=canary0123456789"
@@ -48,7 +48,7 @@ def post(http: HttpClient) -> Reply:
 
 def download(server: RawServer, target: str) -> Stream:
     with open_stream(
-        Target("http", "127.0.0.1", server.port, target), reach=Reach.LOOPBACK, deadline_s=5, idle_s=5
+        UrlParts("http", "127.0.0.1", server.port, target), reach=AddressPolicy.LOOPBACK, deadline_s=5, idle_s=5
     ) as got:
         assert isinstance(got, Stream)
         assert b"".join(got.chunks) == b"{}"
@@ -107,7 +107,7 @@ def test_httpx_takes_every_host_that_we_take(host: str, monkeypatch: pytest.Monk
     inside = [(2, 1, 6, "", ("10.0.0.7", 443))]
     monkeypatch.setattr("extend_pipeline.providers.http.guard.socket.getaddrinfo", lambda *_, **__: inside)
     result = HttpClient(f"https://{host}").get("/x", headers={}, deadline_s=2)
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert result.refused
 
 
@@ -126,14 +126,14 @@ def test_a_kept_connection_keeps_nothing_of_the_call_before(server: RawServer, h
         pass  # the deadline of the first call passes
     get(http, "/b")
     result = http.get("/c", headers={"x": "a\r\nX-Evil: 1"}, deadline_s=5)
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert result.refused
     assert (server.connections, len(server.requests)) == (1, 2)
 
 
 def test_a_connection_that_failed_is_not_kept() -> None:
     http = HttpClient(f"http://127.0.0.1:{unused_port()}", allow_local=True)
-    assert isinstance(http.get("/a", headers={}, deadline_s=5), Unsent)
+    assert isinstance(http.get("/a", headers={}, deadline_s=5), NotSent)
     assert http._kept._idle == []
 
 
@@ -169,4 +169,4 @@ def test_only_the_client_and_its_transport_import_an_http_library() -> None:
                 names = [node.module or ""]
             for name in {name.partition(".")[0] for name in names} & {"httpx", "httpcore"}:
                 importing.setdefault(path.name, set()).add(name)
-    assert importing == {"http.py": {"httpx"}, "transport.py": {"httpx", "httpcore"}}
+    assert importing == {"client.py": {"httpx"}, "transport.py": {"httpx", "httpcore"}}

@@ -15,7 +15,7 @@ from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.kling.billing import Bill, KlingBilling
 from extend_pipeline.providers.kling.billing_parse import Packs
 from extend_pipeline.providers.kling.provider import KlingProvider
-from extend_pipeline.providers.protocol import Accepted, QueryFault, SubmitRequest, Unanswered
+from extend_pipeline.providers.protocol import Accepted, QueryFailed, QueryFault, SubmitRequest
 from extend_pipeline.providers.wire.credentials import KeyPair, SingleKey
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
 from extend_pipeline_tests.providers.billing_bodies import PACK, ROW, costs, page, row
@@ -81,7 +81,7 @@ def test_a_bill_with_a_page_missing_is_none() -> None:
     script = in_turn(answer(200, page(ROW, more=True, cursor="c2")), answer(503, failure(5001)))
     with scripted(script) as (billing, server):
         bill = billing.bill(5, 9)
-    assert isinstance(bill, Unanswered)
+    assert isinstance(bill, QueryFailed)
     assert bill.fault is QueryFault.UPSTREAM
     assert len(server.requests) == 2
 
@@ -93,14 +93,14 @@ def test_a_bill_with_a_page_missing_is_none() -> None:
 )
 def test_a_page_is_asked_for_once(script: Script) -> None:
     with scripted(script) as (billing, server):
-        assert isinstance(billing.bill(5, 9), Unanswered)
+        assert isinstance(billing.bill(5, 9), QueryFailed)
         assert len(server.requests) == 1
 
 
 def test_a_redirect_of_the_bill_is_not_followed() -> None:
     with scripted(always(answer(307, b"", {"location": "/account/billing/package"}))) as (billing, server):
         bill = billing.bill(5, 9)
-        assert isinstance(bill, Unanswered)
+        assert isinstance(bill, QueryFailed)
         assert bill.answer.http_status == 307
         assert len(server.requests) == 1
 
@@ -112,7 +112,7 @@ def test_a_refused_token_is_minted_anew_once() -> None:
         assert len(server.requests) == 2
     with scripted(always(answer(401, failure(1004)))) as (billing, server):
         bill = billing.bill(5, 9)
-        assert isinstance(bill, Unanswered)
+        assert isinstance(bill, QueryFailed)
         assert bill.fault is QueryFault.AUTH
         assert len(server.requests) == 2
 
@@ -121,13 +121,13 @@ def test_a_bill_that_never_ends_is_given_up() -> None:
     circle = always(answer(200, page(ROW, more=True, cursor="again")))
     with scripted(circle) as (billing, server):
         bill = billing.bill(5, 9)
-        assert isinstance(bill, Unanswered)
+        assert isinstance(bill, QueryFailed)
         assert "circle" in bill.answer.message
         assert len(server.requests) == 2
     long = in_turn(*(answer(200, page(ROW, more=True, cursor=f"c{number}")) for number in range(9)))
     with scripted(long) as (billing, server):
         bill = billing.bill(5, 9, max_pages=3)
-        assert isinstance(bill, Unanswered)
+        assert isinstance(bill, QueryFailed)
         assert "more than 3 pages" in bill.answer.message
         assert len(server.requests) == 3
 
@@ -145,8 +145,8 @@ def test_a_missing_secret_is_told_before_anything_is_asked(monkeypatch: pytest.M
     with scripted(always(answer(200, page()))) as (billing, server):
         monkeypatch.delenv("B_SECRET")
         bill, packs = billing.bill(5, 9), billing.packs(5, 9)
-        assert isinstance(bill, Unanswered)
-        assert isinstance(packs, Unanswered)
+        assert isinstance(bill, QueryFailed)
+        assert isinstance(packs, QueryFailed)
         assert (bill.fault, packs.fault) == (QueryFault.NO_KEY, QueryFault.NO_KEY)
         assert "B_SECRET" in bill.answer.message
         assert server.requests == []
@@ -237,7 +237,7 @@ def test_an_impatient_client_is_told_to_slow_down(upstream: Callable[..., Any]) 
     handle.foreign_task()
     handle.foreign_task()
     bill = KlingBilling(provider, pause=lambda _: None).bill(1, FOREVER)
-    assert isinstance(bill, Unanswered)
+    assert isinstance(bill, QueryFailed)
     assert (bill.fault, bill.answer.code) == (QueryFault.RATE, "1302")
 
 
@@ -259,7 +259,7 @@ def test_no_fault_of_the_sandbox_is_taken_for_a_bill(upstream: Callable[..., Any
     handle, _, billing = upstream(billing_interval=0)
     theirs = handle.foreign_task()
     handle.faults([{**fault, "where": "billing"}])
-    assert isinstance(billing.bill(1, FOREVER), Unanswered)
+    assert isinstance(billing.bill(1, FOREVER), QueryFailed)
     bill = billing.bill(1, FOREVER)
     assert isinstance(bill, Bill)
     assert [found.task_id for found in bill.rows] == [theirs["task_id"]]

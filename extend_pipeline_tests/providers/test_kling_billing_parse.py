@@ -15,20 +15,20 @@ from extend_pipeline.providers.kling.billing_parse import (
     parse_billing_page,
     parse_packs,
 )
-from extend_pipeline.providers.protocol import QueryFault, Unanswered
-from extend_pipeline.providers.wire.response import Heard
+from extend_pipeline.providers.protocol import QueryFailed, QueryFault
+from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline_tests.providers.billing_bodies import PACK, ROW, costs, page, row
 from extend_pipeline_tests.providers.kling_bodies import failure
 
 ID = ROW["task_id"]
 
 
-def read_page(body: bytes, status: int = 200, **heard: Any) -> BillingPage | Unanswered:
-    return parse_billing_page(Heard(status, body, **heard))
+def read_page(body: bytes, status: int = 200, **raw: Any) -> BillingPage | QueryFailed:
+    return parse_billing_page(RawResponse(status, body, **raw))
 
 
 def fault(outcome: object) -> QueryFault:
-    assert isinstance(outcome, Unanswered), outcome
+    assert isinstance(outcome, QueryFailed), outcome
     return outcome.fault
 
 
@@ -132,15 +132,15 @@ def test_an_empty_page_says_so_itself(body: bytes) -> None:
 )
 @pytest.mark.parametrize("parse", [parse_billing_page, parse_packs])
 def test_a_refusal_is_told_by_its_code(parse: Any, code: int, expected: QueryFault) -> None:
-    outcome = parse(Heard(429 if code in (1102, 1302) else 401, failure(code), retry_after_s=3.0))
+    outcome = parse(RawResponse(429 if code in (1102, 1302) else 401, failure(code), retry_after_s=3.0))
     assert (fault(outcome), outcome.retry_after_s) == (expected, 3.0)
 
 
 @pytest.mark.parametrize("parse", [parse_billing_page, parse_packs])
 @pytest.mark.parametrize("status", [307, 500, 503])
 def test_another_status_is_no_bill(parse: Any, status: int) -> None:
-    assert isinstance(parse(Heard(status, page(ROW))), Unanswered)
-    assert isinstance(parse(Heard(status, costs(PACK))), Unanswered)
+    assert isinstance(parse(RawResponse(status, page(ROW))), QueryFailed)
+    assert isinstance(parse(RawResponse(status, costs(PACK))), QueryFailed)
 
 
 def test_a_secret_never_gets_into_what_is_told() -> None:
@@ -148,28 +148,30 @@ def test_a_secret_never_gets_into_what_is_told() -> None:
     outcome = read_page(page(row(task_id=f"x{secret}"), ROW), secrets=(secret,))
     assert isinstance(outcome, BillingPage)
     assert outcome.malformed == 1
-    refused = parse_packs(Heard(200, costs(code=1100, msg=f"account of {secret}"), secrets=(secret,)))
-    assert isinstance(refused, Unanswered)
+    refused = parse_packs(RawResponse(200, costs(code=1100, msg=f"account of {secret}"), secrets=(secret,)))
+    assert isinstance(refused, QueryFailed)
     assert secret not in repr(refused)
 
 
 def test_packs_are_read_exactly() -> None:
     expected = Pack("Trial-Video-100Units", 100_000_000, 91_300_000, 1792392000000, "online")
-    assert parse_packs(Heard(200, costs(PACK))) == Packs((expected,), 0)
+    assert parse_packs(RawResponse(200, costs(PACK))) == Packs((expected,), 0)
 
 
 def test_a_missing_list_of_packs_means_none() -> None:
-    assert parse_packs(Heard(200, costs())) == Packs((), 0)
-    assert parse_packs(Heard(200, costs(resource_pack_subscribe_infos=None))) == Packs((), 0)
+    assert parse_packs(RawResponse(200, costs())) == Packs((), 0)
+    assert parse_packs(RawResponse(200, costs(resource_pack_subscribe_infos=None))) == Packs((), 0)
 
 
 @pytest.mark.parametrize("listed", [{}, "none", 3])
 def test_packs_that_are_no_list_are_malformed(listed: object) -> None:
-    assert fault(parse_packs(Heard(200, costs(resource_pack_subscribe_infos=listed)))) is QueryFault.MALFORMED
+    assert fault(parse_packs(RawResponse(200, costs(resource_pack_subscribe_infos=listed)))) is QueryFault.MALFORMED
 
 
 def test_a_pack_that_cannot_be_understood_is_counted() -> None:
-    outcome = parse_packs(Heard(200, costs({**PACK, "remaining_quantity": None}, None, {**PACK, "invalid_time": "?"})))
+    outcome = parse_packs(
+        RawResponse(200, costs({**PACK, "remaining_quantity": None}, None, {**PACK, "invalid_time": "?"}))
+    )
     assert isinstance(outcome, Packs)
     assert outcome.malformed == 2
     assert outcome.packs[0].expires_ms is None
@@ -177,8 +179,8 @@ def test_a_pack_that_cannot_be_understood_is_counted() -> None:
 
 @pytest.mark.parametrize(("inner", "expected"), [(1100, QueryFault.BALANCE), (7, QueryFault.MALFORMED)])
 def test_the_inner_envelope_may_refuse_where_the_outer_one_agrees(inner: int, expected: QueryFault) -> None:
-    outcome = parse_packs(Heard(200, costs(PACK, code=inner, msg="account abnormal")))
+    outcome = parse_packs(RawResponse(200, costs(PACK, code=inner, msg="account abnormal")))
     assert fault(outcome) is expected
-    assert isinstance(outcome, Unanswered)
+    assert isinstance(outcome, QueryFailed)
     assert outcome.answer.message.startswith("account abnormal")
     assert outcome.answer.code == str(inner)

@@ -11,13 +11,13 @@ import pytest
 from extend_pipeline.providers.http.download import Body, DownloadPolicy, open_download
 from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.protocol import (
-    Absent,
     Accepted,
     Duplicate,
+    Found,
+    NotFound,
     Page,
     Rejected,
     RejectReason,
-    Seen,
     SubmitRequest,
     TaskState,
     TaskView,
@@ -51,7 +51,7 @@ def finished(provider: KlingProvider, task_id: str) -> TaskView:
     give_up = time.monotonic() + 20
     while time.monotonic() < give_up:
         outcome = provider.query(task_id)
-        assert isinstance(outcome, Seen), outcome
+        assert isinstance(outcome, Found), outcome
         if outcome.view.state in (TaskState.SUCCEEDED, TaskState.FAILED):
             return outcome.view
     raise AssertionError(f"task {task_id} is still running")
@@ -59,11 +59,11 @@ def finished(provider: KlingProvider, task_id: str) -> TaskView:
 
 def test_a_task_is_made_found_watched_listed_and_fetched(sandbox: SandboxHandle, kling: KlingProvider) -> None:
     request = SubmitRequest("drive_1", SOURCE, params={"prompt": "the fog lifts", "cfg_scale": 0.5, "watermark": False})
-    assert isinstance(kling.find("drive_1"), Absent)
+    assert isinstance(kling.find("drive_1"), NotFound)
     outcome = kling.submit(request)
     assert isinstance(outcome, Accepted), outcome
     found = kling.find("drive_1")
-    assert isinstance(found, Seen)
+    assert isinstance(found, Found)
     assert (found.view.task_id, found.view.external_task_id) == (outcome.task_id, "drive_1")
     view = finished(kling, outcome.task_id)
     assert view.state is TaskState.SUCCEEDED
@@ -92,7 +92,7 @@ def test_the_same_key_again_is_a_duplicate_and_charges_once(sandbox: SandboxHand
     assert isinstance(first, Accepted), first
     assert isinstance(kling.submit(request), Duplicate)
     found = kling.find("twice_1")
-    assert isinstance(found, Seen)
+    assert isinstance(found, Found)
     assert found.view.task_id == first.task_id
     assert sandbox.charges()["by_external_task_id"].get("twice_1") is not None
     assert not sandbox.charges()["double"]
@@ -145,7 +145,7 @@ def test_a_submit_that_goes_wrong_is_unknown_and_the_look_up_tells_the_truth(
     assert isinstance(outcome, Unknown), outcome
     found = kling.find(own_id)
     if made:
-        assert isinstance(found, Seen), found
+        assert isinstance(found, Found), found
         finished(kling, found.view.task_id)
     else:
-        assert isinstance(found, Absent), found
+        assert isinstance(found, NotFound), found

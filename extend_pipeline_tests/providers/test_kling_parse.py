@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 from extend_pipeline.providers.kling.codes import RULES
 from extend_pipeline.providers.kling.parse import parse_page, parse_query, parse_submit
 from extend_pipeline.providers.protocol import (
-    Absent,
     Accepted,
     Duplicate,
+    Found,
+    NotFound,
     Output,
     Page,
+    QueryFailed,
     QueryFault,
     QueryOutcome,
     Rejected,
     RejectReason,
-    Seen,
     SubmitOutcome,
     TaskState,
     TaskView,
-    Unanswered,
     Unknown,
 )
 from extend_pipeline_tests.providers.kling_bodies import (
@@ -54,7 +54,7 @@ def query(status: int, content: bytes, asked: str = ID, own_key: bool = False) -
 
 def seen(content: bytes, asked: str = ID) -> TaskView:
     outcome = query(200, content, asked)
-    assert isinstance(outcome, Seen), outcome
+    assert isinstance(outcome, Found), outcome
     return outcome.view
 
 
@@ -257,11 +257,11 @@ def test_a_code_decides_what_a_query_learned(status: int, code: int, _reason: ob
     outcome = query(status, failure(code))
     page = parse_page(status, failure(code))
     if fault is None:
-        assert isinstance(outcome, Absent)
-        assert isinstance(page, Unanswered)
+        assert isinstance(outcome, NotFound)
+        assert isinstance(page, QueryFailed)
         return
-    assert isinstance(outcome, Unanswered)
-    assert isinstance(page, Unanswered)
+    assert isinstance(outcome, QueryFailed)
+    assert isinstance(page, QueryFailed)
     assert (outcome.fault, page.fault, outcome.retry_after_s) == (fault, fault, 3.0)
 
 
@@ -333,22 +333,22 @@ def test_an_answer_that_tells_nothing_is_neither_seen_nor_absent(
     status: int, content: bytes, fault: QueryFault
 ) -> None:
     outcome = query(status, content)
-    assert isinstance(outcome, Unanswered)
+    assert isinstance(outcome, QueryFailed)
     assert outcome.fault is fault
     assert outcome.answer.message
 
 
 def test_an_answer_about_another_task_is_not_taken_for_ours() -> None:
-    assert isinstance(query(200, envelope(done(task_id="999"))), Unanswered)
-    assert isinstance(query(200, envelope(DONE), asked="another-key", own_key=True), Unanswered)
+    assert isinstance(query(200, envelope(done(task_id="999"))), QueryFailed)
+    assert isinstance(query(200, envelope(DONE), asked="another-key", own_key=True), QueryFailed)
 
 
 def test_a_look_up_by_our_own_id_is_seen_with_a_warning_where_the_answer_does_not_repeat_it() -> None:
     found = query(200, envelope(DONE), asked=OWN, own_key=True)
-    assert isinstance(found, Seen)
+    assert isinstance(found, Found)
     assert found.view.warnings == ()
     silent = query(200, envelope(done(task_info={})), asked=OWN, own_key=True)
-    assert isinstance(silent, Seen)
+    assert isinstance(silent, Found)
     assert "own id" in silent.view.warnings[0]
 
 
@@ -445,7 +445,7 @@ def test_an_empty_page_is_the_end_and_a_page_without_a_list_is_not() -> None:
     broken: list[object] = [None, {}, {"list": []}, "x"]
     for data in broken:
         outcome = parse_page(200, envelope(data))
-        assert isinstance(outcome, Unanswered)
+        assert isinstance(outcome, QueryFailed)
         assert outcome.fault is QueryFault.MALFORMED
 
 
@@ -539,7 +539,7 @@ def test_no_body_makes_the_parsers_raise_or_believe_too_much(status: int, conten
         assert status in (200, 201, 204)
     views: list[TaskView] = []
     found = query(status, content)
-    if isinstance(found, Seen):
+    if isinstance(found, Found):
         views.append(found.view)
     page = parse_page(status, content)
     if isinstance(page, Page):
@@ -559,4 +559,4 @@ def test_no_body_makes_the_parsers_raise_or_believe_too_much(status: int, conten
 @given(st.integers(100, 599), st.binary(max_size=200))
 def test_no_bytes_are_ever_taken_for_an_acceptance(status: int, content: bytes) -> None:
     assert not isinstance(submit(status, content), Accepted)
-    assert not isinstance(query(status, content), Seen | Absent)
+    assert not isinstance(query(status, content), Found | NotFound)

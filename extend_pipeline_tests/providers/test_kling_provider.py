@@ -16,16 +16,16 @@ import pytest
 from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.protocol import (
-    Absent,
     Accepted,
+    Found,
+    NotFound,
     Page,
     Provider,
+    QueryFailed,
     QueryFault,
     Rejected,
     RejectReason,
-    Seen,
     SubmitRequest,
-    Unanswered,
     Unknown,
 )
 from extend_pipeline.providers.wire.credentials import Credentials, KeyPair, SingleKey
@@ -269,7 +269,7 @@ def test_a_token_that_is_refused_twice_is_a_rejection_that_speaks_of_the_clock(c
     assert outcome.reason is RejectReason.CLOCK
     assert "clock" in outcome.answer.message
     assert "ahead of Kling's" in outcome.answer.message
-    assert isinstance(asked, Unanswered)
+    assert isinstance(asked, QueryFailed)
     assert asked.fault is QueryFault.CLOCK
 
 
@@ -313,7 +313,7 @@ def test_a_token_refused_late_leaves_the_second_post_unsent() -> None:
 def test_one_token_serves_many_calls() -> None:
     with kling(always(answer(200, envelope(DONE)))) as (provider, server):
         for _ in range(5):
-            assert isinstance(provider.query(ID), Seen)
+            assert isinstance(provider.query(ID), Found)
         assert len({server.header("authorization", index) for index in range(5)}) == 1
         assert server.connections == 1
 
@@ -330,7 +330,7 @@ def test_a_missing_secret_is_an_outcome_that_names_the_variable(monkeypatch: pyt
     assert submitted.reason is RejectReason.NO_KEY
     assert "K_SECRET" in submitted.answer.message
     for outcome in (asked, page):
-        assert isinstance(outcome, Unanswered)
+        assert isinstance(outcome, QueryFailed)
         assert outcome.fault is QueryFault.NO_KEY
         assert "K_SECRET" in outcome.answer.message
 
@@ -345,7 +345,7 @@ def test_a_question_is_asked_again_until_it_is_answered() -> None:
         answer(200, envelope(DONE)),
     )
     with kling(script) as (provider, server):
-        assert isinstance(provider.query(ID), Seen)
+        assert isinstance(provider.query(ID), Found)
         assert len(server.requests) == 3
 
 
@@ -357,7 +357,7 @@ def test_a_question_to_a_dead_connection_is_asked_again() -> None:
             connection.sendall(answer(200, envelope(DONE)))  # type: ignore[attr-defined]
 
     with kling(first_dies) as (provider, server):
-        assert isinstance(provider.query(ID), Seen)
+        assert isinstance(provider.query(ID), Found)
         assert server.connections == 2
 
 
@@ -365,7 +365,7 @@ def test_a_question_is_asked_a_bounded_number_of_times() -> None:
     with kling(always(answer(503, failure(5001)))) as (provider, server):
         outcome = provider.query(ID)
         assert len(server.requests) == 3
-    assert isinstance(outcome, Unanswered)
+    assert isinstance(outcome, QueryFailed)
     assert outcome.fault is QueryFault.UPSTREAM
 
 
@@ -375,7 +375,7 @@ def test_a_retry_after_is_waited_for() -> None:
         _,
     ):
         began = time.monotonic()
-        assert isinstance(provider.query(ID), Seen)
+        assert isinstance(provider.query(ID), Found)
         assert time.monotonic() - began >= 0.3
 
 
@@ -385,7 +385,7 @@ def test_a_retry_after_that_is_too_long_is_handed_on_and_not_sat_out() -> None:
         outcome = provider.query(ID)
         assert time.monotonic() - began < 1
         assert len(server.requests) == 1
-    assert isinstance(outcome, Unanswered)
+    assert isinstance(outcome, QueryFailed)
     assert outcome.retry_after_s == 120
 
 
@@ -393,7 +393,7 @@ def test_no_money_is_not_asked_about_again() -> None:
     with kling(always(answer(429, failure(1102)))) as (provider, server):
         outcome = provider.query(ID)
         assert len(server.requests) == 1
-    assert isinstance(outcome, Unanswered)
+    assert isinstance(outcome, QueryFailed)
     assert outcome.fault is QueryFault.BALANCE
 
 
@@ -402,7 +402,7 @@ def test_a_question_holds_its_deadline_with_all_its_repeats() -> None:
         began = time.monotonic()
         outcome = provider.query(ID)
         assert time.monotonic() - began < 0.7
-    assert isinstance(outcome, Unanswered)
+    assert isinstance(outcome, QueryFailed)
     assert outcome.fault is QueryFault.UNREACHABLE
 
 
@@ -411,9 +411,9 @@ def test_an_unknown_task_is_absent_and_a_strangers_404_is_not() -> None:
         provider,
         server,
     ):
-        assert isinstance(provider.find("harbour-dawn_1"), Absent)
+        assert isinstance(provider.find("harbour-dawn_1"), NotFound)
         assert server.line() == "GET /v1/videos/video-extend/harbour-dawn_1 HTTP/1.1"
-        assert isinstance(provider.find("harbour-dawn_1"), Unanswered)
+        assert isinstance(provider.find("harbour-dawn_1"), QueryFailed)
 
 
 @pytest.mark.parametrize("task_id", ["Cjik/Q2aBc+==", "a?b=1", "../../v1/account", "a#b", "%2e%2e", "ü x", "a\ud800"])
@@ -427,8 +427,8 @@ def test_an_id_is_one_part_of_the_path_whatever_it_holds(task_id: str) -> None:
 @pytest.mark.parametrize("task_id", ["", ".", ".."])
 def test_an_id_that_would_name_another_path_is_not_asked_for(task_id: str) -> None:
     with kling(always(answer(200, envelope(DONE)))) as (provider, server):
-        assert isinstance(provider.query(task_id), Unanswered)
-        assert isinstance(provider.find(task_id), Unanswered)
+        assert isinstance(provider.query(task_id), QueryFailed)
+        assert isinstance(provider.find(task_id), QueryFailed)
         assert server.connections == 0
 
 
@@ -450,7 +450,7 @@ def test_a_page_beyond_the_cap_is_told_as_such() -> None:
     with kling(always(answer(200, envelope([DONE] * 50))), page_cap=10_000) as (provider, server):
         outcome = provider.list_page(1, 500)
         assert len(server.requests) == 1
-    assert isinstance(outcome, Unanswered)
+    assert isinstance(outcome, QueryFailed)
     assert outcome.fault is QueryFault.MALFORMED
     assert "larger than 10000 bytes" in outcome.answer.message
 

@@ -13,21 +13,21 @@ from extend_pipeline.providers.luma.parse import parse_luma_many, parse_luma_que
 from extend_pipeline.providers.luma.provider import MANY, LumaProvider
 from extend_pipeline.providers.protocol import (
     Accepted,
+    Found,
     Provider,
+    QueryFailed,
     QueryFault,
     Rejected,
     RejectReason,
-    Seen,
     SubmitRequest,
     TaskState,
     TaskView,
-    Unanswered,
     Unknown,
 )
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 from extend_pipeline.providers.wire.credentials import SingleKey
 from extend_pipeline.providers.wire.presigned import presigned_expiry_ms
-from extend_pipeline.providers.wire.response import Heard
+from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline_tests.providers import upstream_bodies as bodies
 from extend_pipeline_tests.providers.raw_server import (
     RawServer,
@@ -58,12 +58,12 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def submit(body: bytes, status: int = 200) -> object:
-    return parse_luma_submit(Heard(status, body), parent_task_id=PARENT)
+    return parse_luma_submit(RawResponse(status, body), parent_task_id=PARENT)
 
 
 def view_of(body: bytes, asked: str = bodies.LUMA_ID) -> TaskView:
-    outcome = parse_luma_query(Heard(200, body), asked=asked)
-    assert isinstance(outcome, Seen), outcome
+    outcome = parse_luma_query(RawResponse(200, body), asked=asked)
+    assert isinstance(outcome, Found), outcome
     return outcome.view
 
 
@@ -197,9 +197,9 @@ def test_a_wrapped_failure_is_the_end_unless_a_finished_video_is_shown() -> None
     finished = view_of(bodies.wrapped("completed"))
     assert finished.state is TaskState.SUCCEEDED
     assert finished.warnings
-    other = parse_luma_query(Heard(200, bodies.wrapped()), asked="another")
-    assert isinstance(other, Unanswered)
-    assert isinstance(parse_luma_query(Heard(500, bodies.wrapped()), asked=bodies.LUMA_ID), Unanswered)
+    other = parse_luma_query(RawResponse(200, bodies.wrapped()), asked="another")
+    assert isinstance(other, QueryFailed)
+    assert isinstance(parse_luma_query(RawResponse(500, bodies.wrapped()), asked=bodies.LUMA_ID), QueryFailed)
 
 
 def test_a_task_in_klings_form_is_seen() -> None:
@@ -218,7 +218,7 @@ def test_several_are_asked_for_in_one_request_and_matched_by_id() -> None:
         assert json.loads(server.body()) == {"ids": ["a", "b", "c"]}
         assert len(server.requests) == 1
     assert set(found) == {"a", "b"}  # the engine asks for "c" by itself
-    assert [found[key].view.state for key in "ab" if isinstance(found[key], Seen)] == [  # type: ignore[union-attr]
+    assert [found[key].view.state for key in "ab" if isinstance(found[key], Found)] == [  # type: ignore[union-attr]
         TaskState.FAILED,
         TaskState.SUCCEEDED,
     ]
@@ -237,20 +237,20 @@ def test_more_than_many_are_asked_for_in_parts() -> None:
 def test_the_question_by_post_is_repeated_like_a_get() -> None:
     good = answer(200, bodies.body([bodies.generation(id="a")]))
     with luma(in_turn(answer(502), answer(429), good), batch_query=True) as (provider, server):
-        assert isinstance(provider.query_many(["a"])["a"], Seen)
+        assert isinstance(provider.query_many(["a"])["a"], Found)
         assert len(server.requests) == 3
     with luma(hang_up, batch_query=True) as (provider, server):
         found = provider.query_many(["a", "b"])
         assert len(server.requests) == 3
     assert set(found) == {"a", "b"}
     for outcome in found.values():
-        assert isinstance(outcome, Unanswered)
+        assert isinstance(outcome, QueryFailed)
         assert outcome.fault is QueryFault.UNREACHABLE
 
 
 def test_one_id_twice_in_an_answer_is_no_answer_for_it() -> None:
     rows = [bodies.generation(id="a"), bodies.generation("failed", id="a"), bodies.generation(id="b")]
-    found = parse_luma_many(Heard(200, bodies.body(rows)), asked=["a", "b"])
+    found = parse_luma_many(RawResponse(200, bodies.body(rows)), asked=["a", "b"])
     assert isinstance(found, dict)
     assert set(found) == {"b"}
 
@@ -271,7 +271,7 @@ def test_without_an_array_each_is_asked_for_by_itself_unless_that_would_fail_the
 ) -> None:
     with luma(always(answer(status, body)), batch_query=True) as (provider, _):
         found = provider.query_many(["a", "b"])
-    told = {outcome.fault for outcome in found.values() if isinstance(outcome, Unanswered)}
+    told = {outcome.fault for outcome in found.values() if isinstance(outcome, QueryFailed)}
     assert told == (set() if fault is None else {fault})
     assert len(found) == (0 if fault is None else 2)
 
@@ -280,8 +280,8 @@ def test_without_the_setting_they_are_looked_up_one_by_one() -> None:
     with luma(always(answer(200, bodies.body(bodies.generation(id="a"))))) as (provider, server):
         assert provider.many == 0
         found = provider.query_many(["a", "b"])
-        assert isinstance(found["a"], Seen)
-        assert isinstance(found["b"], Unanswered)
+        assert isinstance(found["a"], Found)
+        assert isinstance(found["b"], QueryFailed)
         assert server.line(0) == "GET /luma/generations/a HTTP/1.1"
 
 

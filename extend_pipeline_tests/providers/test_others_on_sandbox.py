@@ -16,16 +16,16 @@ from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
 from extend_pipeline.providers.luma.provider import LumaProvider
 from extend_pipeline.providers.protocol import (
-    Absent,
     Accepted,
+    Found,
+    NotFound,
     Provider,
+    QueryFailed,
     Rejected,
     RejectReason,
-    Seen,
     SubmitRequest,
     TaskState,
     TaskView,
-    Unanswered,
     Unknown,
 )
 from extend_pipeline.providers.vidu.provider import ViduProvider
@@ -110,7 +110,7 @@ def finished(speaker: Provider, task_id: str) -> TaskView:
     give_up = time.monotonic() + 20
     while time.monotonic() < give_up:
         outcome = speaker.query(task_id)
-        assert isinstance(outcome, Seen), outcome
+        assert isinstance(outcome, Found), outcome
         if outcome.view.state in (TaskState.SUCCEEDED, TaskState.FAILED):
             return outcome.view
     raise AssertionError(f"task {task_id} is still running")
@@ -140,7 +140,7 @@ def test_two_hops_are_made_watched_and_fetched(
             assert view.expires_ms is not None
             many = speaker.query_many([outcome.task_id, "nobody"])
             assert set(many) == {outcome.task_id}
-            assert isinstance(many[outcome.task_id], Seen)
+            assert isinstance(many[outcome.task_id], Found)
     assert not sandbox.charges()["double"]
 
 
@@ -156,7 +156,7 @@ def test_a_wrong_key_an_unknown_source_and_an_unknown_task_are_told_apart(
         outcome = speaker.submit(request_for(name, sandbox, unknown))
         assert isinstance(outcome, Rejected), outcome
         assert outcome.reason is (RejectReason.BAD_REQUEST if name == "vidu" else RejectReason.NOT_FOUND)
-        assert isinstance(speaker.query("nobody-at-all"), Absent | Unanswered)
+        assert isinstance(speaker.query("nobody-at-all"), NotFound | QueryFailed)
 
 
 def test_a_task_that_fails_or_expires_ends(name: str, sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch) -> None:

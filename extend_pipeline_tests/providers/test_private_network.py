@@ -18,8 +18,8 @@ from extend_pipeline.providers.http.download import (
     check_url,
     open_download,
 )
-from extend_pipeline.providers.http.guard import Reach, Target
-from extend_pipeline.providers.http.results import Reply, Unsent
+from extend_pipeline.providers.http.guard import AddressPolicy, UrlParts
+from extend_pipeline.providers.http.results import NotSent, Reply
 from extend_pipeline.providers.http.route import Route
 from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server
 
@@ -70,7 +70,7 @@ def test_a_name_of_one_s_own_network_is_reached_over_http(names: dict[str, str],
 def test_a_name_that_leads_elsewhere_gets_no_key_over_http(names: dict[str, str], address: str) -> None:
     names["new-api"] = address
     result = get("http://new-api:3000")
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert result.refused
     assert address in result.reason
 
@@ -78,14 +78,14 @@ def test_a_name_that_leads_elsewhere_gets_no_key_over_http(names: dict[str, str]
 @pytest.mark.parametrize(
     ("url", "reach"),
     [
-        ("http://new-api:3000/a.mp4", Reach.PRIVATE),
-        ("http://NEW-API:9000/a.mp4", Reach.PRIVATE),
-        ("http://new-api/a.mp4", Reach.PRIVATE),
-        ("https://new-api/a.mp4", Reach.PUBLIC_OR_PRIVATE),
-        ("https://cdn.example/a.mp4", Reach.PUBLIC),
+        ("http://new-api:3000/a.mp4", AddressPolicy.PRIVATE),
+        ("http://NEW-API:9000/a.mp4", AddressPolicy.PRIVATE),
+        ("http://new-api/a.mp4", AddressPolicy.PRIVATE),
+        ("https://new-api/a.mp4", AddressPolicy.PUBLIC_OR_PRIVATE),
+        ("https://cdn.example/a.mp4", AddressPolicy.PUBLIC),
     ],
 )
-def test_files_of_the_host_may_be_private_and_all_others_not(url: str, reach: Reach) -> None:
+def test_files_of_the_host_may_be_private_and_all_others_not(url: str, reach: AddressPolicy) -> None:
     checked = check_url(url, DownloadPolicy(private=OWN, hosts=("cdn.example",)))
     assert isinstance(checked, tuple)
     assert checked[1] is reach
@@ -150,4 +150,4 @@ def test_a_redirect_of_the_gateway_leads_to_itself_or_into_the_open(
 def test_a_target_is_read_alike_everywhere() -> None:
     checked = check_url("http://New-API.:3000/a", DownloadPolicy(private=OWN))
     assert isinstance(checked, tuple)
-    assert checked[0] == Target("http", "new-api", 3000, "/a")
+    assert checked[0] == UrlParts("http", "new-api", 3000, "/a")

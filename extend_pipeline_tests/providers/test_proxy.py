@@ -15,11 +15,11 @@ from extend_pipeline.config.providers.kling import KlingAccount
 from extend_pipeline.providers.http import trust
 from extend_pipeline.providers.http.client import HttpClient
 from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, FaultKind, PrivateHost, open_download
-from extend_pipeline.providers.http.results import HttpResult, Lost, Reply, Setting, Unsent
-from extend_pipeline.providers.http.retry import Try
+from extend_pipeline.providers.http.results import HttpResult, NoResponse, NotSent, Reply, Setting
+from extend_pipeline.providers.http.retry import AttemptResult
 from extend_pipeline.providers.http.route import Route
 from extend_pipeline.providers.protocol import QueryFault, Rejected, RejectReason
-from extend_pipeline.providers.wire.transport_outcome import asked, submitted
+from extend_pipeline.providers.wire.transport_outcome import classify_query, classify_submit
 from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, hang_up, raw_server, unused_port
 from extend_pipeline_tests.support.company_ca import Company, needs_openssl, tls_before
 from extend_pipeline_tests.support.forward_proxy import forward_proxy
@@ -96,7 +96,7 @@ def test_a_log_in_is_read_when_it_is_used(company: Company, port: int, monkeypat
     with forward_proxy({NAME: port}) as proxy:
         through = route(company, proxy.port, login_env="PROXY_LOGIN")
         missing = post(through)
-        assert isinstance(missing, Unsent)
+        assert isinstance(missing, NotSent)
         assert missing.setting is Setting.PROXY
         assert "PROXY_LOGIN" in missing.reason
         assert proxy.heads == []
@@ -124,19 +124,19 @@ def test_a_log_in_is_read_when_it_is_used(company: Company, port: int, monkeypat
 def test_what_the_proxy_refuses_was_never_sent(company: Company, reply: str, setting: Setting | None) -> None:
     with forward_proxy({}, answer=reply or " ") as proxy:
         result = post(route(company, proxy.port))
-    assert isinstance(result, Unsent), "money: a tunnel that failed must never look like a lost answer"
+    assert isinstance(result, NotSent), "money: a tunnel that failed must never look like a lost answer"
     assert result.setting is setting
     assert f"127.0.0.1:{proxy.port}" in result.reason
-    rejected, tried = submitted(result, ()), asked(result, ())
+    rejected, tried = classify_submit(result, ()), classify_query(result, ())
     assert isinstance(rejected, Rejected)
     assert rejected.reason is (RejectReason.PROXY if setting else RejectReason.UNSENT)
-    assert isinstance(tried, Try)
+    assert isinstance(tried, AttemptResult)
     assert tried.outcome.fault is (QueryFault.PROXY if setting else QueryFault.UNREACHABLE)
 
 
 def test_a_proxy_that_is_not_there_is_named(company: Company) -> None:
     result = post(route(company, unused_port()))
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert not result.refused
     assert "the proxy http://127.0.0.1" in result.reason
 
@@ -147,7 +147,7 @@ def test_a_request_that_left_through_the_tunnel_is_lost_and_not_unsent(company: 
         tls_before(company.server, server.port) as listening,
         forward_proxy({NAME: listening}) as proxy,
     ):
-        assert isinstance(post(route(company, proxy.port)), Lost)
+        assert isinstance(post(route(company, proxy.port)), NoResponse)
 
 
 @pytest.mark.parametrize("address", ["10.0.0.5", "127.0.0.1", "169.254.169.254", "100.100.100.200"])
@@ -155,7 +155,7 @@ def test_a_name_that_leads_inside_is_not_handed_over(company: Company, names: di
     names[NAME] = address
     with forward_proxy({NAME: 1}) as proxy:
         result = post(route(company, proxy.port))
-        assert isinstance(result, Unsent)
+        assert isinstance(result, NotSent)
         assert result.refused
         assert proxy.heads == []
 
@@ -170,7 +170,7 @@ def test_a_private_address_or_name_is_not_handed_over_either(company: Company, u
             assert isinstance(got, Fault)
             assert got.kind is FaultKind.REFUSED
         result = post(through, url.rpartition("/")[0])
-        assert isinstance(result, Unsent)
+        assert isinstance(result, NotSent)
         assert result.refused
         assert proxy.heads == []
 
@@ -224,7 +224,7 @@ def test_one_s_own_network_is_reached_directly(company: Company, behind: RawServ
 
 def test_a_proxy_at_a_metadata_address_is_refused(company: Company) -> None:
     result = post(route(company, "http://169.254.169.254:80"))
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert result.refused
 
 
@@ -233,12 +233,12 @@ def test_the_environment_counts_only_where_it_is_asked_for(
 ) -> None:
     with forward_proxy({NAME: port}) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://ann:pw@127.0.0.1:{proxy.port}")
-        assert isinstance(post(route(company, "none")), Unsent)
+        assert isinstance(post(route(company, "none")), NotSent)
         assert proxy.heads == []
         assert isinstance(post(route(company, "environment")), Reply)
         assert "Basic YW5uOnB3" in proxy.heads[0]
         monkeypatch.setenv("NO_PROXY", ".reseller.example")
-        assert isinstance(post(route(company, "environment")), Unsent)
+        assert isinstance(post(route(company, "environment")), NotSent)
         assert len(proxy.heads) == 1
 
 
@@ -251,7 +251,7 @@ def test_an_environment_that_names_no_http_proxy_is_told_without_its_password(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
     result = post(route(company, "environment"))
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert result.setting is Setting.PROXY
     assert "HTTPS_PROXY" in result.reason
     assert "canary" not in result.reason

@@ -12,7 +12,7 @@ from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault,
 from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
 from extend_pipeline.providers.luma.provider import LumaProvider
-from extend_pipeline.providers.protocol import Provider, Seen, SubmitRequest, Unanswered, Unknown
+from extend_pipeline.providers.protocol import Found, Provider, QueryFailed, SubmitRequest, Unknown
 from extend_pipeline.providers.vidu.provider import ViduProvider
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 from extend_pipeline.providers.wire.credentials import SingleKey
@@ -84,16 +84,16 @@ def test_a_redirected_query_tells_nothing(sandbox: SandboxHandle, monkeypatch: p
     task_id = sandbox.foreign_task(provider=name)["task_id"]
     sandbox.faults([{"kind": "redirect", "where": "query", "location": "http://169.254.169.254/", "times": 9}])
     with provider(name, sandbox.base_url, monkeypatch) as speaker:
-        assert isinstance(speaker.query(task_id), Unanswered)
+        assert isinstance(speaker.query(task_id), QueryFailed)
         sandbox.clear_faults()
-        assert isinstance(speaker.query(task_id), Seen)
+        assert isinstance(speaker.query(task_id), Found)
 
 
 def film_url(sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch) -> str:
     task_id = sandbox.foreign_task()["task_id"]
     with provider("kling", sandbox.base_url, monkeypatch) as speaker:
         found = speaker.query(task_id)
-    assert isinstance(found, Seen)
+    assert isinstance(found, Found)
     return found.view.outputs[0].url
 
 

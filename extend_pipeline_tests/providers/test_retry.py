@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from extend_pipeline.providers.http.retry import (
     RETRY_AFTER_CAP_S,
+    AttemptResult,
     RetryPolicy,
-    Try,
     clock_skew,
     next_wait,
     retry_after,
@@ -88,11 +88,11 @@ def test_a_wait_always_leaves_time_for_another_attempt(
 
 
 class _Script:
-    def __init__(self, *tries: Try[str]) -> None:
+    def __init__(self, *tries: AttemptResult[str]) -> None:
         self.tries = list(tries)
         self.allowed: list[float] = []
 
-    def __call__(self, allowed_s: float) -> Try[str]:
+    def __call__(self, allowed_s: float) -> AttemptResult[str]:
         self.allowed.append(allowed_s)
         return self.tries[min(len(self.allowed), len(self.tries)) - 1]
 
@@ -101,32 +101,37 @@ FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, least_left_
 
 
 def test_the_first_answer_that_needs_no_repeating_stands() -> None:
-    script = _Script(Try("no", again=True), Try("yes"), Try("never"))
+    script = _Script(AttemptResult("no", again=True), AttemptResult("yes"), AttemptResult("never"))
     assert with_retries(script, deadline_s=5, policy=FAST) == "yes"
     assert len(script.allowed) == 2
     assert script.allowed[1] < script.allowed[0] <= 5
 
 
 def test_the_last_outcome_stands_when_the_attempts_are_used_up() -> None:
-    script = _Script(Try("1", again=True), Try("2", again=True), Try("3", again=True), Try("4"))
+    script = _Script(
+        AttemptResult("1", again=True),
+        AttemptResult("2", again=True),
+        AttemptResult("3", again=True),
+        AttemptResult("4"),
+    )
     assert with_retries(script, deadline_s=5, policy=FAST) == "3"
 
 
 def test_nothing_is_repeated_when_the_time_is_used_up() -> None:
     moments = iter([0.0, 0.0, 4.9995])
-    script = _Script(Try("late", again=True), Try("never"))
+    script = _Script(AttemptResult("late", again=True), AttemptResult("never"))
     assert with_retries(script, deadline_s=5, policy=FAST, clock=lambda: next(moments)) == "late"
     assert len(script.allowed) == 1
 
 
 def test_a_retry_after_beyond_the_deadline_is_handed_to_the_caller() -> None:
-    script = _Script(Try("busy", again=True, retry_after_s=60), Try("never"))
+    script = _Script(AttemptResult("busy", again=True, retry_after_s=60), AttemptResult("never"))
     assert with_retries(script, deadline_s=5, policy=FAST) == "busy"
     assert len(script.allowed) == 1
 
 
 def test_an_error_of_our_own_is_not_repeated() -> None:
-    def broken(_allowed_s: float) -> Try[str]:
+    def broken(_allowed_s: float) -> AttemptResult[str]:
         raise KeyError("a mistake in the program")
 
     with pytest.raises(KeyError):
@@ -137,12 +142,14 @@ def test_repeating_says_nothing_on_stdout_where_a_json_document_may_stand(capfd:
     import structlog  # comes with Dagster; stamina would write through it
 
     structlog.reset_defaults()
-    assert with_retries(_Script(Try("no", again=True), Try("yes")), deadline_s=5, policy=FAST) == "yes"
+    assert (
+        with_retries(_Script(AttemptResult("no", again=True), AttemptResult("yes")), deadline_s=5, policy=FAST) == "yes"
+    )
     assert tuple(capfd.readouterr()) == ("", "")
 
 
 def test_retries_that_are_switched_off_leave_one_attempt() -> None:
-    script = _Script(Try("no", again=True), Try("yes"))
+    script = _Script(AttemptResult("no", again=True), AttemptResult("yes"))
     stamina.set_active(False)
     try:
         assert with_retries(script, deadline_s=5, policy=FAST) == "no"

@@ -17,7 +17,7 @@ import pytest
 from extend_pipeline.providers.http import trust
 from extend_pipeline.providers.http.client import HttpClient
 from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, FaultKind, open_download
-from extend_pipeline.providers.http.results import Reply, Unsent
+from extend_pipeline.providers.http.results import NotSent, Reply
 from extend_pipeline_tests.providers.raw_server import answer
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="needs the openssl command")
@@ -99,14 +99,14 @@ def test_a_certificate_for_another_name_is_unsent(certificate: Path) -> None:
     with tls_server(certificate, []) as port:
         client = HttpClient(f"https://127.0.0.1:{port}", allow_local=True)
         result = client.post_json("/x", {}, headers={"authorization": "Bearer t"}, deadline_s=5)
-    assert isinstance(result, Unsent)
+    assert isinstance(result, NotSent)
     assert "certificate" in result.reason
 
 
 def test_a_certificate_that_nobody_vouches_for_is_unsent(certificate: Path) -> None:
     with tls_server(certificate, []) as port:
         client = HttpClient(f"https://localhost:{port}", allow_local=True)
-        assert isinstance(client.post_json("/x", {}, headers={}, deadline_s=5), Unsent)
+        assert isinstance(client.post_json("/x", {}, headers={}, deadline_s=5), NotSent)
     with (
         tls_server(certificate, []) as port,
         open_download(f"https://localhost:{port}/a", DownloadPolicy(hosts=(), allow_local=True)) as got,

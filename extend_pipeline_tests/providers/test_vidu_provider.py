@@ -13,10 +13,10 @@ import pytest
 
 from extend_pipeline.providers.protocol import (
     Accepted,
+    Found,
     Provider,
     Rejected,
     RejectReason,
-    Seen,
     SubmitRequest,
     TaskState,
     TaskView,
@@ -26,7 +26,7 @@ from extend_pipeline.providers.vidu.parse import parse_vidu_query, parse_vidu_su
 from extend_pipeline.providers.vidu.provider import ViduProvider
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 from extend_pipeline.providers.wire.credentials import SingleKey
-from extend_pipeline.providers.wire.response import Heard
+from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline_tests.providers import upstream_bodies as bodies
 from extend_pipeline_tests.providers.picture_bytes import jpeg, png
 from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server
@@ -56,8 +56,8 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def view_of(body: bytes, asked: str = bodies.VIDU_ID) -> TaskView:
-    outcome = parse_vidu_query(Heard(200, body), asked=asked)
-    assert isinstance(outcome, Seen), outcome
+    outcome = parse_vidu_query(RawResponse(200, body), asked=asked)
+    assert isinstance(outcome, Found), outcome
     return outcome.view
 
 
@@ -146,7 +146,7 @@ def test_what_config_should_have_caught_is_a_programming_error(changes: dict[str
 
 
 def test_the_answers_of_the_document_are_read_as_they_stand() -> None:
-    made = parse_vidu_submit(Heard(200, bodies.VIDU_CREATED))
+    made = parse_vidu_submit(RawResponse(200, bodies.VIDU_CREATED))
     assert isinstance(made, Accepted)
     assert (made.task_id, made.answer.request_id) == ("task_id", "request_id")
     view = view_of(bodies.VIDU_DONE)
@@ -186,18 +186,18 @@ def test_a_failure_with_an_error_beside_it_is_a_failure() -> None:
 
 
 def test_the_request_id_of_an_error_is_its_param() -> None:
-    outcome = parse_vidu_submit(Heard(400, bodies.error_object("bad", "param_error")))
+    outcome = parse_vidu_submit(RawResponse(400, bodies.error_object("bad", "param_error")))
     assert isinstance(outcome, Rejected)
     assert (outcome.answer.request_id, outcome.answer.code) == ("req-1", "param_error")
 
 
 def test_both_kinds_of_forbidden_stop_the_account() -> None:
     for words in ("API key quota exceeded", "IP is not in the whitelist"):
-        outcome = parse_vidu_submit(Heard(403, bodies.error_object(words, "forbidden")))
+        outcome = parse_vidu_submit(RawResponse(403, bodies.error_object(words, "forbidden")))
         assert isinstance(outcome, Rejected)
         assert outcome.reason.stops_account
         assert outcome.answer.message.startswith(words)
 
 
 def test_a_404_on_submit_is_not_documented_and_so_unknown() -> None:
-    assert isinstance(parse_vidu_submit(Heard(404, bodies.error_object("no model", "not_found"))), Unknown)
+    assert isinstance(parse_vidu_submit(RawResponse(404, bodies.error_object("no model", "not_found"))), Unknown)

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.states import AT_STAKE, SLOT_HOLDING, AttemptState
+from extend_pipeline.ledger.states import EXPOSED, SLOT_HOLDING, AttemptState
 
 S = AttemptState
 
@@ -71,6 +71,6 @@ def _follow_attempts(ledger: Ledger, found: Peaks, up_to: int | None) -> None:
         states[row.attempt_id] = state
         account, micros = attempt.account, attempt.predicted_micros
         flying[account] += (state in SLOT_HOLDING) - (before in SLOT_HOLDING)
-        stake[account] += micros * ((state in AT_STAKE) - (before in AT_STAKE))
+        stake[account] += micros * ((state in EXPOSED) - (before in EXPOSED))
         found.in_flight[account] = max(found.in_flight[account], flying[account])
         found.at_stake[account] = max(found.at_stake[account], stake[account])

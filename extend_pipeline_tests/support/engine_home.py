@@ -16,7 +16,7 @@ from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.load import load_configuration
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.advance import LONGEST_WAIT_MS, Round, advance, next_wait_ms
+from extend_pipeline.engine.advance import MAX_WAIT_MS, Round, advance, next_wait_ms
 from extend_pipeline.engine.home import Pipeline, wall_ms
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import Plan
@@ -183,7 +183,7 @@ def drive(pipeline: Pipeline, *, rounds: int = 200, publish: bool = False) -> Pl
         if wait is None:
             return plan(plan_input(pipeline))
         # the longest wait only means that nothing of ours is due before it
-        clock.skip(wait if wait < LONGEST_WAIT_MS else 60_000)
+        clock.skip(wait if wait < MAX_WAIT_MS else 60_000)
     raise AssertionError(f"still not idle after {rounds} rounds: {plan(plan_input(pipeline)).videos}")
 
 

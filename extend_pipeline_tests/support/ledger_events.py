@@ -9,12 +9,12 @@ from sqlalchemy import insert
 from extend_pipeline.base.days import day_of
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 
 START = 1_794_009_600_123  # a moment of 2026-11-06 in UTC ms, with milliseconds that must survive
 
 
-def declare_video(tx: Writer, key: str, *, account: str = "kling-main", **changes: Any) -> None:
+def declare_video(tx: LedgerTransaction, key: str, *, account: str = "kling-main", **changes: Any) -> None:
     """A catalogue entry."""
     data = {
         "provider": "kling",
@@ -32,7 +32,7 @@ def declare_video(tx: Writer, key: str, *, account: str = "kling-main", **change
 
 
 def append_attempt(
-    tx: Writer,
+    tx: LedgerTransaction,
     attempt_id: str,
     *,
     video: str = "harbour",
@@ -101,7 +101,7 @@ def append_attempt(
     tx.now_ms = start
 
 
-def step(tx: Writer, state: str, attempt_id: str, *, video: str, account: str, data: dict[str, Any]) -> None:
+def step(tx: LedgerTransaction, state: str, attempt_id: str, *, video: str, account: str, data: dict[str, Any]) -> None:
     """One event of an attempt."""
     tx.append(f"attempt_{state}", attempt_id=attempt_id, video_key=video, account=account, data=data)
 

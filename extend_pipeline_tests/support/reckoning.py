@@ -23,7 +23,7 @@ from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.ledger.projection import replay
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.media.check.probe import Sound, check_file
+from extend_pipeline.media.check.probe import ValidFile, check_file
 from extend_pipeline.sandbox import SandboxHandle
 from extend_pipeline_tests.support.engine_home import EngineHome
 
@@ -148,7 +148,7 @@ def spoiled_files(media: Path, ledger: Ledger) -> list[str]:
         digest = hashlib.sha256(film.read_bytes()).hexdigest()
         if digest != film.stem:
             found.append(f"{film.name} of {film.stat().st_size} bytes is not what its name says")
-        elif digest not in _known_sound and not isinstance(check_file(film), Sound):
+        elif digest not in _known_sound and not isinstance(check_file(film), ValidFile):
             found.append(f"{film.name} is no sound film")
         else:
             _known_sound.add(digest)

@@ -17,7 +17,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.sandbox.surface.callbacks import webhook_signature
-from extend_pipeline.webhooks.counters import Tally
+from extend_pipeline.webhooks.counters import Counters
 from extend_pipeline.webhooks.limits import Limits
 from extend_pipeline.webhooks.server import Server, build_server, listen
 from extend_pipeline_tests.support.engine_home import EngineHome, account, eventually
@@ -42,7 +42,7 @@ class Receiver:
 
     port: int
     server: Server
-    tally: Tally
+    counts: Counters
     lines: list[str] = field(default_factory=list)
 
     @property
@@ -91,16 +91,16 @@ def receiving(
     environment: Mapping[str, str] | None = None,
 ) -> Iterator[Receiver]:
     """Run a receiver for a home in a thread."""
-    tally, ready, lines = Tally(), threading.Event(), []
+    counts, ready, lines = Counters(), threading.Event(), []
     listener = listen("127.0.0.1", port)
     server = build_server(
-        pipeline, limits=limits, environment=environment, on_ready=ready.set, tell=lines.append, tally=tally
+        pipeline, limits=limits, environment=environment, on_ready=ready.set, tell=lines.append, counts=counts
     )
     thread = threading.Thread(target=lambda: server.run(sockets=[listener]), name="receiver", daemon=True)
     thread.start()
     try:
         assert ready.wait(20)
-        yield Receiver(listener.getsockname()[1], server, tally, lines)
+        yield Receiver(listener.getsockname()[1], server, counts, lines)
     finally:
         server.should_exit = True
         thread.join(20)

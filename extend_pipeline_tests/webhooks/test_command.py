@@ -22,7 +22,7 @@ from extend_pipeline.base.failpoints import ENVIRONMENT
 from extend_pipeline.cli import cli
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.ledger.write.webhook_inbox import MOST_NAMING, MOST_TASKS, token_digest
+from extend_pipeline.ledger.write.webhook_inbox import MAX_CALLBACK_LOOKUPS, MAX_TASKS, token_digest
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive, eventually
 from extend_pipeline_tests.support.ports import free_port
 from extend_pipeline_tests.support.reckoning import reckon
@@ -36,7 +36,7 @@ from extend_pipeline_tests.webhooks.receiving import (
     tokens_of,
 )
 
-MOST_GROWTH_KB = 60_000
+MAX_GROWTH_KB = 60_000
 """Of the process during a flood of 300 MB: 16 MB of bodies may wait, and Python keeps some of what it freed."""
 
 
@@ -184,11 +184,11 @@ def test_a_flood_is_answered_and_costs_a_bounded_number_of_rows_and_bytes(
     assert code == 0
     assert len(answers) == 10_100
     assert {answer.split(b"\r\n")[0] for answer in answers} == {b"HTTP/1.1 204 No Content"}
-    assert growth < MOST_GROWTH_KB, f"it grew by {growth} kB"
+    assert growth < MAX_GROWTH_KB, f"it grew by {growth} kB"
     with home.open(JumpClock()) as pipeline:
         rows = inbox_rows(pipeline.ledger)
-        assert len(rows) <= MOST_NAMING
-        assert len({row.task_id for row in rows}) <= MOST_TASKS + 1
+        assert len(rows) <= MAX_CALLBACK_LOOKUPS
+        assert len({row.task_id for row in rows}) <= MAX_TASKS + 1
         assert sum(row.task_id == task_id for row in rows) == 1  # 101 times the same words
         assert attempts(pipeline.ledger)[0].state == "submitted"
         assert (home.path / "state" / "ledger.sqlite").stat().st_size < size + 1_000_000

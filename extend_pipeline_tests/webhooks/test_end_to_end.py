@@ -9,7 +9,7 @@ import pytest
 
 from extend_pipeline.dagster_defs.sensors.due import what_is_due
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import webhook_inbox
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive, eventually
@@ -71,8 +71,8 @@ def test_without_a_receiver_the_same_waits_for_a_person(provider: str, home: Eng
     home.sandbox.faults([LOST["after the connection broke"]])
     with home.open(JumpClock()) as pipeline:
         waiting = drive(pipeline).videos[0]
-    assert waiting.hindrance is not None
-    assert waiting.hindrance.obstacle is Obstacle.IN_DOUBT
+    assert waiting.blocker is not None
+    assert waiting.blocker.reason is BlockReason.IN_DOUBT
 
 
 def test_signed_callbacks_of_an_account_with_a_secret_are_taken(
@@ -86,7 +86,7 @@ def test_signed_callbacks_of_an_account_with_a_secret_are_taken(
         kept(pipeline.ledger, 1)
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert reckon(home, pipeline.ledger).charges == 1
-        assert receiver.tally.total == {"kept": 1}
+        assert receiver.counts.total == {"kept": 1}
 
 
 def test_a_callback_makes_its_task_due_now_and_nothing_else(sandbox_of: Callable[..., EngineHome]) -> None:
@@ -139,9 +139,9 @@ def test_callbacks_that_come_twice_or_backwards_change_nothing(
         kept(pipeline.ledger, 6)
         assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
         found = reckon(home, pipeline.ledger)
-        eventually(lambda: sum(receiver.tally.total.values()) == (12 if kind == "callback_double" else 6))
+        eventually(lambda: sum(receiver.counts.total.values()) == (12 if kind == "callback_double" else 6))
     assert (found.charges, found.states) == (2, {"stored": 2})
-    assert receiver.tally.total["kept"] == 6
+    assert receiver.counts.total["kept"] == 6
 
 
 def test_late_callbacks_are_kept_and_do_nothing(sandbox_of: Callable[..., EngineHome]) -> None:

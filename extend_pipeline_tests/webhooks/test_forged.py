@@ -10,8 +10,8 @@ import pytest
 
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.doubt import callback_lookup
-from extend_pipeline.engine.doubt.callback_lookup import LOOKS
-from extend_pipeline.engine.polling.schedule import CALLED_BACK_FIRST_MS
+from extend_pipeline.engine.doubt.callback_lookup import MAX_LOOKUPS
+from extend_pipeline.engine.polling.schedule import CALLBACK_LOOKUP_FIRST_MS
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import webhook_inbox
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive
@@ -64,9 +64,9 @@ def test_forged_callbacks_are_never_adopted(provider: str, home: EngineHome) -> 
                 assert receiver.post(token, body) == 204  # the right address
                 assert receiver.post("A" * 43, body) == 204  # an address that was never given out
                 sent += 2
-        for _ in range(LOOKS + 2):
+        for _ in range(MAX_LOOKUPS + 2):
             adopted += len(advance(pipeline, publish=False).recovered.found)
-            clock.skip(CALLED_BACK_FIRST_MS * 2**LOOKS)
+            clock.skip(CALLBACK_LOOKUP_FIRST_MS * 2**MAX_LOOKUPS)
         after = next(one for one in attempts(pipeline.ledger) if one.attempt_id == row.attempt_id)
         notes = {one.task_id: one.note for one in inbox_rows(pipeline.ledger)}
         assert (after.state, after.task_id, adopted, sent) == ("in_doubt", None, 0, 30)
@@ -130,7 +130,7 @@ def test_signatures_that_do_not_hold_write_nothing(sandbox_of: Callable[..., Eng
         for headers in forged.values():
             assert receiver.post(tokens[0], body, headers) == 204
         assert inbox_rows(pipeline.ledger) == []
-        assert receiver.tally.total == {"without a valid signature": len(forged)}
+        assert receiver.counts.total == {"without a valid signature": len(forged)}
         assert advance(pipeline, publish=False).recovered.found == []
         assert receiver.post(tokens[0], body, good) == 204
         assert receiver.post(tokens[0], body, signed(body, now_s, message_id="msg_again")) == 204  # a replay
@@ -159,10 +159,10 @@ def test_a_burst_for_a_task_in_doubt_costs_one_question_a_round(home: EngineHome
         assert questions(home) == asked + 1
         rounds = 0
         while due_at(pipeline.ledger, row.attempt_id) is not None:
-            clock.skip(CALLED_BACK_FIRST_MS * 2**LOOKS)
+            clock.skip(CALLBACK_LOOKUP_FIRST_MS * 2**MAX_LOOKUPS)
             advance(pipeline, publish=False)
             rounds += 1
-        assert (rounds, questions(home)) == (LOOKS - 1, asked + LOOKS)
+        assert (rounds, questions(home)) == (MAX_LOOKUPS - 1, asked + MAX_LOOKUPS)
         assert all(one.looked_at for one in inbox_rows(pipeline.ledger))
 
 
@@ -176,6 +176,6 @@ def test_a_task_that_cannot_be_seen_yet_is_looked_for_again(home: EngineHome) ->
         home.sandbox.faults([{"kind": "code_1203", "where": "query", "match": {"provider": "kling-gateway"}}])
         receiver.post(tokens[0], json.dumps({"task_id": home.sandbox.tasks()[0]["task_id"]}).encode())
         assert advance(pipeline, publish=False).recovered.found == []
-        clock.skip(CALLED_BACK_FIRST_MS + 100)
+        clock.skip(CALLBACK_LOOKUP_FIRST_MS + 100)
         assert advance(pipeline, publish=False).recovered.found == [f"{attempts(pipeline.ledger)[0].video_key}/1"]
         assert callback_lookup.look_into_callbacks(pipeline, list(pipeline.accounts)) == []

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import strategies as st
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.ledger.write.webhook_inbox import MOST_A_TASK
+from extend_pipeline.ledger.write.webhook_inbox import MAX_CALLBACKS_PER_TASK
 from extend_pipeline.webhooks.openapi import METHODS, document
 from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock
 from extend_pipeline_tests.support.ports import free_port
@@ -31,7 +31,7 @@ from extend_pipeline_tests.webhooks.receiving import (
 )
 
 ANSWER: Final = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"
-LEAST_CASES: Final = 200
+MIN_CASES: Final = 200
 
 _PIECES: Final = st.sampled_from(
     [
@@ -95,7 +95,7 @@ def test_broken_http_is_answered_like_everything_else(running: tuple[Receiver, A
     assert heard["answered"] >= 250
     assert receiver.post(token, b"still there") == 204
     assert [row.task_id for row in inbox_rows(pipeline.ledger)] == [None]
-    assert receiver.tally.total.keys() <= {"kept", "to an unknown address"}
+    assert receiver.counts.total.keys() <= {"kept", "to an unknown address"}
 
 
 def test_schemathesis_finds_nothing(running: tuple[Receiver, Any, str]) -> None:
@@ -117,9 +117,9 @@ def test_schemathesis_finds_nothing(running: tuple[Receiver, Any, str]) -> None:
 
         check()
     assert set(cases) == {method.upper() for method in METHODS}
-    assert cases.total() >= LEAST_CASES
+    assert cases.total() >= MIN_CASES
     assert cases["POST"] >= 100
-    assert len(inbox_rows(pipeline.ledger)) <= MOST_A_TASK
+    assert len(inbox_rows(pipeline.ledger)) <= MAX_CALLBACKS_PER_TASK
     assert {row.state for row in attempts(pipeline.ledger)} == {"submitted"}
 
 
@@ -137,7 +137,7 @@ def test_schemathesis_finds_nothing_with_values_at_every_edge_either(
     assert done.returncode == 0, done.stdout
     generated = re.search(r"(\d+) generated, \1 passed", done.stdout)
     assert generated is not None, done.stdout
-    assert int(generated.group(1)) >= LEAST_CASES
+    assert int(generated.group(1)) >= MIN_CASES
     assert inbox_rows(pipeline.ledger) == []
 
 

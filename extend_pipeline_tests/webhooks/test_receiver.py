@@ -57,7 +57,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk(sandbox_of: Callable[..., EngineHome]) -> Iterator[Desk]:
+def ingest_queue(sandbox_of: Callable[..., EngineHome]) -> Iterator[Desk]:
     home = sandbox_of(run_time=(9_999, 9_999))
     called_back_home(home, "kling", free_port())
     home.sandbox.faults([{"kind": "callback_drop"}])
@@ -73,14 +73,14 @@ def written(receiver: Receiver, body: bytes, *headers: str, path: str = "/x", me
     return "\r\n".join(lines).encode() + body
 
 
-def test_every_method_and_path_gets_the_same_answer(desk: Desk) -> None:
-    with desk.receiving() as receiver:
+def test_every_method_and_path_gets_the_same_answer(ingest_queue: Desk) -> None:
+    with ingest_queue.receiving() as receiver:
         paths = [
             "/",
             "//",
             "/healthz",
             "/openapi.json",
-            f"/{desk.token}/",
+            f"/{ingest_queue.token}/",
             "/%00",
             "/" + "a" * 9_000,
             "/a?b=c",
@@ -90,77 +90,79 @@ def test_every_method_and_path_gets_the_same_answer(desk: Desk) -> None:
             for method in (*METHODS, "POST"):
                 assert receiver.request(path, b"{}", method=method) == 204
         for method in METHODS:
-            assert receiver.post(desk.token, desk.body(), method=method) == 204
+            assert receiver.post(ingest_queue.token, ingest_queue.body(), method=method) == 204
         for line in (b"OPTIONS * HTTP/1.1", b"CONNECT h:1 HTTP/1.1", b"GET http://h/x HTTP/1.1", b"POST /x HTTP/1.0"):
             assert receiver.raw(line + b"\r\nhost: h\r\n\r\n").lower() == ANSWER.lower(), line
         upgrade = b"GET /x HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
         assert receiver.raw(upgrade) == ANSWER
-        assert desk.rows == []
-        assert receiver.tally.total.keys() <= {"to an unknown address"}
+        assert ingest_queue.rows == []
+        assert receiver.counts.total.keys() <= {"to an unknown address"}
 
 
-def test_a_token_is_found_below_any_prefix(desk: Desk) -> None:
-    with desk.receiving() as receiver:
+def test_a_token_is_found_below_any_prefix(ingest_queue: Desk) -> None:
+    with ingest_queue.receiving() as receiver:
         for number, prefix in enumerate(("", "/hooks", "/a/b/c", "//")):
-            assert receiver.request(f"{prefix}/{desk.token}", desk.body(n=number)) == 204
-        assert len(desk.rows) == 4
+            assert receiver.request(f"{prefix}/{ingest_queue.token}", ingest_queue.body(n=number)) == 204
+        assert len(ingest_queue.rows) == 4
 
 
-def test_known_and_unknown_addresses_answer_alike_and_no_sooner(desk: Desk) -> None:
-    times: dict[str, list[float]] = {desk.token: [], "A" * 43: []}
-    with desk.receiving(answer_s=0.06) as receiver:
+def test_known_and_unknown_addresses_answer_alike_and_no_sooner(ingest_queue: Desk) -> None:
+    times: dict[str, list[float]] = {ingest_queue.token: [], "A" * 43: []}
+    with ingest_queue.receiving(answer_s=0.06) as receiver:
         for number in range(12):
             for token, mine in times.items():
-                content = desk.body(n=number)
+                content = ingest_queue.body(n=number)
                 request = written(receiver, content, f"content-length: {len(content)}", path=f"/hooks/{token}")
                 began = time.monotonic()
                 assert receiver.raw(request) == ANSWER
                 mine.append(time.monotonic() - began)
-        assert len(desk.rows) == 12
+        assert len(ingest_queue.rows) == 12
     for mine in times.values():
         assert min(mine) >= 0.06
     known, unknown = (sorted(mine)[len(mine) // 2] for mine in times.values())
     assert abs(known - unknown) < 0.04
 
 
-def test_a_body_is_read_up_to_its_bound_and_not_beyond(desk: Desk) -> None:
-    with desk.receiving() as receiver:
-        whole = desk.body()
+def test_a_body_is_read_up_to_its_bound_and_not_beyond(ingest_queue: Desk) -> None:
+    with ingest_queue.receiving() as receiver:
+        whole = ingest_queue.body()
         for size, is_kept in ((65_536, True), (65_537, False), (900_000, False), (5_000_000, False)):
-            before = len(desk.rows)
+            before = len(ingest_queue.rows)
             padded = whole + b" " * (size - len(whole) - 5) + str(size).encode()[:5].ljust(5)
             assert len(padded) == size
-            heard = receiver.raw(written(receiver, padded, f"content-length: {size}", path=f"/hooks/{desk.token}"))
+            heard = receiver.raw(
+                written(receiver, padded, f"content-length: {size}", path=f"/hooks/{ingest_queue.token}")
+            )
             assert heard == ANSWER or (size > 1_048_576 and heard == b"")  # its sender may hear of the end first
-            assert len(desk.rows) == before + is_kept
+            assert len(ingest_queue.rows) == before + is_kept
         chunks = b"".join(b"8000\r\n" + b" " * 32_768 + b"\r\n" for _ in range(3)) + b"0\r\n\r\n"
-        head = written(receiver, b"", "transfer-encoding: chunked", path=f"/hooks/{desk.token}")
+        head = written(receiver, b"", "transfer-encoding: chunked", path=f"/hooks/{ingest_queue.token}")
         assert receiver.raw(head + chunks) == ANSWER
-        assert len(desk.rows) == 1
-        small = b"%x\r\n%s\r\n0\r\n\r\n" % (len(desk.body(n=1)), desk.body(n=1))
+        assert len(ingest_queue.rows) == 1
+        small = b"%x\r\n%s\r\n0\r\n\r\n" % (len(ingest_queue.body(n=1)), ingest_queue.body(n=1))
         assert receiver.raw(head + small) == ANSWER
-        assert len(desk.rows) == 2
+        assert len(ingest_queue.rows) == 2
 
 
-def test_lengths_that_lie_are_answered_and_a_cut_body_is_not_kept(desk: Desk) -> None:
-    path = f"/hooks/{desk.token}"
-    with desk.receiving() as receiver:
-        body = desk.body()
+def test_lengths_that_lie_are_answered_and_a_cut_body_is_not_kept(ingest_queue: Desk) -> None:
+    path = f"/hooks/{ingest_queue.token}"
+    with ingest_queue.receiving() as receiver:
+        body = ingest_queue.body()
         assert receiver.raw(written(receiver, body, f"content-length: {len(body) + 9}", path=path)) == ANSWER
         assert receiver.raw(written(receiver, body, "content-length: 99999999999", path=path)) == ANSWER
         assert receiver.raw(written(receiver, body, "content-length: -1", path=path)) == ANSWER
         assert receiver.raw(written(receiver, body, "transfer-encoding: chunked", path=path)) == ANSWER
-        assert desk.rows == []
+        assert ingest_queue.rows == []
         # too short a length: what is there counts, the rest is nobody's request
         assert receiver.raw(written(receiver, body, "content-length: 2", path=path)).startswith(ANSWER)
-        assert [row.task_id for row in kept(desk.pipeline.ledger, 1)] == [None]
+        assert [row.task_id for row in kept(ingest_queue.pipeline.ledger, 1)] == [None]
 
 
-def test_packed_bodies_are_not_unpacked(desk: Desk) -> None:
-    packed = gzip.compress(desk.body())
-    with desk.receiving() as receiver:
-        assert receiver.post(desk.token, packed, {"content-encoding": "gzip"}) == 204
-        assert [(row.task_id, len(row.body) > 0) for row in desk.rows] == [(None, True)]
+def test_packed_bodies_are_not_unpacked(ingest_queue: Desk) -> None:
+    packed = gzip.compress(ingest_queue.body())
+    with ingest_queue.receiving() as receiver:
+        assert receiver.post(ingest_queue.token, packed, {"content-encoding": "gzip"}) == 204
+        assert [(row.task_id, len(row.body) > 0) for row in ingest_queue.rows] == [(None, True)]
 
 
 @pytest.mark.parametrize(
@@ -168,31 +170,31 @@ def test_packed_bodies_are_not_unpacked(desk: Desk) -> None:
     [[], [b"POST /x HT"], [b"POST /x HTTP/1.1\r\nhost: h\r\n"], [b"POST /x HTTP/1.1\r\nhost: h\r\nx: "]],
     ids=["nothing", "half a line", "half a head", "half a header"],
 )
-def test_whoever_sends_slowly_is_answered_and_closed(desk: Desk, parts: list[bytes]) -> None:
+def test_whoever_sends_slowly_is_answered_and_closed(ingest_queue: Desk, parts: list[bytes]) -> None:
     with (
-        desk.receiving(connection_s=0.4) as receiver,
+        ingest_queue.receiving(connection_s=0.4) as receiver,
         socket.create_connection(("127.0.0.1", receiver.port), timeout=10) as wire,
     ):
         for part in parts:
             wire.sendall(part)
         assert wire.recv(1_000) == ANSWER
         assert wire.recv(1_000) == b""
-        assert receiver.post(desk.token, desk.body()) == 204
+        assert receiver.post(ingest_queue.token, ingest_queue.body()) == 204
 
 
-def test_a_slow_body_is_given_up(desk: Desk) -> None:
+def test_a_slow_body_is_given_up(ingest_queue: Desk) -> None:
     with (
-        desk.receiving(body_s=0.3) as receiver,
+        ingest_queue.receiving(body_s=0.3) as receiver,
         socket.create_connection(("127.0.0.1", receiver.port), timeout=10) as wire,
     ):
-        wire.sendall(written(receiver, b"{", "content-length: 20", path=f"/hooks/{desk.token}"))
+        wire.sendall(written(receiver, b"{", "content-length: 20", path=f"/hooks/{ingest_queue.token}"))
         assert wire.recv(1_000) == ANSWER
         assert wire.recv(1_000) == b""
-        assert desk.rows == []
+        assert ingest_queue.rows == []
 
 
-def test_beyond_so_many_connections_the_answer_comes_unread(desk: Desk) -> None:
-    with desk.receiving(connections=8, connection_s=1.0) as receiver:
+def test_beyond_so_many_connections_the_answer_comes_unread(ingest_queue: Desk) -> None:
+    with ingest_queue.receiving(connections=8, connection_s=1.0) as receiver:
         idle = [socket.create_connection(("127.0.0.1", receiver.port), timeout=10) for _ in range(300)]
         try:
             eventually(lambda: len(receiver.server.server_state.connections) <= 8)
@@ -201,39 +203,41 @@ def test_beyond_so_many_connections_the_answer_comes_unread(desk: Desk) -> None:
             for wire in idle:
                 wire.close()
         assert set(heard) == {ANSWER}
-        eventually(lambda: receiver.post(desk.token, desk.body()) == 204 and len(desk.rows) == 1)
+        eventually(
+            lambda: receiver.post(ingest_queue.token, ingest_queue.body()) == 204 and len(ingest_queue.rows) == 1
+        )
 
 
-def test_a_locked_ledger_delays_what_is_kept_and_not_the_answer(desk: Desk) -> None:
-    path = desk.home.ledger_url.removeprefix("sqlite:///")
-    with desk.receiving(ledger_s=0.3) as receiver:
+def test_a_locked_ledger_delays_what_is_kept_and_not_the_answer(ingest_queue: Desk) -> None:
+    path = ingest_queue.home.ledger_url.removeprefix("sqlite:///")
+    with ingest_queue.receiving(ledger_s=0.3) as receiver:
         with sqlite3.connect(path, isolation_level=None) as other:
             other.execute("BEGIN EXCLUSIVE")
             began = time.monotonic()
-            assert receiver.post(desk.token, desk.body()) == 204
+            assert receiver.post(ingest_queue.token, ingest_queue.body()) == 204
             assert 0.3 <= time.monotonic() - began < 5
             other.execute("ROLLBACK")
         other.close()
-        assert len(kept(desk.pipeline.ledger, 1)) == 1
+        assert len(kept(ingest_queue.pipeline.ledger, 1)) == 1
 
 
-def test_a_ledger_that_is_broken_is_told_in_the_log_and_to_nobody_else(desk: Desk) -> None:
-    with desk.pipeline.ledger.write(now_ms=1, actor="test") as tx:
+def test_a_ledger_that_is_broken_is_told_in_the_log_and_to_nobody_else(ingest_queue: Desk) -> None:
+    with ingest_queue.pipeline.ledger.write(now_ms=1, actor="test") as tx:
         tx.connection.execute(text("ALTER TABLE inbox RENAME TO away"))
-    with desk.receiving() as receiver:
-        assert receiver.post(desk.token, desk.body()) == 204
-        with desk.pipeline.ledger.write(now_ms=1, actor="test") as tx:
+    with ingest_queue.receiving() as receiver:
+        assert receiver.post(ingest_queue.token, ingest_queue.body()) == 204
+        with ingest_queue.pipeline.ledger.write(now_ms=1, actor="test") as tx:
             tx.connection.execute(text("ALTER TABLE away RENAME TO inbox"))
-        assert receiver.post(desk.token, desk.body()) == 204
-        assert len(desk.rows) == 1
-    assert receiver.tally.total == {"kept": 1, "lost: the ledger could not be written": 1}
+        assert receiver.post(ingest_queue.token, ingest_queue.body()) == 204
+        assert len(ingest_queue.rows) == 1
+    assert receiver.counts.total == {"kept": 1, "lost: the ledger could not be written": 1}
     assert any("could not be kept (OperationalError)" in line for line in receiver.lines)
-    assert not any(desk.token in line or desk.task_id in line for line in receiver.lines)
+    assert not any(ingest_queue.token in line or ingest_queue.task_id in line for line in receiver.lines)
 
 
-def test_what_waits_for_the_ledger_is_bounded(desk: Desk) -> None:
-    path = desk.home.ledger_url.removeprefix("sqlite:///")
-    with desk.receiving(ledger_s=0.01, waiting=100_000) as receiver:
+def test_what_waits_for_the_ledger_is_bounded(ingest_queue: Desk) -> None:
+    path = ingest_queue.home.ledger_url.removeprefix("sqlite:///")
+    with ingest_queue.receiving(ledger_s=0.01, waiting=100_000) as receiver:
         with sqlite3.connect(path, isolation_level=None) as other:
             other.execute("BEGIN EXCLUSIVE")
             receiver.post("A" * 43, b"first")  # it is with the ledger when the rest comes
@@ -241,18 +245,18 @@ def test_what_waits_for_the_ledger_is_bounded(desk: Desk) -> None:
                 assert receiver.post("B" * 43, b" " * 10_000) == 204
             other.execute("ROLLBACK")
         other.close()
-        eventually(lambda: sum(receiver.tally.total.values()) == 31)
-    assert 20 <= receiver.tally.total["dropped: too many were waiting"] <= 23
+        eventually(lambda: sum(receiver.counts.total.values()) == 31)
+    assert 20 <= receiver.counts.total["dropped: too many were waiting"] <= 23
 
 
-def test_accounts_that_change_while_it_runs_are_read_again(desk: Desk, secret: str) -> None:
-    with desk.receiving() as receiver:
-        receiver.post(desk.token, desk.body(n=1))
-        called = json.loads((desk.home.path / "accounts.yaml").read_text())["accounts"][0]
+def test_accounts_that_change_while_it_runs_are_read_again(ingest_queue: Desk, secret: str) -> None:
+    with ingest_queue.receiving() as receiver:
+        receiver.post(ingest_queue.token, ingest_queue.body(n=1))
+        called = json.loads((ingest_queue.home.path / "accounts.yaml").read_text())["accounts"][0]
         called["callbacks"]["secret_env"] = "ENGINE_TEST_WEBHOOK_SECRET"
-        desk.home.accounts(called)
-        receiver.post(desk.token, desk.body(n=2))
-        (desk.home.path / "accounts.yaml").write_text("accounts: {")
-        receiver.post(desk.token, desk.body(n=3))
-    assert receiver.tally.total == {"kept": 1, "without a valid signature": 2}
+        ingest_queue.home.accounts(called)
+        receiver.post(ingest_queue.token, ingest_queue.body(n=2))
+        (ingest_queue.home.path / "accounts.yaml").write_text("accounts: {")
+        receiver.post(ingest_queue.token, ingest_queue.body(n=3))
+    assert receiver.counts.total == {"kept": 1, "without a valid signature": 2}
     assert any("accounts.yaml or the catalogue is wrong" in line for line in receiver.lines)

@@ -57,9 +57,9 @@ def print_report(pipeline: Pipeline, *, charged: dict[str, Decimal], seconds: fl
     for tree in _trees(edges):
         out.print(tree)
     for video in status(pipeline).needs_person:
-        if video.hindrance is not None:
-            say(f"{video.key}: not extended: {video.hindrance.message}")
-            say(f"    → {video.hindrance.todo}")
+        if video.blocker is not None:
+            say(f"{video.key}: not extended: {video.blocker.message}")
+            say(f"    → {video.blocker.todo}")
     say("")
     columns = [Column("account"), Column("video"), Column("hops", right=True, rank=2), Column("units", right=True)]
     columns += [Column("unit", rank=1), Column("amount", right=True), Column("currency")]

@@ -15,19 +15,19 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.keys import ask
 from extend_pipeline.providers.http.client import HttpClient, reach_of
-from extend_pipeline.providers.http.guard import Reach
+from extend_pipeline.providers.http.guard import AddressPolicy
 from extend_pipeline.providers.http.proxy import ENVIRONMENT, NONE, named_in_environment
-from extend_pipeline.providers.http.results import Lost, Reply, Setting, SettingRefused, Unsent
+from extend_pipeline.providers.http.results import NoResponse, NotSent, Reply, Setting, SettingRefused
 from extend_pipeline.providers.http.retry import clock_skew
 from extend_pipeline.providers.http.route import route_of
 from extend_pipeline.providers.http.trust import PUBLIC, check_trust
-from extend_pipeline.providers.protocol import Absent, Page, QueryFault, QueryOutcome, Seen, Unanswered
+from extend_pipeline.providers.protocol import Found, NotFound, Page, QueryFailed, QueryFault, QueryOutcome
 from extend_pipeline.providers.registry import build_provider
 from extend_pipeline.providers.wire.credentials import SecretFault, read_secret, variables_of
 from extend_pipeline.webhooks.signature import read_signing_secrets
 
 # tokens are valid from 5 s before they are minted (upstream/001), and an HTTP date is whole seconds
-MOST_SKEW_S: Final = 4.0
+MAX_SKEW_S: Final = 4.0
 FAR_SKEW_S: Final = 60.0
 SET_IT: Final = "see the message; `ca` and `proxy` stand in the account or in defaults: of accounts.yaml"
 
@@ -67,9 +67,9 @@ def check_route(account: Account) -> Iterator[Finding]:
         yield ok(check, f"it goes through the proxy {proxy} ({proxy.named_by})")
     elif route.proxy != NONE:
         why = "as NO_PROXY or the lack of HTTPS_PROXY says" if route.proxy == ENVIRONMENT else "not through the proxy"
-        own = "its host is in your own network" if reach is not Reach.PUBLIC else why
+        own = "its host is in your own network" if reach is not AddressPolicy.PUBLIC else why
         yield ok(check, f"it is reached directly: {own}")
-    elif known is not None and account.proxy is None and reach is Reach.PUBLIC:
+    elif known is not None and account.proxy is None and reach is AddressPolicy.PUBLIC:
         todo = "write proxy: environment in accounts.yaml (defaults: for all), or proxy: none if this is meant"
         yield warning(check, f"it is reached directly, and {known} is set here but not used", todo)
     else:
@@ -107,10 +107,10 @@ def check_upstream(account: Account, settings: Settings, *, now: Callable[[], fl
     finally:
         client.close()
     match reply:
-        case Unsent(reason, setting=Setting()):
+        case NotSent(reason, setting=Setting()):
             yield problem(check, reason, SET_IT)
             return
-        case Unsent(reason) | Lost(reason):
+        case NotSent(reason) | NoResponse(reason):
             todo = "check base_url, the network, the firewall and the provider's status page"
             yield problem(check, f"{account.base_url} can't be reached: {reason}", todo)
             return
@@ -129,7 +129,7 @@ def judge_clock(check: str, skew_s: float | None) -> Finding:
     """What the difference between two clocks means; `skew_s` is how far this machine's is ahead, in seconds."""
     if skew_s is None:
         return ok(check, "it answers, without a date to compare clocks by")
-    if abs(skew_s) < MOST_SKEW_S:
+    if abs(skew_s) < MAX_SKEW_S:
         return ok(check, "it answers, and the clocks agree")
     way = "ahead of" if skew_s > 0 else "behind"
     told = f"this machine's clock is {abs(skew_s):.0f} s {way} the provider's"
@@ -140,16 +140,16 @@ def judge_clock(check: str, skew_s: float | None) -> Finding:
 def judge_access(check: str, account: Account, answer: Page | QueryOutcome) -> Finding:
     """What the answer to a free question says of the credentials."""
     match answer:
-        case Unanswered(QueryFault.CERTIFICATE | QueryFault.PROXY, told):
+        case QueryFailed(QueryFault.CERTIFICATE | QueryFault.PROXY, told):
             return problem(check, told.message, SET_IT)
-        case Page() | Seen() | Absent():
+        case Page() | Found() | NotFound():
             return ok(check, "the credentials are accepted")
-        case Unanswered(QueryFault.AUTH | QueryFault.FORBIDDEN, told):
+        case QueryFailed(QueryFault.AUTH | QueryFault.FORBIDDEN, told):
             names = " and ".join(variables_of(account))
             return problem(
                 check, f"the credentials are refused: {told.message}", f"look at {names} and the key's region"
             )
-        case Unanswered(QueryFault.BALANCE, told):
+        case QueryFailed(QueryFault.BALANCE, told):
             return problem(check, f"the account can't pay: {told.message}", "charge it up at the provider")
-        case Unanswered(fault, told):
+        case QueryFailed(fault, told):
             return warning(check, f"it gave no clear answer ({fault.value}): {told.message}", "try again")

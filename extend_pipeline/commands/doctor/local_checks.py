@@ -27,7 +27,7 @@ from extend_pipeline.ledger.read import queries
 
 FEW_FREE: Final = 10  # times what must stay free: some hundred films of 20 to 50 MB, a night's work
 
-MOST_BROKEN: Final = 20  # broken promises that are told one by one
+MAX_BROKEN: Final = 20  # broken promises that are told one by one
 
 
 def check_ledger(settings: Settings) -> Iterator[Finding]:
@@ -58,10 +58,10 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
         if is_ahead(last_ms, now_ms := wall_ms()):
             yield warning("clock", describe_ahead((last_ms or 0) - now_ms), "look at the clocks of all machines")
         broken = check_invariants(ledger)
-        for sentence in broken[:MOST_BROKEN]:
+        for sentence in broken[:MAX_BROKEN]:
             yield problem("ledger", sentence, "pause, keep a copy of the ledger, and report this")
-        if len(broken) > MOST_BROKEN:
-            yield problem("ledger", f"and {counted(len(broken) - MOST_BROKEN, 'more broken promise')}", "see above")
+        if len(broken) > MAX_BROKEN:
+            yield problem("ledger", f"and {counted(len(broken) - MAX_BROKEN, 'more broken promise')}", "see above")
         if not broken:
             yield ok("ledger", "every promise holds: charges match states, one live attempt a hop, nothing lost")
         yield check_warehouse(settings.warehouse_path, seq)

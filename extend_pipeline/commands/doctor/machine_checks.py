@@ -34,7 +34,7 @@ SYNCHRONISED: Final = re.compile(
 )
 """Folders that a program copies from machine to machine, behind the back of whoever writes them."""
 CONFIGURATION: Final = ("accounts.yaml", "catalog.yaml", "catalog.csv")
-MOST_NAMED: Final = 10
+MAX_NAMED: Final = 10
 
 
 def check_place(settings: Settings, mounts: Sequence[Mount]) -> Finding:
@@ -95,8 +95,8 @@ def check_rights(settings: Settings) -> Iterator[Finding]:
     """Yield a problem for files of ours that this user may not write, as after a command that was run as root."""
     foreign = [path for path in _ours(settings) if not os.access(path, os.W_OK)]
     if foreign:
-        named = ", ".join(map(str, foreign[:MOST_NAMED]))
-        more = f" and {len(foreign) - MOST_NAMED} more" if len(foreign) > MOST_NAMED else ""
+        named = ", ".join(map(str, foreign[:MAX_NAMED]))
+        more = f" and {len(foreign) - MAX_NAMED} more" if len(foreign) > MAX_NAMED else ""
         todo = f"make them this user's, such as: sudo chown -R {os.getuid()} {foreign[0]}"
         yield problem("rights", f"this user may not write {named}{more}", todo)
 

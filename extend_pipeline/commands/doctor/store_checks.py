@@ -13,7 +13,7 @@ from extend_pipeline.engine.store.deep_check import DeepCheck, check_deeply
 from extend_pipeline.engine.store.missing import StoreNow, store_now, what_to_do
 
 CHECK: Final = "films"
-MOST_NAMED: Final = 10  # files in doctor's table; the rest is counted
+MAX_NAMED: Final = 10  # files in doctor's table; the rest is counted
 MIB: Final = 1024**2
 
 
@@ -26,10 +26,10 @@ def check_store_deeply(pipeline: Pipeline, *, shown: Callable[[DeepCheck], None]
     """Whether the bytes of each file have the hash that they had when it was stored. What is damaged is written down,
     so that it is fetched again."""
     done = check_deeply(pipeline, shown=shown)
-    for path in done.damaged[:MOST_NAMED]:
+    for path in done.damaged[:MAX_NAMED]:
         yield problem(CHECK, f"{path} is damaged: its bytes have another hash", "extend-pipeline advance")
-    if len(done.damaged) > MOST_NAMED:
-        yield problem(CHECK, f"and {len(done.damaged) - MOST_NAMED} more are damaged", "extend-pipeline advance")
+    if len(done.damaged) > MAX_NAMED:
+        yield problem(CHECK, f"and {len(done.damaged) - MAX_NAMED} more are damaged", "extend-pipeline advance")
     whence = "" if not done.began_at else f", from {done.began_at}/ on, where an earlier check was ended"
     message = f"{done.files} files of {done.bytes / MIB:.1f} MiB were read{whence}; damaged: {len(done.damaged)}"
     if done.unreadable:
@@ -40,12 +40,10 @@ def check_store_deeply(pipeline: Pipeline, *, shown: Callable[[DeepCheck], None]
 def _told(now: StoreNow, folder: Path) -> Iterator[Finding]:
     if now.doubt:
         yield problem(CHECK, f"{folder}: {now.doubt}. Nothing is submitted meanwhile", DOUBT_TODO)
-    for missing in now.missing[:MOST_NAMED]:
+    for missing in now.missing[:MAX_NAMED]:
         yield (problem if missing.lost else warning)(CHECK, missing.told(), what_to_do(missing))
-    if len(now.missing) > MOST_NAMED:
-        yield warning(
-            CHECK, f"and {len(now.missing) - MOST_NAMED} more files are gone", "extend-pipeline status --json"
-        )
+    if len(now.missing) > MAX_NAMED:
+        yield warning(CHECK, f"and {len(now.missing) - MAX_NAMED} more files are gone", "extend-pipeline status --json")
     if now.unknown:
         named = ", ".join(now.unknown_paths)
         message = f"{now.unknown} films ({now.unknown_bytes / MIB:.1f} MiB) are known to no attempt: {named}"

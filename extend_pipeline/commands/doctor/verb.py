@@ -18,7 +18,7 @@ from extend_pipeline.commands.doctor.local_checks import check_dagster, check_le
 from extend_pipeline.commands.doctor.machine_checks import check_names, check_place, check_rights, mounted
 from extend_pipeline.commands.doctor.result_checks import check_results
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.text import typed
+from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import open_for_reading, settings_of
 from extend_pipeline.config.load import Configuration, read_configuration
 from extend_pipeline.config.model.account import Account
@@ -28,8 +28,8 @@ from extend_pipeline.ledger.database import LedgerError, has_ledger
 from extend_pipeline.media.listing import FOLDERS
 
 WRONG_CONFIGURATION: Final = 2
-MOST_ASKED_AT_ONCE: Final = 16
-LONGEST_ANSWER_S: Final = 5.0  # what takes longer is told, and a person waits
+MAX_ASKED_AT_ONCE: Final = 16
+MAX_ANSWER_S: Final = 5.0  # what takes longer is told, and a person waits
 
 
 @click.command()
@@ -49,12 +49,12 @@ def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None
     configuration = read_configuration(settings, now=from_ms(wall_ms()))
     findings: list[Finding] = []
     width = max(len(level.value) for level in Level)
-    for finding in examine(configuration, offline=offline, deep=deep):
+    for finding in check_home(configuration, offline=offline, deep=deep):
         findings.append(finding)
         if not as_json:
             say(f"{finding.level.value:{width}}  {finding.check}: {finding.message}")
             if finding.todo:
-                say(f"    → {typed(finding.todo, home)}")
+                say(f"    → {with_home_option(finding.todo, home)}")
     if as_json:
         emit(
             {
@@ -64,7 +64,7 @@ def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None
                         "level": finding.level.value,
                         "check": finding.check,
                         "message": finding.message,
-                        "todo": typed(finding.todo, home),
+                        "todo": with_home_option(finding.todo, home),
                     }
                     for finding in findings
                 ],
@@ -78,11 +78,11 @@ def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None
     ctx.exit(1 if any(finding.level is Level.PROBLEM for finding in findings) else 0)
 
 
-def examine(configuration: Configuration, *, offline: bool, deep: bool = False) -> Iterator[Finding]:
+def check_home(configuration: Configuration, *, offline: bool, deep: bool = False) -> Iterator[Finding]:
     """Yield what is found, as it is found: first what lies on this machine, while the accounts are asked side by side.
     What is sound beside mistakes of the configuration is looked at anyway."""
     settings = configuration.settings
-    with ThreadPoolExecutor(MOST_ASKED_AT_ONCE) as asking:
+    with ThreadPoolExecutor(MAX_ASKED_AT_ONCE) as asking:
         asked = (
             [] if offline else [asking.submit(_ask, account, settings) for account in configuration.accounts.values()]
         )
@@ -148,5 +148,5 @@ def _accounts(configuration: Configuration) -> Iterator[Finding]:
 def _ask(account: Account, settings: Settings) -> list[Finding]:
     from extend_pipeline.commands.doctor.account_checks import check_upstream
 
-    quickly = settings.model_copy(update={"get_deadline_s": min(settings.get_deadline_s, LONGEST_ANSWER_S)})
+    quickly = settings.model_copy(update={"get_deadline_s": min(settings.get_deadline_s, MAX_ANSWER_S)})
     return list(check_upstream(account, quickly, now=time.time))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from extend_pipeline.base.units import amount_micros, from_micros
-from extend_pipeline.commands.render.text import iso, plain, seconds, typed
+from extend_pipeline.commands.render.text import iso, plain, seconds, with_home_option
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.plan.model import Edit, Plan, VideoPlan
@@ -74,7 +74,7 @@ def plan_document(plan: Plan, accounts: Mapping[str, Account], *, home: Path | N
         "as_of": iso(plan.now_ms),
         "ledger": None
         if plan.ledger is None
-        else {"message": plan.ledger.message, "todo": typed(plan.ledger.todo, home)},
+        else {"message": plan.ledger.message, "todo": with_home_option(plan.ledger.todo, home)},
         "videos": [_video(video, accounts[video.account], home) for video in plan.videos],
         "totals": [{"account": cost.account, **cost.document()} for cost in totals(plan.videos, accounts)],
         "not_in_totals": [video.key for video in plan.videos if start_unknown(video) or video.micros_left is None],
@@ -153,7 +153,7 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
                 "account": task.account,
                 "task_id": task.task_id,
                 "message": task.message,
-                "todo": typed(task.todo, home),
+                "todo": with_home_option(task.todo, home),
             }
             for task in status.left_over
         ],
@@ -188,7 +188,7 @@ def _disk(disk: DiskSpace) -> dict[str, Any]:
 
 
 def _video(video: VideoPlan, account: Account, home: Path | None) -> dict[str, Any]:
-    held, unknown = video.hindrance, start_unknown(video)
+    held, unknown = video.blocker, start_unknown(video)
     return {
         "video": video.key,
         "account": video.account,
@@ -222,10 +222,10 @@ def _video(video: VideoPlan, account: Account, home: Path | None) -> dict[str, A
         "obstacle": None
         if held is None
         else {
-            "kind": held.obstacle.value,
-            "needs_person": held.obstacle.needs_person,
+            "kind": held.reason.value,
+            "needs_person": held.reason.needs_person,
             "message": held.message,
-            "todo": typed(held.todo, home),
+            "todo": with_home_option(held.todo, home),
             "until": iso(held.until_ms),
         },
         "edit": None if video.edit is None else _edit(video.edit, account),

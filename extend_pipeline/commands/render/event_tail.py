@@ -17,7 +17,7 @@ from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.read import queries
 
 _AT_ONCE: Final = 500  # events read in one go; the rest come with the next look
-_MOST_WORDS: Final = 300  # characters of a provider's words in a line
+_MAX_WORDS: Final = 300  # characters of a provider's words in a line
 
 _SILENT: Final = frozenset({"attempt_claimed", "attempt_sending", "attempt_url_refreshed", "source_stored"})
 _ROUTINE: Final = frozenset({"attempt_submitted", "attempt_processing", "attempt_succeeded"})
@@ -42,7 +42,7 @@ class Happening:
         return f"{clock(self.at_ms)} {self.where} {self.text}"
 
 
-class Follower:
+class EventTail:
     """Reads what is new in the ledger since it was made or last asked."""
 
     def __init__(self, ledger: Ledger, *, videos: Collection[str] | None = None) -> None:
@@ -91,7 +91,7 @@ class Follower:
 
 def describe(kind: str, data: Mapping[str, Any], attempt: Any) -> str | None:
     """An event in words; None for what nobody watches. `attempt` is the attempt's row as it is now."""
-    said = shortened(str(data.get("error_message") or data.get("message") or data.get("why") or ""), _MOST_WORDS)
+    said = shortened(str(data.get("error_message") or data.get("message") or data.get("why") or ""), _MAX_WORDS)
     match kind:
         case "attempt_submitted":
             found = data.get("found_by", "post")

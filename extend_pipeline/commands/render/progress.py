@@ -162,8 +162,8 @@ def bar(video: VideoPlan) -> str:
 
 def state(video: VideoPlan) -> str:
     """What a video is doing: its running attempt's state, what it waits for, or its own state."""
-    if video.hindrance is not None:
-        return video.hindrance.obstacle.value.replace("_", " ")
+    if video.blocker is not None:
+        return video.blocker.reason.value.replace("_", " ")
     if video.running is not None:
         return video.running.state.value
     return "due" if video.due is not None else video.state.value

@@ -13,7 +13,7 @@ from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.render.describe import Cost, cost_of, start_unknown, totals
 from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.table import Column, print_table
-from extend_pipeline.commands.render.text import age, minute, plain, seconds, shortened, spread, typed
+from extend_pipeline.commands.render.text import age, format_range, minute, plain, seconds, shortened, with_home_option
 from extend_pipeline.commands.render.zone import describe_today
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.doubt.resolve import split_where
@@ -24,14 +24,14 @@ from extend_pipeline.engine.status import AccountStatus, Status
 from extend_pipeline.engine.store.missing import what_to_do
 from extend_pipeline.ledger.states import VideoState
 
-MOST_FILES: Final = 20  # files that are gone; the rest is counted
-MOST_NAMES: Final = 5  # videos named where many wait for the same thing; --json names them all
+MAX_FILES: Final = 20  # files that are gone; the rest is counted
+MAX_NAMES: Final = 5  # videos named where many wait for the same thing; --json names them all
 LONG_MS: Final = 3_600_000  # a task that was taken over and still runs: nobody's plan waits for it
-MOST_UNPLANNED: Final = 20  # open attempts named one by one; --json names them all
+MAX_UNPLANNED: Final = 20  # open attempts named one by one; --json names them all
 DUE: Final = "due"
 VIDEO: Final = "VIDEO…"  # stands for their keys where many videos wait for one decision
-MOST_WORDS: Final = 500  # characters of a provider's words
-MOST_REQUEST: Final = 6_000  # a prompt and a negative prompt of 2,500 characters, and the rest
+MAX_WORDS: Final = 500  # characters of a provider's words
+MAX_REQUEST: Final = 6_000  # a prompt and a negative prompt of 2,500 characters, and the rest
 
 _VIDEOS: Final = (
     Column("video"),
@@ -64,7 +64,7 @@ def video_row(video: VideoPlan, account: Account) -> list[str]:
         length(video),
         lands_at(video),
         *cost_left(video, account),
-        video.hindrance.obstacle.value.replace("_", " ") if video.hindrance else "",
+        video.blocker.reason.value.replace("_", " ") if video.blocker else "",
     ]
 
 
@@ -79,7 +79,7 @@ def hops(video: VideoPlan) -> str:
         return str(video.hops_done)
     if start_unknown(video):
         return f"{video.hops_done} + ?"
-    return f"{video.hops_done} + {spread(str(video.hops_left[0]), str(video.hops_left[1]))}"
+    return f"{video.hops_done} + {format_range(str(video.hops_left[0]), str(video.hops_left[1]))}"
 
 
 def length(video: VideoPlan) -> str:
@@ -94,7 +94,7 @@ def lands_at(video: VideoPlan) -> str:
     """Return how long it is at the end: `29.5–34.5 s`; nothing where it is finished or its start is not known."""
     if video.end_ms is None or video.state is VideoState.COMPLETE:
         return ""
-    return f"{spread(seconds(video.end_ms[0]) or '', seconds(video.end_ms[1]) or '')} s"
+    return f"{format_range(seconds(video.end_ms[0]) or '', seconds(video.end_ms[1]) or '')} s"
 
 
 def cost_left(video: VideoPlan, account: Account) -> tuple[str, str]:
@@ -112,7 +112,7 @@ def cost(of: Cost) -> str:
 
 
 def _units_and_amount(of: Cost) -> tuple[str, str]:
-    units, amount = (spread(plain(least), plain(most)) for least, most in (of.units, of.amount))
+    units, amount = (format_range(plain(least), plain(most)) for least, most in (of.units, of.amount))
     return f"{units} {of.unit}", f"{amount} {of.currency}"
 
 
@@ -126,7 +126,7 @@ def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -
     unmeasured = sum(start_unknown(video) and not video.is_branch for video in videos)
     if unmeasured:
         say(f"not counted: {counted(unmeasured, 'source')} of unknown length; plan --measure looks at it")
-    short = [video.key for video in videos if video.may_fall_short and video.hindrance is None]
+    short = [video.key for video in videos if video.may_fall_short and video.blocker is None]
     if short:
         say(f"may end below their target, and ask then: {_named(short)} (at_most or the provider's longest)")
 
@@ -134,25 +134,25 @@ def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -
 def print_obstacles(plan: Plan, *, home: Path | None) -> None:
     """What videos wait for, in words, those that need a person first; videos that wait for the same are told once. What
     is wrong with the ledger is told also where no video waits for it."""
-    if (ledger := plan.ledger) is not None and all(video.hindrance != ledger for video in plan.videos):
+    if (ledger := plan.ledger) is not None and all(video.blocker != ledger for video in plan.videos):
         say(f"needs you: {ledger.message}")
-        say(f"    → {typed(ledger.todo, home)}")
+        say(f"    → {with_home_option(ledger.todo, home)}")
     groups: dict[tuple[bool, str, str], list[str]] = {}
     for video in plan.videos:
-        if (held := video.hindrance) is not None:
+        if (held := video.blocker) is not None:
             todo = held.todo.replace(f"approve {video.key} ", f"approve {VIDEO} ")
-            told = (not held.obstacle.needs_person, held.message, todo)
+            told = (not held.reason.needs_person, held.message, todo)
             groups.setdefault(told, []).append(video.key)
     for (by_itself, message, todo), keys in sorted(groups.items(), key=lambda group: group[0][0]):
         if len(keys) == 1:
             todo = todo.replace(f"approve {VIDEO} ", f"approve {keys[0]} ")
-        say(f"{'waits' if by_itself else 'needs you'}: {_named(keys)}: {shortened(message, MOST_WORDS)}")
-        say(f"    → {typed(todo, home)}")
+        say(f"{'waits' if by_itself else 'needs you'}: {_named(keys)}: {shortened(message, MAX_WORDS)}")
+        say(f"    → {with_home_option(todo, home)}")
 
 
 def _named(keys: Sequence[str]) -> str:
-    more = f" and {len(keys) - MOST_NAMES} more" if len(keys) > MOST_NAMES else ""
-    return f"{', '.join(keys[:MOST_NAMES])}{more}"
+    more = f" and {len(keys) - MAX_NAMES} more" if len(keys) > MAX_NAMES else ""
+    return f"{', '.join(keys[:MAX_NAMES])}{more}"
 
 
 def print_accounts(accounts: Sequence[AccountStatus]) -> None:
@@ -184,7 +184,7 @@ def standing(account: AccountStatus) -> str:
     """Whether an account may submit, in words."""
     words = ["paused"] if account.paused else []
     if account.stopped:
-        words.append(f"stopped: {shortened(account.stopped, MOST_WORDS)}")
+        words.append(f"stopped: {shortened(account.stopped, MAX_WORDS)}")
     if account.total is None:
         words.append("no budget")
     if account.last_good:
@@ -205,28 +205,28 @@ def print_doubts(found: Status, *, home: Path | None) -> None:
     for doubt in found.doubts:
         say(
             f"in doubt: {doubt.where} ({doubt.account}) for {age(doubt.age_s)},"
-            f" {plain(doubt.exposure)} {doubt.unit} at stake: {shortened(doubt.why, MOST_WORDS)}"
+            f" {plain(doubt.exposure)} {doubt.unit} at stake: {shortened(doubt.why, MAX_WORDS)}"
         )
-        say(f"    POST {doubt.path} {shortened(doubt.request, MOST_REQUEST)}")
+        say(f"    POST {doubt.path} {shortened(doubt.request, MAX_REQUEST)}")
         key = f"our key {doubt.sent_key}" if doubt.sent_key else "without a key of ours"
         say(f"    sent {'' if doubt.sent_at is None else minute(doubt.sent_at)}, {key}")
         if split_where(doubt.where)[0] not in planned:
             decide = f"extend-pipeline resolve {doubt.where} adopt TASK | write-off"
-            say(f"    → its video left the catalogue; {typed(decide, home)}")
+            say(f"    → its video left the catalogue; {with_home_option(decide, home)}")
     for name, count in found.unknown_accounts:
         say(f"needs you: {count} paid or running attempts are with account {name}, which accounts.yaml doesn't name")
         say("    → put the account back until they are fetched")
     for task in found.left_over:
-        say(f"needs you: task {task.task_id} of {task.account}: {shortened(task.message, MOST_WORDS)}")
-        say(f"    → {typed(task.todo, home)}")
+        say(f"needs you: task {task.task_id} of {task.account}: {shortened(task.message, MAX_WORDS)}")
+        say(f"    → {with_home_option(task.todo, home)}")
 
 
 def print_unplanned(found: Status) -> None:
     """Open attempts of videos that the files don't give now; they are polled and fetched all the same."""
-    for row in found.unplanned[:MOST_UNPLANNED]:
+    for row in found.unplanned[:MAX_UNPLANNED]:
         say(f"looked after: {row.video_key}/{row.hop} ({row.account}) is {row.state}; a mistake hides its video")
-    if len(found.unplanned) > MOST_UNPLANNED:
-        say(f"… and {len(found.unplanned) - MOST_UNPLANNED} more")
+    if len(found.unplanned) > MAX_UNPLANNED:
+        say(f"… and {len(found.unplanned) - MAX_UNPLANNED} more")
 
 
 def print_expiring(found: Status, now_ms: int, *, home: Path | None) -> None:
@@ -235,23 +235,23 @@ def print_expiring(found: Status, now_ms: int, *, home: Path | None) -> None:
         if each.what == "missing":  # told with what is gone from the store
             continue
         word = "soon" if each.urgency is Urgency.SOON else "now"
-        say(f"ends {word}: {shortened(each.told(now_ms), MOST_WORDS)}")
+        say(f"ends {word}: {shortened(each.told(now_ms), MAX_WORDS)}")
     for row in found.orphans:
-        words = f": {shortened(row.error_message, MOST_WORDS)}" if row.error_message else ""
+        words = f": {shortened(row.error_message, MAX_WORDS)}" if row.error_message else ""
         say(f"taken over: task {row.task_id} of {row.account} is {row.state}{words}")
         if row.state in ("submitted", "processing") and now_ms - row.claimed_at > LONG_MS:
-            given_up = typed(f"extend-pipeline resolve {row.video_key}/{row.hop} write-off", home)
+            given_up = with_home_option(f"extend-pipeline resolve {row.video_key}/{row.hop} write-off", home)
             say(f"    → for {age((now_ms - row.claimed_at) / 1000)} now; to give it up: {given_up}")
     for row in found.disagreements:
-        say(f"needs you: {row.account} {row.source}/{row.task_id}: {row.verdict}: {shortened(row.note, MOST_WORDS)}")
+        say(f"needs you: {row.account} {row.source}/{row.task_id}: {row.verdict}: {shortened(row.note, MAX_WORDS)}")
     if found.disagreements:
-        say(f"    → {typed('extend-pipeline reconcile ACCOUNT --accept BOOK/TASK', home)} to let one be")
+        say(f"    → {with_home_option('extend-pipeline reconcile ACCOUNT --accept BOOK/TASK', home)} to let one be")
     for statement in found.statements:
         if statement.unread_words:
             word = "needs you" if statement.is_unread_long(now_ms) else "not compared"
-            say(f"{word}: {shortened(statement.unread_words, MOST_WORDS)}")
+            say(f"{word}: {shortened(statement.unread_words, MAX_WORDS)}")
             look = f"extend-pipeline doctor, then extend-pipeline reconcile {statement.account}"
-            say(f"    → {typed(look, home)}")
+            say(f"    → {with_home_option(look, home)}")
         if statement.others_words:
             say(statement.others_words)
 
@@ -261,13 +261,13 @@ def print_missing(found: Status, *, home: Path | None) -> None:
     store = found.store
     if store.doubt:
         say(f"needs you: the media store: {store.doubt}; nothing is submitted meanwhile")
-        say(f"    → {typed(DOUBT_TODO, home)}")
-    for missing in store.missing[:MOST_FILES]:
-        say(f"{'lost' if missing.lost else 'gone'}: {shortened(missing.told(), MOST_WORDS)}")
-        say(f"    → {typed(what_to_do(missing), home)}")
-    if len(store.missing) > MOST_FILES:
-        more = counted(len(store.missing) - MOST_FILES, "more file")
-        say(f"gone: {more} → {typed('extend-pipeline status --json', home)}")
+        say(f"    → {with_home_option(DOUBT_TODO, home)}")
+    for missing in store.missing[:MAX_FILES]:
+        say(f"{'lost' if missing.lost else 'gone'}: {shortened(missing.told(), MAX_WORDS)}")
+        say(f"    → {with_home_option(what_to_do(missing), home)}")
+    if len(store.missing) > MAX_FILES:
+        more = counted(len(store.missing) - MAX_FILES, "more file")
+        say(f"gone: {more} → {with_home_option('extend-pipeline status --json', home)}")
 
 
 def _account_row(account: AccountStatus) -> list[str]:

@@ -60,7 +60,7 @@ def shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def spread(least: str, most: str) -> str:
+def format_range(least: str, most: str) -> str:
     """A range as a person writes it: `2`, or `2–3`."""
     return least if least == most else f"{least}–{most}"
 
@@ -101,7 +101,7 @@ def age(seconds_: float) -> str:
     return f"{int(seconds_)} s"
 
 
-def typed(words: str, home: Path | None) -> str:
+def with_home_option(words: str, home: Path | None) -> str:
     """Words that name an `extend-pipeline …` command, with the command as it must be typed for this home."""
     if home is None:
         return words

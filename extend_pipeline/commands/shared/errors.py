@@ -15,7 +15,7 @@ import click
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.base.userinfo import userinfo_parts
-from extend_pipeline.commands.render.text import typed, visible
+from extend_pipeline.commands.render.text import visible, with_home_option
 from extend_pipeline.commands.render.zone import zone
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError
 from extend_pipeline.config.last_good import last_good_path
@@ -36,8 +36,8 @@ _FORESEEN: Final[Mapping[str, int]] = {
 """Errors that say themselves what to do, and their exit codes; the first that fits counts."""
 
 _STATEMENT: Final = re.compile(r"\s*\[SQL: .*?(?=; account |\Z)", re.DOTALL)  # what SQLAlchemy adds to a message
-_LONGEST_REPORT: Final = 20_000  # characters of a crash report: a deep traceback, never a film
-_SHORTEST_SECRET: Final = 6  # shorter values are words like "yes", which must not be cut out of a report
+_MAX_REPORT: Final = 20_000  # characters of a crash report: a deep traceback, never a film
+_MIN_SECRET: Final = 6  # shorter values are words like "yes", which must not be cut out of a report
 _SOUNDS_SECRET: Final = re.compile(r"KEY|SECRET|TOKEN|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
 _NAMED: Final = re.compile(r"_env[\"']?\s*:\s*[\"']?([A-Z_][A-Z0-9_]*)")
 
@@ -59,9 +59,9 @@ def tell(error: Exception, *, home: Path | None) -> int:
             elif isinstance(error, OSError):
                 # what stdout says names no file
                 told = (None if error.filename else _of_the_output()) or _of_a_disk(error, home) or told
-            click.echo(typed(visible(in_zone(scrub(told, secrets=secrets), zone())), home), err=True)
+            click.echo(with_home_option(visible(in_zone(scrub(told, secrets=secrets), zone())), home), err=True)
             return code
-    report = scrub("".join(traceback.format_exception(error)), secrets=secrets, cap=_LONGEST_REPORT)
+    report = scrub("".join(traceback.format_exception(error)), secrets=secrets, cap=_MAX_REPORT)
     click.echo(visible(report, keep_lines=True), err=True)
     click.echo(
         "This is a mistake in extend-pipeline. What was under way is cleared up by the next advance.",
@@ -115,4 +115,4 @@ def secrets_of(home: Path | None) -> tuple[str, ...]:
             continue  # no accounts, no names
     found = {os.environ.get(name, "") for name in names}
     found |= userinfo_parts(os.environ.get("EXTEND_PIPELINE_LEDGER_URL", ""))
-    return tuple(sorted((value for value in found if len(value) >= _SHORTEST_SECRET), key=len, reverse=True))
+    return tuple(sorted((value for value in found if len(value) >= _MIN_SECRET), key=len, reverse=True))

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from extend_pipeline.warehouse.read import Table
 
-MOST_ROWS: Final = 1_048_575  # a sheet's rows (support.microsoft.com, "Excel specifications and limits") less its head
-LONGEST_TEXT: Final = 32_767  # UTF-16 units of a cell, by the same page
+MAX_ROWS: Final = 1_048_575  # a sheet's rows (support.microsoft.com, "Excel specifications and limits") less its head
+MAX_TEXT: Final = 32_767  # UTF-16 units of a cell, by the same page
 EXACT_DIGITS: Final = 15  # of a number: a cell holds a double
 FIRST_YEAR: Final = 1900
 LAST_YEAR: Final = 9998  # DuckDB's infinity comes as the last moment of 9999
@@ -61,8 +61,8 @@ def write_workbook(path: Path, results: Iterable[Table], *, timezone: str) -> in
 
 
 def _fill(sheet: Worksheet, book: Workbook, table: Table, timezone: str) -> None:
-    if len(table.rows) > MOST_ROWS:
-        told = f"{counted(len(table.rows), 'row')} don't fit a sheet, which has {MOST_ROWS:,}; use --csv, or LIMIT"
+    if len(table.rows) > MAX_ROWS:
+        told = f"{counted(len(table.rows), 'row')} don't fit a sheet, which has {MAX_ROWS:,}; use --csv, or LIMIT"
         raise click.UsageError(told)
     bold, wrapped = book.add_format({"bold": True}), book.add_format({"text_wrap": True, "valign": "top"})
     for column, (name, kind) in enumerate(zip(table.columns, table.types, strict=True)):
@@ -94,6 +94,6 @@ def _put(sheet: Worksheet, row: int, column: int, value: Any, dated: Format, wra
         case _:
             text = in_words(value)
             units = text.encode("utf-16-le", "surrogatepass")
-            if len(units) > 2 * LONGEST_TEXT:
-                text = units[: 2 * (LONGEST_TEXT - 1)].decode("utf-16-le", "ignore") + "…"
+            if len(units) > 2 * MAX_TEXT:
+                text = units[: 2 * (MAX_TEXT - 1)].decode("utf-16-le", "ignore") + "…"
             sheet.write_string(row, column, text, wrapped if "\n" in text else None)

@@ -15,7 +15,7 @@ import click
 from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.render.output import console, emit, json_option, say
 from extend_pipeline.commands.render.table import Column, blocks
-from extend_pipeline.commands.render.text import cells, shortened, typed, visible
+from extend_pipeline.commands.render.text import cells, shortened, visible, with_home_option
 from extend_pipeline.commands.render.zone import zone
 from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.commands.sql.values import in_json, in_sheet, in_words
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from extend_pipeline.warehouse.read import Table
 
 _R = TypeVar("_R")
-_LONGEST_CELL: Final = 500  # characters in a block; --csv and --json give everything
+_MAX_CELL: Final = 500  # characters in a block; --csv and --json give everything
 _ANY_WIDTH: Final = 1_000_000
 SCREEN_ROWS: Final = 1_000
 FILE_ROWS: Final = 10_000  # DuckDB's tables are never longer
@@ -86,7 +86,7 @@ def sql(home: Path | None, query: str, as_csv: bool, workbook: Path | None, as_j
         say_lines(str(error))
         sys.exit(2)
     if not count:
-        raise click.UsageError(f"there is no question in {query!r}; try: {typed(EXAMPLE, home)}")
+        raise click.UsageError(f"there is no question in {query!r}; try: {with_home_option(EXAMPLE, home)}")
     if as_json:
         emit(documents[0] if count == 1 else {"results": documents})
     elif workbook is not None:
@@ -119,8 +119,7 @@ def print_result(result: DuckDBPyRelation) -> None:
         table = rows_of(shown, zone())
         columns = [Column(name, prose=True) for name in table.columns]
         filled = [
-            ["NULL" if value is None else shortened(in_words(value), _LONGEST_CELL) for value in row]
-            for row in table.rows
+            ["NULL" if value is None else shortened(in_words(value), _MAX_CELL) for value in row] for row in table.rows
         ]
         console().print(blocks(columns, filled, width), soft_wrap=True)
         say(counted(len(table.rows), "row"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Forest:
+class BranchGraph:
     """`order` holds every sound key, parents first; `circles` are the keys that lead back to themselves, each one once.
 
     Keys that hang below a circle or below an unknown key are in neither.
@@ -17,7 +17,7 @@ class Forest:
     circles: tuple[tuple[str, ...], ...]
 
 
-def grow(parents: Mapping[str, str | None]) -> Forest:
+def topological_order(parents: Mapping[str, str | None]) -> BranchGraph:
     """Sort keys by descent. `parents` maps each key to the key that it branches off, None for a root."""
     order: list[str] = []
     circles: list[tuple[str, ...]] = []
@@ -38,4 +38,4 @@ def grow(parents: Mapping[str, str | None]) -> Forest:
             sound[name] = ends_well
             if ends_well:
                 order.append(name)
-    return Forest(tuple(order), tuple(circles))
+    return BranchGraph(tuple(order), tuple(circles))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Complaint:
+class FieldIssue:
     """A mistake at a path of written names, such as ("extend", "to"); `about_value` if what was given matters."""
 
     loc: tuple[str | int, ...]

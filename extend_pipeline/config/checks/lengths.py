@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from extend_pipeline.config.checks.field_issues import Complaint
+from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Extend
 from extend_pipeline.config.registry import Provider
@@ -25,11 +25,11 @@ def after_hops(start: Length, hops: int, extend: Extend | None, provider: Provid
     return Length(start.least_ms + hops * least, start.most_ms + hops * most)
 
 
-def length_complaints(start: Length, extend: Extend, provider: Provider) -> Iterator[Complaint]:
+def length_complaints(start: Length, extend: Extend, provider: Provider) -> Iterator[FieldIssue]:
     """Targets that are no longer than the source, and steps that may lead past what the provider makes."""
     limit = provider.longest_ms
     if extend.to_ms is not None and extend.to_ms <= start.least_ms:
-        yield Complaint(
+        yield FieldIssue(
             ("extend", "to"),
             f"is not longer than the source, which lasts {seconds(start.least_ms)} s",
             "Give a longer target.",
@@ -38,27 +38,27 @@ def length_complaints(start: Length, extend: Extend, provider: Provider) -> Iter
         most = after_hops(start, extend.steps, extend, provider).most_ms
         if most > limit:
             fitting = (limit - start.most_ms) // _added(extend, provider)[1]
-            yield Complaint(
+            yield FieldIssue(
                 ("extend", "steps"),
                 f"steps may end at {seconds(most)} s, and {provider.name} makes nothing over {seconds(limit)} s",
                 f"Give {fitting} at most." if fitting > 0 else "This source is too long to be extended.",
             )
 
 
-def default_complaints(extend: Extend, account: Account) -> Iterator[Complaint]:
+def default_complaints(extend: Extend, account: Account) -> Iterator[FieldIssue]:
     """Yield targets that contradict what their account says for all of its videos."""
     defaults = account.extend
     if extend.to_ms is None:
         return
     at_most, tolerance = defaults.at_most_ms, defaults.tolerance_ms
     if extend.at_most_ms is None and at_most is not None and extend.to_ms > at_most:
-        yield Complaint(
+        yield FieldIssue(
             ("extend", "to"),
             f"is more than account {account.name} allows (extend.at_most: {seconds(at_most)})",
             f"Give {seconds(at_most)} at most, or write at_most: beside it.",
         )
     if extend.tolerance_ms is None and extend.to_ms <= tolerance:
-        yield Complaint(
+        yield FieldIssue(
             ("extend", "to"),
             f"is within the tolerance of {seconds(tolerance)} s, so that nothing would be made",
             "Give a longer target, or write tolerance: 0.1 beside it.",

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from extend_pipeline.config.checks.field_issues import Complaint
+from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.moments import EXAMPLE, in_iso_order, is_plain_date
 from extend_pipeline.config.files.entries import Row
 
@@ -14,10 +14,10 @@ CLOCK_SLACK: Final = timedelta(days=1)  # clocks and zones of those who write li
 _NAMED: Final = 3
 
 
-def future_complaints(created_at: datetime | None, *, now: datetime) -> Iterator[Complaint]:
+def future_complaints(created_at: datetime | None, *, now: datetime) -> Iterator[FieldIssue]:
     """Yield the complaint about a source that is to be made only later, by more than clocks and zones differ."""
     if created_at is not None and created_at > now + CLOCK_SLACK:
-        yield Complaint(
+        yield FieldIssue(
             ("source", "created_at"),
             f"is in the future: it is {now:%Y-%m-%dT%H:%M}Z",
             f"Give the time when the source was made, with its zone, such as {EXAMPLE}.",

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from extend_pipeline.config.checks.branches import grow
-from extend_pipeline.config.checks.field_issues import Complaint
+from extend_pipeline.config.checks.branches import topological_order
+from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.lengths import Length, after_hops, default_complaints, length_complaints
 from extend_pipeline.config.checks.times import future_complaints, time_notes
 from extend_pipeline.config.fields.images import FrameFolder
 from extend_pipeline.config.files.entries import Row
-from extend_pipeline.config.issues import Problem, Suggestions
+from extend_pipeline.config.issues import ConfigIssue, Suggestions
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import BranchSource, Catalogue, Extend, Source, Video
 from extend_pipeline.config.registry import PROVIDERS, Provider, owners
@@ -74,7 +74,7 @@ class _Given:
 
 def build_catalogue(
     rows: Sequence[Row], book: AccountBook, *, path: Path, now: datetime
-) -> tuple[Catalogue, list[Use], list[Problem]]:
+) -> tuple[Catalogue, list[Use], list[ConfigIssue]]:
     """The catalogue of all sound rows, who uses which account, and what is wrong.
 
     `now` is aware; pictures that are named by a path are looked for beside `path`.
@@ -83,7 +83,7 @@ def build_catalogue(
     for row in rows:
         if row.key is not None:
             keyed.setdefault(row.key, row)
-    forest = grow({key: row.branch_of for key, row in keyed.items()})
+    forest = topological_order({key: row.branch_of for key, row in keyed.items()})
     problems = list(_branch_problems(rows, keyed, forest.circles))
     read: dict[str, _Read] = {}
     given = _Given(book, Suggestions(book.claimed), FrameFolder(path.parent), now)
@@ -120,8 +120,8 @@ def build_catalogue(
     return Catalogue({key: sound[key] for key in keyed if key in sound}, path, notes=notes), uses, problems
 
 
-def _read(row: Row, parent: _Read | None, given: _Given) -> tuple[_Read, list[Problem]]:
-    scope, book, complaints = row.scope, given.book, list[Complaint]()
+def _read(row: Row, parent: _Read | None, given: _Given) -> tuple[_Read, list[ConfigIssue]]:
+    scope, book, complaints = row.scope, given.book, list[FieldIssue]()
     account = row.account
     if row.is_branch:
         if parent is not None and parent.account is not None:
@@ -130,15 +130,15 @@ def _read(row: Row, parent: _Read | None, given: _Given) -> tuple[_Read, list[Pr
             account = parent.account
     elif account is None and scope.node.is_mapping and scope.node.child("account") is None:
         example = next(iter(book.claimed), "kling-main")
-        complaints.append(Complaint(("account",), "is missing", f"Write account: {example}"))
+        complaints.append(FieldIssue(("account",), "is missing", f"Write account: {example}"))
     if row.account is not None and parent is None and book.readable and row.account not in book.claimed:
         near = given.known.nearest(row.account)
         hint = f'Did you mean "{near}"?' if near else "Add it to accounts.yaml."
-        complaints.append(Complaint(("account",), "is no account of accounts.yaml", hint))
+        complaints.append(FieldIssue(("account",), "is no account of accounts.yaml", hint))
     provider = book.provider_of(account)
     source: Source | BranchSource | None = row.branch
     extend: Extend | None = None
-    problems: list[Problem] = []
+    problems: list[ConfigIssue] = []
     if provider is not None and _has(row, "extend"):
         extend, found = scope.read(provider.extend, "extend", context=given.frames, owners=owners("extend"))
         problems += found
@@ -180,18 +180,18 @@ def _start(
     return parent.root, after_hops(parent.start, source.hop, parent.extend, provider)
 
 
-def _other_account(parent: _Read) -> Complaint:
-    return Complaint(
+def _other_account(parent: _Read) -> FieldIssue:
+    return FieldIssue(
         ("account",),
         f"is not the account of {parent.row.key}, which it branches off ({parent.account})",
         "A video can be extended only by the account that made it; leave account out.",
     )
 
 
-def _hop_complaints(source: BranchSource, parent: _Read) -> Iterator[Complaint]:
+def _hop_complaints(source: BranchSource, parent: _Read) -> Iterator[FieldIssue]:
     steps = None if parent.extend is None else parent.extend.steps
     if steps is not None and source.hop > steps:
-        yield Complaint(
+        yield FieldIssue(
             ("source", "hop"),
             f"is more than {source.branch_of} will have (steps: {steps})",
             f"Give a hop from 1 to {steps}, or {source.branch_of} more steps.",
@@ -200,17 +200,17 @@ def _hop_complaints(source: BranchSource, parent: _Read) -> Iterator[Complaint]:
 
 def _branch_problems(
     rows: Sequence[Row], keyed: Mapping[str, Row], circles: Sequence[Sequence[str]]
-) -> Iterator[Problem]:
+) -> Iterator[ConfigIssue]:
     known = Suggestions(keyed)
     for row in rows:
         if row.branch_of is not None and row.branch_of not in keyed:
             near = known.nearest(row.branch_of)
             hint = f'Did you mean "{near}"?' if near else "Give the key of another video."
-            yield row.scope.problem(Complaint(("source", "branch_of"), "is no video of the catalogue", hint))
+            yield row.scope.problem(FieldIssue(("source", "branch_of"), "is no video of the catalogue", hint))
     for circle in circles:
         shown = " → ".join([*circle[:6], "…"] if len(circle) > 6 else [*circle, circle[0]])
         yield keyed[circle[0]].scope.problem(
-            Complaint(
+            FieldIssue(
                 ("source", "branch_of"),
                 f"runs in a circle: {shown}",
                 "One of them must have a source of its own.",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import SplitResult, urlsplit
 
-from extend_pipeline.config.fields.text import wrong
+from extend_pipeline.config.fields.text import field_error
 
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\Z", re.ASCII)
@@ -44,23 +44,23 @@ def base_url(value: object, *, allow_local: bool, private: bool = False) -> str:
     hint = "Write it like https://api-singapore.klingai.com."
     parts = _split(value, hint)
     if parts.query or parts.fragment:
-        raise wrong("holds more than an address", f"Leave out what follows ? or #. {hint}")
+        raise field_error("holds more than an address", f"Leave out what follows ? or #. {hint}")
     local = is_local(parts.hostname or "")
     address = _address(parts.hostname or "")
     if private:
         _check_private(parts.scheme, address)
         return str(value).rstrip("/")
     if local and not allow_local:
-        raise wrong(
+        raise field_error(
             "is an address of this machine or of a private network",
             "Write network: private if a gateway of yours answers there; allow_local: true is for the sandbox alone.",
         )
     if local and address is not None and not (address.is_loopback and getattr(address, "ipv4_mapped", None) is None):
-        raise wrong(
+        raise field_error(
             "is an address of a private network", "allow_local opens this machine alone: http://127.0.0.1:PORT."
         )
     if parts.scheme == "http" and not local:
-        raise wrong("would send the credentials unencrypted", "Write https://.")
+        raise field_error("would send the credentials unencrypted", "Write https://.")
     return str(value).rstrip("/")
 
 
@@ -68,15 +68,15 @@ def proxy_address(value: object) -> str:
     """The address of an HTTP proxy, as `http://host:port`. It may be anywhere but where no proxy can be."""
     hint = "Write it like http://proxy.example.com:3128."
     if isinstance(value, str) and "://" in value and not value.lower().startswith("http://"):
-        raise wrong("is no http:// proxy", f"{hint} What goes through it is encrypted all the same.")
+        raise field_error("is no http:// proxy", f"{hint} What goes through it is encrypted all the same.")
     if isinstance(value, str) and "@" in value:
-        raise wrong("holds credentials", "Name the variable that holds user:password as proxy_login_env.")
+        raise field_error("holds credentials", "Name the variable that holds user:password as proxy_login_env.")
     parts = _split(value, hint)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise wrong("holds more than an address", hint)
+        raise field_error("holds more than an address", hint)
     address = _address(parts.hostname or "")
     if address is not None and not is_reachable(address):
-        raise wrong("is no address that a proxy can be at", hint)
+        raise field_error("is no address that a proxy can be at", hint)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     return f"http://{host}:{parts.port or 80}"
 
@@ -85,9 +85,9 @@ def _check_private(scheme: str, address: IPAddress | None) -> None:
     if address is None:
         return
     if not is_reachable(address):
-        raise wrong("is no address that an account can be at", "Write the address or name of your gateway.")
+        raise field_error("is no address that an account can be at", "Write the address or name of your gateway.")
     if scheme == "http" and not is_private(address):
-        raise wrong("would send the credentials unencrypted over the internet", "Write https://.")
+        raise field_error("would send the credentials unencrypted over the internet", "Write https://.")
 
 
 def source_url(value: object) -> str:
@@ -106,9 +106,11 @@ def public_prefix(value: object, *, allow_local: bool) -> str:
     hint = "Write it like https://media.example.com/store."
     parts = _split(value, hint)
     if parts.query or parts.fragment:
-        raise wrong("holds more than an address", f"Leave out what follows ? or #. {hint}")
+        raise field_error("holds more than an address", f"Leave out what follows ? or #. {hint}")
     if is_local(parts.hostname or "") and not allow_local:
-        raise wrong("is an address of this machine or of a private network", "The provider must reach it: " + hint)
+        raise field_error(
+            "is an address of this machine or of a private network", "The provider must reach it: " + hint
+        )
     return str(value).rstrip("/")
 
 
@@ -116,20 +118,20 @@ def host_pattern(value: object, *, allow_local: bool) -> str:
     """A host (`cdn.example.com`) or a domain with everything below it (`*.example.com`), in lower case."""
     hint = "Write a host such as cdn.example.com, or *.example.com for all below it."
     if not isinstance(value, str):
-        raise wrong("is not a host", hint)
+        raise field_error("is not a host", hint)
     host = value.lower()
     if "/" in host or "@" in host:
-        raise wrong("is more than a host", hint)
+        raise field_error("is more than a host", hint)
     if host.startswith("*"):
         if not _PATTERN.match(host):
-            raise wrong("is too wide or no domain", hint)
+            raise field_error("is too wide or no domain", hint)
         return host
     if is_local(host) and not allow_local:
-        raise wrong(
+        raise field_error(
             "is an address of this machine or of a private network", "Set allow_local: true for the sandbox only."
         )
     if _address(host) is None and not _HOST.match(host):
-        raise wrong("is not a host", hint)
+        raise field_error("is not a host", hint)
     return host
 
 
@@ -160,25 +162,25 @@ def is_in(address: IPAddress, networks: Iterable[ipaddress.IPv4Network | ipaddre
 
 def _split(value: object, hint: str) -> SplitResult:
     if not isinstance(value, str):
-        raise wrong("is not an address", hint)
+        raise field_error("is not an address", hint)
     if any(c.isspace() or not c.isprintable() for c in value) or "\\" in value or not value.isascii():
-        raise wrong("holds characters that no address has", hint)
+        raise field_error("holds characters that no address has", hint)
     try:
         parts = urlsplit(value)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise wrong("is not an address", hint) from error
+        raise field_error("is not an address", hint) from error
     if parts.scheme not in ("http", "https"):
-        raise wrong("is no http or https address", hint)
+        raise field_error("is no http or https address", hint)
     if parts.username is not None or parts.password is not None:
-        raise wrong(
+        raise field_error(
             "holds credentials", "Name their environment variables under credentials; keep them out of addresses."
         )
     if not host or port == 0 or (_address(host) is None and not _HOST.match(host)):
-        raise wrong("names no host that can be reached", hint)
+        raise field_error("names no host that can be reached", hint)
     # 127.1, 0x7f.1 and 2130706433 are loopback to a resolver and a name to everyone else
     if _address(host) is None and re.fullmatch(r"[0-9]+|0x[0-9a-f]*", host.rsplit(".", 1)[-1]):
-        raise wrong("is an unusual spelling of a network address", "Write the four numbers, such as 127.0.0.1.")
+        raise field_error("is an unusual spelling of a network address", "Write the four numbers, such as 127.0.0.1.")
     return parts
 
 

@@ -8,10 +8,10 @@ from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field, ValidationInfo
 
-from extend_pipeline.config.fields.text import Written, YesNo, known_as, wrong
+from extend_pipeline.config.fields.text import ConfigModel, YesNo, field_error, schema_as
 
 _DIGITS_KEPT: Final = 15  # that a spreadsheet keeps of a number; it writes 0 for the others
-_LONGEST: Final = 256
+_MAX_LENGTH: Final = 256
 _NUMBER: Final = re.compile(
     r"[0-9]+[.,][0-9]+[eE][+-]?[0-9]+|[0-9]+[eE]\+[0-9]+|[0-9]+[.,][0-9]*|[0-9]{1,3}([.,'\u2019][0-9]{3})+([.,][0-9]+)?",
     re.ASCII,
@@ -45,20 +45,20 @@ def zeros_beyond_15_digits(text: str) -> int | None:
 
 def _exact_id(value: object, info: ValidationInfo) -> str:
     if not isinstance(value, str):
-        raise wrong("is not a single value", _AS_SHOWN)
+        raise field_error("is not a single value", _AS_SHOWN)
     text = bare_id(value) if _PROTECTED.fullmatch(value) else value
-    if not text or len(text) > _LONGEST:
-        raise wrong("has no length that an id has", _AS_SHOWN)
+    if not text or len(text) > _MAX_LENGTH:
+        raise field_error("has no length that an id has", _AS_SHOWN)
     if any(c.isspace() or not c.isprintable() for c in text):
-        raise wrong("holds a space or an invisible character", _AS_SHOWN)
+        raise field_error("holds a space or an invisible character", _AS_SHOWN)
     if is_rounded_number(text):
-        raise wrong(
+        raise field_error(
             "is a number that a spreadsheet has rounded, and no id: its last digits are gone",
             "Format the column as text, and paste the id again as the provider's console shows it.",
         )
     # where `exact` itself could not be read, only that is worth telling
     if zeros_beyond_15_digits(text) and not info.data.get("exact", True):
-        raise wrong(
+        raise field_error(
             f"looks rounded: a spreadsheet keeps {_DIGITS_KEPT} digits of a number and writes 0 for the others",
             "Write it as the provider's console shows it, in a column that is formatted as text. If it really ends so, "
             "write exact: true beside it (in CSV, true in the column source.exact).",
@@ -67,10 +67,10 @@ def _exact_id(value: object, info: ValidationInfo) -> str:
 
 
 # an unquoted id of digits is a number to an editor, and exact text here
-ExactId = Annotated[str, BeforeValidator(_exact_id), known_as({"type": ["string", "number"], "minLength": 1})]
+ExactId = Annotated[str, BeforeValidator(_exact_id), schema_as({"type": ["string", "number"], "minLength": 1})]
 
 
-class SourceById(Written):
+class SourceById(ConfigModel):
     """A source that is named by an id. `exact` stands above the ids, since a validator sees only what is above."""
 
     exact: YesNo = Field(

@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from extend_pipeline.config.fields.addresses import web_address
 from extend_pipeline.config.fields.image_header import read_picture
-from extend_pipeline.config.fields.text import known_as, wrong
+from extend_pipeline.config.fields.text import field_error, schema_as
 
 DECODED_LIMIT: Final = 10_000_000  # upstream/003: "the length after decoding has to be below 10M"; the smaller M
 WIDEST: Final = 4  # upstream/003: between 1:4 and 4:1
@@ -73,7 +73,7 @@ def _frame(value: object, info: ValidationInfo) -> Frame:
     if isinstance(value, Frame):
         return value
     if not isinstance(value, str) or not value.strip():
-        raise wrong("is no picture", _FRAME_HINT)
+        raise field_error("is no picture", _FRAME_HINT)
     if _is_data_uri(value):
         _check_data_uri(value, sides=True)
         return Frame(value)
@@ -90,13 +90,13 @@ def _is_data_uri(value: str) -> bool:
 def _check_data_uri(value: str, *, sides: bool) -> None:
     head, comma, content = value.partition(",")
     if not comma or not head.lower().endswith(";base64"):
-        raise wrong("is a data URI without ;base64, in it", "Write data:image/png;base64,…")
+        raise field_error("is a data URI without ;base64, in it", "Write data:image/png;base64,…")
     if len(content) > DECODED_LIMIT * 4 // 3 + 4:
         raise _too_large()
     try:
         data = base64.b64decode(content, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise wrong("holds no base64", "Encode the picture again, without spaces and line ends.") from error
+        raise field_error("holds no base64", "Encode the picture again, without spaces and line ends.") from error
     _check(data, sides=sides)
 
 
@@ -106,9 +106,11 @@ def _file_frame(folder: Path, written: str) -> Frame:
         data = _beginning(absolute)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"
-        raise wrong(f"can't be read: {reason}", _FRAME_HINT) from error
+        raise field_error(f"can't be read: {reason}", _FRAME_HINT) from error
     if data is None:
-        raise wrong("is neither an address nor a file beside the catalogue", f"{_FRAME_HINT} Looked for in {folder}.")
+        raise field_error(
+            "is neither an address nor a file beside the catalogue", f"{_FRAME_HINT} Looked for in {folder}."
+        )
     _check(data, sides=True)
     return Frame(f"file:{absolute}", hashlib.sha256(data).hexdigest())
 
@@ -126,14 +128,14 @@ def _check(data: bytes, *, sides: bool) -> None:
         raise _too_large()
     picture = read_picture(data)
     if picture is None:
-        raise wrong("is no whole png, jpeg or webp", "Give a picture of one of these kinds.")
+        raise field_error("is no whole png, jpeg or webp", "Give a picture of one of these kinds.")
     width, height = picture.width, picture.height
     if sides and max(width, height) > WIDEST * min(width, height):
-        raise wrong(f"is {width}×{height}", "Its sides must lie between 1:4 and 4:1: crop it.")
+        raise field_error(f"is {width}×{height}", "Its sides must lie between 1:4 and 4:1: crop it.")
 
 
 def _too_large() -> PydanticCustomError:
-    return wrong("has 10 MB or more", "Make the picture smaller, or give an address of it.")
+    return field_error("has 10 MB or more", "Make the picture smaller, or give an address of it.")
 
 
 # dumped by identity: a home that was moved holds the same pictures
@@ -141,6 +143,6 @@ FrameField = Annotated[
     Frame,
     BeforeValidator(_frame),
     PlainSerializer(lambda frame: frame.identity, return_type=str),
-    known_as({"type": "string", "minLength": 1}),
+    schema_as({"type": "string", "minLength": 1}),
 ]
-PictureAddress = Annotated[str, BeforeValidator(picture_address), known_as({"type": "string", "format": "uri"})]
+PictureAddress = Annotated[str, BeforeValidator(picture_address), schema_as({"type": "string", "format": "uri"})]

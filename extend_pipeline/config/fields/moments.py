@@ -11,7 +11,7 @@ from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.config.fields.text import known_as, words, wrong
+from extend_pipeline.config.fields.text import field_error, schema_as, single_value
 
 _EPOCH_MS: Final = re.compile(r"[12][0-9]{12}", re.ASCII)
 _EPOCH_S: Final = re.compile(r"[12][0-9]{9}", re.ASCII)
@@ -76,9 +76,9 @@ def moment(value: object) -> datetime:
     counted from it ends early rather than late. Raises the field's error for whatever has no one meaning."""
     if isinstance(value, datetime):
         return _in_utc(value, str(value))
-    text = in_iso_order(words(value))
+    text = in_iso_order(single_value(value))
     if isinstance(text, TwoDays):
-        raise wrong(text.message, text.hint)
+        raise field_error(text.message, text.hint)
     if _EPOCH_MS.fullmatch(text):  # as Kling itself answers (upstream/001, created_at)
         return from_ms(int(text))
     if _EPOCH_S.fullmatch(text):
@@ -90,7 +90,7 @@ def moment(value: object) -> datetime:
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
-        raise wrong("is not a point in time", _HINT) from error
+        raise field_error("is not a point in time", _HINT) from error
     return _in_utc(found, text)
 
 
@@ -102,19 +102,19 @@ def _day(text: str) -> datetime:
     try:
         day = date.fromisoformat(text)
     except ValueError as error:
-        raise wrong("is no day of the calendar", "Look at the month and the day.") from error
+        raise field_error("is no day of the calendar", "Look at the month and the day.") from error
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _misread(text: str) -> PydanticCustomError | None:
     if _SHORT_DAY.fullmatch(text):
-        return wrong("is a day in a country's own order, which can be read in more than one way", _YEAR_FIRST)
+        return field_error("is a day in a country's own order, which can be read in more than one way", _YEAR_FIRST)
     if _DAYS_COUNTED.fullmatch(text):
-        return wrong("is a day as a spreadsheet counts it", f"Format the column as text. {_YEAR_FIRST}")
+        return field_error("is a day as a spreadsheet counts it", f"Format the column as text. {_YEAR_FIRST}")
     if text.isdecimal():
-        return wrong("is not a point in time", _YEAR_FIRST)
+        return field_error("is not a point in time", _YEAR_FIRST)
     if _NAMED_ZONE.fullmatch(text):
-        return wrong(
+        return field_error(
             "names its zone by letters", f"Write Z for UTC, or the offset: 2026-11-01T08:00:00+01:00, {EXAMPLE}."
         )
     return None
@@ -123,11 +123,11 @@ def _misread(text: str) -> PydanticCustomError | None:
 def _in_utc(found: datetime, text: str) -> datetime:
     if found.tzinfo is None:
         example = f"{text}Z" if len(text) <= _SHOWN and ":" in text else EXAMPLE
-        raise wrong("has no time zone", f"Add Z for UTC, or the offset: {example}.")
+        raise field_error("has no time zone", f"Add Z for UTC, or the offset: {example}.")
     try:
         return found.astimezone(UTC)
     except OverflowError as error:
-        raise wrong("is outside the calendar", _HINT) from error
+        raise field_error("is outside the calendar", _HINT) from error
 
 
-Moment = Annotated[datetime, BeforeValidator(moment), known_as({"type": ["string", "integer"], "format": "date-time"})]
+Moment = Annotated[datetime, BeforeValidator(moment), schema_as({"type": ["string", "integer"], "format": "date-time"})]

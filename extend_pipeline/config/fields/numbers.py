@@ -11,7 +11,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from pydantic import BeforeValidator
 
 from extend_pipeline.base.units import to_micros
-from extend_pipeline.config.fields.text import words, wrong
+from extend_pipeline.config.fields.text import field_error, single_value
 from extend_pipeline.config.files.sheet import CommaCell
 
 GROUPED = re.compile(r"[+-]?[0-9]{1,3}([., '_\u00a0\u202f\u2019][0-9]{3})+([.,][0-9]+)?", re.ASCII)
@@ -31,30 +31,30 @@ def decimal(value: object, *, least: str | None, most: str | None, above: str | 
     allowed = _range_hint(least=least, most=most, above=above)
     number = value if isinstance(value, Decimal) else _plain(value, allowed, most)
     if not number.is_finite():
-        raise wrong("is not a number", allowed)
+        raise field_error("is not a number", allowed)
     if least is not None and number < Decimal(least):
-        raise wrong(f"is below {least}", allowed)
+        raise field_error(f"is below {least}", allowed)
     if above is not None and number <= Decimal(above):
-        raise wrong(f"is not above {above}", allowed)
+        raise field_error(f"is not above {above}", allowed)
     if most is not None and number > Decimal(most):
-        raise wrong(f"is above {most}", allowed)
+        raise field_error(f"is above {most}", allowed)
     return number if number else Decimal(0)  # -0 would be a second name of the same value
 
 
 def _plain(value: object, allowed: str, most: str | None) -> Decimal:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Decimal(repr(value))
-    text = words(value)
+    text = single_value(value)
     if isinstance(value, CommaCell) and _DECIMAL_COMMA.fullmatch(text) and not _MAYBE_THOUSANDS.fullmatch(text):
         text = text.replace(",", ".")
     elif isinstance(value, CommaCell) and _MAYBE_THOUSANDS.fullmatch(text.replace(".", ",")):
         thousands = text.replace(".", "").replace(",", "")
         if "," in text or most is None or Decimal(thousands) <= Decimal(most):  # else it can only be a fraction
             fraction = f"{text.replace('.', ',')}0"
-            raise wrong("may be a fraction as well as thousands", f"Write {thousands} or {fraction}.")
+            raise field_error("may be a fraction as well as thousands", f"Write {thousands} or {fraction}.")
     if not _PLAIN_NUMBER.match(text):
         message, example = _not_plain(text)
-        raise wrong(message, f"{example} {allowed}".strip())
+        raise field_error(message, f"{example} {allowed}".strip())
     return Decimal(text)
 
 
@@ -101,7 +101,7 @@ def whole(*, least: int, most: int) -> BeforeValidator:
     def parse(value: object) -> int:
         number = decimal(value, least=str(least), most=str(most))
         if number != int(number) or (isinstance(value, str) and ("." in value or "," in value)):
-            raise wrong("is not a whole number", f"Give a whole number from {least} to {most}.")
+            raise field_error("is not a whole number", f"Give a whole number from {least} to {most}.")
         return int(number)
 
     return BeforeValidator(parse)
@@ -118,7 +118,7 @@ def seconds_as_ms(*, most: str | None, least: str | None = None) -> BeforeValida
         exact = decimal(value, least=least, most=most, above=above) * 1000
         ms = int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
         if ms < 1 and exact:
-            raise wrong("is less than a millisecond", _range_hint(least=least, most=most, above=above))
+            raise field_error("is less than a millisecond", _range_hint(least=least, most=most, above=above))
         return ms
 
     return BeforeValidator(parse)
@@ -134,6 +134,6 @@ def as_micros(*, above: str | None = None, least: str | None = None, most: str |
         try:
             return to_micros(number)
         except ValueError as error:
-            raise wrong("has more than six decimal places", "Give at most six.") from error
+            raise field_error("has more than six decimal places", "Give at most six.") from error
 
     return BeforeValidator(parse)

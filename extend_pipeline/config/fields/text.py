@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
-from extend_pipeline.base.names import LONGEST, PATTERN, name_fault, normal_name, was_a_name
+from extend_pipeline.base.names import MAX_NAME_LENGTH, PATTERN, name_fault, normal_name, was_a_name
 
-WRONG: Final = "extend_pipeline"  # the type of every error of ours; message and hint travel in its context
+FIELD_ERROR: Final = "extend_pipeline"  # the type of every error of ours; message and hint travel in its context
 
 # control characters but tab and line ends, and halves of surrogate pairs, which no UTF-8 body can carry
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -20,21 +20,21 @@ YES: Final = frozenset({"true", "yes", "on"})
 NO: Final = frozenset({"false", "no", "off"})
 
 
-def wrong(message: str, hint: str, *, at: str | None = None) -> PydanticCustomError:
+def field_error(message: str, hint: str, *, at: str | None = None) -> PydanticCustomError:
     """A refusal in plain words: `message` goes on from the value that was given, `hint` says what would do. `at` is the
     written name of the field beside this one that the mistake belongs to."""
     context = {"message": message, "hint": hint} | ({} if at is None else {"at": at})
-    return PydanticCustomError(WRONG, "{message}. {hint}", context)
+    return PydanticCustomError(FIELD_ERROR, "{message}. {hint}", context)
 
 
 @dataclass(frozen=True, slots=True)
-class NoDefault:
+class ExplicitOptional:
     """Stands in a field's annotation: why it must be written although other providers have a default for it."""
 
     reason: str
 
 
-class Written(BaseModel):
+class ConfigModel(BaseModel):
     """What a user writes. Fields are frozen, unknown ones refused; null is the same as not written.
 
     Files are read by the written names (`to`, `duration`), code constructs by the field names (`to_ms`, `duration_ms`).
@@ -47,20 +47,20 @@ class Written(BaseModel):
     def _null_is_not_written(cls, data: object) -> object:
         if not isinstance(data, dict):
             return data
-        known = written_names(cls).keys() | cls.model_fields.keys()
+        known = aliases(cls).keys() | cls.model_fields.keys()
         return {key: value for key, value in data.items() if value is not None or key not in known}
 
 
-def written_names(model: type[BaseModel]) -> Mapping[str, str]:
+def aliases(model: type[BaseModel]) -> Mapping[str, str]:
     """Field names by the names that users write."""
     return {str(info.validation_alias or name): name for name, info in model.model_fields.items()}
 
 
-def words(value: object) -> str:
+def single_value(value: object) -> str:
     """The text of a single value, without spaces around it; refuses lists and sets of fields."""
     if isinstance(value, str):
         return value.strip()
-    raise wrong("is not a single value", "Write one value here.")
+    raise field_error("is not a single value", "Write one value here.")
 
 
 def one_of(*values: str, also: Mapping[str, str] | None = None) -> BeforeValidator:
@@ -68,9 +68,9 @@ def one_of(*values: str, also: Mapping[str, str] | None = None) -> BeforeValidat
     spellings = {value.lower(): value for value in values} | dict(also or {})
 
     def parse(value: object) -> str:
-        found = spellings.get(words(value).lower())
+        found = spellings.get(single_value(value).lower())
         if found is None:
-            raise wrong("is none of the choices", f"Choose one of: {', '.join(values)}.")
+            raise field_error("is none of the choices", f"Choose one of: {', '.join(values)}.")
         return found
 
     return BeforeValidator(parse)
@@ -82,9 +82,9 @@ def matching(pattern: str, message: str, hint: str) -> BeforeValidator:
 
     def parse(value: object) -> str:
         if not isinstance(value, str):
-            raise wrong("is not a single value", hint)
+            raise field_error("is not a single value", hint)
         if not compiled.fullmatch(value):
-            raise wrong(message, hint)
+            raise field_error(message, hint)
         return value
 
     return BeforeValidator(parse)
@@ -92,10 +92,10 @@ def matching(pattern: str, message: str, hint: str) -> BeforeValidator:
 
 def _name(value: object) -> str:
     if not isinstance(value, str):
-        raise wrong("is not a single value", "Write one name here.")
+        raise field_error("is not a single value", "Write one name here.")
     name = normal_name(value)
     if (fault := name_fault(name)) is not None:
-        raise wrong(*fault)
+        raise field_error(*fault)
     return name
 
 
@@ -106,9 +106,9 @@ def _earlier_name(value: object) -> str:
 def _yes_no(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    text = words(value).lower()
+    text = single_value(value).lower()
     if text not in YES | NO:
-        raise wrong("is neither true nor false", "Write true or false.")
+        raise field_error("is neither true nor false", "Write true or false.")
     return text in YES
 
 
@@ -117,19 +117,19 @@ def prompt_text(*, most: int) -> BeforeValidator:
 
     def parse(value: object) -> str:
         if not isinstance(value, str):
-            raise wrong("is not one text", "Write the prompt as one text, in quotes.")
+            raise field_error("is not one text", "Write the prompt as one text, in quotes.")
         if not value.strip():
-            raise wrong("is blank", "Write a prompt or leave the field out.")
+            raise field_error("is blank", "Write a prompt or leave the field out.")
         if len(value) > most:
-            raise wrong(f"has {len(value)} characters", f"Shorten it to {most} at most.")
+            raise field_error(f"has {len(value)} characters", f"Shorten it to {most} at most.")
         if found := _CONTROL.search(value):
-            raise wrong(f"holds the control character U+{ord(found[0]):04X}", "Remove it.")
+            raise field_error(f"holds the control character U+{ord(found[0]):04X}", "Remove it.")
         return value
 
     return BeforeValidator(parse)
 
 
-def known_as(schema: Mapping[str, Any]) -> WithJsonSchema:
+def schema_as(schema: Mapping[str, Any]) -> WithJsonSchema:
     """How an editor sees the field: as it is written, not as it is kept."""
     return WithJsonSchema(dict(schema), mode="validation")
 
@@ -137,11 +137,11 @@ def known_as(schema: Mapping[str, Any]) -> WithJsonSchema:
 Name = Annotated[
     str,
     BeforeValidator(_name),
-    known_as({"type": ["string", "integer"], "pattern": PATTERN}),
+    schema_as({"type": ["string", "integer"], "pattern": PATTERN}),
 ]
 EarlierName = Annotated[
     str,
     BeforeValidator(_earlier_name),
-    known_as({"type": ["string", "integer"], "minLength": 1, "maxLength": LONGEST}),
+    schema_as({"type": ["string", "integer"], "minLength": 1, "maxLength": MAX_NAME_LENGTH}),
 ]
-YesNo = Annotated[bool, BeforeValidator(_yes_no), known_as({"type": "boolean"})]
+YesNo = Annotated[bool, BeforeValidator(_yes_no), schema_as({"type": "boolean"})]

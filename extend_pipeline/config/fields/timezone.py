@@ -9,25 +9,25 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import BeforeValidator, ConfigDict, Field
 
 from extend_pipeline.base.days import NO_ZONE
-from extend_pipeline.config.fields.text import Written, known_as, words, wrong
+from extend_pipeline.config.fields.text import ConfigModel, field_error, schema_as, single_value
 from extend_pipeline.config.issues import did_you_mean
 
 _EXAMPLE: Final = "Write an IANA name, such as Asia/Shanghai (Beijing), Europe/Berlin or America/New_York."
 _PLACE: Final = re.compile(r"(?!Etc/|posix/|right/)[A-Za-z]+(/[A-Za-z0-9_+-]+)+", re.ASCII)
-_LONGEST: Final = 64
+_MAX_LENGTH: Final = 64
 
 
 def _zone(value: object) -> str:
-    text = words(value)
+    text = single_value(value)
     if text.upper() in ("UTC", "ETC/UTC"):
         return NO_ZONE
-    if _PLACE.fullmatch(text) is None or len(text) > _LONGEST:
+    if _PLACE.fullmatch(text) is None or len(text) > _MAX_LENGTH:
         # EST, CST and GMT+8 are read as different zones by different people; Etc/GMT+8 is 8 hours west of Greenwich
-        raise wrong("names no place", _nearest(text))
+        raise field_error("names no place", _nearest(text))
     try:
         return ZoneInfo(text).key
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise wrong("is not a time zone that this machine knows", _nearest(text)) from None
+        raise field_error("is not a time zone that this machine knows", _nearest(text)) from None
 
 
 def _nearest(text: str) -> str:
@@ -36,16 +36,16 @@ def _nearest(text: str) -> str:
     cities = {name.rpartition("/")[2].lower(): name for name in places}
     if (place := cities.get(text.lower().replace(" ", "_"))) is not None:
         return f'Did you mean "{place}"?'
-    near = did_you_mean(text[:_LONGEST], places, label="") if "/" in text else ""
+    near = did_you_mean(text[:_MAX_LENGTH], places, label="") if "/" in text else ""
     return near if near.startswith("Did") else _EXAMPLE
 
 
-class HomeFields(Written):
+class HomeFields(ConfigModel):
     """What accounts.yaml says for the whole home, beside its accounts."""
 
     model_config = ConfigDict(extra="ignore")  # names beside the list are checked where the file is read
 
-    timezone: Annotated[str, BeforeValidator(_zone), known_as({"type": "string"})] = Field(
+    timezone: Annotated[str, BeforeValidator(_zone), schema_as({"type": "string"})] = Field(
         default=NO_ZONE,
         description="Time zone (IANA name) whose days budgets, costs by day and schedules follow, and whose clock "
         "`status`, `plan`, `sql` and Dagster's messages show. What is stored stays UTC. UTC by default.",

@@ -10,12 +10,12 @@ from collections.abc import Collection, Sequence
 
 from extend_pipeline.config.files.located import Node, mapping, scalar, sequence
 from extend_pipeline.config.files.sheet import CommaCell, find_header, plain_name
-from extend_pipeline.config.issues import Problem, did_you_mean
+from extend_pipeline.config.issues import ConfigIssue, did_you_mean
 
 _UNDOTTED = {"branch_of": "source.branch_of", "hop": "source.hop"}
 _LISTS = frozenset({"extend.prompts"})
 # A field longer than this is refused by the csv module; a picture of 10 MB in base64 is 13.4 million characters.
-_LONGEST_CELL = 14_000_000
+_MAX_CELL = 14_000_000
 
 
 class _BadCell(Exception):
@@ -26,17 +26,17 @@ class _BadCell(Exception):
         self.column, self.message, self.hint = column, message, hint
 
 
-def read_csv(text: str, file: str, columns: Collection[str]) -> tuple[list[Node], list[Problem]]:
+def read_csv(text: str, file: str, columns: Collection[str]) -> tuple[list[Node], list[ConfigIssue]]:
     """The rows as located entries, and what was wrong. `columns` are the dotted names that any provider knows.
 
     An empty cell is a field that was not written. The separator is the header's: comma, semicolon or tab. Column names
     may be in any case, with spaces or hyphens; a spreadsheet's `sep=` line is passed over.
     """
-    problems: list[Problem] = []
+    problems: list[ConfigIssue] = []
     nodes: list[Node] = []
     found_header = find_header(text, lambda name: _column(name) in columns)
     header: list[str | None] | None = None
-    csv.field_size_limit(max(csv.field_size_limit(), _LONGEST_CELL))
+    csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL))
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=found_header.separator, strict=True)
     line = 1
     try:
@@ -55,11 +55,11 @@ def read_csv(text: str, file: str, columns: Collection[str]) -> tuple[list[Node]
             else:
                 cells = row if found_header.separator == "," else [CommaCell(cell) for cell in row]
                 found = _entry(cells, header, file, started)
-                problems += [found] if isinstance(found, Problem) else []
+                problems += [found] if isinstance(found, ConfigIssue) else []
                 nodes += [found] if isinstance(found, Node) else []
     except csv.Error as error:
         problems.append(
-            Problem(file, line, None, None, None, f"this is not CSV: {error}", "Look at the quotes from here on.")
+            ConfigIssue(file, line, None, None, None, f"this is not CSV: {error}", "Look at the quotes from here on.")
         )
     return nodes, problems
 
@@ -69,9 +69,9 @@ def _column(name: str) -> str:
     return _UNDOTTED.get(plain, plain)
 
 
-def _header_problems(header: Sequence[str], file: str, line: int, columns: Collection[str]) -> list[Problem]:
-    def problem(column: str, message: str, hint: str) -> Problem:
-        return Problem(file, line, None, column, None, message, hint)
+def _header_problems(header: Sequence[str], file: str, line: int, columns: Collection[str]) -> list[ConfigIssue]:
+    def problem(column: str, message: str, hint: str) -> ConfigIssue:
+        return ConfigIssue(file, line, None, column, None, message, hint)
 
     found = [
         problem(name, "is not a known column", did_you_mean(name, sorted(columns), label="Columns"))
@@ -88,7 +88,7 @@ def _header_problems(header: Sequence[str], file: str, line: int, columns: Colle
     return found
 
 
-def _entry(row: Sequence[str], header: Sequence[str | None], file: str, line: int) -> Node | Problem:
+def _entry(row: Sequence[str], header: Sequence[str | None], file: str, line: int) -> Node | ConfigIssue:
     key = dict(zip(header, row, strict=False)).get("key") or None
     top: dict[str, tuple[int, Node]] = {}
     nested: dict[str, dict[str, tuple[int, Node]]] = {"source": {}, "extend": {}}
@@ -97,13 +97,13 @@ def _entry(row: Sequence[str], header: Sequence[str | None], file: str, line: in
         if cell == "" or column is None:
             continue
         if column == "":
-            return Problem(
+            return ConfigIssue(
                 file, line, key, None, cell, "stands in a column without a name", "Quote cells that hold a separator."
             )
         try:
             node = _cell(column, cell, line)
         except _BadCell as bad:
-            return Problem(file, line, key, bad.column, cell, bad.message, bad.hint)
+            return ConfigIssue(file, line, key, bad.column, cell, bad.message, bad.hint)
         group, dot, name = column.partition(".")
         if dot and group in nested:
             nested[group][name] = (line, node)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from extend_pipeline.base.names import normal_name
-from extend_pipeline.config.checks.field_issues import Complaint
+from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.files.csv import read_csv
 from extend_pipeline.config.files.located import Node
 from extend_pipeline.config.files.text import is_there, missing, read_text
 from extend_pipeline.config.files.translate import Scope, no_signed_url
 from extend_pipeline.config.files.yaml import read_yaml
-from extend_pipeline.config.issues import Problem, did_you_mean
+from extend_pipeline.config.issues import ConfigIssue, did_you_mean
 from extend_pipeline.config.model.catalogue import BranchSource, Entry
 from extend_pipeline.config.model.changes import CatalogueDefaults
 from extend_pipeline.config.registry import columns
@@ -34,16 +34,18 @@ class Row:
     again: bool = False
 
 
-def read_list(path: Path, root: str, *, beside: Sequence[str] = ()) -> tuple[list[Node], list[Problem], Node | None]:
+def read_list(
+    path: Path, root: str, *, beside: Sequence[str] = ()
+) -> tuple[list[Node], list[ConfigIssue], Node | None]:
     """Return the items of the list `root` of a YAML file, what is wrong, and the whole file's node where it is a set of
     fields. It may have the fields `beside` the list; those that begin with `x-` are free, for anchors."""
     text = read_text(path)
-    if isinstance(text, Problem):
+    if isinstance(text, ConfigIssue):
         return [], [text], None
     tree, problems = read_yaml(text, path.name)
 
     def problem(line: int, field: str | None, message: str, hint: str) -> None:
-        problems.append(Problem(path.name, line, None, field, None, message, hint))
+        problems.append(ConfigIssue(path.name, line, None, field, None, message, hint))
 
     if tree is None or tree.value is None:
         if not problems:
@@ -68,12 +70,12 @@ def read_list(path: Path, root: str, *, beside: Sequence[str] = ()) -> tuple[lis
     return nodes, _with_subjects(problems, nodes), tree
 
 
-def read_rows(home: Path) -> tuple[list[Row], list[Problem], Path, CatalogueDefaults]:
+def read_rows(home: Path) -> tuple[list[Row], list[ConfigIssue], Path, CatalogueDefaults]:
     """Return all entries of both catalogue files, what is wrong with their outer shape, the file that was read first,
     and what catalog.yaml says for all of them."""
     as_yaml, as_csv = home / "catalog.yaml", home / "catalog.csv"
     rows: list[Row] = []
-    problems: list[Problem] = []
+    problems: list[ConfigIssue] = []
     defaults = CatalogueDefaults()
     if not is_there(as_yaml) and not is_there(as_csv):
         misnamed = ("catalog.yml", "catalogue.yaml", "catalogue.yml", "catalogue.csv")
@@ -89,7 +91,7 @@ def read_rows(home: Path) -> tuple[list[Row], list[Problem], Path, CatalogueDefa
         rows += [_row(node, as_yaml.name, problems) for node in nodes]
     if is_there(as_csv):
         text = read_text(as_csv)
-        nodes, found = ([], [text]) if isinstance(text, Problem) else read_csv(text, as_csv.name, columns())
+        nodes, found = ([], [text]) if isinstance(text, ConfigIssue) else read_csv(text, as_csv.name, columns())
         problems += found
         rows += [_row(node, as_csv.name, problems) for node in nodes]
     problems += _twice(rows)
@@ -97,7 +99,7 @@ def read_rows(home: Path) -> tuple[list[Row], list[Problem], Path, CatalogueDefa
     return rows, problems, as_yaml if is_there(as_yaml) else as_csv, defaults
 
 
-def _row(node: Node, file: str, problems: list[Problem]) -> Row:
+def _row(node: Node, file: str, problems: list[ConfigIssue]) -> Row:
     key = node.child("key")
     scope = Scope(file, node, _name_in(key), no_signed_url)
     entry, found = scope.read(Entry)
@@ -132,7 +134,7 @@ def _name_in(node: Node | None) -> str | None:
     return None if node is None or node.text is None else normal_name(node.text)
 
 
-def _twice(rows: list[Row]) -> list[Problem]:
+def _twice(rows: list[Row]) -> list[ConfigIssue]:
     first: dict[str, Row] = {}
     problems = []
     for row in rows:
@@ -142,12 +144,12 @@ def _twice(rows: list[Row]) -> list[Problem]:
         if before is not row:
             where = f"{before.scope.file}:{before.scope.node.line}"
             problems.append(
-                row.scope.problem(Complaint(("key",), f"is the key of {where} too", "Give each video its own key."))
+                row.scope.problem(FieldIssue(("key",), f"is the key of {where} too", "Give each video its own key."))
             )
     return problems
 
 
-def _renamed(rows: list[Row]) -> list[Problem]:
+def _renamed(rows: list[Row]) -> list[ConfigIssue]:
     """What can't hold of names that videos had before: a name is one video's, now or before."""
     now = {row.key for row in rows}
     before: dict[str, Row] = {}
@@ -162,11 +164,11 @@ def _renamed(rows: list[Row]) -> list[Problem]:
             message = f"is what video {before[row.was].key} says that it was, too"
         if message:
             hint = "Write was: in the one entry that goes on under a new key; to buy the same again, write again: true."
-            problems.append(row.scope.problem(Complaint(("was",), message, hint)))
+            problems.append(row.scope.problem(FieldIssue(("was",), message, hint)))
     return problems
 
 
-def _with_subjects(problems: list[Problem], nodes: list[Node]) -> list[Problem]:
+def _with_subjects(problems: list[ConfigIssue], nodes: list[Node]) -> list[ConfigIssue]:
     """Mistakes of the syntax, with the key of the entry that each stands in."""
     lines = [node.line for node in nodes]
     if lines != sorted(lines):  # aliases stand where they were first written

@@ -5,10 +5,10 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from extend_pipeline.config.issues import Problem
+from extend_pipeline.config.issues import ConfigIssue
 
 
-def read_text(path: Path) -> str | Problem:
+def read_text(path: Path) -> str | ConfigIssue:
     """Return the text of a file without its byte order mark, line ends as written, or the problem with it. UTF-16 is
     what spreadsheets call Unicode text."""
     try:
@@ -50,7 +50,7 @@ def is_file(path: Path) -> bool:
         return False
 
 
-def missing(path: Path, *, what: str, misnamed: tuple[str, ...]) -> Problem:
+def missing(path: Path, *, what: str, misnamed: tuple[str, ...]) -> ConfigIssue:
     """The problem of a file that is not there, and how to come by one."""
     for name in misnamed:
         if path.with_name(name).exists():
@@ -63,5 +63,5 @@ def missing(path: Path, *, what: str, misnamed: tuple[str, ...]) -> Problem:
     )
 
 
-def _problem(path: Path, line: int | None, message: str, hint: str) -> Problem:
-    return Problem(path.name, line, None, None, None, message, hint)
+def _problem(path: Path, line: int | None, message: str, hint: str) -> ConfigIssue:
+    return ConfigIssue(path.name, line, None, None, None, message, hint)

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from extend_pipeline.config.checks.field_issues import Complaint
-from extend_pipeline.config.fields.text import WRONG, NoDefault, written_names
+from extend_pipeline.config.checks.field_issues import FieldIssue
+from extend_pipeline.config.fields.text import FIELD_ERROR, ExplicitOptional, aliases
 from extend_pipeline.config.files.located import Node, locate
-from extend_pipeline.config.issues import Problem, did_you_mean
+from extend_pipeline.config.issues import ConfigIssue, did_you_mean
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -32,13 +32,13 @@ class Scope:
     subject: str | None
     tellable: Callable[[str, str], bool]
 
-    def problem(self, complaint: Complaint) -> Problem:
+    def problem(self, complaint: FieldIssue) -> ConfigIssue:
         """The complaint with the place where it stands."""
         place = locate(self.node, complaint.loc)
         given = place.given
         if given is None or place.field is None or not complaint.about_value or not self.tellable(place.field, given):
             given = None
-        return Problem(self.file, place.line, self.subject, place.field, given, complaint.message, complaint.hint)
+        return ConfigIssue(self.file, place.line, self.subject, place.field, given, complaint.message, complaint.hint)
 
     def read(
         self,
@@ -46,7 +46,7 @@ class Scope:
         *under: str,
         context: object = None,
         owners: Mapping[str, Sequence[str]] | None = None,
-    ) -> tuple[M | None, list[Problem]]:
+    ) -> tuple[M | None, list[ConfigIssue]]:
         """The part of the entry under some keys as a model, by written names; or None and everything that is wrong.
 
         Validators are handed `context`. `owners` are the providers by the fields that they have: a field that the model
@@ -64,29 +64,29 @@ class Scope:
 
 def _complaint(
     model: type[BaseModel], under: Sequence[str], detail: dict[str, Any], owners: Mapping[str, Sequence[str]]
-) -> Complaint:
+) -> FieldIssue:
     inner = tuple(step for step in detail["loc"] if not str(step).startswith("form:"))
     loc = (*under, *inner)
     kind: str = detail["type"]
-    if kind == WRONG:
+    if kind == FIELD_ERROR:
         if "at" in detail["ctx"]:
             loc = (*loc[:-1], detail["ctx"]["at"])
-        return Complaint(loc, detail["ctx"]["message"], detail["ctx"]["hint"])
+        return FieldIssue(loc, detail["ctx"]["message"], detail["ctx"]["hint"])
     if kind == "missing":
-        return Complaint(loc, f"is missing{_reason(model, inner)}", _example(model, inner))
+        return FieldIssue(loc, f"is missing{_reason(model, inner)}", _example(model, inner))
     if kind == "extra_forbidden":
         if len(inner) == 1 and inner[0] in owners:
             hint = f"It is a field of {' and '.join(owners[str(inner[0])])}; leave it out."
-            return Complaint(loc, "is not a known field here", hint, about_value=False)
-        known = [name for holder in _models_at(model, inner[:-1]) for name in written_names(holder)]
+            return FieldIssue(loc, "is not a known field here", hint, about_value=False)
+        known = [name for holder in _models_at(model, inner[:-1]) for name in aliases(holder)]
         hint = did_you_mean(str(inner[-1]), known, label="Known here")
-        return Complaint(loc, "is not a known field here", hint, about_value=False)
+        return FieldIssue(loc, "is not a known field here", hint, about_value=False)
     if kind in ("model_type", "model_attributes_type", "dict_type", "union_tag_invalid", "union_tag_not_found"):
         what = "is" if loc else "this entry is"
-        return Complaint(
+        return FieldIssue(
             loc, f"{what} not a set of fields", _example(model, inner) or "Write fields with their values."
         )
-    return Complaint(loc, "can't be used here", _example(model, inner))
+    return FieldIssue(loc, "can't be used here", _example(model, inner))
 
 
 def _example(model: type[BaseModel], loc: Sequence[object]) -> str:
@@ -98,7 +98,7 @@ def _example(model: type[BaseModel], loc: Sequence[object]) -> str:
 
 def _reason(model: type[BaseModel], loc: Sequence[object]) -> str:
     info = _field_at(model, loc)
-    found = [] if info is None else [each.reason for each in info.metadata if isinstance(each, NoDefault)]
+    found = [] if info is None else [each.reason for each in info.metadata if isinstance(each, ExplicitOptional)]
     return f", and it has no default: {found[0]}" if found else ""
 
 
@@ -106,7 +106,7 @@ def _field_at(model: type[BaseModel], loc: Sequence[object]) -> FieldInfo | None
     if not loc:
         return None
     for holder in _models_at(model, loc[:-1]):
-        name = written_names(holder).get(str(loc[-1]))
+        name = aliases(holder).get(str(loc[-1]))
         if name is not None:
             return holder.model_fields[name]
     return None
@@ -115,7 +115,7 @@ def _field_at(model: type[BaseModel], loc: Sequence[object]) -> FieldInfo | None
 def _models_at(model: type[BaseModel], loc: Sequence[object]) -> list[type[BaseModel]]:
     holders: list[type[BaseModel]] = [model]
     for step in loc:
-        named = [(holder, written_names(holder).get(str(step))) for holder in holders]
+        named = [(holder, aliases(holder).get(str(step))) for holder in holders]
         holders = [
             inner
             for holder, name in named

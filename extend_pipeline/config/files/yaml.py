@@ -8,7 +8,7 @@ from typing import cast
 import yaml
 
 from extend_pipeline.config.files.located import Node, mapping, scalar, sequence
-from extend_pipeline.config.issues import Problem
+from extend_pipeline.config.issues import ConfigIssue
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEEPEST = 40  # a catalogue is four deep; deeper nesting is a mistake or an attack on the stack
@@ -25,7 +25,7 @@ class _Unreadable(Exception):
         self.line, self.message, self.hint = line, message, hint
 
 
-def read_yaml(text: str, file: str) -> tuple[Node | None, list[Problem]]:
+def read_yaml(text: str, file: str) -> tuple[Node | None, list[ConfigIssue]]:
     """The root node, or None where the text is no YAML or holds no document, and what was wrong on the way.
 
     Merge keys and anchors work. Twice the same key, tags, several documents and syntax errors are problems.
@@ -54,10 +54,10 @@ class _Reader:
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=_LOADER)
         self._file = file
         self._anchors: dict[str, Node] = {}
-        self.problems: list[Problem] = []
+        self.problems: list[ConfigIssue] = []
 
     def report(self, line: int | None, message: str, hint: str, *, field: str | None = None) -> None:
-        self.problems.append(Problem(self._file, line, None, field, None, message, hint))
+        self.problems.append(ConfigIssue(self._file, line, None, field, None, message, hint))
 
     def document(self) -> Node | None:
         root: Node | None = None

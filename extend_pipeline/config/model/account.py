@@ -13,7 +13,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 from extend_pipeline.config.fields.addresses import base_url as parse_base_url
 from extend_pipeline.config.fields.addresses import host_pattern
 from extend_pipeline.config.fields.numbers import as_micros, bounded, whole
-from extend_pipeline.config.fields.text import NO, YES, EarlierName, Name, Written, YesNo, known_as, one_of, wrong
+from extend_pipeline.config.fields.text import (
+    NO,
+    YES,
+    ConfigModel,
+    EarlierName,
+    Name,
+    YesNo,
+    field_error,
+    one_of,
+    schema_as,
+)
 from extend_pipeline.config.model.callbacks import Callbacks, checked
 from extend_pipeline.config.model.changes import OnChange
 from extend_pipeline.config.model.credentials import ApiKey, Credentials, EnvName, KlingKeys
@@ -59,7 +69,7 @@ def _yes_is_all(value: object) -> object:
 def _not_empty(hosts: tuple[str, ...]) -> tuple[str, ...]:
     if not hosts:
         hint = 'Write download_hosts: ["*.klingai.com"], or leave it out: any public https address then.'
-        raise wrong("is an empty list, so no result could be fetched", hint)
+        raise field_error("is an empty list, so no result could be fetched", hint)
     return hosts
 
 
@@ -70,22 +80,22 @@ DownloadHosts = Annotated[
 ]
 
 
-class Poll(Written):
+class Poll(ConfigModel):
     """The rhythm of looking after a task; seconds."""
 
     first_after_s: Annotated[
-        float, bounded(least="0", most="86400"), known_as(_number | {"minimum": 0, "maximum": 86400})
+        float, bounded(least="0", most="86400"), schema_as(_number | {"minimum": 0, "maximum": 86400})
     ] = Field(validation_alias="first_after", description="Seconds from submit to the first look.", examples=[60])
     every_s: Annotated[
-        float, bounded(least="0.01", most="86400"), known_as(_number | {"minimum": 0.01, "maximum": 86400})
+        float, bounded(least="0.01", most="86400"), schema_as(_number | {"minimum": 0.01, "maximum": 86400})
     ] = Field(validation_alias="every", description="Seconds between looks.", examples=[15])
 
 
-class InDoubt(Written):
+class InDoubt(ConfigModel):
     """When a submit that was not answered counts as never made: how long in seconds, and how often not found."""
 
     settle_s: Annotated[
-        float, bounded(least="0", most="604800"), known_as(_number | {"minimum": 0, "maximum": 604800})
+        float, bounded(least="0", most="604800"), schema_as(_number | {"minimum": 0, "maximum": 604800})
     ] = Field(
         default=600,
         validation_alias="settle",
@@ -93,11 +103,11 @@ class InDoubt(Written):
         examples=[600],
     )
     absences: Annotated[
-        int, whole(least=1, most=1000), known_as({"type": "integer", "minimum": 1, "maximum": 1000})
+        int, whole(least=1, most=1000), schema_as({"type": "integer", "minimum": 1, "maximum": 1000})
     ] = Field(default=3, description="How often it must be looked for and not found.", examples=[3])
 
 
-class Account(Written):
+class Account(ConfigModel):
     """One account. Micro-units, seconds; secrets only by the names of their environment variables."""
 
     name: Name = Field(description="Name that videos give as their account.", examples=["kling-main"])
@@ -113,7 +123,7 @@ class Account(Written):
         description="true allows http and local addresses, for the sandbox and tests; never for a real account.",
     )
     network: Network = Field(default="public", description=NETWORK_DESCRIPTION, examples=["private"])
-    base_url: Annotated[str, known_as({"type": "string", "format": "uri"})] = Field(
+    base_url: Annotated[str, schema_as({"type": "string", "format": "uri"})] = Field(
         description="Address of the API.", examples=["https://api-singapore.klingai.com"]
     )
     credentials: Credentials = Field(
@@ -121,7 +131,7 @@ class Account(Written):
         examples=["{access_key_env: KLING_ACCESS_KEY, secret_key_env: KLING_SECRET_KEY}"],
     )
     max_in_flight: Annotated[
-        int, whole(least=1, most=10_000), known_as({"type": "integer", "minimum": 1, "maximum": 10000})
+        int, whole(least=1, most=10_000), schema_as({"type": "integer", "minimum": 1, "maximum": 10000})
     ] = Field(default=20, description="Most tasks running at the provider at once.", examples=[20])
     budget: Annotated[Budget | None, BeforeValidator(budget_fields)] = Field(
         default=None,
@@ -139,10 +149,10 @@ class Account(Written):
         examples=["{tolerance: 0.5, at_most: 60}"],
     )
     submit_class: Annotated[
-        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), known_as({"enum": ["A", "C", "D"]})
+        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), schema_as({"enum": ["A", "C", "D"]})
     ] = Field(description="What a submit to this account can promise; A is the strongest.", examples=["A"])
     download_hosts: Annotated[
-        DownloadHosts | None, known_as({"type": ["array", "null"], "items": {"type": "string"}, "minItems": 1})
+        DownloadHosts | None, schema_as({"type": ["array", "null"], "items": {"type": "string"}, "minItems": 1})
     ] = Field(
         default=None,
         description="Narrows where results may be fetched from; *.example.com is all below it. Any public https "
@@ -169,10 +179,10 @@ class Account(Written):
     failed_tasks_charged: Annotated[
         Literal["yes", "no", "unknown"],
         one_of("yes", "no", "unknown"),
-        known_as({"enum": ["yes", "no", "unknown"]}),
+        schema_as({"enum": ["yes", "no", "unknown"]}),
     ] = Field(default="unknown", description="Whether the provider charges failed tasks.", examples=["unknown"])
     patience_s: Annotated[
-        float, bounded(above="0", most="604800"), known_as(_number | {"exclusiveMinimum": 0, "maximum": 604800})
+        float, bounded(above="0", most="604800"), schema_as(_number | {"exclusiveMinimum": 0, "maximum": 604800})
     ] = Field(
         default=3600,
         validation_alias="patience",
@@ -180,7 +190,7 @@ class Account(Written):
         examples=[3600],
     )
 
-    tolerance_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
+    tolerance_micros: Annotated[int, as_micros(least="0"), schema_as(_number | {"minimum": 0})] = Field(
         default=0,
         validation_alias="tolerance",
         description="Units by which a charge may exceed the price before the account is stopped until a person has "
@@ -191,7 +201,7 @@ class Account(Written):
         Adopt,
         one_of("own", "ask", "all", also={"none": "none"}),
         BeforeValidator(_yes_is_all),  # the last one reads first
-        known_as({"enum": ["own", "ask", "all", True, False]}),
+        schema_as({"enum": ["own", "ask", "all", True, False]}),
     ] = Field(
         default="own",
         description="Which tasks that the account shows and the ledger doesn't know reconciliation adopts. own: those "

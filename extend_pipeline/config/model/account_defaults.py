@@ -8,10 +8,10 @@ from typing import Final
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from extend_pipeline.config.fields.text import Written
+from extend_pipeline.config.fields.text import ConfigModel
 from extend_pipeline.config.files.located import Node, mapping
 from extend_pipeline.config.files.translate import Scope
-from extend_pipeline.config.issues import ACCOUNTS_FILE, Problem
+from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigIssue
 from extend_pipeline.config.model.credentials import EnvName
 from extend_pipeline.config.model.network import (
     CA_DESCRIPTION,
@@ -25,7 +25,7 @@ from extend_pipeline.config.model.network import (
 DEFAULTS_FIELD: Final = "defaults"
 
 
-class AccountDefaults(Written):
+class AccountDefaults(ConfigModel):
     """The way out of one's own network, which is the same for most accounts."""
 
     ca: CertificateAuthority | None = Field(default=None, description=CA_DESCRIPTION, examples=["system"])
@@ -38,7 +38,7 @@ class AccountDefaults(Written):
         return login_of_a_proxy(value, info.data.get("proxy", "http://unread"))
 
 
-def read_defaults(node: Node | None) -> tuple[dict[str, tuple[int, Node]], list[Problem]]:
+def read_defaults(node: Node | None) -> tuple[dict[str, tuple[int, Node]], list[ConfigIssue]]:
     """Return what `defaults:` says, as it is written, and what is wrong with it; then nothing of it holds."""
     if node is None or node.value is None:
         return {}, []

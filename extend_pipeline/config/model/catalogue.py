@@ -11,23 +11,23 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from extend_pipeline.config.fields.numbers import whole
-from extend_pipeline.config.fields.text import EarlierName, Name, Written, YesNo, known_as
+from extend_pipeline.config.fields.text import ConfigModel, EarlierName, Name, YesNo, schema_as
 from extend_pipeline.config.model.changes import OnChange
-from extend_pipeline.config.model.target import MOST_HOPS
+from extend_pipeline.config.model.target import MAX_HOPS
 from extend_pipeline.config.providers.kling import KlingExtend, KlingSource
 from extend_pipeline.config.providers.kling_gateway import GatewayExtend, GatewaySource
 from extend_pipeline.config.providers.luma import LumaExtend, LumaSource
 from extend_pipeline.config.providers.vidu import ViduExtend, ViduSource
 
 
-class BranchSource(Written):
+class BranchSource(ConfigModel):
     """A source that is hop `hop` (from 1) of another video of the catalogue."""
 
     branch_of: Name = Field(description="Key of the video whose extension is the source.", examples=["harbour-dawn"])
     hop: Annotated[
         int,
-        whole(least=1, most=MOST_HOPS),
-        known_as({"type": "integer", "minimum": 1, "maximum": MOST_HOPS}),
+        whole(least=1, most=MAX_HOPS),
+        schema_as({"type": "integer", "minimum": 1, "maximum": MAX_HOPS}),
     ] = Field(description="Which extension of it, counted from 1.", examples=[3])
 
 
@@ -36,7 +36,7 @@ Source = KlingSource | GatewaySource | ViduSource | LumaSource
 Extend = KlingExtend | GatewayExtend | ViduExtend | LumaExtend
 
 
-class Entry(Written):
+class Entry(ConfigModel):
     """One entry as it is written, before its provider is known: source and extend are not looked into."""
 
     key: Name = Field(

@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from extend_pipeline.config.fields.text import Written, known_as, one_of
+from extend_pipeline.config.fields.text import ConfigModel, one_of, schema_as
 
 OnChange = Annotated[
-    Literal["ask", "keep", "pay"], one_of("ask", "keep", "pay"), known_as({"enum": ["ask", "keep", "pay"]})
+    Literal["ask", "keep", "pay"], one_of("ask", "keep", "pay"), schema_as({"enum": ["ask", "keep", "pay"]})
 ]
 
 
-class CatalogueDefaults(Written):
+class CatalogueDefaults(ConfigModel):
     """What holds for all videos of the file, where their account says nothing else."""
 
     on_change: OnChange | None = Field(

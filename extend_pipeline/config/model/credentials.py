@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from extend_pipeline.config.fields.text import Written, known_as, wrong
+from extend_pipeline.config.fields.text import ConfigModel, field_error, schema_as
 
 _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*\Z", re.ASCII)
 # 24 and more letters and digits in a row without an underscore: how keys look and variables do not
@@ -17,17 +17,17 @@ _KEY_SHAPED = re.compile(r"(?=.*[0-9])[A-Z0-9]{24,}\Z", re.ASCII)
 
 def _env_name(value: object) -> str:
     if not isinstance(value, str) or not _ENV_NAME.match(value) or _KEY_SHAPED.match(value):
-        raise wrong(
+        raise field_error(
             "this names an environment variable, it must not hold the secret itself",
             "Write a name such as KLING_ACCESS_KEY and put the secret into that variable.",
         )
     return value
 
 
-EnvName = Annotated[str, BeforeValidator(_env_name), known_as({"type": "string", "pattern": "^[A-Z_][A-Z0-9_]*$"})]
+EnvName = Annotated[str, BeforeValidator(_env_name), schema_as({"type": "string", "pattern": "^[A-Z_][A-Z0-9_]*$"})]
 
 
-class KlingKeys(Written):
+class KlingKeys(ConfigModel):
     """A pair of keys that a JWT is signed with; the names of their environment variables."""
 
     access_key_env: EnvName = Field(
@@ -38,7 +38,7 @@ class KlingKeys(Written):
     )
 
 
-class ApiKey(Written):
+class ApiKey(ConfigModel):
     """One key that is sent as it is; the name of its environment variable."""
 
     api_key_env: EnvName = Field(description="Environment variable that holds the API key.", examples=["KLING_API_KEY"])
@@ -52,7 +52,7 @@ def _form_of(value: object) -> str:
 
 def _one_form(value: object) -> object:
     if isinstance(value, Mapping) and "api_key_env" in value and value.keys() & {"access_key_env", "secret_key_env"}:
-        raise wrong("two ways to sign in are given", "Keep api_key_env, or access_key_env with secret_key_env.")
+        raise field_error("two ways to sign in are given", "Keep api_key_env, or access_key_env with secret_key_env.")
     return value
 
 

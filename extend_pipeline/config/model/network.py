@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BeforeValidator
 
 from extend_pipeline.config.fields.addresses import proxy_address
-from extend_pipeline.config.fields.text import known_as, one_of, words, wrong
+from extend_pipeline.config.fields.text import field_error, one_of, schema_as, single_value
 
 CA_DESCRIPTION: Final = (
     "Whose certificates count: public (the default), system (this machine's store, to which companies add their own), "
@@ -19,17 +19,19 @@ CA_DESCRIPTION: Final = (
 
 
 def _ca(value: object) -> str:
-    written = words(value)
+    written = single_value(value)
     if written.lower() in ("public", "system"):
         return written.lower()
     if not PurePath(written).is_absolute() or any(not char.isprintable() for char in written):
         hint = "Write public, system, or an absolute path such as /etc/ssl/company-ca.pem."
-        raise wrong("is neither public nor system nor the absolute path of a file", hint)
+        raise field_error("is neither public nor system nor the absolute path of a file", hint)
     return written
 
 
 CertificateAuthority = Annotated[
-    str, BeforeValidator(_ca), known_as({"type": "string", "examples": ["public", "system", "/etc/ssl/company-ca.pem"]})
+    str,
+    BeforeValidator(_ca),
+    schema_as({"type": "string", "examples": ["public", "system", "/etc/ssl/company-ca.pem"]}),
 ]
 
 NETWORK_DESCRIPTION: Final = (
@@ -37,7 +39,7 @@ NETWORK_DESCRIPTION: Final = (
     "gateway of one's own (one-api, new-api). public, the default: public addresses over https alone."
 )
 Network = Annotated[
-    Literal["public", "private"], one_of("public", "private"), known_as({"enum": ["public", "private"]})
+    Literal["public", "private"], one_of("public", "private"), schema_as({"enum": ["public", "private"]})
 ]
 
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*", re.ASCII)
@@ -46,15 +48,15 @@ _SEGMENT: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*", re.ASCII)
 def _prefix(value: object) -> str:
     hint = 'Write it like /kling, or "" where nothing stands before /v1 or /generations.'
     if not isinstance(value, str):
-        raise wrong("is not a path", hint)
+        raise field_error("is not a path", hint)
     path = value.strip().rstrip("/")
     if path and not (path.startswith("/") and all(_SEGMENT.fullmatch(part) for part in path[1:].split("/"))):
-        raise wrong("is not a path", hint)
+        raise field_error("is not a path", hint)
     return path
 
 
 PathPrefix = Annotated[
-    str, BeforeValidator(_prefix), known_as({"type": "string", "pattern": "^(/[A-Za-z0-9._~-]+)*/?$"})
+    str, BeforeValidator(_prefix), schema_as({"type": "string", "pattern": "^(/[A-Za-z0-9._~-]+)*/?$"})
 ]
 
 
@@ -71,17 +73,21 @@ def is_address(proxy: str | None) -> bool:
 
 
 def _proxy(value: object) -> str:
-    written = words(value)
+    written = single_value(value)
     return written.lower() if written.lower() in ("none", "environment") else proxy_address(written)
 
 
 def login_of_a_proxy(login_env: str | None, proxy: str | None) -> str | None:
     """Return the variable's name. Refuses one without the proxy that it is for: it would go to another."""
     if login_env is not None and not is_address(proxy):
-        raise wrong("belongs to a proxy, and none is written beside it", "Write proxy: http://proxy.example.com:3128.")
+        raise field_error(
+            "belongs to a proxy, and none is written beside it", "Write proxy: http://proxy.example.com:3128."
+        )
     return login_env
 
 
 Proxy = Annotated[
-    str, BeforeValidator(_proxy), known_as({"type": "string", "examples": ["http://proxy:3128", "environment", "none"]})
+    str,
+    BeforeValidator(_proxy),
+    schema_as({"type": "string", "examples": ["http://proxy:3128", "environment", "none"]}),
 ]

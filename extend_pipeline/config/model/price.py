@@ -9,29 +9,29 @@ from typing import Annotated
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from extend_pipeline.config.fields.numbers import as_micros, decimal
-from extend_pipeline.config.fields.text import Written, known_as, matching, wrong
+from extend_pipeline.config.fields.text import ConfigModel, field_error, matching, schema_as
 
 _number = {"type": "number"}
 
 # A thousand million units, or as much money: more is a slip, and no column of the warehouse holds it.
-_MOST = "1000000000"
+_MAX_UNITS = "1000000000"
 _ZERO = re.compile(r"[+-]?0+(\.0*)?", re.ASCII)
 
 
-class Budget(Written):
+class Budget(ConfigModel):
     """What the account may spend, in millionths of its unit. No budget, no spending; 0 spends nothing."""
 
-    per_day_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
+    per_day_micros: Annotated[int, as_micros(least="0"), schema_as(_number | {"minimum": 0})] = Field(
         validation_alias="per_day",
         description="Most units spent in one day of the home's timezone (UTC by default); 0 spends nothing.",
         examples=[100],
     )
-    total_micros: Annotated[int, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
+    total_micros: Annotated[int, as_micros(least="0"), schema_as(_number | {"minimum": 0})] = Field(
         validation_alias="total",
         description="Most units ever spent by this account; 0 spends nothing.",
         examples=[2000],
     )
-    in_doubt_micros: Annotated[int | None, as_micros(least="0"), known_as(_number | {"minimum": 0})] = Field(
+    in_doubt_micros: Annotated[int | None, as_micros(least="0"), schema_as(_number | {"minimum": 0})] = Field(
         default=None,
         validation_alias="in_doubt",
         description="Most units that may be sent or in doubt at a time: what an outage can put at stake; 0 spends "
@@ -51,7 +51,7 @@ def budget_fields(value: object) -> object:
         return value
     if decimal(value, least="0", most=None) == 0:
         return {"per_day": value, "total": value}
-    raise wrong(
+    raise field_error(
         "is one number, and a budget has two",
         "Write budget: {per_day: 100, total: 2000}, in units; 0 alone spends nothing.",
     )
@@ -59,7 +59,7 @@ def budget_fields(value: object) -> object:
 
 def _price_of_a_step(value: object) -> object:
     if isinstance(value, str) and _ZERO.fullmatch(value.strip()):
-        raise wrong(
+        raise field_error(
             "is no price: what costs nothing would pass every budget",
             "Give the units of one extension, such as 2. Where it is free for now, give the least there is: 0.000001.",
         )
@@ -67,28 +67,28 @@ def _price_of_a_step(value: object) -> object:
 
 
 # validators that stand before run from the last to the first
-_ExtensionPrice = Annotated[int, as_micros(above="0", most=_MOST), BeforeValidator(_price_of_a_step)]
+_ExtensionPrice = Annotated[int, as_micros(above="0", most=_MAX_UNITS), BeforeValidator(_price_of_a_step)]
 
 
-class Price(Written):
+class Price(ConfigModel):
     """What one extension costs in units, and what a unit costs. Both in millionths."""
 
     unit: Annotated[
         str,
         matching(r"[A-Za-z0-9._ -]{1,32}", "can't be the name of a unit", "Use a short name such as kling-unit."),
-        known_as({"type": "string", "minLength": 1, "maxLength": 32}),
+        schema_as({"type": "string", "minLength": 1, "maxLength": 32}),
     ] = Field(description="Name of what the account is charged in.", examples=["kling-unit"])
     per_extension_micros: Annotated[
         Annotated[_ExtensionPrice, Tag("form:all")] | Annotated[dict[str, _ExtensionPrice], Tag("form:mode")],
         Discriminator(lambda value: "form:mode" if isinstance(value, Mapping) else "form:all"),
-        known_as(
+        schema_as(
             {
                 "anyOf": [
-                    _number | {"exclusiveMinimum": 0, "maximum": float(_MOST)},
+                    _number | {"exclusiveMinimum": 0, "maximum": float(_MAX_UNITS)},
                     {
                         "type": "object",
                         "minProperties": 1,
-                        "additionalProperties": _number | {"exclusiveMinimum": 0, "maximum": float(_MOST)},
+                        "additionalProperties": _number | {"exclusiveMinimum": 0, "maximum": float(_MAX_UNITS)},
                     },
                 ]
             }
@@ -100,7 +100,7 @@ class Price(Written):
         examples=["{std: 2, pro: 3.5}"],
     )
     unit_price_micros: Annotated[
-        int, as_micros(least="0", most=_MOST), known_as(_number | {"minimum": 0, "maximum": float(_MOST)})
+        int, as_micros(least="0", most=_MAX_UNITS), schema_as(_number | {"minimum": 0, "maximum": float(_MAX_UNITS)})
     ] = Field(
         validation_alias="unit_price",
         description="Price of one unit in the currency; 0 where units are paid for otherwise: all amounts are 0 then.",
@@ -109,7 +109,7 @@ class Price(Written):
     currency: Annotated[
         str,
         matching(r"[A-Z]{3}", "is no currency code", "Write three capital letters, such as USD or CNY."),
-        known_as({"type": "string", "pattern": "^[A-Z]{3}$"}),
+        schema_as({"type": "string", "pattern": "^[A-Z]{3}$"}),
     ] = Field(description="ISO 4217 code of the currency.", examples=["USD"])
 
     def __hash__(self) -> int:

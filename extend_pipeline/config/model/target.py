@@ -9,12 +9,12 @@ from typing import Annotated, Any, ClassVar, Final
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from extend_pipeline.config.fields.numbers import seconds_as_ms, whole
-from extend_pipeline.config.fields.text import Written, known_as, prompt_text, wrong
+from extend_pipeline.config.fields.text import ConfigModel, field_error, prompt_text, schema_as
 
-MOST_STEPS = 45  # 180 s at 4 s a step, which is as far as Kling goes
-MOST_HOPS = 1000  # where no limit is documented: more is a typing mistake
+MAX_STEPS = 45  # 180 s at 4 s a step, which is as far as Kling goes
+MAX_HOPS = 1000  # where no limit is documented: more is a typing mistake
 TOLERANCE_MS: Final = 500  # another paid hop for less than half a second is hardly ever meant
-LONGEST_S: Final = "3600"  # more is milliseconds written for seconds, or another slip
+MAX_S: Final = "3600"  # more is milliseconds written for seconds, or another slip
 LIMITS: Final = frozenset({"tolerance_ms", "at_most_ms"})
 """The fields that say when to stop. They are no part of what a hop asks for, so that changing them buys nothing."""
 _HOW_LONG = "Write to: 30 (seconds) or steps: 3."
@@ -23,23 +23,25 @@ _HOW_LONG = "Write to: 30 (seconds) or steps: 3."
 def prompt_list(value: object) -> object:
     """A list of one prompt and more, as a tuple; its items are looked at elsewhere."""
     if not isinstance(value, list | tuple):
-        raise wrong("is not a list of prompts", 'Write ["first", "second"], or prompt: for the same one in every hop.')
+        raise field_error(
+            "is not a list of prompts", 'Write ["first", "second"], or prompt: for the same one in every hop.'
+        )
     if not value:
-        raise wrong("the list is empty", "Write a prompt or leave the field out.")
+        raise field_error("the list is empty", "Write a prompt or leave the field out.")
     return tuple(value)
 
 
 _Tolerance = Annotated[
-    int, seconds_as_ms(least="0", most="60"), known_as({"type": "number", "minimum": 0, "maximum": 60})
+    int, seconds_as_ms(least="0", most="60"), schema_as({"type": "number", "minimum": 0, "maximum": 60})
 ]
 _AtMost = Annotated[
     int,
-    seconds_as_ms(most=LONGEST_S),
-    known_as({"type": "number", "exclusiveMinimum": 0, "maximum": float(LONGEST_S)}),
+    seconds_as_ms(most=MAX_S),
+    schema_as({"type": "number", "exclusiveMinimum": 0, "maximum": float(MAX_S)}),
 ]
 
 
-class ExtendDefaults(Written):
+class ExtendDefaults(ConfigModel):
     """What an account's videos take where their `extend` does not say otherwise; milliseconds."""
 
     tolerance_ms: _Tolerance = Field(
@@ -57,30 +59,30 @@ class ExtendDefaults(Written):
     )
 
 
-class Target(Written, ABC):
+class Target(ConfigModel, ABC):
     """What to make of a video. Exactly one of `to_ms` and `steps`; at most one of `prompt` and `prompts`."""
 
     to_ms: Annotated[
         int | None,
         seconds_as_ms(most="180"),
-        known_as({"type": "number", "exclusiveMinimum": 0, "maximum": 180}),
+        schema_as({"type": "number", "exclusiveMinimum": 0, "maximum": 180}),
     ] = Field(default=None, validation_alias="to", description="How long it shall become, in seconds.", examples=[30])
     # validated even where it is missing, since that is when `to` must be there
-    steps: Annotated[int | None, known_as({"type": "integer", "minimum": 1, "maximum": MOST_STEPS})] = Field(
+    steps: Annotated[int | None, schema_as({"type": "integer", "minimum": 1, "maximum": MAX_STEPS})] = Field(
         default=None,
         validate_default=True,
         description="How many extensions to make, instead of a length.",
         examples=[3],
     )
     prompt: Annotated[
-        str | None, prompt_text(most=2500), known_as({"type": "string", "minLength": 1, "maxLength": 2500})
+        str | None, prompt_text(most=2500), schema_as({"type": "string", "minLength": 1, "maxLength": 2500})
     ] = Field(
         default=None, description="Prompt for every extension, at most 2500 characters.", examples=["the fog lifts"]
     )
     prompts: Annotated[
         tuple[Annotated[str, prompt_text(most=2500)], ...] | None,
         BeforeValidator(prompt_list),
-        known_as(
+        schema_as(
             {
                 "type": "array",
                 "minItems": 1,
@@ -108,7 +110,7 @@ class Target(Written, ABC):
         examples=[32],
     )
 
-    most_steps: ClassVar[int] = MOST_STEPS
+    most_steps: ClassVar[int] = MAX_STEPS
     written_schema: ClassVar[Mapping[str, Any]] = {
         "oneOf": [{"required": ["to"]}, {"required": ["steps"]}],
         "not": {"required": ["prompt", "prompts"]},
@@ -127,17 +129,17 @@ class Target(Written, ABC):
         to_written = info.data.get("to_ms", 0) is not None
         if value is None:
             if not to_written:
-                raise wrong("neither to nor steps is given", _HOW_LONG)
+                raise field_error("neither to nor steps is given", _HOW_LONG)
             return None
         if to_written:
-            raise wrong("stands beside to, and only one of them can hold", f"Keep one. {_HOW_LONG}")
+            raise field_error("stands beside to, and only one of them can hold", f"Keep one. {_HOW_LONG}")
         return whole(least=1, most=cls.most_steps).func(value)  # type: ignore[call-arg]
 
     @field_validator("prompts", mode="after")
     @classmethod
     def _check_prompts(cls, value: object, info: ValidationInfo) -> object:
         if value is not None and info.data.get("prompt", "") is not None:
-            raise wrong("prompt and prompts are both given", "Keep one: prompt for all hops, prompts one by one.")
+            raise field_error("prompt and prompts are both given", "Keep one: prompt for all hops, prompts one by one.")
         return value
 
     @field_validator("tolerance_ms", mode="after")
@@ -147,9 +149,9 @@ class Target(Written, ABC):
         if value is None:
             return None
         if info.data.get("steps") is not None:
-            raise wrong("means nothing beside steps", "Leave it out, or write to: and a length.")
+            raise field_error("means nothing beside steps", "Leave it out, or write to: and a length.")
         if to_ms is not None and value >= to_ms:
-            raise wrong("is not less than to, so that nothing would be made", "Write tolerance: 0.5")
+            raise field_error("is not less than to, so that nothing would be made", "Write tolerance: 0.5")
         return value
 
     @field_validator("at_most_ms", mode="after")
@@ -157,7 +159,9 @@ class Target(Written, ABC):
     def _check_at_most(cls, value: int | None, info: ValidationInfo) -> int | None:
         to_ms = info.data.get("to_ms")
         if value is not None and to_ms is not None and value < to_ms:
-            raise wrong(f"is less than to, which is {to_ms / 1000:g}", f"Give {to_ms / 1000:g} or more, or a lower to.")
+            raise field_error(
+                f"is less than to, which is {to_ms / 1000:g}", f"Give {to_ms / 1000:g} or more, or a lower to."
+            )
         return value
 
     def prompt_of(self, hop: int) -> str | None:

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field
 
-from extend_pipeline.config.checks.field_issues import Complaint
+from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.addresses import is_local, source_url
 from extend_pipeline.config.fields.ids import ExactId, SourceById
 from extend_pipeline.config.fields.moments import Moment
 from extend_pipeline.config.fields.numbers import bounded, seconds_as_ms
-from extend_pipeline.config.fields.text import YesNo, known_as, one_of, prompt_text, wrong
+from extend_pipeline.config.fields.text import YesNo, field_error, one_of, prompt_text, schema_as
 from extend_pipeline.config.model.account import Account, Poll, SubmitClass
 from extend_pipeline.config.model.price import Price
 from extend_pipeline.config.model.target import Target
@@ -41,10 +41,10 @@ _MODEL = re.compile(r"(?:kling[-_ ]?)?v?1(?:[-._]([056]))?\Z", re.ASCII)
 def _model(value: object) -> str:
     hint = "Kling extends only kling-v1-0, kling-v1-5 and kling-v1-6."
     if not isinstance(value, str):
-        raise wrong("is not a single value", hint)
+        raise field_error("is not a single value", hint)
     found = _MODEL.match(value.strip().lower())
     if found is None:
-        raise wrong("is a model whose videos can't be extended", hint)
+        raise field_error("is a model whose videos can't be extended", hint)
     return f"kling-v1-{found[1] or '0'}"
 
 
@@ -57,15 +57,15 @@ class KlingSource(SourceById):
     model: Annotated[
         KlingModel,
         BeforeValidator(_model),
-        known_as({"type": ["string", "number"], "examples": ["kling-v1-0", "kling-v1-5", "kling-v1-6"]}),
+        schema_as({"type": ["string", "number"], "examples": ["kling-v1-0", "kling-v1-5", "kling-v1-6"]}),
     ] = Field(description="Model that made it: kling-v1-0, kling-v1-5 or kling-v1-6.", examples=["kling-v1-6"])
     mode: Annotated[
         Literal["std", "pro"],
         one_of(*MODES, also={"standard": "std", "professional": "pro"}),
-        known_as({"enum": ["std", "pro"]}),
+        schema_as({"enum": ["std", "pro"]}),
     ] = Field(description="Mode that it was made in; the price depends on it.", examples=["std"])
     duration_ms: Annotated[
-        int, seconds_as_ms(most="180"), known_as({"type": "number", "exclusiveMinimum": 0, "maximum": 180})
+        int, seconds_as_ms(most="180"), schema_as({"type": "number", "exclusiveMinimum": 0, "maximum": 180})
     ] = Field(validation_alias="duration", description="Its length in seconds.", examples=[5.1])
     created_at: Moment | None = Field(
         default=None,
@@ -73,7 +73,7 @@ class KlingSource(SourceById):
         "deletes videos after 30 days.",
         examples=["2026-11-01T08:00:00Z"],
     )
-    url: Annotated[str | None, BeforeValidator(source_url), known_as({"type": "string", "format": "uri"})] = Field(
+    url: Annotated[str | None, BeforeValidator(source_url), schema_as({"type": "string", "format": "uri"})] = Field(
         default=None, description="Where its file can be fetched, while it can.", examples=["https://…"]
     )
 
@@ -87,7 +87,7 @@ class KlingExtend(Target):
     """What Kling shall make of a video; fields that are None are not sent."""
 
     negative_prompt: Annotated[
-        str | None, prompt_text(most=2500), known_as({"type": "string", "minLength": 1, "maxLength": 2500})
+        str | None, prompt_text(most=2500), schema_as({"type": "string", "minLength": 1, "maxLength": 2500})
     ] = Field(
         default=None,
         description="What must not appear, at most 2500 characters. Not with V1.0 sources.",
@@ -96,7 +96,7 @@ class KlingExtend(Target):
     cfg_scale: Annotated[
         Decimal | None,
         bounded(least="0", most="1"),
-        known_as({"type": "number", "minimum": 0, "maximum": 1}),
+        schema_as({"type": "number", "minimum": 0, "maximum": 1}),
     ] = Field(
         default=None,
         description="How strictly the prompt is followed, 0 to 1. Not with V1.0 sources.",
@@ -120,7 +120,7 @@ class KlingExtend(Target):
 class KlingAccount(Account):
     """An account at Kling itself, with Kling's defaults."""
 
-    provider: Annotated[Literal["kling"], known_as({"const": "kling"})] = Field(
+    provider: Annotated[Literal["kling"], schema_as({"const": "kling"})] = Field(
         default="kling", description="The system that the account belongs to.", examples=["kling"]
     )
     price: Price = Field(
@@ -129,7 +129,7 @@ class KlingAccount(Account):
         examples=["{unit: kling-unit, per_extension: {std: 2, pro: 3.5}, unit_price: 0.14, currency: USD}"],
     )
     submit_class: Annotated[
-        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), known_as({"enum": ["A", "C", "D"]})
+        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), schema_as({"enum": ["A", "C", "D"]})
     ] = Field(
         default="A",
         description="What a submit can promise. A: each carries an id of ours, by which it can be looked up.",
@@ -144,7 +144,7 @@ class KlingAccount(Account):
 
 def check(
     *, source: KlingSource | None, root: KlingSource | None, extend: KlingExtend | None, account: Account | None
-) -> Iterator[Complaint]:
+) -> Iterator[FieldIssue]:
     """What Kling would refuse although every field is well by itself.
 
     `source` is the entry's own, None for a branch; `root` is the source that a branch leads back to, else the same.
@@ -153,10 +153,10 @@ def check(
     if root is not None and extend is not None and root.model == "kling-v1-0":
         for name in ("negative_prompt", "cfg_scale"):
             if getattr(extend, name) is not None:
-                yield Complaint(("extend", name), "is refused for sources of V1.0", "Leave it out.")
+                yield FieldIssue(("extend", name), "is refused for sources of V1.0", "Leave it out.")
     if source is not None and source.url is not None and account is not None and not account.allow_local:
         parts = urlsplit(source.url)
         if parts.scheme != "https" or is_local(parts.hostname or ""):
-            yield Complaint(
+            yield FieldIssue(
                 ("source", "url"), "is not https to a public host", "Give a public https address, or leave it out."
             )

@@ -8,9 +8,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from extend_pipeline.config.checks.field_issues import Complaint
+from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.ids import ExactId
-from extend_pipeline.config.fields.text import NoDefault, known_as, one_of, wrong
+from extend_pipeline.config.fields.text import ExplicitOptional, field_error, one_of, schema_as
 from extend_pipeline.config.model.account import Account, Poll, SubmitClass
 from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.config.model.network import PathPrefix
@@ -41,19 +41,19 @@ class GatewayExtend(KlingExtend):
 class GatewayAccount(Account):
     """An account at a reseller of Kling. What the page of upstream/002 does not show is off until it is asked for."""
 
-    provider: Annotated[Literal["kling-gateway"], known_as({"const": "kling-gateway"})] = Field(
+    provider: Annotated[Literal["kling-gateway"], schema_as({"const": "kling-gateway"})] = Field(
         default="kling-gateway", description="The system that the account belongs to.", examples=["kling-gateway"]
     )
     credentials: ApiKey = Field(
         description="Environment variable that holds the key; the secret itself stands nowhere.",
         examples=["{api_key_env: GATEWAY_API_KEY}"],
     )
-    price: Annotated[Price, NoDefault(RESELLER_PRICES)] = Field(
+    price: Annotated[Price, ExplicitOptional(RESELLER_PRICES)] = Field(
         description="What one extension costs; written whole. There is no default: gateway prices are the reseller's.",
         examples=["{unit: credit, per_extension: {std: 2, pro: 3.5}, unit_price: 0.14, currency: USD}"],
     )
     submit_class: Annotated[
-        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), known_as({"enum": ["A", "C", "D"]})
+        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), schema_as({"enum": ["A", "C", "D"]})
     ] = Field(
         default="C",
         description="What a submit can promise. C: nothing can be looked up by an id of ours. A: it was tried out that "
@@ -73,7 +73,7 @@ class GatewayAccount(Account):
     # below submit_class, which it is checked against; validated even where it is missing
     passes: Annotated[
         tuple[Annotated[_Passed, one_of(*_PASSES)], ...],
-        known_as({"type": "array", "uniqueItems": True, "items": {"enum": list(_PASSES)}}),
+        schema_as({"type": "array", "uniqueItems": True, "items": {"enum": list(_PASSES)}}),
     ] = Field(
         default=(),
         validate_default=True,
@@ -85,12 +85,12 @@ class GatewayAccount(Account):
     @classmethod
     def _check_passes(cls, value: tuple[_Passed, ...], info: ValidationInfo) -> tuple[_Passed, ...]:
         if info.data.get("submit_class") == "A" and "external_task_id" not in value:
-            raise wrong(
+            raise field_error(
                 "submit_class A needs a gateway that passes external_task_id",
                 "Write passes: [external_task_id] if it does, and submit_class: C if not.",
             )
         if info.data.get("callbacks") is not None and "callback_url" not in value:
-            raise wrong(
+            raise field_error(
                 "callbacks need a gateway that passes callback_url",
                 "Write passes: [callback_url] if it does, and leave callbacks out if not.",
             )
@@ -99,21 +99,21 @@ class GatewayAccount(Account):
 
 def check(
     *, source: GatewaySource | None, root: GatewaySource | None, extend: GatewayExtend | None, account: Account | None
-) -> Iterator[Complaint]:
+) -> Iterator[FieldIssue]:
     """What Kling would refuse, and what this account's gateway would drop or miss."""
     yield from kling.check(source=source, root=root, extend=extend, account=account)
     if not isinstance(account, GatewayAccount):
         return
     for name in _PASSED:
         if extend is not None and getattr(extend, name) is not None and name not in account.passes:
-            yield Complaint(
+            yield FieldIssue(
                 ("extend", name),
                 f"would not reach Kling: account {account.name} does not pass {name}",
                 "Leave it out, or add it to the account's passes if the reseller hands it on.",
                 about_value=False,
             )
     if source is not None and source.task_id is None and "task_id" in account.passes:
-        yield Complaint(
+        yield FieldIssue(
             ("source", "task_id"),
             f"is missing, and account {account.name} passes it",
             "Write task_id: and the id of the task that made the source.",

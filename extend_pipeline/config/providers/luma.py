@@ -8,22 +8,22 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from extend_pipeline.config.checks.field_issues import Complaint
+from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.reachable import local_addresses
 from extend_pipeline.config.fields.ids import ExactId, SourceById
 from extend_pipeline.config.fields.images import PictureAddress
 from extend_pipeline.config.fields.numbers import seconds_as_ms
-from extend_pipeline.config.fields.text import NoDefault, YesNo, known_as, one_of, prompt_text, wrong
+from extend_pipeline.config.fields.text import ExplicitOptional, YesNo, field_error, one_of, prompt_text, schema_as
 from extend_pipeline.config.model.account import Account, Poll, SubmitClass
 from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.config.model.network import PathPrefix
 from extend_pipeline.config.model.price import Price
-from extend_pipeline.config.model.target import LONGEST_S, MOST_HOPS, Target, prompt_list
+from extend_pipeline.config.model.target import MAX_HOPS, MAX_S, Target, prompt_list
 from extend_pipeline.config.providers.kling_gateway import RESELLER_PRICES
 
 POLL: Final = Poll(first_after_s=30, every_s=10)
 
-_seconds: Final = {"type": "number", "exclusiveMinimum": 0, "maximum": float(LONGEST_S)}
+_seconds: Final = {"type": "number", "exclusiveMinimum": 0, "maximum": float(MAX_S)}
 _prompt: Final = {"type": "string", "minLength": 1, "maxLength": 2500}
 
 
@@ -34,7 +34,7 @@ class LumaSource(SourceById):
         description="Id of the generation, exactly; quotes are not needed.",
         examples=["4665a07c-7641-4809-a133-10786201bb56"],
     )
-    duration_ms: Annotated[int | None, seconds_as_ms(most=LONGEST_S), known_as(_seconds)] = Field(
+    duration_ms: Annotated[int | None, seconds_as_ms(most=MAX_S), schema_as(_seconds)] = Field(
         default=None,
         validation_alias="duration",
         description="Its length in seconds; measured where it is left out and needed.",
@@ -60,16 +60,16 @@ class LumaSource(SourceById):
 class LumaExtend(Target):
     """What Luma shall make of a video; each hop needs a prompt. Fields that are None are not sent."""
 
-    most_steps = MOST_HOPS
+    most_steps = MAX_HOPS
     written_schema: ClassVar[Mapping[str, Any]] = {
         **Target.written_schema,
         "anyOf": [{"required": ["prompt"]}, {"required": ["prompts"]}],
     }
 
-    to_ms: Annotated[int | None, seconds_as_ms(most=LONGEST_S), known_as(_seconds)] = Field(
+    to_ms: Annotated[int | None, seconds_as_ms(most=MAX_S), schema_as(_seconds)] = Field(
         default=None, validation_alias="to", description="How long it shall become, in seconds.", examples=[30]
     )
-    steps: Annotated[int | None, known_as({"type": "integer", "minimum": 1, "maximum": MOST_HOPS})] = Field(
+    steps: Annotated[int | None, schema_as({"type": "integer", "minimum": 1, "maximum": MAX_HOPS})] = Field(
         default=None,
         validate_default=True,
         description="How many extensions to make, instead of a length.",
@@ -78,7 +78,7 @@ class LumaExtend(Target):
     # validated even where it is missing, since that is when `prompt` must be there
     prompts: Annotated[
         tuple[Annotated[str, prompt_text(most=2500)], ...] | None,
-        known_as({"type": "array", "minItems": 1, "items": _prompt}),
+        schema_as({"type": "array", "minItems": 1, "items": _prompt}),
     ] = Field(
         default=None,
         validate_default=True,
@@ -102,7 +102,7 @@ class LumaExtend(Target):
             return prompt_list(value)
         # a prompt that could not be read is absent from info.data: it was written all the same
         if info.data.get("prompt", "") is None:
-            raise wrong("is missing: Luma extends nothing without a prompt", "Write prompt: add cat", at="prompt")
+            raise field_error("is missing: Luma extends nothing without a prompt", "Write prompt: add cat", at="prompt")
         return None
 
     def hop_params(self, hop: int) -> dict[str, object]:
@@ -119,18 +119,18 @@ class LumaExtend(Target):
 class LumaAccount(Account):
     """An account at a reseller of Luma."""
 
-    provider: Annotated[Literal["luma"], known_as({"const": "luma"})] = Field(
+    provider: Annotated[Literal["luma"], schema_as({"const": "luma"})] = Field(
         default="luma", description="The system that the account belongs to.", examples=["luma"]
     )
     credentials: ApiKey = Field(
         description="Environment variable that holds the key; the secret itself stands nowhere.",
         examples=["{api_key_env: LUMA_API_KEY}"],
     )
-    price: Annotated[Price, NoDefault(RESELLER_PRICES)] = Field(
+    price: Annotated[Price, ExplicitOptional(RESELLER_PRICES)] = Field(
         description="What one extension costs; written whole. There is no default: gateway prices are the reseller's.",
         examples=["{unit: credit, per_extension: 4, unit_price: 0.1, currency: USD}"],
     )
-    submit_class: Annotated[SubmitClass, one_of("C", "D"), known_as({"enum": ["C", "D"]})] = Field(
+    submit_class: Annotated[SubmitClass, one_of("C", "D"), schema_as({"enum": ["C", "D"]})] = Field(
         default="C",
         description="What a submit can promise. C: a callback may tell what became of it; D: nothing does.",
         examples=["C"],
@@ -153,7 +153,7 @@ class LumaAccount(Account):
     output: Annotated[
         Literal["unknown", "full", "segment"],
         one_of("unknown", "full", "segment"),
-        known_as({"enum": ["unknown", "full", "segment"]}),
+        schema_as({"enum": ["unknown", "full", "segment"]}),
     ] = Field(
         default="unknown",
         description="Whether results are the whole video or only the new part; unknown measures each.",
@@ -161,7 +161,7 @@ class LumaAccount(Account):
     )
 
 
-def check(*, extend: LumaExtend | None, account: Account | None, **_: object) -> Iterator[Complaint]:
+def check(*, extend: LumaExtend | None, account: Account | None, **_: object) -> Iterator[FieldIssue]:
     """Addresses that Luma could not fetch from."""
     if extend is not None:
         yield from local_addresses(

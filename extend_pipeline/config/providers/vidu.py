@@ -8,12 +8,12 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from extend_pipeline.config.checks.field_issues import Complaint
+from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.reachable import local_addresses
 from extend_pipeline.config.fields.addresses import public_prefix, source_url
 from extend_pipeline.config.fields.images import FrameField
 from extend_pipeline.config.fields.numbers import seconds_as_ms, whole
-from extend_pipeline.config.fields.text import Written, known_as, one_of, prompt_text, wrong
+from extend_pipeline.config.fields.text import ConfigModel, field_error, one_of, prompt_text, schema_as
 from extend_pipeline.config.model.account import Account, Poll, SubmitClass
 from extend_pipeline.config.model.callbacks import Callbacks
 from extend_pipeline.config.model.credentials import ApiKey
@@ -22,10 +22,10 @@ from extend_pipeline.config.model.target import Target, prompt_list
 
 MODELS: Final = ("viduq2-turbo", "viduq2-pro")
 RESOLUTIONS: Final = ("540p", "720p", "1080p")
-LEAST_SECONDS, MOST_SECONDS = 1, 7
+MIN_SECONDS, MAX_SECONDS = 1, 7
 SOURCE_RANGE_MS: Final = (4_000, 60_000)  # upstream/003: not under 4 seconds, not over a minute
-LONGEST_MS: Final = SOURCE_RANGE_MS[1] + MOST_SECONDS * 1000
-MOST_STEPS: Final = (LONGEST_MS - SOURCE_RANGE_MS[0]) // 1000  # from the shortest source, a second at a time
+MAX_MS: Final = SOURCE_RANGE_MS[1] + MAX_SECONDS * 1000
+MAX_STEPS: Final = (MAX_MS - SOURCE_RANGE_MS[0]) // 1000  # from the shortest source, a second at a time
 
 # credits of one extension: of its first second, and of each further one
 _CREDITS: Final[Mapping[str, Mapping[str, tuple[int, int]]]] = {
@@ -45,7 +45,7 @@ _CALLS: Final = [
     (model, resolution, seconds)
     for model in MODELS
     for resolution in RESOLUTIONS
-    for seconds in range(LEAST_SECONDS, MOST_SECONDS + 1)
+    for seconds in range(MIN_SECONDS, MAX_SECONDS + 1)
 ]
 PRICE: Final = Price(
     unit="CNY",
@@ -59,15 +59,15 @@ POLL: Final = Poll(first_after_s=10, every_s=5)
 _PROMPT_SCHEMA: Final = {"type": "string", "minLength": 1, "maxLength": 2000}
 
 
-class ViduSource(Written):
+class ViduSource(ConfigModel):
     """A video that Vidu can fetch; it need not have made it. Duration in milliseconds, None where it was not given."""
 
-    video_url: Annotated[str, BeforeValidator(source_url), known_as({"type": "string", "format": "uri"})] = Field(
+    video_url: Annotated[str, BeforeValidator(source_url), schema_as({"type": "string", "format": "uri"})] = Field(
         description="Where the provider can fetch it, on the internet, while its first extension runs.",
         examples=["https://media.example.com/robot-walk.mp4"],
     )
     duration_ms: Annotated[
-        int | None, seconds_as_ms(least="4", most="60"), known_as({"type": "number", "minimum": 4, "maximum": 60})
+        int | None, seconds_as_ms(least="4", most="60"), schema_as({"type": "number", "minimum": 4, "maximum": 60})
     ] = Field(
         default=None,
         validation_alias="duration",
@@ -94,44 +94,44 @@ class ViduSource(Written):
 class ViduExtend(Target):
     """What Vidu shall make of a video. A hop adds `seconds`."""
 
-    most_steps = MOST_STEPS
+    most_steps = MAX_STEPS
 
     to_ms: Annotated[
-        int | None, seconds_as_ms(most="67"), known_as({"type": "number", "exclusiveMinimum": 0, "maximum": 67})
+        int | None, seconds_as_ms(most="67"), schema_as({"type": "number", "exclusiveMinimum": 0, "maximum": 67})
     ] = Field(
         default=None,
         validation_alias="to",
         description="How long it shall become, in seconds; at most 67, since sources end at 60.",
         examples=[20],
     )
-    steps: Annotated[int | None, known_as({"type": "integer", "minimum": 1, "maximum": MOST_STEPS})] = Field(
+    steps: Annotated[int | None, schema_as({"type": "integer", "minimum": 1, "maximum": MAX_STEPS})] = Field(
         default=None,
         validate_default=True,
         description="How many extensions to make, instead of a length.",
         examples=[3],
     )
-    prompt: Annotated[str | None, prompt_text(most=2000), known_as(_PROMPT_SCHEMA)] = Field(
+    prompt: Annotated[str | None, prompt_text(most=2000), schema_as(_PROMPT_SCHEMA)] = Field(
         default=None, description="Prompt for every extension, at most 2000 characters.", examples=["smooth camera"]
     )
     prompts: Annotated[
         tuple[Annotated[str, prompt_text(most=2000)], ...] | None,
         BeforeValidator(prompt_list),
-        known_as({"type": "array", "minItems": 1, "items": _PROMPT_SCHEMA}),
+        schema_as({"type": "array", "minItems": 1, "items": _PROMPT_SCHEMA}),
     ] = Field(
         default=None,
         description="Prompts extension by extension; the last one repeats.",
         examples=['["he waves", "he is gone"]'],
     )
-    model: Annotated[Literal["viduq2-turbo", "viduq2-pro"], one_of(*MODELS), known_as({"enum": list(MODELS)})] = Field(
+    model: Annotated[Literal["viduq2-turbo", "viduq2-pro"], one_of(*MODELS), schema_as({"enum": list(MODELS)})] = Field(
         description="Model that extends it; the price depends on it.", examples=["viduq2-turbo"]
     )
     seconds: Annotated[
         int,
-        whole(least=LEAST_SECONDS, most=MOST_SECONDS),
-        known_as({"type": "integer", "minimum": LEAST_SECONDS, "maximum": MOST_SECONDS}),
+        whole(least=MIN_SECONDS, most=MAX_SECONDS),
+        schema_as({"type": "integer", "minimum": MIN_SECONDS, "maximum": MAX_SECONDS}),
     ] = Field(default=5, description="How much each extension adds; the price depends on it.", examples=[5])
     resolution: Annotated[
-        Literal["540p", "720p", "1080p"], one_of(*RESOLUTIONS), known_as({"enum": list(RESOLUTIONS)})
+        Literal["540p", "720p", "1080p"], one_of(*RESOLUTIONS), schema_as({"enum": list(RESOLUTIONS)})
     ] = Field(default="720p", description="Resolution of the result; the price depends on it.", examples=["720p"])
     last_frame: FrameField | None = Field(
         default=None,
@@ -163,7 +163,7 @@ class ViduExtend(Target):
 class ViduAccount(Account):
     """An account at ModelVerse, with its defaults."""
 
-    provider: Annotated[Literal["vidu"], known_as({"const": "vidu"})] = Field(
+    provider: Annotated[Literal["vidu"], schema_as({"const": "vidu"})] = Field(
         default="vidu", description="The system that the account belongs to.", examples=["vidu"]
     )
     credentials: ApiKey = Field(
@@ -176,7 +176,7 @@ class ViduAccount(Account):
         "default.",
         examples=["{unit: CNY, per_extension: {viduq2-turbo/720p: 1.1}, unit_price: 1, currency: CNY}"],
     )
-    submit_class: Annotated[SubmitClass, one_of("D"), known_as({"enum": ["D"]})] = Field(
+    submit_class: Annotated[SubmitClass, one_of("D"), schema_as({"enum": ["D"]})] = Field(
         default="D",
         description="What a submit can promise. D: nothing can be looked up, and nothing calls back.",
         examples=["D"],
@@ -186,10 +186,10 @@ class ViduAccount(Account):
         description="When to ask for a task's state, in seconds.",
         examples=["{first_after: 10, every: 5}"],
     )
-    auth: Annotated[Literal["raw", "bearer"], one_of("raw", "bearer"), known_as({"enum": ["raw", "bearer"]})] = Field(
+    auth: Annotated[Literal["raw", "bearer"], one_of("raw", "bearer"), schema_as({"enum": ["raw", "bearer"]})] = Field(
         default="raw", description="How the key is sent: as it is, or after the word Bearer.", examples=["raw"]
     )
-    public_media_url: Annotated[str | None, known_as({"type": "string", "format": "uri"})] = Field(
+    public_media_url: Annotated[str | None, schema_as({"type": "string", "format": "uri"})] = Field(
         default=None,
         description="Where the media store is served on the internet; a hop starts there once the last result's own "
         "address has ended.",
@@ -198,7 +198,7 @@ class ViduAccount(Account):
     output: Annotated[
         Literal["unknown", "full", "segment"],
         one_of("unknown", "full", "segment"),
-        known_as({"enum": ["unknown", "full", "segment"]}),
+        schema_as({"enum": ["unknown", "full", "segment"]}),
     ] = Field(
         default="unknown",
         description="Whether results are the whole video or only the new part; unknown measures each.",
@@ -209,7 +209,7 @@ class ViduAccount(Account):
     @classmethod
     def _no_callbacks(cls, value: Callbacks | None) -> Callbacks | None:
         if value is not None:
-            raise wrong("ModelVerse calls nobody back", "Leave callbacks out: its tasks are polled.")
+            raise field_error("ModelVerse calls nobody back", "Leave callbacks out: its tasks are polled.")
         return None
 
     @field_validator("public_media_url", mode="before")
@@ -221,7 +221,7 @@ class ViduAccount(Account):
 
 def check(
     *, source: ViduSource | None, extend: ViduExtend | None, account: Account | None, **_: object
-) -> Iterator[Complaint]:
+) -> Iterator[FieldIssue]:
     """Addresses that Vidu could not fetch from."""
     frame = None if extend is None or extend.last_frame is None else extend.last_frame.url
     video = None if source is None else source.video_url

@@ -12,7 +12,7 @@ from extend_pipeline.config.digest import digest
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.inputs import chain_names
-from extend_pipeline.engine.plan.model import Obstacle
+from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState, VideoState
@@ -88,7 +88,7 @@ def _film(pipeline: Pipeline, row: Row[Any], attempts: Sequence[Row[Any]], names
     stored = [a for a in attempts if a.state == AttemptState.STORED.value]
     catalogue = pipeline.configuration.catalogue.videos
     video = catalogue.get(row.video_key)
-    if video is None or row.state_reason == Obstacle.REPURCHASE.value:
+    if video is None or row.state_reason == BlockReason.REPURCHASE.value:
         return list({a.hop: a for a in sorted(stored, key=lambda a: (a.hop, a.stored_at))}.values())
     highest = max((a.hop for a in stored), default=0)
     steps = chain.digests(video, highest, videos=catalogue, names=names)

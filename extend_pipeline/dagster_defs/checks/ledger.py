@@ -8,7 +8,7 @@ import dagster as dg
 
 from extend_pipeline.config.registry import PROVIDERS
 from extend_pipeline.dagster_defs.assets.tables import COSTS, DURATIONS, LINEAGE
-from extend_pipeline.dagster_defs.checks.outcome import Verdict, shown_in
+from extend_pipeline.dagster_defs.checks.outcome import CheckOutcome, shown_in
 from extend_pipeline.dagster_defs.checks.provider import books_agree, nothing_ends_soon, nothing_in_doubt
 from extend_pipeline.dagster_defs.checks.store import films_are_there
 from extend_pipeline.dagster_defs.resources import HomeResource
@@ -26,20 +26,22 @@ SLACK_MS: Final = 500  # encoders end a film up to some frames early or late
 NEARLY: Final = 0.9  # of a budget: the time to raise it, before work stops
 
 
-def charges_reconcile(pipeline: Pipeline) -> Verdict:
+def charges_reconcile(pipeline: Pipeline) -> CheckOutcome:
     """The warehouse's sums equal the ledger's at the event that the file names."""
-    return Verdict(
+    return CheckOutcome(
         compare(pipeline.ledger, pipeline.settings.warehouse_path),
         "remove warehouse.work.duckdb beside the file and publish again: it is made anew from the ledger",
     )
 
 
-def invariants_hold(pipeline: Pipeline) -> Verdict:
+def invariants_hold(pipeline: Pipeline) -> CheckOutcome:
     """Every promise of the ledger holds: one live attempt, charges that match states, evidence for what is stored."""
-    return Verdict(check_invariants(pipeline.ledger), "extend-pipeline pause, and look at the events of that attempt")
+    return CheckOutcome(
+        check_invariants(pipeline.ledger), "extend-pipeline pause, and look at the events of that attempt"
+    )
 
 
-def budgets_hold(pipeline: Pipeline) -> Verdict:
+def budgets_hold(pipeline: Pipeline) -> CheckOutcome:
     """No account is over its budget, and none has used nearly all of it."""
     found, over = [], False
     for account in accounts_now(pipeline):
@@ -51,7 +53,7 @@ def budgets_hold(pipeline: Pipeline) -> Verdict:
                 over = over or used > cap
                 found.append(f"account {account.account}: {used} of {cap} {account.unit} {what}")
     severity = dg.AssetCheckSeverity.ERROR if over else dg.AssetCheckSeverity.WARN
-    return Verdict(found, "raise the budget in accounts.yaml, or let the work wait", severity)
+    return CheckOutcome(found, "raise the budget in accounts.yaml, or let the work wait", severity)
 
 
 def _as_promised(added_s: Decimal | None, provider: str) -> bool:
@@ -66,7 +68,7 @@ _MADE: Final = """
 """
 
 
-def durations_grew(pipeline: Pipeline) -> Verdict:
+def durations_grew(pipeline: Pipeline) -> CheckOutcome:
     """Every extension added what the provider promises, and complete videos are as long as was asked."""
     target = pipeline.settings.warehouse_path
     made = query(target, _MADE)
@@ -78,14 +80,14 @@ def durations_grew(pipeline: Pipeline) -> Verdict:
     odd = [row for row in made.rows if not _as_promised(row[2], row[3])]
     grown = [f"{key}/{hop}: added {'an unknown length' if s is None else f'{s} s'}" for key, hop, s, _ in odd]
     ended = [f"{key}: complete at {now} s, {asked} s were asked for" for key, now, asked in short.rows]
-    return Verdict(
+    return CheckOutcome(
         grown + ended,
         "look at the film; if the provider sent something else than was paid for, ask it for the units back",
         dg.AssetCheckSeverity.WARN,
     )
 
 
-def seams_hold(pipeline: Pipeline) -> Verdict:
+def seams_hold(pipeline: Pipeline) -> CheckOutcome:
     """Full films begin with their parent, by their pictures. What could not be compared is left out."""
     broken = query(
         pipeline.settings.warehouse_path,
@@ -93,23 +95,23 @@ def seams_hold(pipeline: Pipeline) -> Verdict:
         " AND seam_psnr_db IS NOT NULL AND (NOT parent_is_prefix OR seam_psnr_db < ?) ORDER BY video_key, hop",
         [PREFIX_DB],
     )
-    return Verdict(
+    return CheckOutcome(
         [f"{key}/{hop}: {psnr} dB to its parent, {PREFIX_DB:g} are expected" for key, hop, psnr in broken.rows],
         "look at the poster and the film: the provider may have changed the parent's pictures",
         dg.AssetCheckSeverity.WARN,
     )
 
 
-def configuration_is_sound(pipeline: Pipeline) -> Verdict:
+def configuration_is_sound(pipeline: Pipeline) -> CheckOutcome:
     """The catalogue and the accounts have no mistake. With one, what is paid for is looked after by what is sound and
     by the last accounts that were good, and nothing is submitted."""
-    return Verdict(mistakes(pipeline), "correct the file; extend-pipeline status names every mistake")
+    return CheckOutcome(mistakes(pipeline), "correct the file; extend-pipeline status names every mistake")
 
 
-def ledger_is_known(pipeline: Pipeline) -> Verdict:
+def ledger_is_known(pipeline: Pipeline) -> CheckOutcome:
     """The ledger is the one that the home has worked with; another one, or an older state, would pay again."""
     found = look(pipeline.settings, pipeline.ledger)
-    return Verdict([] if found.may_spend else [found.message], found.todo)
+    return CheckOutcome([] if found.may_spend else [found.message], found.todo)
 
 
 LEDGER_IS_KNOWN: Final = dg.AssetCheckKey(COSTS.asset, "ledger_is_known")
@@ -117,7 +119,7 @@ NOTHING_IN_DOUBT: Final = dg.AssetCheckKey(COSTS.asset, "nothing_in_doubt")
 NOTHING_ENDS_SOON: Final = dg.AssetCheckKey(LINEAGE.asset, "nothing_ends_soon")
 CONFIGURATION_IS_SOUND: Final = dg.AssetCheckKey(LINEAGE.asset, "configuration_is_sound")
 
-CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], Verdict]]] = {
+CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], CheckOutcome]]] = {
     dg.AssetCheckKey(COSTS.asset, "charges_reconcile"): charges_reconcile,
     dg.AssetCheckKey(COSTS.asset, "budgets_hold"): budgets_hold,
     NOTHING_IN_DOUBT: nothing_in_doubt,
@@ -132,12 +134,12 @@ CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], Verdict]]] = {
 }
 
 
-def judge(pipeline: Pipeline, key: dg.AssetCheckKey) -> Verdict:
+def evaluate_check(pipeline: Pipeline, key: dg.AssetCheckKey) -> CheckOutcome:
     """Run one check. Where nothing has been published yet, that is what it finds."""
     try:
         return shown_in(pipeline.configuration.timezone, CHECKS[key](pipeline))
     except NotPublishedError as error:
-        return Verdict([str(error)], "materialise the tables", dg.AssetCheckSeverity.WARN)
+        return CheckOutcome([str(error)], "materialise the tables", dg.AssetCheckSeverity.WARN)
 
 
 @dg.multi_asset_check(
@@ -149,7 +151,7 @@ def check_tables(context: dg.AssetCheckExecutionContext, home: HomeResource) -> 
     """Run the chosen checks in one step."""
     with home.open() as pipeline:
         for key in sorted(context.selected_asset_check_keys, key=str):
-            told = judge(pipeline, key)
+            told = evaluate_check(pipeline, key)
             yield dg.AssetCheckResult(
                 passed=told.passed,
                 asset_key=key.asset_key,
@@ -168,7 +170,7 @@ def evaluations(pipeline: Pipeline) -> Iterator[dg.AssetCheckEvaluation]:
 
 def evaluation(pipeline: Pipeline, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation:
     """One check, as something else than its own run tells it."""
-    told = judge(pipeline, key)
+    told = evaluate_check(pipeline, key)
     return dg.AssetCheckEvaluation(
         asset_key=key.asset_key,
         check_name=key.name,

@@ -8,11 +8,11 @@ import dagster as dg
 
 from extend_pipeline.base.days import in_zone
 
-MOST_SHOWN: Final = 10  # findings in the UI; the count is always exact
+MAX_SHOWN: Final = 10  # findings in the UI; the count is always exact
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CheckOutcome:
     """What a check found: nothing is a pass. `todo` says what to do about it; `more` is metadata of its own."""
 
     findings: Sequence[str]
@@ -30,9 +30,9 @@ class Verdict:
         """For the person who reads it."""
         if self.passed:
             return "all well"
-        more = len(self.findings) - MOST_SHOWN
+        more = len(self.findings) - MAX_SHOWN
         rest = [f"… and {more} more"] if more > 0 else []
-        return "\n".join([*self.findings[:MOST_SHOWN], *rest, f"→ {self.todo}"])
+        return "\n".join([*self.findings[:MAX_SHOWN], *rest, f"→ {self.todo}"])
 
     @property
     def metadata(self) -> Mapping[str, Any]:
@@ -40,6 +40,6 @@ class Verdict:
         return {"findings": len(self.findings), **self.more}
 
 
-def shown_in(timezone: str, verdict: Verdict) -> Verdict:
+def shown_in(timezone: str, verdict: CheckOutcome) -> CheckOutcome:
     """Return a verdict whose times are those of a time zone (an IANA name)."""
     return replace(verdict, findings=[in_zone(finding, timezone) for finding in verdict.findings])

@@ -7,14 +7,14 @@ import dagster as dg
 
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.units import from_micros, from_ms
-from extend_pipeline.dagster_defs.checks.outcome import Verdict
+from extend_pipeline.dagster_defs.checks.outcome import CheckOutcome
 from extend_pipeline.engine.fetch.retention import Urgency, ending_now
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.reconcile.last_reads import statements_now
 from extend_pipeline.engine.status import Doubt, disagreements_now, doubts_now
 
 DOUBT_S: Final = 3_600  # six settle windows of class A: whatever is in doubt for longer needs a look
-MOST_TOLD: Final = 50  # rows of a table in the UI
+MAX_REPORTED: Final = 50  # rows of a table in the UI
 
 
 def long_in_doubt(pipeline: Pipeline) -> list[Doubt]:
@@ -22,7 +22,7 @@ def long_in_doubt(pipeline: Pipeline) -> list[Doubt]:
     return [doubt for doubt in doubts_now(pipeline) if doubt.age_s > DOUBT_S]
 
 
-def nothing_in_doubt(pipeline: Pipeline) -> Verdict:
+def nothing_in_doubt(pipeline: Pipeline) -> CheckOutcome:
     """Nothing is in doubt for longer than an hour: its units are held, and its video stands still."""
     doubts = doubts_now(pipeline)
     found = [
@@ -38,23 +38,23 @@ def nothing_in_doubt(pipeline: Pipeline) -> Verdict:
     shown |= {f"at_stake_{account}_{unit}": f"{units:f}" for (account, unit), units in at_stake.items()}
     if doubts:
         shown["requests"] = dg.MetadataValue.table(
-            [_doubt_record(doubt, pipeline.configuration.timezone) for doubt in doubts[:MOST_TOLD]],
+            [_doubt_record(doubt, pipeline.configuration.timezone) for doubt in doubts[:MAX_REPORTED]],
             schema=_DOUBT_SCHEMA,
         )
-    return Verdict(found, "extend-pipeline resolve VIDEO/HOP adopt TASK | resubmit | write-off", more=shown)
+    return CheckOutcome(found, "extend-pipeline resolve VIDEO/HOP adopt TASK | resubmit | write-off", more=shown)
 
 
-def nothing_ends_soon(pipeline: Pipeline) -> Verdict:
+def nothing_ends_soon(pipeline: Pipeline) -> CheckOutcome:
     """Every paid result is fetched before half of its keeping time is over, and every source long before its end."""
     now_ms = pipeline.now_ms()
     expiring = ending_now(pipeline)
     grave = any(each.what != "source" and each.urgency is not Urgency.SOON for each in expiring)
     severity = dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN
     todo = "extend-pipeline advance; what can't be fetched says why in extend-pipeline status"
-    return Verdict([each.told(now_ms) for each in expiring], todo, severity)
+    return CheckOutcome([each.told(now_ms) for each in expiring], todo, severity)
 
 
-def books_agree(pipeline: Pipeline) -> Verdict:
+def books_agree(pipeline: Pipeline) -> CheckOutcome:
     """The ledger and the providers' lists, bills and invoices agree, as they were last compared; and each that is asked
     for was answered in the last three days."""
     found = [
@@ -66,7 +66,7 @@ def books_agree(pipeline: Pipeline) -> Verdict:
     found += [book.unread_words for book in books if book.is_unread_long(now_ms)]
     shown = {f"others_{book.account}_{book.source}": book.others for book in books if book.others}
     todo = "extend-pipeline reconcile; to let one be: reconcile ACCOUNT --accept BOOK/TASK"
-    return Verdict(found, todo, more=shown)
+    return CheckOutcome(found, todo, more=shown)
 
 
 def _units(micros: int | None) -> str:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from extend_pipeline.engine.advance import LONGEST_WAIT_MS, STALE_PART_S, Round, advance, next_wait_ms
+from extend_pipeline.engine.advance import MAX_WAIT_MS, STALE_PART_S, Round, advance, next_wait_ms
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import queries
 
@@ -21,7 +21,7 @@ def rounds(pipeline: Pipeline, *, linger_s: float, max_seconds: float) -> Iterat
     published, ends_s = pipeline.now_ms(), time.monotonic() + max_seconds
     pause = threading.Event()
     while True:
-        publish = abs(pipeline.now_ms() - published) >= LONGEST_WAIT_MS  # a clock may be set back
+        publish = abs(pipeline.now_ms() - published) >= MAX_WAIT_MS  # a clock may be set back
         now = advance(pipeline, publish=publish)
         if publish:
             published = pipeline.now_ms()
@@ -43,5 +43,5 @@ def due_within(pipeline: Pipeline, now: Round, seconds: float) -> bool:
     for video in now.plan.needs_person:
         scheduled.pop(video.key, None)
     moments = list(scheduled.values())
-    moments += [v.hindrance.until_ms for v in now.plan.unfinished if v.hindrance and v.hindrance.until_ms]
+    moments += [v.blocker.until_ms for v in now.plan.unfinished if v.blocker and v.blocker.until_ms]
     return any(moment <= pipeline.now_ms() + seconds * 1000 for moment in moments)

@@ -13,7 +13,7 @@ from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.reconcile.last_reads import others_words
 from extend_pipeline.engine.reconcile.run import Reconciled
 from extend_pipeline.engine.reconcile.run_all import reconcile_everything
-from extend_pipeline.engine.reconcile.statements import Unread
+from extend_pipeline.engine.reconcile.statements import StatementUnavailable
 
 
 @dg.op(name="reconcile", tags=NO_RETRY)
@@ -39,9 +39,9 @@ def reconcile_job() -> None:
     reconcile_accounts()
 
 
-def tell(log: dg.DagsterLogManager, each: Reconciled | Unread) -> None:
+def tell(log: dg.DagsterLogManager, each: Reconciled | StatementUnavailable) -> None:
     """One line a book, and one a disagreement."""
-    if isinstance(each, Unread):
+    if isinstance(each, StatementUnavailable):
         say = log.warning if each.failed else log.info
         say(f"{each.account}, {each.source}: not compared: {each.message}")
         return

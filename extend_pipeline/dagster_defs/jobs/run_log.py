@@ -12,8 +12,8 @@ from extend_pipeline.engine.advance import Round
 from extend_pipeline.engine.guards.clock import describe_ahead
 from extend_pipeline.engine.plan.model import VideoPlan
 
-MOST_NAMES: Final = 5  # in one log line
-MOST_TOLD: Final = 20  # in one failure; the count is always exact
+MAX_NAMES: Final = 5  # in one log line
+MAX_REPORTED: Final = 20  # in one failure; the count is always exact
 
 
 def tell_round(log: Logger, now: Round) -> None:
@@ -60,8 +60,8 @@ def mistakes_in_short(wrong: Sequence[str]) -> str:
 
 def names(where: Sequence[str]) -> str:
     """The first few by name, and how many there are."""
-    more = len(where) - MOST_NAMES
-    return ", ".join(where[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    more = len(where) - MAX_NAMES
+    return ", ".join(where[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def partial_end(
@@ -80,22 +80,22 @@ def partial_end(
     count = len(lines)
     failed = f"{count} of {counted(chosen, 'video')} {what}"
     head = f"{failed}; what was done is kept, and starting again pays for nothing twice:"
-    more = [f"… and {count - MOST_TOLD} more: extend-pipeline status"] if count > MOST_TOLD else []
+    more = [f"… and {count - MAX_REPORTED} more: extend-pipeline status"] if count > MAX_REPORTED else []
     if mistakes:
         more += [
             f"{counted(len(mistakes), 'mistake')} in the catalogue or the accounts; nothing was submitted:",
             *mistakes,
         ]
     keys = [*unknown, *(video.key for video in missing)]
-    metadata = {"missing": dg.MetadataValue.int(count), "first": dg.MetadataValue.text(", ".join(keys[:MOST_TOLD]))}
-    return dg.Failure("\n".join([head, *lines[:MOST_TOLD], *more]), metadata=metadata, allow_retries=False)
+    metadata = {"missing": dg.MetadataValue.int(count), "first": dg.MetadataValue.text(", ".join(keys[:MAX_REPORTED]))}
+    return dg.Failure("\n".join([head, *lines[:MAX_REPORTED], *more]), metadata=metadata, allow_retries=False)
 
 
 def why(video: VideoPlan, timezone: str) -> str:
     """Why a video is not done, and what to do; times are those of `timezone` (an IANA name)."""
     so_far = f"{counted(video.hops_done, 'hop')} done"
-    if video.hindrance is not None:
-        return in_zone(f"{so_far}; {video.hindrance.message} → {video.hindrance.todo}", timezone)
+    if video.blocker is not None:
+        return in_zone(f"{so_far}; {video.blocker.message} → {video.blocker.todo}", timezone)
     if video.running is not None:
         return f"{so_far}, hop {video.running.hop} is {video.running.state.value} → the time was up; run it again"
     return f"{so_far} → the time was up; run it again"

@@ -76,7 +76,7 @@ def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
 
 def _moved(row: Row[Any] | None, video: VideoPlan) -> bool:
     """Whether a video's state in words is out of date. Not its detail, which counts minutes."""
-    if video.hindrance is not None and video.hindrance.obstacle.is_local:
+    if video.blocker is not None and video.blocker.reason.is_local:
         return False
-    reason = video.hindrance.obstacle.value if video.hindrance else ""
+    reason = video.blocker.reason.value if video.blocker else ""
     return row is not None and (row.state, row.state_reason) != (video.state.value, reason)

@@ -13,8 +13,8 @@ from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency, ending_now
 
 MARK: Final = 10  # hex digits of a thing's digest: two of a thousand are the same once in a million cursors
-MOST_MARKS: Final = 2_000  # a cursor of 20 kB; of more things only the soonest are told by name
-MOST_TOLD: Final = 50  # lines in a tick's log; the asset check counts them all
+MAX_MARKS: Final = 2_000  # a cursor of 20 kB; of more things only the soonest are told by name
+MAX_REPORTED: Final = 50  # lines in a tick's log; the asset check counts them all
 
 
 @dg.sensor(
@@ -34,13 +34,13 @@ def retention_sensor(context: dg.SensorEvaluationContext, home: HomeResource) ->
         ending = ending_now(pipeline)
         told = cursor_of(ending)
         before = marks_in(context.cursor)
-        news = [each for each in ending[:MOST_MARKS] if _mark(each) not in before]
+        news = [each for each in ending[:MAX_MARKS] if _mark(each) not in before]
         if told == (context.cursor or ""):
             return dg.SkipReason(f"{len(ending)} end soon, as was told before" if ending else "nothing ends soon")
-        for each in news[:MOST_TOLD]:
+        for each in news[:MAX_REPORTED]:
             context.log.warning(in_zone(each.told(now_ms), timezone))
-        if len(news) > MOST_TOLD:
-            context.log.warning(f"… and {len(news) - MOST_TOLD} more; extend-pipeline status has them all")
+        if len(news) > MAX_REPORTED:
+            context.log.warning(f"… and {len(news) - MAX_REPORTED} more; extend-pipeline status has them all")
         told_as_check = evaluation(pipeline, NOTHING_ENDS_SOON)
     to_fetch = [each for each in ending if each.what != "source" and each.urgency is not Urgency.OVER]
     asks = bool(to_fetch) and not unfinished_runs(context.instance)
@@ -59,7 +59,7 @@ def cursor_of(ending: list[Expiring]) -> str:
     """What was told, as marks of a fixed length: how many things end, and a digest of each with its urgency."""
     if not ending:
         return ""
-    return f"{len(ending)}:{''.join(sorted({_mark(each) for each in ending[:MOST_MARKS]}))}"
+    return f"{len(ending)}:{''.join(sorted({_mark(each) for each in ending[:MAX_MARKS]}))}"
 
 
 def marks_in(cursor: str | None) -> frozenset[str]:

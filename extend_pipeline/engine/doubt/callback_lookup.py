@@ -13,19 +13,19 @@ from sqlalchemy import Connection, Row
 from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
-from extend_pipeline.engine.polling.lease import given_back
+from extend_pipeline.engine.polling.lease import released_on_error
 from extend_pipeline.engine.submit.record_outcome import belongs
 from extend_pipeline.ledger.clock import still_waits
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries, reconciliation_queries
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import job_queue, transitions, webhook_inbox
 from extend_pipeline.ledger.write.transitions import Moved
-from extend_pipeline.providers.protocol import Absent, QueryOutcome, Seen, TaskView, Unanswered
+from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
 
 S = AttemptState
 
-LOOKS: Final = 5  # at a task that the account doesn't know: it may be told of before it can be asked for
+MAX_LOOKUPS: Final = 5  # at a task that the account doesn't know: it may be told of before it can be asked for
 NOT_THERE: Final = "not there yet: "  # how the note of a look begins at which the account didn't know the task
 
 SKEW_MS: Final = 600_000
@@ -45,7 +45,7 @@ class _Doubt:
     @property
     def absence_counts(self) -> bool:
         """Whether one more "no such task" is believed: not where the looks before had no answer at all."""
-        return self.tries + 1 >= LOOKS and self.note.startswith(NOT_THERE)
+        return self.tries + 1 >= MAX_LOOKUPS and self.note.startswith(NOT_THERE)
 
 
 def look_into_callbacks(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
@@ -56,7 +56,7 @@ def look_into_callbacks(pipeline: Pipeline, accounts: Collection[str]) -> list[s
     doubts = _take(pipeline, accounts)
     if not doubts:
         return []
-    with given_back(pipeline, [doubt.row for doubt in doubts]):
+    with released_on_error(pipeline, [doubt.row for doubt in doubts]):
         return _look_at(pipeline, doubts)
 
 
@@ -68,12 +68,14 @@ def _look_at(pipeline: Pipeline, doubts: Sequence[_Doubt]) -> list[str]:
     found = []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         for doubt in doubts:
-            if _judge(tx, pipeline, doubt, {task_id: heard[doubt.row.account, task_id] for task_id in doubt.tasks}):
+            if _decide_callback(
+                tx, pipeline, doubt, {task_id: heard[doubt.row.account, task_id] for task_id in doubt.tasks}
+            ):
                 found.append(f"{doubt.row.video_key}/{doubt.row.hop}")
     return found
 
 
-def objection(row: Row[Any], view: TaskView, *, asked: str, post_deadline_ms: int) -> str:
+def mismatch_reason(row: Row[Any], view: TaskView, *, asked: str, post_deadline_ms: int) -> str:
     """Why a task that a callback named can't be taken for an attempt's; empty where nothing speaks against it.
 
     The task's own words decide: our key, or the video that it was made from. Where it tells neither (Luma), it must
@@ -104,7 +106,7 @@ def _take(pipeline: Pipeline, accounts: Collection[str]) -> list[_Doubt]:
         return []
     taken = []
     hold_ms = schedule.look_up_hold_ms(pipeline.settings)
-    longest = max(schedule.CALLED_BACK_LONGEST_MS, hold_ms)
+    longest = max(schedule.CALLBACK_LOOKUP_MAX_MS, hold_ms)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         notes = queries.notes(tx.connection)
         named = webhook_inbox.named(tx.connection, [*named, *left_over])
@@ -119,7 +121,7 @@ def _take(pipeline: Pipeline, accounts: Collection[str]) -> list[_Doubt]:
             tries, note = (0, "") if hint is None else (hint.tries, hint.note)
             held_until = tx.now_ms + hold_ms
             transitions.schedule(tx, row.attempt_id, account=row.account, due_at=held_until, note=note, tries=tries)
-            job_queue.hold(tx, row.attempt_id, owner=pipeline.owner, until=held_until, held_by="")
+            job_queue.extend_lease(tx, row.attempt_id, owner=pipeline.owner, until=held_until, held_by="")
             taken.append(_Doubt(row, tuple(named[row.attempt_id]), tries, note))
     return taken
 
@@ -133,24 +135,26 @@ def _in_doubt(connection: Connection, pipeline: Pipeline, accounts: Collection[s
     ]
 
 
-def _judge(tx: Writer, pipeline: Pipeline, doubt: _Doubt, answers: Mapping[str, QueryOutcome]) -> bool:
+def _decide_callback(
+    tx: LedgerTransaction, pipeline: Pipeline, doubt: _Doubt, answers: Mapping[str, QueryOutcome]
+) -> bool:
     """Write down what the looks at the tasks of one attempt have shown; answers whether its task was found."""
     attempt_id = doubt.row.attempt_id
     waiting = ""
     for task_id, answer in answers.items():
         match answer:
-            case Seen(view):
+            case Found(view):
                 against = _adopt(tx, pipeline, doubt.row, view, task_id)
-                webhook_inbox.looked_into(tx, attempt_id, task_id, note=against or "found")
+                webhook_inbox.mark_processed(tx, attempt_id, task_id, note=against or "found")
                 if not against:
                     return True
-            case Absent(reply) if doubt.absence_counts:
-                webhook_inbox.looked_into(
+            case NotFound(reply) if doubt.absence_counts:
+                webhook_inbox.mark_processed(
                     tx, attempt_id, task_id, note=f"the account knows no such task: {reply.message}"
                 )
-            case Absent(reply):
+            case NotFound(reply):
                 waiting = f"{NOT_THERE}a callback named task {task_id}: {reply.message}"
-            case Unanswered(_, reply):
+            case QueryFailed(_, reply):
                 waiting = waiting or f"a callback named task {task_id}; it could not be seen yet: {reply.message}"
     if transitions.state_of(tx, attempt_id) is not S.IN_DOUBT:
         return False  # somebody decided meanwhile, and what is scheduled now is theirs
@@ -165,11 +169,11 @@ def _judge(tx: Writer, pipeline: Pipeline, doubt: _Doubt, answers: Mapping[str, 
     return False
 
 
-def _adopt(tx: Writer, pipeline: Pipeline, row: Row[Any], view: TaskView, task_id: str) -> str:
+def _adopt(tx: LedgerTransaction, pipeline: Pipeline, row: Row[Any], view: TaskView, task_id: str) -> str:
     """Take a task for the attempt's where nothing speaks against it; answers what does. The ledger has a word too:
     nobody else may hold the task or have been told of it."""
     deadline_ms = int(pipeline.settings.post_deadline_s * 1000)
-    against = objection(row, view, asked=task_id, post_deadline_ms=deadline_ms)
+    against = mismatch_reason(row, view, asked=task_id, post_deadline_ms=deadline_ms)
     if against:
         return against
     if webhook_inbox.named_elsewhere(tx.connection, row.account, task_id, than=row.attempt_id):

@@ -10,18 +10,18 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
-from extend_pipeline.engine.doubt.callback_lookup import LOOKS, objection
+from extend_pipeline.engine.doubt.callback_lookup import MAX_LOOKUPS, mismatch_reason
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
-from extend_pipeline.engine.polling.lease import given_back
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.engine.polling.lease import released_on_error
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import job_queue, reconciliation, transitions, webhook_inbox
 from extend_pipeline.ledger.write.late_acceptance import turned_up
-from extend_pipeline.ledger.write.reconciliation import Compared, Verdict
+from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.ledger.write.transitions import Moved
-from extend_pipeline.providers.protocol import Absent, QueryOutcome, Seen, TaskView, Unanswered
+from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
 
 S = AttemptState
 
@@ -38,9 +38,9 @@ def look_into_late_callbacks(pipeline: Pipeline, accounts: Collection[str]) -> l
         return []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         hold_ms = schedule.look_up_hold_ms(pipeline.settings)
-        rows = job_queue.take_due(tx, states=ended, accounts=waits, hold_ms=hold_ms, limit=TAKE, owner=pipeline.owner)
+        rows = job_queue.claim_due(tx, states=ended, accounts=waits, hold_ms=hold_ms, limit=TAKE, owner=pipeline.owner)
         named = webhook_inbox.named(tx.connection, [row.attempt_id for row in rows])
-    with given_back(pipeline, rows):
+    with released_on_error(pipeline, rows):
         return _look(pipeline, rows, named)
 
 
@@ -60,38 +60,42 @@ def _look(pipeline: Pipeline, rows: list[Row[Any]], named: Mapping[str, Sequence
     return adopted
 
 
-def _decide(tx: Writer, pipeline: Pipeline, row: Row[Any], task_id: str, answer: QueryOutcome) -> tuple[bool, str]:
+def _decide(
+    tx: LedgerTransaction, pipeline: Pipeline, row: Row[Any], task_id: str, answer: QueryOutcome
+) -> tuple[bool, str]:
     """Write down what one look has shown; return whether the task was adopted, and why to look again, if so."""
     where, tries = f"{row.video_key}/{row.hop}", row.tries + 1
     match answer:
-        case Seen(view):
-            against = _objection(tx, pipeline, row, view, task_id)
+        case Found(view):
+            against = _mismatch_reason(tx, pipeline, row, view, task_id)
             if against is None:  # nothing to adopt, and nobody to ask: it is held already
-                webhook_inbox.looked_into(tx, row.attempt_id, task_id, note="an attempt holds it already")
+                webhook_inbox.mark_processed(tx, row.attempt_id, task_id, note="an attempt holds it already")
                 return False, ""
             if not against and row.state == S.WRITTEN_OFF.value:
                 moved = turned_up(tx, row.attempt_id, task_id=view.task_id)
                 if isinstance(moved, Moved):
-                    webhook_inbox.looked_into(tx, row.attempt_id, task_id, note="found")
+                    webhook_inbox.mark_processed(tx, row.attempt_id, task_id, note="found")
                     note = f"it is {where}, which was written off; taken over, and the charge with it"
                     adopted = _compared(pipeline, row, view.task_id, view.units_micros, note, moved.attempt_id)
                     reconciliation.adopted_by_word(tx, account=row.account, compared=adopted, why="named by a callback")
                     return True, ""
-            webhook_inbox.looked_into(tx, row.attempt_id, task_id, note=against or "waits for a person")
+            webhook_inbox.mark_processed(tx, row.attempt_id, task_id, note=against or "waits for a person")
             _ask(tx, pipeline, row, task_id, view.units_micros, against)
-        case Absent(reply) if tries >= LOOKS:
+        case NotFound(reply) if tries >= MAX_LOOKUPS:
             note = f"the account knows no such task: {reply.message}"
-            webhook_inbox.looked_into(tx, row.attempt_id, task_id, note=note)
-        case Absent(reply):
+            webhook_inbox.mark_processed(tx, row.attempt_id, task_id, note=note)
+        case NotFound(reply):
             return False, f"not there yet: {reply.message}"
-        case Unanswered(_, reply):
-            if tries == LOOKS:
+        case QueryFailed(_, reply):
+            if tries == MAX_LOOKUPS:
                 _ask(tx, pipeline, row, task_id, None, f"it could not be seen yet: {reply.message}")
             return False, f"it could not be seen yet: {reply.message}"
     return False, ""
 
 
-def _objection(tx: Writer, pipeline: Pipeline, row: Row[Any], view: TaskView, task_id: str) -> str | None:
+def _mismatch_reason(
+    tx: LedgerTransaction, pipeline: Pipeline, row: Row[Any], view: TaskView, task_id: str
+) -> str | None:
     """Say what speaks against a task's being the attempt's, empty where nothing does; None where an attempt has it."""
     holder = reconciliation_queries.holder(tx.connection, row.account, task_id)
     if holder is not None and holder.attempt_id == row.attempt_id:
@@ -102,10 +106,12 @@ def _objection(tx: Writer, pipeline: Pipeline, row: Row[Any], view: TaskView, ta
         return None
     if webhook_inbox.named_elsewhere(tx.connection, row.account, task_id, than=row.attempt_id):
         return "a callback to another attempt's address names it too"
-    return objection(row, view, asked=task_id, post_deadline_ms=int(pipeline.settings.post_deadline_s * 1000))
+    return mismatch_reason(row, view, asked=task_id, post_deadline_ms=int(pipeline.settings.post_deadline_s * 1000))
 
 
-def _ask(tx: Writer, pipeline: Pipeline, row: Row[Any], task_id: str, units_micros: int | None, against: str) -> None:
+def _ask(
+    tx: LedgerTransaction, pipeline: Pipeline, row: Row[Any], task_id: str, units_micros: int | None, against: str
+) -> None:
     """Make it a question of the account's books, which status and the check tell until a person has decided."""
     told = f"a callback named it for {row.video_key}/{row.hop}, which is {row.state.replace('_', ' ')}"
     adopt = (
@@ -119,10 +125,10 @@ def _ask(tx: Writer, pipeline: Pipeline, row: Row[Any], task_id: str, units_micr
 
 def _compared(
     pipeline: Pipeline, row: Row[Any], task_id: str, units_micros: int | None, note: str, attempt_id: str | None
-) -> Compared:
-    return Compared(
+) -> ReconciliationItem:
+    return ReconciliationItem(
         task_id=task_id,
-        verdict=Verdict.UPSTREAM_ONLY,
+        verdict=ReconciliationVerdict.UPSTREAM_ONLY,
         attempt_id=attempt_id,
         unit=pipeline.accounts[row.account].price.unit,
         ledger_micros=None,
@@ -131,7 +137,7 @@ def _compared(
     )
 
 
-def _look_again(tx: Writer, row: Row[Any], waiting: str) -> None:
+def _look_again(tx: LedgerTransaction, row: Row[Any], waiting: str) -> None:
     """Schedule the next look, at once where a callback has named another task meanwhile."""
     if not waiting and not webhook_inbox.named(tx.connection, [row.attempt_id]):
         transitions.unschedule(tx, row.attempt_id)

@@ -18,16 +18,16 @@ from extend_pipeline.engine.guards.keys import note_answers, try_other_keys
 from extend_pipeline.engine.home import Pipeline, owner_is_gone
 from extend_pipeline.engine.plan import hop_state
 from extend_pipeline.engine.polling import schedule
-from extend_pipeline.engine.polling.lease import given_back
+from extend_pipeline.engine.polling.lease import released_on_error
 from extend_pipeline.engine.submit.record_outcome import belongs, in_doubt
-from extend_pipeline.engine.submit.spool import hand_in_answers
+from extend_pipeline.engine.submit.spool import replay_spool
 from extend_pipeline.ledger.clock import is_ahead, lease_runs
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import job_queue, transitions
 from extend_pipeline.ledger.write.transitions import Moved
-from extend_pipeline.providers.protocol import Absent, QueryOutcome, Seen, Unanswered
+from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome
 
 S = AttemptState
 
@@ -56,7 +56,7 @@ def recover(pipeline: Pipeline, *, accounts: Collection[str] | None = None) -> R
     lacking = pipeline.without_key()
     names = [name for name in (pipeline.accounts if accounts is None else accounts) if name not in lacking]
     try_other_keys(pipeline, names)
-    report.found += hand_in_answers(pipeline)
+    report.found += replay_spool(pipeline)
     _end_leases(pipeline, report)
     _end_holds(pipeline)
     _remember(pipeline)
@@ -92,15 +92,15 @@ def _end_leases(pipeline: Pipeline, report: RecoverReport) -> None:
 def _end_holds(pipeline: Pipeline) -> None:
     """Make due now what processes of this host hold that have ended."""
     with pipeline.ledger.read() as connection:
-        held = job_queue.holders(connection)
+        held = job_queue.leases_by_owner(connection)
     gone = [owner for owner in held if owner != pipeline.owner and owner_is_gone(owner)]
     if gone:
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             for owner in gone:
-                job_queue.give_back(tx, held[owner], owner=owner)
+                job_queue.release(tx, held[owner], owner=owner)
 
 
-def _end_lease(tx: Writer, pipeline: Pipeline, row: Row[Any], report: RecoverReport) -> None:
+def _end_lease(tx: LedgerTransaction, pipeline: Pipeline, row: Row[Any], report: RecoverReport) -> None:
     where = f"{row.video_key}/{row.hop}"
     if transitions.state_of(tx, row.attempt_id) is S.SENDING:
         account = pipeline.accounts.get(row.account)
@@ -118,7 +118,7 @@ def _remember(pipeline: Pipeline) -> None:
     """See to it that what was paid for is looked at again where its hint was lost, as in a ledger that was folded again
     from its events."""
     with pipeline.ledger.read() as connection:
-        lost = [row for row in job_queue.forgotten(connection, HINTED) if _wants_hint(pipeline, row)]
+        lost = [row for row in job_queue.unscheduled(connection, HINTED) if _wants_hint(pipeline, row)]
     if not lost:
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
@@ -140,7 +140,7 @@ def _look_up(pipeline: Pipeline, names: list[str], report: RecoverReport) -> Non
     if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=(S.IN_DOUBT,), accounts=waits):
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        rows = job_queue.take_due(
+        rows = job_queue.claim_due(
             tx,
             states=(S.IN_DOUBT,),
             accounts=waits,
@@ -148,7 +148,7 @@ def _look_up(pipeline: Pipeline, names: list[str], report: RecoverReport) -> Non
             limit=200,
             owner=pipeline.owner,
         )
-    with given_back(pipeline, rows):
+    with released_on_error(pipeline, rows):
         _look_up_rows(pipeline, rows, report)
 
 
@@ -160,12 +160,12 @@ def _look_up_rows(pipeline: Pipeline, rows: list[Row[Any]], report: RecoverRepor
     failpoint("recover.after_lookup")
     looked_up = list(zip(rows, answers, strict=True))
     # what was found is written down first: it is a known task, and so the control for what was not found
-    _judge_all(pipeline, [(row, answer) for row, answer in looked_up if isinstance(answer, Seen)], {}, report)
-    controls = {name: _control(pipeline, name) for name in {r.account for r, a in looked_up if isinstance(a, Absent)}}
-    _judge_all(pipeline, [(r, a) for r, a in looked_up if not isinstance(a, Seen)], controls, report)
+    _decide_lookups(pipeline, [(row, answer) for row, answer in looked_up if isinstance(answer, Found)], {}, report)
+    controls = {name: _control(pipeline, name) for name in {r.account for r, a in looked_up if isinstance(a, NotFound)}}
+    _decide_lookups(pipeline, [(r, a) for r, a in looked_up if not isinstance(a, Found)], controls, report)
 
 
-def _judge_all(
+def _decide_lookups(
     pipeline: Pipeline,
     looked_up: Sequence[tuple[Row[Any], QueryOutcome]],
     controls: Mapping[str, str],
@@ -175,7 +175,7 @@ def _judge_all(
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         for row, answer in looked_up:
-            _judge(tx, pipeline.accounts[row.account], row, answer, controls.get(row.account), report)
+            _decide_lookup(tx, pipeline.accounts[row.account], row, answer, controls.get(row.account), report)
             note_answers(tx, pipeline.accounts[row.account], [answer])
 
 
@@ -187,13 +187,13 @@ def _control(pipeline: Pipeline, account: str) -> str:
     if known is None:
         return NO_CONTROL
     match pipeline.provider(account).find(known.external_task_id):
-        case Seen(view) if view.task_id == known.task_id:
+        case Found(view) if view.task_id == known.task_id:
             return ""
-        case Seen():
+        case Found():
             return "the control look-up found another task than the one that is known"
-        case Absent():
+        case NotFound():
             return "the look-up doesn't find a task that is known to exist either, so it proves nothing"
-        case Unanswered(_, answer):
+        case QueryFailed(_, answer):
             return f"the control look-up got no answer: {answer.message}"
 
 
@@ -206,25 +206,30 @@ def has_settled(in_doubt_at: int | None, now_ms: int, account: Account, *, absen
     return in_doubt_at is not None and now_ms - in_doubt_at >= settle_ms
 
 
-def _judge(
-    tx: Writer, account: Account, row: Row[Any], answer: QueryOutcome, control: str | None, report: RecoverReport
+def _decide_lookup(
+    tx: LedgerTransaction,
+    account: Account,
+    row: Row[Any],
+    answer: QueryOutcome,
+    control: str | None,
+    report: RecoverReport,
 ) -> None:
     where = f"{row.video_key}/{row.hop}"
     gap_ms = schedule.look_up_gap_ms(account)
-    due_at, note = tx.now_ms + max(gap_ms, schedule.LOOK_UP_SHORTEST_MS), ""
+    due_at, note = tx.now_ms + max(gap_ms, schedule.LOOKUP_MIN_MS), ""
     match answer:
-        case Seen(view) if belongs(view, row.external_task_id, row.parent_video_id):
+        case Found(view) if belongs(view, row.external_task_id, row.parent_video_id):
             # it is polled at once: it may have ended long ago
             found = transitions.submitted(tx, row.attempt_id, task_id=view.task_id, found_by="lookup", due_at=tx.now_ms)
             if isinstance(found, Moved):
                 report.found.append(where)
                 return
             note = f"{hop_state.FOREIGN_TASK} {view.task_id}, which another attempt holds"
-        case Seen(view):
+        case Found(view):
             note = f"{hop_state.FOREIGN_TASK} {view.task_id}, which is not made from {row.parent_video_id}"
-        case Absent() if control:
+        case NotFound() if control:
             note = control
-        case Absent():
+        case NotFound():
             count = transitions.absent(tx, row.attempt_id, min_gap_ms=gap_ms)
             settled = has_settled(row.in_doubt_at, tx.now_ms, account, absences=count)
             if settled and count >= account.in_doubt.absences:
@@ -233,6 +238,6 @@ def _judge(
                 report.proved_absent.append(where)
                 return
             note = f"{hop_state.NOT_FOUND}{count} times"
-        case Unanswered(fault, message):
+        case QueryFailed(fault, message):
             note = f"{fault.value}: {message.message}"
     transitions.schedule(tx, row.attempt_id, account=account.name, due_at=due_at, note=note, while_in=(S.IN_DOUBT,))

@@ -11,12 +11,12 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.inputs import chain_names
 from extend_pipeline.engine.submit.record_outcome import belongs
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries, reconciliation_queries
 from extend_pipeline.ledger.states import LIVE, AttemptState
 from extend_pipeline.ledger.write import controls, transitions
 from extend_pipeline.ledger.write.transitions import Moved
-from extend_pipeline.providers.protocol import Absent, Seen, Unanswered
+from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed
 
 S = AttemptState
 
@@ -46,17 +46,17 @@ def split_where(where: str) -> tuple[str, int]:
 def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -> Resolved | Declined:
     """Say which upstream task an attempt in doubt is. The task is looked at first: it must exist in the attempt's own
     account, be made from the attempt's own parent, and belong to no other attempt."""
-    row = shown(pipeline, where)
+    row = newest_attempt(pipeline, where)
     if row is None or row.state != S.IN_DOUBT.value:
         return Declined(f"{where} is not in doubt{state_of(row)}; only what is in doubt can adopt a task")
     if row.account not in pipeline.accounts:
         return Declined(f"accounts.yaml names no account {row.account}; put it back first")
     match pipeline.provider(row.account).query(task_id):
-        case Absent(answer):
+        case NotFound(answer):
             return Declined(f"account {row.account} knows no task {task_id}: {answer.message}")
-        case Unanswered(_, answer):
+        case QueryFailed(_, answer):
             return Declined(f"task {task_id} could not be looked at: {answer.message}; try again")
-        case Seen(view):
+        case Found(view):
             pass
     if not belongs(view, row.external_task_id, row.parent_video_id):
         made_from = view.parent_video_id or "another video"
@@ -79,7 +79,7 @@ def resubmit(
     """Allow the hop to be paid for again, as a new generation. What is in doubt is written off first: its charge is
     booked, since it may be real, and the new one is reserved on top. `seen` is what `shown` told the person, and holds
     only as long as nothing has become of it."""
-    row = seen or shown(pipeline, where)
+    row = seen or newest_attempt(pipeline, where)
     if row is None:
         return Declined(f"nothing was ever submitted for {where}")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
@@ -98,7 +98,7 @@ def write_off(
     pipeline: Pipeline, where: str, *, who: str, why: str, seen: Row[Any] | None = None
 ) -> Resolved | Declined:
     """Give a task up and book its charge. `seen` is as for `resubmit`."""
-    row = seen or shown(pipeline, where)
+    row = seen or newest_attempt(pipeline, where)
     if row is None:
         return Declined(f"nothing was ever submitted for {where}")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
@@ -111,7 +111,7 @@ def write_off(
     return Declined(f"{where} can't be written off{state_of(row)}")
 
 
-def shown(pipeline: Pipeline, where: str) -> Row[Any] | None:
+def newest_attempt(pipeline: Pipeline, where: str) -> Row[Any] | None:
     """The attempt that a decision about VIDEO/HOP is about, for a person to look at first; None where nothing was ever
     submitted."""
     with pipeline.ledger.read() as connection:
@@ -137,7 +137,7 @@ def _newest(connection: Connection, pipeline: Pipeline, where: str) -> Row[Any] 
     return max(rows, key=lambda row: (row.claimed_at, row.generation, row.try_no), default=None)
 
 
-def _changed(tx: Writer, pipeline: Pipeline, where: str, seen: Row[Any]) -> Declined | None:
+def _changed(tx: LedgerTransaction, pipeline: Pipeline, where: str, seen: Row[Any]) -> Declined | None:
     """Why a decision about what was seen can't stand: a look-up, a callback or somebody else was quicker. To give up a
     task that has been found would lose its file, and to pay again would pay twice."""
     now = _newest(tx.connection, pipeline, where)

@@ -12,22 +12,22 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from extend_pipeline.base.failpoints import failpoint
-from extend_pipeline.engine.fetch.failure_policy import give_up_or_wait, is_over
-from extend_pipeline.engine.fetch.fetch import Missed, could_not_probe, fetch
-from extend_pipeline.engine.fetch.media_analysis import examine, file_columns
+from extend_pipeline.engine.fetch.failure_policy import handle_failed_fetch, is_over
+from extend_pipeline.engine.fetch.fetch import FetchFailure, could_not_probe, fetch
+from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns
 from extend_pipeline.engine.guards.disk_space import DiskError, explained
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.hop_state import NO_ROOM
 from extend_pipeline.engine.polling import schedule
-from extend_pipeline.engine.polling.lease import Hold, give_back, given_back
+from extend_pipeline.engine.polling.lease import Lease, release_leases, released_on_error
 from extend_pipeline.engine.store.restore import keep_restored
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import files, job_queue, transitions
 from extend_pipeline.ledger.write.transitions import Moved, Stale
-from extend_pipeline.media.isolation.pool import CouldNotProbe
+from extend_pipeline.media.isolation.pool import ProbeUnavailable
 from extend_pipeline.media.store import Stored
-from extend_pipeline.providers.protocol import Absent, Seen, TaskState, Unanswered
+from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, TaskState
 
 S = AttemptState
 FETCHED: Final = (S.SUCCEEDED, S.STORED)
@@ -84,12 +84,12 @@ def collect_due(
             rows = _take(pipeline, names, videos, size * 4)
             if not rows:
                 break
-            holds = [Hold(pipeline, row, taken_at=taken_at) for row in rows]
-            with given_back(pipeline, rows):
+            holds = [Lease(pipeline, row, taken_at=taken_at) for row in rows]
+            with released_on_error(pipeline, rows):
                 for _ in pool.map(lambda row, hold: _collect_or_wait(pipeline, row, hold, report, lock), rows, holds):
                     pass
             if report.disk_error is not None:
-                give_back(pipeline, rows)
+                release_leases(pipeline, rows)
                 break
     return report
 
@@ -100,7 +100,7 @@ def _try_for_room(pipeline: Pipeline) -> None:
         waiting = [key for key, row in notes.items() if row.note.startswith(NO_ROOM) and not row.owner]
     if waiting:
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-            job_queue.give_back(tx, waiting, owner="")
+            job_queue.release(tx, waiting, owner="")
 
 
 def _take(pipeline: Pipeline, names: list[str], videos: Collection[str] | None, limit: int) -> list[Row[Any]]:
@@ -108,7 +108,7 @@ def _take(pipeline: Pipeline, names: list[str], videos: Collection[str] | None, 
     if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=FETCHED, accounts=waits):
         return []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        return job_queue.take_due(
+        return job_queue.claim_due(
             tx,
             states=FETCHED,
             accounts=waits,
@@ -121,7 +121,7 @@ def _take(pipeline: Pipeline, names: list[str], videos: Collection[str] | None, 
 
 
 def _collect_or_wait(
-    pipeline: Pipeline, row: Row[Any], hold: Hold, report: CollectReport, lock: threading.Lock
+    pipeline: Pipeline, row: Row[Any], hold: Lease, report: CollectReport, lock: threading.Lock
 ) -> None:
     """Fetch one result; where the disk doesn't take it, it waits, and says so."""
     if report.disk_error is not None:
@@ -143,14 +143,14 @@ def _collect_or_wait(
                 transitions.schedule(tx, row.attempt_id, account=row.account, due_at=due_at, note=note, tries=row.tries)
 
 
-def _collect(pipeline: Pipeline, row: Row[Any], hold: Hold, report: CollectReport, lock: threading.Lock) -> None:
+def _collect(pipeline: Pipeline, row: Row[Any], hold: Lease, report: CollectReport, lock: threading.Lock) -> None:
     where = f"{row.video_key}/{row.hop}"
     if not hold.keep():
         return  # it waited for its turn so long that another process fetches it by now
     key = result_key(row.attempt_id)
     got = fetch(pipeline, row.account, row.url, key=key, beat=hold.keep)
     expires_at = row.expires_at
-    if isinstance(got, Missed) and (got.stale_url or got.sha256 or is_over(expires_at, pipeline.now_ms())):
+    if isinstance(got, FetchFailure) and (got.stale_url or got.sha256 or is_over(expires_at, pipeline.now_ms())):
         fresh = _fresh_url(pipeline, row)
         if isinstance(fresh, _Fresh):
             again = fetch(pipeline, row.account, fresh.url, key=key, beat=hold.keep)
@@ -163,39 +163,39 @@ def _collect(pipeline: Pipeline, row: Row[Any], hold: Hold, report: CollectRepor
                 keep_restored(pipeline, row, got)
             else:
                 keep_film(pipeline, row, got, actor=pipeline.owner)
-        except CouldNotProbe as error:
+        except ProbeUnavailable as error:
             got = could_not_probe(error)
         else:
             with lock:
                 (report.restored if row.state == S.STORED.value else report.stored).append(where)
                 report.bytes += got.bytes
             return
-    word = give_up_or_wait(pipeline, row, hold, got, expires_at)
+    word = handle_failed_fetch(pipeline, row, hold, got, expires_at)
     if word != "again":
         pipeline.store.forget(key)
     with lock:
         {"lost": report.lost, "quarantined": report.quarantined, "again": report.failed}[word].append(where)
 
 
-def _fresh_url(pipeline: Pipeline, row: Row[Any]) -> _Fresh | Missed:
+def _fresh_url(pipeline: Pipeline, row: Row[Any]) -> _Fresh | FetchFailure:
     """Ask the provider for the result again: a query costs nothing, and its answer carries a fresh URL."""
     match pipeline.provider(row.account).query(row.task_id):
-        case Seen(view) if view.state is TaskState.SUCCEEDED:
+        case Found(view) if view.state is TaskState.SUCCEEDED:
             output = view.outputs[0]
             expires_at = view.expires_ms or row.expires_at
             if output.url != row.url:
                 with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
                     transitions.refresh_url(tx, row.attempt_id, url=output.url, expires_at=expires_at)
             return _Fresh(output.url, expires_at)
-        case Seen(view):
-            return Missed(f"the provider now says {view.status_word!r} of a task that had succeeded")
-        case Absent(answer):
-            return Missed(f"the provider knows the task no more: {answer.message}", stale_url=True)
-        case Unanswered(_, answer):
-            return Missed(f"no fresh URL could be had: {answer.message}")
+        case Found(view):
+            return FetchFailure(f"the provider now says {view.status_word!r} of a task that had succeeded")
+        case NotFound(answer):
+            return FetchFailure(f"the provider knows the task no more: {answer.message}", stale_url=True)
+        case QueryFailed(_, answer):
+            return FetchFailure(f"no fresh URL could be had: {answer.message}")
 
 
-def _two_tries(first: Missed, second: Stored | Missed) -> Stored | Missed:
+def _two_tries(first: FetchFailure, second: Stored | FetchFailure) -> Stored | FetchFailure:
     """Return what two tries from two URLs come to."""
     if isinstance(second, Stored):
         return second
@@ -203,13 +203,13 @@ def _two_tries(first: Missed, second: Stored | Missed) -> Stored | Missed:
     if second.sha256 is None or second.sha256 == first.sha256:
         return replace(second, progress=progress)
     # other bytes this time: the way here is broken, not the film
-    return Missed(second.message, progress=progress)
+    return FetchFailure(second.message, progress=progress)
 
 
 def keep_film(pipeline: Pipeline, row: Row[Any], got: Stored, *, actor: str) -> Moved | Stale:
     """Write down that an attempt's film is in the store, with what it looks like beside its parent. Raises
     CouldNotProbe where this machine can't look at it now."""
-    seen = examine(pipeline, row, got)
+    seen = analyse(pipeline, row, got)
     failpoint("collect.before_stored")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
         data = {**file_columns(got), **seen.columns()}

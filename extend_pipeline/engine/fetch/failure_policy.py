@@ -10,11 +10,11 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.units import from_ms, to_ms
 from extend_pipeline.engine import provider_traits
-from extend_pipeline.engine.fetch.fetch import Missed
+from extend_pipeline.engine.fetch.fetch import FetchFailure
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.hop_state import FETCH_REFUSED, SAID_GONE
-from extend_pipeline.engine.polling.lease import Hold
-from extend_pipeline.engine.polling.schedule import FETCH_FIRST_MS, FETCH_LONGEST_MS
+from extend_pipeline.engine.polling.lease import Lease
+from extend_pipeline.engine.polling.schedule import FETCH_FIRST_MS, FETCH_MAX_MS
 from extend_pipeline.engine.store.restore import lose_or_wait
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
@@ -30,7 +30,9 @@ def is_over(expires_at: int | None, now_ms: int) -> bool:
     return expires_at is not None and now_ms >= expires_at
 
 
-def give_up_or_wait(pipeline: Pipeline, row: Row[Any], hold: Hold, missed: Missed, expires_at: int | None) -> str:
+def handle_failed_fetch(
+    pipeline: Pipeline, row: Row[Any], hold: Lease, missed: FetchFailure, expires_at: int | None
+) -> str:
     """Wait and try again while there is hope. The same unsound bytes twice, from two URLs, are what the provider has.
 
     A result is lost once its host or its provider has said for `lost_after_s` without a break that it is gone: past its
@@ -45,7 +47,7 @@ def give_up_or_wait(pipeline: Pipeline, row: Row[Any], hold: Hold, missed: Misse
     patient = now_ms - since_ms >= pipeline.settings.lost_after_s * 1000
     no_other = not provider_traits.refreshes_urls(row.provider) and refusals >= GONE_AFTER
     tries = 0 if missed.progress else row.tries + 1  # a try that brought something is no failure
-    gap = min(FETCH_FIRST_MS * 2 ** min(max(tries - 1, 0), 10), FETCH_LONGEST_MS)
+    gap = min(FETCH_FIRST_MS * 2 ** min(max(tries - 1, 0), 10), FETCH_MAX_MS)
     note = f"{FETCH_REFUSED}{missed.message}" if missed.refused else missed.message
     if missed.sha256:
         note = f"unsound {missed.sha256} {missed.message}"

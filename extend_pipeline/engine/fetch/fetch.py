@@ -13,7 +13,7 @@ from extend_pipeline.media.store import Stored
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class FetchFailure:
     """A fetch that gave no sound file. `sha256` is known where a whole file came and failed the checks."""
 
     message: str
@@ -32,7 +32,7 @@ def fetch(
     key: str,
     also_from: str = "",
     beat: Callable[[], object] | None = None,
-) -> Stored | Missed:
+) -> Stored | FetchFailure:
     """Fetch one URL into the store, within the account's download rules. `key` names the file whatever its URL: what
     came of it before is gone on with. `also_from` is a host that the catalogue names: it is allowed besides, and leads
     into no private network. `beat` is called again and again while bytes come. Of what can't be read as a film some
@@ -61,7 +61,7 @@ def fetch(
                 return fetch_on(pipeline.store, partial, url, policy, beat)
         # its writer may have been stopped for good: another one must not wait for it
         return fetch_whole(pipeline.store, key, url, policy, beat)
-    except isolated_probe.CouldNotProbe as error:
+    except isolated_probe.ProbeUnavailable as error:
         return could_not_probe(error)
 
 
@@ -70,6 +70,6 @@ def source_key(account: str, url: str) -> str:
     return f"source:{account}:{url.partition('?')[0]}"
 
 
-def could_not_probe(error: isolated_probe.CouldNotProbe) -> Missed:
+def could_not_probe(error: isolated_probe.ProbeUnavailable) -> FetchFailure:
     """A fetch whose file could not be looked at here and now; it is fetched again later."""
-    return Missed(f"what came could not be checked, and is fetched again: {error}")
+    return FetchFailure(f"what came could not be checked, and is fetched again: {error}")

@@ -22,7 +22,7 @@ from extend_pipeline.media.store import Stored
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class MediaAnalysis:
     """What was seen, as the ledger keeps it. The seam is in hundredths of a decibel; None where the parent's file is
     not to be had. `film` is the full-length film that was assembled from a segment, with a note on how."""
 
@@ -63,7 +63,7 @@ def file_columns(got: Stored) -> dict[str, object]:
     }
 
 
-def examine(pipeline: Pipeline, row: Row[Any], got: Stored) -> Examined:
+def analyse(pipeline: Pipeline, row: Row[Any], got: Stored) -> MediaAnalysis:
     """Compare a stored result with its parent, and make the film where only the new part came. A picture or a film that
     can't be made never keeps a paid file from being stored. CouldNotProbe where this machine is what fails."""
     result = pipeline.store.path_of(got.relative_path)
@@ -77,7 +77,7 @@ def examine(pipeline: Pipeline, row: Row[Any], got: Stored) -> Examined:
     prefix = None if seam is None else seam.parent_is_prefix
     film, note = _film(pipeline, parent, result) if segment else (None, None)
     waits = segment and before.missing
-    return Examined(kind.value, psnr, prefix, poster_path, film, note, film_waits=waits)
+    return MediaAnalysis(kind.value, psnr, prefix, poster_path, film, note, film_waits=waits)
 
 
 def put_poster(pipeline: Pipeline, row: Row[Any], got: Stored) -> str | None:
@@ -117,8 +117,8 @@ def examine_again(pipeline: Pipeline) -> list[str]:
     for row in rows:
         got = Stored(row.sha256, row.bytes, row.path, probe_of(row))
         try:
-            seen = examine(pipeline, row, got)
-        except isolated_probe.CouldNotProbe:
+            seen = analyse(pipeline, row, got)
+        except isolated_probe.ProbeUnavailable:
             continue  # another round will look
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             transitions.examined(tx, row.attempt_id, seen.columns())

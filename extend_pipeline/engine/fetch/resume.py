@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from extend_pipeline.engine.fetch.fetch import Missed
+from extend_pipeline.engine.fetch.fetch import FetchFailure
 from extend_pipeline.engine.guards.disk_space import require
-from extend_pipeline.media.check.probe import Broken
+from extend_pipeline.media.check.probe import InvalidFile
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.partial import Partial
 from extend_pipeline.media.store import MediaStore, Stored
@@ -17,13 +17,13 @@ from extend_pipeline.providers.http.download import DownloadInterrupted, Downloa
 from extend_pipeline.providers.http.ranges import NoRange, Resume
 
 TURN_S: Final = 60.0  # of tries in a row; then other results get their turn, and this one goes on a moment later
-LEAST_PROGRESS: Final = 1_024  # bytes a try must bring for the next one to follow at once
+MIN_PROGRESS: Final = 1_024  # bytes a try must bring for the next one to follow at once
 MAX_REFUSED: Final = 8  # ranges that a server refuses in a row before the whole file is asked for
 
 
 def fetch_whole(
     store: MediaStore, key: str, url: str, policy: DownloadPolicy, beat: Callable[[], object] | None = None
-) -> Stored | Missed:
+) -> Stored | FetchFailure:
     """Fetch a file in one go; nothing of it stays where it breaks off, and `key` names it where it is unsound."""
     try:
         with open_download(url, policy) as body:
@@ -39,8 +39,8 @@ def fetch_whole(
                 wanted_for=key,
             )
     except DownloadInterrupted as error:
-        return Missed(error.message, refused=error.kind is FaultKind.REFUSED, cut=True)
-    return _unsound(got) if isinstance(got, Broken) else got
+        return FetchFailure(error.message, refused=error.kind is FaultKind.REFUSED, cut=True)
+    return _unsound(got) if isinstance(got, InvalidFile) else got
 
 
 def fetch_on(
@@ -49,7 +49,7 @@ def fetch_on(
     url: str,
     policy: DownloadPolicy,
     beat: Callable[[], object] | None = None,
-) -> Stored | Missed:
+) -> Stored | FetchFailure:
     """Fetch what a partial file lacks. A try that was cut and brought something is followed by the next at once."""
     began, ends = partial.size, time.monotonic() + TURN_S
     try:
@@ -59,7 +59,7 @@ def fetch_on(
             if isinstance(got, Stored):
                 return got
             begun_anew = partial.facts.unsound != unsound  # to find out whether the same bytes come once more
-            enough = begun_anew or partial.size - before >= LEAST_PROGRESS
+            enough = begun_anew or partial.size - before >= MIN_PROGRESS
             if not (got.cut and enough) or time.monotonic() > ends or (beat is not None and beat() is False):
                 return replace(got, progress=partial.size > began)
     except OSError:
@@ -69,7 +69,7 @@ def fetch_on(
 
 def _once(
     store: MediaStore, partial: Partial, url: str, policy: DownloadPolicy, beat: Callable[[], object] | None
-) -> Stored | Missed:
+) -> Stored | FetchFailure:
     if partial.size and partial.size == partial.facts.total:
         return _finished(store, partial, url, policy, beat)
     resume = _resume(partial)
@@ -89,13 +89,13 @@ def _once(
     except DownloadInterrupted as error:
         if error.kind is FaultKind.REFUSED:
             partial.begin(None, None)
-            return Missed(error.message, refused=True)
-        return Missed(f"{error.message}; {partial.size} bytes are kept", cut=True)
+            return FetchFailure(error.message, refused=True)
+        return FetchFailure(f"{error.message}; {partial.size} bytes are kept", cut=True)
     if isinstance(body, NoRange) and body.total != partial.size:
         partial.begin(None, None)  # another file, or a server that knows no ranges
         return _once(store, partial, url, policy, beat)
     if (body_total := partial.facts.total) and partial.size < body_total:
-        return Missed(f"{partial.size} of {body_total} bytes came, and are kept", cut=True)
+        return FetchFailure(f"{partial.size} of {body_total} bytes came, and are kept", cut=True)
     return _finished(store, partial, url, policy, beat)
 
 
@@ -108,7 +108,7 @@ def _resume(partial: Partial) -> Resume | None:
 
 def _finished(
     store: MediaStore, partial: Partial, url: str, policy: DownloadPolicy, beat: Callable[[], object] | None
-) -> Stored | Missed:
+) -> Stored | FetchFailure:
     """Check a file that is whole. One that was joined from several answers and is no sound film is fetched from the
     start before it counts: only the same bytes once more are what the provider has."""
     sha256 = partial.sha256()
@@ -122,13 +122,15 @@ def _finished(
     return _once(store, partial, url, policy, beat)
 
 
-def _missed(fault: Fault) -> Missed:
-    return Missed(fault.message, stale_url=fault.kind is FaultKind.EXPIRED, refused=fault.kind is FaultKind.REFUSED)
+def _missed(fault: Fault) -> FetchFailure:
+    return FetchFailure(
+        fault.message, stale_url=fault.kind is FaultKind.EXPIRED, refused=fault.kind is FaultKind.REFUSED
+    )
 
 
-def _unsound(broken: Broken) -> Missed:
+def _unsound(broken: InvalidFile) -> FetchFailure:
     place = "" if broken.kept is None else f" (kept in the media store as {broken.kept})"
-    return Missed(f"what came is no sound video: {broken.reason}{place}", sha256=broken.sha256)
+    return FetchFailure(f"what came is no sound video: {broken.reason}{place}", sha256=broken.sha256)
 
 
 def _beating(chunks: Iterable[bytes], beat: Callable[[], object] | None) -> Iterator[bytes]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from extend_pipeline.engine.doubt.resolve import Declined, Resolved, actor_of, shown, state_of
+from extend_pipeline.engine.doubt.resolve import Declined, Resolved, actor_of, newest_attempt, state_of
 from extend_pipeline.engine.fetch.collect import keep_film, result_key
 from extend_pipeline.engine.guards.disk_space import require
 from extend_pipeline.engine.home import Pipeline
@@ -26,7 +26,7 @@ def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str)
     """Store a file as the film of the paid extension VIDEO/HOP. It is checked as a fetched one is, and pays for
     nothing. Declined where the extension waits for no film, where the file can't be read as a film, or where it is
     another film of the same video. Raises OSError where the file can't be read, or the media store not written."""
-    row = shown(pipeline, where)
+    row = newest_attempt(pipeline, where)
     if row is None or row.state not in _AWAITED:
         return Declined(f"{where} waits for no film{state_of(row)}")
     key, size = result_key(row.attempt_id), file.stat().st_size
@@ -39,7 +39,7 @@ def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str)
             check=isolated_probe.check_file,
             wanted_for=key,
         )
-    except isolated_probe.CouldNotProbe as error:
+    except isolated_probe.ProbeUnavailable as error:
         return _unchecked(file, error)
     if not isinstance(got, Stored):
         return Declined(f"{file} is no sound video: {got.reason}")
@@ -53,7 +53,7 @@ def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str)
         return Declined(f"{file} is the film of {held}; nothing was changed")
     try:
         moved = keep_film(pipeline, row, got, actor=actor_of(who, why))
-    except isolated_probe.CouldNotProbe as error:
+    except isolated_probe.ProbeUnavailable as error:
         return _unchecked(file, error)
     if not isinstance(moved, Moved):
         return Declined(f"{where} has changed meanwhile: it is {moved.state} now; nothing was changed, look again")
@@ -61,7 +61,7 @@ def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str)
     return Resolved(f"{where} is stored, {got.probe.duration_ms / 1000:g} s; the next advance goes on from it")
 
 
-def _unchecked(file: Path, error: isolated_probe.CouldNotProbe) -> Declined:
+def _unchecked(file: Path, error: isolated_probe.ProbeUnavailable) -> Declined:
     return Declined(f"{file} could not be checked here: {error}; try again")
 
 

@@ -10,7 +10,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import controls, job_queue
-from extend_pipeline.providers.protocol import Absent, Page, QueryFault, Seen, Unanswered
+from extend_pipeline.providers.protocol import Found, NotFound, Page, QueryFailed, QueryFault
 
 OF_THIS_MACHINE = frozenset({QueryFault.CLOCK.value, QueryFault.CERTIFICATE.value, QueryFault.PROXY.value})
 """Reasons of a stop that end without the provider's doing."""
@@ -58,7 +58,7 @@ def _credentials_count(pipeline: Pipeline, account: str) -> bool:
     provider = pipeline.provider(account)
     answer = provider.list_page(1, 1) if provider.list_page_size else provider.query(NO_SUCH_TASK)
     match answer:
-        case Page() | Seen() | Absent():
+        case Page() | Found() | NotFound():
             return True
-        case Unanswered():
+        case QueryFailed():
             return False

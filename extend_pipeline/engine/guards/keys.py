@@ -12,19 +12,19 @@ from sqlalchemy import Row
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import controls
 from extend_pipeline.providers.protocol import (
-    Absent,
     Answer,
+    Found,
+    NotFound,
     Page,
     Provider,
+    QueryFailed,
     QueryFault,
     QueryOutcome,
     RejectReason,
-    Seen,
-    Unanswered,
 )
 from extend_pipeline.providers.wire.credentials import key_mark
 
@@ -43,7 +43,7 @@ def is_refused(marks: Collection[str], account: Account) -> bool:
     return any(key_mark(account, mark.partition(":")[0]) == mark for mark in marks)
 
 
-def note_refusal(tx: Writer, account: Account, *, reason: str, answer: Answer) -> None:
+def note_refusal(tx: LedgerTransaction, account: Account, *, reason: str, answer: Answer) -> None:
     """Write down that the provider refused this process's key. Said once for each key: while another process's key is
     taken, this one stops nothing again."""
     if not is_refused(controls.refused_keys(tx, account.name), account):
@@ -51,18 +51,18 @@ def note_refusal(tx: Writer, account: Account, *, reason: str, answer: Answer) -
         controls.key_refused(tx, account.name, mark=mark, reason=reason, message=answer.message)
 
 
-def note_success(tx: Writer, account: Account) -> None:
+def note_success(tx: LedgerTransaction, account: Account) -> None:
     """Write down that the provider took this process's key: an account that another key has stopped starts again."""
     if not is_refused(controls.refused_keys(tx, account.name), account):
         controls.key_accepted(tx, account.name, reasons=OF_A_KEY)
 
 
-def note_answers(tx: Writer, account: Account, answers: Collection[QueryOutcome]) -> None:
+def note_answers(tx: LedgerTransaction, account: Account, answers: Collection[QueryOutcome]) -> None:
     """Write down what look-ups say of this process's key."""
-    if any(isinstance(answer, Seen | Absent) for answer in answers):
+    if any(isinstance(answer, Found | NotFound) for answer in answers):
         note_success(tx, account)
     for answer in answers:
-        if isinstance(answer, Unanswered) and answer.fault in REFUSING:
+        if isinstance(answer, QueryFailed) and answer.fault in REFUSING:
             note_refusal(tx, account, reason=answer.fault.value, answer=answer.answer)
             break
 

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, or_, select
 
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.ledger_memory import Memory, Unreadable, read_home, write_memory
-from extend_pipeline.engine.guards.ledger_verdict import Facts, Verdict, decide
+from extend_pipeline.engine.guards.ledger_verdict import Facts, LedgerVerdict, decide
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.address import shown_address
 from extend_pipeline.ledger.database import Ledger, NotOpenError
@@ -52,7 +52,7 @@ def look_at_home(settings: Settings) -> HomeSide:
     return HomeSide(settings, memory, anchor, films, published_seq)
 
 
-def look_inside(home: HomeSide, ledger: Ledger, connection: Connection) -> Verdict:
+def look_inside(home: HomeSide, ledger: Ledger, connection: Connection) -> LedgerVerdict:
     """Return what the ledger is to the home, from a transaction that was begun after the home was read."""
     return decide(home.memory, _facts(home, ledger, connection))
 
@@ -78,7 +78,7 @@ def _facts(home: HomeSide, ledger: Ledger, connection: Connection) -> Facts:
     )
 
 
-def look(settings: Settings, ledger: Ledger) -> Verdict:
+def look(settings: Settings, ledger: Ledger) -> LedgerVerdict:
     """Return what the opened ledger is to the home. Costs a small file and four small reads."""
     home = look_at_home(settings)
     with ledger.read() as connection:
@@ -93,7 +93,7 @@ def must_take_writes(ledger: Ledger) -> None:
         raise NotOpenError(shown_address(ledger.url), head)
 
 
-def remember(settings: Settings, ledger: Ledger) -> Verdict:
+def remember(settings: Settings, ledger: Ledger) -> LedgerVerdict:
     """Write down what the ledger is now, where it is the right one and has gone on; return what it is to the home.
 
     A home that can't be written is told in the log: it remembers less, and asks no less for what it knows.
@@ -114,7 +114,7 @@ def remember(settings: Settings, ledger: Ledger) -> Verdict:
     return verdict
 
 
-def accept(settings: Settings, ledger: Ledger, *, who: str, why: str, now_ms: int) -> Verdict:
+def accept(settings: Settings, ledger: Ledger, *, who: str, why: str, now_ms: int) -> LedgerVerdict:
     """Go on with the opened ledger, on a person's word, which is written into it. Return what it was until then; where
     that needed no word, or no word helps, nothing changes. Raises OSError where the home can't be written."""
     home = look_at_home(settings)

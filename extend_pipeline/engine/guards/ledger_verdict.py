@@ -10,7 +10,7 @@ from enum import StrEnum
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.guards.ledger_memory import Memory, Unreadable
-from extend_pipeline.engine.plan.model import Hindrance, Obstacle
+from extend_pipeline.engine.plan.model import Blocker, BlockReason
 from extend_pipeline.ledger.identity import Identity, Standing
 
 
@@ -71,7 +71,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class LedgerVerdict:
     """What the opened ledger is, in words where somebody must hear of it."""
 
     kind: Kind
@@ -83,21 +83,21 @@ class Verdict:
         """Whether nobody need be asked."""
         return self.kind.may_spend
 
-    def hindrance(self) -> Hindrance | None:
+    def blocker(self) -> Blocker | None:
         """Return what a plan shows; None where the ledger is the right one."""
-        return None if self.may_spend else Hindrance(Obstacle.LEDGER, self.message, self.todo)
+        return None if self.may_spend else Blocker(BlockReason.LEDGER, self.message, self.todo)
 
 
-def decide(memory: Memory | Unreadable | None, facts: Facts) -> Verdict:
+def decide(memory: Memory | Unreadable | None, facts: Facts) -> LedgerVerdict:
     """Return what the ledger is to a home that remembers `memory`."""
     kind = _kind(memory, facts)
     if kind.may_spend:
-        return Verdict(kind)
+        return LedgerVerdict(kind)
     if not kind.can_be_accepted:
         todo = "set EXTEND_PIPELINE_LEDGER_URL as it says; looking works as before"
-        return Verdict(kind, f"the ledger at {facts.address} {facts.head.why_not_open()}", todo)
+        return LedgerVerdict(kind, f"the ledger at {facts.address} {facts.head.why_not_open()}", todo)
     here = f"the ledger at {facts.address} has {counted(facts.head.seq, 'event')}, {_money(facts.committed)} committed"
-    return Verdict(
+    return LedgerVerdict(
         kind,
         f"{_sentence(kind, memory, facts)}; {here}; nothing is submitted, so that nothing is paid for twice",
         "set EXTEND_PIPELINE_LEDGER_URL to the right ledger or put it back, or, if this is the one to go on with: "

@@ -9,7 +9,7 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.config.model.target import TOLERANCE_MS
 from extend_pipeline.engine import provider_traits
-from extend_pipeline.engine.plan.model import Hindrance, Obstacle, Parent
+from extend_pipeline.engine.plan.model import Blocker, BlockReason, Parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def goal_of(video: Video, account: Account) -> Goal:
     return Goal(extend.to_ms, extend.steps, tolerance, at_most)
 
 
-def past_at_most(video: Video, goal: Goal, hop: int, parent: Parent) -> Hindrance | None:
+def past_at_most(video: Video, goal: Goal, hop: int, parent: Parent) -> Blocker | None:
     """Return why hop `hop` may not be bought: by the longest that it may add, the video would pass its at_most."""
     if goal.at_most_ms is None or parent.duration_ms is None:
         return None
@@ -82,7 +82,7 @@ def past_at_most(video: Video, goal: Goal, hop: int, parent: Parent) -> Hindranc
     else:
         enough = f"set extend.tolerance: {_seconds(goal.to_ms - parent.duration_ms)}"
     todo = f"to go on, set extend.at_most: {could} or more; to leave it as it is, {enough}"
-    return Hindrance(Obstacle.AT_MOST, message, todo)
+    return Blocker(BlockReason.AT_MOST, message, todo)
 
 
 def forecast(video: Video, goal: Goal, start_ms: int | None, hops_done: int) -> Forecast:

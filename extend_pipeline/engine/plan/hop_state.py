@@ -10,7 +10,7 @@ from extend_pipeline.base.units import from_ms
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine import provider_traits
-from extend_pipeline.engine.plan.model import AttemptView, Hindrance, Obstacle
+from extend_pipeline.engine.plan.model import AttemptView, Blocker, BlockReason
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.providers.protocol import RejectReason
@@ -41,7 +41,7 @@ NO_ROOM: Final = "no room: "
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class Ready:
     """The hop may be tried (again). A rise of the generation needs a person's word, which has been given."""
 
     generation: int
@@ -50,44 +50,44 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
-class Underway:
+class InFlight:
     """An attempt is live; it goes on by itself."""
 
     attempt: AttemptView
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class Blocked:
     """The hop waits."""
 
-    hindrance: Hindrance
+    blocker: Blocker
     attempt: AttemptView | None
 
 
-Judgement = Due | Underway | Stopped
+HopState = Ready | InFlight | Blocked
 
 
-def judge(where: str, tries: Sequence[AttemptView], account: Account, now_ms: int) -> Judgement:
+def classify_hop(where: str, tries: Sequence[AttemptView], account: Account, now_ms: int) -> HopState:
     """Judge one hop by its newest attempt. `where` is VIDEO/HOP, as a person types it; `tries` are all of the same
     chain."""
     if not tries:
-        return Due(1, 1, None)
+        return Ready(1, 1, None)
     last = max(tries, key=lambda a: (a.generation, a.try_no))
     if last.resubmit_allowed:
-        return Due(last.generation + 1, 1, last)
-    again = Due(last.generation, last.try_no + 1, last)
+        return Ready(last.generation + 1, 1, last)
+    again = Ready(last.generation, last.try_no + 1, last)
     words = f": {last.error_message}" if last.error_message else ""
     match last.state:
         case S.CLAIMED | S.SENDING:
-            return Underway(last)
+            return InFlight(last)
         case S.SUCCEEDED:
-            return _not_fetched(where, last, account, now_ms) or Underway(last)
+            return _not_fetched(where, last, account, now_ms) or InFlight(last)
         case S.SUBMITTED | S.PROCESSING:
-            return _overdue(where, last, account, now_ms) or Underway(last)
+            return _overdue(where, last, account, now_ms) or InFlight(last)
         case S.IN_DOUBT:
-            return Stopped(_in_doubt(where, last, account, now_ms), last)
+            return Blocked(_in_doubt(where, last, account, now_ms), last)
         case S.RELEASED if last.error_reason == UNCLEAR_VALUE:
-            return _stopped(Obstacle.REJECTED, last, f"{where} was refused{words}", _mend(where))
+            return _blocked(BlockReason.REJECTED, last, f"{where} was refused{words}", _how_to_fix(where))
         case S.RELEASED:
             return again
         case S.REJECTED:
@@ -95,60 +95,60 @@ def judge(where: str, tries: Sequence[AttemptView], account: Account, now_ms: in
             # a stopped account is shown as such; once a person resumes it, the step is simply due again
             if reason.transient or reason.stops_account or reason is RejectReason.NO_KEY:
                 return again
-            return _stopped(Obstacle.REJECTED, last, f"{where} was refused{words}", _mend(where))
+            return _blocked(BlockReason.REJECTED, last, f"{where} was refused{words}", _how_to_fix(where))
         case S.FAILED:
             todo = (
                 f"change the prompt in the catalogue, or pay for another try: extend-pipeline resolve {where} resubmit"
             )
-            return _stopped(Obstacle.FAILED, last, f"{where} failed at the provider{words}", todo)
+            return _blocked(BlockReason.FAILED, last, f"{where} failed at the provider{words}", todo)
         case S.RESULT_LOST:
             todo = (
                 f"ask the provider for the file, and give it with extend-pipeline resolve {where} take FILE; "
                 f"to pay again: extend-pipeline resolve {where} resubmit"
             )
-            return _stopped(
-                Obstacle.RESULT_LOST, last, f"{where} was paid and its file can't be had any more{words}", todo
+            return _blocked(
+                BlockReason.RESULT_LOST, last, f"{where} was paid and its file can't be had any more{words}", todo
             )
         case S.QUARANTINED:
             todo = (
                 f"look at the file in quarantine; give a sound one with extend-pipeline resolve {where} take FILE; "
                 f"to pay again: extend-pipeline resolve {where} resubmit"
             )
-            return _stopped(Obstacle.QUARANTINED, last, f"{where} came back as no sound video{words}", todo)
+            return _blocked(BlockReason.QUARANTINED, last, f"{where} came back as no sound video{words}", todo)
         case S.WRITTEN_OFF:
             todo = f"nothing, or pay for another try: extend-pipeline resolve {where} resubmit"
-            return _stopped(Obstacle.WRITTEN_OFF, last, f"{where} was written off{words}", todo)
+            return _blocked(BlockReason.WRITTEN_OFF, last, f"{where} was written off{words}", todo)
         case S.STORED:
             raise ValueError(f"{where} is stored; there is nothing to judge")
 
 
-def _stopped(obstacle: Obstacle, attempt: AttemptView, message: str, todo: str) -> Stopped:
-    return Stopped(Hindrance(obstacle, message, todo), attempt)
+def _blocked(reason: BlockReason, attempt: AttemptView, message: str, todo: str) -> Blocked:
+    return Blocked(Blocker(reason, message, todo), attempt)
 
 
-def _mend(where: str) -> str:
+def _how_to_fix(where: str) -> str:
     return f"mend the entry in the catalogue, or try the same again: extend-pipeline resolve {where} resubmit"
 
 
-def _overdue(where: str, last: AttemptView, account: Account, now_ms: int) -> Stopped | None:
+def _overdue(where: str, last: AttemptView, account: Account, now_ms: int) -> Blocked | None:
     since = last.submitted_at
     if since is None or now_ms - since <= account.patience_s * 1000:
         return None
     minutes = (now_ms - since) // 60_000
     note = f"; the last look: {last.note}" if last.note else ""
-    return _stopped(
-        Obstacle.OVERDUE,
+    return _blocked(
+        BlockReason.OVERDUE,
         last,
         f"{where} has been running for {counted(minutes, 'minute')}{note}",
         f"ask the provider; it is polled on. To give it up: extend-pipeline resolve {where} write-off",
     )
 
 
-def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -> Stopped | None:
+def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -> Blocked | None:
     """A paid result that only a person can bring home, or that has not come for as long as a task may run."""
     if last.note.startswith(NO_ROOM):
         message = f"{where} is paid, and its file waits at the provider: {last.note.removeprefix(NO_ROOM)}"
-        return _stopped(Obstacle.NO_DISK_SPACE, last, message, "see above; it is tried again every half minute")
+        return _blocked(BlockReason.NO_DISK_SPACE, last, message, "see above; it is tried again every half minute")
     dated_ahead = is_ahead(last.completed_at, now_ms)
     since = min(last.completed_at if last.completed_at is not None else now_ms, now_ms)
     refused = last.note.startswith(FETCH_REFUSED)
@@ -163,10 +163,10 @@ def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -
     )
     todo = "mend what it says" if refused else "ask the provider"
     give_up = f". To give it up: extend-pipeline resolve {where} write-off" if ended else ""
-    return _stopped(Obstacle.NOT_FETCHED, last, f"{message}{until}", f"{todo}; it is tried again and again{give_up}")
+    return _blocked(BlockReason.NOT_FETCHED, last, f"{message}{until}", f"{todo}; it is tried again and again{give_up}")
 
 
-def _in_doubt(where: str, last: AttemptView, account: Account, now_ms: int) -> Hindrance:
+def _in_doubt(where: str, last: AttemptView, account: Account, now_ms: int) -> Blocker:
     minutes = max(now_ms - (last.in_doubt_at or now_ms), 0) // 60_000
     words = f" ({last.error_message})" if last.error_message else ""
     told = f"{where} may or may not have been accepted{words}, for {counted(minutes, 'minute')}"
@@ -177,12 +177,12 @@ def _in_doubt(where: str, last: AttemptView, account: Account, now_ms: int) -> H
         look = (
             "wait for its callback, if extend-pipeline callbacks runs; or look" if waits and not last.note else "look"
         )
-        return Hindrance(Obstacle.IN_DOUBT, told, f"{look} at the provider's console, then: {decide}")
+        return Blocker(BlockReason.IN_DOUBT, told, f"{look} at the provider's console, then: {decide}")
     if last.note.startswith((NO_CONTROL, FOREIGN_TASK)):
-        return Hindrance(Obstacle.IN_DOUBT, f"{told}; {last.note}", f"look at the provider's console, then: {decide}")
+        return Blocker(BlockReason.IN_DOUBT, f"{told}; {last.note}", f"look at the provider's console, then: {decide}")
     patience_ms = max(account.patience_s, 2 * account.in_doubt.settle_s) * 1000
     if last.note and not last.note.startswith(NOT_FOUND) and now_ms - (last.in_doubt_at or now_ms) > patience_ms:
         look = f"look at the provider's console; it is looked up on. To decide: {decide}"
-        return Hindrance(Obstacle.IN_DOUBT, f"{told}; looked up in vain, the last time: {last.note}", look)
+        return Blocker(BlockReason.IN_DOUBT, f"{told}; looked up in vain, the last time: {last.note}", look)
     checked = f"; looked up, not found {counted(last.absences, 'time')}" if last.absences else ""
-    return Hindrance(Obstacle.IN_DOUBT_CHECKING, told + checked, "nothing: it is looked up by its own key")
+    return Blocker(BlockReason.IN_DOUBT_CHECKING, told + checked, "nothing: it is looked up by its own key")

@@ -46,7 +46,7 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
     home = look_at_home(pipeline.settings)
     with pipeline.ledger.read() as connection:
         renames = pending_renames(pipeline, connection)
-        ledger = look_inside(home, pipeline.ledger, connection).hindrance()
+        ledger = look_inside(home, pipeline.ledger, connection).blocker()
         chosen = [video for key, video in catalogue.items() if videos is None or key in videos]
         if unfinished:
             done = {row.video_key for row in queries.videos(connection) if row.state in _SETTLED}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.engine import provider_traits
-from extend_pipeline.engine.plan.model import Hindrance, Obstacle, Parent
+from extend_pipeline.engine.plan.model import Blocker, BlockReason, Parent
 
 
-def impossible(video: Video, hop: int, parent: Parent, now_ms: int) -> Hindrance | None:
+def impossible(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | None:
     """Why hop `hop` can't be made from this parent; None where nothing speaks against it."""
     return (
         _expired(video, hop, parent, now_ms)
@@ -17,17 +17,17 @@ def impossible(video: Video, hop: int, parent: Parent, now_ms: int) -> Hindrance
     )
 
 
-def _expired(video: Video, hop: int, parent: Parent, now_ms: int) -> Hindrance | None:
+def _expired(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | None:
     life = provider_traits.source_life_ms(video.provider)
     if life is None or parent.born_ms is None or now_ms < parent.born_ms + life:
         return None
     what = "its source" if parent.attempt_id is None else f"hop {hop - 1}"
     ended = f"{from_ms(parent.born_ms + life):%Y-%m-%d %H:%M} UTC"
     message = f"{what} could be extended until {ended}; the provider keeps videos for {life // 86_400_000} days"
-    return Hindrance(Obstacle.SOURCE_EXPIRED, message, "make the source anew and give its new video_id and created_at")
+    return Blocker(BlockReason.SOURCE_EXPIRED, message, "make the source anew and give its new video_id and created_at")
 
 
-def _too_long(video: Video, hop: int, parent: Parent) -> Hindrance | None:
+def _too_long(video: Video, hop: int, parent: Parent) -> Blocker | None:
     """Whether source or result must stay below the limit is unsure (upstream/000), so the result must."""
     longest = provider_traits.longest_ms(video.provider)
     if (
@@ -37,4 +37,4 @@ def _too_long(video: Video, hop: int, parent: Parent) -> Hindrance | None:
     ):
         return None
     message = f"it is {parent.duration_ms / 1000:g} s long; another hop could pass the provider's {longest / 1000:g} s"
-    return Hindrance(Obstacle.LENGTH_CAP, message, "lower the target")
+    return Blocker(BlockReason.LENGTH_CAP, message, "lower the target")

@@ -139,9 +139,9 @@ class PlanInput:
     attempts: Mapping[str, Sequence[AttemptView]]
     account_views: Mapping[str, AccountView]
     everything_paused: bool = False
-    ledger: Hindrance | None = None
+    ledger: Blocker | None = None
     sources: Mapping[str, SourceView] = field(default_factory=dict)
-    held: Mapping[str, Hindrance] = field(default_factory=dict)
+    held: Mapping[str, Blocker] = field(default_factory=dict)
     """What keeps this process from submitting for an account, by account; nothing of the ledger's."""
     names: Names = field(default_factory=Names)
     on_change: OnChange = "ask"
@@ -152,7 +152,7 @@ class PlanInput:
     disk: DiskSpace | None = None
 
 
-class Obstacle(StrEnum):
+class BlockReason(StrEnum):
     """Why a video doesn't go on now."""
 
     # these end by themselves
@@ -210,28 +210,28 @@ class Obstacle(StrEnum):
         return self in _LOCAL
 
 
-_LOCAL = frozenset({Obstacle.CONFIGURATION, Obstacle.NO_KEY})
+_LOCAL = frozenset({BlockReason.CONFIGURATION, BlockReason.NO_KEY})
 _PASSING = frozenset(
     {
-        Obstacle.SOURCE_UNCHECKED,
-        Obstacle.PARENT,
-        Obstacle.SLOTS,
-        Obstacle.DAY_BUDGET,
-        Obstacle.BACKOFF,
-        Obstacle.AT_STAKE,
-        Obstacle.EARLIER_TAKE,
-        Obstacle.IN_DOUBT_CHECKING,
-        Obstacle.DISK_RESERVED,
+        BlockReason.SOURCE_UNCHECKED,
+        BlockReason.PARENT,
+        BlockReason.SLOTS,
+        BlockReason.DAY_BUDGET,
+        BlockReason.BACKOFF,
+        BlockReason.AT_STAKE,
+        BlockReason.EARLIER_TAKE,
+        BlockReason.IN_DOUBT_CHECKING,
+        BlockReason.DISK_RESERVED,
     }
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Hindrance:
+class Blocker:
     """An obstacle with what happened and what to do about it, for a person. `until_ms`: when it ends by itself, if
     known."""
 
-    obstacle: Obstacle
+    reason: BlockReason
     message: str
     todo: str
     until_ms: int | None = None
@@ -303,7 +303,7 @@ class VideoPlan:
     micros_left: tuple[int, int] | None
     due: DueStep | None = None
     running: AttemptView | None = None
-    hindrance: Hindrance | None = None
+    blocker: Blocker | None = None
     extendable_until_ms: int | None = None
     edit: Edit | None = None
     choices: tuple[Choice, ...] = ()
@@ -316,7 +316,7 @@ class Plan:
 
     now_ms: int
     videos: tuple[VideoPlan, ...]
-    ledger: Hindrance | None = None
+    ledger: Blocker | None = None
 
     @property
     def due(self) -> tuple[DueStep, ...]:
@@ -326,7 +326,7 @@ class Plan:
     @property
     def needs_person(self) -> tuple[VideoPlan, ...]:
         """Videos that wait for somebody."""
-        return tuple(v for v in self.videos if v.hindrance is not None and v.hindrance.obstacle.needs_person)
+        return tuple(v for v in self.videos if v.blocker is not None and v.blocker.reason.needs_person)
 
     @property
     def unfinished(self) -> tuple[VideoPlan, ...]:

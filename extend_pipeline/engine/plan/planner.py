@@ -12,18 +12,18 @@ from extend_pipeline.config.checks.purchase import purchase_digest
 from extend_pipeline.config.model.catalogue import BranchSource, Source, Video
 from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.guards.disk_space import DiskSpace
-from extend_pipeline.engine.plan.budget import DiskRoom, Room
+from extend_pipeline.engine.plan.budget import AccountBudget, DiskBudget
 from extend_pipeline.engine.plan.goal import Goal, forecast, goal_of, past_at_most
 from extend_pipeline.engine.plan.hop_names import Edited, OtherAccount
-from extend_pipeline.engine.plan.hop_state import Due, Stopped, Underway, judge
+from extend_pipeline.engine.plan.hop_state import Blocked, InFlight, Ready, classify_hop
 from extend_pipeline.engine.plan.limits import impossible
 from extend_pipeline.engine.plan.model import (
     AccountView,
     AttemptView,
+    Blocker,
+    BlockReason,
     DueStep,
     Edit,
-    Hindrance,
-    Obstacle,
     Parent,
     Plan,
     PlanInput,
@@ -44,7 +44,7 @@ class Ahead:
 
     here: Position
     step: Step
-    due: Due
+    due: Ready
     price: int
     source: str
     purchase: str
@@ -52,9 +52,9 @@ class Ahead:
 
 def plan(given: PlanInput) -> Plan:
     """Plan every video of the input, in its order; earlier videos take slots and budget first."""
-    disk = DiskRoom(given.disk)
+    disk = DiskBudget(given.disk)
     rooms = {
-        name: Room(
+        name: AccountBudget(
             account,
             given.account_views.get(name, AccountView()),
             given.now_ms,
@@ -88,7 +88,7 @@ def root_source(video: Video, catalogue: Mapping[str, Video]) -> Source:
     return source
 
 
-def _plan_video(video: Video, given: PlanInput, room: Room) -> VideoPlan:
+def _plan_video(video: Video, given: PlanInput, room: AccountBudget) -> VideoPlan:
     ahead = given.ahead.get(video.key) or _look_ahead(video, given)
     if isinstance(ahead, VideoPlan):
         return ahead
@@ -131,8 +131,8 @@ def _look_ahead(video: Video, given: PlanInput) -> VideoPlan | Ahead:
     source = root_source(video, given.catalogue)
     start = _start_of(video, goal, source, given)
     here = Position(video, account, goal, source.mode, 0, None)
-    if isinstance(start, Hindrance):
-        if start.obstacle is Obstacle.SOURCE_UNCHECKED:  # nobody measures it while nothing may be submitted
+    if isinstance(start, Blocker):
+        if start.reason is BlockReason.SOURCE_UNCHECKED:  # nobody measures it while nothing may be submitted
             return _told(here, given.ledger or given.held.get(account.name) or start)
         return _told(here, start)
     here = replace(here, parent=start.parent)
@@ -145,7 +145,7 @@ def _look_ahead(video: Video, given: PlanInput) -> VideoPlan | Ahead:
     match way.stop:
         case None:
             return _told(way.here, None, state=VideoState.COMPLETE)
-        case Hindrance():
+        case Blocker():
             return _told(way.here, way.stop)
         case OtherAccount(paid):
             twin = Twin(video.key, paid.hop, paid.account, bought=True)
@@ -184,7 +184,7 @@ def _ask(way: Walk, edited: Edited, kept: Walk) -> VideoPlan:
     return replace(told, edit=edit, choices=choices, hops_left=(keep_hops[0], pay_hops[1]), micros_left=micros)
 
 
-def _start_of(video: Video, goal: Goal, source: Source, given: PlanInput) -> Start | Hindrance:
+def _start_of(video: Video, goal: Goal, source: Source, given: PlanInput) -> Start | Blocker:
     if not isinstance(video.source, BranchSource):
         seen = given.sources.get(video.key, SourceView())
         return _unmeasured(video, goal, source, seen, given.disk) or Start(root(video, seen, given.names))
@@ -192,10 +192,10 @@ def _start_of(video: Video, goal: Goal, source: Source, given: PlanInput) -> Sta
     if (start := stored_hop(above, hop, given)) is not None:
         return start
     message = f"hop {hop} of {above.key} is not there yet"
-    return _parent_state(above, hop, given) or Hindrance(Obstacle.PARENT, message, "nothing: it comes first")
+    return _parent_state(above, hop, given) or Blocker(BlockReason.PARENT, message, "nothing: it comes first")
 
 
-def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView, disk: DiskSpace | None) -> Hindrance | None:
+def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView, disk: DiskSpace | None) -> Blocker | None:
     """Why a root source can't be gone on from: nobody has measured it, and its length must be known."""
     length = seen.probed_ms if seen.probed_ms is not None else source.duration_ms
     if seen.probed_ms is not None or not (
@@ -203,35 +203,35 @@ def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView, disk
     ):
         return None
     if seen.fault is None:
-        if (full := DiskRoom(disk).hindrance()) is not None:
+        if (full := DiskBudget(disk).blocker()) is not None:
             return full
         todo = "nothing: advance fetches and measures it first, which costs nothing"
-        return Hindrance(Obstacle.SOURCE_UNCHECKED, "the source has not been measured yet", todo)
+        return Blocker(BlockReason.SOURCE_UNCHECKED, "the source has not been measured yet", todo)
     if provider_traits.measures_source(video):
         todo = "mend the source's URL in the catalogue; it is tried again every ten minutes"
-        return Hindrance(Obstacle.UNREACHABLE_SOURCE, f"the source can't be fetched: {seen.fault}", todo)
+        return Blocker(BlockReason.UNREACHABLE_SOURCE, f"the source can't be fetched: {seen.fault}", todo)
     message = f"nobody knows how long the source is, and it can't be fetched: {seen.fault}"
-    return Hindrance(Obstacle.UNKNOWN_LENGTH, message, "give source.duration, or say extend.steps instead of to")
+    return Blocker(BlockReason.UNKNOWN_LENGTH, message, "give source.duration, or say extend.steps instead of to")
 
 
-def _parent_state(above: Video, hop: int, given: PlanInput) -> Hindrance | None:
+def _parent_state(above: Video, hop: int, given: PlanInput) -> Blocker | None:
     """Why hop `hop` of the video above will not come by itself; None where it will."""
     told = plan(replace(given, videos=[above], ahead={})).videos[0]
     if told.state is VideoState.COMPLETE and told.hops_done < hop:
         message = (
             f"{above.key} reaches its target with {counted(told.hops_done, 'hop')}, so its hop {hop} will never be made"
         )
-        return Hindrance(
-            Obstacle.PARENT_BLOCKED, message, f"branch from a lower hop, or raise the target of {above.key}"
+        return Blocker(
+            BlockReason.PARENT_BLOCKED, message, f"branch from a lower hop, or raise the target of {above.key}"
         )
-    if told.hindrance is not None and told.hindrance.obstacle.is_local:
-        return told.hindrance
-    if told.hindrance is not None and told.hindrance.obstacle.needs_person:
-        message = f"hop {hop} of {above.key} is not there, and {above.key} waits: {told.hindrance.message}"
-        return Hindrance(Obstacle.PARENT_BLOCKED, message, told.hindrance.todo)
-    if told.hindrance is not None and told.hindrance.obstacle is Obstacle.DAY_BUDGET:
-        message = f"hop {hop} of {above.key} is not there, and {above.key} waits: {told.hindrance.message}"
-        return replace(told.hindrance, message=message)
+    if told.blocker is not None and told.blocker.reason.is_local:
+        return told.blocker
+    if told.blocker is not None and told.blocker.reason.needs_person:
+        message = f"hop {hop} of {above.key} is not there, and {above.key} waits: {told.blocker.message}"
+        return Blocker(BlockReason.PARENT_BLOCKED, message, told.blocker.todo)
+    if told.blocker is not None and told.blocker.reason is BlockReason.DAY_BUDGET:
+        message = f"hop {hop} of {above.key} is not there, and {above.key} waits: {told.blocker.message}"
+        return replace(told.blocker, message=message)
     return None
 
 
@@ -240,40 +240,40 @@ def _step_ahead(way: Walk, step: Step, given: PlanInput, undecided: bool) -> Vid
     where = f"{here.video.key}/{hop}"
     other = next((a for a in step.at_hop if a.chain_digest != step.name and a.state in LIVE), None)
     if other is not None:
-        held = judge(where, [other], here.account, given.now_ms)
-        if isinstance(held, Stopped) and held.hindrance.obstacle.needs_person:
-            return _told(here, held.hindrance, running=other)
+        held = classify_hop(where, [other], here.account, given.now_ms)
+        if isinstance(held, Blocked) and held.blocker.reason.needs_person:
+            return _told(here, held.blocker, running=other)
         message = f"hop {hop} is still running with its earlier parameters"
         return _told(
             here,
-            Hindrance(Obstacle.EARLIER_TAKE, message, "nothing: it is paid, so it is fetched first"),
+            Blocker(BlockReason.EARLIER_TAKE, message, "nothing: it is paid, so it is fetched first"),
             running=other,
         )
-    judgement = judge(where, step.tries, here.account, given.now_ms)
+    judgement = classify_hop(where, step.tries, here.account, given.now_ms)
     match judgement:
-        case Underway(attempt):
+        case InFlight(attempt):
             return _told(here, None, state=VideoState.WORKING, running=attempt)
-        case Stopped(hindrance, attempt):
-            return _told(here, hindrance, running=attempt)
-        case Due():
+        case Blocked(blocker, attempt):
+            return _told(here, blocker, running=attempt)
+        case Ready():
             pass
     parent = here.parent
     assert parent is not None
     if undecided:
         message = "an edit of the video that it branches off is undecided"
-        return _told(here, Hindrance(Obstacle.PARENT_BLOCKED, message, "decide about that video first"))
+        return _told(here, Blocker(BlockReason.PARENT_BLOCKED, message, "decide about that video first"))
     params = here.video.extend.hop_params(hop)
     price = here.account.price.quote(mode=here.mode, params=params)
     if price is None:
         message = f"account {here.account.name} has no price for mode {here.mode or 'that was asked for'}"
         todo = "give price.per_extension in accounts.yaml; nothing is submitted at an unknown price"
-        return _told(here, Hindrance(Obstacle.NO_PRICE, message, todo))
+        return _told(here, Blocker(BlockReason.NO_PRICE, message, todo))
     source = (
         past_at_most(here.video, here.goal, hop, parent)
         or impossible(here.video, hop, parent, given.now_ms)
         or provider_traits.next_source(here.account, parent, given.now_ms)
     )
-    if isinstance(source, Hindrance):
+    if isinstance(source, Blocker):
         return _told(here, source)
     return Ahead(here, step, judgement, price, source, purchase_digest(here.video.provider, source, params))
 
@@ -285,14 +285,14 @@ def _task_of(video: Video, parent: Parent) -> str | None:
 
 def _told(
     here: Position,
-    hindrance: Hindrance | None,
+    blocker: Blocker | None,
     *,
     state: VideoState | None = None,
     due: DueStep | None = None,
     running: AttemptView | None = None,
 ) -> VideoPlan:
     if state is None:
-        person = hindrance is not None and hindrance.obstacle.needs_person
+        person = blocker is not None and blocker.reason.needs_person
         state = VideoState.BLOCKED if person else VideoState.WAITING
     now_ms = here.parent.duration_ms if here.parent else None
     course = forecast(here.video, here.goal, now_ms, here.hops_done)
@@ -313,7 +313,7 @@ def _told(
         micros_left=_costs(here, hops),
         due=due,
         running=running,
-        hindrance=hindrance,
+        blocker=blocker,
         extendable_until_ms=None if running or state is VideoState.COMPLETE else _extendable_until(here),
         choices=here.choices,
     )

@@ -10,12 +10,12 @@ from extend_pipeline.base.units import from_micros
 from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import BranchSource, Video
-from extend_pipeline.engine.plan.model import AttemptView, Edit, Hindrance, Obstacle, PlanInput, Twin
+from extend_pipeline.engine.plan.model import AttemptView, Blocker, BlockReason, Edit, PlanInput, Twin
 
 SHOWN: Final = 80  # characters of a text that is held against another
 
 
-def same_purchase(video: Video, hop: int, twin: Twin, given: PlanInput) -> Hindrance:
+def same_purchase(video: Video, hop: int, twin: Twin, given: PlanInput) -> Blocker:
     """Say who has bought what hop `hop` of a video asks for, or is about to, and how to go on."""
     again = "to buy it a second time, write again: true in the entry"
     if video.again:
@@ -25,23 +25,23 @@ def same_purchase(video: Video, hop: int, twin: Twin, given: PlanInput) -> Hindr
     if not twin.bought:
         message = f"hop {hop} asks for the same as hop {twin.hop} of {twin.video_key}, which buys it"
         todo = f"to go on from its film: source: {{branch_of: {twin.video_key}, hop: {twin.hop}}}; {again}"
-        return Hindrance(Obstacle.SAME_PURCHASE, message, todo)
+        return Blocker(BlockReason.SAME_PURCHASE, message, todo)
     if twin.account != video.account:
         message = f"its next hop was paid for by account {twin.account}, and its account is {video.account}"
         todo = f"if that is the same account under a new name, write was: {twin.account} in account {video.account}"
         if twin.video_key not in (video.key, video.was):
             message = f"{message} (it was {twin.video_key}/{twin.hop} there)"
             todo = f"{todo}, and was: {twin.video_key} in the entry"
-        return Hindrance(Obstacle.SAME_PURCHASE, message, f"{todo}; {again}")
+        return Blocker(BlockReason.SAME_PURCHASE, message, f"{todo}; {again}")
     message = f"hop {hop} is what was paid for as {twin.video_key}/{twin.hop}"
     if twin.video_key in given.catalogue:
         todo = f"to go on from its film: source: {{branch_of: {twin.video_key}, hop: {twin.hop}}}; {again}"
     else:
         todo = f"if it is {twin.video_key} under a new key, write was: {twin.video_key} in the entry; {again}"
-    return Hindrance(Obstacle.SAME_PURCHASE, message, todo)
+    return Blocker(BlockReason.SAME_PURCHASE, message, todo)
 
 
-def repurchase(video: Video, account: Account, edit: Edit) -> Hindrance:
+def repurchase(video: Video, account: Account, edit: Edit) -> Blocker:
     """Say what an edit would pay for again: old and new side by side, and what each way on costs."""
     changes = "; ".join(differences(edit.paid_for, edit.now)) or "what it is made from has changed"
     paid = f"hop {edit.hop} is" if edit.kept_hops <= 1 else f"hops {edit.hop} to {edit.hop + edit.kept_hops - 1} are"
@@ -50,7 +50,7 @@ def repurchase(video: Video, account: Account, edit: Edit) -> Hindrance:
     keep = f"--keep ({_hops(edit.keep_hops)}, {_units(edit.keep_micros, unit)})"
     pay = f"--pay ({_hops(edit.pay_hops)}, {_units(edit.pay_micros, unit)})"
     todo = f"put the old words back; or extend-pipeline approve {video.key} {keep} | {pay}"
-    return Hindrance(Obstacle.REPURCHASE, message, todo)
+    return Blocker(BlockReason.REPURCHASE, message, todo)
 
 
 def words_paid(video: Video, attempt: AttemptView) -> dict[str, object]:

@@ -15,7 +15,7 @@ from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.goal import Goal, goal_of
 from extend_pipeline.engine.plan.hop_names import Edited, Named, OtherAccount, name_hop
-from extend_pipeline.engine.plan.model import AttemptView, Hindrance, Parent, PlanInput, SourceView
+from extend_pipeline.engine.plan.model import AttemptView, Blocker, Parent, PlanInput, SourceView
 from extend_pipeline.ledger.states import LIVE, AttemptState
 from extend_pipeline.ledger.write.names import Choice
 
@@ -54,7 +54,7 @@ class Walk:
     decide."""
 
     here: Position
-    stop: Step | Hindrance | Edited | OtherAccount | None
+    stop: Step | Blocker | Edited | OtherAccount | None
 
 
 @dataclass(frozen=True, slots=True)

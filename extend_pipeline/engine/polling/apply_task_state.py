@@ -13,24 +13,24 @@ from extend_pipeline.engine.guards.clock import OF_THIS_MACHINE
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.deductions import check_deduction
 from extend_pipeline.ledger.clock import is_ahead
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import controls, transitions
 from extend_pipeline.ledger.write.transitions import Moved
-from extend_pipeline.providers.protocol import Absent, QueryOutcome, Seen, TaskState, TaskView, Unanswered
+from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskState, TaskView
 
 S = AttemptState
 
 
-def observe(tx: Writer, account: Account, row: Row[Any], outcome: QueryOutcome) -> str:
+def observe(tx: LedgerTransaction, account: Account, row: Row[Any], outcome: QueryOutcome) -> str:
     """Write down one answer; says `succeeded`, `failed`, `running`, or `fault` where it told nothing."""
     match outcome:
-        case Seen(view):
+        case Found(view):
             return _seen(tx, account, row, view)
-        case Absent(answer):
+        case NotFound(answer):
             _again(tx, account, row, f"the provider knows no such task: {answer.message}", failed=True)
             return "fault"
-        case Unanswered(fault, answer, retry_after_s):
+        case QueryFailed(fault, answer, retry_after_s):
             if fault.value in OF_THIS_MACHINE:
                 controls.stop_account(tx, account.name, reason=fault.value, message=answer.message)
             _again(tx, account, row, f"{fault.value}: {answer.message}", failed=True, least_s=retry_after_s or 0)
@@ -53,7 +53,7 @@ def success_data(provider: str, view: TaskView, now_ms: int) -> dict[str, object
     }
 
 
-def _seen(tx: Writer, account: Account, row: Row[Any], view: TaskView) -> str:
+def _seen(tx: LedgerTransaction, account: Account, row: Row[Any], view: TaskView) -> str:
     match view.state:
         case TaskState.SUCCEEDED:
             data = success_data(account.provider, view, tx.now_ms)
@@ -83,14 +83,16 @@ def _seen(tx: Writer, account: Account, row: Row[Any], view: TaskView) -> str:
     return "running"
 
 
-def _redate(tx: Writer, row: Row[Any], view: TaskView) -> None:
+def _redate(tx: LedgerTransaction, row: Row[Any], view: TaskView) -> None:
     """Date a running task by its provider's word where a clock that was ahead dated it: it would be overdue late."""
     made_ms = view.created_ms
     if made_ms is not None and is_ahead(row.submitted_at, tx.now_ms) and not is_ahead(made_ms, tx.now_ms):
         transitions.redated(tx, row.attempt_id, submitted_at=made_ms)
 
 
-def _again(tx: Writer, account: Account, row: Row[Any], note: str, *, failed: bool, least_s: float = 0) -> None:
+def _again(
+    tx: LedgerTransaction, account: Account, row: Row[Any], note: str, *, failed: bool, least_s: float = 0
+) -> None:
     tries = row.tries + 1 if failed else 0
     due_at = tx.now_ms + schedule.poll_gap_ms(account, tries=tries, asked_s=least_s, chance=random.uniform(-1, 1))
     transitions.schedule(

@@ -16,7 +16,7 @@ from extend_pipeline.base.units import from_micros
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.price import Price, price_key
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import controls, lower_charges
 from extend_pipeline.ledger.write.reconciliation import ORPHAN
@@ -43,7 +43,7 @@ def classify_deduction(charged: int, predicted: int, *, tolerance: int) -> Deduc
 
 
 def check_deduction(
-    tx: Writer, account: Account, row: Row[Any], charged: int | None, *, expected: int | None = None
+    tx: LedgerTransaction, account: Account, row: Row[Any], charged: int | None, *, expected: int | None = None
 ) -> None:
     """Stop the account where it was charged more than predicted (`expected`, in micro-units) and tolerated, since the
     next steps would cost more than the plan says, too. Write a lower price down, once. An adopted task was never

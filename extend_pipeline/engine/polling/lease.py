@@ -13,29 +13,29 @@ from sqlalchemy import Row
 
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.clock import lease_runs
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.write import job_queue
 
 
 @contextmanager
-def given_back(pipeline: Pipeline, rows: Sequence[Row[Any]]) -> Iterator[None]:
+def released_on_error(pipeline: Pipeline, rows: Sequence[Row[Any]]) -> Iterator[None]:
     """Give the rows that `take_due` gave, and that nothing was written down of, back on every end that is an error or
     an interruption. Only a kill leaves them held until their time is up."""
     try:
         yield
     except BaseException:
-        give_back(pipeline, rows)
+        release_leases(pipeline, rows)
         raise
 
 
-def give_back(pipeline: Pipeline, rows: Sequence[Row[Any]]) -> None:
+def release_leases(pipeline: Pipeline, rows: Sequence[Row[Any]]) -> None:
     """Make due now what of the rows this process still holds. Where the ledger can't be written, the hold's end does
     it."""
     with contextlib.suppress(Exception), pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        job_queue.give_back(tx, [row.attempt_id for row in rows], owner=pipeline.owner)
+        job_queue.release(tx, [row.attempt_id for row in rows], owner=pipeline.owner)
 
 
-class Hold:
+class Lease:
     """A due attempt that this process has taken, for a lease at a time.
 
     A download may take far longer than a lease. Without renewing, a second process would fetch the same result beside
@@ -60,7 +60,7 @@ class Hold:
                 self._until = now_ms + self._lease_ms
             return held
 
-    def held(self, tx: Writer) -> bool:
+    def held(self, tx: LedgerTransaction) -> bool:
         """Renew the hold in a transaction. False where another process has taken the attempt meanwhile."""
         until = tx.now_ms + self._lease_ms
-        return job_queue.hold(tx, self._attempt_id, owner=self._pipeline.owner, until=until)
+        return job_queue.extend_lease(tx, self._attempt_id, owner=self._pipeline.owner, until=until)

@@ -18,17 +18,17 @@ from extend_pipeline.engine.guards.keys import note_answers
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.apply_task_state import observe
-from extend_pipeline.engine.polling.lease import give_back, given_back
+from extend_pipeline.engine.polling.lease import release_leases, released_on_error
 from extend_pipeline.ledger.states import POLLED
 from extend_pipeline.ledger.write import job_queue
-from extend_pipeline.providers.protocol import Page, Provider, QueryOutcome, Seen, Unanswered
+from extend_pipeline.providers.protocol import Found, Page, Provider, QueryFailed, QueryOutcome
 
 TAKE: Final = 2_000  # tasks a round; far above any account's slots
 
 LIST_WORTH: Final = 8
 """From so many due tasks on, a page of the list (one request, however many tasks) costs less than asking one by one."""
 
-MOST_PAGES: Final = 4  # beyond these a task is older than 2,000 others of its account: it is asked for by itself
+MAX_PAGES: Final = 4  # beyond these a task is older than 2,000 others of its account: it is asked for by itself
 
 
 @dataclass
@@ -62,7 +62,7 @@ def poll_due(
         return report
     by_account: dict[str, list[Row[Any]]] = defaultdict(list)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        rows = job_queue.take_due(
+        rows = job_queue.claim_due(
             tx,
             states=POLLED,
             accounts=waits,
@@ -75,7 +75,7 @@ def poll_due(
         by_account[row.account].append(row)
     failpoint("poll.before_query")
     with (
-        given_back(pipeline, rows),
+        released_on_error(pipeline, rows),
         ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="poll") as pool,
     ):
         for name, mine in by_account.items():
@@ -102,7 +102,7 @@ def _poll_account(
     )  # so many answers are lost at most by a crash before their commit
     for start in range(0, len(rest), size):
         if not go_on():
-            give_back(pipeline, rest[start:])
+            release_leases(pipeline, rest[start:])
             break
         part = rest[start : start + size]
         answers, requests = _ask(provider, [row.task_id for row in part], pool)
@@ -125,12 +125,12 @@ def _by_list(provider: Provider, wanted: set[str], report: PollReport) -> dict[s
     """Read list pages until every wanted task was seen or a page comes short. New tasks shift pages while one reads,
     and a page may be refused as too long: what is not found is asked for one by one, so neither matters."""
     found: dict[str, QueryOutcome] = {}
-    for number in range(1, MOST_PAGES + 1):
+    for number in range(1, MAX_PAGES + 1):
         page = provider.list_page(number, provider.list_page_size)
         report.requests += 1
-        if isinstance(page, Unanswered):
+        if isinstance(page, QueryFailed):
             break
-        found.update({view.task_id: Seen(view) for view in page.views if view.task_id in wanted})
+        found.update({view.task_id: Found(view) for view in page.views if view.task_id in wanted})
         if wanted <= found.keys() or _is_last(page, provider.list_page_size):
             break
     return found

@@ -10,7 +10,7 @@ from extend_pipeline.engine.plan.inputs import chain_names
 from extend_pipeline.engine.reconcile import expected_keys, unmatched_tasks
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.write import reconciliation
-from extend_pipeline.providers.protocol import Absent, Seen, Unanswered
+from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed
 
 
 def adopt_task(pipeline: Pipeline, account_name: str, task_id: str, *, who: str, why: str) -> Resolved | Declined:
@@ -19,11 +19,11 @@ def adopt_task(pipeline: Pipeline, account_name: str, task_id: str, *, who: str,
     account = pipeline.accounts[account_name]
     answer = pipeline.provider(account_name).query(task_id)
     match answer:
-        case Absent(reply):
+        case NotFound(reply):
             return Declined(f"account {account_name} knows no task {task_id}: {reply.message}")
-        case Unanswered(_, reply):
+        case QueryFailed(_, reply):
             return Declined(f"task {task_id} could not be looked at: {reply.message}; try again")
-        case Seen(view):
+        case Found(view):
             views = {view.task_id: answer}
     videos = pipeline.configuration.catalogue.videos
     with pipeline.ledger.read() as connection:
@@ -32,7 +32,7 @@ def adopt_task(pipeline: Pipeline, account_name: str, task_id: str, *, who: str,
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
         if (holder := reconciliation_queries.holder(tx.connection, account_name, view.task_id)) is not None:
             return Declined(f"task {task_id} belongs to {holder.video_key}/{holder.hop} already")
-        now = unmatched_tasks.around(tx.connection, pipeline, account, "", frozenset(), views, to_come)
+        now = unmatched_tasks.match_context(tx.connection, pipeline, account, "", frozenset(), views, to_come)
         decided = unmatched_tasks.adopt_by_word(tx, replace(now, first_claim_ms=0), view)  # however old it is
         if decided.attempt_id is None:
             return Declined(f"task {task_id} is not taken over: {decided.note}")

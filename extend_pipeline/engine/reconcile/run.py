@@ -16,17 +16,17 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import chain_names
 from extend_pipeline.engine.polling.deductions import check_deduction
 from extend_pipeline.engine.reconcile import expected_keys, unmatched_tasks
-from extend_pipeline.engine.reconcile.compare import Book, Booked, Comparison, Shown, compare
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.engine.reconcile.compare import Comparison, LedgerLine, Statement, StatementLine, compare_statement
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries, reconciliation_queries
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import reconciliation, statements
-from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, Compared, Verdict
-from extend_pipeline.providers.protocol import Absent, Answer, QueryFault, QueryOutcome, Seen, TaskView, Unanswered
+from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, ReconciliationItem, ReconciliationVerdict
+from extend_pipeline.providers.protocol import Answer, Found, NotFound, QueryFailed, QueryFault, QueryOutcome, TaskView
 
 S = AttemptState
 
-MOST_ASKED: Final = 500  # strangers that are asked for in one comparison, one GET each; the rest wait for the next
+MAX_ASKED: Final = 500  # strangers that are asked for in one comparison, one GET each; the rest wait for the next
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Reconciled:
     account: str
     source: str
     unit: str
-    compared: tuple[Compared, ...]
+    compared: tuple[ReconciliationItem, ...]
     adopted: tuple[str, ...]
     adjusted_micros: int
     complete: bool
@@ -45,13 +45,18 @@ class Reconciled:
     """Tasks in the book that are none of this home's: neither booked nor fetched."""
 
     @property
-    def disagreements(self) -> tuple[Compared, ...]:
+    def disagreements(self) -> tuple[ReconciliationItem, ...]:
         """What a person should look at."""
         return tuple(each for each in self.compared if each.verdict in DISAGREEMENTS)
 
 
 def reconcile(
-    pipeline: Pipeline, account_name: str, book: Book, *, seen: Mapping[str, TaskView] | None = None, adopt: bool = True
+    pipeline: Pipeline,
+    account_name: str,
+    book: Statement,
+    *,
+    seen: Mapping[str, TaskView] | None = None,
+    adopt: bool = True,
 ) -> Reconciled:
     """Compare one account with one of its provider's books and write down what follows. `seen` are tasks that the book
     came with; others that nobody here knows are asked for. With `adopt` off they are only told of."""
@@ -66,7 +71,9 @@ def reconcile(
         outranked = reconciliation_queries.told_by_better_books(connection, account_name, book.name)
     by_id = {row.attempt_id: row for row in rows}
     book = replace(book, no_extensions=others, accepted=accepted, outranked=outranked)
-    found = compare(book, [booked_of(row, sums.get(row.attempt_id, 0)) for row in rows], unit=account.price.unit)
+    found = compare_statement(
+        book, [ledger_line(row, sums.get(row.attempt_id, 0)) for row in rows], unit=account.price.unit
+    )
     views = _looks(pipeline, account_name, found, accepted, seen or {})
     videos = pipeline.configuration.catalogue.videos
     with pipeline.ledger.read() as connection:
@@ -76,11 +83,11 @@ def reconcile(
     if views and not pipeline.configuration.problems:
         # whoever made a task had claimed it before: what is known now is all that could be behind one of these
         with pipeline.ledger.read() as connection:
-            now = unmatched_tasks.around(connection, pipeline, account, book.name, accepted, views, to_come)
+            now = unmatched_tasks.match_context(connection, pipeline, account, book.name, accepted, views, to_come)
         if proved := unmatched_tasks.proved_others(now, views):
             book = replace(book, no_extensions=others | proved)
-            found = compare(
-                book, [booked_of(row, sums.get(row.attempt_id, 0)) for row in rows], unit=account.price.unit
+            found = compare_statement(
+                book, [ledger_line(row, sums.get(row.attempt_id, 0)) for row in rows], unit=account.price.unit
             )
     failpoint("reconcile.before_write")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
@@ -97,7 +104,9 @@ def reconcile(
             settled.told.get(each.task_id, each) if each.attempt_id is None else each for each in found.compared
         ]
         compared = [replace(each, note=unmatched_tasks.OTHERS) if each.task_id in proved else each for each in compared]
-        others_now = {each.task_id for each in compared if each.attempt_id is None and each.verdict is Verdict.OTHER}
+        others_now = {
+            each.task_id for each in compared if each.attempt_id is None and each.verdict is ReconciliationVerdict.OTHER
+        }
         # what a GET has shown to be somebody else's is remembered, so that it is asked for once
         asked = views.keys() - (seen or {}).keys() - settled.counted
         reconciliation.record(
@@ -121,7 +130,7 @@ def reconcile(
 
 
 def _made_ms(answer: QueryOutcome | None) -> int | None:
-    return answer.view.created_ms if isinstance(answer, Seen) else None
+    return answer.view.created_ms if isinstance(answer, Found) else None
 
 
 def _looks(
@@ -138,13 +147,13 @@ def _looks(
         if shown.task_id in accepted:
             continue
         if shown.task_id in seen:
-            views[shown.task_id] = Seen(seen[shown.task_id])
-        elif asked < MOST_ASKED:
+            views[shown.task_id] = Found(seen[shown.task_id])
+        elif asked < MAX_ASKED:
             asked += 1
             views[shown.task_id] = pipeline.provider(account).query(shown.task_id)
-    absent = [task_id for task_id, answer in views.items() if isinstance(answer, Absent)]
+    absent = [task_id for task_id, answer in views.items() if isinstance(answer, NotFound)]
     if absent and not _finds_what_is_known(pipeline, account):
-        unproven = Unanswered(QueryFault.MALFORMED, Answer("it was not found, and neither is a task that is known"))
+        unproven = QueryFailed(QueryFault.MALFORMED, Answer("it was not found, and neither is a task that is known"))
         views.update(dict.fromkeys(absent, unproven))
     return views
 
@@ -154,16 +163,16 @@ def _finds_what_is_known(pipeline: Pipeline, account: str) -> bool:
     since = pipeline.now_ms() - provider_traits.result_life_ms(pipeline.accounts[account].provider)
     with pipeline.ledger.read() as connection:
         known = queries.known_task(connection, account, at_least_ms=since)
-    return known is not None and isinstance(pipeline.provider(account).query(known.task_id), Seen)
+    return known is not None and isinstance(pipeline.provider(account).query(known.task_id), Found)
 
 
-def _of_interest(found: Comparison) -> list[tuple[Shown, Compared]]:
-    unknown = {each.task_id: each for each in found.compared if each.verdict is Verdict.UPSTREAM_ONLY}
+def _of_interest(found: Comparison) -> list[tuple[StatementLine, ReconciliationItem]]:
+    unknown = {each.task_id: each for each in found.compared if each.verdict is ReconciliationVerdict.UPSTREAM_ONLY}
     return [(shown, unknown[shown.task_id]) for shown in found.strangers if shown.task_id in unknown]
 
 
 def _settle(
-    tx: Writer,
+    tx: LedgerTransaction,
     pipeline: Pipeline,
     account: Account,
     found: Comparison,
@@ -171,20 +180,20 @@ def _settle(
     to_come: Mapping[str, str],
     *,
     adopt: bool,
-) -> unmatched_tasks.Settled:
+) -> unmatched_tasks.ResolvedUnmatched:
     of_interest = _of_interest(found)
     if not of_interest:
-        return unmatched_tasks.Settled({}, (), frozenset())
+        return unmatched_tasks.ResolvedUnmatched({}, (), frozenset())
     accepted = reconciliation_queries.accepted_strangers(
         tx.connection, account.name
     )  # a person may have said so meanwhile
-    now = unmatched_tasks.around(tx.connection, pipeline, account, found.source, accepted, views, to_come)
-    return unmatched_tasks.settle(tx, now, of_interest, views, adopt=adopt)
+    now = unmatched_tasks.match_context(tx.connection, pipeline, account, found.source, accepted, views, to_come)
+    return unmatched_tasks.resolve_unmatched(tx, now, of_interest, views, adopt=adopt)
 
 
-def booked_of(row: Row[Any], booked_micros: int) -> Booked:
+def ledger_line(row: Row[Any], booked_micros: int) -> LedgerLine:
     """A ledger row as a comparison sees it."""
-    return Booked(
+    return LedgerLine(
         attempt_id=row.attempt_id,
         task_id=row.task_id,
         state=S(row.state),
@@ -198,7 +207,7 @@ def booked_of(row: Row[Any], booked_micros: int) -> Booked:
     )
 
 
-def _book(tx: Writer, account: Account, row: Row[Any], micros: int) -> int:
+def _book(tx: LedgerTransaction, account: Account, row: Row[Any], micros: int) -> int:
     before = reconciliation.booked_micros(tx, row.attempt_id)
     difference = reconciliation.book_billed(tx, row.attempt_id, micros=micros)
     if row.settled_micros is not None and row.task_id is not None:  # a failed task's bill is what was waited for

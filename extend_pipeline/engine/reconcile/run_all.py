@@ -10,11 +10,16 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
-from extend_pipeline.config.issues import Problem
+from extend_pipeline.config.issues import ConfigIssue
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.reconcile.invoice.read import Invoice, InvoiceProblems, read_invoice
 from extend_pipeline.engine.reconcile.run import Reconciled, reconcile
-from extend_pipeline.engine.reconcile.statements import CLOCKS_MS, Unread, books_of, invoice_book
+from extend_pipeline.engine.reconcile.statements import (
+    CLOCKS_MS,
+    StatementUnavailable,
+    invoice_statement,
+    read_statements,
+)
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import statements
@@ -22,16 +27,16 @@ from extend_pipeline.providers.protocol import TaskView
 
 S = AttemptState
 
-MOST_UNKNOWN: Final = 20  # tasks of an invoice that may all be lost ones of ours: more are another account's
+MAX_UNKNOWN: Final = 20  # tasks of an invoice that may all be lost ones of ours: more are another account's
 
 
 def reconcile_account(
     pipeline: Pipeline, account: str, *, adopt: bool = True, pause: Callable[[float], None] = time.sleep
-) -> Iterator[Reconciled | Unread]:
+) -> Iterator[Reconciled | StatementUnavailable]:
     """Compare one account with each book that its provider shows. `pause` waits so many seconds between questions."""
     seen: dict[str, TaskView] = {}  # what the list has shown in full needs no GET for the bill
-    for read in books_of(pipeline, account, pause=pause):
-        if isinstance(read, Unread):
+    for read in read_statements(pipeline, account, pause=pause):
+        if isinstance(read, StatementUnavailable):
             if read.failed:
                 with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
                     statements.record_unread(tx, account=account, source=read.source, message=read.message)
@@ -56,11 +61,11 @@ def reconcile_invoice(
             unit = pipeline.accounts[account].price.unit
             return Reconciled(account, "invoice", unit, (), (), 0, complete=False, notes=notes)
         attempts = reconciliation_queries.attempts_of_account(connection, account)
-    if len(read.rows) > MOST_UNKNOWN and not _may_be_ours(read, attempts):
+    if len(read.rows) > MAX_UNKNOWN and not _may_be_ours(read, attempts):
         message = f"none of its {len(read.rows)} tasks is one that account {account} has here"
         hint = f"Is it the invoice of another account than {account}?"
-        return InvoiceProblems((Problem(invoice.name, None, None, None, None, message, hint),))
-    book = invoice_book(read, now_ms=pipeline.now_ms(), since_ms=first - CLOCKS_MS)
+        return InvoiceProblems((ConfigIssue(invoice.name, None, None, None, None, message, hint),))
+    book = invoice_statement(read, now_ms=pipeline.now_ms(), since_ms=first - CLOCKS_MS)
     return replace(reconcile(pipeline, account, book, adopt=adopt), notes=read.notes)
 
 
@@ -74,7 +79,7 @@ def _may_be_ours(invoice: Invoice, attempts: Sequence[Row[Any]]) -> bool:
 
 def reconcile_everything(
     pipeline: Pipeline, *, adopt: bool = True, pause: Callable[[float], None] = time.sleep
-) -> Iterator[Reconciled | Unread]:
+) -> Iterator[Reconciled | StatementUnavailable]:
     """Compare every account that was ever claimed for."""
     with pipeline.ledger.read() as connection:
         used = [name for name in pipeline.accounts if reconciliation_queries.first_claim(connection, name) is not None]

@@ -9,31 +9,31 @@ from typing import Final
 
 from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.reconcile.compare import Book, Shown
-from extend_pipeline.engine.reconcile.invoice.lines import MOST_MICROS
+from extend_pipeline.engine.reconcile.compare import Statement, StatementLine
+from extend_pipeline.engine.reconcile.invoice.lines import MAX_MICROS
 from extend_pipeline.engine.reconcile.invoice.read import Invoice
 from extend_pipeline.ledger.read import reconciliation_queries
-from extend_pipeline.providers.protocol import Provider, TaskState, TaskView, Unanswered
+from extend_pipeline.providers.protocol import Provider, QueryFailed, TaskState, TaskView
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
-MOST_PAGES: Final = 1_000  # what Kling's list has at most, see upstream/001
+MAX_PAGES: Final = 1_000  # what Kling's list has at most, see upstream/001
 LATE_MS: Final = DAY_MS  # a bill is 12 h late; twice that is surely there
 CLOCKS_MS: Final = HOUR_MS  # a task may be dated earlier upstream than its claim is here
 EDGE_MS: Final = 36 * HOUR_MS  # an invoice's first and last day may be cut, and be days of another zone (-12 to +14 h)
-MOST_OLD_PAGES: Final = 3  # pages in a row that show nothing new: the server doesn't turn them
+MAX_OLD_PAGES: Final = 3  # pages in a row that show nothing new: the server doesn't turn them
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ProviderStatement:
     """A book, with the tasks that it showed in full."""
 
-    book: Book
+    book: Statement
     views: Mapping[str, TaskView] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
+class StatementUnavailable:
     """A book that was not read; nothing was compared. `message` says why and what to do. `failed` is False where the
     provider keeps none that could be asked for."""
 
@@ -43,7 +43,9 @@ class Unread:
     failed: bool = True
 
 
-def books_of(pipeline: Pipeline, account: str, *, pause: Callable[[float], None]) -> Iterator[Reading | Unread]:
+def read_statements(
+    pipeline: Pipeline, account: str, *, pause: Callable[[float], None]
+) -> Iterator[ProviderStatement | StatementUnavailable]:
     """Every book that an account's provider keeps and shows, from the account's first claim on. `pause` waits so many
     seconds: Kling's bills allow one request a second."""
     with pipeline.ledger.read() as connection:
@@ -53,7 +55,9 @@ def books_of(pipeline: Pipeline, account: str, *, pause: Callable[[float], None]
     now_ms = pipeline.now_ms()
     since = max(first - CLOCKS_MS, now_ms - provider_traits.result_life_ms(pipeline.accounts[account].provider))
     if since >= now_ms:
-        yield Unread(account, "list", f"account {account} was first claimed for after now: look at the clock")
+        yield StatementUnavailable(
+            account, "list", f"account {account} was first claimed for after now: look at the clock"
+        )
         return
     provider = pipeline.provider(account)
     if provider.list_page_size:
@@ -62,7 +66,7 @@ def books_of(pipeline: Pipeline, account: str, *, pause: Callable[[float], None]
         yield _bill(account, provider, since, now_ms, pause)
     if not provider.list_page_size:
         hint = f"extend-pipeline reconcile {account} --invoice FILE"
-        yield Unread(
+        yield StatementUnavailable(
             account,
             "invoice",
             f"account {account} has no book that can be asked for; save its bill: {hint}",
@@ -70,12 +74,12 @@ def books_of(pipeline: Pipeline, account: str, *, pause: Callable[[float], None]
         )
 
 
-def invoice_book(invoice: Invoice, *, now_ms: int, since_ms: int = 0) -> Book:
+def invoice_statement(invoice: Invoice, *, now_ms: int, since_ms: int = 0) -> Statement:
     """An invoice as a book. It is held to be whole from a day and a half after its first line to as long before its
     last, where those have dates that can be: one that is still to come is a slip, and its others may be too.
     `since_ms` is the account's first claim."""
     shown = {
-        row.task_id: Shown(
+        row.task_id: StatementLine(
             row.task_id,
             row.units_micros,
             early=row.at_ms is not None and row.at_ms < since_ms - EDGE_MS,
@@ -85,7 +89,7 @@ def invoice_book(invoice: Invoice, *, now_ms: int, since_ms: int = 0) -> Book:
     }
     dated = invoice.first_ms is not None and invoice.last_ms is not None
     possible = invoice.last_ms is None or invoice.last_ms <= now_ms + EDGE_MS
-    return Book(
+    return Statement(
         name="invoice",
         shown=shown,
         from_ms=(invoice.first_ms or 0) + EDGE_MS,
@@ -94,54 +98,60 @@ def invoice_book(invoice: Invoice, *, now_ms: int, since_ms: int = 0) -> Book:
     )
 
 
-def _list(account: str, provider: Provider, since: int, now_ms: int) -> Reading | Unread:
+def _list(account: str, provider: Provider, since: int, now_ms: int) -> ProviderStatement | StatementUnavailable:
     """All pages, since their order is not documented, up to one without rows: a server may give less than it is asked
     for. New tasks shift pages while one reads: what is seen twice is one task."""
     views: dict[str, TaskView] = {}
     malformed, old_pages = 0, 0
-    for number in range(1, MOST_PAGES + 1):
+    for number in range(1, MAX_PAGES + 1):
         page = provider.list_page(number, provider.list_page_size)
-        if isinstance(page, Unanswered):
-            return Unread(account, "list", f"page {number} of the task list was not answered: {page.answer.message}")
+        if isinstance(page, QueryFailed):
+            return StatementUnavailable(
+                account, "list", f"page {number} of the task list was not answered: {page.answer.message}"
+            )
         if not page.rows:
             break
         old_pages = old_pages + 1 if all(view.task_id in views for view in page.views) else 0
         views.update({view.task_id: view for view in page.views})
         malformed += page.malformed
-        if old_pages >= MOST_OLD_PAGES:
+        if old_pages >= MAX_OLD_PAGES:
             malformed += 1
             break
     else:
         malformed += 1  # there may be more than can be asked for
     ended = (TaskState.SUCCEEDED, TaskState.FAILED)
     shown = {
-        view.task_id: Shown(view.task_id, view.units_micros, view.state in ended)
+        view.task_id: StatementLine(view.task_id, view.units_micros, view.state in ended)
         for view in views.values()
         if view.created_ms is None or view.created_ms >= since
     }
     from_ms = since + CLOCKS_MS  # the provider's clock decides what is just within
-    return Reading(Book(name="list", shown=shown, from_ms=from_ms, to_ms=now_ms, complete=not malformed), views)
+    return ProviderStatement(
+        Statement(name="list", shown=shown, from_ms=from_ms, to_ms=now_ms, complete=not malformed), views
+    )
 
 
 def _bill(
     account: str, provider: Provider, since: int, now_ms: int, pause: Callable[[float], None]
-) -> Reading | Unread:
+) -> ProviderStatement | StatementUnavailable:
     from extend_pipeline.providers.kling.billing import KlingBilling
     from extend_pipeline.providers.kling.provider import KlingProvider  # loads httpx
 
     if not isinstance(provider, KlingProvider):
-        return Unread(account, "billing", f"account {account} has no bill that can be asked for")
+        return StatementUnavailable(account, "billing", f"account {account} has no bill that can be asked for")
     billing = KlingBilling(provider, pause=pause)
     bill = billing.bill(since, now_ms)
-    if isinstance(bill, Unanswered):
-        return Unread(account, "billing", f"the bill was not answered: {bill.answer.message}")
+    if isinstance(bill, QueryFailed):
+        return StatementUnavailable(account, "billing", f"the bill was not answered: {bill.answer.message}")
     elsewhere = billing.paid_from_balance(since, now_ms)
     amounts: dict[str, int] = defaultdict(int)
     for row in bill.rows:
         amounts[row.task_id] += row.units_micros
-    shown = {task_id: Shown(task_id, micros) for task_id, micros in amounts.items() if abs(micros) <= MOST_MICROS}
-    whole = not bill.malformed and not isinstance(elsewhere, Unanswered) and len(shown) == len(amounts)
-    if not isinstance(elsewhere, Unanswered):  # money, and perhaps for a part of the task only: no number of units
-        shown |= {task_id: Shown(task_id, None, note="paid from the balance") for task_id in elsewhere}
+    shown = {
+        task_id: StatementLine(task_id, micros) for task_id, micros in amounts.items() if abs(micros) <= MAX_MICROS
+    }
+    whole = not bill.malformed and not isinstance(elsewhere, QueryFailed) and len(shown) == len(amounts)
+    if not isinstance(elsewhere, QueryFailed):  # money, and perhaps for a part of the task only: no number of units
+        shown |= {task_id: StatementLine(task_id, None, note="paid from the balance") for task_id in elsewhere}
     from_ms, to_ms = since + CLOCKS_MS, max(since, now_ms - LATE_MS)
-    return Reading(Book(name="billing", shown=shown, from_ms=from_ms, to_ms=to_ms, complete=whole))
+    return ProviderStatement(Statement(name="billing", shown=shown, from_ms=from_ms, to_ms=to_ms, complete=whole))

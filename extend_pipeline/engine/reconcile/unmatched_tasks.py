@@ -15,24 +15,24 @@ from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.inputs import chain_names
-from extend_pipeline.engine.reconcile.compare import Shown
+from extend_pipeline.engine.reconcile.compare import StatementLine
 from extend_pipeline.engine.reconcile.statements import CLOCKS_MS, DAY_MS
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import reconciliation_queries
-from extend_pipeline.ledger.states import AT_STAKE, AttemptState
+from extend_pipeline.ledger.states import EXPOSED, AttemptState
 from extend_pipeline.ledger.write import reconciliation, transitions
-from extend_pipeline.ledger.write.reconciliation import Compared, Orphan, Verdict
+from extend_pipeline.ledger.write.reconciliation import Orphan, ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.ledger.write.transitions import Moved
-from extend_pipeline.providers.protocol import Absent, QueryOutcome, Seen, TaskView, Unanswered
+from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
 
 S = AttemptState
 
 OTHERS: Final = "nothing here has its key or its film: somebody else's"
-MOST_ADOPTED: Final = 100  # a comparison; more are somebody else's use of the account rather than our lost answers
+MAX_ADOPTED: Final = 100  # a comparison; more are somebody else's use of the account rather than our lost answers
 
 
 @dataclass(frozen=True, slots=True)
-class Around:
+class MatchContext:
     """What a decision about an account's strangers looks at, as it is in the transaction that writes it down."""
 
     account: Account
@@ -56,16 +56,16 @@ class Around:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class ResolvedUnmatched:
     """What is told of each stranger by task, which were adopted, and which merely count, since nothing proves whose
     they are: these are looked at again by the next comparison."""
 
-    told: Mapping[str, Compared]
+    told: Mapping[str, ReconciliationItem]
     adopted: tuple[str, ...]
     counted: frozenset[str]
 
 
-def around(
+def match_context(
     connection: Connection,
     pipeline: Pipeline,
     account: Account,
@@ -73,15 +73,15 @@ def around(
     accepted: frozenset[str],
     views: Mapping[str, QueryOutcome],
     to_come: Mapping[str, str],
-) -> Around:
+) -> MatchContext:
     """Read it: whatever a process has claimed, sent or found since the book was read counts too."""
     keys = keys_of(views)
     videos = pipeline.configuration.catalogue.videos
     sources = {video.source.source_id: key for key, video in videos.items() if hasattr(video.source, "source_id")}
-    may_be = reconciliation_queries.may_be(connection, account.name, keys=keys, states=(*AT_STAKE, S.WRITTEN_OFF))
-    parents = {answer.view.parent_video_id or "" for answer in views.values() if isinstance(answer, Seen)} - {""}
+    may_be = reconciliation_queries.may_be(connection, account.name, keys=keys, states=(*EXPOSED, S.WRITTEN_OFF))
+    parents = {answer.view.parent_video_id or "" for answer in views.values() if isinstance(answer, Found)} - {""}
     known = reconciliation_queries.known_films(connection, account.provider, parents)
-    return Around(
+    return MatchContext(
         account,
         source,
         reconciliation_queries.first_claim(connection, account.name) or pipeline.now_ms(),
@@ -100,10 +100,10 @@ def around(
 
 def keys_of(views: Mapping[str, QueryOutcome]) -> set[str]:
     """The keys that some tasks carry."""
-    return {answer.view.external_task_id or "" for answer in views.values() if isinstance(answer, Seen)} - {""}
+    return {answer.view.external_task_id or "" for answer in views.values() if isinstance(answer, Found)} - {""}
 
 
-def proved_others(now: Around, views: Mapping[str, QueryOutcome]) -> frozenset[str]:
+def proved_others(now: MatchContext, views: Mapping[str, QueryOutcome]) -> frozenset[str]:
     """Return the tasks that are somebody else's by their own words: made from a film that this home doesn't know, and
     without a key of ours. Empty where the account is this home's alone, or every task is to be asked about."""
     if now.account.adopt_orphans in ("all", "ask"):
@@ -112,7 +112,7 @@ def proved_others(now: Around, views: Mapping[str, QueryOutcome]) -> frozenset[s
     return frozenset(
         task_id
         for task_id, answer in views.items()
-        if isinstance(answer, Seen)
+        if isinstance(answer, Found)
         and answer.view.external_task_id not in ours
         and answer.view.parent_video_id
         and answer.view.parent_video_id not in now.films
@@ -120,46 +120,59 @@ def proved_others(now: Around, views: Mapping[str, QueryOutcome]) -> frozenset[s
     )
 
 
-def settle(
-    tx: Writer,
-    now: Around,
-    strangers: Sequence[tuple[Shown, Compared]],
+def resolve_unmatched(
+    tx: LedgerTransaction,
+    now: MatchContext,
+    strangers: Sequence[tuple[StatementLine, ReconciliationItem]],
     views: Mapping[str, QueryOutcome],
     *,
     adopt: bool,
-) -> Settled:
+) -> ResolvedUnmatched:
     """Decide about each stranger."""
-    told: dict[str, Compared] = {}
+    told: dict[str, ReconciliationItem] = {}
     adopted: list[str] = []
     counted: set[str] = set()
     for shown, mine in strangers:
         if shown.task_id in now.accepted:
-            told[shown.task_id] = replace(mine, verdict=Verdict.ACCEPTED, note="a person has let it be in another book")
+            told[shown.task_id] = replace(
+                mine, verdict=ReconciliationVerdict.ACCEPTED, note="a person has let it be in another book"
+            )
             continue
         match views.get(shown.task_id):
             case None:
                 note = "not looked at yet, there are too many; run it again"
                 shared = now.account.adopt_orphans in ("own", "none")  # most of them are somebody else's
-                told[shown.task_id] = replace(mine, verdict=Verdict.OPEN if shared else mine.verdict, note=note)
-            case Absent() if now.source == "billing":
-                told[shown.task_id] = replace(mine, verdict=Verdict.OTHER, note="billed, and no extension")
-            case Absent(answer):
+                told[shown.task_id] = replace(
+                    mine, verdict=ReconciliationVerdict.OPEN if shared else mine.verdict, note=note
+                )
+            case NotFound() if now.source == "billing":
+                told[shown.task_id] = replace(
+                    mine, verdict=ReconciliationVerdict.OTHER, note="billed, and no extension"
+                )
+            case NotFound(answer):
                 note = f"the provider billed it and knows it no more: {answer.message}"
                 told[shown.task_id] = replace(mine, note=note)
-            case Unanswered(_, answer):
+            case QueryFailed(_, answer):
                 told[shown.task_id] = replace(mine, note=f"it could not be looked at: {answer.message}; run it again")
-            case Seen(view):
-                enough = len(adopted) >= MOST_ADOPTED
+            case Found(view):
+                enough = len(adopted) >= MAX_ADOPTED
                 decided = _decide(tx, now, shown, view, mine, adopt=adopt, enough=enough)
                 told[shown.task_id] = decided
                 adopted += [shown.task_id] * (decided.attempt_id is not None)
                 counted |= {shown.task_id} if decided.note == OTHERS else set()
-    return Settled(told, tuple(adopted), frozenset(counted))
+    return ResolvedUnmatched(told, tuple(adopted), frozenset(counted))
 
 
 def _decide(
-    tx: Writer, now: Around, shown: Shown, view: TaskView, mine: Compared, *, adopt: bool, enough: bool
-) -> Compared:
+    tx: LedgerTransaction,
+    now: MatchContext,
+    shown: StatementLine,
+    view: TaskView,
+    mine: ReconciliationItem,
+    *,
+    adopt: bool,
+    enough: bool,
+) -> ReconciliationItem:
     keyed = _keyed(now, view)
     left = _left_alone(tx, now, shown, view, mine, keyed)
     if left is not None:
@@ -170,28 +183,28 @@ def _decide(
     ours = _why_ours(now, view, keyed, given_up)
     policy = now.account.adopt_orphans
     if not ours and policy in ("own", "none"):
-        return replace(mine, verdict=Verdict.OTHER, note=OTHERS)
+        return replace(mine, verdict=ReconciliationVerdict.OTHER, note=OTHERS)
     if policy == "all" or (policy == "own" and keyed):
         if adopt and not enough:
-            return _take_over(tx, now, shown, view, mine, keyed, given_up)
-        why = f"{MOST_ADOPTED} at a time are enough; run it again" if adopt else "adopting is off"
+            return _adopt(tx, now, shown, view, mine, keyed, given_up)
+        why = f"{MAX_ADOPTED} at a time are enough; run it again" if adopt else "adopting is off"
         booked = None if given_up is None else f"; it is {_where(given_up)}, which was written off and booked"
         return replace(mine, note=f"not taken over: {why}{booked or ''}")
     if (book := now.asked.get(shown.task_id)) is not None:
-        return replace(mine, verdict=Verdict.OPEN, note=f"it is asked about in the {book} already")
+        return replace(mine, verdict=ReconciliationVerdict.OPEN, note=f"it is asked about in the {book} already")
     name, task = now.account.name, shown.task_id
     yes, no = f"reconcile {name} --adopt {task}", f"reconcile {name} --accept {now.source}/{task}"
     why = ours or "nothing here has its key or its film"
     return replace(mine, note=f"{why}; if it is yours: extend-pipeline {yes}; if not: extend-pipeline {no}")
 
 
-def adopt_by_word(tx: Writer, now: Around, view: TaskView) -> Compared:
+def adopt_by_word(tx: LedgerTransaction, now: MatchContext, view: TaskView) -> ReconciliationItem:
     """Adopt one task because a person says that it is ours; what speaks against it is the note of what is returned,
     which has no attempt then."""
-    shown = Shown(view.task_id, view.units_micros)
-    mine = Compared(
+    shown = StatementLine(view.task_id, view.units_micros)
+    mine = ReconciliationItem(
         task_id=view.task_id,
-        verdict=Verdict.UPSTREAM_ONLY,
+        verdict=ReconciliationVerdict.UPSTREAM_ONLY,
         attempt_id=None,
         unit=now.account.price.unit,
         ledger_micros=None,
@@ -199,23 +212,28 @@ def adopt_by_word(tx: Writer, now: Around, view: TaskView) -> Compared:
     )
     keyed = _keyed(now, view)
     left = _left_alone(tx, now, shown, view, mine, keyed)
-    return left or _take_over(tx, now, shown, view, mine, keyed, _given_up(keyed, now, view))
+    return left or _adopt(tx, now, shown, view, mine, keyed, _given_up(keyed, now, view))
 
 
-def _keyed(now: Around, view: TaskView) -> list[Row[Any]]:
+def _keyed(now: MatchContext, view: TaskView) -> list[Row[Any]]:
     """Return the attempts that have the task's key, oldest claim first."""
     return [row for row in now.may_be if view.external_task_id not in (None, "") and _has_key(row, view)]
 
 
 def _left_alone(
-    tx: Writer, now: Around, shown: Shown, view: TaskView, mine: Compared, keyed: Sequence[Row[Any]]
-) -> Compared | None:
+    tx: LedgerTransaction,
+    now: MatchContext,
+    shown: StatementLine,
+    view: TaskView,
+    mine: ReconciliationItem,
+    keyed: Sequence[Row[Any]],
+) -> ReconciliationItem | None:
     """Return what is told of a task that is none of this home's, or that something else here will come to by itself or
     by a person's word; None where it may be adopted."""
-    if not keyed and (nobodys := _nobodys(now, shown, view)) is not None:
-        return replace(mine, verdict=Verdict.OTHER, note=nobodys)
-    if (live := next((row for row in keyed if S(row.state) in AT_STAKE), None)) is not None:
-        return replace(mine, verdict=Verdict.OPEN, note=_looked_up(tx, now, live))
+    if not keyed and (nobodys := _unrelated_reason(now, shown, view)) is not None:
+        return replace(mine, verdict=ReconciliationVerdict.OTHER, note=nobodys)
+    if (live := next((row for row in keyed if S(row.state) in EXPOSED), None)) is not None:
+        return replace(mine, verdict=ReconciliationVerdict.OPEN, note=_looked_up(tx, now, live))
     if keyed and all(row.state in (S.RELEASED, S.REJECTED) for row in keyed) and _is_tried_again(now, keyed):
         where = _where(keyed[-1])
         note = f"it carries the key of {where}, which was held to be free; the next try of {where} finds it"
@@ -228,7 +246,7 @@ def _left_alone(
     return None
 
 
-def _why_ours(now: Around, view: TaskView, keyed: Sequence[Row[Any]], given_up: Row[Any] | None) -> str:
+def _why_ours(now: MatchContext, view: TaskView, keyed: Sequence[Row[Any]], given_up: Row[Any] | None) -> str:
     """Say why a task may be this home's; empty where nothing tells that."""
     if keyed:
         return f"it carries the key of {_where(keyed[-1])}"
@@ -240,18 +258,18 @@ def _why_ours(now: Around, view: TaskView, keyed: Sequence[Row[Any]], given_up: 
     return ""
 
 
-def _take_over(
-    tx: Writer,
-    now: Around,
-    shown: Shown,
+def _adopt(
+    tx: LedgerTransaction,
+    now: MatchContext,
+    shown: StatementLine,
     view: TaskView,
-    mine: Compared,
+    mine: ReconciliationItem,
     keyed: Sequence[Row[Any]],
     given_up: Row[Any] | None,
-) -> Compared:
+) -> ReconciliationItem:
     moved = reconciliation.adopt_orphan(tx, _orphan(now.account, shown, view, now.zone))
     if not isinstance(moved, Moved):
-        return replace(mine, verdict=Verdict.OPEN, note="an attempt has come to hold it meanwhile")
+        return replace(mine, verdict=ReconciliationVerdict.OPEN, note="an attempt has come to hold it meanwhile")
     key = reconciliation.orphan_key(now.account.name, shown.task_id)
     note = f"taken over as {key}: booked, and fetched like any"
     if given_up is not None:
@@ -264,7 +282,7 @@ def _take_over(
     return replace(mine, attempt_id=moved.attempt_id, note=note)
 
 
-def _nobodys(now: Around, shown: Shown, view: TaskView) -> str | None:
+def _unrelated_reason(now: MatchContext, shown: StatementLine, view: TaskView) -> str | None:
     """Why a task that the account shows is none of this home's business."""
     if (held := now.elsewhere.get(shown.task_id)) is not None:
         return f"account {held.account} holds it as {_where(held)}"
@@ -283,14 +301,14 @@ def _where(row: Row[Any]) -> str:
     return f"{row.video_key}/{row.hop}"
 
 
-def _looked_up(tx: Writer, now: Around, row: Row[Any]) -> str:
+def _looked_up(tx: LedgerTransaction, now: MatchContext, row: Row[Any]) -> str:
     if row.state != S.IN_DOUBT.value:
         return f"it carries the key of {_where(row)}, which is being sent"
     transitions.schedule(tx, row.attempt_id, account=now.account.name, due_at=tx.now_ms, while_in=(S.IN_DOUBT,))
     return f"it carries the key of {_where(row)}, which is in doubt and looked up at once"
 
 
-def _is_tried_again(now: Around, keyed: Sequence[Row[Any]]) -> bool:
+def _is_tried_again(now: MatchContext, keyed: Sequence[Row[Any]]) -> bool:
     """Whether the step may still go out under the same key, and will find the task: taken over, it could not. It will
     not once its video has left the catalogue, or a changed prompt has made the hop another step."""
     last, videos = keyed[-1], now.catalogue
@@ -300,20 +318,20 @@ def _is_tried_again(now: Around, keyed: Sequence[Row[Any]]) -> bool:
     return bool(steps[-1] == last.chain_digest)
 
 
-def _possible(now: Around, view: TaskView) -> tuple[Verdict, str] | None:
+def _possible(now: MatchContext, view: TaskView) -> tuple[ReconciliationVerdict, str] | None:
     """Whose a task without a key may be, of what is on its way or in doubt."""
-    own = [row for row in now.may_be if S(row.state) in AT_STAKE and row.task_id is None]
+    own = [row for row in now.may_be if S(row.state) in EXPOSED and row.task_id is None]
     rows = [row for row in own if view.parent_video_id in (None, row.parent_video_id)]
     if (doubt := next((row for row in rows if row.state == S.IN_DOUBT), None)) is not None:
         where = _where(doubt)
         told = f"it may be {where}, which is in doubt: extend-pipeline resolve {where} adopt TASK"
-        return Verdict.UPSTREAM_ONLY, told
+        return ReconciliationVerdict.UPSTREAM_ONLY, told
     if (sent := next((row for row in rows if row.state == S.SENDING), None)) is not None:
-        return Verdict.OPEN, f"it may be {_where(sent)}, which is being sent"
+        return ReconciliationVerdict.OPEN, f"it may be {_where(sent)}, which is being sent"
     return None
 
 
-def _given_up(keyed: Sequence[Row[Any]], now: Around, view: TaskView) -> Row[Any] | None:
+def _given_up(keyed: Sequence[Row[Any]], now: MatchContext, view: TaskView) -> Row[Any] | None:
     """The attempt without a task that was written off and booked, and is what this task was made for: by its key, or
     by its parent and the time that it was sent."""
     rows = [row for row in now.may_be if row.state == S.WRITTEN_OFF and row.task_id is None and row.booked_micros > 0]
@@ -327,22 +345,26 @@ def _given_up(keyed: Sequence[Row[Any]], now: Around, view: TaskView) -> Row[Any
     return None
 
 
-def _unproven(mine: Compared, now: Around, given_up: Row[Any] | None, shown: Shown) -> Compared:
+def _unproven(
+    mine: ReconciliationItem, now: MatchContext, given_up: Row[Any] | None, shown: StatementLine
+) -> ReconciliationItem:
     """A task of a provider that doesn't tell what it was made from: a source, another product, or an extension."""
     if given_up is None:
-        return replace(mine, verdict=Verdict.OTHER, note="nothing tells that it is an extension, and none is missing")
+        return replace(
+            mine, verdict=ReconciliationVerdict.OTHER, note="nothing tells that it is an extension, and none is missing"
+        )
     where, accept = _where(given_up), f"reconcile {now.account.name} --accept {now.source}/{shown.task_id}"
     note = f"it may be {where}, which was written off and booked; if it is: extend-pipeline {accept}"
     return replace(mine, note=note)
 
 
-def dearest(price: Price) -> int:
+def max_price_micros(price: Price) -> int:
     """The most that one extension can cost, in micro-units: what is reserved for a task of unknown mode."""
     amounts = price.per_extension_micros
     return amounts if isinstance(amounts, int) else max(amounts.values())
 
 
-def _orphan(account: Account, shown: Shown, view: TaskView, zone: str) -> Orphan:
+def _orphan(account: Account, shown: StatementLine, view: TaskView, zone: str) -> Orphan:
     known = [micros for micros in (shown.micros, view.units_micros) if micros is not None and micros >= 0]
     return Orphan(
         account=account.name,
@@ -353,7 +375,7 @@ def _orphan(account: Account, shown: Shown, view: TaskView, zone: str) -> Orphan
         parent_video_id=view.parent_video_id or "",
         parent_duration_ms=view.parent_duration_ms,
         unit=account.price.unit,
-        predicted_micros=max(known) if known else dearest(account.price),
+        predicted_micros=max(known) if known else max_price_micros(account.price),
         unit_price_micros=account.price.unit_price_micros,
         currency=account.price.currency,
         failed_tasks_charged=account.failed_tasks_charged,

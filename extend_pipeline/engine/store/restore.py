@@ -8,21 +8,21 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
-from extend_pipeline.engine.fetch.fetch import Missed, fetch, source_key
-from extend_pipeline.engine.fetch.media_analysis import examine, file_columns, parent_file, probe_of, put_poster
+from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, source_key
+from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns, parent_file, probe_of, put_poster
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.polling.lease import Hold
+from extend_pipeline.engine.polling.lease import Lease
 from extend_pipeline.engine.store.watch import fetch_again
 from extend_pipeline.engine.submit.source_probe import fetch_source, needs_source
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import catalog_sync, files, job_queue, transitions
 from extend_pipeline.ledger.write.files import FileKey, Role
-from extend_pipeline.media.isolation.pool import CouldNotProbe
+from extend_pipeline.media.isolation.pool import ProbeUnavailable
 from extend_pipeline.media.store import Stored
 
 FIRST_GAP_MS: Final = 60_000  # after a film or a source that could not be brought back; doubles
-LONGEST_GAP_MS: Final = 6 * 3_600_000
+MAX_GAP_MS: Final = 6 * 3_600_000
 SOURCE_GONE_AFTER: Final = 3  # times in a row that a source is said to be gone
 _log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def keep_restored(pipeline: Pipeline, row: Row[Any], got: Stored) -> None:
 
 
 def lose_or_wait(
-    pipeline: Pipeline, row: Row[Any], hold: Hold, missed: Missed, *, over: bool, gap_ms: int, note: str
+    pipeline: Pipeline, row: Row[Any], hold: Lease, missed: FetchFailure, *, over: bool, gap_ms: int, note: str
 ) -> str:
     """Write down that a stored result could not be fetched again: it is lost once it can't be had any more, else it is
     tried again after a gap. Return `again` or `lost`."""
@@ -93,7 +93,7 @@ def restore_parts(pipeline: Pipeline) -> list[str]:
 
 
 def _is_due(row: Row[Any], now_ms: int) -> bool:
-    gap_ms = min(FIRST_GAP_MS * 2 ** min(row.tries, 20), LONGEST_GAP_MS)
+    gap_ms = min(FIRST_GAP_MS * 2 ** min(row.tries, 20), MAX_GAP_MS)
     return row.tried_at is None or not 0 <= now_ms - row.tried_at < gap_ms
 
 
@@ -107,8 +107,8 @@ def _assemble(pipeline: Pipeline, missing: Row[Any]) -> bool:
     if parent_file(pipeline, row).path is None:
         return False
     try:
-        seen = examine(pipeline, row, Stored(row.sha256, row.bytes, row.path, probe_of(row)))
-    except CouldNotProbe:
+        seen = analyse(pipeline, row, Stored(row.sha256, row.bytes, row.path, probe_of(row)))
+    except ProbeUnavailable:
         return False  # another round will look
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         if seen.film is None:
@@ -125,7 +125,7 @@ def _fetch_source(pipeline: Pipeline, missing: Row[Any]) -> bool:
         return False
     got = _source(pipeline, missing)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        if isinstance(got, Missed):
+        if isinstance(got, FetchFailure):
             files.not_restored(tx, missing, got.message)
             if got.stale_url and missing.tries + 1 >= SOURCE_GONE_AFTER:
                 files.lost(tx, FileKey(missing.owner, Role.SOURCE), missing, got.message)
@@ -136,12 +136,12 @@ def _fetch_source(pipeline: Pipeline, missing: Row[Any]) -> bool:
     return True
 
 
-def _source(pipeline: Pipeline, missing: Row[Any]) -> Stored | Missed:
+def _source(pipeline: Pipeline, missing: Row[Any]) -> Stored | FetchFailure:
     video = pipeline.configuration.catalogue.videos.get(missing.video_key)
     if video is not None and needs_source(video):
         return fetch_source(pipeline, video)
     with pipeline.ledger.read() as connection:
         first = queries.first_hop(connection, missing.video_key)
     if first is None or not first.parent_url:
-        return Missed("nothing tells where the source lies", stale_url=True)
+        return FetchFailure("nothing tells where the source lies", stale_url=True)
     return fetch(pipeline, missing.account, first.parent_url, key=source_key(missing.account, first.parent_url))

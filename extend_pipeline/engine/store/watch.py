@@ -10,7 +10,7 @@ from typing import Final
 from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.store.look import StoreLook, look
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import files, transitions
 from extend_pipeline.ledger.write.files import FileKey, Role
@@ -62,7 +62,7 @@ def write_down(pipeline: Pipeline, found: StoreLook, *, actor: str) -> None:
                 fetch_again(tx, file.key, account=file.account)
 
 
-def fetch_again(tx: Writer, key: FileKey, *, account: str) -> None:
+def fetch_again(tx: LedgerTransaction, key: FileKey, *, account: str) -> None:
     """Make a result due that is stored and whose file is missing."""
     stored = (AttemptState.STORED,)
     transitions.schedule(tx, key.owner, account=account, due_at=tx.now_ms, while_in=stored)

@@ -19,7 +19,7 @@ HIDDEN: Final = "[token]"
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class PreparedSubmit:
     """A step with its claim and, where the account is called back, the token of its address. The token lives only here
     and in the POST: the ledger has its digest."""
 
@@ -28,10 +28,10 @@ class Ready:
     token: str | None
 
 
-def prepared(pipeline: Pipeline, step: DueStep) -> Ready:
+def prepare_submit(pipeline: Pipeline, step: DueStep) -> PreparedSubmit:
     """Make a step ready. Each try gets a callback address of its own, which nobody can guess."""
     token = None if pipeline.accounts[step.video.account].callbacks is None else pipeline.new_token()
-    return Ready(claim_request(pipeline, step, token=token), step, token)
+    return PreparedSubmit(claim_request(pipeline, step, token=token), step, token)
 
 
 def claim_request(pipeline: Pipeline, step: DueStep, *, token: str | None = None) -> ClaimRequest:
@@ -40,7 +40,7 @@ def claim_request(pipeline: Pipeline, step: DueStep, *, token: str | None = None
     external_id = chain.external_task_id(
         video_key=step.named_as, hop=step.hop, generation=step.generation, chain_digest=step.chain_digest
     )
-    shown = wire(pipeline, step, external_id, None if token is None else HIDDEN)
+    shown = to_request(pipeline, step, external_id, None if token is None else HIDDEN)
     return ClaimRequest(
         attempt_id=chain.attempt_id(external_id, step.try_no),
         video_key=step.video.key,
@@ -75,7 +75,7 @@ def claim_request(pipeline: Pipeline, step: DueStep, *, token: str | None = None
     )
 
 
-def wire(pipeline: Pipeline, step: DueStep, external_id: str, token: str | None) -> SubmitRequest:
+def to_request(pipeline: Pipeline, step: DueStep, external_id: str, token: str | None) -> SubmitRequest:
     """What the provider is asked for; with a token, it is also asked to call back."""
     callbacks = pipeline.accounts[step.video.account].callbacks
     address = None if callbacks is None or token is None else f"{callbacks.url}/{token}"

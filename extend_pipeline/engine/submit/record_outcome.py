@@ -11,36 +11,36 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.guards import keys
 from extend_pipeline.engine.plan.hop_state import UNCLEAR_VALUE
-from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.clock import MAX_BACKOFF_MS
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import controls, transitions, webhook_inbox
 from extend_pipeline.ledger.write.claims import ClaimRequest
 from extend_pipeline.ledger.write.late_acceptance import turned_up
 from extend_pipeline.ledger.write.transitions import Stale
 from extend_pipeline.providers.protocol import (
-    Absent,
     Accepted,
     Answer,
     Duplicate,
+    Found,
+    NotFound,
+    QueryFailed,
     QueryOutcome,
     Rejected,
     RejectReason,
-    Seen,
     SubmitOutcome,
     TaskView,
-    Unanswered,
     Unknown,
 )
 
 S = AttemptState
 
 FIRST_REST_MS: Final = 1_000  # doubles with every refusal in a row
-LONGEST_REST_MS: Final = 60_000  # a slot comes free within minutes: a hop runs 4 to 6
+MAX_REST_MS: Final = 60_000  # a slot comes free within minutes: a hop runs 4 to 6
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class SubmitResult:
     """What the upstream said to one POST, with what a look-up of our own key found where it called the key taken."""
 
     request: ClaimRequest
@@ -48,7 +48,7 @@ class Answered:
     found: QueryOutcome | None = None
 
 
-def record_outcome(tx: Writer, answered: Answered, account: Account) -> None:
+def record_outcome(tx: LedgerTransaction, answered: SubmitResult, account: Account) -> None:
     """Turn one answer into the attempt's next state, and the account's where the answer concerns all of it."""
     request = answered.request
     match answered.outcome:
@@ -59,11 +59,11 @@ def record_outcome(tx: Writer, answered: Answered, account: Account) -> None:
             _rejected(tx, request.attempt_id, account, reason, answer, retry_after_s)
         case Duplicate(answer):
             match answered.found:
-                case Seen(view) if belongs(view, request.external_task_id, request.parent_video_id):
+                case Found(view) if belongs(view, request.external_task_id, request.parent_video_id):
                     _submitted(tx, answered, account, view.task_id, "lookup")
-                case Seen():
+                case Found():
                     in_doubt(tx, request, account, "the key was found on a task of another video", answer)
-                case Absent() | Unanswered() | None:
+                case NotFound() | QueryFailed() | None:
                     in_doubt(tx, request, account, UNCLEAR_VALUE, answer)
         case Unknown(cause, answer):
             in_doubt(tx, request, account, cause, answer)
@@ -75,7 +75,9 @@ def belongs(view: TaskView, external_task_id: str, parent_video_id: str) -> bool
     return own_key and view.parent_video_id in (None, parent_video_id)
 
 
-def in_doubt(tx: Writer, attempt: ClaimRequest | Row[Any], account: Account, cause: str, answer: Answer | None) -> None:
+def in_doubt(
+    tx: LedgerTransaction, attempt: ClaimRequest | Row[Any], account: Account, cause: str, answer: Answer | None
+) -> None:
     """Put an attempt in doubt and, where it can be looked up or a callback has named its task already, see to it that
     it will be looked at, at once. `attempt` is its claim or its row."""
     attempt_id: str = attempt.attempt_id
@@ -100,7 +102,7 @@ def evidence(reason: str, answer: Answer) -> dict[str, str | None]:
     }
 
 
-def _submitted(tx: Writer, answered: Answered, account: Account, task_id: str, found_by: str) -> None:
+def _submitted(tx: LedgerTransaction, answered: SubmitResult, account: Account, task_id: str, found_by: str) -> None:
     due_at = tx.now_ms + int(account.poll.first_after_s * 1000)
     request = answered.request
     moved = transitions.submitted(tx, request.attempt_id, task_id=task_id, found_by=found_by, due_at=due_at)
@@ -112,7 +114,12 @@ def _submitted(tx: Writer, answered: Answered, account: Account, task_id: str, f
 
 
 def _rejected(
-    tx: Writer, attempt_id: str, account: Account, reason: RejectReason, answer: Answer, retry_after_s: float | None
+    tx: LedgerTransaction,
+    attempt_id: str,
+    account: Account,
+    reason: RejectReason,
+    answer: Answer,
+    retry_after_s: float | None,
 ) -> None:
     data = evidence(reason.value, answer)
     moved = transitions.move(tx, attempt_id, to=S.REJECTED, expect=frozenset({S.SENDING}), data=data)
@@ -128,6 +135,6 @@ def _rejected(
         controls.stop_account(tx, account.name, reason=reason.value, message=answer.message)
     if reason.transient:
         doubled = FIRST_REST_MS * 2 ** min(controls.backoff_failures(tx, account.name), 10)
-        asked = 0 if retry_after_s is None else min(int(retry_after_s * 1000), LONGEST_BACKOFF_MS)
-        rest = max(asked, min(doubled, LONGEST_REST_MS))
+        asked = 0 if retry_after_s is None else min(int(retry_after_s * 1000), MAX_BACKOFF_MS)
+        rest = max(asked, min(doubled, MAX_REST_MS))
         controls.back_off(tx, account.name, wait_ms=rest, note=f"{reason.value}: {answer.message}")

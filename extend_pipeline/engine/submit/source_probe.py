@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from extend_pipeline.config.model.catalogue import BranchSource, Video
 from extend_pipeline.engine import provider_traits
-from extend_pipeline.engine.fetch.fetch import Missed, fetch, source_key
+from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, source_key
 from extend_pipeline.engine.guards.disk_space import DiskError, explained
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.model import PlanInput, SourceView
@@ -20,7 +20,7 @@ from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import catalog_sync
 from extend_pipeline.media.store import Stored
-from extend_pipeline.providers.protocol import Absent, Seen, Unanswered
+from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed
 
 TRIES: Final = 3
 DONE: Final = ("complete", "withdrawn")
@@ -72,7 +72,7 @@ def measured(pipeline: Pipeline, given: PlanInput) -> PlanInput:
     return replace(given, sources={**given.sources, **seen}, ahead={})
 
 
-def _seen(got: Stored | Missed) -> SourceView:
+def _seen(got: Stored | FetchFailure) -> SourceView:
     return SourceView(got.probe.duration_ms) if isinstance(got, Stored) else SourceView(fault=got.message)
 
 
@@ -102,7 +102,7 @@ def _may_try_again(failed_at: int | None, now_ms: int) -> bool:
     return failed_at is None or failed_at + SOURCE_AGAIN_MS < now_ms or is_ahead(failed_at, now_ms)
 
 
-def _fetch_or_fail(pipeline: Pipeline, video: Video) -> Stored | Missed | DiskError:
+def _fetch_or_fail(pipeline: Pipeline, video: Video) -> Stored | FetchFailure | DiskError:
     try:
         return fetch_source(pipeline, video)
     except OSError as error:
@@ -112,7 +112,7 @@ def _fetch_or_fail(pipeline: Pipeline, video: Video) -> Stored | Missed | DiskEr
         return told
 
 
-def fetch_source(pipeline: Pipeline, video: Video) -> Stored | Missed:
+def fetch_source(pipeline: Pipeline, video: Video) -> Stored | FetchFailure:
     """Fetch a source; a connection that breaks is tried again at once, since a video waits for it."""
     got = _fetch_once(pipeline, video)
     for _ in range(TRIES - 1):
@@ -122,7 +122,7 @@ def fetch_source(pipeline: Pipeline, video: Video) -> Stored | Missed:
     return got
 
 
-def _fetch_once(pipeline: Pipeline, video: Video) -> Stored | Missed:
+def _fetch_once(pipeline: Pipeline, video: Video) -> Stored | FetchFailure:
     assert not isinstance(video.source, BranchSource)
     url = video.source.source_id
     if urlsplit(url).scheme in ("http", "https"):
@@ -130,9 +130,9 @@ def _fetch_once(pipeline: Pipeline, video: Video) -> Stored | Missed:
         key = source_key(video.account, url)
         return fetch(pipeline, video.account, url, key=key, also_from=urlsplit(url).hostname or "")
     match pipeline.provider(video.account).query(url):
-        case Seen(view) if view.outputs:
+        case Found(view) if view.outputs:
             return fetch(pipeline, video.account, view.outputs[0].url, key=source_key(video.account, url))
-        case Seen(view):
-            return Missed(f"the provider says {view.status_word!r} of task {url} and tells no URL")
-        case Absent(answer) | Unanswered(_, answer):
-            return Missed(f"the provider doesn't tell where task {url} lies: {answer.message}")
+        case Found(view):
+            return FetchFailure(f"the provider says {view.status_word!r} of task {url} and tells no URL")
+        case NotFound(answer) | QueryFailed(_, answer):
+            return FetchFailure(f"the provider doesn't tell where task {url} lies: {answer.message}")

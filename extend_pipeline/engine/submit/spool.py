@@ -15,17 +15,17 @@ from pathlib import Path
 from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.submit.record_outcome import Answered
+from extend_pipeline.engine.submit.record_outcome import SubmitResult
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
 from extend_pipeline.ledger.write.late_acceptance import turned_up
-from extend_pipeline.providers.protocol import Accepted, Duplicate, Seen
+from extend_pipeline.providers.protocol import Accepted, Duplicate, Found
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class KeptAnswer:
+class SpooledAcceptance:
     """An accepted task whose id stands in a file instead of the ledger, or (`kept` False) nowhere but in the log."""
 
     attempt_id: str
@@ -38,13 +38,15 @@ class KeptAnswer:
 class UnrecordedError(RuntimeError):
     """Answers could not be written into the ledger. The message names each accepted task and what happens to it."""
 
-    def __init__(self, answers: Sequence[KeptAnswer], cause: BaseException) -> None:
-        super().__init__("; ".join([f"the ledger could not be written: {cause}", *(_told(each) for each in answers)]))
+    def __init__(self, answers: Sequence[SpooledAcceptance], cause: BaseException) -> None:
+        super().__init__(
+            "; ".join([f"the ledger could not be written: {cause}", *(_describe(each) for each in answers)])
+        )
         self.answers = tuple(answers)
         self.__cause__ = cause
 
 
-def keep_answers(pipeline: Pipeline, answers: Sequence[Answered]) -> list[KeptAnswer]:
+def spool_acceptances(pipeline: Pipeline, answers: Sequence[SubmitResult]) -> list[SpooledAcceptance]:
     """Write each accepted task into a file of its own, whole and on the disk, and say so in the log. Where even that
     fails, the log line is all there is. Answers what was kept, and how."""
     kept = []
@@ -54,19 +56,19 @@ def keep_answers(pipeline: Pipeline, answers: Sequence[Answered]) -> list[KeptAn
             continue
         request = answered.request
         where = f"{request.video_key}/{request.hop}"
-        answer = KeptAnswer(request.attempt_id, where, request.account, task_id)
+        answer = SpooledAcceptance(request.attempt_id, where, request.account, task_id)
         try:
             _write(_folder(pipeline), answer)
         except OSError as error:
-            answer = KeptAnswer(request.attempt_id, where, request.account, task_id, kept=False)
-            _log.critical("%s (%s)", _told(answer), error)
+            answer = SpooledAcceptance(request.attempt_id, where, request.account, task_id, kept=False)
+            _log.critical("%s (%s)", _describe(answer), error)
         else:
-            _log.error("%s", _told(answer))
+            _log.error("%s", _describe(answer))
         kept.append(answer)
     return kept
 
 
-def hand_in_answers(pipeline: Pipeline) -> list[str]:
+def replay_spool(pipeline: Pipeline) -> list[str]:
     """Give the ledger what was kept from it; answers VIDEO/HOP of what it took. Costs a look at a folder. While the
     ledger is not the one that the home knows, they wait for that one."""
     handed_in: list[str] = []
@@ -75,7 +77,7 @@ def hand_in_answers(pipeline: Pipeline) -> list[str]:
         return handed_in
     for path in paths:
         try:
-            answer = KeptAnswer(**json.loads(path.read_text(encoding="utf-8")))
+            answer = SpooledAcceptance(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             continue  # another process was quicker
         except (OSError, ValueError, TypeError) as error:
@@ -105,17 +107,17 @@ def _set_aside(path: Path, message: str) -> None:
     _log.critical("%s", message)
 
 
-def _task_of(answered: Answered) -> str | None:
+def _task_of(answered: SubmitResult) -> str | None:
     match answered.outcome, answered.found:
         case Accepted(task_id), _:
             return task_id
-        case Duplicate(), Seen(view):
+        case Duplicate(), Found(view):
             return view.task_id
         case _:
             return None
 
 
-def _told(answer: KeptAnswer) -> str:
+def _describe(answer: SpooledAcceptance) -> str:
     told = f"account {answer.account} accepted {answer.where} as task {answer.task_id}"
     if answer.kept:
         return f"{told}; its id is kept and goes into the ledger with the next advance"
@@ -126,7 +128,7 @@ def _folder(pipeline: Pipeline) -> Path:
     return pipeline.settings.state_dir / "answers"
 
 
-def _write(folder: Path, answer: KeptAnswer) -> None:
+def _write(folder: Path, answer: SpooledAcceptance) -> None:
     make_private_folder(folder)
     name = hashlib.sha256(f"{answer.attempt_id}\0{answer.task_id}".encode("utf-8", "surrogatepass")).hexdigest()
     part, final = folder / f"{name}.part", folder / f"{name}.json"

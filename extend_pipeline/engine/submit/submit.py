@@ -14,24 +14,24 @@ from extend_pipeline.engine.guards.disk_space import read_space
 from extend_pipeline.engine.guards.ledger_look import look_at_home, look_inside, remember
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.model import DueStep, Plan
-from extend_pipeline.engine.submit.prepare import Ready, prepared, wire
-from extend_pipeline.engine.submit.record_outcome import Answered, record_outcome
-from extend_pipeline.engine.submit.spool import UnrecordedError, keep_answers
+from extend_pipeline.engine.submit.prepare import PreparedSubmit, prepare_submit, to_request
+from extend_pipeline.engine.submit.record_outcome import SubmitResult, record_outcome
+from extend_pipeline.engine.submit.spool import UnrecordedError, spool_acceptances
 from extend_pipeline.ledger.clock import lease_runs
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
-from extend_pipeline.ledger.write.claims import Caps, ClaimRequest, Refused, claim
+from extend_pipeline.ledger.write.claims import BudgetLimits, ClaimRefused, ClaimRequest, claim
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import (
-    Absent,
     Accepted,
     Answer,
     Duplicate,
+    Found,
+    NotFound,
+    QueryFailed,
     Rejected,
     RejectReason,
-    Seen,
-    Unanswered,
     Unknown,
 )
 
@@ -43,7 +43,7 @@ class SubmitReport:
     accepted: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     in_doubt: list[str] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[ClaimRefused] = field(default_factory=list)
 
     @property
     def posts(self) -> int:
@@ -78,11 +78,11 @@ def _room(pipeline: Pipeline) -> int | None:
 def _wave(
     pipeline: Pipeline,
     steps: Sequence[DueStep],
-    caps: Mapping[str, Caps],
+    caps: Mapping[str, BudgetLimits],
     pool: ThreadPoolExecutor,
     report: SubmitReport,
 ) -> None:
-    by_request = {(ready := prepared(pipeline, step)).request.attempt_id: ready for step in steps}
+    by_request = {(ready := prepare_submit(pipeline, step)).request.attempt_id: ready for step in steps}
     lease_ms = int(pipeline.settings.lease_s * 1000)
     failpoint("submit.before_claim")
     now_ms = pipeline.now_ms()
@@ -102,7 +102,7 @@ def _wave(
     report.refused.extend(result.refused)
     grouped = [request for request in result.claimed if request.submit_class == "A"]
     alone = [request for request in result.claimed if request.submit_class != "A"]
-    futures: list[Future[Answered]] = []
+    futures: list[Future[SubmitResult]] = []
     marked: set[str] = set()
     # no look-up would clear a group of the others up, so each of them is marked just before its own POST
     try:
@@ -148,22 +148,22 @@ def _mark_sending(pipeline: Pipeline, requests: Sequence[ClaimRequest]) -> tuple
     return [request for request in requests if isinstance(moves[request.attempt_id], Moved)], lease_until
 
 
-def _post(pipeline: Pipeline, ready: Ready, lease_until: int) -> Answered:
+def _post(pipeline: Pipeline, ready: PreparedSubmit, lease_until: int) -> SubmitResult:
     request = ready.request
     begun_ms = lease_until - int(pipeline.settings.lease_s * 1000)
     ends_ms = lease_until - int(pipeline.settings.post_deadline_s * 1000)
     if not lease_runs(begun_ms, ends_ms + 1, pipeline.now_ms()):
         # whoever was stopped for so long may find that others have looked for its task, found none and decided
         answer = Answer("its process was stopped until its lease had nearly run out, or its clock went back: not sent")
-        return Answered(request, Rejected(RejectReason.UNSENT, answer))
+        return SubmitResult(request, Rejected(RejectReason.UNSENT, answer))
     provider = pipeline.provider(request.account)
-    outcome = provider.submit(wire(pipeline, ready.step, request.external_task_id, ready.token))
+    outcome = provider.submit(to_request(pipeline, ready.step, request.external_task_id, ready.token))
     failpoint("submit.after_post")
     found = provider.find(request.external_task_id) if isinstance(outcome, Duplicate) and provider.can_find else None
-    return Answered(request, outcome, found)
+    return SubmitResult(request, outcome, found)
 
 
-def _record_all(pipeline: Pipeline, futures: Sequence[Future[Answered]], report: SubmitReport) -> None:
+def _record_all(pipeline: Pipeline, futures: Sequence[Future[SubmitResult]], report: SubmitReport) -> None:
     """Write answers down as they come; those that are there together share a commit. A task id waits for nobody."""
     pending = set(futures)
     crashed: BaseException | None = None
@@ -189,7 +189,7 @@ def _record_all(pipeline: Pipeline, futures: Sequence[Future[Answered]], report:
                     record_outcome(tx, answer, pipeline.accounts[answer.request.account])
             failpoint("submit.after_outcome")
         except BaseException as error:  # noqa: BLE001 - a disk that is full, a database that is gone, Ctrl-C: the task is paid
-            crashed = UnrecordedError(keep_answers(pipeline, answers), error)
+            crashed = UnrecordedError(spool_acceptances(pipeline, answers), error)
             continue
         for answer in answers:
             _tell(report, answer)
@@ -197,7 +197,7 @@ def _record_all(pipeline: Pipeline, futures: Sequence[Future[Answered]], report:
         raise crashed
 
 
-def _tell(report: SubmitReport, answer: Answered) -> None:
+def _tell(report: SubmitReport, answer: SubmitResult) -> None:
     where = f"{answer.request.video_key}/{answer.request.hop}"
     match answer.outcome:
         case Accepted():
@@ -206,9 +206,9 @@ def _tell(report: SubmitReport, answer: Answered) -> None:
             report.rejected.append(where)
         case Duplicate():
             match answer.found:
-                case Seen():
+                case Found():
                     report.accepted.append(where)
-                case Absent() | Unanswered() | None:
+                case NotFound() | QueryFailed() | None:
                     report.in_doubt.append(where)
         case Unknown():
             report.in_doubt.append(where)

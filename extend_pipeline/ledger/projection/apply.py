@@ -22,9 +22,9 @@ from extend_pipeline.ledger.projection.rows import change_account
 from extend_pipeline.ledger.states import VideoState
 
 
-def fold(connection: Connection, event: Event) -> None:
+def apply_event(connection: Connection, event: Event) -> None:
     """Apply one event. Raises KeyError for a kind that this version doesn't know: a ledger written by a newer one."""
-    FOLDS[event.kind](connection, event)
+    PROJECTIONS[event.kind](connection, event)
 
 
 def _video_declared(connection: Connection, event: Event) -> None:
@@ -122,7 +122,7 @@ def _reconciled(connection: Connection, event: Event) -> None:
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), rows)
 
 
-def _only_told(connection: Connection, event: Event) -> None:
+def _no_state_change(connection: Connection, event: Event) -> None:
     """Change no row: the event is history alone."""
 
 
@@ -154,7 +154,7 @@ def _charged_less(connection: Connection, event: Event) -> None:
     connection.execute(insert(tables.lower_charges).values(**event.data, **own))
 
 
-FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
+PROJECTIONS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "video_declared": _video_declared,
     "video_withdrawn": _video_withdrawn,
     "source_stored": _source_stored,
@@ -171,8 +171,8 @@ FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "statement_unread": _statement_unread,
     "charged_less": _charged_less,
     **NAME_FOLDS,
-    "ledger_accepted": _only_told,
-    "ledger_copied": _only_told,
+    "ledger_accepted": _no_state_change,
+    "ledger_copied": _no_state_change,
     **ATTEMPT_FOLDS,
     **FILE_FOLDS,
 }

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert
 from extend_pipeline.config.checks.purchase import purchase_digest, words_digest
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.event import Event
-from extend_pipeline.ledger.projection.rows import attempt_of, change_account, charge, give_back, move, set_attempt
+from extend_pipeline.ledger.projection.rows import attempt_of, change_account, charge, give_back, set_attempt, set_state
 from extend_pipeline.ledger.states import AttemptState
 
 S = AttemptState
@@ -52,15 +52,15 @@ def _begin(connection: Connection, event: Event, *, state: AttemptState, **value
 
 
 def _attempt_sending(connection: Connection, event: Event) -> None:
-    move(connection, event, S.SENDING, sending_at=event.at, **event.data)
+    set_state(connection, event, S.SENDING, sending_at=event.at, **event.data)
 
 
 def _attempt_submitted(connection: Connection, event: Event) -> None:
-    move(connection, event, S.SUBMITTED, submitted_at=event.at, task_id=event.data["task_id"], lease_until=0)
+    set_state(connection, event, S.SUBMITTED, submitted_at=event.at, task_id=event.data["task_id"], lease_until=0)
 
 
 def _attempt_in_doubt(connection: Connection, event: Event) -> None:
-    move(connection, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)
+    set_state(connection, event, S.IN_DOUBT, in_doubt_at=event.at, lease_until=0, **event.data)
 
 
 def _attempt_absent(connection: Connection, event: Event) -> None:
@@ -69,17 +69,17 @@ def _attempt_absent(connection: Connection, event: Event) -> None:
 
 
 def _attempt_rejected(connection: Connection, event: Event) -> None:
-    move(connection, event, S.REJECTED, finished_at=event.at, lease_until=0, **event.data)
+    set_state(connection, event, S.REJECTED, finished_at=event.at, lease_until=0, **event.data)
     give_back(connection, event)
 
 
 def _attempt_released(connection: Connection, event: Event) -> None:
-    move(connection, event, S.RELEASED, finished_at=event.at, lease_until=0, **event.data)
+    set_state(connection, event, S.RELEASED, finished_at=event.at, lease_until=0, **event.data)
     give_back(connection, event)
 
 
 def _attempt_processing(connection: Connection, event: Event) -> None:
-    move(connection, event, S.PROCESSING)
+    set_state(connection, event, S.PROCESSING)
 
 
 def _attempt_succeeded(connection: Connection, event: Event) -> None:
@@ -87,7 +87,7 @@ def _attempt_succeeded(connection: Connection, event: Event) -> None:
     reported = data.pop("reported_micros", None)
     attempt = attempt_of(connection, event)
     micros, basis = (attempt.predicted_micros, "estimated") if reported is None else (reported, "reported")
-    move(
+    set_state(
         connection,
         event,
         S.SUCCEEDED,
@@ -106,13 +106,13 @@ def _attempt_failed(connection: Connection, event: Event) -> None:
     attempt = attempt_of(connection, event)
     charged = attempt.failed_tasks_charged
     if charged == "unknown" and reported is None:
-        move(connection, event, S.FAILED, finished_at=event.at, **data)  # the reservation stays until reconciled
+        set_state(connection, event, S.FAILED, finished_at=event.at, **data)  # the reservation stays until reconciled
         return
     if reported is not None:
         micros, basis = reported, "reported"
     else:
         micros, basis = (attempt.predicted_micros if charged == "yes" else 0), "estimated"
-    move(connection, event, S.FAILED, finished_at=event.at, settled_micros=micros, units_basis=basis, **data)
+    set_state(connection, event, S.FAILED, finished_at=event.at, settled_micros=micros, units_basis=basis, **data)
     give_back(connection, event)
     if micros:
         charge(connection, event, attempt, entry="settle", micros=micros, basis=basis)
@@ -123,24 +123,24 @@ def _attempt_columns(connection: Connection, event: Event) -> None:
 
 
 def _attempt_stored(connection: Connection, event: Event) -> None:
-    move(connection, event, S.STORED, stored_at=event.at, finished_at=event.at, **event.data)
+    set_state(connection, event, S.STORED, stored_at=event.at, finished_at=event.at, **event.data)
 
 
 def _attempt_quarantined(connection: Connection, event: Event) -> None:
-    move(connection, event, S.QUARANTINED, finished_at=event.at, **event.data)
+    set_state(connection, event, S.QUARANTINED, finished_at=event.at, **event.data)
 
 
 def _attempt_result_lost(connection: Connection, event: Event) -> None:
-    move(connection, event, S.RESULT_LOST, finished_at=event.at, **event.data)
+    set_state(connection, event, S.RESULT_LOST, finished_at=event.at, **event.data)
 
 
 def _attempt_written_off(connection: Connection, event: Event) -> None:
     attempt = attempt_of(connection, event)
     if attempt.settled_micros is not None:  # it had succeeded: the charge is booked already
-        move(connection, event, S.WRITTEN_OFF, finished_at=event.at, **event.data)
+        set_state(connection, event, S.WRITTEN_OFF, finished_at=event.at, **event.data)
         return
     micros = attempt.predicted_micros
-    move(
+    set_state(
         connection,
         event,
         S.WRITTEN_OFF,
@@ -171,7 +171,7 @@ def _resubmit_allowed(connection: Connection, event: Event) -> None:
     set_attempt(connection, event, resubmit_allowed=True)
 
 
-def _noted(_connection: Connection, _event: Event) -> None:
+def _no_state_change(_connection: Connection, _event: Event) -> None:
     """Evidence that changes no state: a late answer, an upstream that went back."""
 
 
@@ -198,6 +198,6 @@ ATTEMPT_FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "charge_settled": _charge_settled,
     "charge_adjusted": _charge_adjusted,
     "resubmit_allowed": _resubmit_allowed,
-    "late_answer": _noted,
-    "upstream_went_back": _noted,
+    "late_answer": _no_state_change,
+    "upstream_went_back": _no_state_change,
 }

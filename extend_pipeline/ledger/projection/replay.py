@@ -20,11 +20,11 @@ def replay(source: Ledger, target: Ledger) -> int:
     with source.read() as reading, target.write(now_ms=0, actor="replay") as tx:
         if tx.seq:
             raise ValueError("a replay needs an empty ledger to fold into")
-        tx.seq = refold(reading, tx.connection)
+        tx.seq = reapply(reading, tx.connection)
     return tx.seq
 
 
-def refold(reading: Connection, into: Connection) -> int:
+def reapply(reading: Connection, into: Connection) -> int:
     """Copy all events of one connection's ledger into another's empty tables and fold them there; return the last
     event's number."""
     by_number = select(tables.events).order_by(tables.events.c.seq).execution_options(yield_per=_CHUNK)
@@ -40,7 +40,7 @@ def refold(reading: Connection, into: Connection) -> int:
             json.loads(row.data),
         )
         into.execute(insert(tables.events).values(**row._mapping))
-        apply.fold(into, event)
+        apply.apply_event(into, event)
     seq = int(reading.execute(select(tables.ledger_head.c.seq)).scalar_one())
     into.execute(update(tables.ledger_head).values(seq=seq))
     return seq

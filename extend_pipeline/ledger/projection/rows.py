@@ -64,7 +64,7 @@ def set_attempt(connection: Connection, event: Event, **values: Any) -> None:
     )
 
 
-def move(connection: Connection, event: Event, state: AttemptState, **values: Any) -> None:
+def set_state(connection: Connection, event: Event, state: AttemptState, **values: Any) -> None:
     before = attempt_of(connection, event)
     set_attempt(connection, event, state=state.value, **values)
     if AttemptState(before.state) in SLOT_HOLDING and state not in SLOT_HOLDING:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, false, func, select
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read.queries import chunks
 from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, ORPHAN, RANKS, Verdict
+from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, ORPHAN, RANKS, ReconciliationVerdict
 
 
 def attempts_of_account(connection: Connection, account: str) -> list[Row[Any]]:
@@ -74,7 +74,7 @@ def no_extensions(connection: Connection, account: str, source: str) -> frozense
     query = select(table.c.task_id).where(
         table.c.account == account,
         table.c.source == source,
-        table.c.verdict == Verdict.OTHER.value,
+        table.c.verdict == ReconciliationVerdict.OTHER.value,
         table.c.upstream_micros.is_(None) | (table.c.upstream_micros > 0),
     )
     return frozenset(connection.execute(query).scalars())
@@ -84,7 +84,9 @@ def accepted_strangers(connection: Connection, account: str) -> frozenset[str]:
     """Tasks that no attempt holds and that a person has let be, in any of the account's books."""
     table = tables.reconciliations
     query = select(table.c.task_id).where(
-        table.c.account == account, table.c.attempt_id.is_(None), table.c.verdict == Verdict.ACCEPTED.value
+        table.c.account == account,
+        table.c.attempt_id.is_(None),
+        table.c.verdict == ReconciliationVerdict.ACCEPTED.value,
     )
     return frozenset(connection.execute(query).scalars())
 
@@ -94,7 +96,7 @@ def told_by_better_books(connection: Connection, account: str, source: str) -> f
     difference be: it counts all the same."""
     table = tables.reconciliations
     better = RANKS[RANKS.index(source) + 1 :] if source in RANKS else ()
-    amounts = (Verdict.MATCHED, Verdict.DIFFERENT_AMOUNT, Verdict.ACCEPTED)
+    amounts = (ReconciliationVerdict.MATCHED, ReconciliationVerdict.DIFFERENT_AMOUNT, ReconciliationVerdict.ACCEPTED)
     query = select(table.c.attempt_id).where(
         table.c.account == account,
         table.c.source.in_(better),
@@ -166,7 +168,7 @@ def questions_elsewhere(connection: Connection, account: str, source: str) -> di
         table.c.account == account,
         table.c.source != source,
         table.c.attempt_id.is_(None),
-        table.c.verdict == Verdict.UPSTREAM_ONLY.value,
+        table.c.verdict == ReconciliationVerdict.UPSTREAM_ONLY.value,
     )
     return {row.task_id: row.source for row in connection.execute(query)}
 
@@ -178,7 +180,7 @@ def disagreements(connection: Connection) -> list[Row[Any]]:
     at_home = select(attempts.c.attempt_id).where(
         attempts.c.chain_digest == ORPHAN, attempts.c.state == AttemptState.STORED.value
     )
-    done = (table.c.verdict == Verdict.UPSTREAM_ONLY.value) & table.c.attempt_id.in_(at_home)
+    done = (table.c.verdict == ReconciliationVerdict.UPSTREAM_ONLY.value) & table.c.attempt_id.in_(at_home)
     query = select(table).where(
         table.c.verdict.in_([verdict.value for verdict in DISAGREEMENTS]), ~func.coalesce(done, false())
     )

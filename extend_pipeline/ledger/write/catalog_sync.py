@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import VideoState
 
 _SOURCE: Final = ("source_sha256", "source_path", "source_probed_ms", "source_fault", "source_fault_at")
@@ -88,7 +88,7 @@ def stale_declarations(rows: Collection[Any], declarations: Sequence[Declaration
     )
 
 
-def declare(tx: Writer, declarations: Sequence[Declaration]) -> Declared:
+def declare(tx: LedgerTransaction, declarations: Sequence[Declaration]) -> Declared:
     """Bring the ledger's videos to the catalogue. A video that left is withdrawn, not deleted: what was paid stays."""
     known = {row.video_key: row for row in tx.connection.execute(select(tables.videos))}
     new: list[str] = []
@@ -115,7 +115,7 @@ def _same_source(before: str | None, now: str | None) -> bool:
     return without_signature(before or "") == without_signature(now or "")
 
 
-def _first_key(tx: Writer, entry: Declaration) -> str | None:
+def _first_key(tx: LedgerTransaction, entry: Declaration) -> str | None:
     """The name that a new video's steps are named by where it isn't its key: the one that it had in a ledger which was
     lost, or one of its own where its key was another video's first."""
     if entry.was is not None:
@@ -137,7 +137,7 @@ def _worth(name: str, value: Any) -> Any:
     return re.sub(r"\d+", "#", value) if name == "state_detail" else value
 
 
-def record_progress(tx: Writer, progress: Mapping[str, Progress]) -> list[str]:
+def record_progress(tx: LedgerTransaction, progress: Mapping[str, Progress]) -> list[str]:
     """Write the progress of videos for which it differs; answers their keys."""
     table = tables.videos
     changed: list[str] = []
@@ -149,12 +149,12 @@ def record_progress(tx: Writer, progress: Mapping[str, Progress]) -> list[str]:
     return changed
 
 
-def source_stored(tx: Writer, video_key: str, *, sha256: str, path: str, duration_ms: int) -> None:
+def source_stored(tx: LedgerTransaction, video_key: str, *, sha256: str, path: str, duration_ms: int) -> None:
     """A copy of the video's source is in the media store, and so long."""
     data = {"sha256": sha256, "path": path, "duration_ms": duration_ms}
     tx.append("source_stored", video_key=video_key, data=data)
 
 
-def source_unreachable(tx: Writer, video_key: str, *, message: str) -> None:
+def source_unreachable(tx: LedgerTransaction, video_key: str, *, message: str) -> None:
     """The video's source could not be fetched; it is tried again later."""
     tx.append("source_unreachable", video_key=video_key, data={"message": message})

@@ -16,15 +16,15 @@ from sqlalchemy import func, select
 
 from extend_pipeline.base.days import NO_ZONE, day_of
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS, still_waits
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, still_waits
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import budget_days
-from extend_pipeline.ledger.states import AT_STAKE, LIVE, AttemptState, VideoState
+from extend_pipeline.ledger.states import EXPOSED, LIVE, AttemptState, VideoState
 from extend_pipeline.ledger.write.names import Choice, bought, choose
 
 
 @dataclass(frozen=True, slots=True)
-class Caps:
+class BudgetLimits:
     """What an account may commit, in micro-units, how much of it may be at stake at a time, and how many tasks it may
     have in flight. At stake is what is claimed, being sent or in doubt: what a crash or an outage could leave unknown.
     `zone` is the time zone whose days count.
@@ -105,7 +105,7 @@ class RefusalReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class ClaimRefused:
     """This extension was not claimed."""
 
     request: ClaimRequest
@@ -117,14 +117,14 @@ class ClaimResult:
     """What one claim transaction did."""
 
     claimed: tuple[ClaimRequest, ...]
-    refused: tuple[Refused, ...]
+    refused: tuple[ClaimRefused, ...]
 
 
 def claim(
-    tx: Writer,
+    tx: LedgerTransaction,
     requests: Sequence[ClaimRequest],
     *,
-    caps: Mapping[str, Caps],
+    caps: Mapping[str, BudgetLimits],
     owner: str,
     lease_until: int,
     ledger_accepted: bool = True,
@@ -132,11 +132,11 @@ def claim(
     """Claim what fits; nothing where this ledger isn't the one that the home knows (`ledger_accepted`). Raises KeyError
     where an account has no caps: no budget, no spending."""
     claimed: list[ClaimRequest] = []
-    refused: list[Refused] = []
+    refused: list[ClaimRefused] = []
     for request in requests:
         reason = _refusal(tx, request, caps[request.account]) if ledger_accepted else RefusalReason.LEDGER
         if reason is not None:
-            refused.append(Refused(request, reason))
+            refused.append(ClaimRefused(request, reason))
             continue
         tx.append(
             "attempt_claimed",
@@ -155,7 +155,7 @@ def claim(
     return ClaimResult(tuple(claimed), tuple(refused))
 
 
-def _refusal(tx: Writer, request: ClaimRequest, caps: Caps) -> RefusalReason | None:
+def _refusal(tx: LedgerTransaction, request: ClaimRequest, caps: BudgetLimits) -> RefusalReason | None:
     everywhere = _account_row(tx, tables.EVERYWHERE)
     account = _account_row(tx, request.account)
     if (everywhere and everywhere.paused) or (account and account.paused):
@@ -166,7 +166,7 @@ def _refusal(tx: Writer, request: ClaimRequest, caps: Caps) -> RefusalReason | N
     if in_flight >= caps.max_in_flight:
         return RefusalReason.SLOTS
     backoff = tx.connection.execute(select(tables.backoff).where(tables.backoff.c.account == request.account)).first()
-    if backoff and still_waits(backoff.not_before, tx.now_ms, longest_ms=LONGEST_BACKOFF_MS):
+    if backoff and still_waits(backoff.not_before, tx.now_ms, longest_ms=MAX_BACKOFF_MS):
         return RefusalReason.BACKOFF
     if backoff and backoff.failures and _unsent(tx, request.account):
         return RefusalReason.BACKOFF  # one probe at a time until a submit goes through again
@@ -184,29 +184,29 @@ def _refusal(tx: Writer, request: ClaimRequest, caps: Caps) -> RefusalReason | N
     return None
 
 
-def _account_row(tx: Writer, account: str) -> Any:
+def _account_row(tx: LedgerTransaction, account: str) -> Any:
     return tx.connection.execute(select(tables.accounts).where(tables.accounts.c.account == account)).first()
 
 
-def _committed_today(tx: Writer, account: str, zone: str) -> int:
+def _committed_today(tx: LedgerTransaction, account: str, zone: str) -> int:
     today = budget_days.committed(tx.connection, tx.now_ms, zone=zone, account=account).get(account)
     return 0 if today is None else today.micros
 
 
-def _at_stake(tx: Writer, account: str) -> int:
+def _at_stake(tx: LedgerTransaction, account: str) -> int:
     table = tables.attempts
-    unknown = table.c.state.in_([state.value for state in AT_STAKE])
+    unknown = table.c.state.in_([state.value for state in EXPOSED])
     total = select(func.coalesce(func.sum(table.c.predicted_micros), 0)).where(table.c.account == account, unknown)
     return int(tx.connection.execute(total).scalar_one())
 
 
-def _unsent(tx: Writer, account: str) -> bool:
+def _unsent(tx: LedgerTransaction, account: str) -> bool:
     table = tables.attempts
     waiting = (table.c.account == account) & table.c.state.in_(("claimed", "sending"))
     return tx.connection.execute(select(table.c.attempt_id).where(waiting).limit(1)).first() is not None
 
 
-def _tried_meanwhile(tx: Writer, request: ClaimRequest) -> bool:
+def _tried_meanwhile(tx: LedgerTransaction, request: ClaimRequest) -> bool:
     """Whether the hop has an attempt that the plan did not see, also one with the words of before or after an edit, or
     a live one."""
     table = tables.attempts
@@ -220,13 +220,13 @@ def _tried_meanwhile(tx: Writer, request: ClaimRequest) -> bool:
     return request.tries_seen is not None and request.tries_seen != len(rows)
 
 
-def _is_declared(tx: Writer, request: ClaimRequest) -> bool:
+def _is_declared(tx: LedgerTransaction, request: ClaimRequest) -> bool:
     table = tables.videos
     state = tx.connection.execute(select(table.c.state).where(table.c.video_key == request.video_key)).scalar()
     return state is not None and state != VideoState.WITHDRAWN.value
 
 
-def _bought_by_another(tx: Writer, request: ClaimRequest) -> bool:
+def _bought_by_another(tx: LedgerTransaction, request: ClaimRequest) -> bool:
     """Whether another video, or this one with another account, has bought the same, or may have."""
     if request.purchase is None:
         return False

@@ -8,27 +8,27 @@ from typing import Any, Final
 from sqlalchemy import Select, delete, insert, select, update
 
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.clock import LONGEST_BACKOFF_MS, still_waits
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, still_waits
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import webhook_inbox
 from extend_pipeline.ledger.write.transitions import Moved, Stale, move, schedule, unschedule
 
 S = AttemptState
 
-MOST_REFUSED_KEYS: Final = 8  # of an account; the newest count
+MAX_REFUSED_KEYS: Final = 8  # of an account; the newest count
 
 WRITABLE_OFF = frozenset({S.IN_DOUBT, S.SUBMITTED, S.PROCESSING, S.SUCCEEDED})
 RESUBMITTABLE = frozenset({S.FAILED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF, S.REJECTED, S.RELEASED})
 
 
-def pause(tx: Writer, account: str = tables.EVERYWHERE, *, why: str) -> None:
+def pause(tx: LedgerTransaction, account: str = tables.EVERYWHERE, *, why: str) -> None:
     """Stop all submits of an account, or of all, from the next claim on. What is in flight is still polled and
     fetched."""
     tx.append("account_paused", account=account, data={"why": why})
 
 
-def resume(tx: Writer, account: str = tables.EVERYWHERE, *, why: str) -> list[str]:
+def resume(tx: LedgerTransaction, account: str = tables.EVERYWHERE, *, why: str) -> list[str]:
     """Lift a pause and a stop. Without an account: everything that is paused or stopped. Answers which accounts."""
     table = tables.accounts
     held = table.c.paused.is_(True) | table.c.stopped_reason.is_not(None)
@@ -42,7 +42,7 @@ def resume(tx: Writer, account: str = tables.EVERYWHERE, *, why: str) -> list[st
     return names
 
 
-def stop_account(tx: Writer, account: str, *, reason: str, message: str) -> None:
+def stop_account(tx: LedgerTransaction, account: str, *, reason: str, message: str) -> None:
     """Stop an account on evidence (no balance, bad credentials) until a person resumes it; said once."""
     row = tx.connection.execute(
         select(tables.accounts.c.stopped_reason).where(tables.accounts.c.account == account)
@@ -51,7 +51,7 @@ def stop_account(tx: Writer, account: str, *, reason: str, message: str) -> None
         tx.append("account_stopped", account=account, data={"reason": reason, "message": message})
 
 
-def refused_keys(tx: Writer, account: str) -> tuple[str, ...]:
+def refused_keys(tx: LedgerTransaction, account: str) -> tuple[str, ...]:
     """Return the marks of keys that the provider has refused since a person last resumed the account."""
     marks = tx.connection.execute(
         select(tables.accounts.c.refused_keys).where(tables.accounts.c.account == account)
@@ -59,15 +59,15 @@ def refused_keys(tx: Writer, account: str) -> tuple[str, ...]:
     return tuple((marks or "").split())
 
 
-def key_refused(tx: Writer, account: str, *, mark: str, reason: str, message: str) -> None:
+def key_refused(tx: LedgerTransaction, account: str, *, mark: str, reason: str, message: str) -> None:
     """Stop an account, because the provider has refused a key that it had not refused before; `mark` tells the key from
     others."""
-    marks = (*refused_keys(tx, account), mark)[-MOST_REFUSED_KEYS:]
+    marks = (*refused_keys(tx, account), mark)[-MAX_REFUSED_KEYS:]
     tx.append("key_refused", account=account, data={"marks": list(marks)})
     stop_account(tx, account, reason=reason, message=message)
 
 
-def key_accepted(tx: Writer, account: str, *, reasons: Collection[str]) -> bool:
+def key_accepted(tx: LedgerTransaction, account: str, *, reasons: Collection[str]) -> bool:
     """Start an account again that was stopped for one of the reasons, because the provider has accepted another key.
     What a person has paused stays paused. Return whether it was stopped so."""
     stopped = tx.connection.execute(
@@ -79,7 +79,7 @@ def key_accepted(tx: Writer, account: str, *, reasons: Collection[str]) -> bool:
     return True
 
 
-def lift_stop(tx: Writer, account: str, *, reason: str) -> None:
+def lift_stop(tx: LedgerTransaction, account: str, *, reason: str) -> None:
     """Lift a stop that was made for one reason, on evidence that it is over. A pause and other stops stay."""
     table = tables.accounts
     same = (table.c.account == account) & (table.c.stopped_reason == reason)
@@ -87,31 +87,31 @@ def lift_stop(tx: Writer, account: str, *, reason: str) -> None:
         tx.append("account_stop_lifted", account=account, data={"reason": reason})
 
 
-def back_off(tx: Writer, account: str, *, wait_ms: int, note: str) -> None:
+def back_off(tx: LedgerTransaction, account: str, *, wait_ms: int, note: str) -> None:
     """Let the account rest; one probe follows, then everything again."""
     table = tables.backoff
     row = tx.connection.execute(select(table).where(table.c.account == account)).first()
     not_before = tx.now_ms + wait_ms
     if row is None:
         tx.connection.execute(insert(table).values(account=account, not_before=not_before, failures=1, note=note))
-    elif not still_waits(row.not_before, tx.now_ms, longest_ms=LONGEST_BACKOFF_MS):
+    elif not still_waits(row.not_before, tx.now_ms, longest_ms=MAX_BACKOFF_MS):
         # several answers of one burst are one failure
         values = {"not_before": not_before, "failures": row.failures + 1, "note": note}
         tx.connection.execute(update(table).where(table.c.account == account).values(**values))
 
 
-def backoff_failures(tx: Writer, account: str) -> int:
+def backoff_failures(tx: LedgerTransaction, account: str) -> int:
     """How often in a row the account asked for a rest."""
     table = tables.backoff
     return tx.connection.execute(select(table.c.failures).where(table.c.account == account)).scalar() or 0
 
 
-def clear_backoff(tx: Writer, account: str) -> None:
+def clear_backoff(tx: LedgerTransaction, account: str) -> None:
     """A submit went through: no rest needed."""
     tx.connection.execute(delete(tables.backoff).where(tables.backoff.c.account == account))
 
 
-def write_off(tx: Writer, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | Stale:
+def write_off(tx: LedgerTransaction, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | Stale:
     """A person's word: the task is given up and its charge is booked."""
     moved = move(tx, attempt_id, to=S.WRITTEN_OFF, expect=WRITABLE_OFF, data=data)
     if isinstance(moved, Moved):
@@ -126,7 +126,7 @@ def _account_of(attempt_id: str) -> Select[Any]:
     return select(tables.attempts.c.account).where(tables.attempts.c.attempt_id == attempt_id)
 
 
-def allow_resubmit(tx: Writer, attempt_id: str, *, why: str) -> Moved | Stale:
+def allow_resubmit(tx: LedgerTransaction, attempt_id: str, *, why: str) -> Moved | Stale:
     """A person's word: this extension may be paid for again, as a new generation. Only for one that has ended."""
     table = tables.attempts
     row = tx.connection.execute(select(table).where(table.c.attempt_id == attempt_id)).first()

@@ -20,7 +20,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Text, func, literal_column, null, select
 
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import AttemptState
 
 # word for word as in the indexes: with bound numbers in them SQLite would read the whole table for each folder
@@ -150,19 +150,26 @@ def without_file(connection: Connection) -> frozenset[str]:
     return frozenset(connection.execute(query).scalars())
 
 
-def missing(tx: Writer, file: ExpectedFile, cause: Cause) -> None:
+def missing(tx: LedgerTransaction, file: ExpectedFile, cause: Cause) -> None:
     """Say that a file is not in the store as it should be. Nothing is said of one that is known to be missing."""
     _missing(tx, file.key, cause, video_key=file.video_key, hop=file.hop, account=file.account, path=file.path)
 
 
-def not_made(tx: Writer, attempt: Row[Any]) -> None:
+def not_made(tx: LedgerTransaction, attempt: Row[Any]) -> None:
     """Say that the film of an attempt could not be assembled, since its parent's file is missing."""
     key = FileKey(attempt.attempt_id, Role.FILM)
     _missing(tx, key, Cause.NOT_MADE, video_key=attempt.video_key, hop=attempt.hop, account=attempt.account, path=None)
 
 
 def _missing(
-    tx: Writer, key: FileKey, cause: Cause, *, video_key: str, hop: int | None, account: str, path: str | None
+    tx: LedgerTransaction,
+    key: FileKey,
+    cause: Cause,
+    *,
+    video_key: str,
+    hop: int | None,
+    account: str,
+    path: str | None,
 ) -> None:
     if state_of_file(tx.connection, key) in (*OPEN, "forgotten"):
         return
@@ -170,31 +177,31 @@ def _missing(
     tx.append("file_missing", attempt_id=_attempt(key), video_key=video_key, account=account, data=data)
 
 
-def not_restored(tx: Writer, row: Row[Any], message: str) -> None:
+def not_restored(tx: LedgerTransaction, row: Row[Any], message: str) -> None:
     """Keep what a try to bring a file back said; how long until the next one follows from how many there were."""
     _append(tx, "file_not_restored", FileKey(row.owner, Role(row.role)), row, message=message)
 
 
-def restored(tx: Writer, key: FileKey, row: Row[Any] | ExpectedFile, message: str) -> None:
+def restored(tx: LedgerTransaction, key: FileKey, row: Row[Any] | ExpectedFile, message: str) -> None:
     """Say that a file which was missing or lost is there again. `row` has `video_key` and `account`."""
     if state_of_file(tx.connection, key) in (*OPEN, "forgotten"):
         _append(tx, "file_restored", key, row, message=message)
 
 
-def lost(tx: Writer, key: FileKey, row: Row[Any], message: str) -> None:
+def lost(tx: LedgerTransaction, key: FileKey, row: Row[Any], message: str) -> None:
     """Say that a file which is missing can't be had any more."""
     if state_of_file(tx.connection, key) == "missing":
         _append(tx, "file_lost", key, row, message=message)
 
 
-def forgotten(tx: Writer, row: Row[Any]) -> None:
+def forgotten(tx: LedgerTransaction, row: Row[Any]) -> None:
     """Say that a person wants to hear no more of a file that is lost."""
     key = FileKey(row.owner, Role(row.role))
     if state_of_file(tx.connection, key) == "lost":
         _append(tx, "file_forgotten", key, row)
 
 
-def _append(tx: Writer, kind: str, key: FileKey, row: Row[Any] | ExpectedFile, **data: str) -> None:
+def _append(tx: LedgerTransaction, kind: str, key: FileKey, row: Row[Any] | ExpectedFile, **data: str) -> None:
     data |= {"owner": key.owner, "role": key.role.value}
     tx.append(kind, attempt_id=_attempt(key), video_key=row.video_key, account=row.account, data=data)
 

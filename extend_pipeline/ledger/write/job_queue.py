@@ -11,13 +11,13 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, or_, se
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.clock import TOLERANCE_MS
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.queries import chunks
 from extend_pipeline.ledger.states import AttemptState
 
 
 @dataclass(frozen=True, slots=True)
-class LongestWaits:
+class MaxWaits:
     """How far ahead a due time of an account can lie, in milliseconds: after a look that went well, and after one that
     failed. What lies farther ahead was written by a clock that was ahead, and is due now."""
 
@@ -29,11 +29,11 @@ class LongestWaits:
         return self.failing_ms if span.failing else self.healthy_ms
 
 
-def take_due(
-    tx: Writer,
+def claim_due(
+    tx: LedgerTransaction,
     *,
     states: Collection[AttemptState],
-    accounts: Mapping[str, LongestWaits],
+    accounts: Mapping[str, MaxWaits],
     hold_ms: int,
     limit: int,
     owner: str,
@@ -69,7 +69,7 @@ def take_due(
     return rows
 
 
-def hold(tx: Writer, attempt_id: str, *, owner: str, until: int, held_by: str | None = None) -> bool:
+def extend_lease(tx: LedgerTransaction, attempt_id: str, *, owner: str, until: int, held_by: str | None = None) -> bool:
     """Go on holding what `take_due` gave, or take it from `held_by` (empty: nobody). False where somebody else has
     taken it, or nothing is due any more."""
     table = tables.schedule
@@ -77,7 +77,7 @@ def hold(tx: Writer, attempt_id: str, *, owner: str, until: int, held_by: str | 
     return tx.connection.execute(update(table).where(free).values(due_at=until, owner=owner)).rowcount == 1
 
 
-def give_back(tx: Writer, attempt_ids: Collection[str], *, owner: str) -> None:
+def release(tx: LedgerTransaction, attempt_ids: Collection[str], *, owner: str) -> None:
     """Make due now what `take_due` gave and nobody looked at: its taker ended without a word. What somebody else has
     taken since, or what was scheduled anew, is left alone."""
     table = tables.schedule
@@ -86,14 +86,14 @@ def give_back(tx: Writer, attempt_ids: Collection[str], *, owner: str) -> None:
         tx.connection.execute(update(table).where(mine).values(due_at=tx.now_ms, owner=""))
 
 
-def make_due(tx: Writer, account: str) -> None:
+def make_due(tx: LedgerTransaction, account: str) -> None:
     """Make due now what is scheduled of an account and held by nobody."""
     table = tables.schedule
     free = (table.c.account == account) & (table.c.owner == "") & (table.c.due_at > tx.now_ms)
     tx.connection.execute(update(table).where(free).values(due_at=tx.now_ms))
 
 
-def holders(connection: Connection) -> dict[str, list[str]]:
+def leases_by_owner(connection: Connection) -> dict[str, list[str]]:
     """Who holds what `take_due` gave, as attempt ids by owner."""
     table = tables.schedule
     held: dict[str, list[str]] = {}
@@ -102,9 +102,7 @@ def holders(connection: Connection) -> dict[str, list[str]]:
     return held
 
 
-def has_due(
-    ledger: Ledger, *, now_ms: int, states: Collection[AttemptState], accounts: Mapping[str, LongestWaits]
-) -> bool:
+def has_due(ledger: Ledger, *, now_ms: int, states: Collection[AttemptState], accounts: Mapping[str, MaxWaits]) -> bool:
     """Whether `take_due` would find anything; reads only, so that an idle round writes nothing."""
     names, latest = [state.value for state in states], now_ms + TOLERANCE_MS
     with ledger.read() as connection:
@@ -127,7 +125,7 @@ _SPANS: Final = (
 times a round."""
 
 
-def _is_due(states: Collection[AttemptState], accounts: Mapping[str, LongestWaits], now_ms: int) -> ColumnElement[bool]:
+def _is_due(states: Collection[AttemptState], accounts: Mapping[str, MaxWaits], now_ms: int) -> ColumnElement[bool]:
     """The condition of `take_due`: the time has come, or it lies farther ahead than the account's longest wait."""
     attempts, schedule = tables.attempts, tables.schedule
     asked_for = and_(attempts.c.state.in_([state.value for state in states]), attempts.c.account.in_(list(accounts)))
@@ -148,7 +146,7 @@ def scheduled(connection: Connection, attempt_ids: Collection[str]) -> frozenset
     return frozenset(attempt_id for part in found for attempt_id in part)
 
 
-def forgotten(connection: Connection, states: Collection[AttemptState]) -> list[Row[Any]]:
+def unscheduled(connection: Connection, states: Collection[AttemptState]) -> list[Row[Any]]:
     """Attempts in the states that nothing is scheduled for: hints are no part of the events, and may be lost. Rows have
     `attempt_id`, `account`, `state` and `submit_class`."""
     attempts, schedule = tables.attempts, tables.schedule

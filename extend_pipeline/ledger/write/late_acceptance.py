@@ -6,7 +6,7 @@ from sqlalchemy import select
 
 from extend_pipeline.base.days import zone_of
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import reconciliation
 from extend_pipeline.ledger.write.reconciliation import Orphan
@@ -15,7 +15,7 @@ from extend_pipeline.ledger.write.transitions import Moved, Stale, state_of
 S = AttemptState
 
 
-def turned_up(tx: Writer, attempt_id: str, *, task_id: str) -> Moved | Stale:
+def turned_up(tx: LedgerTransaction, attempt_id: str, *, task_id: str) -> Moved | Stale:
     """Take the task over as an orphan, so that its film is fetched; the charge that was booked when the attempt was
     written off moves to it. The attempt stays closed: its hop may be paid for again already.
 

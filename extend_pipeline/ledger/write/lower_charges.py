@@ -8,10 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 
 
-def record(tx: Writer, attempt: Row[Any], *, price_key: str, charged_micros: int, predicted_micros: int) -> bool:
+def record(
+    tx: LedgerTransaction, attempt: Row[Any], *, price_key: str, charged_micros: int, predicted_micros: int
+) -> bool:
     """Write down that an attempt was charged less than predicted (micro-units); False where the same price of the
     account was written down before."""
     table = tables.lower_charges

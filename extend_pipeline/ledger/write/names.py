@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, delete, select, update
 
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.queries import chunks
 from extend_pipeline.ledger.states import LIVE, AttemptState
 
@@ -68,7 +68,7 @@ def _there(connection: Connection, column: Any, names: Iterable[str]) -> set[str
     return {name for part in parts for name in connection.execute(select(column).where(column.in_(part))).scalars()}
 
 
-def rename(tx: Writer, renames: Renames) -> None:
+def rename(tx: LedgerTransaction, renames: Renames) -> None:
     """Bring over what was bought under the old names. The hints, which are no part of the events, move along."""
     for new, old in renames.unknown.items():
         tx.append("account_named", account=new, data={"first_name": old})
@@ -81,7 +81,7 @@ def rename(tx: Writer, renames: Renames) -> None:
         tx.append("video_renamed", video_key=new, data={"was": old})
 
 
-def choose(tx: Writer, video_key: str, choices: Sequence[Choice], *, why: str) -> None:
+def choose(tx: LedgerTransaction, video_key: str, choices: Sequence[Choice], *, why: str) -> None:
     """Write down what edited steps of a video are; what is written down already is left."""
     known = choices_of(tx.connection, [video_key]).get(video_key, {}) if choices else {}
     for choice in choices:

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 
 from extend_pipeline.base.days import NO_ZONE, day_of
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
 from extend_pipeline.ledger.write.transitions import Moved, Stale
@@ -28,7 +28,7 @@ taken, an invoice what is paid."""
 ROWS_AN_EVENT: Final = 500  # an event is one row; a month's invoice of 10,000 tasks is twenty
 
 
-class Verdict(StrEnum):
+class ReconciliationVerdict(StrEnum):
     """How one task stands in both books."""
 
     MATCHED = "matched"
@@ -40,15 +40,17 @@ class Verdict(StrEnum):
     OPEN = "open"  # not ended yet, or too young for the provider's books
 
 
-DISAGREEMENTS: Final = frozenset({Verdict.DIFFERENT_AMOUNT, Verdict.LEDGER_ONLY, Verdict.UPSTREAM_ONLY})
+DISAGREEMENTS: Final = frozenset(
+    {ReconciliationVerdict.DIFFERENT_AMOUNT, ReconciliationVerdict.LEDGER_ONLY, ReconciliationVerdict.UPSTREAM_ONLY}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class ReconciliationItem:
     """One task in both books; micro-units, None where a book doesn't say."""
 
     task_id: str
-    verdict: Verdict
+    verdict: ReconciliationVerdict
     attempt_id: str | None
     unit: str
     ledger_micros: int | None
@@ -83,7 +85,7 @@ def orphan_key(account: str, task_id: str) -> str:
     return f"{ORPHAN}:{account}:{task_id}"
 
 
-def adopt_orphan(tx: Writer, orphan: Orphan) -> Moved | Stale:
+def adopt_orphan(tx: LedgerTransaction, orphan: Orphan) -> Moved | Stale:
     """Take a task over as an attempt of its own that is polled, booked and fetched like any. Stale where an attempt of
     the account holds it already."""
     table = tables.attempts
@@ -115,7 +117,7 @@ def adopt_orphan(tx: Writer, orphan: Orphan) -> Moved | Stale:
     return Moved(attempt_id, S.SUBMITTED)
 
 
-def book_billed(tx: Writer, attempt_id: str, *, micros: int) -> int:
+def book_billed(tx: LedgerTransaction, attempt_id: str, *, micros: int) -> int:
     """Bring what is booked for an ended attempt to what was billed; answers the difference in micro-units (0: nothing
     was written). A failed attempt that still holds its reservation is settled; anything else is adjusted."""
     row = tx.connection.execute(select(tables.attempts).where(tables.attempts.c.attempt_id == attempt_id)).one()
@@ -131,7 +133,7 @@ def book_billed(tx: Writer, attempt_id: str, *, micros: int) -> int:
     return difference
 
 
-def booked_micros(tx: Writer, attempt_id: str) -> int:
+def booked_micros(tx: LedgerTransaction, attempt_id: str) -> int:
     """What stands in the books for an attempt: reservation or settlement, with its adjustments."""
     table = tables.charges
     total = select(func.coalesce(func.sum(table.c.micros), 0)).where(table.c.attempt_id == attempt_id)
@@ -139,7 +141,12 @@ def booked_micros(tx: Writer, attempt_id: str) -> int:
 
 
 def record(
-    tx: Writer, *, account: str, source: str, compared: Sequence[Compared], only_counted: Collection[str] = ()
+    tx: LedgerTransaction,
+    *,
+    account: str,
+    source: str,
+    compared: Sequence[ReconciliationItem],
+    only_counted: Collection[str] = (),
 ) -> None:
     """Write a comparison down; the newest word about a task replaces an earlier one. What has not changed is left, and
     so is a task that is `only_counted`, unless something was said of it before."""
@@ -151,38 +158,42 @@ def record(
         tx.append("reconciled", account=account, data={"source": source, "rows": news[start : start + ROWS_AN_EVENT]})
 
 
-def _is_news(known: Mapping[str, Any], each: Compared, only_counted: Collection[str]) -> bool:
+def _is_news(known: Mapping[str, Any], each: ReconciliationItem, only_counted: Collection[str]) -> bool:
     row = known.get(each.task_id)
     return not _same(row, each) and (row is not None or each.task_id not in only_counted)
 
 
-def adopted_by_word(tx: Writer, *, account: str, compared: Compared, why: str) -> None:
+def adopted_by_word(tx: LedgerTransaction, *, account: str, compared: ReconciliationItem, why: str) -> None:
     """Close every question about a task that a person has said is ours."""
     table = tables.reconciliations
     mine = select(table.c.source).where(table.c.account == account, table.c.task_id == compared.task_id)
-    row = {**asdict(compared), "verdict": Verdict.OPEN.value, "note": f"{compared.note}; {why}"}
+    row = {**asdict(compared), "verdict": ReconciliationVerdict.OPEN.value, "note": f"{compared.note}; {why}"}
     for source in sorted(tx.connection.execute(mine).scalars()):
         tx.append("reconciled", account=account, data={"source": source, "rows": [row]})
 
 
-def accept(tx: Writer, *, account: str, source: str, task_id: str, why: str) -> bool:
+def accept(tx: LedgerTransaction, *, account: str, source: str, task_id: str, why: str) -> bool:
     """A person's word about one difference: it is known, and not told again while it stays the same. What only the
     ledger has booked is given back, since nobody bills it; but not by the word of a list, which is no bill, nor where
     another bill shows it. False where there is no such difference."""
     table = tables.reconciliations
     same = (table.c.account == account) & (table.c.source == source) & (table.c.task_id == task_id)
     row = tx.connection.execute(select(table).where(same)).first()
-    if row is None or Verdict(row.verdict) not in DISAGREEMENTS:
+    if row is None or ReconciliationVerdict(row.verdict) not in DISAGREEMENTS:
         return False
-    if Verdict(row.verdict) is Verdict.LEDGER_ONLY and source != RANKS[0] and not _billed_elsewhere(tx, row):
+    if (
+        ReconciliationVerdict(row.verdict) is ReconciliationVerdict.LEDGER_ONLY
+        and source != RANKS[0]
+        and not _billed_elsewhere(tx, row)
+    ):
         book_billed(tx, row.attempt_id, micros=0)
-    columns = {name: getattr(row, name) for name in Compared.__slots__}
-    accepted = {**columns, "verdict": Verdict.ACCEPTED.value, "note": f"{row.note}; accepted: {why}"}
+    columns = {name: getattr(row, name) for name in ReconciliationItem.__slots__}
+    accepted = {**columns, "verdict": ReconciliationVerdict.ACCEPTED.value, "note": f"{row.note}; accepted: {why}"}
     tx.append("reconciled", account=account, data={"source": source, "rows": [accepted]})
     return True
 
 
-def _billed_elsewhere(tx: Writer, row: Any) -> bool:
+def _billed_elsewhere(tx: LedgerTransaction, row: Any) -> bool:
     table = tables.reconciliations
     others = select(table.c.task_id).where(
         table.c.account == row.account,
@@ -194,11 +205,13 @@ def _billed_elsewhere(tx: Writer, row: Any) -> bool:
     return tx.connection.execute(others.limit(1)).first() is not None
 
 
-def _same(row: Any, each: Compared) -> bool:
+def _same(row: Any, each: ReconciliationItem) -> bool:
     """Whether a comparison says nothing new. What a person has accepted stays accepted while the amounts stay, and a
     task that is nobody's here whatever it comes to cost."""
     if row is None:
         return False
-    if Verdict(row.verdict) is Verdict.ACCEPTED and each.verdict in DISAGREEMENTS | {Verdict.ACCEPTED}:
+    if ReconciliationVerdict(row.verdict) is ReconciliationVerdict.ACCEPTED and each.verdict in DISAGREEMENTS | {
+        ReconciliationVerdict.ACCEPTED
+    }:
         return bool(row.upstream_micros == each.upstream_micros or (row.attempt_id is None and each.attempt_id is None))
     return all(getattr(row, name) == value for name, value in asdict(each).items())

@@ -8,13 +8,13 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, select
 
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 
 FRESH_MS: Final = 20 * 3_600_000
 """A statement that was read so lately and shows nothing else is not written down again: once a day is enough."""
 
 
-def record_read(tx: Writer, *, account: str, source: str, others: int, others_newest_at: int | None) -> None:
+def record_read(tx: LedgerTransaction, *, account: str, source: str, others: int, others_newest_at: int | None) -> None:
     """Write down that a statement was read now, and how many of its tasks are not this home's (UTC ms of the newest,
     where it is dated)."""
     row = _of(tx.connection, account, source)
@@ -25,7 +25,7 @@ def record_read(tx: Writer, *, account: str, source: str, others: int, others_ne
     tx.append("statement_read", account=account, data=data)
 
 
-def record_unread(tx: Writer, *, account: str, source: str, message: str) -> None:
+def record_unread(tx: LedgerTransaction, *, account: str, source: str, message: str) -> None:
     """Write down that a statement was asked for and not read, and why; nothing where that is known already."""
     row = _of(tx.connection, account, source)
     if row is None or row.unread_message != message:

@@ -15,7 +15,7 @@ from sqlalchemy import delete, insert, select, update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.clock import is_ahead, lease_runs
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import LIVE, MOVES, AttemptState
 
 S = AttemptState
@@ -40,7 +40,7 @@ class Stale:
 
 
 def move(
-    tx: Writer,
+    tx: LedgerTransaction,
     attempt_id: str,
     *,
     to: AttemptState,
@@ -61,7 +61,7 @@ def move(
     return Moved(attempt_id, to)
 
 
-def mark_sending(tx: Writer, attempt_id: str, *, owner: str, lease_until: int) -> Moved | Stale:
+def mark_sending(tx: LedgerTransaction, attempt_id: str, *, owner: str, lease_until: int) -> Moved | Stale:
     """Say that the first byte may leave from now on. Only the owner of the claim may, and only while its lease runs:
     whoever was stopped for longer than the lease finds the claim gone or run out, and sends nothing."""
     table = tables.attempts
@@ -73,7 +73,7 @@ def mark_sending(tx: Writer, attempt_id: str, *, owner: str, lease_until: int) -
     return move(tx, attempt_id, to=S.SENDING, expect=frozenset({S.CLAIMED}), data={"lease_until": lease_until})
 
 
-def submitted(tx: Writer, attempt_id: str, *, task_id: str, found_by: str, due_at: int) -> Moved | Stale:
+def submitted(tx: LedgerTransaction, attempt_id: str, *, task_id: str, found_by: str, due_at: int) -> Moved | Stale:
     """A task with this id exists for the attempt. `found_by`: post, lookup, list, callback or a person's adopt.
 
     An answer that comes after the attempt has left `sending` and `in_doubt` is kept as `late_answer`. A task id that
@@ -98,7 +98,7 @@ def submitted(tx: Writer, attempt_id: str, *, task_id: str, found_by: str, due_a
     return Stale(attempt_id, state_of(tx, attempt_id))
 
 
-def absent(tx: Writer, attempt_id: str, *, min_gap_ms: int) -> int:
+def absent(tx: LedgerTransaction, attempt_id: str, *, min_gap_ms: int) -> int:
     """Count one well-formed "no such task" for an attempt in doubt; answers how many there are now.
 
     Two answers closer together than `min_gap_ms` are one observation. Where the last one is dated after now, a clock
@@ -121,29 +121,29 @@ def absent(tx: Writer, attempt_id: str, *, min_gap_ms: int) -> int:
     return count
 
 
-def note(tx: Writer, kind: str, attempt_id: str, data: Mapping[str, Any]) -> None:
+def note(tx: LedgerTransaction, kind: str, attempt_id: str, data: Mapping[str, Any]) -> None:
     """Keep evidence that changes no state (`late_answer`, `upstream_went_back`)."""
     tx.append(kind, attempt_id=attempt_id, data=data)
 
 
-def redated(tx: Writer, attempt_id: str, *, submitted_at: int) -> None:
+def redated(tx: LedgerTransaction, attempt_id: str, *, submitted_at: int) -> None:
     """Date a task by its provider's word (UTC ms) where a clock of ours that was ahead dated it."""
     tx.append("attempt_redated", attempt_id=attempt_id, data={"submitted_at": submitted_at})
 
 
-def refresh_url(tx: Writer, attempt_id: str, *, url: str, expires_at: int | None) -> None:
+def refresh_url(tx: LedgerTransaction, attempt_id: str, *, url: str, expires_at: int | None) -> None:
     """Keep a fresh URL of a paid result that is not stored yet, or whose file is gone from the store."""
     if state_of(tx, attempt_id) in (S.SUCCEEDED, S.STORED):
         tx.append("attempt_url_refreshed", attempt_id=attempt_id, data={"url": url, "expires_at": expires_at})
 
 
-def examined(tx: Writer, attempt_id: str, data: Mapping[str, Any]) -> None:
+def examined(tx: LedgerTransaction, attempt_id: str, data: Mapping[str, Any]) -> None:
     """Keep what a second look at a stored file showed."""
     if state_of(tx, attempt_id) is S.STORED:
         tx.append("attempt_examined", attempt_id=attempt_id, data=data)
 
 
-def stored(tx: Writer, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | Stale:
+def stored(tx: LedgerTransaction, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | Stale:
     """The file is ours. Also where another process gave it up while this one was still fetching it, unless a person has
     allowed to pay for the hop again since."""
     table = tables.attempts
@@ -157,7 +157,7 @@ def stored(tx: Writer, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | S
     return move(tx, attempt_id, to=S.STORED, expect=given_up, data=late)
 
 
-def state_of(tx: Writer, attempt_id: str) -> AttemptState | None:
+def state_of(tx: LedgerTransaction, attempt_id: str) -> AttemptState | None:
     """Where the attempt is now, inside this transaction."""
     value = tx.connection.execute(
         select(tables.attempts.c.state).where(tables.attempts.c.attempt_id == attempt_id)
@@ -169,7 +169,7 @@ def state_of(tx: Writer, attempt_id: str) -> AttemptState | None:
 
 
 def schedule(
-    tx: Writer,
+    tx: LedgerTransaction,
     attempt_id: str,
     *,
     account: str,
@@ -192,6 +192,6 @@ def schedule(
         tx.connection.execute(insert(table).values(attempt_id=attempt_id, account=account, **values))
 
 
-def unschedule(tx: Writer, attempt_id: str) -> None:
+def unschedule(tx: LedgerTransaction, attempt_id: str) -> None:
     """Nobody needs to look at the attempt any more."""
     tx.connection.execute(delete(tables.schedule).where(tables.schedule.c.attempt_id == attempt_id))

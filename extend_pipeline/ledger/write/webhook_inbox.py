@@ -15,17 +15,19 @@ from sqlalchemy import Connection, Row, and_, func, insert, select, update
 
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.events import Writer
+from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import transitions
 
 S = AttemptState
 
-MOST_NAMING: Final = 48  # callbacks an attempt that name a task: it changes four times, and each change may be retold
-MOST_UNNAMED: Final = 16  # and that name none, counted apart: rubbish must not keep a true one out
-MOST_TASKS: Final = 8  # different tasks an attempt may be said to have; each costs a few GETs while it is in doubt
-MOST_TOLD: Final = 2  # refusals that a person is told of an attempt at a time
-MOST_A_TASK: Final = MOST_NAMING + MOST_UNNAMED
+MAX_CALLBACK_LOOKUPS: Final = (
+    48  # callbacks an attempt that name a task: it changes four times, and each change may be retold
+)
+MAX_UNNAMED: Final = 16  # and that name none, counted apart: rubbish must not keep a true one out
+MAX_TASKS: Final = 8  # different tasks an attempt may be said to have; each costs a few GETs while it is in doubt
+MAX_REPORTED: Final = 2  # refusals that a person is told of an attempt at a time
+MAX_CALLBACKS_PER_TASK: Final = MAX_CALLBACK_LOOKUPS + MAX_UNNAMED
 SCHEDULED: Final = frozenset({*POLLED, S.SUCCEEDED, S.IN_DOUBT})
 ENDED: Final = frozenset({S.WRITTEN_OFF, S.RELEASED, S.REJECTED})
 """Attempts that a person has given up, or of which nothing is known to have been made: a callback that names a task for
@@ -33,7 +35,7 @@ one tells of something paid that nobody looks after."""
 
 
 @dataclass(frozen=True, slots=True)
-class Addressee:
+class WebhookTarget:
     """The attempt that an address belongs to."""
 
     attempt_id: str
@@ -45,26 +47,26 @@ class Addressee:
 class Message:
     """One callback as it is kept. `digest` is of its addressee and its words, `body` is free of secrets."""
 
-    to: Addressee
+    to: WebhookTarget
     digest: str
     task_id: str | None
     body: str
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Stored:
     """The callback is kept, and its attempt is due now where there is something to look at."""
 
     attempt_id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
+class DuplicateDelivery:
     """The same words came before."""
 
 
 @dataclass(frozen=True, slots=True)
-class Full:
+class QuotaExceeded:
     """So many have come for this attempt that nothing more is believed to be news."""
 
 
@@ -73,7 +75,7 @@ def token_digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def message(to: Addressee, body: bytes, *, task_id: str | None, secrets: tuple[str, ...] = ()) -> Message:
+def message(to: WebhookTarget, body: bytes, *, task_id: str | None, secrets: tuple[str, ...] = ()) -> Message:
     """A callback made ready to be kept: `secrets` (its token, which some upstreams repeat) are taken out of its body.
 
     The digest is of the attempt and the bytes, and of no header: the same words with another `webhook-id` are a replay.
@@ -82,35 +84,35 @@ def message(to: Addressee, body: bytes, *, task_id: str | None, secrets: tuple[s
     return Message(to, digest, task_id, scrub(body.decode("utf-8", "replace"), secrets=secrets))
 
 
-def addressees(connection: Connection, digests: Collection[str]) -> dict[str, Addressee]:
+def targets(connection: Connection, digests: Collection[str]) -> dict[str, WebhookTarget]:
     """Whose addresses these are, by digest; one that was never given out is left out."""
     table = tables.attempts
     query = select(table.c.callback_digest, table.c.attempt_id, table.c.account, table.c.provider)
     rows = connection.execute(query.where(table.c.callback_digest.in_(list(digests))))
-    return {row.callback_digest: Addressee(row.attempt_id, row.account, row.provider) for row in rows}
+    return {row.callback_digest: WebhookTarget(row.attempt_id, row.account, row.provider) for row in rows}
 
 
-def judge(connection: Connection, given: Message) -> Repeated | Full | None:
+def classify_callback(connection: Connection, given: Message) -> DuplicateDelivery | QuotaExceeded | None:
     """Why a callback is no news; None where it is. Reads only, so that a flood of what is known writes nothing."""
     table = tables.inbox
     if connection.execute(select(table.c.digest).where(table.c.digest == given.digest)).first() is not None:
-        return Repeated()
+        return DuplicateDelivery()
     mine = table.c.attempt_id == given.to.attempt_id
     names = table.c.task_id.is_not(None)
     same_kind = names if given.task_id is not None else ~names
     rows = connection.execute(select(func.count()).select_from(table).where(mine, same_kind)).scalar_one()
-    if rows >= (MOST_UNNAMED if given.task_id is None else MOST_NAMING):
-        return Full()
+    if rows >= (MAX_UNNAMED if given.task_id is None else MAX_CALLBACK_LOOKUPS):
+        return QuotaExceeded()
     others = select(table.c.task_id).where(mine, names, table.c.task_id != given.task_id).distinct()
-    if given.task_id is not None and len(connection.execute(others).all()) >= MOST_TASKS:
-        return Full()
+    if given.task_id is not None and len(connection.execute(others).all()) >= MAX_TASKS:
+        return QuotaExceeded()
     return None
 
 
-def receive(tx: Writer, given: Message) -> Kept | Repeated | Full:
+def receive(tx: LedgerTransaction, given: Message) -> Stored | DuplicateDelivery | QuotaExceeded:
     """Keep one callback under its digest, and make its attempt due now. What it repeats of a task that is known is not
     kept word for word."""
-    no_news = judge(tx.connection, given)
+    no_news = classify_callback(tx.connection, given)
     if no_news is not None:
         return no_news
     attempts = tables.attempts
@@ -130,7 +132,7 @@ def receive(tx: Writer, given: Message) -> Kept | Repeated | Full:
         )
     )
     _make_due(tx, given, submit_class=attempt.submit_class)
-    return Kept(given.to.attempt_id)
+    return Stored(given.to.attempt_id)
 
 
 def named(connection: Connection, attempt_ids: Collection[str]) -> dict[str, list[str]]:
@@ -163,7 +165,7 @@ def of_attempt(connection: Connection, attempt_id: str) -> list[Row[Any]]:
     return list(connection.execute(query.order_by(table.c.received_at, table.c.digest)))
 
 
-def looked_into(tx: Writer, attempt_id: str, task_id: str, *, note: str) -> None:
+def mark_processed(tx: LedgerTransaction, attempt_id: str, task_id: str, *, note: str) -> None:
     """Say what looking at a task that callbacks named for an attempt has shown."""
     table = tables.inbox
     told = and_(table.c.attempt_id == attempt_id, table.c.task_id == task_id, table.c.looked_at.is_(None))
@@ -184,10 +186,10 @@ def refusals(connection: Connection, attempt_ids: Collection[str]) -> dict[str, 
     told: dict[str, list[str]] = {}
     for row in connection.execute(query.order_by(newest.desc(), table.c.task_id)):
         told.setdefault(row.attempt_id, []).append(f"a callback named task {row.task_id}: {row.note}")
-    return {attempt_id: "; ".join(one[:MOST_TOLD]) for attempt_id, one in told.items()}
+    return {attempt_id: "; ".join(one[:MAX_REPORTED]) for attempt_id, one in told.items()}
 
 
-def _make_due(tx: Writer, given: Message, *, submit_class: str) -> None:
+def _make_due(tx: LedgerTransaction, given: Message, *, submit_class: str) -> None:
     attempt_id = given.to.attempt_id
     state = transitions.state_of(tx, attempt_id)
     if state in ENDED and (state is S.WRITTEN_OFF or submit_class != "A"):  # class A finds its task by its key again
@@ -207,7 +209,7 @@ def _make_due(tx: Writer, given: Message, *, submit_class: str) -> None:
     tx.connection.execute(update(table).where(later).values(due_at=tx.now_ms))
 
 
-def _is_new_task(tx: Writer, given: Message) -> bool:
+def _is_new_task(tx: LedgerTransaction, given: Message) -> bool:
     table = tables.inbox
     before = and_(
         table.c.attempt_id == given.to.attempt_id, table.c.task_id == given.task_id, table.c.digest != given.digest

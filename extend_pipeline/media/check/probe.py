@@ -38,14 +38,14 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class ValidFile:
     """The file is whole."""
 
     probe: Probe
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class InvalidFile:
     """The file is not whole, or not a video; `reason` is a sentence for a person.
 
     `kept` is where the store put the bytes aside, relative to its root; None where they were not kept. `sha256` is
@@ -82,47 +82,47 @@ def is_possible(probe: Probe) -> bool:
     )
 
 
-def probe(path: Path) -> Probe | Broken:
+def probe(path: Path) -> Probe | InvalidFile:
     """Read every video packet of the file and decode its first picture. Content never raises; OSError may come."""
     scanned = _scan(path)
-    return scanned if isinstance(scanned, Broken) else scanned.probe
+    return scanned if isinstance(scanned, InvalidFile) else scanned.probe
 
 
-def check_file(path: Path) -> Sound | Broken:
+def check_file(path: Path) -> ValidFile | InvalidFile:
     """Check what a file claims against what is there. Content never raises; OSError may come."""
     match recognise(path):
         case NoFilm(reason):
-            return Broken(reason)
+            return InvalidFile(reason)
         case Container(walk=None):
             return _check_mp4(path)
         case kind:
             return _check_other(path, kind)
 
 
-def _check_other(path: Path, kind: Container) -> Sound | Broken:
+def _check_other(path: Path, kind: Container) -> ValidFile | InvalidFile:
     """Check a file of another family than MP4's: its own structure, and its packets against the length it declares."""
     assert kind.walk is not None
     try:
         with path.open("rb") as file:
             kind.walk(file, path.stat().st_size)
     except StructureError as error:
-        return Broken(str(error))
+        return InvalidFile(str(error))
     except struct.error:
-        return Broken("a part of the file ends before its own fields do")
+        return InvalidFile("a part of the file ends before its own fields do")
     scanned = _scan(path, all_streams=True)
-    if isinstance(scanned, Broken):
+    if isinstance(scanned, InvalidFile):
         return scanned
     if scanned.damaged:
-        return Broken(f"{scanned.damaged:,} of {scanned.packets:,} pictures are damaged or cut short")
+        return InvalidFile(f"{scanned.damaged:,} of {scanned.packets:,} pictures are damaged or cut short")
     if scanned.reached_s < scanned.declared_s - max(DURATION_SLACK_S, DURATION_SLACK_SHARE * scanned.declared_s):
-        return Broken(
+        return InvalidFile(
             f"the file claims {scanned.declared_s:.2f} s, but what is in it ends at {scanned.reached_s:.2f} s: "
             "the file was cut short"
         )
-    return Sound(scanned.probe)
+    return ValidFile(scanned.probe)
 
 
-def _check_mp4(path: Path) -> Sound | Broken:
+def _check_mp4(path: Path) -> ValidFile | InvalidFile:
     """Check the boxes, the sample tables and the packets of an MP4 or QuickTime file against one another.
 
     A file that was cut at 70 % with its header in front still reports its full duration (`design.md`, "A result"): so
@@ -130,24 +130,24 @@ def _check_mp4(path: Path) -> Sound | Broken:
     """
     movie = read_movie(path)
     if isinstance(movie, Malformed):
-        return Broken(movie.reason)
+        return InvalidFile(movie.reason)
     if impossible := _impossible(movie):
-        return Broken(impossible)
+        return InvalidFile(impossible)
     scanned = _scan(path)
-    if isinstance(scanned, Broken):
+    if isinstance(scanned, InvalidFile):
         return scanned
     track = movie.video(scanned.track_id)
     if track is None:
-        return Broken("the video stream that libav found is not in the file's header")
+        return InvalidFile("the video stream that libav found is not in the file's header")
     packets, damaged = scanned.packets, scanned.damaged
     if packets != track.samples:
         # An edit list hides packets from a reader that honours it; count again without, before calling them missing.
         stored = _scan(path, edits=False)
-        if isinstance(stored, Broken):
+        if isinstance(stored, InvalidFile):
             return stored
         packets, damaged = stored.packets, stored.damaged
     reason = _shortfall(track, probed=scanned.probe, packets=packets, damaged=damaged)
-    return Broken(reason) if reason else Sound(scanned.probe)
+    return InvalidFile(reason) if reason else ValidFile(scanned.probe)
 
 
 def _impossible(movie: Movie) -> str | None:
@@ -187,7 +187,7 @@ def _shortfall(track: Track, *, probed: Probe, packets: int, damaged: int) -> st
     return None
 
 
-def _scan(path: Path, *, edits: bool = True, all_streams: bool = False) -> _Scan | Broken:
+def _scan(path: Path, *, edits: bool = True, all_streams: bool = False) -> _Scan | InvalidFile:
     """Read every video packet, of the other streams as well if asked; decode as many as the first picture needs."""
     try:
         with open_video(path, edits=edits) as (container, stream):
@@ -207,17 +207,19 @@ def _scan(path: Path, *, edits: bool = True, all_streams: bool = False) -> _Scan
                     continue  # the end: it only flushes the decoder
                 packets += 1
                 if packets > MAX_VIDEO_SAMPLES:
-                    return Broken(f"there are more than {MAX_VIDEO_SAMPLES:,} pictures in the file, the most allowed")
+                    return InvalidFile(
+                        f"there are more than {MAX_VIDEO_SAMPLES:,} pictures in the file, the most allowed"
+                    )
                 damaged += packet.is_corrupt
                 start = packet.pts if packet.pts is not None else packet.dts
                 if start is not None and not packet.is_discard:
                     spans.append((start, packet.duration or 0))
             if not spans or stream.time_base is None:
-                return Broken("the video stream holds no pictures")
+                return InvalidFile("the video stream holds no pictures")
             if picture is None:
-                return Broken("not one picture of the video can be decoded")
+                return InvalidFile("not one picture of the video can be decoded")
             if unfit := _unfit(picture.width, picture.height):
-                return Broken(unfit)
+                return InvalidFile(unfit)
             length = end_of(spans) - min(start for start, _ in spans)
             rate = stream.average_rate
             sides = (picture.width, picture.height)
@@ -232,10 +234,10 @@ def _scan(path: Path, *, edits: bool = True, all_streams: bool = False) -> _Scan
                 has_audio=bool(container.streams.audio),
             )
             if not 0 < probed.duration_ms <= MAX_DURATION_MS:
-                return Broken(f"the pictures claim to last {float(length * stream.time_base):,.3f} s")
+                return InvalidFile(f"the pictures claim to last {float(length * stream.time_base):,.3f} s")
             if not is_possible(probed):
-                return Broken("what the file says of its pictures is not possible")
+                return InvalidFile("what the file says of its pictures is not possible")
             declared_s = (container.duration or 0) / 1_000_000
             return _Scan(probed, stream.id, packets, damaged, declared_s, reached_s)
     except PictureError as error:
-        return Broken(str(error))
+        return InvalidFile(str(error))

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from extend_pipeline.media.check import probe as limits
-from extend_pipeline.media.check.probe import Broken, Probe, Sound
-from extend_pipeline.media.isolation.pool import CouldNotProbe, Prober, Unreadable, prober
+from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile
+from extend_pipeline.media.isolation.pool import FileCrashedWorker, Prober, ProbeUnavailable, prober
 from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.join.film import Joined
 from extend_pipeline.media.libav import PictureError
 from extend_pipeline.media.seam import IDENTICAL_DB, Seam
 
-__all__ = ["CouldNotProbe", "check_file", "join", "make_poster", "measure_seam"]
+__all__ = ["ProbeUnavailable", "check_file", "join", "make_poster", "measure_seam"]
 
 READ: Final = Bounds()
 # Some pictures may need the film decoded from its start; a minute of 4K takes about one of computing.
@@ -30,27 +30,27 @@ PICTURES_CPU_S: Final = 300.0
 # Coding a film of 180 s again takes some minutes.
 WRITE: Final = Bounds(cpu_s=1_800.0, memory_bytes=3 << 30)
 
-_LONGEST_REASON: Final = 400  # characters
+_MAX_REASON: Final = 400  # characters
 _NUMBERS: Final = ("duration_ms", "width", "height", "frames")  # to Python, true is a number too
 _NONSENSE: Final = "the process that reads it answers what makes no sense"
 
 
-def check_file(path: Path, *, by: Prober | None = None) -> Sound | Broken:
-    """As `probe.check_file`, of a file that nobody has looked at yet. Raises CouldNotProbe, OSError."""
+def check_file(path: Path, *, by: Prober | None = None) -> ValidFile | InvalidFile:
+    """As `probe.check_file`, of a file that nobody has looked at yet. Raises ProbeUnavailable, OSError."""
     try:
         told = (by or prober(READ)).run({"do": "check", "path": _written(path)})
         return _verdict(_ok(told))
-    except (Unreadable, PictureError) as error:
-        return Broken(str(error))
+    except (FileCrashedWorker, PictureError) as error:
+        return InvalidFile(str(error))
 
 
 def measure_seam(*, parent: Path, result: Path, by: Prober | None = None) -> Seam:
-    """As `seam.measure_seam`. Raises CouldNotProbe, OSError."""
+    """As `seam.measure_seam`. Raises ProbeUnavailable, OSError."""
     try:
         task = {"do": "seam", "parent": _written(parent), "result": _written(result)}
         told = (by or prober(READ)).run(task, cpu_s=PICTURES_CPU_S)
         return _seam(_ok(told))
-    except (Unreadable, PictureError):
+    except (FileCrashedWorker, PictureError):
         return Seam(psnr_db=None, parent_is_prefix=False, compared_frames=0)
 
 
@@ -63,7 +63,7 @@ def make_poster(
     segment: bool = False,
     by: Prober | None = None,
 ) -> bytes:
-    """As `poster.make_poster`. Raises PictureError, CouldNotProbe, OSError."""
+    """As `poster.make_poster`. Raises PictureError, ProbeUnavailable, OSError."""
     task = {
         "do": "poster",
         "parent": None if parent is None else _written(parent),
@@ -80,14 +80,14 @@ def make_poster(
                     return jpeg
             case _:
                 pass
-    except (Unreadable, binascii.Error) as error:
+    except (FileCrashedWorker, binascii.Error) as error:
         raise PictureError(str(error)) from error
     raise PictureError(_NONSENSE)
 
 
-def join(*, parent: Path, segment: Path, out: Path, max_bytes: int, by: Prober | None = None) -> Joined | Broken:
+def join(*, parent: Path, segment: Path, out: Path, max_bytes: int, by: Prober | None = None) -> Joined | InvalidFile:
     """As `film.join`. The process may write files of twice `max_bytes` (its header moves to the front at the end), and
-    none is written here but `out`. Raises CouldNotProbe, OSError."""
+    none is written here but `out`. Raises ProbeUnavailable, OSError."""
     task = {
         "do": "film",
         "parent": _written(parent),
@@ -99,13 +99,13 @@ def join(*, parent: Path, segment: Path, out: Path, max_bytes: int, by: Prober |
     try:
         match _ok(own.run(task)):
             case {"broken": str(reason)}:
-                return Broken(_sentence(reason))
+                return InvalidFile(_sentence(reason))
             case {"joined": {"lossless": bool(lossless), "note": str(note)}}:
                 return Joined(lossless=lossless, note=_sentence(note))
             case _:
-                return Broken(_NONSENSE)
-    except (Unreadable, PictureError) as error:
-        return Broken(str(error))
+                return InvalidFile(_NONSENSE)
+    except (FileCrashedWorker, PictureError) as error:
+        return InvalidFile(str(error))
 
 
 def _written(path: Path) -> str:
@@ -120,20 +120,20 @@ def _ok(told: Mapping[str, Any]) -> Any:
 
 def _sentence(text: str) -> str:
     """Words for a person: what can't be seen is left out, so that no file speaks to a terminal."""
-    return "".join(char for char in text if char.isprintable())[:_LONGEST_REASON]
+    return "".join(char for char in text if char.isprintable())[:_MAX_REASON]
 
 
-def _verdict(told: Any) -> Sound | Broken:
+def _verdict(told: Any) -> ValidFile | InvalidFile:
     match told:
         case {"broken": str(reason)} if reason and len(told) == 1:
-            return Broken(_sentence(reason))
+            return InvalidFile(_sentence(reason))
         case {"sound": dict(fields)} if len(told) == 1:
             return _sound(fields)
         case _:
-            return Broken(_NONSENSE)
+            return InvalidFile(_NONSENSE)
 
 
-def _sound(told: Mapping[str, Any]) -> Sound | Broken:
+def _sound(told: Mapping[str, Any]) -> ValidFile | InvalidFile:
     match told:
         case {
             "duration_ms": int(duration_ms),
@@ -145,9 +145,9 @@ def _sound(told: Mapping[str, Any]) -> Sound | Broken:
             "has_audio": bool(has_audio),
         } if len(told) == 7 and not any(isinstance(told[name], bool) for name in _NUMBERS):
             probe = Probe(duration_ms, width, height, codec, frames, fps, has_audio)
-            return Sound(probe) if limits.is_possible(probe) else Broken(_NONSENSE)
+            return ValidFile(probe) if limits.is_possible(probe) else InvalidFile(_NONSENSE)
         case _:
-            return Broken(_NONSENSE)
+            return InvalidFile(_NONSENSE)
 
 
 def _seam(told: Any) -> Seam:

@@ -24,11 +24,11 @@ from typing import Any, Final
 
 from extend_pipeline.media.isolation.rlimits import Bounds
 
-MOST_WORKERS: Final = 4  # at a time; as many as there are downloads
+MAX_WORKERS: Final = 4  # at a time; as many as there are downloads
 START_S: Final = 60.0  # for Python and libav to load on a machine that is very busy; 0.3 s otherwise
 WALL_SHARE: Final = 10.0  # seconds that may pass for each second of computing; more, and the machine is to blame
-LEAST_WALL_S: Final = 60.0  # a machine may be busy for a minute
-MOST_ANSWER: Final = 256_000  # bytes; a poster in base64 is the largest, at 14,000
+MIN_WALL_S: Final = 60.0  # a machine may be busy for a minute
+MAX_ANSWER: Final = 256_000  # bytes; a poster in base64 is the largest, at 14,000
 _TRIES: Final = 5  # a used worker may have ended by itself; then two that the file ends, or two that others end
 # of the fault of what was read; any other signal comes from outside, like the OOM killer's
 _OWN_SIGNALS: Final = {
@@ -42,11 +42,11 @@ _BOOT: Final = (
 _KEPT_ENVIRONMENT: Final = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")  # where Python's own libraries may lie
 
 
-class CouldNotProbe(OSError):
+class ProbeUnavailable(OSError):
     """This machine could not look at the file; that says nothing about the file, and it can be tried again later."""
 
 
-class Unreadable(Exception):
+class FileCrashedWorker(Exception):
     """The file ended two workers that read it; the message is the rest of a sentence about the file."""
 
 
@@ -64,7 +64,7 @@ class Prober:
         self.bounds = bounds or Bounds()
         self._idle: list[Worker] = []
         self._lock = threading.Lock()
-        self._room = threading.BoundedSemaphore(MOST_WORKERS)
+        self._room = threading.BoundedSemaphore(MAX_WORKERS)
         self._pid = os.getpid()
 
     def run(self, task: Mapping[str, object], *, cpu_s: float | None = None) -> Mapping[str, Any]:
@@ -81,7 +81,7 @@ class Prober:
         for _ in range(_TRIES):
             worker = self._take(fresh=fresh)
             used = worker.used
-            told = worker.ask(line, within_s=max(LEAST_WALL_S, cpu_s * WALL_SHARE))
+            told = worker.ask(line, within_s=max(MIN_WALL_S, cpu_s * WALL_SHARE))
             if not isinstance(told, _Ended):
                 if "ok" in told or "picture_error" in told:
                     self._give_back(worker)
@@ -95,12 +95,12 @@ class Prober:
             if isinstance(told, _Ended) and told.code is not None and _from_outside(told.code):
                 killed += 1
                 if killed > 1:
-                    raise CouldNotProbe(f"the process that reads it was killed twice, {_words(told)}")
+                    raise ProbeUnavailable(f"the process that reads it was killed twice, {_words(told)}")
                 continue
             faults += 1
             if faults > 1:
-                raise Unreadable(self._reason(told, cpu_s))
-        raise CouldNotProbe("the processes that read it ended again and again")
+                raise FileCrashedWorker(self._reason(told, cpu_s))
+        raise ProbeUnavailable("the processes that read it ended again and again")
 
     def _reason(self, told: _Ended | Mapping[str, Any], cpu_s: float) -> str:
         if not isinstance(told, _Ended):
@@ -153,11 +153,13 @@ class Worker:
                 start_new_session=True,  # a Ctrl-C at the terminal is for us; we end it
             )
         except OSError as error:
-            raise CouldNotProbe(error.errno, f"no process can be started to read it: {error.strerror}") from error
+            raise ProbeUnavailable(error.errno, f"no process can be started to read it: {error.strerror}") from error
         told = self._answer(START_S)
         if isinstance(told, _Ended) or told.get("ready") is not True:
             self.end()
-            raise CouldNotProbe("the process that should read it does not start; `extend-pipeline doctor` may say why")
+            raise ProbeUnavailable(
+                "the process that should read it does not start; `extend-pipeline doctor` may say why"
+            )
 
     @property
     def pid(self) -> int:
@@ -191,12 +193,12 @@ class Worker:
             while b"\n" not in self._buffer:
                 if not selector.select(max(0.0, ends - time.monotonic())):
                     self.end()
-                    raise CouldNotProbe(f"the process that reads it gave no answer for {within_s:g} s")
+                    raise ProbeUnavailable(f"the process that reads it gave no answer for {within_s:g} s")
                 data = os.read(self._process.stdout.fileno(), 65_536)
                 if not data:
                     return _Ended(self._reaped())
                 self._buffer += data
-                if len(self._buffer) > MOST_ANSWER:
+                if len(self._buffer) > MAX_ANSWER:
                     self.end()
                     return _Ended(None)
         line, _, self._buffer = self._buffer.partition(b"\n")
@@ -240,7 +242,7 @@ def _os_error(told: Any) -> OSError:
         case [int(number), str(words)] if not isinstance(number, bool):
             return OSError(number, words[:200])
         case _:
-            return CouldNotProbe("the process that reads it met an error of the system")
+            return ProbeUnavailable("the process that reads it met an error of the system")
 
 
 _PROBERS: Final[dict[Bounds, Prober]] = {}

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from extend_pipeline.media.check.probe import Broken, Sound, check_file
+from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.isolation.rlimits import Bounds, allow_cpu, confine, cpu_taken
 from extend_pipeline.media.libav import PictureError
 
@@ -84,9 +84,9 @@ def _answer(task: Task) -> dict[str, Any]:
 
 def _check(task: Task) -> dict[str, Any]:
     match check_file(Path(task["path"])):
-        case Sound(probe):
+        case ValidFile(probe):
             return {"sound": asdict(probe)}
-        case Broken(reason):
+        case InvalidFile(reason):
             return {"broken": reason}
 
 
@@ -118,7 +118,7 @@ def _film(task: Task) -> dict[str, Any]:
     match made:
         case Joined():
             return {"joined": asdict(made)}
-        case Broken(reason):
+        case InvalidFile(reason):
             return {"broken": reason}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from extend_pipeline.media.check.probe import Broken, Sound, check_file
+from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.join import film
 from extend_pipeline.media.join.film import Joined
 from extend_pipeline.media.store import MediaStore, Stored
@@ -32,7 +32,7 @@ class Unassembled:
 class Join(Protocol):
     """How a film is written: `film.join`, or `confined.join` where the parts come from outside."""
 
-    def __call__(self, *, parent: Path, segment: Path, out: Path, max_bytes: int) -> Joined | Broken:
+    def __call__(self, *, parent: Path, segment: Path, out: Path, max_bytes: int) -> Joined | InvalidFile:
         """Write the film to `out`."""
         ...
 
@@ -44,7 +44,7 @@ def assemble(
     store: MediaStore,
     max_bytes: int,
     join: Join = film.join,
-    check: Callable[[Path], Sound | Broken] = check_file,
+    check: Callable[[Path], ValidFile | InvalidFile] = check_file,
 ) -> Film | Unassembled:
     """Join the parent film and the segment that continues it, and store the film; the same inputs give the same film.
 
@@ -53,14 +53,14 @@ def assemble(
     """
     joined: list[Joined] = []
 
-    def write(out: Path) -> Broken | None:
+    def write(out: Path) -> InvalidFile | None:
         made = join(parent=parent, segment=segment, out=out, max_bytes=max_bytes)
-        if isinstance(made, Broken):
+        if isinstance(made, InvalidFile):
             return made
         joined.append(made)
         return None
 
     stored = store.build(write, max_bytes=max_bytes, check=check)
-    if isinstance(stored, Broken):
+    if isinstance(stored, InvalidFile):
         return Unassembled(stored.reason)
     return Film(stored, joined[-1].lossless, joined[-1].note)

@@ -11,7 +11,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from extend_pipeline.media.join.clip import Part, sound_of
+from extend_pipeline.media.join.clip import Clip, sound_of
 from extend_pipeline.media.libav import PictureError, open_video
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _BLOCK: Final = 1024  # samples of one AAC packet
 _GAP_S: Final = 0.005  # above what containers round by, below a packet of any codec
 
 
-def copied_sound(out: OutputContainer, parent: Part, segment: Part) -> Iterator[Packet[AudioStream]]:
+def copied_sound(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[AudioStream]]:
     """The packets of both, unchanged but for their instants. Adds the stream now."""
     with open_video(parent.path) as (container, _):
         source = sound_of(container)
@@ -37,7 +37,7 @@ def copied_sound(out: OutputContainer, parent: Part, segment: Part) -> Iterator[
     return _copied(stream, parent, segment, tick_s)
 
 
-def encoded_sound(out: OutputContainer, parent: Part, segment: Part) -> Iterator[Packet[AudioStream]]:
+def encoded_sound(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[AudioStream]]:
     """Code both again as AAC, silence where a part has none or can't be decoded. Adds the stream now.
 
     The film takes the higher of both sampling rates, and stereo where one part has more than one channel.
@@ -61,7 +61,7 @@ class Readable(StrEnum):
     NOT = "not"
 
 
-def readable_sound(part: Part) -> Readable:
+def readable_sound(part: Clip) -> Readable:
     """Decode all of the part's sound, and return how much of it is sound."""
     try:
         decoded = [frame is not None for frame in _frames(part)]
@@ -72,7 +72,7 @@ def readable_sound(part: Part) -> Readable:
     return Readable.WHOLE if all(decoded) else Readable.PARTLY
 
 
-def _copied(stream: AudioStream, parent: Part, segment: Part, tick_s: Fraction) -> Iterator[Packet[AudioStream]]:
+def _copied(stream: AudioStream, parent: Clip, segment: Clip, tick_s: Fraction) -> Iterator[Packet[AudioStream]]:
     seam = round(parent.duration_s / tick_s)
     free = None
     for part, begins in ((parent, 0), (segment, seam)):
@@ -101,7 +101,7 @@ def _copied(stream: AudioStream, parent: Part, segment: Part, tick_s: Fraction) 
                 yield packet
 
 
-def _encoded(stream: AudioStream, parent: Part, segment: Part, rate: int, layout: str) -> Iterator[Packet[AudioStream]]:
+def _encoded(stream: AudioStream, parent: Clip, segment: Clip, rate: int, layout: str) -> Iterator[Packet[AudioStream]]:
     import av
     import numpy as np
 
@@ -122,7 +122,7 @@ def _encoded(stream: AudioStream, parent: Part, segment: Part, rate: int, layout
     yield from stream.encode(None)
 
 
-def _decoded(part: Part, rate: int, layout: str) -> np.ndarray:
+def _decoded(part: Clip, rate: int, layout: str) -> np.ndarray:
     """Return the sound under the part's pictures, shape (channels, samples): silent where the part has none."""
     import av
     import numpy as np
@@ -161,7 +161,7 @@ def _decoded(part: Part, rate: int, layout: str) -> np.ndarray:
     return samples
 
 
-def _frames(part: Part) -> Iterator[AudioFrame | None]:
+def _frames(part: Clip) -> Iterator[AudioFrame | None]:
     """Decode the part's sound; None stands for each packet that can't be decoded. PictureError where none can."""
     import av
 

@@ -41,7 +41,7 @@ class VideoCoding:
 
 
 @dataclass(frozen=True, slots=True)
-class SoundCoding:
+class AudioCoding:
     """How the sound is coded; equal means interchangeable. `rate` is in samples a second."""
 
     codec: str
@@ -52,7 +52,7 @@ class SoundCoding:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Clip:
     """A file's facts, from its packets. All instants are in ticks of `tick_s` seconds.
 
     `starts`: when each picture is shown, in order. `end`: when the last one stops. `dts`: when each packet is decoded,
@@ -71,7 +71,7 @@ class Part:
     clean_start: bool
     hidden: bool
     changes: bool
-    sound: SoundCoding | None
+    sound: AudioCoding | None
     unknown_sound: bool
 
     @property
@@ -107,18 +107,18 @@ def sound_of(container: InputContainer) -> AudioStream | None:
     return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
 
 
-def read_part(path: Path) -> Part:
+def read_part(path: Path) -> Clip:
     """Read the file's packets and decode its first picture. PictureError with a sentence, OSError."""
     with open_video(path) as (container, stream):
         return _pictures(path, container, stream, _sound(container))
 
 
-def _sound(container: InputContainer) -> SoundCoding | None:
+def _sound(container: InputContainer) -> AudioCoding | None:
     stream = sound_of(container)
     if stream is None or not stream.codec_context.sample_rate or not stream.codec_context.channels:
         return None
     context = stream.codec_context
-    return SoundCoding(
+    return AudioCoding(
         codec=context.name,
         parameters=bytes(context.extradata or b""),
         rate=context.sample_rate,
@@ -138,7 +138,7 @@ def _in_order(shown: list[int], decoded: list[int | None]) -> tuple[int, ...]:
     return tuple(tick - ahead for tick in ordered)
 
 
-def _pictures(path: Path, container: InputContainer, stream: VideoStream, sound: SoundCoding | None) -> Part:
+def _pictures(path: Path, container: InputContainer, stream: VideoStream, sound: AudioCoding | None) -> Clip:
     spans: list[tuple[int, int]] = []
     dts: list[int | None] = []
     hidden = changes = False
@@ -172,7 +172,7 @@ def _pictures(path: Path, container: InputContainer, stream: VideoStream, sound:
         raise PictureError("the pictures' times are not in order")
     context = stream.codec_context
     decoded_at = _in_order([start for start, _ in spans], dts)
-    return Part(
+    return Clip(
         path=path,
         video=VideoCoding(
             codec=context.name,

@@ -13,11 +13,11 @@ from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, assert_never
 
-from extend_pipeline.media.check.probe import Broken, Sound, check_file
+from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.frames import open_clip
 from extend_pipeline.media.join.audio import Readable, copied_sound, encoded_sound, readable_sound
-from extend_pipeline.media.join.clip import Part, read_part
-from extend_pipeline.media.join.plan import SoundPlan, copy_obstacle, slots, sound_plan
+from extend_pipeline.media.join.clip import Clip, read_part
+from extend_pipeline.media.join.plan import AudioPlan, copy_obstacle, slots, sound_plan
 from extend_pipeline.media.join.plan import common_clock as clock_of
 from extend_pipeline.media.join.video import copied_pictures, encoded_pictures
 from extend_pipeline.media.libav import PictureError
@@ -42,26 +42,26 @@ class Joined:
     note: str
 
 
-def join(*, parent: Path, segment: Path, out: Path, max_bytes: int) -> Joined | Broken:
+def join(*, parent: Path, segment: Path, out: Path, max_bytes: int) -> Joined | InvalidFile:
     """Write the film to `out`, and check it; the same inputs give the same film.
 
     Broken where one of both can't be read whole, or the film would exceed `max_bytes`. Content never raises; OSError
     does.
     """
-    parts: list[Part] = []
+    parts: list[Clip] = []
     for name, path in (("parent", parent), ("segment", segment)):
         try:
             checked = check_file(path)
-            if isinstance(checked, Broken):
-                return Broken(f"the {name} is not a whole film: {checked.reason}")
+            if isinstance(checked, InvalidFile):
+                return InvalidFile(f"the {name} is not a whole film: {checked.reason}")
             parts.append(read_part(path))
         except PictureError as error:
-            return Broken(f"the {name} can't be used: {error}")
+            return InvalidFile(f"the {name} can't be used: {error}")
     before, after = parts
     obstacle = copy_obstacle(before, after)
     heard = [f"The {name}'s sound is of a kind that is not known here, and was left out." for name in _unknown(parts)]
     sound = sound_plan(before, after)
-    if sound is SoundPlan.ENCODE:
+    if sound is AudioPlan.ENCODE:
         (before, left_out), (after, left_out_too) = _audible("parent", before), _audible("segment", after)
         heard += [*left_out, *left_out_too]
         sound = sound_plan(before, after) if before.sound is None and after.sound is None else sound
@@ -69,19 +69,19 @@ def join(*, parent: Path, segment: Path, out: Path, max_bytes: int) -> Joined | 
     if obstacle is None:
         failed = _make(before, after, out=out, max_bytes=max_bytes, copy=True, sound=sound)
         if failed is None:
-            return Joined(sound is not SoundPlan.ENCODE and len(heard) == 1, _note(None, before, after, heard))
+            return Joined(sound is not AudioPlan.ENCODE and len(heard) == 1, _note(None, before, after, heard))
         obstacle = f"copied, the film did not pass its check ({failed.reason})"
     failed = _make(before, after, out=out, max_bytes=max_bytes, copy=False, sound=sound)
     if failed is not None:
-        return Broken(f"{obstacle}; coding them again failed: {failed.reason}")
+        return InvalidFile(f"{obstacle}; coding them again failed: {failed.reason}")
     return Joined(False, _note(obstacle, before, after, heard))
 
 
-def _unknown(parts: list[Part]) -> list[str]:
+def _unknown(parts: list[Clip]) -> list[str]:
     return [name for name, part in zip(("parent", "segment"), parts, strict=True) if part.unknown_sound]
 
 
-def _audible(name: str, part: Part) -> tuple[Part, list[str]]:
+def _audible(name: str, part: Clip) -> tuple[Clip, list[str]]:
     """Return the part as its sound can be coded again, and what of it is lost by that, in sentences for a person."""
     if part.sound is None:
         return part, []
@@ -96,7 +96,7 @@ def _audible(name: str, part: Part) -> tuple[Part, list[str]]:
             assert_never(never)
 
 
-def _note(obstacle: str | None, parent: Part, segment: Part, heard: list[str]) -> str:
+def _note(obstacle: str | None, parent: Clip, segment: Clip, heard: list[str]) -> str:
     """Return how the film was made, for a person."""
     if obstacle is None:
         pictures = "The pictures of both parts were copied unchanged."
@@ -110,25 +110,27 @@ def _note(obstacle: str | None, parent: Part, segment: Part, heard: list[str]) -
     return " ".join(sentence for sentence in (pictures, *heard) if sentence)
 
 
-def _sound_note(parent: Part, segment: Part, sound: SoundPlan) -> str:
+def _sound_note(parent: Clip, segment: Clip, sound: AudioPlan) -> str:
     match sound:
-        case SoundPlan.NONE:
+        case AudioPlan.NONE:
             return ""
-        case SoundPlan.COPY:
+        case AudioPlan.COPY:
             return "The sound of both was copied."
-        case SoundPlan.ENCODE if parent.sound is None:
+        case AudioPlan.ENCODE if parent.sound is None:
             return "The sound of the segment was coded again, after silence where the parent has none."
-        case SoundPlan.ENCODE if segment.sound is None:
+        case AudioPlan.ENCODE if segment.sound is None:
             return "The sound of the parent was coded again, before silence where the segment has none."
-        case SoundPlan.ENCODE if parent.sound == segment.sound:
+        case AudioPlan.ENCODE if parent.sound == segment.sound:
             return f"The sound was coded again, because {parent.sound.codec} has no place in an MP4."
-        case SoundPlan.ENCODE:
+        case AudioPlan.ENCODE:
             return "The sound was coded again, because both parts' differs in kind."
         case _ as never:
             assert_never(never)
 
 
-def _make(parent: Part, segment: Part, *, out: Path, max_bytes: int, copy: bool, sound: SoundPlan) -> Broken | None:
+def _make(
+    parent: Clip, segment: Clip, *, out: Path, max_bytes: int, copy: bool, sound: AudioPlan
+) -> InvalidFile | None:
     """Write the film and check it; Broken where it is not what it should be."""
     try:
         with _new_mp4(out) as container:
@@ -136,27 +138,27 @@ def _make(parent: Part, segment: Part, *, out: Path, max_bytes: int, copy: bool,
         if failed is not None:
             return failed
         if (size := out.stat().st_size) > max_bytes:
-            return Broken(f"the film has {size:,} bytes; {max_bytes:,} is the most allowed")
+            return InvalidFile(f"the film has {size:,} bytes; {max_bytes:,} is the most allowed")
         checked = _checked(out, parent, segment, copy=copy)
     except PictureError as error:
-        return Broken(str(error))
-    return checked if isinstance(checked, Broken) else None
+        return InvalidFile(str(error))
+    return checked if isinstance(checked, InvalidFile) else None
 
 
 def _write(
-    out: OutputContainer, path: Path, parent: Part, segment: Part, *, max_bytes: int, copy: bool, sound: SoundPlan
-) -> Broken | None:
+    out: OutputContainer, path: Path, parent: Clip, segment: Clip, *, max_bytes: int, copy: bool, sound: AudioPlan
+) -> InvalidFile | None:
     tracks: list[Iterator[Packet[VideoStream] | Packet[AudioStream]]] = [
         (copied_pictures if copy else encoded_pictures)(out, parent, segment)
     ]
-    if sound is SoundPlan.COPY:
+    if sound is AudioPlan.COPY:
         tracks.append(copied_sound(out, parent, segment))
-    elif sound is SoundPlan.ENCODE:
+    elif sound is AudioPlan.ENCODE:
         tracks.append(encoded_sound(out, parent, segment))
     for number, packet in enumerate(merge(*tracks, key=_due)):
         out.mux(packet)
         if number % _LOOK_EVERY == 0 and path.stat().st_size > max_bytes:
-            return Broken(f"the film grew beyond {max_bytes:,} bytes, the most allowed")
+            return InvalidFile(f"the film grew beyond {max_bytes:,} bytes, the most allowed")
     return None
 
 
@@ -165,20 +167,20 @@ def _due(packet: Packet[VideoStream] | Packet[AudioStream]) -> float:
     return float((packet.dts or 0) * packet.time_base)
 
 
-def _checked(path: Path, parent: Part, segment: Part, *, copy: bool) -> Sound | Broken:
+def _checked(path: Path, parent: Clip, segment: Clip, *, copy: bool) -> ValidFile | InvalidFile:
     """Whether the file is the film that was to be made: whole, as long as both parts, and readable over the seam."""
     import numpy as np
 
     checked = check_file(path)
-    if isinstance(checked, Broken):
+    if isinstance(checked, InvalidFile):
         return checked
     probe = checked.probe
     added = len(segment.starts) if copy else len(slots(parent, segment, clock_of(parent, segment)))
     if probe.frames != len(parent.starts) + added:
-        return Broken(f"it has {probe.frames:,} pictures instead of {len(parent.starts) + added:,}")
+        return InvalidFile(f"it has {probe.frames:,} pictures instead of {len(parent.starts) + added:,}")
     wanted_ms = float(parent.duration_s + segment.duration_s) * 1000
     if abs(probe.duration_ms - wanted_ms) > 1 + 1000 / min(parent.rate, segment.rate):
-        return Broken(f"it lasts {probe.duration_ms / 1000:.3f} s instead of {wanted_ms / 1000:.3f} s")
+        return InvalidFile(f"it lasts {probe.duration_ms / 1000:.3f} s instead of {wanted_ms / 1000:.3f} s")
     seam = len(parent.starts)
     after = sorted({*range(min(SEAM_PICTURES, added)), added - 1})
     with open_clip(path) as film:
@@ -190,7 +192,7 @@ def _checked(path: Path, parent: Part, segment: Part, *, copy: bool) -> Sound | 
     with open_clip(segment.path) as clip:
         pairs += [(shown[seam + index], picture) for index, picture in clip.pictures(after).items()]
     if not all(np.array_equal(one.to_ndarray(), other.to_ndarray()) for one, other in pairs):
-        return Broken("its pictures at the seam differ from the parts'")
+        return InvalidFile("its pictures at the seam differ from the parts'")
     return checked
 
 

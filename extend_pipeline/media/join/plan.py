@@ -10,7 +10,7 @@ from fractions import Fraction
 from math import lcm
 from typing import Final
 
-from extend_pipeline.media.join.clip import Part, SoundCoding, VideoCoding
+from extend_pipeline.media.join.clip import AudioCoding, Clip, VideoCoding
 
 FINEST_CLOCK: Final = 10_000_000  # ticks a second; above, 180 s come near the 32 bits of an MP4's tables
 MAX_ENCODED_PICTURES: Final = 20_000  # 180 s, the longest film that any provider makes, at 60 pictures a second: 10,800
@@ -22,7 +22,7 @@ PICTURES_OF_MP4: Final = frozenset({"h264", "hevc", "av1", "libdav1d", "libaom-a
 SOUND_OF_MP4: Final = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "libopus", "flac", "alac"})
 
 
-class SoundPlan(StrEnum):
+class AudioPlan(StrEnum):
     """What becomes of the sound."""
 
     NONE = "none"  # neither part has any
@@ -31,7 +31,7 @@ class SoundPlan(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class FrameSlot:
     """One picture of the film: the segment's picture `index`, shown from `start` to `end` in ticks after the seam."""
 
     index: int
@@ -39,7 +39,7 @@ class Slot:
     end: int
 
 
-def copy_obstacle(parent: Part, segment: Part) -> str | None:
+def copy_obstacle(parent: Clip, segment: Clip) -> str | None:
     """Why the pictures can't be copied one after the other, as the end of a sentence; None where they can."""
     before, after = parent.video, segment.video
     if before.codec != after.codec:
@@ -65,25 +65,25 @@ def copy_obstacle(parent: Part, segment: Part) -> str | None:
     return None
 
 
-def sound_plan(parent: Part, segment: Part) -> SoundPlan:
+def sound_plan(parent: Clip, segment: Clip) -> AudioPlan:
     """Return how the film keeps all sound there is: whatever was paid for is heard in it."""
     if parent.sound is None and segment.sound is None:
-        return SoundPlan.NONE
-    return SoundPlan.COPY if parent.sound == segment.sound and _fits_mp4(parent.sound) else SoundPlan.ENCODE
+        return AudioPlan.NONE
+    return AudioPlan.COPY if parent.sound == segment.sound and _fits_mp4(parent.sound) else AudioPlan.ENCODE
 
 
-def _fits_mp4(sound: SoundCoding | None) -> bool:
+def _fits_mp4(sound: AudioCoding | None) -> bool:
     """Return whether the packets can be copied. AAC of a transport stream brings no parameters."""
     return sound is not None and sound.codec in SOUND_OF_MP4 and (sound.codec != "aac" or bool(sound.parameters))
 
 
-def common_clock(parent: Part, segment: Part) -> Fraction:
+def common_clock(parent: Clip, segment: Clip) -> Fraction:
     """Seconds a tick, such that both parts' instants are whole ticks; the parent's own where that gets too fine."""
     ticks = lcm(parent.tick_s.denominator, segment.tick_s.denominator)
     return Fraction(1, ticks) if ticks <= FINEST_CLOCK else parent.tick_s
 
 
-def slots(parent: Part, segment: Part, clock_s: Fraction) -> list[Slot]:
+def slots(parent: Clip, segment: Clip, clock_s: Fraction) -> list[FrameSlot]:
     """The segment's pictures at the parent's rate, in ticks of `clock_s`.
 
     At their own instants where the rates agree, or where the parent has no steady rate to follow. Otherwise each of
@@ -99,7 +99,7 @@ def slots(parent: Part, segment: Part, clock_s: Fraction) -> list[Slot]:
             f"the film would have {len(parent.starts) + count:,} pictures; {MAX_ENCODED_PICTURES:,} can be encoded"
         )
     if alike or not follows:
-        return [Slot(index, own[index], own[index + 1]) for index in range(count)]
+        return [FrameSlot(index, own[index], own[index + 1]) for index in range(count)]
     return list(_resampled(own, count, 1 / parent.rate / clock_s))
 
 
@@ -114,13 +114,13 @@ def fit(video: VideoCoding, into: VideoCoding) -> tuple[int, int]:
     return min(width, max(2, round(height * aspect / 2) * 2)), height
 
 
-def _resampled(own: list[int], count: int, length: Fraction) -> Iterator[Slot]:
+def _resampled(own: list[int], count: int, length: Fraction) -> Iterator[FrameSlot]:
     index = 0
     for number in range(count):
         middle = (number + Fraction(1, 2)) * length
         while index + 2 < len(own) and own[index + 1] <= middle:
             index += 1
-        yield Slot(index, round(number * length), round((number + 1) * length))
+        yield FrameSlot(index, round(number * length), round((number + 1) * length))
 
 
 def _same_parameters(before: VideoCoding, after: VideoCoding) -> bool:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from extend_pipeline.media.join.clip import Part
-from extend_pipeline.media.join.plan import Slot, common_clock, fit, slots
+from extend_pipeline.media.join.clip import Clip
+from extend_pipeline.media.join.plan import FrameSlot, common_clock, fit, slots
 from extend_pipeline.media.libav import PictureError, open_video
 from extend_pipeline.media.upright import upright
 
@@ -22,7 +22,7 @@ _X264: Final = {"preset": "fast", "crf": "16"}
 _KEYFRAME_EVERY: Final = 60  # pictures: players can seek, and the next hop's seam is decoded without the whole film
 
 
-def copied_pictures(out: OutputContainer, parent: Part, segment: Part) -> Iterator[Packet[VideoStream]]:
+def copied_pictures(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[VideoStream]]:
     """All packets of both, unchanged but for their instants; the first picture is shown at 0. Adds the stream now."""
     clock_s = common_clock(parent, segment)
     with open_video(parent.path) as (_, template):
@@ -31,7 +31,7 @@ def copied_pictures(out: OutputContainer, parent: Part, segment: Part) -> Iterat
     return _copied(stream, parent, segment, clock_s)
 
 
-def encoded_pictures(out: OutputContainer, parent: Part, segment: Part) -> Iterator[Packet[VideoStream]]:
+def encoded_pictures(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[VideoStream]]:
     """Code both again as H.264 yuv420p, upright, at the parent's size and rate; black borders fit the segment in.
 
     Adds the stream now. PictureError where that would take too many pictures.
@@ -59,7 +59,7 @@ def encoded_pictures(out: OutputContainer, parent: Part, segment: Part) -> Itera
     return _encoded(stream, parent, segment, clock_s, planned)
 
 
-def _copied(stream: VideoStream, parent: Part, segment: Part, clock_s: Fraction) -> Iterator[Packet[VideoStream]]:
+def _copied(stream: VideoStream, parent: Clip, segment: Clip, clock_s: Fraction) -> Iterator[Packet[VideoStream]]:
     seam = _ticks(parent.duration_s, clock_s)
     # Where the segment's encoder looks further ahead than the parent's did, its first packet would be due before the
     # parent's last one: then the parent is decoded that much earlier. When its pictures are shown does not change.
@@ -81,10 +81,10 @@ def _copied(stream: VideoStream, parent: Part, segment: Part, clock_s: Fraction)
 
 
 def _encoded(
-    stream: VideoStream, parent: Part, segment: Part, clock_s: Fraction, planned: list[Slot]
+    stream: VideoStream, parent: Clip, segment: Clip, clock_s: Fraction, planned: list[FrameSlot]
 ) -> Iterator[Packet[VideoStream]]:
     own = [_ticks((tick - parent.first) * parent.tick_s, clock_s) for tick in (*parent.starts, parent.end)]
-    whole = [Slot(index, own[index], own[index + 1]) for index in range(len(parent.starts))]
+    whole = [FrameSlot(index, own[index], own[index + 1]) for index in range(len(parent.starts))]
     lengths = {slot.start: slot.end - slot.start for slot in whole}
     lengths |= {slot.start + own[-1]: slot.end - slot.start for slot in planned}
     for part, wanted, shift in ((parent, whole, 0), (segment, planned, own[-1])):
@@ -104,7 +104,7 @@ def _timed(packets: list[Packet[VideoStream]], lengths: dict[int, int]) -> Itera
         yield packet
 
 
-def _chosen(part: Part, wanted: list[Slot]) -> Iterator[tuple[Slot, VideoFrame]]:
+def _chosen(part: Clip, wanted: list[FrameSlot]) -> Iterator[tuple[FrameSlot, VideoFrame]]:
     """Each slot with the picture it shows, decoding the part once. PictureError where one is missing."""
     numbers = {tick: index for index, tick in enumerate(part.starts)}
     at = 0
@@ -121,7 +121,7 @@ def _chosen(part: Part, wanted: list[Slot]) -> Iterator[tuple[Slot, VideoFrame]]
         raise PictureError(f"the picture at {lost:.2f} s can't be decoded")
 
 
-def _framed(picture: VideoFrame, part: Part, parent: Part) -> VideoFrame:
+def _framed(picture: VideoFrame, part: Clip, parent: Clip) -> VideoFrame:
     """A new picture of the film's format: the part's, scaled without distortion, black around it where it is short."""
     import av
     import numpy as np

@@ -19,19 +19,19 @@ import httpx
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.base.version import program_version
 from extend_pipeline.providers.http.body import BODY_CAP, BodyBuffer
-from extend_pipeline.providers.http.guard import AddressRefused, Reach, Refused, Target, parse_url
+from extend_pipeline.providers.http.guard import AddressFault, AddressPolicy, AddressRefused, UrlParts, parse_url
 from extend_pipeline.providers.http.results import (
     HttpResult,
-    Lost,
+    NoResponse,
+    NotSent,
     Pace,
     Reply,
     SettingRefused,
     Stream,
     StreamBroken,
-    Unsent,
 )
 from extend_pipeline.providers.http.route import DIRECT, Route
-from extend_pipeline.providers.http.sockets import Call
+from extend_pipeline.providers.http.sockets import Deadline
 from extend_pipeline.providers.http.transport import OriginTransport
 
 CONNECT_TIMEOUT_S: Final = 10.0  # for one address; a reachable host answers a SYN in well under a second
@@ -59,7 +59,7 @@ class HttpClient:
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
         target = parse_url(base_url)
-        if isinstance(target, Refused):
+        if isinstance(target, AddressFault):
             raise ValueError(f"base URL: {target.message}")
         if "?" in target.target or "#" in base_url:
             raise ValueError("base URL: a query or fragment has no place in it")
@@ -90,7 +90,7 @@ class HttpClient:
         content = json.dumps(body, allow_nan=False, separators=(",", ":")).encode("ascii")
         own = {"content-type": "application/json", "content-length": str(len(content)), "connection": "close"}
         request = self._request("POST", path, {**headers, **own}, content)
-        return _exchange(self._posts, request, Call(deadline_s), body_cap)
+        return _exchange(self._posts, request, Deadline(deadline_s), body_cap)
 
     def get(
         self,
@@ -103,7 +103,7 @@ class HttpClient:
     ) -> HttpResult:
         """GET once, on a kept connection where one is free. Blocks for at most `deadline_s` seconds."""
         request = self._request("GET", f"{path}?{urlencode(params)}" if params else path, headers, b"")
-        return _exchange(self._gets, request, Call(deadline_s), body_cap)
+        return _exchange(self._gets, request, Deadline(deadline_s), body_cap)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -117,21 +117,21 @@ class HttpClient:
 
 @contextmanager
 def open_stream(
-    target: Target,
+    target: UrlParts,
     *,
-    reach: Reach,
+    reach: AddressPolicy,
     route: Route = DIRECT,
     deadline_s: float,
     idle_s: float,
     pace: Pace | None = None,
     headers: Mapping[str, str] | None = None,
-) -> Iterator[Stream | Unsent | Lost]:
+) -> Iterator[Stream | NotSent | NoResponse]:
     """GET a target whose body is read piece by piece, on a connection of its own, without following redirects.
 
     `idle_s` holds for every single wait. `deadline_s` holds until the last byte; with a `pace` until the body begins,
     which then takes as long as it keeps the pace.
     """
-    call = Call(deadline_s)
+    call = Deadline(deadline_s)
     waits = httpx.Timeout(idle_s, connect=min(idle_s, CONNECT_TIMEOUT_S))
     own = {**(headers or {}), "connection": "close"}
     request = _request(target, "GET", target.target, own, content=b"", waits=waits)
@@ -149,13 +149,13 @@ def user_agent() -> str:
     return f"extend-pipeline/{program_version()}"
 
 
-def reach_of(scheme: str, *, allow_local: bool, route: Route) -> Reach:
+def reach_of(scheme: str, *, allow_local: bool, route: Route) -> AddressPolicy:
     """Which addresses an account's own host may have."""
     if route.private:
-        return Reach.PRIVATE if scheme == "http" else Reach.PUBLIC_OR_PRIVATE
+        return AddressPolicy.PRIVATE if scheme == "http" else AddressPolicy.PUBLIC_OR_PRIVATE
     if scheme == "http":
-        return Reach.LOOPBACK
-    return Reach.PUBLIC_OR_LOOPBACK if allow_local else Reach.PUBLIC
+        return AddressPolicy.LOOPBACK
+    return AddressPolicy.PUBLIC_OR_LOOPBACK if allow_local else AddressPolicy.PUBLIC
 
 
 class _NoCookies(CookieJar):
@@ -168,7 +168,7 @@ def _client(transport: OriginTransport) -> httpx.Client:
 
 
 def _request(
-    target: Target,
+    target: UrlParts,
     method: str,
     path: str,
     headers: Mapping[str, str],
@@ -188,7 +188,7 @@ def _request(
     return httpx.Request(method, url, headers=lines, content=content, extensions=extensions)
 
 
-def _open(client: httpx.Client, request: httpx.Request, call: Call) -> httpx.Response | Unsent | Lost:
+def _open(client: httpx.Client, request: httpx.Request, call: Deadline) -> httpx.Response | NotSent | NoResponse:
     request.extensions["call"] = call
     try:
         return client.send(request, stream=True)
@@ -196,7 +196,7 @@ def _open(client: httpx.Client, request: httpx.Request, call: Call) -> httpx.Res
         return _failure(error, call)
 
 
-def _exchange(client: httpx.Client, request: httpx.Request, call: Call, cap: int) -> HttpResult:
+def _exchange(client: httpx.Client, request: httpx.Request, call: Deadline, cap: int) -> HttpResult:
     opened = _open(client, request, call)
     if not isinstance(opened, httpx.Response):
         return opened
@@ -212,16 +212,16 @@ def _exchange(client: httpx.Client, request: httpx.Request, call: Call, cap: int
     return Reply(status, headers, buffer.data, buffer.truncated, time.monotonic() - call.started)
 
 
-def _failure(error: Exception, call: Call, status: int | None = None, body: bytes = b"") -> Unsent | Lost:
+def _failure(error: Exception, call: Deadline, status: int | None = None, body: bytes = b"") -> NotSent | NoResponse:
     reason = _reason(error)
     if call.left() <= 0:
         reason = f"no whole answer within {call.limit}"
     if call.sent:
-        return Lost(reason, status, body)
+        return NoResponse(reason, status, body)
     if call.left() <= 0:
         reason = f"no connection within {call.limit}"
     refused = isinstance(error, AddressRefused | SettingRefused | httpx.LocalProtocolError)
-    return Unsent(reason, refused=refused, setting=error.setting if isinstance(error, SettingRefused) else None)
+    return NotSent(reason, refused=refused, setting=error.setting if isinstance(error, SettingRefused) else None)
 
 
 def _reason(error: Exception) -> str:
@@ -235,7 +235,7 @@ def _headers(response: httpx.Response) -> dict[str, str]:
     return dict(response.headers.items())
 
 
-def _chunks(response: httpx.Response, call: Call, pace: Pace | None) -> Iterator[bytes]:
+def _chunks(response: httpx.Response, call: Deadline, pace: Pace | None) -> Iterator[bytes]:
     came = 0
     if pace is not None:
         call.renew(pace.window_s)

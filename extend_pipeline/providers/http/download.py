@@ -17,9 +17,17 @@ from urllib.parse import urljoin
 
 from extend_pipeline.config.fields.addresses import is_local
 from extend_pipeline.providers.http.client import open_stream
-from extend_pipeline.providers.http.guard import Reach, Refused, Target, is_loopback_host, is_public, literal, parse_url
+from extend_pipeline.providers.http.guard import (
+    AddressFault,
+    AddressPolicy,
+    UrlParts,
+    is_loopback_host,
+    is_public,
+    literal,
+    parse_url,
+)
 from extend_pipeline.providers.http.ranges import NoRange, Resume, continuation, nothing_follows, strong_validator
-from extend_pipeline.providers.http.results import Lost, Pace, Stream, StreamBroken, Unsent
+from extend_pipeline.providers.http.results import NoResponse, NotSent, Pace, Stream, StreamBroken
 from extend_pipeline.providers.http.route import DIRECT, Route
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
@@ -48,7 +56,7 @@ class PrivateHost:
     def of(cls, base_url: str) -> PrivateHost | None:
         """Return the host of a base URL."""
         target = parse_url(base_url)
-        return None if isinstance(target, Refused) else cls(target.host, target.port, target.scheme == "http")
+        return None if isinstance(target, AddressFault) else cls(target.host, target.port, target.scheme == "http")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,16 +132,16 @@ def open_download(url: str, policy: DownloadPolicy, resume: Resume | None = None
         yield _open(url, policy, resume, stack)
 
 
-def check_url(url: str, policy: DownloadPolicy, *, private: bool = True) -> tuple[Target, Reach] | Fault:
+def check_url(url: str, policy: DownloadPolicy, *, private: bool = True) -> tuple[UrlParts, AddressPolicy] | Fault:
     """Where a URL leads and which addresses it may lead to, or why it isn't fetched. Pure: no name is looked up.
     Without `private`, as for a redirect from another host, the policy's private host is one like any other."""
     target = parse_url(url)
-    if isinstance(target, Refused):
+    if isinstance(target, AddressFault):
         return Fault(FaultKind.REFUSED, target.message)
     if private and policy.private is not None and target.host == policy.private.host:
         return _check_private(target, policy.private)
     if policy.allow_local and is_loopback_host(target.host):
-        return target, Reach.LOOPBACK
+        return target, AddressPolicy.LOOPBACK
     if target.scheme != "https" and not policy.http:
         return Fault(
             FaultKind.REFUSED,
@@ -151,10 +159,10 @@ def check_url(url: str, policy: DownloadPolicy, *, private: bool = True) -> tupl
             FaultKind.REFUSED,
             f"{target.host} is not among the account's download_hosts; add it there if the result is to be fetched",
         )
-    return target, Reach.PUBLIC
+    return target, AddressPolicy.PUBLIC
 
 
-def _check_private(target: Target, own: PrivateHost) -> tuple[Target, Reach] | Fault:
+def _check_private(target: UrlParts, own: PrivateHost) -> tuple[UrlParts, AddressPolicy] | Fault:
     if target.scheme == "http" and not own.http:
         return Fault(
             FaultKind.REFUSED,
@@ -163,7 +171,7 @@ def _check_private(target: Target, own: PrivateHost) -> tuple[Target, Reach] | F
         )
     if target.port not in (own.port, 443, 80) and target.port < 1024:
         return Fault(FaultKind.REFUSED, f"{target.host}: port {target.port} belongs to another service")
-    return target, Reach.PRIVATE if target.scheme == "http" else Reach.PUBLIC_OR_PRIVATE
+    return target, AddressPolicy.PRIVATE if target.scheme == "http" else AddressPolicy.PUBLIC_OR_PRIVATE
 
 
 def host_matches(host: str, pattern: str) -> bool:
@@ -197,9 +205,9 @@ def _open(url: str, policy: DownloadPolicy, resume: Resume | None, stack: ExitSt
             )
         )
         match answer:
-            case Unsent(reason=reason, refused=refused):
+            case NotSent(reason=reason, refused=refused):
                 return Fault(FaultKind.REFUSED if refused else FaultKind.TRANSIENT, f"{target.host}: {reason}")
-            case Lost(reason=reason):
+            case NoResponse(reason=reason):
                 return Fault(FaultKind.TRANSIENT, f"{target.host}: {reason}")
             case Stream(status=status, headers=headers) if status in _REDIRECTS and "location" in headers:
                 hop.close()
@@ -213,7 +221,7 @@ def _open(url: str, policy: DownloadPolicy, resume: Resume | None, stack: ExitSt
     return Fault(FaultKind.REFUSED, f"more than {policy.max_redirects} redirects")
 
 
-def _body(answer: Stream, target: Target, policy: DownloadPolicy, resume: Resume | None) -> Body | Fault | NoRange:
+def _body(answer: Stream, target: UrlParts, policy: DownloadPolicy, resume: Resume | None) -> Body | Fault | NoRange:
     status, headers = answer.status, answer.headers
     if status in _GONE:
         return Fault(FaultKind.EXPIRED, f"{target.host} answers HTTP {status}: the URL has expired or is gone", status)

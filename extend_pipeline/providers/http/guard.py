@@ -50,7 +50,7 @@ _NEVER_PUBLIC: Final = tuple(
 )
 
 
-class Reach(Enum):
+class AddressPolicy(Enum):
     """Which addresses a connection may go to. This machine's own count as private."""
 
     PUBLIC = "public"
@@ -61,7 +61,7 @@ class Reach(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class UrlParts:
     """A URL taken apart: `host` is lower-case ASCII without brackets or trailing dot, `target` is path and query."""
 
     scheme: str
@@ -78,7 +78,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class AddressFault:
     """A URL or an address that is not gone to, and why, without the URL's query (which may be a signature)."""
 
     message: str
@@ -88,37 +88,37 @@ class AddressRefused(Exception):
     """The name leads to an address that the connection's Reach leaves out. Nothing was sent."""
 
 
-def parse_url(url: str) -> Target | Refused:
+def parse_url(url: str) -> UrlParts | AddressFault:
     """Take an absolute http(s) URL apart; whatever two parsers might read differently is refused."""
     if not url or len(url) > 8192:
-        return Refused("the URL is empty or longer than 8192 characters")
+        return AddressFault("the URL is empty or longer than 8192 characters")
     if _UNSAFE.search(url):
-        return Refused("the URL has white space, control characters or a backslash in it")
+        return AddressFault("the URL has white space, control characters or a backslash in it")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:  # whose words repeat what can't be read, and that may be a password
-        return Refused("the URL can't be read: its host or its port makes no sense")
+        return AddressFault("the URL can't be read: its host or its port makes no sense")
     scheme = parts.scheme.lower()
     if scheme not in ("https", "http"):
-        return Refused(f"the URL's scheme is {scheme[:20] or 'missing'!r}; only https is fetched")
+        return AddressFault(f"the URL's scheme is {scheme[:20] or 'missing'!r}; only https is fetched")
     if "@" in parts.netloc:
-        return Refused("the URL has a user name in it")
+        return AddressFault("the URL has a user name in it")
     if not _BRACKETS.fullmatch(parts.netloc):
-        return Refused("the URL's host is neither a name nor an address")
+        return AddressFault("the URL's host is neither a name nor an address")
     host = normal_host(parts.hostname or "")
-    if isinstance(host, Refused):
+    if isinstance(host, AddressFault):
         return host
     if port == 0:
-        return Refused("the URL's port is 0")
+        return AddressFault("the URL's port is 0")
     path = quote(parts.path or "/", safe=_TARGET_SAFE, errors="replace")
     query = quote(parts.query, safe=_TARGET_SAFE, errors="replace")
     if port is None:
         port = 443 if scheme == "https" else 80
-    return Target(scheme, host, port, f"{path}?{query}" if query else path)
+    return UrlParts(scheme, host, port, f"{path}?{query}" if query else path)
 
 
-def normal_host(host: str) -> str | Refused:
+def normal_host(host: str) -> str | AddressFault:
     """A host name or a strictly written address, lower-case and without a trailing dot; everything else is refused.
 
     `127.1`, `0x7f.1`, `017700000001`, `2130706433` are addresses to a C library and names to a careless check: refused.
@@ -126,17 +126,17 @@ def normal_host(host: str) -> str | Refused:
     host = host.lower().removesuffix(".")
     if ":" in host:
         try:
-            return str(ipaddress.IPv6Address(host)) if "%" not in host else Refused("the address has a zone")
+            return str(ipaddress.IPv6Address(host)) if "%" not in host else AddressFault("the address has a zone")
         except ValueError:
-            return Refused(f"{host[:80]!r} is no IPv6 address")
+            return AddressFault(f"{host[:80]!r} is no IPv6 address")
     labels = host.split(".")
     if not host.isascii() or len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-        return Refused(f"{host[:80]!r} is no host name (names in other scripts are written in punycode)")
+        return AddressFault(f"{host[:80]!r} is no host name (names in other scripts are written in punycode)")
     if _NUMBER.fullmatch(labels[-1]):
         try:
             return str(ipaddress.IPv4Address(host))
         except ValueError:
-            return Refused(f"{host[:80]!r} is a number that some systems read as an address")
+            return AddressFault(f"{host[:80]!r} is a number that some systems read as an address")
     return host
 
 
@@ -168,22 +168,22 @@ def is_public(address: IPAddress) -> bool:
     return address.is_global and not local and not special
 
 
-def may_reach(address: IPAddress, reach: Reach) -> bool:
+def is_allowed(address: IPAddress, reach: AddressPolicy) -> bool:
     """Whether a connection of this Reach may go to the address."""
     match reach:
-        case Reach.PUBLIC:
+        case AddressPolicy.PUBLIC:
             return is_public(address)
-        case Reach.LOOPBACK:
+        case AddressPolicy.LOOPBACK:
             return is_loopback(address)
-        case Reach.PUBLIC_OR_LOOPBACK:
+        case AddressPolicy.PUBLIC_OR_LOOPBACK:
             return is_public(address) or is_loopback(address)
-        case Reach.PRIVATE:
+        case AddressPolicy.PRIVATE:
             return is_private(address)
-        case Reach.PUBLIC_OR_PRIVATE:
+        case AddressPolicy.PUBLIC_OR_PRIVATE:
             return is_public(address) or is_private(address)
 
 
-def resolve(host: str, port: int, timeout_s: float) -> tuple[IPAddress, ...]:
+def resolve_host(host: str, port: int, timeout_s: float) -> tuple[IPAddress, ...]:
     """Every address of a host, in the system's order, looked up once.
 
     The look-up runs on a thread of its own because the C library's can't be given a deadline; when it is late the
@@ -214,12 +214,12 @@ def resolve(host: str, port: int, timeout_s: float) -> tuple[IPAddress, ...]:
     return tuple(dict.fromkeys(ipaddress.ip_address(text.partition("%")[0]) for text in answer))
 
 
-def checked_addresses(host: str, port: int, *, reach: Reach, timeout_s: float) -> tuple[IPAddress, ...]:
+def checked_addresses(host: str, port: int, *, reach: AddressPolicy, timeout_s: float) -> tuple[IPAddress, ...]:
     """The addresses to connect to. Raises AddressRefused as soon as one of them is out of reach: a name that leads to
     both a public and a private address is not trusted at all. Otherwise raises as `resolve` does."""
-    addresses = resolve(host, port, timeout_s)
+    addresses = resolve_host(host, port, timeout_s)
     for address in addresses:
-        if not may_reach(address, reach):
+        if not is_allowed(address, reach):
             raise AddressRefused(f"{host} leads to {address}, which is no {reach.value} address; nothing was sent")
     if not addresses:
         raise OSError(f"the name {host} has no address")
@@ -233,6 +233,6 @@ def checked_before_proxy(host: str, port: int, *, timeout_s: float) -> tuple[IPA
     if is_local(host) and literal(host) is None:
         raise AddressRefused(f"{host} is a name of this machine or of a private network; no proxy was asked for it")
     try:
-        return checked_addresses(host, port, reach=Reach.PUBLIC, timeout_s=timeout_s)
+        return checked_addresses(host, port, reach=AddressPolicy.PUBLIC, timeout_s=timeout_s)
     except OSError:
         return ()

@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
-from extend_pipeline.providers.http.guard import Refused, normal_host
+from extend_pipeline.providers.http.guard import AddressFault, normal_host
 from extend_pipeline.providers.http.results import Setting, SettingRefused
 
 ENVIRONMENT: Final = "environment"
@@ -87,10 +87,10 @@ def open_tunnel(sock: socket.socket, proxy: Proxy, authority: str, allowance: Ca
     # a refusal has a body; what follows an agreement would be taken for the host's own words
     if status is None or (status[1].startswith(b"2") and not head.endswith(b"\r\n\r\n")):
         raise ProxyRefused(f"what answers at {proxy} ({proxy.named_by}) is no HTTP proxy")
-    _judge(int(status[1]), proxy, authority)
+    _classify_reply(int(status[1]), proxy, authority)
 
 
-def _judge(status: int, proxy: Proxy, authority: str) -> None:
+def _classify_reply(status: int, proxy: Proxy, authority: str) -> None:
     if 200 <= status < 300:
         return
     if status in _LOG_IN:
@@ -115,7 +115,7 @@ def _parsed(url: str, named_by: str, login: str | None) -> Proxy:
     host = normal_host(parts.hostname or "")
     # a password with an unescaped / would have its user named as the host
     is_more = parts.path not in ("", "/") or parts.query or parts.fragment
-    if parts.scheme != "http" or isinstance(host, Refused) or port == 0 or is_more:
+    if parts.scheme != "http" or isinstance(host, AddressFault) or port == 0 or is_more:
         raise refused
     if parts.username:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -36,7 +36,7 @@ class SettingRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Unsent:
+class NotSent:
     """No byte of the request left: provably nothing was asked. `refused` is our own refusal; asking again won't
     help. `setting` is what bars the way, where something does: then the upstream isn't unreachable."""
 
@@ -46,7 +46,7 @@ class Unsent:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class NoResponse:
     """The request may have arrived, and no whole answer came back. What did come is kept as evidence."""
 
     reason: str
@@ -54,7 +54,7 @@ class Lost:
     body: bytes = b""
 
 
-HttpResult = Reply | Unsent | Lost
+HttpResult = Reply | NotSent | NoResponse
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Try(Generic[T_co]):
+class AttemptResult(Generic[T_co]):
     """What one attempt came to, whether another may do better, and how long the upstream asked to be left alone."""
 
     outcome: T_co
@@ -50,13 +50,13 @@ class Try(Generic[T_co]):
 
 
 class _Again(Exception):
-    def __init__(self, attempt: Try[object]) -> None:
+    def __init__(self, attempt: AttemptResult[object]) -> None:
         super().__init__("the upstream could not be asked; asking again")
         self.attempt = attempt
 
 
 def with_retries(
-    ask: Callable[[float], Try[T]],
+    ask: Callable[[float], AttemptResult[T]],
     *,
     deadline_s: float,
     policy: RetryPolicy,
@@ -69,7 +69,7 @@ def with_retries(
     """
     ends = clock() + deadline_s
     made = 0
-    last: Try[T] | None = None
+    last: AttemptResult[T] | None = None
 
     def backoff(error: Exception) -> float | bool:
         if not isinstance(error, _Again):
@@ -84,7 +84,7 @@ def with_retries(
                 made += 1
                 last = ask(max(ends - clock(), 0.001))
                 if last.again:
-                    raise _Again(Try(None, True, last.retry_after_s))
+                    raise _Again(AttemptResult(None, True, last.retry_after_s))
     except _Again:
         pass
     assert last is not None  # attempts is at least one

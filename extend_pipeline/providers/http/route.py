@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.providers.http.guard import Reach, is_loopback_host
+from extend_pipeline.providers.http.guard import AddressPolicy, is_loopback_host
 from extend_pipeline.providers.http.proxy import NONE, Proxy, chosen_proxy
 from extend_pipeline.providers.http.trust import PUBLIC
 
-_DIRECT: Final = frozenset({Reach.LOOPBACK, Reach.PRIVATE, Reach.PUBLIC_OR_PRIVATE})
+_DIRECT: Final = frozenset({AddressPolicy.LOOPBACK, AddressPolicy.PRIVATE, AddressPolicy.PUBLIC_OR_PRIVATE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Route:
     proxy: str = NONE
     login_env: str | None = None
 
-    def proxy_to(self, host: str, port: int, *, scheme: str, reach: Reach) -> Proxy | None:
+    def proxy_to(self, host: str, port: int, *, scheme: str, reach: AddressPolicy) -> Proxy | None:
         """Return the proxy on the way to a host; None where it is reached directly, as every host is that may lie in
         one's own network. Raises ProxyRefused."""
         if reach in _DIRECT or is_loopback_host(host):

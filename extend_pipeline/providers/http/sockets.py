@@ -13,7 +13,7 @@ import socket
 import time
 from typing import Final
 
-from extend_pipeline.providers.http.guard import Reach, checked_addresses, checked_before_proxy
+from extend_pipeline.providers.http.guard import AddressPolicy, checked_addresses, checked_before_proxy
 from extend_pipeline.providers.http.proxy import open_tunnel
 from extend_pipeline.providers.http.route import Route
 from extend_pipeline.providers.http.trust import secured
@@ -21,7 +21,7 @@ from extend_pipeline.providers.http.trust import secured
 LOOK_UP_S: Final = 2.0  # for a name that a proxy will look up: behind one, public names often aren't known here
 
 
-class Call:
+class Deadline:
     """One exchange: how much of its time (seconds) is left, and whether a byte of it may have left this machine."""
 
     __slots__ = ("_ends", "limit", "sent", "started")
@@ -49,24 +49,24 @@ class Call:
         return left if configured is None else min(left, configured)
 
 
-class Line:
+class GuardedConnection:
     """One connection's way out. `call` is the exchange that it serves now; a kept connection serves several in turn."""
 
-    def __init__(self, call: Call, scheme: str, reach: Reach, route: Route) -> None:
+    def __init__(self, call: Deadline, scheme: str, reach: AddressPolicy, route: Route) -> None:
         self.call = call
         self.scheme = scheme
         self.reach = reach
         self.route = route
 
-    def open(self, host: str, port: int, timeout: float | None) -> LineSocket:
+    def open(self, host: str, port: int, timeout: float | None) -> GuardedSocket:
         """Connect to the host, through the proxy where there is one. Raises OSError, TimeoutError, AddressRefused,
         ProxyRefused."""
         proxy = self.route.proxy_to(host, port, scheme=self.scheme, reach=self.reach)
         if proxy is None:
-            return LineSocket(self._connect(host, port, self.reach, timeout), self)
+            return GuardedSocket(self._connect(host, port, self.reach, timeout), self)
         authority = self._handed_over(host, port, timeout)
         try:
-            sock = self._connect(proxy.host, proxy.port, Reach.PUBLIC_OR_PRIVATE, timeout)
+            sock = self._connect(proxy.host, proxy.port, AddressPolicy.PUBLIC_OR_PRIVATE, timeout)
         except OSError as error:
             raise type(error)(f"the proxy {proxy} ({proxy.named_by}): {error}") from error
         try:
@@ -74,7 +74,7 @@ class Line:
         except BaseException:
             sock.close()
             raise
-        return LineSocket(sock, self)
+        return GuardedSocket(sock, self)
 
     def _handed_over(self, host: str, port: int, timeout: float | None) -> str:
         """What a proxy is asked to connect to, after the same checks that a connection of our own would have."""
@@ -87,7 +87,7 @@ class Line:
             named = str(addresses[0])
         return f"[{named}]:{port}" if ":" in named else f"{named}:{port}"
 
-    def _connect(self, host: str, port: int, reach: Reach, timeout: float | None) -> socket.socket:
+    def _connect(self, host: str, port: int, reach: AddressPolicy, timeout: float | None) -> socket.socket:
         """Connect to the first checked address of the host that answers."""
         found = checked_addresses(host, port, reach=reach, timeout_s=self.call.allowance(timeout))
         failure: OSError = OSError(f"{host} has no address")
@@ -106,10 +106,10 @@ class Line:
         raise failure
 
 
-class LineSocket:
+class GuardedSocket:
     """A connected socket on a line."""
 
-    def __init__(self, sock: socket.socket, line: Line) -> None:
+    def __init__(self, sock: socket.socket, line: GuardedConnection) -> None:
         self._sock = sock
         self._line = line
 
@@ -126,12 +126,12 @@ class LineSocket:
             self._line.call.sent = True
             rest = rest[self._sock.send(rest) :]
 
-    def secured(self, name: str, timeout: float | None) -> LineSocket:
+    def secured(self, name: str, timeout: float | None) -> GuardedSocket:
         """The same connection under TLS. The handshake as a whole has one time-out; a failed one closes the socket.
         Raises CertificateRefused, OSError, TimeoutError."""
         try:
             self._sock.settimeout(self._line.call.allowance(timeout))
-            return LineSocket(secured(self._sock, self._line.route.trust, name), self._line)
+            return GuardedSocket(secured(self._sock, self._line.route.trust, name), self._line)
         except BaseException:
             self.close()
             raise

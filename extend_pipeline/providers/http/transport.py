@@ -17,9 +17,9 @@ from typing import Any, Final
 import httpcore
 import httpx
 
-from extend_pipeline.providers.http.guard import Reach, Target
+from extend_pipeline.providers.http.guard import AddressPolicy, UrlParts
 from extend_pipeline.providers.http.route import DIRECT, Route
-from extend_pipeline.providers.http.sockets import Call, Line, LineSocket
+from extend_pipeline.providers.http.sockets import Deadline, GuardedConnection, GuardedSocket
 
 KEEPALIVE_S: Final = 15.0  # shorter than any common server's, so that a reused connection is rarely a dead one
 
@@ -45,12 +45,12 @@ class OriginTransport(httpx.BaseTransport):
     reach, and CertificateRefused where who answers doesn't count as it.
     """
 
-    def __init__(self, origin: Target, *, reach: Reach, route: Route = DIRECT, kept: int = 0) -> None:
+    def __init__(self, origin: UrlParts, *, reach: AddressPolicy, route: Route = DIRECT, kept: int = 0) -> None:
         self._origin = origin
         self._reach = reach
         self._route = route
         self._kept = kept
-        self._idle: list[_Wire] = []
+        self._idle: list[PooledConnection] = []
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -75,18 +75,18 @@ class OriginTransport(httpx.BaseTransport):
         for wire in idle:
             wire.connection.close()
 
-    def _take(self, call: Call) -> _Wire:
+    def _take(self, call: Deadline) -> PooledConnection:
         while True:
             with self._lock:
                 wire = self._idle.pop() if self._idle else None
             if wire is None:
-                return _wire(self._origin, Line(call, self._origin.scheme, self._reach, self._route))
+                return _wire(self._origin, GuardedConnection(call, self._origin.scheme, self._reach, self._route))
             if wire.connection.is_idle() and not wire.connection.has_expired():
                 wire.line.call = call
                 return wire
             wire.connection.close()
 
-    def _give_back(self, wire: _Wire) -> None:
+    def _give_back(self, wire: PooledConnection) -> None:
         with self._lock:
             # a connection that could not be made says of itself that it is idle, and closed as well
             reusable = wire.connection.is_idle() and not wire.connection.is_closed()
@@ -97,9 +97,9 @@ class OriginTransport(httpx.BaseTransport):
 
 
 @dataclass(frozen=True, slots=True)
-class _Wire:
+class PooledConnection:
     connection: httpcore.HTTPConnection
-    line: Line
+    line: GuardedConnection
 
 
 class _Answer(httpx.Response):
@@ -124,7 +124,7 @@ class _Body(httpx.SyncByteStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: GuardedConnection) -> None:
         self._line = line
 
     def connect_tcp(
@@ -140,7 +140,7 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, sock: LineSocket) -> None:
+    def __init__(self, sock: GuardedSocket) -> None:
         self._sock = sock
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
@@ -172,17 +172,17 @@ _NO_CONTEXT: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """httpcore wants one for https, to hand it to `start_tls`; made without any roots, so that it costs nothing."""
 
 
-def _wire(origin: Target, line: Line) -> _Wire:
+def _wire(origin: UrlParts, line: GuardedConnection) -> PooledConnection:
     connection = httpcore.HTTPConnection(
         httpcore.Origin(origin.scheme.encode(), origin.host.encode(), origin.port),
         ssl_context=_NO_CONTEXT if origin.scheme == "https" else None,
         keepalive_expiry=KEEPALIVE_S,
         network_backend=_Backend(line),
     )
-    return _Wire(connection, line)
+    return PooledConnection(connection, line)
 
 
-def _in_httpcore_words(origin: Target, request: httpx.Request) -> httpcore.Request:
+def _in_httpcore_words(origin: UrlParts, request: httpx.Request) -> httpcore.Request:
     return httpcore.Request(
         request.method,
         httpcore.URL(

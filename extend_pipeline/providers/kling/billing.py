@@ -21,8 +21,8 @@ from extend_pipeline.providers.kling.billing_parse import (
     parse_packs,
 )
 from extend_pipeline.providers.kling.provider import PAGE_CAP, KlingProvider
-from extend_pipeline.providers.protocol import Answer, QueryFault, Unanswered
-from extend_pipeline.providers.wire.response import Heard
+from extend_pipeline.providers.protocol import Answer, QueryFailed, QueryFault
+from extend_pipeline.providers.wire.response import RawResponse
 
 COSTS_PATH: Final = "/account/costs"  # none of these has the /v1 of the other routes
 BILL_PATH: Final = "/account/billing/package"
@@ -56,13 +56,13 @@ class KlingBilling:
         self._client, self._pause, self._retry = provider.client, pause, retry
         self._asked = False
 
-    def packs(self, since_ms: int, until_ms: int) -> Packs | Unanswered:
+    def packs(self, since_ms: int, until_ms: int) -> Packs | QueryFailed:
         """The packs that were bought in a period (UTC ms): reach back by a year and more for all that may still hold
         units. What is left in them is up to 12 h late. Raises ValueError for a period that ends before it begins."""
         _check(since_ms, until_ms)
 
-        def read(reply: Reply, secrets: tuple[str, ...], wait: float | None) -> Packs | Unanswered:
-            return parse_packs(Heard(reply.status, reply.body, secrets, wait))
+        def read(reply: Reply, secrets: tuple[str, ...], wait: float | None) -> Packs | QueryFailed:
+            return parse_packs(RawResponse(reply.status, reply.body, secrets, wait))
 
         self._space()
         params = {"start_time": since_ms, "end_time": until_ms}
@@ -70,7 +70,7 @@ class KlingBilling:
 
     def bill(
         self, since_ms: int, until_ms: int, *, page_rows: int = MAX_ROWS, max_pages: int = MAX_PAGES
-    ) -> Bill | Unanswered:
+    ) -> Bill | QueryFailed:
         """Every deduction from packs for the tasks that were created in a period (UTC ms, the end left out).
 
         All or nothing: where one page is not answered, or the bill is longer than `max_pages`, none of it is told, for
@@ -79,17 +79,17 @@ class KlingBilling:
         """
         return self._all_of(BILL_PATH, since_ms, until_ms, page_rows, max_pages)
 
-    def paid_from_balance(self, since_ms: int, until_ms: int) -> frozenset[str] | Unanswered:
+    def paid_from_balance(self, since_ms: int, until_ms: int) -> frozenset[str] | QueryFailed:
         """The tasks of a period for which the balance was charged, in money instead of units. All or nothing, as
         `bill`: a row that can't be understood is no answer."""
         bill = self._all_of(BALANCE_PATH, since_ms, until_ms, MAX_ROWS, MAX_PAGES)
-        if isinstance(bill, Unanswered):
+        if isinstance(bill, QueryFailed):
             return bill
         if bill.malformed:
             return _unread(f"{bill.malformed} rows of the bill of the balance can't be read")
         return frozenset(row.task_id for row in bill.rows)
 
-    def _all_of(self, path: str, since_ms: int, until_ms: int, page_rows: int, max_pages: int) -> Bill | Unanswered:
+    def _all_of(self, path: str, since_ms: int, until_ms: int, page_rows: int, max_pages: int) -> Bill | QueryFailed:
         _check(since_ms, until_ms)
         if not 1 <= page_rows <= MAX_ROWS:
             raise ValueError(f"{page_rows} rows: Kling's bills have pages of 1-{MAX_ROWS}")
@@ -98,7 +98,7 @@ class KlingBilling:
         malformed, cursors = 0, set[str]()
         for number in range(1, max_pages + 1):
             page = self._page(path, body)
-            if isinstance(page, Unanswered):
+            if isinstance(page, QueryFailed):
                 return page
             rows += page.rows
             malformed += page.malformed
@@ -111,9 +111,9 @@ class KlingBilling:
             body = {"cursor": cursor}
         return _unread(f"the bill has more than {max_pages} pages; ask for a shorter period")
 
-    def _page(self, path: str, body: Mapping[str, object]) -> BillingPage | Unanswered:
-        def read(reply: Reply, secrets: tuple[str, ...], wait: float | None) -> BillingPage | Unanswered:
-            return parse_billing_page(Heard(reply.status, reply.body, secrets, wait))
+    def _page(self, path: str, body: Mapping[str, object]) -> BillingPage | QueryFailed:
+        def read(reply: Reply, secrets: tuple[str, ...], wait: float | None) -> BillingPage | QueryFailed:
+            return parse_billing_page(RawResponse(reply.status, reply.body, secrets, wait))
 
         self._space()
         return self._client.ask_by_post(path, body, read, PAGE_CAP)
@@ -129,5 +129,5 @@ def _check(since_ms: int, until_ms: int) -> None:
         raise ValueError(f"a period from {since_ms} to {until_ms} ms has no length")
 
 
-def _unread(message: str) -> Unanswered:
-    return Unanswered(QueryFault.MALFORMED, Answer(message))
+def _unread(message: str) -> QueryFailed:
+    return QueryFailed(QueryFault.MALFORMED, Answer(message))

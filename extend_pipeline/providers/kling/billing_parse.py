@@ -9,9 +9,16 @@ from typing import Final
 
 from extend_pipeline.providers.kling.codes import RULES, SUCCESS
 from extend_pipeline.providers.kling.task import Guard
-from extend_pipeline.providers.protocol import QueryFault, Unanswered
+from extend_pipeline.providers.protocol import QueryFailed, QueryFault
 from extend_pipeline.providers.wire.json import child, integer, timestamp_ms, units_to_micros
-from extend_pipeline.providers.wire.response import Heard, Reading, advised, malformed, no_answer, read_answer
+from extend_pipeline.providers.wire.response import (
+    ParsedResponse,
+    RawResponse,
+    malformed,
+    parse_response,
+    query_failed,
+    with_hint,
+)
 
 _CURSOR_CAP: Final = 4096
 
@@ -58,13 +65,13 @@ class Packs:
     malformed: int
 
 
-def parse_billing_page(heard: Heard) -> BillingPage | Unanswered:
+def parse_billing_page(raw: RawResponse) -> BillingPage | QueryFailed:
     """One page of `POST /account/billing/package`.
 
     A page without rows counts as empty only where it says so itself, with an empty list or a count of 0: an empty bill
     means that nothing was charged, and is not to be believed of an answer that merely lost its list.
     """
-    reading = read_answer(heard)
+    reading = parse_response(raw)
     if not _success(reading):
         return _not_told(reading)
     data = child(reading.value, "data")
@@ -85,9 +92,9 @@ def parse_billing_page(heard: Heard) -> BillingPage | Unanswered:
     return BillingPage(known, cursor if more is True else None, len(rows) - len(known))
 
 
-def parse_packs(heard: Heard) -> Packs | Unanswered:
+def parse_packs(raw: RawResponse) -> Packs | QueryFailed:
     """`GET /account/costs`: the envelope has another one in it, and the list is missing where there are no packs."""
-    reading = read_answer(heard)
+    reading = parse_response(raw)
     if not _success(reading):
         return _not_told(reading)
     data = child(reading.value, "data")
@@ -106,24 +113,24 @@ def parse_packs(heard: Heard) -> Packs | Unanswered:
     return Packs(known, len(packs) - len(known))
 
 
-def _success(reading: Reading) -> bool:
+def _success(reading: ParsedResponse) -> bool:
     return reading.ok and integer(child(reading.value, "code")) in SUCCESS
 
 
-def _not_told(reading: Reading) -> Unanswered:
+def _not_told(reading: ParsedResponse) -> QueryFailed:
     if reading.ok:
-        return malformed(reading, f"HTTP {reading.heard.status} with JSON that is no envelope of Kling's")
-    return no_answer(reading)
+        return malformed(reading, f"HTTP {reading.raw.status} with JSON that is no envelope of Kling's")
+    return query_failed(reading)
 
 
-def _inner_refusal(reading: Reading, inner: object, message: object) -> Unanswered:
+def _inner_refusal(reading: ParsedResponse, inner: object, message: object) -> QueryFailed:
     number = integer(inner)
     rule = RULES.get(number) if number is not None else None
     said = reading.guard.text(message, cap=500) or "the account's costs are not told"
     answer = replace(reading.answer, message=said, code=reading.guard.text(inner, cap=64) or None)
     if rule is None:
-        return Unanswered(QueryFault.MALFORMED, answer, reading.heard.retry_after_s)
-    return Unanswered(rule.fault, advised(answer, rule.advice), reading.heard.retry_after_s)
+        return QueryFailed(QueryFault.MALFORMED, answer, reading.raw.retry_after_s)
+    return QueryFailed(rule.fault, with_hint(answer, rule.advice), reading.raw.retry_after_s)
 
 
 def _billed(row: object, guard: Guard) -> BilledTask | None:

@@ -10,13 +10,13 @@ from typing import Final, TypeVar
 from extend_pipeline.providers.http.body import BODY_CAP
 from extend_pipeline.providers.http.client import HttpClient
 from extend_pipeline.providers.http.results import HttpResult, Reply
-from extend_pipeline.providers.http.retry import RetryPolicy, Try, clock_skew, retry_after, with_retries
+from extend_pipeline.providers.http.retry import AttemptResult, RetryPolicy, clock_skew, retry_after, with_retries
 from extend_pipeline.providers.http.route import Route
 from extend_pipeline.providers.kling.auth import KlingTokens
 from extend_pipeline.providers.kling.codes import TOKEN_REFUSED
-from extend_pipeline.providers.protocol import Answer, QueryFault, Rejected, RejectReason, SubmitOutcome, Unanswered
+from extend_pipeline.providers.protocol import Answer, QueryFailed, QueryFault, Rejected, RejectReason, SubmitOutcome
 from extend_pipeline.providers.wire.credentials import Bearer, Credentials, SecretFault
-from extend_pipeline.providers.wire.transport_outcome import WORTH_REPEATING, asked, submitted
+from extend_pipeline.providers.wire.transport_outcome import WORTH_REPEATING, classify_query, classify_submit
 
 _SKEW_WORTH_TELLING_S: Final = 3.0
 OWN_CLOCK_S: Final = 60.0
@@ -84,21 +84,21 @@ class KlingClient:
         cap: int = BODY_CAP,
         *,
         retry: RetryPolicy | None = None,
-    ) -> Q | Unanswered:
+    ) -> Q | QueryFailed:
         """GET, again within bounds where another try may do better."""
         new_token_left = True
 
-        def once(allowed_s: float) -> Try[Q | Unanswered]:
+        def once(allowed_s: float) -> AttemptResult[Q | QueryFailed]:
             nonlocal new_token_left
             ends = time.monotonic() + allowed_s
             while True:
                 bearer = self._tokens.bearer()
                 if isinstance(bearer, SecretFault):
-                    return Try(Unanswered(QueryFault.NO_KEY, Answer(bearer.message)))
+                    return AttemptResult(QueryFailed(QueryFault.NO_KEY, Answer(bearer.message)))
                 left = max(ends - time.monotonic(), 0.001)
                 result = self._http.get(path, params=params, headers=bearer.headers, deadline_s=left, body_cap=cap)
                 attempt = self._read(result, bearer, read)
-                refused = isinstance(attempt.outcome, Unanswered) and self._new_token_may_help(attempt.outcome.answer)
+                refused = isinstance(attempt.outcome, QueryFailed) and self._new_token_may_help(attempt.outcome.answer)
                 if not (refused and new_token_left):
                     return attempt
                 new_token_left = False
@@ -112,18 +112,18 @@ class KlingClient:
         body: Mapping[str, object],
         read: Read[Q],
         cap: int = BODY_CAP,
-    ) -> Q | Unanswered:
+    ) -> Q | QueryFailed:
         """A question that Kling wants as a POST: one try, and after 1003 / 1004 one more with a new token."""
         new_token_left = True
         while True:
             bearer = self._tokens.bearer()
             if isinstance(bearer, SecretFault):
-                return Unanswered(QueryFault.NO_KEY, Answer(bearer.message))
+                return QueryFailed(QueryFault.NO_KEY, Answer(bearer.message))
             result = self._http.post_json(
                 path, body, headers=bearer.headers, deadline_s=self._get_deadline_s, body_cap=cap
             )
             outcome = self._read(result, bearer, read).outcome
-            refused = isinstance(outcome, Unanswered) and self._new_token_may_help(outcome.answer)
+            refused = isinstance(outcome, QueryFailed) and self._new_token_may_help(outcome.answer)
             if not (refused and new_token_left):
                 return outcome
             new_token_left = False
@@ -137,7 +137,7 @@ class KlingClient:
         self, path: str, body: Mapping[str, object], read: Read[SubmitOutcome], bearer: Bearer, deadline_s: float
     ) -> SubmitOutcome:
         result = self._http.post_json(path, body, headers=bearer.headers, deadline_s=deadline_s)
-        whole = submitted(result, bearer.secrets)
+        whole = classify_submit(result, bearer.secrets)
         if not isinstance(whole, Reply):
             return whole
         outcome = read(whole, bearer.secrets, retry_after(whole.headers, now=self._now()))
@@ -151,17 +151,17 @@ class KlingClient:
         result: HttpResult,
         bearer: Bearer,
         read: Read[Q],
-    ) -> Try[Q | Unanswered]:
-        whole = asked(result, bearer.secrets)
+    ) -> AttemptResult[Q | QueryFailed]:
+        whole = classify_query(result, bearer.secrets)
         if not isinstance(whole, Reply):
             return whole
         wait = retry_after(whole.headers, now=self._now())
         outcome = read(whole, bearer.secrets, wait)
-        if not isinstance(outcome, Unanswered):
-            return Try(outcome)
+        if not isinstance(outcome, QueryFailed):
+            return AttemptResult(outcome)
         answer, our_clock = self._with_clock(outcome.answer, whole)
         told = replace(outcome, answer=answer, fault=QueryFault.CLOCK if our_clock else outcome.fault)
-        return Try(told, again=outcome.fault in WORTH_REPEATING, retry_after_s=wait)
+        return AttemptResult(told, again=outcome.fault in WORTH_REPEATING, retry_after_s=wait)
 
     def _new_token_may_help(self, answer: Answer) -> bool:
         return self._tokens.mints and answer.code in TOKEN_REFUSED

@@ -10,18 +10,18 @@ from extend_pipeline.base.scrub import RAW_CAP, scrub
 from extend_pipeline.providers.kling.codes import BAD_VALUE, NOT_FOUND, RULES, SUCCESS, concerns_our_key
 from extend_pipeline.providers.kling.task import Guard, read_task
 from extend_pipeline.providers.protocol import (
-    Absent,
     Accepted,
     Answer,
     Duplicate,
+    Found,
+    NotFound,
     Page,
     PageOutcome,
+    QueryFailed,
     QueryFault,
     QueryOutcome,
     Rejected,
-    Seen,
     SubmitOutcome,
-    Unanswered,
     Unknown,
 )
 from extend_pipeline.providers.wire.errors import UNDECIDED_4XX, fault_of_status
@@ -91,15 +91,15 @@ def parse_query(
     read = _read(status, body, secrets)
     if not read.success:
         if read.code == NOT_FOUND and read.envelope and not read.undecided and not _names_a_task(read.data):
-            return Absent(read.answer)
+            return NotFound(read.answer)
         return _unanswered(read, retry_after_s)
     view = read_task(read.data, guard=Guard(secrets), raw=read.answer.raw)
     if view is None:
         return _malformed(read, "the answer says success and shows no task")
     if asked in (view.task_id, view.external_task_id):
-        return Seen(view)
+        return Found(view)
     if own_key and view.external_task_id is None:
-        return Seen(replace(view, warnings=(*view.warnings, "the answer does not repeat our own id")))
+        return Found(replace(view, warnings=(*view.warnings, "the answer does not repeat our own id")))
     return _malformed(read, f"asked for the task {asked}, and the answer is about {view.task_id}")
 
 
@@ -170,15 +170,15 @@ def _unknown(read: _Read, cause: str) -> Unknown:
     return Unknown(cause, read.answer)
 
 
-def _malformed(read: _Read, message: str) -> Unanswered:
-    return Unanswered(QueryFault.MALFORMED, _with_message(read.answer, message))
+def _malformed(read: _Read, message: str) -> QueryFailed:
+    return QueryFailed(QueryFault.MALFORMED, _with_message(read.answer, message))
 
 
-def _unanswered(read: _Read, retry_after_s: float | None) -> Unanswered:
+def _unanswered(read: _Read, retry_after_s: float | None) -> QueryFailed:
     rule = RULES.get(read.code) if read.code is not None else None
     if rule is not None:
-        return Unanswered(rule.fault, _advised(read.answer, rule.advice), retry_after_s)
-    return Unanswered(fault_of_status(read.status), read.answer, retry_after_s)
+        return QueryFailed(rule.fault, _advised(read.answer, rule.advice), retry_after_s)
+    return QueryFailed(fault_of_status(read.status), read.answer, retry_after_s)
 
 
 def _advised(answer: Answer, advice: str) -> Answer:

@@ -17,11 +17,11 @@ from extend_pipeline.providers.kling.parse import parse_page, parse_query, parse
 from extend_pipeline.providers.protocol import (
     Answer,
     PageOutcome,
+    QueryFailed,
     QueryFault,
     QueryOutcome,
     SubmitOutcome,
     SubmitRequest,
-    Unanswered,
 )
 from extend_pipeline.providers.wire.credentials import Credentials
 
@@ -119,7 +119,7 @@ class KlingProvider:
     def _look_up(self, task_id: str, *, own_key: bool) -> QueryOutcome:
         if task_id in ("", ".", ".."):
             # as the last part of a path these name something else
-            return Unanswered(QueryFault.MALFORMED, Answer(f"{task_id!r} can't be a task's id; it was not asked for"))
+            return QueryFailed(QueryFault.MALFORMED, Answer(f"{task_id!r} can't be a task's id; it was not asked for"))
 
         def read(reply: Reply, secrets: tuple[str, ...], wait: float | None) -> QueryOutcome:
             return parse_query(

@@ -9,59 +9,64 @@ from typing import Final
 from extend_pipeline.providers.kling.parse import parse_query, parse_submit
 from extend_pipeline.providers.protocol import (
     Accepted,
+    Found,
+    QueryFailed,
     QueryOutcome,
-    Seen,
     SubmitOutcome,
     TaskState,
     TaskView,
-    Unanswered,
     Unknown,
 )
-from extend_pipeline.providers.wire.response import Heard, read_answer, refused, unanswered
+from extend_pipeline.providers.wire.response import (
+    RawResponse,
+    classify_query_failure,
+    classify_rejection,
+    parse_response,
+)
 
 NO_VIDEO_ID: Final = "the result names no video id, only a URL: this video can't be extended again"
 
 
 def parse_gateway_submit(
-    heard: Heard, *, external_task_id: str | None = None, parent_task_id: str | None = None
+    raw: RawResponse, *, external_task_id: str | None = None, parent_task_id: str | None = None
 ) -> SubmitOutcome:
     """What the answer to a submit means. A 5xx is always Unknown: it may be the gateway's own, while Kling ran the
     task. `external_task_id` is None where the gateway doesn't pass it."""
     outcome = parse_submit(
-        heard.status,
-        heard.body,
+        raw.status,
+        raw.body,
         external_task_id=external_task_id,
-        secrets=heard.secrets,
-        retry_after_s=heard.retry_after_s,
+        secrets=raw.secrets,
+        retry_after_s=raw.retry_after_s,
     )
     match outcome:
         case Accepted(task_id=task_id) if task_id == parent_task_id:
             # taken for the new task, the parent would be fetched a second time as its own extension
             return Unknown("the answer names the parent's task, not a new one", outcome.answer)
         case Unknown():
-            own = refused(read_answer(heard))
+            own = classify_rejection(parse_response(raw))
             return outcome if isinstance(own, Unknown) else own
         case _:
             return outcome
 
 
-def parse_gateway_query(heard: Heard, *, asked: str, own_key: bool = False) -> QueryOutcome:
+def parse_gateway_query(raw: RawResponse, *, asked: str, own_key: bool = False) -> QueryOutcome:
     """What the answer to a look-up of `asked` means; a success whose video can't be extended again carries a
     warning. `units_micros` stays empty: a passed-through deduction is in Kling's units and not the gateway's price."""
     outcome = parse_query(
-        heard.status,
-        heard.body,
+        raw.status,
+        raw.body,
         asked=asked,
         own_key=own_key,
-        secrets=heard.secrets,
-        retry_after_s=heard.retry_after_s,
+        secrets=raw.secrets,
+        retry_after_s=raw.retry_after_s,
     )
     match outcome:
-        case Seen(view):
-            return Seen(_through_a_gateway(view))
-        case Unanswered():
-            reading = read_answer(heard)
-            return outcome if reading.error is None else unanswered(reading)
+        case Found(view):
+            return Found(_through_a_gateway(view))
+        case QueryFailed():
+            reading = parse_response(raw)
+            return outcome if reading.error is None else classify_query_failure(reading)
         case _:
             return outcome
 

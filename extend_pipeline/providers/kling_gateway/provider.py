@@ -12,11 +12,11 @@ from extend_pipeline.providers.kling_gateway.parse import parse_gateway_query, p
 from extend_pipeline.providers.protocol import (
     Answer,
     PageOutcome,
+    QueryFailed,
     QueryFault,
     QueryOutcome,
     SubmitOutcome,
     SubmitRequest,
-    Unanswered,
 )
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 
@@ -66,12 +66,12 @@ class GatewayProvider:
     def find(self, external_task_id: str) -> QueryOutcome:
         """Look a task up by our own id, where the gateway passes it."""
         if not self.can_find:
-            return Unanswered(QueryFault.MALFORMED, Answer("this gateway does not pass our own id; nothing was asked"))
+            return QueryFailed(QueryFault.MALFORMED, Answer("this gateway does not pass our own id; nothing was asked"))
         return self._look_up(external_task_id, own_key=True)
 
     def list_page(self, page: int, size: int) -> PageOutcome:
         """Nothing: no gateway documents a list."""
-        return Unanswered(
+        return QueryFailed(
             QueryFault.MALFORMED, Answer(f"a gateway has no list; page {page} of {size} was not asked for")
         )
 
@@ -82,6 +82,6 @@ class GatewayProvider:
     def _look_up(self, task_id: str, *, own_key: bool) -> QueryOutcome:
         if task_id in ("", ".", ".."):
             # as the last part of a path these name something else
-            return Unanswered(QueryFault.MALFORMED, Answer(f"{task_id!r} can't be a task's id; it was not asked for"))
+            return QueryFailed(QueryFault.MALFORMED, Answer(f"{task_id!r} can't be a task's id; it was not asked for"))
         read = partial(parse_gateway_query, asked=task_id, own_key=own_key)
         return self._client.get(f"{self._path}/{quote(task_id, safe='', errors='replace')}", None, read)

@@ -12,11 +12,11 @@ from extend_pipeline.providers.luma.parse import parse_luma_many, parse_luma_que
 from extend_pipeline.providers.protocol import (
     Answer,
     PageOutcome,
+    QueryFailed,
     QueryFault,
     QueryOutcome,
     SubmitOutcome,
     SubmitRequest,
-    Unanswered,
 )
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 
@@ -58,7 +58,7 @@ class LumaProvider:
         """Look a generation up."""
         if task_id in ("", ".", ".."):
             # as the last part of a path these name something else
-            return Unanswered(QueryFault.MALFORMED, Answer(f"{task_id!r} can't be a generation; it was not asked for"))
+            return QueryFailed(QueryFault.MALFORMED, Answer(f"{task_id!r} can't be a generation; it was not asked for"))
         path = f"{self._prefix}{GENERATIONS}/{quote(task_id, safe='', errors='replace')}"
         return self._client.get(path, None, partial(parse_luma_query, asked=task_id))
 
@@ -79,11 +79,11 @@ class LumaProvider:
 
     def find(self, external_task_id: str) -> QueryOutcome:
         """Nothing: Luma knows no key of ours."""
-        return Unanswered(QueryFault.MALFORMED, Answer(f"Luma has no look-up by our own id {external_task_id}"))
+        return QueryFailed(QueryFault.MALFORMED, Answer(f"Luma has no look-up by our own id {external_task_id}"))
 
     def list_page(self, page: int, size: int) -> PageOutcome:
         """Nothing: no reseller documents a list."""
-        return Unanswered(QueryFault.MALFORMED, Answer(f"Luma has no list; page {page} of {size} was not asked for"))
+        return QueryFailed(QueryFault.MALFORMED, Answer(f"Luma has no list; page {page} of {size} was not asked for"))
 
     def close(self) -> None:
         """Close the connections."""
@@ -93,7 +93,7 @@ class LumaProvider:
         answer = self._client.ask_by_post(
             self._prefix + SEVERAL, {"ids": task_ids}, partial(parse_luma_many, asked=task_ids), body_cap=MANY_CAP
         )
-        if not isinstance(answer, Unanswered):
+        if not isinstance(answer, QueryFailed):
             return answer
         # no array: perhaps this reseller has no such route, and each by itself will be answered
         return {} if answer.fault is QueryFault.MALFORMED else dict.fromkeys(task_ids, answer)

@@ -10,7 +10,7 @@ from extend_pipeline.providers.wire.inline_image import BadPicture, picture_for_
 
 MODELS: Final = ("viduq2-turbo", "viduq2-pro")
 RESOLUTIONS: Final = ("540p", "720p", "1080p")
-LEAST_SECONDS, MOST_SECONDS = 1, 7
+MIN_SECONDS, MAX_SECONDS = 1, 7
 
 _PARAMS: Final = frozenset({"prompt", "model", "seconds", "resolution", "last_frame_url", "last_frame_sha256"})
 
@@ -74,6 +74,6 @@ def _one_of(params: Mapping[str, object], name: str, known: tuple[str, ...]) -> 
 
 
 def _seconds(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not LEAST_SECONDS <= value <= MOST_SECONDS:
-        raise ValueError(f"seconds {value!r} is no whole number from {LEAST_SECONDS} to {MOST_SECONDS}")
+    if isinstance(value, bool) or not isinstance(value, int) or not MIN_SECONDS <= value <= MAX_SECONDS:
+        raise ValueError(f"seconds {value!r} is no whole number from {MIN_SECONDS} to {MAX_SECONDS}")
     return value

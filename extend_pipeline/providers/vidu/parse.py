@@ -7,9 +7,9 @@ from typing import Final
 
 from extend_pipeline.providers.protocol import (
     Accepted,
+    Found,
     Output,
     QueryOutcome,
-    Seen,
     SubmitOutcome,
     TaskState,
     TaskView,
@@ -17,7 +17,14 @@ from extend_pipeline.providers.protocol import (
 )
 from extend_pipeline.providers.wire.json import child, seconds_to_ms, timestamp_ms
 from extend_pipeline.providers.wire.presigned import presigned_expiry_ms
-from extend_pipeline.providers.wire.response import Heard, Reading, malformed, read_answer, refused, unanswered
+from extend_pipeline.providers.wire.response import (
+    ParsedResponse,
+    RawResponse,
+    classify_query_failure,
+    classify_rejection,
+    malformed,
+    parse_response,
+)
 
 # 404 is not among them: ModelVerse documents none, and what one would mean for a submit nobody knows
 STATUSES: Final = frozenset({400, 401, 403, 429})
@@ -31,12 +38,12 @@ STATES: Final = {
 }
 
 
-def parse_vidu_submit(heard: Heard) -> SubmitOutcome:
+def parse_vidu_submit(raw: RawResponse) -> SubmitOutcome:
     """What the answer to a submit means: accepted with `output.task_id`, else rejected by a documented 4xx, else
     unknown."""
-    reading = _read(heard)
+    reading = _read(raw)
     if not reading.ok:
-        return refused(reading, documented=STATUSES)
+        return classify_rejection(reading, documented=STATUSES)
     output = child(reading.value, "output")
     task_id = reading.guard.id(child(output, "task_id"))
     if task_id is None:
@@ -45,18 +52,22 @@ def parse_vidu_submit(heard: Heard) -> SubmitOutcome:
     return Accepted(task_id, STATES.get(word.lower(), TaskState.SUBMITTED), reading.answer)
 
 
-def parse_vidu_query(heard: Heard, *, asked: str) -> QueryOutcome:
+def parse_vidu_query(raw: RawResponse, *, asked: str) -> QueryOutcome:
     """What the answer to a look-up of `asked` means. Times are seconds at ModelVerse, milliseconds here."""
-    reading = _read(heard)
+    reading = _read(raw)
     view = _view(reading) if reading.readable else None
     if view is None:
-        return malformed(reading, "the answer says success and shows no task") if reading.ok else unanswered(reading)
+        return (
+            malformed(reading, "the answer says success and shows no task")
+            if reading.ok
+            else classify_query_failure(reading)
+        )
     if view.task_id != asked:
         return malformed(reading, f"asked for the task {asked}, and the answer is about {view.task_id}")
-    return Seen(view)
+    return Found(view)
 
 
-def _view(reading: Reading) -> TaskView | None:
+def _view(reading: ParsedResponse) -> TaskView | None:
     guard, output = reading.guard, child(reading.value, "output")
     task_id = guard.id(child(output, "task_id"))
     if task_id is None:
@@ -92,7 +103,7 @@ def _view(reading: Reading) -> TaskView | None:
     )
 
 
-def _outputs(reading: Reading, urls: object) -> tuple[tuple[Output, ...], list[str]]:
+def _outputs(reading: ParsedResponse, urls: object) -> tuple[tuple[Output, ...], list[str]]:
     outputs: list[Output] = []
     warnings: list[str] = []
     for value in urls if isinstance(urls, list) else []:
@@ -109,9 +120,9 @@ def _added(seconds: object) -> int | None:
     return seconds_to_ms(seconds) or None
 
 
-def _read(heard: Heard) -> Reading:
+def _read(raw: RawResponse) -> ParsedResponse:
     """ModelVerse puts the request's id into the error's `param`."""
-    reading = read_answer(heard)
+    reading = parse_response(raw)
     if reading.error is None or reading.answer.request_id or not reading.error.param:
         return reading
     request_id = reading.guard.text(reading.error.param, cap=128)

@@ -9,13 +9,13 @@ from typing import Final
 from extend_pipeline.providers.protocol import (
     Answer,
     PageOutcome,
+    QueryFailed,
     QueryFault,
     QueryOutcome,
     Rejected,
     RejectReason,
     SubmitOutcome,
     SubmitRequest,
-    Unanswered,
 )
 from extend_pipeline.providers.vidu.body import ledger_body, wire_body
 from extend_pipeline.providers.vidu.parse import parse_vidu_query, parse_vidu_submit
@@ -58,7 +58,7 @@ class ViduProvider:
     def query(self, task_id: str) -> QueryOutcome:
         """Look a task up."""
         if not task_id:
-            return Unanswered(QueryFault.MALFORMED, Answer("an empty text can't be a task's id; it was not asked for"))
+            return QueryFailed(QueryFault.MALFORMED, Answer("an empty text can't be a task's id; it was not asked for"))
         return self._client.get(STATUS, {"task_id": task_id}, partial(parse_vidu_query, asked=task_id))
 
     def query_many(self, task_ids: Sequence[str]) -> dict[str, QueryOutcome]:
@@ -67,11 +67,11 @@ class ViduProvider:
 
     def find(self, external_task_id: str) -> QueryOutcome:
         """Nothing: ModelVerse knows no key of ours."""
-        return Unanswered(QueryFault.MALFORMED, Answer(f"ModelVerse has no look-up by our own id {external_task_id}"))
+        return QueryFailed(QueryFault.MALFORMED, Answer(f"ModelVerse has no look-up by our own id {external_task_id}"))
 
     def list_page(self, page: int, size: int) -> PageOutcome:
         """Nothing: ModelVerse has no list."""
-        return Unanswered(
+        return QueryFailed(
             QueryFault.MALFORMED, Answer(f"ModelVerse has no list; page {page} of {size} was not asked for")
         )
 

@@ -9,12 +9,12 @@ from typing import TypeVar
 from extend_pipeline.providers.http.body import BODY_CAP
 from extend_pipeline.providers.http.client import HttpClient
 from extend_pipeline.providers.http.results import HttpResult, Reply
-from extend_pipeline.providers.http.retry import RetryPolicy, Try, retry_after, with_retries
+from extend_pipeline.providers.http.retry import AttemptResult, RetryPolicy, retry_after, with_retries
 from extend_pipeline.providers.http.route import DIRECT, Route
-from extend_pipeline.providers.protocol import Answer, QueryFault, Rejected, RejectReason, SubmitOutcome, Unanswered
+from extend_pipeline.providers.protocol import Answer, QueryFailed, QueryFault, Rejected, RejectReason, SubmitOutcome
 from extend_pipeline.providers.wire.credentials import Bearer, SecretFault, SingleKey, read_key
-from extend_pipeline.providers.wire.response import Heard
-from extend_pipeline.providers.wire.transport_outcome import WORTH_REPEATING, asked, submitted
+from extend_pipeline.providers.wire.response import RawResponse
+from extend_pipeline.providers.wire.transport_outcome import WORTH_REPEATING, classify_query, classify_submit
 
 Q = TypeVar("Q")
 
@@ -50,16 +50,20 @@ class KeyClient:
     def __repr__(self) -> str:
         return f"KeyClient({self._http!r})"
 
-    def submit(self, path: str, body: Mapping[str, object], read: Callable[[Heard], SubmitOutcome]) -> SubmitOutcome:
+    def submit(
+        self, path: str, body: Mapping[str, object], read: Callable[[RawResponse], SubmitOutcome]
+    ) -> SubmitOutcome:
         """POST once. Never retried, never redirected; `read` says what a whole answer means."""
         bearer = read_key(self._key, prefix=self._prefix)
         if isinstance(bearer, SecretFault):
             return Rejected(RejectReason.NO_KEY, Answer(bearer.message))
         result = self._http.post_json(path, body, headers=bearer.headers, deadline_s=self._post_deadline_s)
-        whole = submitted(result, bearer.secrets)
+        whole = classify_submit(result, bearer.secrets)
         return read(self._heard(whole, bearer)) if isinstance(whole, Reply) else whole
 
-    def get(self, path: str, params: Mapping[str, str | int] | None, read: Callable[[Heard], Q]) -> Q | Unanswered:
+    def get(
+        self, path: str, params: Mapping[str, str | int] | None, read: Callable[[RawResponse], Q]
+    ) -> Q | QueryFailed:
         """Ask by GET, repeated within bounds."""
 
         def call(bearer: Bearer, left_s: float) -> HttpResult:
@@ -68,8 +72,8 @@ class KeyClient:
         return self._ask(call, read)
 
     def ask_by_post(
-        self, path: str, body: Mapping[str, object], read: Callable[[Heard], Q], *, body_cap: int = BODY_CAP
-    ) -> Q | Unanswered:
+        self, path: str, body: Mapping[str, object], read: Callable[[RawResponse], Q], *, body_cap: int = BODY_CAP
+    ) -> Q | QueryFailed:
         """Ask by POST, repeated like a GET. Only for a question that makes and charges nothing: for such a one a
         repeat that was not needed costs one request and nothing else."""
 
@@ -82,24 +86,26 @@ class KeyClient:
         """Close the connections."""
         self._http.close()
 
-    def _ask(self, call: Callable[[Bearer, float], HttpResult], read: Callable[[Heard], Q]) -> Q | Unanswered:
-        def once(allowed_s: float) -> Try[Q | Unanswered]:
+    def _ask(self, call: Callable[[Bearer, float], HttpResult], read: Callable[[RawResponse], Q]) -> Q | QueryFailed:
+        def once(allowed_s: float) -> AttemptResult[Q | QueryFailed]:
             bearer = read_key(self._key, prefix=self._prefix)
             if isinstance(bearer, SecretFault):
-                return Try(Unanswered(QueryFault.NO_KEY, Answer(bearer.message)))
+                return AttemptResult(QueryFailed(QueryFault.NO_KEY, Answer(bearer.message)))
             return self._read(call(bearer, allowed_s), bearer, read)
 
         return with_retries(once, deadline_s=self._get_deadline_s, policy=self._retry)
 
-    def _read(self, result: HttpResult, bearer: Bearer, read: Callable[[Heard], Q]) -> Try[Q | Unanswered]:
-        whole = asked(result, bearer.secrets)
+    def _read(
+        self, result: HttpResult, bearer: Bearer, read: Callable[[RawResponse], Q]
+    ) -> AttemptResult[Q | QueryFailed]:
+        whole = classify_query(result, bearer.secrets)
         if not isinstance(whole, Reply):
             return whole
-        heard = self._heard(whole, bearer)
-        outcome = read(heard)
-        again = isinstance(outcome, Unanswered) and outcome.fault in WORTH_REPEATING
-        return Try(outcome, again=again, retry_after_s=heard.retry_after_s)
+        raw = self._heard(whole, bearer)
+        outcome = read(raw)
+        again = isinstance(outcome, QueryFailed) and outcome.fault in WORTH_REPEATING
+        return AttemptResult(outcome, again=again, retry_after_s=raw.retry_after_s)
 
-    def _heard(self, reply: Reply, bearer: Bearer) -> Heard:
+    def _heard(self, reply: Reply, bearer: Bearer) -> RawResponse:
         wait = retry_after(reply.headers, now=self._now())
-        return Heard(reply.status, reply.body, bearer.secrets, wait)
+        return RawResponse(reply.status, reply.body, bearer.secrets, wait)

@@ -12,8 +12,8 @@ from extend_pipeline.sandbox.faults.kinds import PLACES, RULES, FaultSpec, Place
 _SERVER_ERRORS = {500: 500, 503: 503, 504: 504, 5000: 500, 5001: 503, 5002: 504}
 _REDIRECTS = {code: code for code in (301, 302, 303, 307, 308)}
 # A callback may come days late; nobody holds a connection for that long.
-_LONGEST_HOLD_S = {"callback_late": 30 * 86_400}
-_LONGEST_LOCATION = 2000
+_MAX_HOLD_S = {"callback_late": 30 * 86_400}
+_MAX_LOCATION = 2000
 _MATCHES = ("external_task_id", "video_id", "task_id", "provider")
 # These go wrong after the task was made unless told otherwise; `html` alone is before unless told otherwise.
 _AFTER_BY_DEFAULT = frozenset({"not_json", "empty_body", "redirect"})
@@ -69,7 +69,7 @@ def _yes_no(kind: str, value: object) -> bool:
 
 
 def _hold(kind: str, value: object) -> float:
-    longest = _LONGEST_HOLD_S.get(kind, 3600)
+    longest = _MAX_HOLD_S.get(kind, 3600)
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= longest:
         raise SandboxError(f"hold of {kind} must be 0 to {longest} seconds, got {value!r}")
     return float(value)
@@ -81,9 +81,9 @@ def _location(kind: str, value: object) -> str:
     if kind != "redirect":
         raise SandboxError(f"location is for redirect, {kind} leads nowhere")
     # Any scheme, since what leads to file:// is worth ordering; but nothing that would break the header.
-    if not isinstance(value, str) or len(value) > _LONGEST_LOCATION or any(not "!" <= char <= "~" for char in value):
+    if not isinstance(value, str) or len(value) > _MAX_LOCATION or any(not "!" <= char <= "~" for char in value):
         raise SandboxError(
-            f"location of redirect must be a URL of at most {_LONGEST_LOCATION} visible ASCII characters, got {value!r}"
+            f"location of redirect must be a URL of at most {_MAX_LOCATION} visible ASCII characters, got {value!r}"
         )
     return value
 

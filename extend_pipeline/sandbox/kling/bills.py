@@ -13,7 +13,7 @@ from extend_pipeline.sandbox.kling.errors import Refusal
 from extend_pipeline.sandbox.store.records import Bill, Video, seconds_text
 from extend_pipeline.sandbox.surface.exchange import Json
 
-_MOST_ROWS = 500
+_MAX_ROWS = 500
 _LIST_PRICE = Decimal("0.14")  # USD a unit
 _PACK_LIFE_MS = 365 * 86_400_000
 
@@ -63,9 +63,9 @@ def read_request(body: bytes, most_rows: int) -> Asked | Refusal:
     period = read_period(given)
     if isinstance(period, Refusal):
         return period
-    limit = given.get("limit", _MOST_ROWS)
-    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= _MOST_ROWS:
-        return Refusal(1201, f"limit must be a whole number in [1, {_MOST_ROWS}]")
+    limit = given.get("limit", _MAX_ROWS)
+    if not isinstance(limit, int) or isinstance(limit, bool) or not 1 <= limit <= _MAX_ROWS:
+        return Refusal(1201, f"limit must be a whole number in [1, {_MAX_ROWS}]")
     return Asked(period.since_ms, period.until_ms, min(limit, most_rows))
 
 

@@ -25,7 +25,7 @@ _PROMPT_LIMIT = 2500
 _V1_0 = ("kling-v1", "kling-v1-0")
 _MODELS = (*_V1_0, "kling-v1-5", "kling-v1-6")
 # upstream/000: "the total video duration cannot exceed 3 minutes"; source and result are both held to it.
-_LONGEST_MS = 180_000
+_MAX_MS = 180_000
 # upstream/000: "videos will be cleared 30 days after generation".
 KEPT_MS = 30 * 86_400_000
 
@@ -110,9 +110,9 @@ def refuse_source(submit: Submit, source: Video | None, now_ms: int) -> Refusal 
 
 def refuse_length(source: Video, result: Video) -> Refusal | None:
     """Neither the source nor what would come of it may be longer than 3 minutes."""
-    if max(source.duration_ms, result.duration_ms) <= _LONGEST_MS:
+    if max(source.duration_ms, result.duration_ms) <= _MAX_MS:
         return None
-    longest = seconds_text(_LONGEST_MS)
+    longest = seconds_text(_MAX_MS)
     return Refusal(1201, f"total duration cannot exceed {longest} s: source {seconds_text(source.duration_ms)} s")
 
 

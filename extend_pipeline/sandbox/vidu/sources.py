@@ -12,7 +12,7 @@ from extend_pipeline.sandbox.vidu.errors import Refusal, param_error
 
 _MEDIA = re.compile(r"/_sandbox/media/(.+)\.mp4")
 # upstream/003: not less than 4 seconds, not more than a minute.
-_SHORTEST_MS, _LONGEST_MS = 4_000, 60_000
+_MIN_MS, _MAX_MS = 4_000, 60_000
 
 
 def source_of(core: Core, url: str, base_url: str) -> Video | Refusal:
@@ -24,7 +24,7 @@ def source_of(core: Core, url: str, base_url: str) -> Video | Refusal:
     if video is None:
         return param_error(f"input.video_url cannot be fetched: {url.partition('?')[0]}")
     length_ms = core.file_ms(video)
-    if not _SHORTEST_MS <= length_ms <= _LONGEST_MS:
+    if not _MIN_MS <= length_ms <= _MAX_MS:
         return param_error(f"input.video_url must be 4 to 60 s long, got {seconds_text(length_ms)} s")
     return video
 

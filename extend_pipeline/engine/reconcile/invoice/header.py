@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from extend_pipeline.config.files.sheet import find_header, plain_name
-from extend_pipeline.config.issues import Problem
+from extend_pipeline.config.issues import ConfigIssue
 
 # What each column may be called, the best name first.
 _NAMES: Final[dict[str, tuple[str, ...]]] = {
@@ -49,7 +49,7 @@ class Layout:
         return len(self.columns.written)
 
 
-def find_layout(text: str, file: str) -> Layout | tuple[Problem, ...]:
+def find_layout(text: str, file: str) -> Layout | tuple[ConfigIssue, ...]:
     """The layout of a file that is not empty, or what its header lacks."""
     header = find_header(text, lambda name: _meaning(name) is not None)
     problems = _problems(header.names, file, header.line)
@@ -70,9 +70,9 @@ def find_layout(text: str, file: str) -> Layout | tuple[Problem, ...]:
     )
 
 
-def _problems(names: Sequence[str], file: str, line: int) -> tuple[Problem, ...]:
-    def problem(column: str | None, message: str, hint: str) -> Problem:
-        return Problem(file, line, None, column, None, message, hint)
+def _problems(names: Sequence[str], file: str, line: int) -> tuple[ConfigIssue, ...]:
+    def problem(column: str | None, message: str, hint: str) -> ConfigIssue:
+        return ConfigIssue(file, line, None, column, None, message, hint)
 
     there = [name.strip() for name in names if name.strip()]
     shown = f"The first line names the columns; it has {', '.join(there[:12])}." if there else "It names no columns."

@@ -16,7 +16,7 @@ from extend_pipeline.engine.reconcile.invoice.header import Columns, Layout
 from extend_pipeline.engine.reconcile.invoice.report import Told
 
 # A thousand million units, or as much money: what is more is a slip, and no column of the warehouse holds it.
-MOST_MICROS: Final = 10**15
+MAX_MICROS: Final = 10**15
 ROUNDED_BY: Final = 5_000  # half a cent: invoices round their amounts
 
 UNNAMED: Final = "lines without a task's id were left out, so that what the file lacks means nothing"
@@ -119,7 +119,7 @@ def _taken(
     if isinstance(units, BadCell) or isinstance(amount, BadCell):
         return None
     for column, number in ((columns.units, units), (columns.amount, amount)):
-        if number is not None and abs(number) > MOST_MICROS:
+        if number is not None and abs(number) > MAX_MICROS:
             told.problem(line, columns.name(column), _cell(cells, column), TOO_MUCH, _LOOK)
             return None
     price = account.price
@@ -140,7 +140,7 @@ def _taken(
         )
         return None
     found = units_micros(amount_micros=amount, unit_price_micros=price.unit_price_micros)
-    if abs(found) > MOST_MICROS:
+    if abs(found) > MAX_MICROS:
         told.problem(line, columns.name(columns.amount), _cell(cells, columns.amount), TOO_MUCH, _LOOK)
         return None
     if amount * MICRO != found * price.unit_price_micros:

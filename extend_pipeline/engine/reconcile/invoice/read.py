@@ -12,13 +12,13 @@ from typing import Final
 
 from extend_pipeline.config.fields.ids import zeros_beyond_15_digits
 from extend_pipeline.config.files.text import read_text
-from extend_pipeline.config.issues import Problem
+from extend_pipeline.config.issues import ConfigIssue
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.reconcile.invoice.header import Layout, find_layout
-from extend_pipeline.engine.reconcile.invoice.lines import MOST_MICROS, TOO_MUCH, UNNAMED, InvoiceRow, read_lines
+from extend_pipeline.engine.reconcile.invoice.lines import MAX_MICROS, TOO_MUCH, UNNAMED, InvoiceRow, read_lines
 from extend_pipeline.engine.reconcile.invoice.report import Told
 
-MOST_BYTES: Final = 50_000_000  # half a million lines: more than any account's year
+MAX_BYTES: Final = 50_000_000  # half a million lines: more than any account's year
 # So many zeros in all the ids of a file beyond their 15th digits are no chance: one in 100,000.
 _ZEROS_TOLD: Final = 5
 
@@ -40,7 +40,7 @@ class Invoice:
 class InvoiceProblems:
     """Why an invoice was not read: every mistake in it. None of its rows may be used."""
 
-    problems: tuple[Problem, ...]
+    problems: tuple[ConfigIssue, ...]
 
     def text(self) -> str:
         """One line for each mistake: file, line, column, what was given, what to do."""
@@ -54,7 +54,7 @@ def read_invoice(path: Path, *, account: Account) -> Invoice | InvoiceProblems:
     Lines without a task, such as totals, are left out with a note; lines of the same task are added up with a note.
     """
     text = _read(path)
-    if isinstance(text, Problem):
+    if isinstance(text, ConfigIssue):
         return InvoiceProblems((text,))
     layout = find_layout(text, path.name)
     if not isinstance(layout, Layout):
@@ -69,7 +69,7 @@ def read_invoice(path: Path, *, account: Account) -> Invoice | InvoiceProblems:
     times = [line.at_ms for line in lines if line.at_ms is not None]
     rows = tuple(_added_up(lines, told))
     for row in rows:
-        if max(abs(row.units_micros), abs(row.amount_micros or 0)) > MOST_MICROS:
+        if max(abs(row.units_micros), abs(row.amount_micros or 0)) > MAX_MICROS:
             told.problem(row.line, None, row.task_id, f"with its other lines {TOO_MUCH}", "Look at its lines.")
     if told.problems:
         return InvoiceProblems(told.all_problems())
@@ -77,9 +77,9 @@ def read_invoice(path: Path, *, account: Account) -> Invoice | InvoiceProblems:
     return Invoice(rows, min(times, default=None), max(times, default=None), told.all_notes(), whole)
 
 
-def _read(path: Path) -> str | Problem:
-    def problem(message: str, hint: str) -> Problem:
-        return Problem(path.name, None, None, None, None, message, hint)
+def _read(path: Path) -> str | ConfigIssue:
+    def problem(message: str, hint: str) -> ConfigIssue:
+        return ConfigIssue(path.name, None, None, None, None, message, hint)
 
     try:
         there = path.exists()
@@ -88,10 +88,10 @@ def _read(path: Path) -> str | Problem:
         size = path.stat().st_size if there else 0
     except (OSError, ValueError) as error:
         return problem(f"the file can't be read: {error}", "Look at its name.")
-    if size > MOST_BYTES:
-        return problem(f"the file has {size} bytes, and {MOST_BYTES} are the most", "Save it in parts, a month each.")
+    if size > MAX_BYTES:
+        return problem(f"the file has {size} bytes, and {MAX_BYTES} are the most", "Save it in parts, a month each.")
     text = read_text(path)
-    if isinstance(text, Problem) and there:
+    if isinstance(text, ConfigIssue) and there:
         return replace(text, hint="Save the list by task as CSV in UTF-8: a header, and a line for each task.")
     return text
 

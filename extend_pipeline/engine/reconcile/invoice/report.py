@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from extend_pipeline.config.issues import Problem
+from extend_pipeline.config.issues import ConfigIssue
 from extend_pipeline.engine.reconcile.invoice.cells import BadCell
 
-_MOST: Final = 100  # mistakes; who has mended so many will run it again anyway
+_MAX_ISSUES: Final = 100  # mistakes; who has mended so many will run it again anyway
 _LINES_NAMED: Final = 5
 
 
@@ -17,13 +17,13 @@ class Told:
     """Gathers while a file is read."""
 
     file: str
-    problems: dict[tuple[str | None, str | None, str], tuple[Problem, int]] = field(default_factory=dict)
+    problems: dict[tuple[str | None, str | None, str], tuple[ConfigIssue, int]] = field(default_factory=dict)
     _lines: dict[str, list[int]] = field(default_factory=dict)
     _once: dict[str, None] = field(default_factory=dict)
 
     def problem(self, line: int | None, column: str | None, given: str | None, message: str, hint: str) -> None:
         """A mistake; the same one on other lines is counted."""
-        first = Problem(self.file, line, None, column, given, message, hint)
+        first = ConfigIssue(self.file, line, None, column, given, message, hint)
         known, count = self.problems.get((column, given, message), (first, 0))
         self.problems[column, given, message] = (known, count + 1)
 
@@ -43,16 +43,16 @@ class Told:
         """Something that holds for the whole file."""
         self._once[what] = None
 
-    def all_problems(self) -> tuple[Problem, ...]:
+    def all_problems(self) -> tuple[ConfigIssue, ...]:
         """Every mistake in the order of lines, the same one on several lines once; a hundred at most."""
         found = [
             known if count == 1 else replace(known, message=f"{known.message} (so on {count} lines)")
             for known, count in self.problems.values()
         ]
         found.sort(key=lambda problem: problem.line or 0)
-        if len(found) > _MOST:
-            more = f"{len(found) - _MOST} more mistakes are in the file"
-            found[_MOST:] = [Problem(self.file, None, None, None, None, more, "Mend these first.")]
+        if len(found) > _MAX_ISSUES:
+            more = f"{len(found) - _MAX_ISSUES} more mistakes are in the file"
+            found[_MAX_ISSUES:] = [ConfigIssue(self.file, None, None, None, None, more, "Mend these first.")]
         return tuple(found)
 
     def all_notes(self) -> tuple[str, ...]:
