@@ -24,7 +24,7 @@ from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.reconcile import run as reconciliation
 from extend_pipeline.engine.reconcile import unmatched_tasks
-from extend_pipeline.engine.reconcile.compare import Compared, Statement, StatementLine
+from extend_pipeline.engine.reconcile.compare import Statement, StatementLine
 from extend_pipeline.engine.reconcile.run import Reconciled, reconcile
 from extend_pipeline.engine.reconcile.run_all import reconcile_account, reconcile_everything, reconcile_invoice
 from extend_pipeline.engine.status import status
@@ -36,7 +36,7 @@ from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import claims, transitions
 from extend_pipeline.ledger.write import reconciliation as write_reconciliation
-from extend_pipeline.ledger.write.reconciliation import ReconciliationVerdict
+from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
 from extend_pipeline_tests.support.engine_home import DAY_MS, EngineHome, JumpClock, account, drive, entry, source_id
 from extend_pipeline_tests.support.other_providers import other_account, other_entry, planted
 from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
@@ -50,7 +50,7 @@ def billed(make_home: Callable[..., EngineHome]) -> EngineHome:
     return home
 
 
-def compared(pipeline: Pipeline, source: str = "list", **options: Any) -> dict[str, Compared]:
+def compared(pipeline: Pipeline, source: str = "list", **options: Any) -> dict[str, ReconciliationItem]:
     """What one book of account k says, by task."""
     books = {each.source: each for each in reconcile_account(pipeline, "k", pause=lambda _: None, **options)}
     found = books[source]
@@ -58,7 +58,9 @@ def compared(pipeline: Pipeline, source: str = "list", **options: Any) -> dict[s
     return {each.task_id: each for each in found.compared}
 
 
-def by_invoice(pipeline: Pipeline, name: str, folder: Path, *rows: tuple[str, str, str]) -> dict[str, Compared]:
+def by_invoice(
+    pipeline: Pipeline, name: str, folder: Path, *rows: tuple[str, str, str]
+) -> dict[str, ReconciliationItem]:
     """The same of an invoice with these rows of task, units and time."""
     path = folder / "bill.csv"
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -194,11 +194,11 @@ def test_a_worker_that_the_film_ends_twice_is_the_films_doing(slow: Path, make: 
 _PARENT = """
 import sys, threading
 from pathlib import Path
-from extend_pipeline.media import confined, prober
+from extend_pipeline.media.isolation import isolated_probe, pool
 film = Path(sys.argv[1])
-confined.check_file(film)
-print(prober.prober(confined.READ)._idle[0].pid, flush=True)
-confined.make_poster(parent=None, result=film, parent_ms=None)
+isolated_probe.check_file(film)
+print(pool.prober(isolated_probe.READ)._idle[0].pid, flush=True)
+isolated_probe.make_poster(parent=None, result=film, parent_ms=None)
 """
 
 
