@@ -13,9 +13,9 @@ import pytest
 from extend_pipeline.base import failpoints
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline_tests.deep import MARKER, mark_deep
-from extend_pipeline_tests.support.postgres import PostgresServer
-from extend_pipeline_tests.support.prompt_uvicorn import stop_promptly
-from extend_pipeline_tests.support.quick_ledgers import REALLY_MIGRATED, migrate_quickly
+from extend_pipeline_tests.support.ledger.quick_ledgers import REALLY_MIGRATED, migrate_quickly
+from extend_pipeline_tests.support.servers.postgres import PostgresServer
+from extend_pipeline_tests.support.servers.prompt_uvicorn import stop_promptly
 
 _databases = itertools.count()
 

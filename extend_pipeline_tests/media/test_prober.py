@@ -23,8 +23,8 @@ from extend_pipeline.media.isolation import pool as probing
 from extend_pipeline.media.isolation.pool import Prober, ProbeUnavailable, Worker
 from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.libav import PictureError
-from extend_pipeline_tests.support.hostile import picture_bomb
-from extend_pipeline_tests.support.mp4 import make_clip
+from extend_pipeline_tests.support.media.hostile import picture_bomb
+from extend_pipeline_tests.support.media.mp4 import make_clip
 
 
 @pytest.fixture(scope="module")

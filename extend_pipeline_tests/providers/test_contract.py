@@ -30,9 +30,7 @@ from extend_pipeline.providers.registry import submit_path
 from extend_pipeline.providers.vidu.provider import ViduProvider
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 from extend_pipeline.providers.wire.credentials import SingleKey
-from extend_pipeline_tests.providers import upstream_bodies as bodies
-from extend_pipeline_tests.providers.kling_bodies import DONE, done, envelope, failure
-from extend_pipeline_tests.providers.raw_server import (
+from extend_pipeline_tests.providers.http.raw_server import (
     RawServer,
     Script,
     always,
@@ -44,6 +42,8 @@ from extend_pipeline_tests.providers.raw_server import (
     silence,
     unused_port,
 )
+from extend_pipeline_tests.providers.kling.bodies import DONE, done, envelope, failure
+from extend_pipeline_tests.providers.wire import upstream_bodies as bodies
 
 KEY = "canary-api-key-0123456789"
 FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, least_left_s=0.01)
