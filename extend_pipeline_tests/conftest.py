@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from extend_pipeline_tests.deep import MARKER, mark_deep
 from extend_pipeline_tests.support.ledger.quick_ledgers import REALLY_MIGRATED, migrate_quickly
 from extend_pipeline_tests.support.servers.postgres import PostgresServer
 from extend_pipeline_tests.support.servers.prompt_uvicorn import stop_promptly
+from extend_pipeline_tests.support.user_texts import WRITE, write_golden
 
 _databases = itertools.count()
 
@@ -36,6 +38,12 @@ def pytest_collection_finish() -> None:
     """Keep the garbage collector from what stays to the end anyway: all modules and some thousand tests."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the golden file once, in the process that has started the others."""
+    if os.environ.get(WRITE) and not hasattr(session.config, "workerinput"):
+        write_golden(Path(os.environ[WRITE]))
 
 
 def pytest_unconfigure() -> None:
