@@ -156,7 +156,7 @@ def claim(
 
 
 def _refusal(tx: LedgerTransaction, request: ClaimRequest, caps: BudgetLimits) -> RefusalReason | None:
-    everywhere = _account_row(tx, tables.EVERYWHERE)
+    everywhere = _account_row(tx, tables.ALL_ACCOUNTS)
     account = _account_row(tx, request.account)
     if (everywhere and everywhere.paused) or (account and account.paused):
         return RefusalReason.PAUSED
