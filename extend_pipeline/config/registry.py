@@ -52,7 +52,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         source=kling.KlingSource,
         extend=kling.KlingExtend,
         account=kling.KlingAccount,
-        # "each extension can add 4 to 5 seconds", "cannot exceed 3 minutes", cleared after 30 days (upstream/000)
+        # 4 to 5 s a hop, 180 s in all, kept for 30 days (docs/upstream/kling.md, "Length" and "Retention")
         least_added_ms=4_000,
         most_added_ms=5_000,
         longest_ms=180_000,
@@ -86,7 +86,8 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         source=vidu.ViduSource,
         extend=vidu.ViduExtend,
         account=vidu.ViduAccount,
-        # 1 to 7 s as the user chooses, from a file of 4 to 60 s (upstream/003); 24 h is Vidu's own rule for results
+        # 1 to 7 s as the user chooses, from a file of 4 to 60 s (docs/upstream/vidu.md, "Source"); 24 h is Vidu's own
+        # rule for results
         least_added_ms=vidu.MIN_SECONDS * 1000,
         most_added_ms=vidu.MAX_SECONDS * 1000,
         longest_ms=vidu.MAX_MS,
@@ -113,7 +114,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         modes=(),
         price_keys=(),
         check=luma.check,
-        defaults={},  # none is documented (upstream/004)
+        defaults={},  # none is documented (docs/upstream/luma.md, "Submit")
     ),
 }
 

@@ -16,7 +16,8 @@ MIN_URL_LIFE_MS: Final = 600_000
 
 
 def added_ms(video: Video, hop: int) -> tuple[int, int]:
-    """How much one hop adds, least and most: chosen by the caller where the provider lets them choose (003)."""
+    """How much one hop adds, least and most: chosen by the caller where the provider lets them choose
+    (docs/upstream/vidu.md, "Submit")."""
     chosen = video.extend.hop_params(hop).get("seconds")
     if isinstance(chosen, int):
         return chosen * 1000, chosen * 1000
@@ -33,8 +34,8 @@ def measures_source(video: Video) -> bool:
 def next_source(account: Account, parent: Parent, now_ms: int) -> str | Blocker:
     """What the next hop names as its source, or why there is nothing that the provider could take.
 
-    Vidu (upstream/003) takes a URL that must be reachable while the hop runs: the last result's while it lives, else
-    the studio's own address of the store.
+    Vidu (docs/upstream/vidu.md, "Source") takes a URL that must be reachable while the hop runs: the last result's
+    while it lives, else the studio's own address of the store.
     """
     rules = PROVIDERS[account.provider]
     if parent.video_id is None:
@@ -68,7 +69,8 @@ def unknown_kind(account: Account, hop: int, parent: Parent) -> Blocker | None:
 
 
 def whole_by_contract(provider: str) -> bool:
-    """Whether the provider's document says that a result holds its parent (upstream/001: the complete video)."""
+    """Whether the provider's document says that a result holds its parent (docs/upstream/kling.md, "Result": the whole
+    video)."""
     return provider in ("kling", "kling-gateway")
 
 
@@ -112,8 +114,8 @@ def refreshes_urls(provider: str) -> bool:
 
 
 def tells_parent(provider: str) -> bool:
-    """Whether a result tells where its parent lies (`parent_video.url`, upstream/001), so that a source need not be
-    fetched beforehand."""
+    """Whether a result tells where its parent lies (`parent_video.url`, docs/upstream/kling.md, "Query"), so that a
+    source need not be fetched beforehand."""
     return provider in ("kling", "kling-gateway")
 
 

@@ -1,8 +1,9 @@
 """What an upstream can answer, as types. Callers branch on these; nothing here speaks HTTP.
 
-A submit has three ends and never two (`providers.md`, "Reading an answer to a submit"): accepted with a task id,
-rejected so that provably nothing was made, or unknown. `Duplicate` is the fourth word of class A only: the upstream
-says that our own key is taken, which is evidence of an earlier acceptance and is looked up, never believed or denied.
+A submit has three ends and never two (docs/upstream/README.md, "Reading the response to a submit"): accepted with a
+task id, rejected so that provably nothing was made, or unknown. `Duplicate` is the fourth word of class A only: the
+upstream says that our own key is taken, which is evidence of an earlier acceptance and is looked up, never believed or
+denied.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def build_provider(account: Account, *, settings: Deadlines, now: Callable[[], f
                 _key_client(account, settings, now), passes=passes, prefix=_own(account, "path_prefix", GATEWAY_PREFIX)
             )
         case "vidu":
-            bare: bool = _own(account, "auth", "raw") == "raw"  # upstream/003 shows the key without a word before it
+            bare: bool = _own(account, "auth", "raw") == "raw"  # docs/upstream/vidu.md, "Authentication"
             return ViduProvider(_key_client(account, settings, now, prefix="" if bare else "Bearer "))
         case "luma":
             batch_query: bool = _own(account, "batch_query", False)

@@ -1,4 +1,4 @@
-"""Kling's part of the catalogue and of the accounts: its fields, limits and prices (upstream/000, upstream/001)."""
+"""Kling's part of the catalogue and of the accounts: its fields, limits and prices (docs/upstream/kling.md)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from extend_pipeline.config.model.target import Target
 KlingModel = Literal["kling-v1-0", "kling-v1-5", "kling-v1-6"]
 MODES = ("std", "pro")
 
-# of a step's parameters that are left out (upstream/001: 0.5, and no watermark)
+# of a step's parameters that are left out (docs/upstream/kling.md, "Submit": 0.5, and no watermark)
 DEFAULTS: Mapping[str, object] = {"cfg_scale": 0.5, "watermark": False}
 
 # 2 units standard, 3.5 professional, 0.14 USD a unit: Kling's list price

@@ -1,4 +1,5 @@
-"""Vidu's part of the catalogue and of the accounts, as ModelVerse offers it: fields, limits, prices (upstream/003)."""
+"""Vidu's part of the catalogue and of the accounts, as ModelVerse offers it: fields, limits, prices
+(docs/upstream/vidu.md)."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from extend_pipeline.config.model.target import Target, prompt_list
 MODELS: Final = ("viduq2-turbo", "viduq2-pro")
 RESOLUTIONS: Final = ("540p", "720p", "1080p")
 MIN_SECONDS, MAX_SECONDS = 1, 7
-SOURCE_RANGE_MS: Final = (4_000, 60_000)  # upstream/003: not under 4 seconds, not over a minute
+SOURCE_RANGE_MS: Final = (4_000, 60_000)  # docs/upstream/vidu.md, "Source": 4 to 60 s
 MAX_MS: Final = SOURCE_RANGE_MS[1] + MAX_SECONDS * 1000
 MAX_STEPS: Final = (MAX_MS - SOURCE_RANGE_MS[0]) // 1000  # from the shortest source, a second at a time
 

@@ -28,7 +28,8 @@ def _expired(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | N
 
 
 def _too_long(video: Video, hop: int, parent: Parent) -> Blocker | None:
-    """Whether source or result must stay below the limit is unsure (upstream/000), so the result must."""
+    """Whether source or result must stay below the limit is unsure (docs/upstream/kling.md, "Length"), so the result
+    must."""
     longest = provider_traits.longest_ms(video.provider)
     if (
         longest is None

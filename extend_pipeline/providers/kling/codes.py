@@ -1,4 +1,4 @@
-"""Kling's business codes and what each means after a submit and after a query (`providers.md`, "Kling's codes").
+"""Kling's business codes and what each means after a submit and after a query (docs/upstream/kling.md, "Codes").
 
 The code decides and never the HTTP status: 429 carries both "slow down" and "no money".
 """

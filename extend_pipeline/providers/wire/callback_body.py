@@ -10,10 +10,10 @@ from typing import Final
 from extend_pipeline.providers.luma.task import WRAPPED
 from extend_pipeline.providers.wire.json import NotJson, child, read_json, text_id
 
-BODY_CAP: Final = 65_536  # bytes; a callback of Kling's (upstream/001) is under 2,000
+BODY_CAP: Final = 65_536  # bytes; a callback of Kling's (docs/upstream/kling.md, "Callbacks") is under 2,000
 
-_TASK_ID: Final = "task_id"  # Kling's and its gateways' (upstream/001, 002); also some of Luma's resellers (004)
-_ID: Final = "id"  # Luma's (upstream/004)
+_TASK_ID: Final = "task_id"  # Kling's and its gateways' (docs/upstream/kling.md, "Callbacks"); also some Luma resellers
+_ID: Final = "id"  # Luma's (docs/upstream/luma.md, "Callbacks")
 _ENVELOPES: Final = ("data", WRAPPED)  # an answer's envelope around the task; Kling's own callbacks have none
 
 

@@ -1,4 +1,5 @@
-"""Kling through a reseller: the bodies of upstream/002, what is passed on, and bodies written anew."""
+"""Kling through a reseller: the bodies of docs/upstream/kling-gateway.md, what is passed on, and bodies written
+anew."""
 
 from __future__ import annotations
 

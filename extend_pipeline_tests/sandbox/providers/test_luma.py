@@ -1,4 +1,4 @@
-"""Luma through a reseller: the flat bodies of upstream/004, all states, presigned URLs, batches and hooks."""
+"""Luma through a reseller: the flat bodies of docs/upstream/luma.md, all states, presigned URLs, batches and hooks."""
 
 from __future__ import annotations
 
