@@ -88,7 +88,7 @@ def write_home(home: Path) -> bytes:
 
 def entries() -> list[Entry]:
     """Return the entries as a user writes them; branches follow the videos that they branch off."""
-    random = Random(20261128)  # noqa: S311
+    random = Random(20261128)
     made: list[Entry] = []
     for number in range(COUNT):
         key = f"{_KEYS[number % len(_KEYS)]}{number}"
