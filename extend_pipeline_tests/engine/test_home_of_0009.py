@@ -41,6 +41,26 @@ NEVER_MADE = ("doubt-absent", "doubt-nocontrol", "doubt-silent")
 """Their submits never arrived: they are shown to be absent, and bought."""
 BLOCKED = ("doubt-foreign", "called-nowhere", "no-money", "at-rest")
 
+OBSTACLES = {
+    "late-refused": "not_fetched",
+    "late-noroom": "no_disk_space",
+    "late-market": "not_fetched",
+    "doubt-absent": "in_doubt_checking",
+    "doubt-lost": "in_doubt_checking",
+    "doubt-silent": "in_doubt_checking",
+    "doubt-nocontrol": "in_doubt",
+    "doubt-foreign": "in_doubt",
+    "called-nowhere": "in_doubt",
+    "called-back": "in_doubt",
+    "flight-market": "overdue",
+    "flight-street": "overdue",
+    "late-street": "not_fetched",
+    "no-money": "account_stopped",
+    "at-rest": "paused",
+}
+"""What stands in a video's way before anything is done. Accounts k and luma have patience for a day, so that of theirs
+only notes that no patience helps are told."""
+
 
 @dataclass
 class Home:
@@ -61,9 +81,13 @@ class Home:
         answer = json.loads(self("sql", "--json", query).stdout)
         return [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
 
+    def planned(self) -> list[dict[str, Any]]:
+        """Return what the plan says of every video of the catalogue."""
+        return list(json.loads(self("plan", "--json", codes=(0, 1)).stdout)["videos"])
+
     def states(self) -> dict[str, str]:
         """Return the state of every video of the catalogue."""
-        return {row["video"]: row["state"] for row in json.loads(self("plan", "--json", codes=(0, 1)).stdout)["videos"]}
+        return {row["video"]: row["state"] for row in self.planned()}
 
 
 @pytest.fixture
@@ -137,6 +161,8 @@ def test_it_goes_on_in_place(home: Home) -> None:
     assert "complete" not in {
         before[key] for key in (*IN_FLIGHT, *NOT_FETCHED, *KNOWN_ELSEWHERE, *NEVER_MADE, *BLOCKED)
     }
+    obstacles = {row["video"]: row["obstacle"]["kind"] for row in home.planned() if row["obstacle"] is not None}
+    assert obstacles == OBSTACLES
     goes_on(home)
     with sqlite3.connect(home.path / "state" / "ledger.sqlite") as ledger:
         assert ledger.execute("SELECT count(*) FROM step_choices").fetchone() == (1,)
