@@ -21,7 +21,7 @@ def words_digest(provider: str, params: Mapping[str, object]) -> str:
     defaults = {} if known is None else known.defaults
     meant = {name: _meaning(value) for name, value in params.items()}
     if "last_frame_sha256" in meant:
-        meant.pop("last_frame_url", None)  # a file is the same picture wherever it lies
+        meant.pop("last_frame_url", None)  # a file is the same image at any path
     return digest({name: value for name, value in meant.items() if defaults.get(name, _NOTHING) != value})
 
 

@@ -19,8 +19,8 @@ from extend_pipeline.providers.protocol import (
 )
 from extend_pipeline.providers.vidu.body import ledger_body, wire_body
 from extend_pipeline.providers.vidu.parse import parse_vidu_query, parse_vidu_submit
-from extend_pipeline.providers.wire.api_key_client import KeyClient
-from extend_pipeline.providers.wire.inline_image import BadPicture
+from extend_pipeline.providers.wire.api_client import ApiClient
+from extend_pipeline.providers.wire.inline_image import BadImage
 
 SUBMIT: Final = "/v1/tasks/submit"
 STATUS: Final = "/v1/tasks/status"
@@ -37,21 +37,21 @@ class ViduProvider:
     list_page_size = 0
     many = 0
 
-    def __init__(self, client: KeyClient) -> None:
+    def __init__(self, client: ApiClient) -> None:
         self._client = client
 
     def __repr__(self) -> str:
         return f"ViduProvider({self._client!r})"
 
     def body(self, request: SubmitRequest) -> dict[str, object]:
-        """What `submit` sends, with a local or inline `last_frame_url` as its name or type and its sha256 instead of
-        up to 14 MB of base64. Raises ValueError for a request that config should not have let through."""
+        """Return what `submit` sends, with a local or inline `last_frame_url` as its name or type and its sha256
+        instead of up to 14 MB of base64. Raises ValueError for a request that config should not have let through."""
         return ledger_body(request)
 
     def submit(self, request: SubmitRequest) -> SubmitOutcome:
-        """POST once. A local picture is read here; one that can't be sent is rejected before any byte goes out."""
+        """POST once. A local image is read here; one that can't be sent is rejected before any byte goes out."""
         body = wire_body(request)
-        if isinstance(body, BadPicture):
+        if isinstance(body, BadImage):
             return Rejected(RejectReason.BAD_REQUEST, Answer(f"nothing was sent: {body.message}"))
         return self._client.submit(SUBMIT, body, parse_vidu_submit)
 
@@ -59,7 +59,7 @@ class ViduProvider:
         """Look a task up."""
         if not task_id:
             return QueryFailed(QueryFault.MALFORMED, Answer("an empty text can't be a task's id; it was not asked for"))
-        return self._client.get(STATUS, {"task_id": task_id}, partial(parse_vidu_query, asked=task_id))
+        return self._client.get(STATUS, {"task_id": task_id}, partial(parse_vidu_query, requested=task_id))
 
     def query_many(self, task_ids: Sequence[str]) -> dict[str, QueryOutcome]:
         """Look tasks up one by one."""
