@@ -29,7 +29,7 @@ class RejectReason(StrEnum):
     UNSENT = "unsent"  # refused, DNS, TLS (but for the next), connect or pool time-out: no byte of the request left
     CERTIFICATE = "certificate"  # who answers shows a certificate that doesn't count here: no byte left
     PROXY = "proxy"  # the proxy lets nothing through, so no byte left
-    # the numbers are Kling's codes; what others answer is told by error_shapes.py
+    # the numbers are Kling's codes; what other providers send is read in wire/errors.py
     NO_KEY = "no_key"  # this process has no key that can be sent, so no byte left: its own matter, not the account's
     AUTH = "auth"  # 1000-1004 after one re-mint
     CLOCK = "clock"  # 1003, 1004 while our clock and the answer's Date differ: our clock's fault, not the key's
@@ -229,7 +229,7 @@ class Provider(Protocol):
     many: int  # most tasks that one query_many asks for in one request; 0 where the provider has no such question
 
     def body(self, request: SubmitRequest) -> dict[str, object]:
-        """The JSON body that `submit` sends, for the ledger to keep; pure. A picture that goes along inside the body
+        """The JSON body that `submit` sends, for the ledger to keep; pure. An image that goes along inside the body
         is named by its type, size and sha256 instead of its megabytes; everything else is exact."""
         ...
 

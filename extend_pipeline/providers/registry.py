@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.providers.http.route import route_of
+from extend_pipeline.providers.kling.auth import KlingAuth
 from extend_pipeline.providers.kling.provider import PATH as KLING_PATH
 from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.kling_gateway.provider import PATH as GATEWAY_PATH
@@ -19,8 +20,8 @@ from extend_pipeline.providers.luma.provider import LumaProvider
 from extend_pipeline.providers.protocol import Provider
 from extend_pipeline.providers.vidu.provider import SUBMIT as VIDU_PATH
 from extend_pipeline.providers.vidu.provider import ViduProvider
-from extend_pipeline.providers.wire.api_key_client import KeyClient
-from extend_pipeline.providers.wire.credentials import SingleKey, credentials_of
+from extend_pipeline.providers.wire.api_client import ApiClient
+from extend_pipeline.providers.wire.credentials import Auth, KeyAuth, SingleKey, credentials_of
 
 
 class Deadlines(Protocol):
@@ -44,27 +45,21 @@ def build_provider(account: Account, *, settings: Deadlines, now: Callable[[], f
     """
     match account.provider:
         case "kling":
-            return KlingProvider(
-                base_url=account.base_url,
-                credentials=credentials_of(account),
-                allow_local=account.allow_local,
-                route=route_of(account),
-                post_deadline_s=settings.post_deadline_s,
-                get_deadline_s=settings.get_deadline_s,
-                now=now,
-            )
+            return KlingProvider(_client(account, settings, now, KlingAuth(credentials_of(account), now=now)))
         case "kling-gateway":
             passes: Collection[str] = _own(account, "passes", ())
             return GatewayProvider(
-                _key_client(account, settings, now), passes=passes, prefix=_own(account, "path_prefix", GATEWAY_PREFIX)
+                _client(account, settings, now, _key_auth(account)),
+                passes=passes,
+                prefix=_own(account, "path_prefix", GATEWAY_PREFIX),
             )
         case "vidu":
             bare: bool = _own(account, "auth", "raw") == "raw"  # docs/upstream/vidu.md, "Authentication"
-            return ViduProvider(_key_client(account, settings, now, prefix="" if bare else "Bearer "))
+            return ViduProvider(_client(account, settings, now, _key_auth(account, "" if bare else "Bearer ")))
         case "luma":
             batch_query: bool = _own(account, "batch_query", False)
             return LumaProvider(
-                _key_client(account, settings, now),
+                _client(account, settings, now, _key_auth(account)),
                 batch_query=batch_query,
                 prefix=_own(account, "path_prefix", LUMA_PREFIX),
             )
@@ -88,22 +83,23 @@ def submit_path(provider: str, source_id: str, account: Account | None = None) -
             raise ValueError(f"there is no provider called {other!r}")
 
 
-def _key_client(
-    account: Account, settings: Deadlines, now: Callable[[], float], *, prefix: str = "Bearer "
-) -> KeyClient:
-    key = credentials_of(account)
-    if not isinstance(key, SingleKey):
-        raise ValueError(f"account {account.name}: {account.provider} signs in with one key: give it as api_key_env")
-    return KeyClient(
+def _client(account: Account, settings: Deadlines, now: Callable[[], float], auth: Auth) -> ApiClient:
+    return ApiClient(
         base_url=account.base_url,
-        key=key,
-        prefix=prefix,
+        auth=auth,
         allow_local=account.allow_local,
         route=route_of(account),
         post_deadline_s=settings.post_deadline_s,
         get_deadline_s=settings.get_deadline_s,
         now=now,
     )
+
+
+def _key_auth(account: Account, prefix: str = "Bearer ") -> KeyAuth:
+    key = credentials_of(account)
+    if not isinstance(key, SingleKey):
+        raise ValueError(f"account {account.name}: {account.provider} signs in with one key: give it as api_key_env")
+    return KeyAuth(key, prefix)
 
 
 def _prefix(account: Account | None, default: str) -> str:

@@ -18,7 +18,7 @@ from extend_pipeline.providers.protocol import (
     SubmitOutcome,
     SubmitRequest,
 )
-from extend_pipeline.providers.wire.api_key_client import KeyClient
+from extend_pipeline.providers.wire.api_client import ApiClient
 
 PREFIX: Final = "/kling"
 PATH: Final = "/v1/videos/video-extend"  # below the prefix
@@ -35,7 +35,7 @@ class GatewayProvider:
     list_page_size = 0
     many = 0
 
-    def __init__(self, client: KeyClient, *, passes: Collection[str] = (), prefix: str = PREFIX) -> None:
+    def __init__(self, client: ApiClient, *, passes: Collection[str] = (), prefix: str = PREFIX) -> None:
         self._client = client
         self._path = prefix + PATH
         self._passes = check_passes(passes)
@@ -45,7 +45,7 @@ class GatewayProvider:
         return f"GatewayProvider({self._client!r})"
 
     def body(self, request: SubmitRequest) -> dict[str, object]:
-        """The exact JSON that `submit` sends. Raises ValueError for a request that config should not have let
+        """Return the exact JSON that `submit` sends. Raises ValueError for a request that config should not have let
         through."""
         return gateway_body(request, self._passes)
 
@@ -83,5 +83,5 @@ class GatewayProvider:
         if task_id in ("", ".", ".."):
             # as the last part of a path these name something else
             return QueryFailed(QueryFault.MALFORMED, Answer(f"{task_id!r} can't be a task's id; it was not asked for"))
-        read = partial(parse_gateway_query, asked=task_id, own_key=own_key)
+        read = partial(parse_gateway_query, requested=task_id, own_key=own_key)
         return self._client.get(f"{self._path}/{quote(task_id, safe='', errors='replace')}", None, read)
