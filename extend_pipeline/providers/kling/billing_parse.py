@@ -9,11 +9,11 @@ from typing import Final
 
 from extend_pipeline.providers.kling.codes import RULES, SUCCESS
 from extend_pipeline.providers.protocol import QueryFailed, QueryFault
+from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, integer, timestamp_ms, units_to_micros
 from extend_pipeline.providers.wire.response import (
     CODE_CAP,
     MESSAGE_CAP,
-    Guard,
     ParsedResponse,
     RawResponse,
     malformed,

@@ -24,11 +24,11 @@ from extend_pipeline.providers.protocol import (
     Unknown,
 )
 from extend_pipeline.providers.wire.errors import UNDECIDED_4XX, fault_of_status
+from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, error_message, integer, text
 from extend_pipeline.providers.wire.response import (
     CODE_CAP,
     MESSAGE_CAP,
-    Guard,
     ParsedResponse,
     RawResponse,
     malformed,

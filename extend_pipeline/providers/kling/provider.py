@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Final
-from urllib.parse import quote
 
+from extend_pipeline.providers.base import AccountProvider
 from extend_pipeline.providers.kling.body import submit_body
 from extend_pipeline.providers.kling.parse import parse_page, parse_query, parse_submit
-from extend_pipeline.providers.protocol import (
-    Answer,
-    PageOutcome,
-    QueryFailed,
-    QueryFault,
-    QueryOutcome,
-    SubmitOutcome,
-    SubmitRequest,
-)
+from extend_pipeline.providers.protocol import PageOutcome, QueryOutcome, SubmitOutcome, SubmitRequest
 from extend_pipeline.providers.wire.api_client import ApiClient
 
 PATH: Final = "/v1/videos/video-extend"
@@ -27,20 +18,15 @@ MAX_PAGE_SIZE: Final = 500
 PAGE_CAP: Final = 8_000_000
 
 
-class KlingProvider:
-    """One Kling account. Safe to use from several threads; blocks for at most the deadline of a call, retries included.
-    `client` also serves the bills. `page_cap` is the most bytes of a page of the list."""
+class KlingProvider(AccountProvider):
+    """One Kling account. Several tasks are read from the list. `page_cap` is the most bytes of one of its pages."""
 
     can_find = True
     list_page_size = MAX_PAGE_SIZE
-    many = 0  # the list is what several tasks are read from
 
     def __init__(self, client: ApiClient, *, page_cap: int = PAGE_CAP) -> None:
-        self.client = client
+        super().__init__(client)
         self._page_cap = page_cap
-
-    def __repr__(self) -> str:
-        return f"KlingProvider({self.client!r})"
 
     def body(self, request: SubmitRequest) -> dict[str, object]:
         """Return the exact JSON that `submit` sends. Raises ValueError for a request that config should not have let
@@ -54,29 +40,15 @@ class KlingProvider:
 
     def query(self, task_id: str) -> QueryOutcome:
         """Look a task up by Kling's id."""
-        return self._look_up(task_id, own_key=False)
-
-    def query_many(self, task_ids: Sequence[str]) -> dict[str, QueryOutcome]:
-        """Look tasks up one by one."""
-        return {task_id: self.query(task_id) for task_id in task_ids}
+        return self._look_up(PATH, task_id, partial(parse_query, requested=task_id))
 
     def find(self, external_task_id: str) -> QueryOutcome:
         """Look a task up by our own id."""
-        return self._look_up(external_task_id, own_key=True)
+        read = partial(parse_query, requested=external_task_id, own_key=True)
+        return self._look_up(PATH, external_task_id, read)
 
     def list_page(self, page: int, size: int) -> PageOutcome:
         """Return one page of the account's tasks. Raises ValueError outside 1 ≤ page ≤ 1000 and 1 ≤ size ≤ 500."""
         if not (1 <= page <= MAX_PAGE and 1 <= size <= MAX_PAGE_SIZE):
             raise ValueError(f"page {page} of {size} rows: Kling has pages 1-{MAX_PAGE} of 1-{MAX_PAGE_SIZE} rows")
         return self.client.get(PATH, {"pageNum": page, "pageSize": size}, parse_page, body_cap=self._page_cap)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self.client.close()
-
-    def _look_up(self, task_id: str, *, own_key: bool) -> QueryOutcome:
-        if task_id in ("", ".", ".."):
-            # as the last part of a path these name something else
-            return QueryFailed(QueryFault.MALFORMED, Answer(f"{task_id!r} can't be a task's id; it was not asked for"))
-        read = partial(parse_query, requested=task_id, own_key=own_key)
-        return self.client.get(f"{PATH}/{quote(task_id, safe='', errors='replace')}", None, read)

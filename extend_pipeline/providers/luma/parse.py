@@ -21,9 +21,9 @@ from extend_pipeline.providers.protocol import (
     TaskView,
     Unknown,
 )
+from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, integer
 from extend_pipeline.providers.wire.response import (
-    Guard,
     RawResponse,
     classify_query_failure,
     classify_rejection,

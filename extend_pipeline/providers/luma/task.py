@@ -8,9 +8,10 @@ from typing import Final
 
 from extend_pipeline.providers.protocol import Output, TaskState, TaskView
 from extend_pipeline.providers.wire.errors import read_error
+from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, iso_ms, seconds_to_ms, timestamp_ms
 from extend_pipeline.providers.wire.presigned import presigned_expiry_ms
-from extend_pipeline.providers.wire.response import Guard
+from extend_pipeline.providers.wire.response import read_state
 
 WRAPPED: Final = "gen_api_response"
 
@@ -69,13 +70,7 @@ def _flat(value: object, *, guard: Guard, raw: str) -> TaskView | None:
     output = _output(value, task_id, guard)
     warnings: list[str] = []
     word = guard.text(child(value, "state"), cap=64)
-    state = STATES.get(word.lower())
-    if state is None:
-        warnings.append(f"the state {word!r} is not known; taken as still running")
-        state = TaskState.PROCESSING
-    elif state is TaskState.SUCCEEDED and output is None:
-        warnings.append("the generation says it is completed and shows no video URL; taken as still running")
-        state = TaskState.PROCESSING
+    state = read_state(word, STATES, has_output=output is not None, warnings=warnings)
     error = read_error(value)
     return TaskView(
         task_id=task_id,

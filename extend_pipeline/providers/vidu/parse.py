@@ -24,6 +24,7 @@ from extend_pipeline.providers.wire.response import (
     classify_rejection,
     malformed,
     parse_response,
+    read_state,
 )
 
 # 404 is not among them: ModelVerse documents none, and what one would mean for a submit is not known
@@ -74,13 +75,7 @@ def _view(parsed: ParsedResponse) -> TaskView | None:
         return None
     outputs, warnings = _outputs(parsed, child(output, "urls"))
     word = guard.text(child(output, "task_status"), cap=64)
-    state = STATES.get(word.lower())
-    if state is None:
-        warnings.append(f"the status word {word!r} is not documented; taken as still running")
-        state = TaskState.PROCESSING
-    elif state is TaskState.SUCCEEDED and not outputs:
-        warnings.append("the task says it succeeded and shows no video URL; taken as still running")
-        state = TaskState.PROCESSING
+    state = read_state(word, STATES, has_output=bool(outputs), warnings=warnings)
     message = guard.text(child(output, "error_message"))
     if not message and parsed.error is not None:
         message = guard.text(parsed.error.message)

@@ -24,8 +24,9 @@ class ApiClient:
     """One account's calls. Safe to use from several threads; a call blocks for at most its deadline (seconds), repeats
     included.
 
-    `auth` is asked for the header of each request, so that a changed key is used at once. `now` is seconds of UTC since
-    1970. Raises ValueError for a base URL that may not be used (see HttpClient).
+    `auth` gives the header of each request, so that a changed key is used at once. `retry` bounds the repeats of a
+    query that has no policy of its own. `now` is seconds of UTC since 1970. Raises ValueError for a base URL that may
+    not be used (see HttpClient).
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class ApiClient:
         self._post_deadline_s = post_deadline_s
         self._get_deadline_s = get_deadline_s
         self._now = now
-        self._retry = retry or RetryPolicy()
+        self.retry = retry or RetryPolicy()
 
     def __repr__(self) -> str:
         return f"ApiClient({self._http!r})"
@@ -147,7 +148,7 @@ class ApiClient:
                     return attempt
                 renewal_left = False
 
-        return with_retries(once, deadline_s=self._get_deadline_s, policy=retry or self._retry)
+        return with_retries(once, deadline_s=self._get_deadline_s, policy=retry or self.retry)
 
     def _read(
         self, result: HttpResult, bearer: Bearer, read: Callable[[RawResponse], Q]

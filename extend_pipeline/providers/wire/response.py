@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,6 +17,7 @@ from extend_pipeline.providers.protocol import (
     QueryOutcome,
     Rejected,
     SubmitOutcome,
+    TaskState,
     Unknown,
 )
 from extend_pipeline.providers.wire.errors import (
@@ -28,38 +29,11 @@ from extend_pipeline.providers.wire.errors import (
     rule_for,
     says_no_such_task,
 )
-from extend_pipeline.providers.wire.json import NotJson, child, read_json, text, text_id
+from extend_pipeline.providers.wire.guard import Guard
+from extend_pipeline.providers.wire.json import NotJson, child, read_json, text
 
 MESSAGE_CAP: Final = 500  # characters of an error's message
-TEXT_CAP: Final = 1000  # characters of a task's own message
 CODE_CAP: Final = 64
-_SECRET_MIN: Final = 12  # a shorter secret may be part of an id or a host name by chance
-_URL: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f]{1,8000}")
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """Lets ids, URLs and texts through only as far as they can be stored and hold none of our own secrets."""
-
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-
-    def id(self, value: object) -> str | None:
-        """Return an id that can be used, or None."""
-        usable = text_id(value)
-        return None if usable is None or self._leaks(usable) else usable
-
-    def url(self, value: object) -> str | None:
-        """Return an absolute http(s) URL, or None. Whether it may be fetched is for the download to say."""
-        if not isinstance(value, str) or not _URL.fullmatch(value) or self._leaks(value):
-            return None
-        return value.encode("utf-8", "replace").decode("utf-8")
-
-    def text(self, value: object, cap: int = TEXT_CAP) -> str:
-        """Return words for people, scrubbed and capped."""
-        return scrub(text(value).strip(), secrets=self.secrets, cap=cap)
-
-    def _leaks(self, value: str) -> bool:
-        return any(secret in value for secret in self.secrets if len(secret) >= _SECRET_MIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +136,19 @@ def malformed(answer: Answer, message: str) -> QueryFailed:
 def with_hint(answer: Answer, hint: str) -> Answer:
     """Append to the provider's words what to do about them."""
     return replace(answer, message=f"{answer.message}; {hint}") if hint else answer
+
+
+def read_state(word: str, states: Mapping[str, TaskState], *, has_output: bool, warnings: list[str]) -> TaskState:
+    """Return the state that a provider's word means. An unknown word, and a success without a URL, read as PROCESSING
+    with a warning: another query is free, while a wrong end can't be taken back."""
+    state = states.get(word.lower())
+    if state is None:
+        warnings.append(f"the status word {word!r} is not documented; taken as still running")
+    elif state is TaskState.SUCCEEDED and not has_output:
+        warnings.append("the task says it succeeded and shows no video URL; taken as still running")
+    else:
+        return state
+    return TaskState.PROCESSING
 
 
 def row_text(row: object, raw: RawResponse) -> str:
