@@ -46,14 +46,15 @@ def unused_words() -> dict[str, tuple[str, ...]]:
     text = GLOSSARY.read_text(encoding="utf-8").partition("## Words that are not used")[2]
     tables = re.split(r"(?m)^### ", text)[1:]
     return {
-        table.partition("\n")[0].strip(): tuple(re.findall(r"(?m)^\| (?!word )([^|`]+?) \|", table))
-        for table in tables
+        table.partition("\n")[0].strip(): tuple(re.findall(r"(?m)^\| (?!word )([^|`]+?) \|", table)) for table in tables
     }
 
 
 def searched_files() -> list[str]:
     """Return the paths of all files that the words are searched in, relative to the checkout."""
-    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
     wanted = [path for path in tracked if path.startswith(_SEARCHED) or path in _ROOT_FILES]
     suffixes = (".py", ".md", ".yaml", ".sql", ".toml", "Makefile")
     return [path for path in wanted if path.endswith(suffixes) and not path.startswith(_EXEMPT)]
