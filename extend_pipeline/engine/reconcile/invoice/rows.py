@@ -50,8 +50,8 @@ _LOOK: Final = "Look at the line: is it a sum, or another number?"
 @dataclass(frozen=True, slots=True)
 class InvoiceRow:
     """What was taken for a task: millionths of a unit, below 0 where it was given back; `at_ms` (UTC) where the line
-    has a time. `line` counts from 1; of lines that were added up it is the first. `amount_micros` is what was written, in
-    millionths of the currency, where the units were computed from it at today's price."""
+    has a time. `line` counts from 1; of lines that were added up it is the first. `amount_micros` is what was written,
+    in millionths of the currency, where the units were computed from it at today's price."""
 
     task_id: str
     units_micros: int
