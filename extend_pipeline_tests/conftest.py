@@ -54,7 +54,7 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Keep the shell's settings from the tests, and what a test sets (a demo in this process does) from the next one."""
+    """Keep the shell's settings from the tests, and what a test sets from the next one."""
     ours = ("HOME", "LEDGER_URL", "MEDIA_URL", "LEASE_S", "POST_DEADLINE_S", "FAILPOINTS")
     for name in ("DAGSTER_HOME", *(f"EXTEND_PIPELINE_{name}" for name in ours)):
         monkeypatch.setenv(name, "")  # what was never set would not be unset again at the end
