@@ -26,7 +26,7 @@ from extend_pipeline.providers.protocol import (
     TaskState,
     Unknown,
 )
-from extend_pipeline.providers.registry import submit_path
+from extend_pipeline.providers.registry import spec_of
 from extend_pipeline.providers.vidu.provider import ViduProvider
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 from extend_pipeline.providers.wire.credentials import SingleKey
@@ -242,7 +242,7 @@ def test_the_request_is_shown_to_a_person_at_the_path_that_it_is_sent_to(name: s
     upstream = UPSTREAMS[name]
     with talking(upstream, always(answer(200, upstream.accepted))) as (provider, server):
         provider.submit(upstream.request)
-        assert server.line() == f"POST {submit_path(name, upstream.request.source_id)} HTTP/1.1"
+        assert server.line() == f"POST {spec_of(name).submit_path(upstream.request.source_id, None)} HTTP/1.1"
 
 
 @pytest.mark.parametrize(("name", "reason"), [(n, r) for n in NAMES for r in UPSTREAMS[n].refusals])

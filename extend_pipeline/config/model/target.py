@@ -117,11 +117,6 @@ class Target(ConfigModel, ABC):
         "dependentRequired": {"tolerance": ["to"]},
     }
 
-    @property
-    def added_ms(self) -> int | None:
-        """How much one extension adds, where the user chooses it; None where the provider does."""
-        return None
-
     @field_validator("steps", mode="before")
     @classmethod
     def _check_steps(cls, value: object, info: ValidationInfo) -> object:

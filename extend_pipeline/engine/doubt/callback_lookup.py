@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.hop_state import looked_up_by_key
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.lease import released_on_error
 from extend_pipeline.engine.submit.record_outcome import belongs
@@ -130,8 +130,7 @@ def _in_doubt(connection: Connection, pipeline: Pipeline, accounts: Collection[s
     return [
         row
         for row in queries.attempts_in(connection, (S.IN_DOUBT,))
-        if row.account in accounts
-        and not provider_traits.looked_up_by_key(pipeline.accounts[row.account], row.submit_class)
+        if row.account in accounts and not looked_up_by_key(pipeline.accounts[row.account], row.submit_class)
     ]
 
 

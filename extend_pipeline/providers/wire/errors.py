@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from extend_pipeline.providers.kling.codes import RULES, SUCCESS, CodeRule
 from extend_pipeline.providers.protocol import QueryFault, RejectReason
+from extend_pipeline.providers.wire.codes import RULES, SUCCESS, CodeRule
 from extend_pipeline.providers.wire.json import NotJson, child, error_message, integer, read_json, text
 
 # These say nothing of what became of the request, whatever code a proxy put beside them (providers.md, "Reading an
