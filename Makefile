@@ -6,12 +6,13 @@ READY := $(VENV)/.ready
 STORM := extend_pipeline_tests/chaos/test_chaos.py
 # three workers for two cores: many tests wait for a clock, a lease or a process
 WORKERS := 3
+TEXTS := $(abspath $(VENV))/user_texts.jsonl
 # prefixed, so that a shell's own settings for real accounts never reach the demo or the tests, and that the hundreds of
 # processes of the tests find the code compiled
 RUN := env -u PYTHONDONTWRITEBYTECODE -u EXTEND_PIPELINE_HOME -u EXTEND_PIPELINE_LEDGER_URL -u EXTEND_PIPELINE_MEDIA_URL
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo dev test test-storm test-deep test-all check bench matrix chaos machine mutants format lock clean
+.PHONY: help setup demo dev test test-storm test-deep test-all texts check bench matrix chaos machine mutants format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +53,9 @@ check: $(READY) ## lint, format, types, import rules, Dagster definitions, lock 
 	@$(BIN)/lint-imports
 	@$(RUN) $(BIN)/dagster definitions validate -w workspace.yaml
 	@! grep -nE 'https?://|--(extra-)?index-url' requirements.lock
+
+texts: $(READY) ## write what people read, as the tests see it, into the golden file anew; ARGS names tests
+	@rm -f $(TEXTS) && $(RUN) EXTEND_PIPELINE_WRITE_TEXTS=$(TEXTS) $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal $(ARGS)
 
 bench: $(READY) ## speed, as a ratio to a bare script that does only the calls, the commits and the file writes
 	@$(RUN) $(BIN)/python -m benchmarks.bench $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest
 from extend_pipeline.base import failpoints
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline_tests.deep import MARKER, mark_deep
-from extend_pipeline_tests.support.postgres import PostgresServer
-from extend_pipeline_tests.support.prompt_uvicorn import stop_promptly
-from extend_pipeline_tests.support.quick_ledgers import REALLY_MIGRATED, migrate_quickly
+from extend_pipeline_tests.support.ledger.quick_ledgers import REALLY_MIGRATED, migrate_quickly
+from extend_pipeline_tests.support.servers.postgres import PostgresServer
+from extend_pipeline_tests.support.servers.prompt_uvicorn import stop_promptly
+from extend_pipeline_tests.support.user_texts import WRITE, write_golden
 
 _databases = itertools.count()
 
@@ -38,6 +40,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the golden file once, in the process that has started the others."""
+    if os.environ.get(WRITE) and not hasattr(session.config, "workerinput"):
+        write_golden(Path(os.environ[WRITE]))
+
+
 def pytest_unconfigure() -> None:
     """Let go of what a test left behind, which DuckDB would list at the end of the process."""
     gc.unfreeze()
@@ -46,9 +54,11 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No setting of whoever runs the tests reaches them, and no failpoint outlives its test."""
-    for name in ("HOME", "LEDGER_URL", "MEDIA_URL", "LEASE_S", "POST_DEADLINE_S", "FAILPOINTS"):
-        monkeypatch.delenv(f"EXTEND_PIPELINE_{name}", raising=False)
+    """Keep the shell's settings from the tests, and what a test sets from the next one."""
+    ours = ("HOME", "LEDGER_URL", "MEDIA_URL", "LEASE_S", "POST_DEADLINE_S", "FAILPOINTS")
+    for name in ("DAGSTER_HOME", *(f"EXTEND_PIPELINE_{name}" for name in ours)):
+        monkeypatch.setenv(name, "")  # what was never set would not be unset again at the end
+        monkeypatch.delenv(name)
     yield
     failpoints.disarm()
 

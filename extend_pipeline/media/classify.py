@@ -1,5 +1,5 @@
-"""Whether a result is the whole film or only the new part, which providers do not say (`providers.md`, "What extended
-means").
+"""Whether a result is the whole film or only the new part, which providers do not say (docs/upstream/README.md, "What
+the result file contains").
 
 Decided by length first, by pictures where length allows both. `d` is the result's length minus the parent's; a segment
 is at most 8 s long, because no documented extension adds more.

@@ -21,8 +21,8 @@ def test_what_is_called_deep_is_there(beginning: str) -> None:
     ("nodeid", "deep"),
     [
         ("chaos/test_chaos.py::test_a_storm", True),
-        ("engine/test_recover.py::test_a_claim[postgresql]", True),
-        ("engine/test_recover.py::test_a_claim[sqlite]", False),
+        ("engine/doubt/test_recover.py::test_a_claim[postgresql]", True),
+        ("engine/doubt/test_recover.py::test_a_claim[sqlite]", False),
         ("ledger/test_claims.py::test_a_claim[postgresql]", False),
         ("faults/test_matrix.py::test_the_matrix_is_every_failpoint", False),
     ],

@@ -14,8 +14,8 @@ from typing import Any, Final
 from extend_pipeline.sandbox import SandboxConfig
 from extend_pipeline.sandbox.config import SandboxAccount
 from extend_pipeline.sandbox.surface.settings import GatewayConfig
-from extend_pipeline_tests.support.engine_home import ACCESS_ENV, KEY_ENVS, SECRET_ENV, EngineHome, account, entry
-from extend_pipeline_tests.support.other_providers import other_account, other_entry
+from extend_pipeline_tests.support.home.engine_home import ACCESS_ENV, KEY_ENVS, SECRET_ENV, EngineHome, account, entry
+from extend_pipeline_tests.support.home.every_provider import other_account, other_entry
 
 CAPPED: Final = "kling-capped"
 ACCOUNTS: Final = ("kling", CAPPED, "kling-gateway", "vidu", "luma")

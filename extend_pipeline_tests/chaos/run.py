@@ -42,9 +42,9 @@ from extend_pipeline_tests.chaos.workers import (
     sandbox_process,
     start,
 )
-from extend_pipeline_tests.support.committed import Peaks, peaks
-from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock
-from extend_pipeline_tests.support.reckoning import Reckoning, reckon, replays_to_the_same
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock
+from extend_pipeline_tests.support.ledger.committed import Peaks, peaks
+from extend_pipeline_tests.support.ledger.reckoning import Reckoning, reckon, replays_to_the_same
 
 _FIRST_VIDEOS: Final = 48
 _GROWTH: Final = 12  # videos, whenever fewer than the least are left

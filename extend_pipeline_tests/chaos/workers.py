@@ -22,9 +22,9 @@ from extend_pipeline.base import failpoints
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle
 from extend_pipeline_tests.chaos.holders import session_of
-from extend_pipeline_tests.support.children import CONTEXT
-from extend_pipeline_tests.support.engine_home import JumpClock
-from extend_pipeline_tests.support.unconfined import read_films_here
+from extend_pipeline_tests.support.home.engine_home import JumpClock
+from extend_pipeline_tests.support.processes.children import CONTEXT
+from extend_pipeline_tests.support.processes.unconfined import read_films_here
 
 CREW: Final = 6
 LEASE_S: Final = 1.6

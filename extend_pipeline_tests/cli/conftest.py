@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from extend_pipeline.cli import cli
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
-from extend_pipeline_tests.support.homes import credentials_env, seeds, write_home
+from extend_pipeline_tests.support.home.homes import credentials_env, seeds, write_home
 
 CONFIG = SandboxConfig(run_time=(0.0, 0.2))
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from extend_pipeline.commands.demo.home_lock import RECORD, read_record
-from extend_pipeline_tests.support.demo import write_demo
-from extend_pipeline_tests.support.engine_home import eventually
+from extend_pipeline_tests.support.home.demo import write_demo
+from extend_pipeline_tests.support.home.engine_home import eventually
 
 
 def kept(home: Path) -> tuple[dict[Path, str], list[tuple[Any, ...]]]:

@@ -20,7 +20,7 @@ from extend_pipeline.commands.shared.examples import EXAMPLES
 from extend_pipeline.config.json_schema import catalogue_schema
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.cli.conftest import Cli
-from extend_pipeline_tests.support.homes import account, video, write_home
+from extend_pipeline_tests.support.home.homes import account, video, write_home
 
 HEAVY = ("dagster", "pandas", "sqlalchemy", "rich", "duckdb", "av", "numpy", "pydantic", "httpx")
 

@@ -25,9 +25,9 @@ from extend_pipeline.commands.demo.home_lock import (
 )
 from extend_pipeline.commands.demo.keeper import left_open
 from extend_pipeline_tests.cli.conftest import Cli
-from extend_pipeline_tests.support.demo import write_demo
-from extend_pipeline_tests.support.engine_home import eventually
-from extend_pipeline_tests.support.ports import free_port
+from extend_pipeline_tests.support.home.demo import write_demo
+from extend_pipeline_tests.support.home.engine_home import eventually
+from extend_pipeline_tests.support.servers.ports import free_port
 
 PARENT = """
 import sys, time

@@ -9,7 +9,7 @@ import pytest
 
 from extend_pipeline.ledger.database import LedgerError, open_ledger
 from extend_pipeline_tests.cli.conftest import Cli
-from extend_pipeline_tests.support.homes import video, write_home
+from extend_pipeline_tests.support.home.homes import video, write_home
 
 ADDRESS = "postgresql://someone:hunter2-hunter2@127.0.0.1:9/none"
 

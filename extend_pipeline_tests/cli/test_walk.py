@@ -11,7 +11,7 @@ import pytest
 
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.cli.walk import BINARY, Things, spoiling, verbs, walk
-from extend_pipeline_tests.support.homes import video
+from extend_pipeline_tests.support.home.homes import video
 
 Home = Callable[..., Cli]
 

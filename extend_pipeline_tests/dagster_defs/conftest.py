@@ -14,7 +14,7 @@ import pytest
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.definitions import build_defs
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
-from extend_pipeline_tests.support.homes import credentials_env, seeds, write_home
+from extend_pipeline_tests.support.home.homes import credentials_env, seeds, write_home
 
 SMALL = SandboxConfig(width=96, height=64, fps=6, run_time=(0, 0), slots=100)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from extend_pipeline_tests.dagster_defs.conftest import Place
-from extend_pipeline_tests.support.homes import video
+from extend_pipeline_tests.support.home.homes import video
 
 
 def _told(result: dg.ExecuteInProcessResult) -> list[tuple[str, str | None]]:

@@ -11,7 +11,7 @@ import pytest
 
 from extend_pipeline.sandbox import SandboxHandle
 from extend_pipeline_tests.dagster_defs.conftest import Place, open_place
-from extend_pipeline_tests.support.homes import video
+from extend_pipeline_tests.support.home.homes import video
 
 TRICKY = "the *fog* lifts <img src=x onerror=alert(1)> [link](http://example.com)"
 KEYS = ["a-dawn", "b-cat", "c-robot"]

@@ -9,7 +9,7 @@ import pytest
 
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline_tests.dagster_defs.conftest import Place
-from extend_pipeline_tests.support.homes import video
+from extend_pipeline_tests.support.home.homes import video
 
 
 @pytest.mark.parametrize("seconds", [-1.0, 0.0, math.nan, math.inf, -math.inf])

@@ -13,7 +13,7 @@ from extend_pipeline.base.names import name_fault
 from extend_pipeline.dagster_defs.assets.tables import PUBLISHED
 from extend_pipeline.dagster_defs.partitions import VIDEOS
 from extend_pipeline_tests.dagster_defs.conftest import Place
-from extend_pipeline_tests.support.homes import video, write_home
+from extend_pipeline_tests.support.home.homes import video, write_home
 
 KEYS = ["港口晨曦", "ميناء_الفجر", "नमस्ते-दुनिया", "𠮷" * 64]
 ASSETS = ("source_videos", "extension_requests", "completed_extensions")

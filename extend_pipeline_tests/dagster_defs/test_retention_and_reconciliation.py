@@ -21,8 +21,8 @@ from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.sandbox import SandboxConfig, running_sandbox
 from extend_pipeline_tests.dagster_defs.conftest import Place, open_place
-from extend_pipeline_tests.support.engine_home import eventually
-from extend_pipeline_tests.support.homes import video
+from extend_pipeline_tests.support.home.engine_home import eventually
+from extend_pipeline_tests.support.home.homes import video
 
 DAY = datetime.timedelta(days=1)
 

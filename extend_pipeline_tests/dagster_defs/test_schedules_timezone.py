@@ -17,7 +17,7 @@ from extend_pipeline.dagster_defs.jobs.schedules import build_nightly_backfill_s
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.definitions import build_defs
 from extend_pipeline_tests.dagster_defs.conftest import Place
-from extend_pipeline_tests.support.homes import video
+from extend_pipeline_tests.support.home.homes import video
 
 
 def zones_of(home: Path) -> set[str]:

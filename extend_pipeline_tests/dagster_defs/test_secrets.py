@@ -11,7 +11,7 @@ import pytest
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.definitions import build_defs
 from extend_pipeline.sandbox import SandboxConfig, running_sandbox
-from extend_pipeline_tests.support.homes import seeds, video, write_home
+from extend_pipeline_tests.support.home.homes import seeds, video, write_home
 
 ACCESS = "canary-access-91c07d5e3b62"
 SECRET = "canary-secret-0a9b8c7d6e5f4a3b2c1d0e9f"

@@ -19,7 +19,7 @@ from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.dagster_defs.conftest import Place
-from extend_pipeline_tests.support.homes import account, video, write_home
+from extend_pipeline_tests.support.home.homes import account, video, write_home
 
 
 def _queue(place: Place) -> dg.DagsterRun:

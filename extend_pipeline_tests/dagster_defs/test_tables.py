@@ -11,7 +11,7 @@ from extend_pipeline.dagster_defs.checks.ledger import CHECKS
 from extend_pipeline.media.listing import mark
 from extend_pipeline.warehouse import schema
 from extend_pipeline_tests.dagster_defs.conftest import Place
-from extend_pipeline_tests.support.homes import video
+from extend_pipeline_tests.support.home.homes import video
 
 TABLES = [dg.AssetKey(name) for name in ("extension_lineage", "extension_costs", "extension_durations")]
 ONE_HOP = {"steps": 1, "prompt": "x"}

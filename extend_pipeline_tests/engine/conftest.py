@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from extend_pipeline.sandbox import running_sandbox
-from extend_pipeline_tests.support.engine_home import EngineHome, sandbox_config, set_credentials
+from extend_pipeline_tests.support.home.engine_home import EngineHome, sandbox_config, set_credentials
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from extend_pipeline.media.store import MediaStore
 from extend_pipeline.warehouse.read import reading
 from extend_pipeline_tests.faults.person import unfinished
 from extend_pipeline_tests.faults.scene import Scene
-from extend_pipeline_tests.support.reckoning import (
+from extend_pipeline_tests.support.ledger.reckoning import (
     attempts_in,
     disagreements,
     films_in,

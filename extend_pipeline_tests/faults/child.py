@@ -22,9 +22,9 @@ from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import controls
 from extend_pipeline.webhooks.ingest import WebhookRequest, ingest
 from extend_pipeline_tests.faults import disk
-from extend_pipeline_tests.support.compiled import share_compiled
-from extend_pipeline_tests.support.engine_home import JumpClock
-from extend_pipeline_tests.support.unconfined import read_films_here
+from extend_pipeline_tests.support.home.engine_home import JumpClock
+from extend_pipeline_tests.support.processes.compiled import share_compiled
+from extend_pipeline_tests.support.processes.unconfined import read_films_here
 
 MAX_ROUNDS: Final = 120
 IDLE_LOOKS: Final = 5

@@ -18,7 +18,7 @@ from extend_pipeline_tests.faults.specials import SPECIALS, in_slice
 from extend_pipeline_tests.faults.stage import Stage, ground
 from extend_pipeline_tests.faults.trial import play
 from extend_pipeline_tests.faults.upstream import OTHER_PLACES, PROVIDERS, left_out
-from extend_pipeline_tests.support.children import CONTEXT
+from extend_pipeline_tests.support.processes.children import CONTEXT
 
 _A_TASK = 20
 _TELL_EVERY_S = 30.0

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final
 
-from extend_pipeline_tests.support.children import CONTEXT, write_to
+from extend_pipeline_tests.support.processes.children import CONTEXT, write_to
 
 Task = Callable[[Any], None]
 

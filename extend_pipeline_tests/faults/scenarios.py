@@ -27,7 +27,7 @@ EXCLUDED: Final = (
         "recover.",
         ("kling-gateway", "luma", "vidu"),
         "without a key of ours at the provider nothing is looked up: what is in doubt waits for a callback or a person",
-        "engine/test_other_crash_walk.py, engine/test_other_doubts.py",
+        "engine/chains/test_crash_walk_without_key.py, engine/doubt/test_doubts_without_key.py",
     ),
     Excluded("copy.", PROVIDERS, "ledger copy is a verb of its own", "ledger/test_handover.py"),
     Excluded("callbacks.", PROVIDERS, "the receiver is a process of its own", "webhooks/"),
@@ -35,7 +35,7 @@ EXCLUDED: Final = (
         "reconcile.",
         PROVIDERS,
         "reconcile is a verb of its own, not a part of advance",
-        "engine/test_reconcile_crashes.py",
+        "engine/reconcile/test_reconcile_crashes.py",
     ),
 )
 

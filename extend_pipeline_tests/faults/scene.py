@@ -16,10 +16,10 @@ from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.sandbox import SandboxHandle
 from extend_pipeline_tests.faults.child import Job, work
 from extend_pipeline_tests.faults.nursery import Forked, Nursery
-from extend_pipeline_tests.support.compiled import share_compiled
-from extend_pipeline_tests.support.engine_home import account, entry
-from extend_pipeline_tests.support.other_providers import other_account, other_entry
-from extend_pipeline_tests.support.reckoning import Book, book_of
+from extend_pipeline_tests.support.home.engine_home import account, entry
+from extend_pipeline_tests.support.home.every_provider import other_account, other_entry
+from extend_pipeline_tests.support.ledger.reckoning import Book, book_of
+from extend_pipeline_tests.support.processes.compiled import share_compiled
 
 SOURCE_S: Final = 5.0
 DEADLINES: Final[Mapping[str, float]] = {

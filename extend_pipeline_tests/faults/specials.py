@@ -22,7 +22,7 @@ from extend_pipeline_tests.faults.stage import Stage
 from extend_pipeline_tests.faults.trial import kill, played, recover, run
 from extend_pipeline_tests.faults.upstream import CLASSES, PROVIDERS
 from extend_pipeline_tests.faults.wrong_files import wrong_files
-from extend_pipeline_tests.support.reckoning import attempts_in
+from extend_pipeline_tests.support.ledger.reckoning import attempts_in
 
 Play = Callable[[Stage, Trial], None]
 

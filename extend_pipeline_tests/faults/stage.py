@@ -21,7 +21,7 @@ from extend_pipeline_tests.faults.child import work
 from extend_pipeline_tests.faults.nursery import Nursery
 from extend_pipeline_tests.faults.scene import Scene
 from extend_pipeline_tests.faults.upstream import PROVIDERS
-from extend_pipeline_tests.support.engine_home import ACCESS_ENV, KEY_ENVS, SECRET_ENV
+from extend_pipeline_tests.support.home.engine_home import ACCESS_ENV, KEY_ENVS, SECRET_ENV
 
 PLACES_A_SANDBOX: Final = 60
 """Scenarios that one sandbox serves before a fresh one takes over: each reads its whole charge book several times."""

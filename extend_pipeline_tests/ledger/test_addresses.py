@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 from extend_pipeline.ledger.address import AddressError, login_words, parse_address, shown_address
 from extend_pipeline.ledger.database import Ledger, LedgerError, open_ledger
 from extend_pipeline.ledger.handover import portable
-from extend_pipeline_tests.support.postgres import PostgresServer
+from extend_pipeline_tests.support.servers.postgres import PostgresServer
 
 SECRET = "canary-pass"
 

@@ -22,7 +22,7 @@ from extend_pipeline.ledger.write import late_acceptance, reconciliation
 from extend_pipeline.ledger.write.claims import BudgetLimits, RefusalReason
 from extend_pipeline.ledger.write.reconciliation import Orphan
 from extend_pipeline.ledger.write.transitions import Moved
-from extend_pipeline_tests.support.ledger_steps import claim, move, request, send
+from extend_pipeline_tests.support.ledger.steps import claim, move, request, send
 
 S = AttemptState
 ACCOUNT, HOUR_MS = "kling-main", 3_600_000

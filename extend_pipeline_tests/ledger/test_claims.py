@@ -15,8 +15,8 @@ from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import controls
 from extend_pipeline.ledger.write.claims import BudgetLimits, RefusalReason
-from extend_pipeline_tests.support.children import CONTEXT
-from extend_pipeline_tests.support.ledger_steps import NOON, claim, move, request, send, submit
+from extend_pipeline_tests.support.ledger.steps import NOON, claim, move, request, send, submit
+from extend_pipeline_tests.support.processes.children import CONTEXT
 
 S = AttemptState
 DAY_MS = 86_400_000

@@ -20,10 +20,10 @@ from extend_pipeline.ledger import database, tables
 from extend_pipeline.ledger.database import SCHEMA_HEAD, Ledger, LedgerError, open_ledger
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.write import controls
-from extend_pipeline_tests.support.another_user import as_another_user
-from extend_pipeline_tests.support.children import CONTEXT
-from extend_pipeline_tests.support.ledger_steps import NOON, claim, request, run_through
-from extend_pipeline_tests.support.quick_ledgers import REALLY_MIGRATED
+from extend_pipeline_tests.support.ledger.quick_ledgers import REALLY_MIGRATED
+from extend_pipeline_tests.support.ledger.steps import NOON, claim, request, run_through
+from extend_pipeline_tests.support.processes.another_user import as_another_user
+from extend_pipeline_tests.support.processes.children import CONTEXT
 
 pytestmark = getattr(pytest.mark, REALLY_MIGRATED)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.states import POLLED
 from extend_pipeline.ledger.write import job_queue, transitions
-from extend_pipeline_tests.support.ledger_steps import NOON, claim, request, send, submit
+from extend_pipeline_tests.support.ledger.steps import NOON, claim, request, send, submit
 
 MINUTE_MS = 60_000
 

@@ -22,8 +22,8 @@ from extend_pipeline.ledger.identity import Standing, read_identity
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.write import webhook_inbox
 from extend_pipeline.ledger.write.claims import claim as claim_in
-from extend_pipeline_tests.support.children import CONTEXT
-from extend_pipeline_tests.support.ledger_steps import NOON, claim, request, run_through
+from extend_pipeline_tests.support.ledger.steps import NOON, claim, request, run_through
+from extend_pipeline_tests.support.processes.children import CONTEXT
 
 LATER: Final = NOON + 10**9  # past every lease
 STEPS: Final = [point for point in failpoints.POINTS if point.startswith("copy.") and point != "copy.after_memory"]

@@ -21,7 +21,7 @@ from extend_pipeline.ledger.write.webhook_inbox import (
     Stored,
     WebhookTarget,
 )
-from extend_pipeline_tests.support.ledger_steps import NOON, claim, move, request, send, store, submit, succeed
+from extend_pipeline_tests.support.ledger.steps import NOON, claim, move, request, send, store, submit, succeed
 
 S = AttemptState
 

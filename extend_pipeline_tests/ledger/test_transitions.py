@@ -17,7 +17,7 @@ from extend_pipeline.ledger.states import LIVE, MOVES, AttemptState
 from extend_pipeline.ledger.write import controls, transitions
 from extend_pipeline.ledger.write.claims import BudgetLimits, RefusalReason
 from extend_pipeline.ledger.write.transitions import Moved, Stale
-from extend_pipeline_tests.support.ledger_steps import (
+from extend_pipeline_tests.support.ledger.steps import (
     NOON,
     claim,
     move,

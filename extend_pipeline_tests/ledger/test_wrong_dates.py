@@ -13,7 +13,7 @@ from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import controls, job_queue, transitions
 from extend_pipeline.ledger.write.claims import BudgetLimits, RefusalReason
 from extend_pipeline.ledger.write.transitions import Moved, Stale
-from extend_pipeline_tests.support.ledger_steps import NOON, claim, move, request, send, submit, succeed
+from extend_pipeline_tests.support.ledger.steps import NOON, claim, move, request, send, submit, succeed
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 SMALL = {"kling-main": BudgetLimits(4_000_000, 2_000_000_000, 20, 100_000_000)}  # two steps a day

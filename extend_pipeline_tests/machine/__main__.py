@@ -14,7 +14,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from extend_pipeline_tests.machine.rules import Machine
 from extend_pipeline_tests.machine.tally import Tally
 from extend_pipeline_tests.machine.world import Stage
-from extend_pipeline_tests.support.postgres import PostgresServer
+from extend_pipeline_tests.support.servers.postgres import PostgresServer
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from extend_pipeline.ledger.states import EXPOSED, MOVES, SLOT_HOLDING, AttemptS
 from extend_pipeline_tests.chaos.counting import made_from, written_of
 from extend_pipeline_tests.machine.person import WHO
 from extend_pipeline_tests.machine.world import MAX_IN_FLIGHT, World
-from extend_pipeline_tests.support.reckoning import Book, book_of, spoiled_files
+from extend_pipeline_tests.support.ledger.reckoning import Book, book_of, spoiled_files
 
 S = AttemptState
 

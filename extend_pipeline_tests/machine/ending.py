@@ -19,7 +19,7 @@ from extend_pipeline_tests.machine import person
 from extend_pipeline_tests.machine.bills import compare_invoice, compare_kling
 from extend_pipeline_tests.machine.checks import charges_known
 from extend_pipeline_tests.machine.world import ACCOUNTS, World, days
-from extend_pipeline_tests.support.reckoning import book_of, replays_to_the_same
+from extend_pipeline_tests.support.ledger.reckoning import book_of, replays_to_the_same
 
 S = AttemptState
 

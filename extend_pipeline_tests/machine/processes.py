@@ -22,7 +22,7 @@ from extend_pipeline.media.store import MediaStore
 from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.registry import PROVIDERS, build_provider
 from extend_pipeline_tests.machine.gates import DEADLINE_S, Gate, GatedLedger, Killed, gate_posts
-from extend_pipeline_tests.support.engine_home import impatient_provider
+from extend_pipeline_tests.support.home.engine_home import impatient_provider
 
 Work = Callable[[Pipeline], object]
 CRASHES = (FailpointError, UnrecordedError, Killed)

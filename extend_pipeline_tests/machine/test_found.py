@@ -13,8 +13,8 @@ from extend_pipeline.ledger import tables
 from extend_pipeline_tests.engine.conftest import make_home
 from extend_pipeline_tests.machine.bills import compare_kling
 from extend_pipeline_tests.machine.processes import armed
-from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, account, drive
-from extend_pipeline_tests.support.reckoning import reckon
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, account, drive
+from extend_pipeline_tests.support.ledger.reckoning import reckon
 
 __all__ = ["make_home"]
 

@@ -18,7 +18,7 @@ from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.sandbox import GatewayConfig, SandboxConfig, running_sandbox
 from extend_pipeline_tests.machine.processes import Process, build_process
 from extend_pipeline_tests.machine.tally import Tally
-from extend_pipeline_tests.support.engine_home import (
+from extend_pipeline_tests.support.home.engine_home import (
     ACCESS_ENV,
     DAY_MS,
     KEY_ENVS,
@@ -29,7 +29,7 @@ from extend_pipeline_tests.support.engine_home import (
     entry,
     source_id,
 )
-from extend_pipeline_tests.support.other_providers import other_account, other_entry
+from extend_pipeline_tests.support.home.every_provider import other_account, other_entry
 
 ACCOUNTS: Final = ("kling", "kling-gateway", "vidu", "luma")
 START_MS: Final = 1_793_520_000_000  # a day in 2026 whose hours leave room on both sides of midnight

@@ -17,7 +17,7 @@ from extend_pipeline.media.libav import PictureError
 from extend_pipeline.media.poster import make_poster
 from extend_pipeline.media.seam import measure_seam
 from extend_pipeline.media.store import MediaStore
-from extend_pipeline_tests.support.mp4 import cut, make_clip
+from extend_pipeline_tests.support.media.mp4 import cut, make_clip
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file, probe
-from extend_pipeline_tests.support.mp4 import cut, extend_clip, make_clip
+from extend_pipeline_tests.support.media.mp4 import cut, extend_clip, make_clip
 
 
 @pytest.fixture(scope="module")

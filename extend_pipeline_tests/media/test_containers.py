@@ -13,7 +13,7 @@ from extend_pipeline.media.join.film import Joined, join
 from extend_pipeline.media.poster import make_poster
 from extend_pipeline.media.seam import measure_seam
 from extend_pipeline.media.store import MediaStore, Stored
-from extend_pipeline_tests.support.containers import RECIPES, make
+from extend_pipeline_tests.support.media.containers import RECIPES, make
 
 MOST = 50_000_000
 

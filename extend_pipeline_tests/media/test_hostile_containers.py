@@ -12,8 +12,8 @@ import pytest
 from extend_pipeline.media.check.probe import InvalidFile, ValidFile
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.isolation.pool import Prober
-from extend_pipeline_tests.support.containers import RECIPES, make
-from extend_pipeline_tests.support.mp4 import make_clip
+from extend_pipeline_tests.support.media.containers import RECIPES, make
+from extend_pipeline_tests.support.media.mp4 import make_clip
 
 EBML: Final = bytes.fromhex("1a45dfa3") + b"\x87" + b"\x42\x82\x84webm"
 SEGMENT: Final = bytes.fromhex("18538067")

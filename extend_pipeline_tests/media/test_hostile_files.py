@@ -15,8 +15,8 @@ from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.isolation.pool import Prober
 from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.libav import PictureError
-from extend_pipeline_tests.support.hostile import ABSURD, absurd, endless_runs, picture_bomb
-from extend_pipeline_tests.support.mp4 import make_clip
+from extend_pipeline_tests.support.media.hostile import ABSURD, absurd, endless_runs, picture_bomb
+from extend_pipeline_tests.support.media.mp4 import make_clip
 
 MB = 1 << 20
 

@@ -9,7 +9,7 @@ import pytest
 
 from extend_pipeline.media.check.probe import Probe, probe
 from extend_pipeline.media.join.film import Joined, join
-from extend_pipeline_tests.support.mp4 import SAMPLE_RATE, make_clip
+from extend_pipeline_tests.support.media.mp4 import SAMPLE_RATE, make_clip
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ import pytest
 from extend_pipeline.media.frames import open_clip
 from extend_pipeline.media.libav import PictureError
 from extend_pipeline.media.poster import make_poster
-from extend_pipeline_tests.support.mp4 import extend_clip, make_clip
+from extend_pipeline_tests.support.media.mp4 import extend_clip, make_clip
 
 if TYPE_CHECKING:
     import numpy as np

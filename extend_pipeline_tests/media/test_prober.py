@@ -23,8 +23,8 @@ from extend_pipeline.media.isolation import pool as probing
 from extend_pipeline.media.isolation.pool import Prober, ProbeUnavailable, Worker
 from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.libav import PictureError
-from extend_pipeline_tests.support.hostile import picture_bomb
-from extend_pipeline_tests.support.mp4 import make_clip
+from extend_pipeline_tests.support.media.hostile import picture_bomb
+from extend_pipeline_tests.support.media.mp4 import make_clip
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +214,7 @@ def test_a_worker_ends_when_its_parent_is_killed(slow: Path, how: signal.Signals
 
 
 def test_workers_end_with_the_program(good: Path) -> None:
-    script = _PARENT.rpartition("confined.make_poster")[0]
+    script = _PARENT.rpartition("isolated_probe.make_poster")[0]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, str(good)], capture_output=True, text=True, check=True
     )

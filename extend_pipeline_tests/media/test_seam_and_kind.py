@@ -9,7 +9,7 @@ import pytest
 
 from extend_pipeline.media.classify import OutputKind, recognise
 from extend_pipeline.media.seam import Seam, measure_seam
-from extend_pipeline_tests.support.mp4 import cut, extend_clip, make_clip
+from extend_pipeline_tests.support.media.mp4 import cut, extend_clip, make_clip
 
 
 @pytest.fixture(scope="module")

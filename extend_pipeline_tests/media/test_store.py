@@ -17,7 +17,7 @@ import pytest
 from extend_pipeline.base.failpoints import ENVIRONMENT
 from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.store import MediaStore, Stored
-from extend_pipeline_tests.support.mp4 import make_clip
+from extend_pipeline_tests.support.media.mp4 import make_clip
 
 MOST = 10_000_000
 

@@ -14,7 +14,7 @@ from extend_pipeline.media.join.film import Joined, join
 from extend_pipeline.media.poster import make_poster
 from extend_pipeline.media.seam import measure_seam
 from extend_pipeline.media.upright import STANDING, Turn, turn_of
-from extend_pipeline_tests.support.mp4 import make_clip
+from extend_pipeline_tests.support.media.mp4 import make_clip
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server
-from extend_pipeline_tests.support.company_ca import Company, make_company, tls_before
+from extend_pipeline_tests.providers.http.raw_server import RawServer, always, answer, raw_server
+from extend_pipeline_tests.support.servers.company_ca import Company, make_company, tls_before
 
 
 @pytest.fixture(scope="module")

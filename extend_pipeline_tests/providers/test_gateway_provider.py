@@ -27,9 +27,9 @@ from extend_pipeline.providers.protocol import (
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 from extend_pipeline.providers.wire.credentials import SingleKey
 from extend_pipeline.providers.wire.response import RawResponse
-from extend_pipeline_tests.providers import upstream_bodies as bodies
-from extend_pipeline_tests.providers.kling_bodies import done, envelope, failure
-from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server
+from extend_pipeline_tests.providers.http.raw_server import RawServer, always, answer, raw_server
+from extend_pipeline_tests.providers.kling.bodies import done, envelope, failure
+from extend_pipeline_tests.providers.wire import upstream_bodies as bodies
 
 FULL = SubmitRequest(
     "own_1",

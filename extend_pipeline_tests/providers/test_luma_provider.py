@@ -28,8 +28,7 @@ from extend_pipeline.providers.wire.api_key_client import KeyClient
 from extend_pipeline.providers.wire.credentials import SingleKey
 from extend_pipeline.providers.wire.presigned import presigned_expiry_ms
 from extend_pipeline.providers.wire.response import RawResponse
-from extend_pipeline_tests.providers import upstream_bodies as bodies
-from extend_pipeline_tests.providers.raw_server import (
+from extend_pipeline_tests.providers.http.raw_server import (
     RawServer,
     Script,
     always,
@@ -38,6 +37,7 @@ from extend_pipeline_tests.providers.raw_server import (
     in_turn,
     raw_server,
 )
+from extend_pipeline_tests.providers.wire import upstream_bodies as bodies
 
 PARENT = "4665a07c-7641-4809-a133-10786201bb56"
 FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, least_left_s=0.01)

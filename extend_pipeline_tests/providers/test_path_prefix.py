@@ -9,7 +9,7 @@ from extend_pipeline.providers.luma.provider import LumaProvider
 from extend_pipeline.providers.protocol import SubmitRequest
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 from extend_pipeline.providers.wire.credentials import SingleKey
-from extend_pipeline_tests.providers.raw_server import always, answer, raw_server
+from extend_pipeline_tests.providers.http.raw_server import always, answer, raw_server
 
 KEY = "PREFIX_TEST_KEY"
 

@@ -15,7 +15,7 @@ from extend_pipeline.providers.protocol import SubmitRequest
 from extend_pipeline.providers.registry import PROVIDERS, build_provider
 from extend_pipeline.providers.vidu.provider import ViduProvider
 from extend_pipeline.providers.wire.credentials import KeyPair, SingleKey, credentials_of
-from extend_pipeline_tests.providers.raw_server import always, answer, raw_server
+from extend_pipeline_tests.providers.http.raw_server import always, answer, raw_server
 
 
 @dataclass(frozen=True)

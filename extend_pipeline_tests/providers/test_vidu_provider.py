@@ -27,9 +27,9 @@ from extend_pipeline.providers.vidu.provider import ViduProvider
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 from extend_pipeline.providers.wire.credentials import SingleKey
 from extend_pipeline.providers.wire.response import RawResponse
-from extend_pipeline_tests.providers import upstream_bodies as bodies
-from extend_pipeline_tests.providers.picture_bytes import jpeg, png
-from extend_pipeline_tests.providers.raw_server import RawServer, always, answer, raw_server
+from extend_pipeline_tests.providers.http.raw_server import RawServer, always, answer, raw_server
+from extend_pipeline_tests.providers.wire import upstream_bodies as bodies
+from extend_pipeline_tests.providers.wire.image_bytes import jpeg, png
 
 KEY = "canary-api-key-0123456789"
 SOURCE = "https://cdn.example.com/maxcot-dance.mp4"

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
-from extend_pipeline_tests.sandbox.surfaces import Client, Gateway, Luma, Vidu
+from extend_pipeline_tests.sandbox.providers.surfaces import Client, Gateway, Luma, Vidu
 
 PATH = "/v1/videos/video-extend"
 _numbers = itertools.count(1)

@@ -13,7 +13,7 @@ import pytest
 from extend_pipeline.sandbox import GatewayConfig
 from extend_pipeline.sandbox.faults.callback_faults import Habits, Notice, notices
 from extend_pipeline_tests.sandbox.conftest import Kling, Received, eventually
-from extend_pipeline_tests.sandbox.surfaces import Gateway, Luma
+from extend_pipeline_tests.sandbox.providers.surfaces import Gateway, Luma
 
 
 def states(received: Received) -> list[str]:

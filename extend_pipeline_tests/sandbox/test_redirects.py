@@ -8,7 +8,7 @@ import pytest
 
 from extend_pipeline.sandbox import SandboxError
 from extend_pipeline_tests.sandbox.conftest import PATH, Kling
-from extend_pipeline_tests.sandbox.surfaces import Client
+from extend_pipeline_tests.sandbox.providers.surfaces import Client
 
 
 def charged(kling: Kling, external_task_id: str) -> int:

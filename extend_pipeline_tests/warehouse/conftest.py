@@ -9,7 +9,7 @@ import pytest
 
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.warehouse.publish import AlreadyFresh, Busy, Published, publish
-from extend_pipeline_tests.support.ledger_events import START
+from extend_pipeline_tests.support.ledger.events import START
 
 
 @dataclass(frozen=True)

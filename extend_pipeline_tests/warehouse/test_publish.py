@@ -16,7 +16,7 @@ from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.warehouse.publish import AlreadyFresh, Busy, Published
 from extend_pipeline.warehouse.read import meta, query
 from extend_pipeline.warehouse.verify import compare
-from extend_pipeline_tests.support.ledger_events import (
+from extend_pipeline_tests.support.ledger.events import (
     START,
     append_attempt,
     declare_video,

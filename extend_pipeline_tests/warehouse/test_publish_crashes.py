@@ -16,8 +16,8 @@ from extend_pipeline.warehouse.errors import PublishError
 from extend_pipeline.warehouse.publish import Published, publish
 from extend_pipeline.warehouse.read import meta, query
 from extend_pipeline.warehouse.verify import compare
-from extend_pipeline_tests.support.children import CONTEXT
-from extend_pipeline_tests.support.ledger_events import START, seed_attempt
+from extend_pipeline_tests.support.ledger.events import START, seed_attempt
+from extend_pipeline_tests.support.processes.children import CONTEXT
 from extend_pipeline_tests.warehouse.conftest import Place
 
 POINTS = [name for name in failpoints.POINTS if name.startswith("publish.")]

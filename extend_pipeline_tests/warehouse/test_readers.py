@@ -18,7 +18,7 @@ from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.warehouse.errors import NotPublishedError, QueryError, WarehouseError
 from extend_pipeline.warehouse.publish import Published
 from extend_pipeline.warehouse.read import query, reading, table_frame
-from extend_pipeline_tests.support.ledger_events import append_attempt, seed_attempt, seed_video
+from extend_pipeline_tests.support.ledger.events import append_attempt, seed_attempt, seed_video
 from extend_pipeline_tests.warehouse.conftest import Place
 
 WHOLE = """

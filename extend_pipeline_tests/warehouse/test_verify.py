@@ -10,7 +10,7 @@ import pytest
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.warehouse.errors import NotPublishedError
 from extend_pipeline.warehouse.verify import compare
-from extend_pipeline_tests.support.ledger_events import START, seed_attempt, seed_video, step
+from extend_pipeline_tests.support.ledger.events import START, seed_attempt, seed_video, step
 from extend_pipeline_tests.warehouse.conftest import Place
 
 

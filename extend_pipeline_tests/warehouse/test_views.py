@@ -15,7 +15,7 @@ from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.warehouse import definitions
 from extend_pipeline.warehouse.publish import publish
 from extend_pipeline.warehouse.read import query
-from extend_pipeline_tests.support.ledger_events import append_attempt, declare_video, seed_adjustment
+from extend_pipeline_tests.support.ledger.events import append_attempt, declare_video, seed_adjustment
 
 DAY = 86_400_000
 HOUR = 3_600_000

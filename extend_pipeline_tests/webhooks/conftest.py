@@ -9,7 +9,7 @@ import pytest
 
 from extend_pipeline.sandbox import GatewayConfig
 from extend_pipeline_tests.engine.conftest import make_home
-from extend_pipeline_tests.support.engine_home import EngineHome
+from extend_pipeline_tests.support.home.engine_home import EngineHome
 from extend_pipeline_tests.webhooks.receiving import SECRET, SECRET_ENV
 
 __all__ = ["make_home"]

@@ -20,8 +20,8 @@ from extend_pipeline.sandbox.surface.callbacks import webhook_signature
 from extend_pipeline.webhooks.counters import Counters
 from extend_pipeline.webhooks.limits import Limits
 from extend_pipeline.webhooks.server import Server, build_server, listen
-from extend_pipeline_tests.support.engine_home import EngineHome, account, eventually
-from extend_pipeline_tests.support.other_providers import other_account, planted
+from extend_pipeline_tests.support.home.engine_home import EngineHome, account, eventually
+from extend_pipeline_tests.support.home.every_provider import other_account, planted
 
 SECRET_ENV: Final = "ENGINE_TEST_WEBHOOK_SECRET"
 SECRET: Final = "whsec_" + base64.b64encode(b"twenty-four bytes of key").decode()

@@ -12,9 +12,9 @@ from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import webhook_inbox
-from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, drive, eventually
-from extend_pipeline_tests.support.ports import free_port
-from extend_pipeline_tests.support.reckoning import reckon, replays_to_the_same
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive, eventually
+from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_the_same
+from extend_pipeline_tests.support.servers.ports import free_port
 from extend_pipeline_tests.webhooks.receiving import (
     CALLED_BACK,
     attempts,

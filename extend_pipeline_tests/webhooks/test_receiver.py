@@ -16,8 +16,8 @@ from sqlalchemy import text
 
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline_tests.support.engine_home import EngineHome, JumpClock, eventually
-from extend_pipeline_tests.support.ports import free_port
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, eventually
+from extend_pipeline_tests.support.servers.ports import free_port
 from extend_pipeline_tests.webhooks.receiving import (
     QUICK,
     Receiver,

@@ -16,7 +16,7 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline.providers.wire.credentials import SecretFault
 from extend_pipeline.webhooks.signature import HEADERS, TOLERANCE_MS, is_signed, read_signing_secrets
-from extend_pipeline_tests.support.engine_home import EngineHome, entry, source_id
+from extend_pipeline_tests.support.home.engine_home import EngineHome, entry, source_id
 from extend_pipeline_tests.webhooks.receiving import (
     OTHER_SECRET,
     SECRET,

@@ -26,7 +26,8 @@ from extend_pipeline.providers.registry import build_provider
 from extend_pipeline.providers.wire.credentials import SecretFault, read_secret, variables_of
 from extend_pipeline.webhooks.signature import read_signing_secrets
 
-# tokens are valid from 5 s before they are minted (upstream/001), and an HTTP date is whole seconds
+# tokens are valid from 5 s before they are minted (docs/upstream/kling.md, "Authentication"), and an HTTP date is whole
+# seconds
 MAX_SKEW_S: Final = 4.0
 FAR_SKEW_S: Final = 60.0
 SET_IT: Final = "see the message; `ca` and `proxy` stand in the account or in defaults: of accounts.yaml"

@@ -14,8 +14,9 @@ from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.config.digest import digest
 
 IMPLIED: Final[Mapping[str, object]] = {"cfg_scale": 0.5, "watermark": False}
-"""What parameters mean that are left out, by their names (upstream/001). Stored digests rest on this, so that nothing
-may be added: where a provider documents a value for another parameter, its models write that value into every step."""
+"""What parameters mean that are left out, by their names (docs/upstream/kling.md, "Submit"). Stored digests rest on
+this, so that nothing may be added: where a provider documents a value for another parameter, its models write that
+value into every step."""
 
 
 def words_digest(params: Mapping[str, object]) -> str:

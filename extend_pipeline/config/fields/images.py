@@ -19,8 +19,8 @@ from extend_pipeline.config.fields.addresses import web_address
 from extend_pipeline.config.fields.image_header import read_picture
 from extend_pipeline.config.fields.text import field_error, schema_as
 
-DECODED_LIMIT: Final = 10_000_000  # upstream/003: "the length after decoding has to be below 10M"; the smaller M
-WIDEST: Final = 4  # upstream/003: between 1:4 and 4:1
+DECODED_LIMIT: Final = 10_000_000  # docs/upstream/vidu.md, "Last frame"; the smaller M
+WIDEST: Final = 4  # docs/upstream/vidu.md, "Last frame": between 1:4 and 4:1
 
 _ADDRESS_HINT: Final = "Write an https address, or data:image/png;base64,…"
 _FRAME_HINT: Final = "Write an https address, data:image/png;base64,… or the path of a png, jpeg or webp."

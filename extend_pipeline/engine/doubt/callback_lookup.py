@@ -78,8 +78,8 @@ def _look_at(pipeline: Pipeline, doubts: Sequence[_Doubt]) -> list[str]:
 def mismatch_reason(row: Row[Any], view: TaskView, *, asked: str, post_deadline_ms: int) -> str:
     """Why a task that a callback named can't be taken for an attempt's; empty where nothing speaks against it.
 
-    The task's own words decide: our key, or the video that it was made from. Where it tells neither (Luma), it must
-    have been made while the attempt's POST was under way. A task that doesn't tell that either is a person's to adopt.
+    The task's own words decide: our key, or the video that it was made from. Where it tells neither, it must have
+    been made while the attempt's POST was under way. A task that doesn't tell that either is a person's to adopt.
     """
     if view.task_id != asked:
         return f"the answer is about task {view.task_id}"

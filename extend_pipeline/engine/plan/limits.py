@@ -32,7 +32,8 @@ def _expired(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | N
 
 
 def _too_long(video: Video, parent: Parent) -> Blocker | None:
-    """Whether source or result must stay below the limit is unsure (upstream/000), so the result must."""
+    """Whether source or result must stay below the limit is unsure (docs/upstream/kling.md, "Length"), so the result
+    must."""
     longest = spec_of(video.provider).longest_ms
     if (
         longest is None
@@ -64,8 +65,8 @@ def _out_of_range(video: Video, parent: Parent) -> Blocker | None:
 def next_source(account: Account, parent: Parent, now_ms: int) -> str | Blocker:
     """Return what the next hop names as its source, or why there is nothing that the provider could take.
 
-    A provider that takes URLs (upstream/003) fetches them while the hop runs: the last result's while it lives, else
-    the studio's own address of the store.
+    A provider that takes URLs (docs/upstream/vidu.md, "Source") fetches them while the hop runs: the last result's
+    while it lives, else the studio's own address of the store.
     """
     if parent.video_id is None:
         message = "the last result came without a video id, so it can't be extended further"

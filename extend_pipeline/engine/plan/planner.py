@@ -280,7 +280,8 @@ def _step_ahead(way: Walk, step: Step, given: PlanInput, undecided: bool) -> Vid
 
 
 def _task_of(video: Video, parent: Parent) -> str | None:
-    """The task that made a root source, where the catalogue says so (upstream/002 may want it beside the video)."""
+    """The task that made a root source, where the catalogue says so (docs/upstream/kling-gateway.md, "Submit": some
+    gateways want it beside the video)."""
     return None if parent.attempt_id is not None else getattr(video.source, "task_id", None)
 
 

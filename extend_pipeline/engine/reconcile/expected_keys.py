@@ -1,5 +1,5 @@
 """Keys that this home's own catalogue asks for. A ledger that was put back from a backup knows nothing of what was paid
-since; its steps come to those tasks again by their keys, which Kling takes only once. Pure."""
+since; its steps come to those tasks again by their keys, which a provider takes only once. Pure."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from typing import Final
 
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.reconcile.compare import Statement, StatementLine
-from extend_pipeline.engine.reconcile.invoice.lines import MAX_MICROS
 from extend_pipeline.engine.reconcile.invoice.read import Invoice
+from extend_pipeline.engine.reconcile.invoice.rows import MAX_MICROS
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.providers.protocol import Provider, QueryFailed, TaskState, TaskView
 from extend_pipeline.providers.registry import spec_of
@@ -17,7 +17,7 @@ from extend_pipeline.providers.spec import ReadBill
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
-MAX_PAGES: Final = 1_000  # see upstream/001
+MAX_PAGES: Final = 1_000  # see docs/upstream/kling.md, "List"
 LATE_MS: Final = DAY_MS  # a bill is 12 h late; twice that is surely there
 CLOCKS_MS: Final = HOUR_MS  # a task may be dated earlier upstream than its claim is here
 EDGE_MS: Final = 36 * HOUR_MS  # an invoice's first and last day may be cut, and be days of another zone (-12 to +14 h)

@@ -125,8 +125,9 @@ def _check_other(path: Path, kind: Container) -> ValidFile | InvalidFile:
 def _check_mp4(path: Path) -> ValidFile | InvalidFile:
     """Check the boxes, the sample tables and the packets of an MP4 or QuickTime file against one another.
 
-    A file that was cut at 70 % with its header in front still reports its full duration (`design.md`, "A result"): so
-    the header's claims are compared with what is there, once by the tables and once by the packets libav can read.
+    A file that was cut at 70 % with its header in front still reports its full duration (docs/architecture.md,
+    "Media"): so the header's claims are compared with what is there, once by the tables and once by the packets libav
+    can read.
     """
     movie = read_movie(path)
     if isinstance(movie, Malformed):

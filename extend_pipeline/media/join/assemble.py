@@ -1,4 +1,5 @@
-"""The full-length film from a parent and the new part that a provider returned alone (`design.md`, "A result")."""
+"""The full-length film from a parent and the new part that a provider returned alone (docs/architecture.md, "Four
+providers, one planner")."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import jwt
 
 from extend_pipeline.providers.wire.credentials import Bearer, Credentials, KeyPair, SecretFault, SingleKey, read_secret
 
-LIFETIME_S: Final = 1800  # providers.md, "Kling, official": exp = now + 1800
+LIFETIME_S: Final = 1800  # docs/upstream/kling.md, "Authentication": exp = now + 1800
 BACKDATE_S: Final = 5  # nbf = now − 5
 MARGIN_S: Final = 120  # a token this near to its end isn't used: a call may take a minute, and clocks differ
 

@@ -1,4 +1,4 @@
-"""Kling's bills (`providers.md`, "Kling, official", *Price*): what was deducted for which task, and what packs hold.
+"""Kling's bills (docs/upstream/kling.md, "Bills"): what was deducted for which task, and what packs hold.
 
 What packs paid is one bill, what the account's balance paid another; their pages are alike. All routes are read only,
 and allow one request a second; what they tell is up to 12 h late.

@@ -1,4 +1,4 @@
-"""From an answer of Kling's billing routes to rows and packs (`providers.md`, "Kling, official", *Price*). Pure, and
+"""From an answer of Kling's billing routes to rows and packs (docs/upstream/kling.md, "Bills"). Pure, and
 never raises."""
 
 from __future__ import annotations

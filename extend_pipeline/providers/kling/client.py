@@ -1,4 +1,5 @@
-"""Calls to Kling's official API (upstream/000): tokens, one new token where one was refused, and whose clock is off."""
+"""Calls to Kling's official API (docs/upstream/kling.md): tokens, one new token where one was refused, and whose clock
+is off."""
 
 from __future__ import annotations
 

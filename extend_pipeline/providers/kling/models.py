@@ -1,4 +1,4 @@
-"""Kling's part of the catalogue and of the accounts: its fields, limits and prices (upstream/000, upstream/001)."""
+"""Kling's part of the catalogue and of the accounts: its fields, limits and prices (docs/upstream/kling.md)."""
 
 from __future__ import annotations
 

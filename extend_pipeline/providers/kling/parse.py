@@ -1,4 +1,4 @@
-"""From (HTTP status, body) to an outcome, for Kling's answers (upstream/000, upstream/001). Pure, and never raises."""
+"""From (HTTP status, body) to an outcome, for Kling's answers (docs/upstream/kling.md). Pure, and never raises."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class _Read:
     data: object
     answer: Answer
     problem: str
-    envelope: bool = False  # code and message both are where 001 has them
+    envelope: bool = False  # code and message both are where they are documented
 
     @property
     def success(self) -> bool:

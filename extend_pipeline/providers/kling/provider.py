@@ -1,4 +1,4 @@
-"""Kling, official (upstream/000, upstream/001): the Provider that talks to it. What answers mean is told by
+"""Kling, official (docs/upstream/kling.md): the Provider that talks to it. What answers mean is told by
 kling_parse."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from extend_pipeline.providers.protocol import (
 )
 from extend_pipeline.providers.wire.credentials import Credentials
 
-MAX_PAGE: Final = 1000  # upstream/000, "Query Task (List)"
+MAX_PAGE: Final = 1000  # docs/upstream/kling.md, "List"
 MAX_PAGE_SIZE: Final = 500
 # 500 rows with three signed URLs each come to 1-2 MB; the cap of other bodies would refuse every full page.
 PAGE_CAP: Final = 8_000_000

@@ -1,4 +1,4 @@
-"""Kling, official (upstream/000, upstream/001): its traits."""
+"""Kling, official (docs/upstream/kling.md): its traits."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from extend_pipeline.providers.kling.provider import KlingProvider
 
 PATH: Final = "/v1/videos/video-extend"
-MAX_MS: Final = 180_000  # "cannot exceed 3 minutes"
-KEPT_MS: Final = 30 * 86_400_000  # videos are cleared after 30 days
-ADDS: Final = always_adds(4_000, 5_000)  # "each extension can add 4 to 5 seconds"
+MAX_MS: Final = 180_000  # docs/upstream/kling.md, "Length"
+KEPT_MS: Final = 30 * 86_400_000  # docs/upstream/kling.md, "Retention"
+ADDS: Final = always_adds(4_000, 5_000)  # docs/upstream/kling.md, "Length"
 
 
 def _build(account: KlingAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
@@ -65,7 +65,7 @@ SPEC: Final = ProviderSpec(
     source_kind=SourceKind.ID,
     source_range_ms=None,
     source_life_ms=KEPT_MS,
-    result_kind=ResultKind.FULL,  # "the complete video"
+    result_kind=ResultKind.FULL,  # docs/upstream/kling.md, "Result": the whole video
     result_life_ms=KEPT_MS,
     refreshes_urls=True,
     reports_parent=True,

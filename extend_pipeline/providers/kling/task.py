@@ -1,4 +1,5 @@
-"""One task of Kling's, as a query, a list row or a callback shows it (upstream/001). Pure, and never raises."""
+"""One task of Kling's, as a query, a list row or a callback shows it (docs/upstream/kling.md, "Query"). Pure, and never
+raises."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ STATES: Final = {
     "submitted": TaskState.SUBMITTED,
     "processing": TaskState.PROCESSING,
     "succeed": TaskState.SUCCEEDED,
-    "succeeded": TaskState.SUCCEEDED,  # a newer interface's spelling (providers.md)
+    "succeeded": TaskState.SUCCEEDED,  # a newer interface's spelling (docs/upstream/kling.md, "States")
     "failed": TaskState.FAILED,
 }
 

@@ -1,5 +1,5 @@
 """Kling through a reseller: Kling's fields, of which the reseller may pass only some, at the reseller's price
-(upstream/002)."""
+(docs/upstream/kling-gateway.md)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ class GatewayExtend(KlingExtend):
 
 
 class GatewayAccount(Account):
-    """An account at a reseller of Kling. What the page of upstream/002 does not show is off until it is asked for."""
+    """An account at a reseller of Kling. What docs/upstream/kling-gateway.md, "Submit" does not show is off until it is
+    asked for."""
 
     provider: Annotated[Literal["kling-gateway"], schema_as({"const": "kling-gateway"})] = Field(
         default="kling-gateway", description="The system that the account belongs to.", examples=["kling-gateway"]

@@ -1,5 +1,5 @@
-"""From an answer of a Kling gateway to an outcome (upstream/002): Kling's bodies passed through, and the gateway's own
-errors. Pure, and never raises."""
+"""From an answer of a Kling gateway to an outcome (docs/upstream/kling-gateway.md): Kling's bodies passed through, and
+the gateway's own errors. Pure, and never raises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kling through a reseller's gateway (upstream/002): the Provider that talks to it."""
+"""Kling through a reseller's gateway (docs/upstream/kling-gateway.md): the Provider that talks to it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from extend_pipeline.providers.wire.api_key_client import KeyClient
 class GatewayProvider:
     """One account at a gateway. Safe to use from several threads.
 
-    `passes` are the fields beyond upstream/002's schema that the gateway hands on to Kling (gateway_body.PASSES). A
-    task can be looked up by our own id only where `external_task_id` is among them. `prefix` stands before every path.
-    Raises ValueError for a field that no gateway passes.
+    `passes` are the fields beyond those in docs/upstream/kling-gateway.md, "Submit" that the gateway hands on to Kling
+    (gateway_body.PASSES). A task can be looked up by our own id only where `external_task_id` is among them. `prefix`
+    stands before every path. Raises ValueError for a field that no gateway passes.
     """
 
     list_page_size = 0

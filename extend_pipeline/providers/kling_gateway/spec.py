@@ -1,4 +1,5 @@
-"""Kling through a reseller's gateway (upstream/002): its traits. Most are Kling's, which is what answers behind it."""
+"""Kling through a reseller's gateway (docs/upstream/kling-gateway.md): its traits. Most are Kling's, which is what is
+behind it."""
 
 from __future__ import annotations
 

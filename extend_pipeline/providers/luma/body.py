@@ -1,4 +1,4 @@
-"""The body and path of a submit to Luma through a reseller (upstream/004, "请求体")."""
+"""The body and path of a submit to Luma through a reseller (docs/upstream/luma.md, "Submit")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Luma's part of the catalogue and of the accounts, through a reseller: its fields and limits (upstream/004)."""
+"""Luma's part of the catalogue and of the accounts, through a reseller: its fields and limits
+(docs/upstream/luma.md)."""
 
 from __future__ import annotations
 

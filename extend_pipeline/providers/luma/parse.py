@@ -1,6 +1,6 @@
-"""From an answer of a Luma reseller to an outcome (upstream/004). Pure, and never raises.
+"""From an answer of a Luma reseller to an outcome (docs/upstream/luma.md). Pure, and never raises.
 
-004's schema is Kling's, its example is Luma's flat body; resellers answer with either, so that both are read. A third
+The schema is Kling's, the example Luma's flat body; resellers answer with either, so that both are read. A third
 form wraps Luma's body in the gateway's own record: `{"gen_api_response": {…}, "gen_api_status": 201, "status": …}`.
 """
 

@@ -1,4 +1,4 @@
-"""Luma through a reseller (upstream/004): the Provider that talks to it."""
+"""Luma through a reseller (docs/upstream/luma.md): the Provider that talks to it."""
 
 from __future__ import annotations
 

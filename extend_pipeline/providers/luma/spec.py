@@ -1,4 +1,4 @@
-"""Luma through a reseller (upstream/004): its traits."""
+"""Luma through a reseller (docs/upstream/luma.md): its traits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SPEC: Final = ProviderSpec(
     extend=LumaExtend,
     account=LumaAccount,
     check=check,
-    added_ms=always_adds(4_000, 6_000),  # "about 5 s" is all that is known
+    added_ms=always_adds(4_000, 6_000),  # docs/upstream/luma.md, "Result": about 5 s
     longest_ms=None,
     modes=(),
     price_keys=(),

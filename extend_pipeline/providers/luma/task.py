@@ -1,4 +1,5 @@
-"""One generation of Luma's, as a submit, a query or a row of several shows it (upstream/004). Pure; never raises."""
+"""One generation of Luma's, as a submit, a query or a row of several shows it (docs/upstream/luma.md). Pure; never
+raises."""
 
 from __future__ import annotations
 

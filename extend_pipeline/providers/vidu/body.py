@@ -1,4 +1,4 @@
-"""The body of a submit to Vidu through ModelVerse (upstream/003, "输入")."""
+"""The body of a submit to Vidu through ModelVerse (docs/upstream/vidu.md, "Submit")."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PARAMS: Final = frozenset({"prompt", "model", "seconds", "resolution", "last_fr
 
 def ledger_body(request: SubmitRequest) -> dict[str, object]:
     """The body with a picture that isn't a URL named by its sha256; pure. Raises ValueError where config should have
-    caught it: an unknown parameter, a wrong type, a value that upstream/003 doesn't have."""
+    caught it: an unknown parameter, a wrong type, a value that docs/upstream/vidu.md doesn't have."""
     frame, sha256 = _frame(request.params)
     return _body(request, None if frame is None else picture_for_the_ledger(frame, sha256=sha256))
 

@@ -1,4 +1,5 @@
-"""Vidu's part of the catalogue and of the accounts, as ModelVerse offers it: fields, limits, prices (upstream/003)."""
+"""Vidu's part of the catalogue and of the accounts, as ModelVerse offers it: fields, limits, prices
+(docs/upstream/vidu.md)."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from extend_pipeline.config.model.source import Source
 from extend_pipeline.config.model.target import Target, prompt_list
 from extend_pipeline.providers.vidu.prices import MAX_SECONDS, MIN_SECONDS, MODELS, PRICE, RESOLUTIONS
 
-SOURCE_RANGE_MS: Final = (4_000, 60_000)  # upstream/003: not under 4 seconds, not over a minute
+SOURCE_RANGE_MS: Final = (4_000, 60_000)  # docs/upstream/vidu.md, "Source": 4 to 60 s
 MAX_MS: Final = SOURCE_RANGE_MS[1] + MAX_SECONDS * 1000
 MAX_STEPS: Final = (MAX_MS - SOURCE_RANGE_MS[0]) // 1000  # from the shortest source, a second at a time
 POLL: Final = Poll(first_after_s=10, every_s=5)

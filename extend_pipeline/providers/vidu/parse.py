@@ -1,4 +1,4 @@
-"""From an answer of ModelVerse to an outcome, for Vidu (upstream/003). Pure, and never raises."""
+"""From an answer of ModelVerse to an outcome, for Vidu (docs/upstream/vidu.md). Pure, and never raises."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ STATES: Final = {
     "running": TaskState.PROCESSING,
     "success": TaskState.SUCCEEDED,
     "failure": TaskState.FAILED,
-    "expired": TaskState.FAILED,  # documented by a sibling interface (providers.md)
+    "expired": TaskState.FAILED,  # documented by a sibling interface (docs/upstream/vidu.md, "States")
 }
 
 

@@ -1,4 +1,4 @@
-"""Vidu's list price, as ModelVerse gives it (upstream/003): by model, resolution and seconds."""
+"""Vidu's list price, as ModelVerse gives it (docs/upstream/vidu.md, "Price"): by model, resolution and seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vidu through ModelVerse (upstream/003): the Provider that talks to it."""
+"""Vidu through ModelVerse (docs/upstream/vidu.md): the Provider that talks to it."""
 
 from __future__ import annotations
 

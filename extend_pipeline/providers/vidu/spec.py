@@ -1,4 +1,4 @@
-"""Vidu through ModelVerse (upstream/003): its traits."""
+"""Vidu through ModelVerse (docs/upstream/vidu.md): its traits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _build(account: ViduAccount, settings: Deadlines, now: Callable[[], float]) 
     from extend_pipeline.providers.vidu.provider import ViduProvider  # httpx takes 0.1 s to load
     from extend_pipeline.providers.wire.api_key_client import key_client
 
-    # upstream/003 shows the key without a word before it
+    # docs/upstream/vidu.md, "Authentication"
     return ViduProvider(key_client(account, settings, now, prefix="" if account.auth == "raw" else "Bearer "))
 
 
@@ -51,7 +51,7 @@ SPEC: Final = ProviderSpec(
     source_range_ms=SOURCE_RANGE_MS,
     source_life_ms=None,
     result_kind=ResultKind.MEASURED,
-    result_life_ms=86_400_000,  # 24 h is Vidu's own rule
+    result_life_ms=86_400_000,  # docs/upstream/vidu.md, "Retention": 24 h
     refreshes_urls=False,  # ModelVerse tells the same for ever
     reports_parent=False,
     look_ups=frozenset({LookUp.NOTHING}),

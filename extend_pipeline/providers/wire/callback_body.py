@@ -9,12 +9,12 @@ from typing import Final
 
 from extend_pipeline.providers.wire.json import NotJson, child, read_json, text_id
 
-BODY_CAP: Final = 65_536  # bytes; a callback (upstream/001) is under 2,000
+BODY_CAP: Final = 65_536  # bytes; a callback (docs/upstream/kling.md, "Callbacks") is under 2,000
 
-WRAPPED: Final = "gen_api_response"  # what some gateways put the origin's own body into (upstream/004)
+WRAPPED: Final = "gen_api_response"  # what some gateways put the origin's own body into
 
-_TASK_ID: Final = "task_id"  # upstream/001, 002, and some of the resellers of 004
-_ID: Final = "id"  # upstream/004
+_TASK_ID: Final = "task_id"  # docs/upstream/kling.md, "Callbacks"
+_ID: Final = "id"  # docs/upstream/luma.md, "Callbacks"
 _ENVELOPES: Final = ("data", WRAPPED)  # an answer's envelope around the task
 
 

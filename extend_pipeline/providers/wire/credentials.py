@@ -40,7 +40,7 @@ class SecretFault:
 @dataclass(frozen=True, slots=True)
 class Bearer:
     """What goes into the Authorization header. `secrets` are all values that must not be written down anywhere.
-    `prefix` is "" where an upstream wants the bare key (upstream/003)."""
+    `prefix` is "" where an upstream wants the bare key (docs/upstream/vidu.md, "Authentication")."""
 
     token: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)

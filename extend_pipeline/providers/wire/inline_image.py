@@ -1,5 +1,5 @@
 """A picture that travels inside a request's body as a data URI: read, checked, encoded, and named in the ledger by its
-sha256 instead of its megabytes (upstream/003, "注意事项")."""
+sha256 instead of its megabytes (docs/upstream/vidu.md, "Last frame")."""
 
 from __future__ import annotations
 

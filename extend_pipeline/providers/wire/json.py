@@ -154,8 +154,8 @@ def child(value: object, key: str) -> object:
 
 
 def error_message(value: object) -> str:
-    """The upstream's own words, from any of the error bodies seen in this family of systems (`providers.md`,
-    "Gateways")."""
+    """The upstream's own words, from any of the error bodies seen in this family of systems (docs/upstream/README.md,
+    "Error bodies")."""
     error, detail = child(value, "error"), child(value, "detail")
     candidates: Sequence[object] = (
         child(value, "message"),

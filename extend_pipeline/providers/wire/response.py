@@ -1,4 +1,4 @@
-"""An answer as it was heard, and as it was read: what the parsers of the gateways, Vidu and Luma have in common."""
+"""Raw and parsed HTTP responses, shared by the providers' parsers."""
 
 from __future__ import annotations
 

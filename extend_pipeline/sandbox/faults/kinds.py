@@ -52,7 +52,7 @@ _KINDS: dict[str, _Kind] = {
     "cut_download": _Kind(_DOWNLOAD, ("after",)),
     **{f"callback_{how}": _Kind(frozenset({"callback"}), ("tell",)) for how in ("double", "late", "drop", "reorder")},
 }
-# providers.md, "Kling's codes": each can be ordered as code_<number>, whatever the request deserves.
+# docs/upstream/kling.md, "Codes": each can be ordered as code_<number>, whatever the request deserves.
 _CODES = (1000, 1001, 1002, 1003, 1004, 1100, 1101, 1102, 1103, 1200, 1201, 1202, 1203, 1300, 1301, 1302, 1303, 1304)
 _KINDS |= {f"code_{code}": _Kind(_API, ("before",)) for code in _CODES}
 _KINDS["auth_1004"] = _Kind(_API, ("before",))

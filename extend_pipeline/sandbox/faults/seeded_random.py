@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 
-# upstream/000: "Each extension can add 4 to 5 seconds"; the published example went from 5.1 to 9.6.
+# docs/upstream/kling.md, "Length": 4 to 5 s; the published example went from 5.1 to 9.6.
 _ADDED_MS = (4500, 4600, 4700, 4800, 4900, 5000)
 _ID_FLOOR = 8 * 10**17
 

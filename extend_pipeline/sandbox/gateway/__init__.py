@@ -1,4 +1,4 @@
-"""Kling through a reseller, written from upstream/002 and providers.md."""
+"""Kling through a reseller, written from docs/upstream/kling-gateway.md."""
 
 from extend_pipeline.sandbox.gateway.surface import GatewaySurface
 

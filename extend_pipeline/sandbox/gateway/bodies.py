@@ -1,4 +1,4 @@
-"""A reseller's answers: Kling's, passed through as upstream/002 shows them, or written anew."""
+"""A reseller's answers: Kling's, passed through as docs/upstream/kling-gateway.md shows them, or written anew."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _TIMES = ("created_at", "updated_at")
 
 
 def created(task: Task, how: Reserialised | None) -> Json:
-    """The answer to a create request: `data` holds id, state and two times, nothing else (upstream/002)."""
+    """The answer to a create request: `data` holds id, state and two times, nothing else
+    (docs/upstream/kling-gateway.md, "Submit")."""
     data = bodies.created(task)
     del data["task_info"]
     return written(bodies.envelope(data), how)

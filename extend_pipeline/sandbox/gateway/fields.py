@@ -1,4 +1,5 @@
-"""Which fields of a create request a reseller takes: `video_id` and `prompt` (upstream/002), and what it passes on."""
+"""Which fields of a create request a reseller takes: `video_id` and `prompt` (docs/upstream/kling-gateway.md,
+"Submit"), and what it passes on."""
 
 from __future__ import annotations
 

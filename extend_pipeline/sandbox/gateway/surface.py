@@ -51,7 +51,7 @@ class GatewayWords:
 
 
 class GatewaySurface:
-    """Kling through a reseller (upstream/002)."""
+    """Kling through a reseller (docs/upstream/kling-gateway.md)."""
 
     def __init__(self, core: Core) -> None:
         """Take up the callbacks that a former server still owed."""

@@ -1,4 +1,5 @@
-"""Who calls: an HS256 JWT made from access key and secret key, or the API key itself, as Bearer (providers.md)."""
+"""Who calls: an HS256 JWT made from access key and secret key, or the API key itself, as Bearer
+(docs/upstream/kling.md, "Authentication")."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kling's billing routes (providers.md, "Kling, official"): packs with what is left in them, and bills by task, one of
+"""Kling's billing routes (docs/upstream/kling.md, "Bills"): packs with what is left in them, and bills by task, one of
 what packs paid and one of what the balance paid.
 
 They show the sandbox's charge book, late by `billing_delay`. None has the `/v1` of the others.

@@ -1,4 +1,4 @@
-"""Kling's answers, field by field as upstream/001 shows them, and how a fault bends them."""
+"""Kling's answers, field by field as docs/upstream/kling.md shows them, and how a fault bends them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def queried(task: Task, videos: dict[str, Video], now_ms: int, link: Link) -> Js
 
 
 def called_back(task: Task, videos: dict[str, Video], at_ms: int, link: Link) -> Json:
-    """The body of a callback: a query's `data`, not wrapped, without anything about watermarks (providers.md)."""
+    """The body of a callback: a query's `data`, not wrapped, without anything about watermarks (docs/upstream/kling.md,
+    "Callbacks")."""
     body = queried(task, videos, at_ms, link)
     del body["watermark_info"]
     for video in _videos(body):

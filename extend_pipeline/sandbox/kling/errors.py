@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from starlette.responses import JSONResponse
 
-# providers.md, "Kling's codes"; the texts are those of the public error table where it is known.
+# docs/upstream/kling.md, "Codes"; the texts are those of the public error table where it is known.
 _CODES: dict[int, tuple[int, str]] = {
     1000: (401, "Authentication failed"),
     1001: (401, "Authorization is empty"),

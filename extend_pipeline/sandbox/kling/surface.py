@@ -43,7 +43,7 @@ class KlingWords:
 
 
 class KlingSurface:
-    """Kling, official (upstream/000, upstream/001)."""
+    """Kling, official (docs/upstream/kling.md)."""
 
     def __init__(self, core: Core) -> None:
         """Take up the callbacks that a former server still owed."""

@@ -1,4 +1,4 @@
-"""Luma through a reseller, written from upstream/004 and providers.md."""
+"""Luma through a reseller, written from docs/upstream/luma.md."""
 
 from extend_pipeline.sandbox.luma.surface import LumaSurface
 

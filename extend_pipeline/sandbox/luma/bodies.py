@@ -1,4 +1,4 @@
-"""Luma's flat bodies as upstream/004's example shows them (its schema is another's), and how a fault bends them."""
+"""Luma's flat bodies as docs/upstream/luma.md, "Submit" describes them, and how a fault bends them."""
 
 from __future__ import annotations
 

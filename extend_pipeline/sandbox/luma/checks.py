@@ -1,4 +1,4 @@
-"""What the Luma surface checks in an extend request (upstream/004)."""
+"""What the Luma surface checks in an extend request (docs/upstream/luma.md, "Submit")."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class LumaWords:
 
 
 class LumaSurface:
-    """Luma through a reseller (upstream/004)."""
+    """Luma through a reseller (docs/upstream/luma.md)."""
 
     def __init__(self, core: Core) -> None:
         """Take up the callbacks that a former server still owed."""
@@ -95,7 +95,7 @@ class LumaSurface:
         task = self._generations.extend(account.name, parent_id, submit)
         if isinstance(task, Refusal):
             return shaped(self._config.error_shape, task)
-        # The prompt is empty in upstream/004's answer, although one was sent.
+        # The prompt is empty in the document's example (docs/upstream/luma.md, "Submit").
         payload = bodies.generation(task.task_id, "pending", created_ms=task.created_ms)
         return Worked(payload, task_ids(task), status=self._config.submit_status)
 

@@ -15,7 +15,7 @@ from extend_pipeline.sandbox.surface.exchange import Json
 from extend_pipeline.sandbox.surface.making import Order, make_task, purse, schedule_callbacks, still_telling
 
 NAME: Surface = "luma"
-# About 5 s (providers.md); not exactly, so that nobody counts on it.
+# About 5 s (docs/upstream/luma.md, "Result"); not exactly, so that nobody counts on it.
 _ADDED_MS = (4900, 5000, 5100)
 
 

@@ -17,7 +17,7 @@ from extend_pipeline.sandbox.surface.links import is_public, link_problem
 from extend_pipeline.sandbox.surface.making import request_ids, task_ids
 
 _PATH = "/_sandbox/media/{video_id:path}.mp4"
-# upstream/000: "videos will be cleared 30 days after generation".
+# docs/upstream/kling.md, "Retention": 30 days.
 _KEPT_MS = 30 * 86_400_000
 
 

@@ -1,4 +1,4 @@
-"""The error bodies of resellers' gateways, in each shape that was met (providers.md, "Gateways")."""
+"""The error bodies of resellers' gateways, in each shape that was met (docs/upstream/README.md, "Error bodies")."""
 
 from __future__ import annotations
 

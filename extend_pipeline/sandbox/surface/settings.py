@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, get_args
 
-# Whether a result's file is the whole video or only the new frames; providers.md, 'What "extended" means'.
+# Whether a result's file is the whole video or only the new frames; docs/upstream/README.md, "What the result file
+# contains".
 Output = Literal["full", "segment"]
-# providers.md, "Error bodies to understand"; "kling" is `{code:int,message,request_id}`.
+# docs/upstream/README.md, "Error bodies"; "kling" is `{code:int,message,request_id}`.
 ErrorShape = Literal["kling", "error_object", "code_text", "error_text", "detail", "detail_object", "success", "html"]
 Passed = Literal["task_id", "negative_prompt", "cfg_scale", "callback_url", "external_task_id", "watermark"]
 Timestamps = Literal["ms", "seconds", "text"]
@@ -74,7 +75,7 @@ class SurfaceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayConfig(SurfaceConfig):
-    """Kling through a reseller (upstream/002). `price` in credits for each extension.
+    """Kling through a reseller (docs/upstream/kling-gateway.md). `price` in credits for each extension.
 
     `passes`: the fields taken beside `video_id` and `prompt`. `finds_own_ids`: a query finds tasks by the
     `external_task_id` that was passed, as Kling's does. `origin_units`: leave Kling's own
@@ -105,7 +106,7 @@ class GatewayConfig(SurfaceConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class ViduConfig(SurfaceConfig):
-    """Vidu through ModelVerse (upstream/003); charges CNY by model, resolution and seconds.
+    """Vidu through ModelVerse (docs/upstream/vidu.md); charges CNY by model, resolution and seconds.
 
     `url_ttl` counts from the task's end, and no query makes a result's URL live longer.
     """
@@ -118,7 +119,8 @@ class ViduConfig(SurfaceConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class LumaConfig(SurfaceConfig):
-    """Luma through a reseller (upstream/004). `price` in credits for each extension; `submit_status` 200 or 201.
+    """Luma through a reseller (docs/upstream/luma.md). `price` in credits for each extension; `submit_status` 200 or
+    201.
 
     `raw_duration`: whether `video_raw` has a `duration`; `clean_url`: whether `download_url` is filled;
     `failure_reason`: whether a failed generation says why.

@@ -1,4 +1,4 @@
-"""Vidu through UCloud ModelVerse, written from upstream/003 and providers.md."""
+"""Vidu through UCloud ModelVerse, written from docs/upstream/vidu.md."""
 
 from extend_pipeline.sandbox.vidu.surface import ViduSurface
 

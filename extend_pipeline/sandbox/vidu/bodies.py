@@ -1,4 +1,5 @@
-"""ModelVerse's answers as upstream/003 shows them (times in seconds), and how a fault bends them."""
+"""ModelVerse's answers as docs/upstream/vidu.md, "Submit" and "Query" describe them (times in seconds), and how a fault
+bends them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""ModelVerse's refusals: `{"error": {message, type, code, param}}`, the request's id in `param` (providers.md)."""
+"""ModelVerse's refusals: `{"error": {message, type, code, param}}`, the request's id in `param` (docs/upstream/vidu.md,
+"Codes")."""
 
 from __future__ import annotations
 

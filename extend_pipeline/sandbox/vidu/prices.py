@@ -1,4 +1,4 @@
-"""What Vidu charges for one extension: CNY by model, resolution and added seconds (providers.md)."""
+"""What Vidu charges for one extension: CNY by model, resolution and added seconds (docs/upstream/vidu.md, "Price")."""
 
 from __future__ import annotations
 

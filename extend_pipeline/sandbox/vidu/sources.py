@@ -11,7 +11,7 @@ from extend_pipeline.sandbox.surface.links import is_public, link_problem
 from extend_pipeline.sandbox.vidu.errors import Refusal, param_error
 
 _MEDIA = re.compile(r"/_sandbox/media/(.+)\.mp4")
-# upstream/003: not less than 4 seconds, not more than a minute.
+# docs/upstream/vidu.md, "Source": 4 to 60 s.
 _MIN_MS, _MAX_MS = 4_000, 60_000
 
 

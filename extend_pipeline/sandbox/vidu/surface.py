@@ -44,7 +44,7 @@ class ViduWords:
 
 
 class ViduSurface:
-    """Vidu through ModelVerse (upstream/003)."""
+    """Vidu through ModelVerse (docs/upstream/vidu.md)."""
 
     def __init__(self, core: Core) -> None:
         """Serve that sandbox's Vidu accounts."""

@@ -1,0 +1,27 @@
+"""The golden file of what people read: it is compared per test, and what differs from run to run is left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from extend_pipeline_tests.support.user_texts import GOLDEN, WRITE, check_user_text
+
+
+def test_a_text_is_known_whatever_folder_port_and_time_it_names(tmp_path: Path) -> None:
+    check_user_text(f"{tmp_path}/catalog.yaml at 127.0.0.1:8123 since 2026-11-28 16:00 UTC; no task 8f3e9a7c1b2d4f60")
+    check_user_text("drawn: 17 units", without={"17": "PRICE"})
+
+
+def test_another_text_is_refused() -> None:
+    with pytest.raises(AssertionError):
+        check_user_text("a text that no test has recorded")
+
+
+def test_where_it_is_recorded_nothing_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = GOLDEN.read_bytes()
+    monkeypatch.setenv(WRITE, str(tmp_path / "recording"))
+    check_user_text("a text that no test has recorded")
+    assert "a text that no test has recorded" in (tmp_path / "recording").read_text(encoding="utf-8")
+    assert GOLDEN.read_bytes() == before

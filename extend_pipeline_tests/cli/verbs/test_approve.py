@@ -1,0 +1,64 @@
+"""Edits that would pay again: what is shown, what is typed, and what it costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from extend_pipeline.sandbox import SandboxHandle
+from extend_pipeline_tests.cli.conftest import Cli
+from extend_pipeline_tests.support.home.homes import video
+
+Home = Callable[..., Cli]
+
+
+def _rewrite(run: Cli, *videos: dict[str, Any]) -> None:
+    (run.home / "catalog.yaml").write_text(json.dumps({"videos": list(videos)}), encoding="utf-8")
+
+
+@pytest.fixture
+def edited(home_of: Home, request: pytest.FixtureRequest) -> Cli:
+    """Two videos that were finished, and whose prompts were edited since."""
+    keys = [f"{request.node.name[:50].replace('[', '-').replace(']', '')}-{n}" for n in range(2)]
+    run = home_of(*(video(key) for key in keys))
+    assert run("advance", "--until-idle").exit_code == 0
+    _rewrite(run, *(video(key, extend={"steps": 2, "prompt": "the fog lifts."}) for key in keys))
+    return run
+
+
+def _waiting(run: Cli, code: int = 1) -> list[dict[str, Any]]:
+    return [entry for entry in run.json("plan", code=code)["videos"] if entry["edit"] is not None]
+
+
+def test_an_edit_is_shown_with_old_and_new_and_the_price_of_each_way(edited: Cli) -> None:
+    first, _ = _waiting(edited)
+    assert first["obstacle"]["kind"] == "repurchase"
+    assert (first["edit"]["paid_for"]["prompt"], first["edit"]["now"]["prompt"]) == ("the fog lifts", "the fog lifts.")
+    assert first["edit"]["keep"]["cost"]["units"] == {"least": "0", "most": "0"}
+    assert first["edit"]["pay"]["cost"]["units"] == {"least": "4", "most": "4"}
+    shown = edited("status")
+    assert shown.exit_code == 1
+    assert "approve VIDEO… --keep" in shown.stdout  # one line for both
+
+
+def test_keep_pays_nothing_and_pay_pays_once(edited: Cli, sandbox: SandboxHandle) -> None:
+    first, second = (entry["video"] for entry in _waiting(edited))
+    kept = edited.json("approve", first, "--keep")
+    assert [entry["video"] for entry in kept["videos"]] == [first]
+    before = len(sandbox.charges()["charges"])
+    assert edited("advance", "--until-idle").exit_code == 1
+    assert len(sandbox.charges()["charges"]) == before
+    paid = edited.json("approve", "--all", "--pay")
+    assert [entry["video"] for entry in paid["videos"]] == [second]
+    assert edited("advance", "--until-idle").exit_code == 0
+    assert len(sandbox.charges()["charges"]) == before + 2
+    assert edited.json("approve", first, "--pay")["videos"] == []
+
+
+def test_half_an_order_is_no_order(edited: Cli) -> None:
+    for words in (["--keep"], ["--all"], ["--all", "--keep", "v"], ["nobody", "--keep"]):
+        assert edited("approve", *words).exit_code == 2, words
+    assert len(_waiting(edited)) == 2

@@ -1,0 +1,97 @@
+"""`reconcile` on the command line: what agrees, what doesn't, an invoice, and a person who lets a difference be."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from extend_pipeline.sandbox import SandboxHandle
+from extend_pipeline_tests.cli.conftest import Cli
+from extend_pipeline_tests.support.home.homes import video
+
+Home = Callable[..., Cli]
+
+
+def finished(home_of: Home, key: str, **changes: object) -> Cli:
+    """A home with one video that is complete."""
+    run = home_of(video(key, extend={"steps": 1, "prompt": "x"}), **changes)
+    assert run("advance", "--until-idle").exit_code == 0
+    return run
+
+
+def made_days_ago(run: Cli, days: int) -> None:
+    """Date all attempts back: the command has the clock of the machine, and what is a day old is in no bill yet."""
+    columns = ("claimed_at", "sending_at", "submitted_at", "completed_at", "finished_at")
+    with closing(sqlite3.connect(run.home / "state" / "ledger.sqlite")) as ledger, ledger:
+        ledger.execute(f"UPDATE attempts SET {', '.join(f'{name} = {name} - {days * 86_400_000}' for name in columns)}")
+
+
+def test_nothing_to_compare_before_the_first_claim(home_of: Home) -> None:
+    run = home_of(video("unclaimed", extend={"steps": 1, "prompt": "x"}))
+    told = run("reconcile")
+    assert told.exit_code == 0
+    assert "no account was ever claimed for" in told.stdout
+
+
+def test_an_invoice_is_compared_told_and_accepted(home_of: Home, tmp_path: Path) -> None:
+    each = {"steps": 1, "prompt": "x"}
+    run = home_of(video("invoiced", extend=each), video("forgotten", extend=each), adopt_orphans=False)
+    assert run("advance", "--until-idle").exit_code == 0
+    tasks = run.json("sql", "SELECT task_id FROM extension_requests WHERE video_key = 'invoiced'")["rows"]
+    made_days_ago(run, 3)
+    bill = tmp_path / "bill.csv"
+    lines = f"{tasks[0][0]},2,2020-01-01\n999,3,{datetime.now(UTC).date()}\n"
+    bill.write_text(f"task_id,units,date\n{lines}", encoding="utf-8")
+    name = run.json("status")["accounts"][0]["account"]
+    told = run("reconcile", name, "--invoice", str(bill))
+    assert told.exit_code == 1
+    assert f"upstream_only: {name} invoice/999: ledger nothing, provider 3 (kling-unit)" in told.stdout
+    document = run.json("reconcile", name, "--invoice", str(bill), code=1)
+    assert document["books"][0]["notes"] == ["bill.csv: times without a zone are taken to be UTC."]
+    document = run.json("status", code=1)
+    assert {each["verdict"] for each in document["disagreements"]} == {"ledger_only", "upstream_only"}
+    assert f"extend-pipeline --home {run.home} reconcile ACCOUNT --accept BOOK/TASK" in run("status").stdout
+    assert run("reconcile", name, "--accept", "invoice/998").exit_code == 2
+    for row in document["disagreements"]:
+        accepted = run("reconcile", name, "--accept", f"{row['book']}/{row['task_id']}", "--why", "known")
+        assert accepted.exit_code == 0, accepted.output
+    assert run.json("status")["disagreements"] == []
+    assert run.json("status")["accounts"][0]["committed"] == "2"  # nobody bills the other
+    rows = run.json("sql", "SELECT task_id, verdict FROM reconciliations WHERE verdict = 'accepted'")["rows"]
+    assert len(rows) == 3 - 1
+
+
+def test_mistakes_of_an_invoice_are_told_all_at_once(home_of: Home, tmp_path: Path) -> None:
+    run = finished(home_of, "misread")
+    name = run.json("status")["accounts"][0]["account"]
+    bill = tmp_path / "bill.csv"
+    bill.write_text("task_id,units\n8.27942E+17,1\n5,many\n", encoding="utf-8")
+    told = run("reconcile", name, "--invoice", str(bill))
+    assert told.exit_code == 2
+    assert "bill.csv:2" in told.stderr
+    assert "bill.csv:3" in told.stderr
+
+
+def test_wrong_use_says_what_to_type(home_of: Home, tmp_path: Path) -> None:
+    run = home_of(video("misused", extend={"steps": 1, "prompt": "x"}))
+    bill = tmp_path / "bill.csv"
+    bill.write_text("task_id,units\n1,1\n", encoding="utf-8")
+    assert "reconcile ACCOUNT --invoice FILE" in run("reconcile", "--invoice", str(bill)).stderr
+    both = run("reconcile", "k", "--invoice", str(bill), "--accept", "invoice/1")
+    assert both.exit_code == 2
+    assert "--invoice, --accept and --adopt are three things" in both.stderr
+    told = run("reconcile", "nobody")
+    assert told.exit_code == 2
+    assert "accounts.yaml has no account 'nobody'" in told.stderr
+
+
+def test_no_adopt_holds_for_all_accounts(home_of: Home, sandbox: SandboxHandle) -> None:
+    run = finished(home_of, "shared", adopt_orphans="all")
+    sandbox.foreign_task()
+    told = run("reconcile", "--no-adopt")
+    assert told.exit_code == 1
+    assert "not taken over: adopting is off" in told.stdout
+    assert run.json("status", code=1)["orphans"] == []

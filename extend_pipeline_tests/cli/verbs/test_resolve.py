@@ -1,0 +1,164 @@
+"""A person's decisions about an attempt in doubt, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+
+from extend_pipeline.sandbox import SandboxHandle
+from extend_pipeline_tests.cli.conftest import Cli
+from extend_pipeline_tests.support.home.homes import account, video, write_home
+
+Home = Callable[..., Cli]
+
+
+@pytest.fixture
+def doubtful(home_of: Home, sandbox: SandboxHandle, request: pytest.FixtureRequest) -> Cli:
+    """A home of class C with one attempt in doubt: its submit was cut off before or after the task was made."""
+    key = request.node.name.replace("[", "-").replace("]", "")[:60]
+    run = home_of(video(key, extend={"steps": 1, "prompt": "x"}), submit_class="C")
+    sandbox.faults([{"kind": getattr(request, "param", "reset_before"), "where": "submit"}])
+    assert run("advance", "--until-idle").exit_code == 1
+    return run
+
+
+def _where(run: Cli) -> str:
+    [doubt] = run.json("status", code=1)["in_doubt"]
+    return str(doubt["extension"])
+
+
+def test_status_tells_what_is_at_stake_the_request_and_what_to_type(doubtful: Cli) -> None:
+    where = _where(doubtful)
+    [doubt] = doubtful.json("status", code=1)["in_doubt"]
+    assert doubt["exposure"] == {"unit": "kling-unit", "units": "2"}
+    [of_account] = doubtful.json("status", code=1)["accounts"]
+    assert (of_account["in_doubt"], of_account["budget"]["in_doubt"]) == ("2", "1000")
+    assert doubt["external_task_id"] in doubt["request"]
+    assert float(doubt["age_s"]) >= 0
+    told = doubtful("status").stdout
+    assert "2 kling-unit at stake" in told
+    assert f"POST /v1/videos/video-extend {doubt['request']}" in told
+    sent = datetime.fromisoformat(doubt["sent_at"])
+    assert f"sent {sent:%Y-%m-%d %H:%M:%S} UTC, our key {doubt['external_task_id']}" in told
+    assert doubt["path"] == "/v1/videos/video-extend"
+    assert f"extend-pipeline --home {doubtful.home} resolve {where} adopt TASK | resubmit | write-off" in told
+
+
+def test_what_costs_money_is_not_done_without_a_yes(doubtful: Cli) -> None:
+    where = _where(doubtful)
+    for action in ("resubmit", "write-off"):
+        refused = doubtful("resolve", where, action)
+        assert refused.exit_code == 2
+        assert "--yes" in refused.stderr
+        assert "2 kling-unit (0.28 USD)" in refused.stderr
+    assert doubtful.json("status", code=1)["in_doubt"]
+
+
+def test_a_person_at_a_terminal_is_asked(doubtful: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = _where(doubtful)
+    monkeypatch.setattr("extend_pipeline.commands.resolve.asked_by_person", lambda: True)
+    declined = doubtful("resolve", where, "write-off", input="n\n")
+    assert declined.exit_code == 130
+    assert doubtful.json("status", code=1)["in_doubt"]
+    done = doubtful("resolve", where, "write-off", input="y\n")
+    assert done.exit_code == 0
+    assert doubtful.json("status", code=1)["in_doubt"] == []
+
+
+def test_resubmit_books_the_doubt_and_pays_again(doubtful: Cli, sandbox: SandboxHandle) -> None:
+    where = _where(doubtful)
+    answer = doubtful.json("resolve", where, "resubmit", "--yes", "--who", "ann", "--why", "the console shows none")
+    assert answer["done"] is True
+    assert answer["extension"] == where
+    stood = doubtful.json("advance", "--until-idle")
+    assert stood["videos"][0]["state"] == "complete"
+    assert stood["accounts"][0]["committed"] == "4"
+    events = doubtful.json("sql", "SELECT state, generation FROM extension_requests ORDER BY generation")
+    assert events["rows"] == [["written_off", 1], ["stored", 2]]
+
+
+def test_a_written_off_step_waits_until_somebody_pays_again(doubtful: Cli) -> None:
+    where = _where(doubtful)
+    assert doubtful.json("resolve", where, "write-off", "--yes")["done"] is True
+    stood = doubtful.json("status", code=1)
+    assert stood["videos"][0]["obstacle"]["kind"] == "written_off"
+    again = doubtful("resolve", where, "write-off", "--yes")
+    assert again.exit_code == 1
+    assert "can't be written off" in again.stderr
+
+
+@pytest.mark.parametrize("doubtful", ["reset_after"], indirect=True)
+def test_adopt_takes_the_task_that_is_there_and_no_other(doubtful: Cli, sandbox: SandboxHandle) -> None:
+    where = _where(doubtful)
+    wrong = doubtful("resolve", where, "adopt", "no-such-task")
+    assert wrong.exit_code == 1
+    assert "knows no task" in wrong.stderr
+    task = sandbox.tasks()[-1]["task_id"]
+    assert doubtful.json("resolve", where, "adopt", task)["task_id"] == task
+    stood = doubtful.json("advance", "--until-idle")
+    assert stood["videos"][0]["state"] == "complete"
+    assert stood["accounts"][0]["committed"] == "2"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nowhere", "resubmit"], "VIDEO/HOP"),
+        (["key/0", "resubmit"], "VIDEO/HOP"),
+        (["key/1", "adopt"], "adopt wants the id"),
+        (["key/1", "take"], "take wants a file"),
+        (["key/1", "resubmit", "task"], "the others nothing"),
+        (["key/1", "forget"], "forget"),
+    ],
+)
+def test_wrong_use_is_told_before_anything_is_opened(home_of: Home, arguments: list[str], told: str) -> None:
+    run = home_of(video("key"))
+    result = run("resolve", *arguments)
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert run.files() == ["accounts.yaml", "catalog.yaml"]
+
+
+def test_a_step_that_was_never_submitted_cannot_be_resolved(home_of: Home) -> None:
+    run = home_of(video("fresh"))
+    result = run("resolve", "fresh/1", "resubmit", "--yes")
+    assert result.exit_code == 1
+    assert "nothing was ever submitted" in result.stderr
+
+
+def test_a_doubt_of_a_video_that_left_the_catalogue_is_still_told(doubtful: Cli, sandbox: SandboxHandle) -> None:
+    where = _where(doubtful)
+    write_home(doubtful.home, sandbox.base_url, [video("another")], {"submit_class": "C"})
+    told = doubtful("status").stdout
+    assert f"in doubt: {where}" in told
+    assert f"its video left the catalogue; extend-pipeline --home {doubtful.home} resolve {where} adopt TASK" in told
+
+
+def test_attempts_of_an_account_that_is_gone_are_told(doubtful: Cli, sandbox: SandboxHandle) -> None:
+    elsewhere = account(sandbox.base_url, name="elsewhere")
+    write_home(doubtful.home, "", [video("another", account="elsewhere")], accounts=[elsewhere])
+    assert doubtful.json("status", code=1)["unknown_accounts"] == [], "it is looked after as it was last written"
+    for kept in (doubtful.home / "state").glob("accounts.last-good*"):
+        kept.unlink()
+    assert doubtful.json("status", code=1)["unknown_accounts"] == [{"account": "sandbox", "attempts": 1}]
+    assert "1 paid or running attempts are with account sandbox" in doubtful("status").stdout
+
+
+def test_what_changed_while_a_person_was_asked_is_not_decided(
+    doubtful: Cli, sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where, before = _where(doubtful), len(sandbox.tasks())
+
+    def ask_both() -> bool:
+        monkeypatch.setattr("extend_pipeline.commands.resolve.asked_by_person", lambda: True)
+        assert doubtful("resolve", where, "write-off", input="y\n").exit_code == 0
+        return True
+
+    monkeypatch.setattr("extend_pipeline.commands.resolve.asked_by_person", ask_both)
+    second = doubtful("resolve", where, "resubmit", input="y\n")
+    assert second.exit_code == 1
+    assert "it was in_doubt, and it is written_off now; nothing was done" in second.stderr
+    assert doubtful("advance", "--until-idle").exit_code == 1
+    assert len(sandbox.tasks()) == before

@@ -1,0 +1,176 @@
+"""What speaks against a task that a callback named, as a table; and looks that go on on both databases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.doubt.callback_lookup import MAX_LOOKUPS, SKEW_MS, mismatch_reason
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.polling.schedule import CALLBACK_LOOKUP_FIRST_MS
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.providers.protocol import TaskState, TaskView
+from extend_pipeline.sandbox import GatewayConfig
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.home.every_provider import planted
+from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_the_same
+from extend_pipeline_tests.support.servers.ports import free_port
+from extend_pipeline_tests.webhooks.receiving import (
+    attempts,
+    called_back_account,
+    called_back_home,
+    due_at,
+    inbox_rows,
+    open_receiving,
+    tokens_of,
+)
+
+SENT = 1_795_000_000_000
+DEADLINE = 60_000
+ROW: Any = SimpleNamespace(external_task_id="ours", parent_video_id="parent", sending_at=SENT)
+
+
+@pytest.fixture
+def home(make_home: Callable[..., EngineHome]) -> EngineHome:
+    """A home whose gateway passes callback addresses on."""
+    return make_home(gateway=GatewayConfig(passes=frozenset({"callback_url"})))
+
+
+def view(**fields: Any) -> TaskView:
+    """A task as a GET shows it."""
+    return TaskView(**{"task_id": "7", "state": TaskState.PROCESSING, "status_word": "processing", **fields})
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [
+        (view(external_task_id="ours"), ""),
+        (view(parent_video_id="parent"), ""),
+        (view(external_task_id="ours", parent_video_id="parent", created_ms=1), ""),
+        (view(created_ms=SENT), ""),
+        (view(created_ms=SENT - SKEW_MS), ""),
+        (view(created_ms=SENT + DEADLINE + SKEW_MS), ""),
+        (view(task_id="8", external_task_id="ours"), "the answer is about task 8"),
+        (view(external_task_id="theirs"), "not made from the same video"),
+        (view(external_task_id="theirs", parent_video_id="parent"), "not made from the same video"),
+        (view(external_task_id="ours", parent_video_id="another"), "not made from the same video"),
+        (view(parent_video_id="another", created_ms=SENT), "not made from the same video"),
+        (view(created_ms=SENT - SKEW_MS - 1), "not made when this attempt was sent"),
+        (view(created_ms=SENT + DEADLINE + SKEW_MS + 1), "not made when this attempt was sent"),
+        (view(), "neither what it was made from nor when"),
+    ],
+)
+def test_what_a_task_tells_of_itself_decides(shown: TaskView, words: str) -> None:
+    against = mismatch_reason(ROW, shown, asked="7", post_deadline_ms=DEADLINE)
+    assert words in against
+    assert bool(words) == bool(against)
+
+
+def test_a_doubt_clears_up_by_a_callback_on_both_databases(
+    make_home: Callable[..., EngineHome], ledger_url: str
+) -> None:
+    home = make_home(ledger_url=ledger_url, gateway=GatewayConfig(passes=frozenset({"callback_url"})))
+    port, clock = free_port(), JumpClock()
+    called_back_home(home, "kling-gateway", port)
+    home.sandbox.faults([{"kind": "callback_drop"}, {"kind": "reset_after", "where": "submit"}])
+    with open_receiving(home, clock, port=port) as receiver, home.open(clock) as pipeline:
+        tokens = tokens_of(pipeline)
+        advance(pipeline, publish=False)
+        true = home.sandbox.tasks()[0]["task_id"]
+        for name in ("wrong", true, "wrong too"):
+            assert receiver.post(tokens[0], json.dumps({"task_id": name}).encode()) == 204
+        assert advance(pipeline, publish=False).recovered.found == ["kling-gateway-0/1"]
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert {row.task_id: row.note for row in inbox_rows(pipeline.ledger)}[true] == "found"
+        found = reckon(home, pipeline.ledger)
+        replays_to_the_same(pipeline.ledger, home.path)
+    assert (found.charges, found.states) == (1, {"stored": 1})
+
+
+def test_after_an_outage_one_no_such_task_is_not_the_end(home: EngineHome) -> None:
+    port, clock = free_port(), JumpClock()
+    called_back_home(home, "kling-gateway", port)
+    home.sandbox.faults([{"kind": "callback_drop"}, {"kind": "reset_after", "where": "submit"}])
+    with open_receiving(home, clock, port=port) as receiver, home.open(clock) as pipeline:
+        tokens = tokens_of(pipeline)
+        advance(pipeline, publish=False)
+        row = attempts(pipeline.ledger)[0]
+        outage = [{"kind": "code_1000", "where": "query", "times": MAX_LOOKUPS + 1}]
+        home.sandbox.faults([*outage, {"kind": "code_1203", "where": "query"}])
+        receiver.post(tokens[0], json.dumps({"task_id": home.sandbox.tasks()[0]["task_id"]}).encode())
+        for _ in range(MAX_LOOKUPS + 2):
+            assert advance(pipeline, publish=False).recovered.found == []
+            clock.skip((due_at(pipeline.ledger, row.attempt_id) or 0) - clock())
+        assert advance(pipeline, publish=False).recovered.found == ["kling-gateway-0/1"]
+
+
+def test_a_person_is_told_what_callbacks_named_and_why_it_was_not_taken(home: EngineHome) -> None:
+    port, clock = free_port(), JumpClock()
+    called_back_home(home, "luma", port)
+    home.sandbox.faults([{"kind": "callback_drop"}, {"kind": "reset_after", "where": "submit"}])
+    foreign = home.sandbox.foreign_task(provider="luma", age=86_400)["task_id"]
+    with open_receiving(home, clock, port=port) as receiver, home.open(clock) as pipeline:
+        tokens = tokens_of(pipeline)
+
+        def told() -> tuple[str, str]:
+            blocker = plan(plan_input(pipeline)).videos[0].blocker
+            assert blocker is not None
+            return blocker.message, blocker.todo
+
+        advance(pipeline, publish=False)
+        assert told()[1].startswith("wait for its callback")
+        receiver.post(tokens[0], json.dumps({"id": "not-there"}).encode())
+        advance(pipeline, publish=False)
+        assert "not there yet: a callback named task not-there" in told()[0]
+        receiver.post(tokens[0], json.dumps({"id": foreign}).encode())
+        drive(pipeline)
+        clock.skip(CALLBACK_LOOKUP_FIRST_MS * 2**MAX_LOOKUPS)
+        for _ in range(MAX_LOOKUPS):
+            advance(pipeline, publish=False)
+            clock.skip(CALLBACK_LOOKUP_FIRST_MS * 2**MAX_LOOKUPS)
+        message, todo = told()
+        assert f"a callback named task {foreign}: it was not made when this attempt was sent" in message
+        assert "a callback named task not-there: the account knows no such task" in message
+        assert todo.startswith("look at the provider's console, then: ")
+
+
+def test_nobody_is_told_to_wait_for_a_callback_when_no_task_would_still_run(home: EngineHome) -> None:
+    port, clock = free_port(), JumpClock()
+    called_back_home(home, "kling-gateway", port, patience=600)
+    home.sandbox.faults([{"kind": "callback_drop"}, {"kind": "reset_after", "where": "submit"}])
+    with home.open(clock) as pipeline:
+        advance(pipeline, publish=False)
+        for todo in ("wait for its callback", "look at the provider's console"):
+            blocker = plan(plan_input(pipeline)).videos[0].blocker
+            assert blocker is not None
+            assert blocker.todo.startswith(todo)
+            clock.skip(601_000)
+
+
+def test_a_task_that_an_account_with_the_same_credentials_holds_is_not_taken_again(home: EngineHome) -> None:
+    port = free_port()
+    first, second = (
+        called_back_account("luma", home.sandbox.base_url, port, name=name) for name in ("luma", "luma-again")
+    )
+    entries = [planted(home, "luma", 0), {**planted(home, "luma", 1), "account": "luma-again"}]
+    home.write(entries[:1], first, second)
+    home.sandbox.faults([{"kind": "callback_drop", "times": 2}])
+    with open_receiving(home, port=port) as receiver, home.open(JumpClock()) as pipeline:
+        tokens = tokens_of(pipeline)
+        drive(pipeline)
+        home.catalogue(entries)
+        home.sandbox.faults([{"kind": "reset_after", "where": "submit"}])
+        pipeline.refresh()
+        advance(pipeline, publish=False)
+        held, true = (task["task_id"] for task in home.sandbox.tasks())
+        receiver.post(tokens[-1], json.dumps({"id": held}).encode())
+        assert advance(pipeline, publish=False).recovered.found == []
+        assert inbox_rows(pipeline.ledger)[0].note == "an attempt of another account holds it"
+        receiver.post(tokens[-1], json.dumps({"id": true}).encode())
+        assert advance(pipeline, publish=False).recovered.found == ["luma-1/1"]

@@ -1,0 +1,137 @@
+"""A person decides about what they were shown. What a look-up, another person or the catalogue has made of it meanwhile
+is not decided by the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.doubt.recover import recover
+from extend_pipeline.engine.plan.model import BlockReason
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, account, drive, entry, source_id
+from extend_pipeline_tests.support.home.every_provider import other_account, planted
+from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_the_same
+
+LOST_AFTER = {"kind": "reset_after", "where": "submit"}
+FAILS = {"kind": "fail_task", "where": "submit"}
+DECISIONS = {"resubmit": resolve.resubmit, "write-off": resolve.write_off}
+
+
+class Meanwhile(JumpClock):
+    """A clock that lets something happen, once, when it is asked: a decision asks it between reading and writing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.happens: Callable[[], Any] | None = None
+
+    def __call__(self) -> int:
+        happens, self.happens = self.happens, None
+        if happens is not None:
+            happens()
+        return super().__call__()
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_a_task_that_was_found_while_a_person_decided_is_neither_given_up_nor_paid_again(
+    decision: str, home: EngineHome
+) -> None:
+    home.seeded(1)
+    clock = Meanwhile()
+    with home.open(clock) as pipeline, home.open(JumpClock()) as other:
+        home.sandbox.faults([LOST_AFTER])
+        assert advance(pipeline, publish=False).submitted.in_doubt == ["v000/1"]
+        clock.happens = lambda: recover(other)
+        word = DECISIONS[decision](pipeline, "v000/1", who="ann", why="not in the console")
+        assert isinstance(word, resolve.Declined)
+        assert "it was in_doubt, and it is submitted now; nothing was done" in word.message
+        drive(pipeline)
+        found = reckon(home, pipeline.ledger)
+        replays_to_the_same(pipeline.ledger, home.path)
+    assert (found.charges, found.states) == (1, {"stored": 1})
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_two_people_who_were_shown_the_same_failure_pay_for_one_more_try(decision: str, home: EngineHome) -> None:
+    home.seeded(1)
+    home.sandbox.faults([{**FAILS, "times": 2}])
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        anns = bens = resolve.newest_attempt(pipeline, "v000/1")
+        assert isinstance(resolve.resubmit(pipeline, "v000/1", who="ann", why="", seen=anns), resolve.Resolved)
+        drive(pipeline)  # it fails once more, which is news to Ben
+        late = DECISIONS[decision](pipeline, "v000/1", who="ben", why="", seen=bens)
+        assert isinstance(late, resolve.Declined)
+        assert "it was tried again, and it is failed now" in late.message
+        drive(pipeline)
+        assert len(home.sandbox.tasks()) == 2
+
+
+def test_a_decision_is_about_the_parameters_that_the_catalogue_has_now(home: EngineHome) -> None:
+    home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
+    home.sandbox.faults([{**FAILS, "times": 2}])
+    home.write([entry("v", source_id(0), steps=1, prompt="fog")])
+    with home.open(JumpClock()) as pipeline:
+        for prompt in ("fog", "snow", "fog"):
+            home.catalogue([entry("v", source_id(0), steps=1, prompt=prompt)])
+            (video,) = drive(pipeline).videos
+            assert video.blocker is not None
+            assert video.blocker.reason is BlockReason.FAILED
+        assert isinstance(resolve.resubmit(pipeline, "v/1", who="ann", why=""), resolve.Resolved)
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        table = tables.attempts
+        with pipeline.ledger.read() as connection:
+            query = select(table.c.params, table.c.generation, table.c.state).order_by(table.c.claimed_at)
+            told = [("fog" in row.params, row.generation, row.state) for row in connection.execute(query)]
+    assert told == [(True, 1, "failed"), (False, 1, "failed"), (True, 2, "stored")]
+
+
+def test_what_was_found_while_a_person_adopted_is_told_as_it_is(home: EngineHome) -> None:
+    home.seeded(1)
+    clock = Meanwhile()
+    with home.open(clock) as pipeline, home.open(JumpClock()) as other:
+        home.sandbox.faults([LOST_AFTER])
+        advance(pipeline, publish=False)
+        clock.happens = lambda: recover(other)
+        word = resolve.adopt(pipeline, "v000/1", home.sandbox.tasks()[0]["task_id"], who="ann", why="")
+        assert word == resolve.Declined("v000/1 is not in doubt any more, it is submitted; nothing was changed")
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert reckon(home, pipeline.ledger).charges == 1
+
+
+def test_a_task_that_an_attempt_of_another_account_holds_is_not_adopted(home: EngineHome) -> None:
+    """Two accounts with the same keys, at a provider whose tasks don't tell what they were made from."""
+    entries = [planted(home, "luma", number) for number in (0, 1)]
+    entries[1]["account"] = "twin"
+    home.write(entries, *(other_account("luma", home.sandbox.base_url, name=name) for name in ("luma", "twin")))
+    with home.open(JumpClock()) as pipeline:
+        home.sandbox.faults([{**LOST_AFTER, "match": {"provider": "luma", "video_id": "luma-source-1"}}])
+        drive(pipeline)
+        with pipeline.ledger.read() as connection:
+            tasks = connection.execute(select(tables.attempts.c.task_id).order_by("video_key")).scalars().all()
+        assert tasks[0] is not None
+        assert tasks[1] is None
+        word = resolve.adopt(pipeline, "luma-1/1", tasks[0], who="ann", why="")
+        assert word == resolve.Declined(f"task {tasks[0]} belongs to luma-0/1 of account luma already")
+
+
+def test_a_person_who_wrote_a_doubt_off_is_told_by_the_next(home: EngineHome) -> None:
+    home.sandbox.seed([{"video_id": source_id(0), "duration": 5.0}])
+    home.write([entry("v", source_id(0))], account(home.sandbox.base_url, submit_class="D"))
+    with home.open(JumpClock()) as pipeline:
+        home.sandbox.faults([LOST_AFTER])
+        drive(pipeline)
+        seen = resolve.newest_attempt(pipeline, "v/1")
+        assert isinstance(resolve.write_off(pipeline, "v/1", who="ann", why="", seen=seen), resolve.Resolved)
+        for decide in DECISIONS.values():
+            late = decide(pipeline, "v/1", who="ben", why="", seen=seen)
+            assert isinstance(late, resolve.Declined)
+            assert "it was in_doubt, and it is written_off now" in late.message
+        drive(pipeline)
+        assert len(home.sandbox.tasks()) == 1

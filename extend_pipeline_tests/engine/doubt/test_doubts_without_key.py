@@ -1,0 +1,105 @@
+"""Submits whose answer was lost at providers that know no key of ours: nothing is guessed, and a person decides."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.plan.model import BlockReason
+from extend_pipeline.engine.status import status
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.home.every_provider import OTHERS, other_home
+from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_the_same
+
+PRICES = {"kling-gateway": Decimal(1), "vidu": Decimal("0.5"), "luma": Decimal(1)}
+
+
+def lost(provider: str, kind: str, **changes: Any) -> dict[str, Any]:
+    """The order that the answer to one submit be lost."""
+    return {"kind": kind, "where": "submit", "match": {"provider": provider}, **changes}
+
+
+@pytest.mark.parametrize("provider", OTHERS)
+@pytest.mark.parametrize(
+    ("kind", "changes", "made"),
+    [
+        ("reset_after", {}, 1),
+        ("5xx_after", {}, 1),
+        ("5xx_before", {}, 0),
+        ("html", {"after": True}, 1),
+        ("html", {"after": False, "code": 200}, 0),
+    ],
+)
+def test_an_answer_that_says_nothing_leaves_a_doubt_that_keeps_its_reservation(
+    kind: str, changes: dict[str, Any], made: int, provider: str, home: EngineHome
+) -> None:
+    other_home(home, provider)
+    home.sandbox.faults([lost(provider, kind, **changes)])
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        (video,) = drive(pipeline).videos
+        for _ in range(2):
+            assert video.blocker is not None
+            assert video.blocker.reason is BlockReason.IN_DOUBT
+            assert "may or may not have been accepted" in video.blocker.message
+            assert f"resolve {provider}-0/1 adopt TASK | resubmit | write-off" in video.blocker.todo
+            now = status(pipeline)
+            assert now.exit_code == 1
+            assert now.doubts[0].sent_key == ""  # nobody there knows a key of ours
+            assert now.accounts[0].committed == now.doubts[0].exposure == PRICES[provider]
+            assert reckon(home, pipeline.ledger).charges == made
+            clock.skip(2 * DAY_MS)
+            (video,) = drive(pipeline).videos
+
+
+@pytest.mark.parametrize("provider", OTHERS)
+def test_a_task_that_a_person_found_is_adopted_and_fetched(provider: str, home: EngineHome) -> None:
+    other_home(home, provider, steps=2)
+    home.sandbox.faults([lost(provider, "reset_after")])
+    with home.open() as pipeline:
+        drive(pipeline)
+        (task,) = home.sandbox.tasks()
+        where = f"{provider}-0/1"
+        assert isinstance(resolve.adopt(pipeline, where, "no-such-task", who="ann", why=""), resolve.Declined)
+        word = resolve.adopt(pipeline, where, task["task_id"], who="ann", why="seen in the console")
+        assert isinstance(word, resolve.Resolved), word
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        found = reckon(home, pipeline.ledger)
+        assert (found.charges, found.states) == (2, {"stored": 2})
+        assert status(pipeline).exit_code == 0
+        assert replays_to_the_same(pipeline.ledger, home.path) > 10
+
+
+@pytest.mark.parametrize("provider", OTHERS)
+def test_a_task_that_was_never_made_is_sent_again_by_a_persons_word(provider: str, home: EngineHome) -> None:
+    other_home(home, provider)
+    home.sandbox.faults([lost(provider, "reset_before")])
+    with home.open() as pipeline:
+        drive(pipeline)
+        where = f"{provider}-0/1"
+        assert isinstance(resolve.resubmit(pipeline, where, who="ann", why="not in the console"), resolve.Resolved)
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        found = reckon(home, pipeline.ledger)
+        assert (found.charges, found.states) == (1, {"written_off": 1, "stored": 1})
+        assert status(pipeline).accounts[0].committed == 2 * PRICES[provider]  # both are booked: the first may be real
+
+
+@pytest.mark.parametrize("provider", OTHERS)
+def test_a_doubt_that_is_written_off_is_booked_and_nothing_more_is_sent(provider: str, home: EngineHome) -> None:
+    other_home(home, provider)
+    home.sandbox.faults([lost(provider, "reset_after")])
+    with home.open() as pipeline:
+        drive(pipeline)
+        assert isinstance(resolve.write_off(pipeline, f"{provider}-0/1", who="ann", why="lost"), resolve.Resolved)
+        (video,) = drive(pipeline).videos
+        assert video.blocker is not None
+        assert video.blocker.reason is BlockReason.WRITTEN_OFF
+        assert advance(pipeline, publish=False).submitted.posts == 0
+        found = reckon(home, pipeline.ledger)
+        assert (found.charges, found.states) == (1, {"written_off": 1})
+        assert status(pipeline).accounts[0].committed == PRICES[provider]

@@ -1,0 +1,139 @@
+"""Results of the providers beside Kling whose URLs end: asked for anew where that helps, else lost, and loudly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.plan.model import BlockReason
+from extend_pipeline.engine.status import status
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.home.every_provider import other_home
+from extend_pipeline_tests.support.ledger.reckoning import reckon
+
+# the first download is the source's, but for the gateway, whose results tell where their parent lies
+SOURCES = {"kling-gateway": 0, "vidu": 1, "luma": 1}
+
+
+def ended(provider: str, **changes: Any) -> dict[str, Any]:
+    """The order that a result's URL be refused when it is fetched."""
+    order = {"kind": "expired_url", "where": "download", "skip": SOURCES[provider], "match": {"provider": provider}}
+    return {**order, **changes}
+
+
+@pytest.mark.parametrize("provider", ["kling-gateway", "luma"])
+def test_a_url_that_has_ended_is_asked_for_anew_and_nothing_is_paid_again(provider: str, home: EngineHome) -> None:
+    other_home(home, provider)
+    home.sandbox.faults([ended(provider)])
+    with home.open() as pipeline:
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert home.sandbox.faults()[0]["fired"] == 1
+        found = reckon(home, pipeline.ledger)
+    assert (found.charges, found.states) == (1, {"stored": 1})
+
+
+def test_a_luma_url_that_ended_long_ago_is_not_the_end_of_its_result(home: EngineHome) -> None:
+    """A process that was away for hours; its fetch from the fresh URL is cut at first, which proves nothing."""
+    other_home(home, "luma")
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        home.sandbox.faults([ended("luma", kind="5xx_before", times=99)])
+        for _ in range(4):
+            advance(pipeline, publish=False)
+            clock.skip(500)
+        assert len(home.sandbox.charges()["charges"]) == 1
+        assert status(pipeline).plan.videos[0].running is not None
+        home.sandbox.clear_faults()
+        home.sandbox.faults([{"kind": "cut_download", "where": "download", "times": 3, "match": {"provider": "luma"}}])
+        home.sandbox.set_offset(3 * 3600)
+        clock.skip(3 * 3_600_000)
+        for _ in range(3):
+            (video,) = drive(pipeline).videos
+            if video.blocker is not None:  # said, since it is late; tried again all the same
+                assert video.blocker.reason is BlockReason.NOT_FETCHED
+            clock.skip(600_000)
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert home.sandbox.faults()[0]["fired"] == 3
+        found = reckon(home, pipeline.ledger)
+    assert (found.charges, found.states) == (1, {"stored": 1})
+
+
+def test_a_vidu_result_whose_url_has_ended_is_lost_loudly_after_a_few_refusals(home: EngineHome) -> None:
+    other_home(home, "vidu")
+    home.sandbox.faults([ended("vidu")])  # once is enough: its queries tell the same URL for ever
+    with home.open() as pipeline:
+        (video,) = drive(pipeline).videos
+        assert video.blocker is not None
+        assert video.blocker.reason is BlockReason.RESULT_LOST
+        assert "can't be had any more" in video.blocker.message
+        assert "resolve vidu-0/1 resubmit" in video.blocker.todo
+        assert video.state is VideoState.BLOCKED
+        assert status(pipeline).exit_code == 1
+        found = reckon(home, pipeline.ledger)
+        assert (found.charges, found.states) == (1, {"result_lost": 1})
+        refused = [row for row in home.sandbox.requests()["counts"] if row["status"] == "403"]
+        assert 3 <= sum(row["count"] for row in refused) <= 6
+        # a person pays again, knowing it
+        assert isinstance(resolve.resubmit(pipeline, "vidu-0/1", who="ann", why="gone"), resolve.Resolved)
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert status(pipeline).exit_code == 0
+    assert len(home.sandbox.charges()["charges"]) == 2
+
+
+def test_a_servers_bad_moments_are_not_the_end_of_a_vidu_result(home: EngineHome) -> None:
+    other_home(home, "vidu")
+    home.sandbox.faults([ended("vidu", kind="5xx_before", times=5)])
+    with home.open() as pipeline:
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert home.sandbox.faults()[0]["fired"] == 5
+        assert reckon(home, pipeline.ledger).charges == 1
+
+
+def test_an_outage_past_the_end_of_a_url_is_not_the_end_of_its_result(home: EngineHome) -> None:
+    """A process that was away while the URL ended, and comes back to a provider that can't be asked for a moment."""
+    other_home(home, "luma")
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        home.sandbox.faults([ended("luma", kind="5xx_before", times=99)])
+        for _ in range(4):
+            advance(pipeline, publish=False)
+            clock.skip(500)
+        assert len(home.sandbox.charges()["charges"]) == 1
+        home.sandbox.clear_faults()
+        home.sandbox.set_offset(3 * 3600)
+        clock.skip(3 * 3_600_000)
+        home.sandbox.faults([{"kind": "5xx_before", "where": "query", "times": 999}])
+        for _ in range(4):
+            assert advance(pipeline, publish=False).collected.lost == []
+            clock.skip(600_000)
+        assert home.sandbox.faults()[0]["fired"] >= 4
+        [held] = [video.blocker for video in status(pipeline).plan.videos]
+        assert held is not None
+        assert "it was kept until" in held.message
+        assert held.todo.endswith("/1 write-off")
+        home.sandbox.clear_faults()
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        found = reckon(home, pipeline.ledger)
+    assert (found.charges, found.states) == (1, {"stored": 1})
+
+
+def test_bad_moments_before_a_refusal_do_not_count_as_refusals(home: EngineHome) -> None:
+    other_home(home, "vidu")
+    home.sandbox.faults([ended("vidu", kind="5xx_before", times=5)])
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        for _ in range(20):
+            advance(pipeline, publish=False)
+            clock.skip(60_000)
+            if home.sandbox.faults()[0]["fired"] == 5:
+                break
+        home.sandbox.clear_faults()
+        home.sandbox.faults([ended("vidu", skip=0)])
+        assert drive(pipeline).videos[0].state is VideoState.BLOCKED
+        refused = [row["count"] for row in home.sandbox.requests()["counts"] if row["status"] == "403"]
+        assert sum(refused) >= 3, "one refusal may be a server's bad moment, like those before it"
+        assert reckon(home, pipeline.ledger).states == {"result_lost": 1}

@@ -1,0 +1,81 @@
+"""Results of hosts that an account's rules refuse are told of at once, and come once the rules are fixed; and how long
+a provider must say that a result is gone before it is lost."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from extend_pipeline.cli import cli
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.fetch.retention import Urgency, ending_now
+from extend_pipeline.engine.plan.model import BlockReason
+from extend_pipeline.engine.status import status
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.home.every_provider import other_home
+from extend_pipeline_tests.support.ledger.reckoning import reckon
+
+HOUR_MS = 3_600_000
+
+
+def doctor(home: EngineHome) -> list[dict[str, Any]]:
+    """What doctor finds."""
+    env = {"EXTEND_PIPELINE_LEDGER_URL": home.ledger_url}
+    result = CliRunner().invoke(cli, ["--home", str(home.path), "doctor", "--offline", "--json"], env=env)
+    return list(json.loads(result.stdout)["findings"])
+
+
+def test_doctor_names_the_hosts_that_results_came_from(home: EngineHome, ledger_url: str) -> None:
+    home.ledger_url = ledger_url
+    home.seeded(2)
+    with home.open() as pipeline:
+        drive(pipeline)
+        assert reckon(home, pipeline.ledger).states == {"stored": 2}
+    hosts = [found["message"] for found in doctor(home) if "newest results" in found["message"]]
+    assert hosts == ["the newest results came from http://127.0.0.1 (2)"]
+
+
+def test_a_result_that_our_rules_refuse_is_told_at_once_and_comes_once_they_are_fixed(
+    home: EngineHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.seeded(1)
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        with monkeypatch.context() as patch:
+            patch.setattr("extend_pipeline.providers.http.download.is_loopback_host", lambda _host: False)
+            for _ in range(3):
+                advance(pipeline, publish=False)
+                clock.skip(60_000)
+            assert [ending.urgency for ending in ending_now(pipeline)] == [Urgency.SOON]
+            told = [found for found in doctor(home) if "paid and not fetched" in found["message"]]
+            assert [(found["level"], found["check"]) for found in told] == [("warning", "account k")]
+            [video] = status(pipeline).plan.videos
+            assert video.blocker is not None
+            assert video.blocker.reason is BlockReason.NOT_FETCHED
+        drive(pipeline)
+        found = reckon(home, pipeline.ledger)
+    assert (found.charges, found.states) == (1, {"stored": 1})
+
+
+def test_vidu_s_host_must_refuse_for_hours_before_a_paid_result_is_lost(home: EngineHome) -> None:
+    other_home(home, "vidu")
+    home.options["lost_after_s"] = 6 * 3600
+    home.sandbox.faults([{"kind": "expired_url", "where": "download", "skip": 1, "match": {"provider": "vidu"}}])
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        began = clock()
+        for _ in range(200):
+            now = advance(pipeline, publish=False)
+            if now.collected.lost:
+                break
+            if clock() - began > 60_000:
+                assert [ending.urgency for ending in ending_now(pipeline)] == [Urgency.SOON]
+            clock.skip(600_000)
+        assert 6 * HOUR_MS <= clock() - began <= 8 * HOUR_MS
+        [video] = status(pipeline).plan.videos
+        assert video.blocker is not None
+        assert video.blocker.reason is BlockReason.RESULT_LOST
+        assert reckon(home, pipeline.ledger).charges == 1

@@ -1,0 +1,126 @@
+"""Two processes and one result, of which one takes longer over it than its hold lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import select
+
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.fetch.collect import CollectReport, collect_due
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline_tests.support.home.engine_home import DAY_MS, QUICK, EngineHome, JumpClock
+from extend_pipeline_tests.support.home.every_provider import other_home
+from extend_pipeline_tests.support.ledger.reckoning import reckon
+
+LEASE_MS = int(QUICK["lease_s"] * 1000)
+AT_DOWNLOAD = {"where": "download", "times": 99, "match": {"provider": "kling-gateway"}}
+WHERE = "kling-gateway-0/1"
+DOWNLOADING = 5  # looks at the clock: before it takes, whether anything is due, taking, beginning, and a piece came
+
+
+class Nudged:
+    """A process's clock: while it is on, each look at it lets something happen elsewhere first."""
+
+    def __init__(self, clock: JumpClock, happen: Callable[[], object]) -> None:
+        self.clock, self.happen, self.looks, self.on = clock, happen, 0, False
+
+    def __call__(self) -> int:
+        if self.on:
+            self.on = False  # what happens looks at clocks too
+            self.looks += 1
+            self.happen()
+            self.on = True
+        return self.clock()
+
+
+def made_and_not_fetched(home: EngineHome, pipeline: Pipeline, clock: JumpClock) -> None:
+    """One task of a gateway, ended and paid; its result is due."""
+    home.sandbox.faults([{"kind": "5xx_before", **AT_DOWNLOAD}])
+    for _ in range(4):
+        advance(pipeline, publish=False)
+        clock.skip(500)
+    home.sandbox.clear_faults()
+    clock.skip(60_000)
+    assert reckon(home, pipeline.ledger).states == {"succeeded": 1}
+
+
+def holder(pipeline: Pipeline) -> str | None:
+    """Who has taken the result, if anybody has."""
+    with pipeline.ledger.read() as connection:
+        return connection.execute(select(tables.schedule.c.owner)).scalar_one_or_none()
+
+
+def test_a_fetch_that_outlasts_its_hold_stays_with_its_process(home: EngineHome) -> None:
+    other_home(home, "kling-gateway")
+    clock = JumpClock()
+    others: list[CollectReport] = []
+
+    def time_passes() -> None:
+        if holder(second) == first.owner:
+            clock.skip(LEASE_MS * 0.45)
+            others.append(collect_due(second))
+
+    nudged = Nudged(clock, time_passes)
+    with home.open(nudged) as first, home.open(clock) as second:
+        made_and_not_fetched(home, first, clock)
+        began, nudged.on = clock.skipped_ms, True
+        report = collect_due(first)
+        nudged.on = False
+        assert clock.skipped_ms - began > LEASE_MS
+        assert report.stored == [WHERE]
+        assert others == [CollectReport()] * len(others), "the other process finds nothing to do"
+        assert reckon(home, first.ledger).states == {"stored": 1}
+
+
+def fetched_while_another_gives_up(home: EngineHome, then: Callable[[Pipeline], object]) -> tuple[str, str | None]:
+    """One process is stopped in the middle of a download, for so long that another takes the result and finds that it
+    is gone. Then it goes on, after what `then` does. Answers the attempt's state and error in the end."""
+    other_home(home, "kling-gateway")
+    clock = JumpClock()
+    others: list[CollectReport] = []
+
+    def stopped_for_a_month() -> None:
+        if others or nudged.looks < DOWNLOADING or holder(second) != first.owner:
+            return
+        assert list((home.settings.media_dir / ".incoming").iterdir()) != [], "it is being written"
+        home.sandbox.faults([{"kind": "expired_url", **AT_DOWNLOAD}])
+        home.sandbox.set_offset(31 * 86_400)
+        clock.skip(31 * DAY_MS)
+        others.append(collect_due(second))
+        then(second)
+
+    nudged = Nudged(clock, stopped_for_a_month)
+    with home.open(nudged) as first, home.open(clock) as second:
+        made_and_not_fetched(home, first, clock)
+        nudged.on = True
+        collect_due(first)
+        nudged.on = False
+        assert [other.lost for other in others] == [[WHERE]]
+        assert check_invariants(first.ledger) == []
+        with first.ledger.read() as connection:
+            [row] = connection.execute(select(tables.attempts.c.state, tables.attempts.c.error_reason))
+        assert reckon(home, first.ledger).charges == 1
+    return row.state, row.error_reason
+
+
+def test_a_file_that_comes_after_it_was_given_up_is_ours_all_the_same(home: EngineHome) -> None:
+    assert fetched_while_another_gives_up(home, lambda pipeline: None) == ("stored", None)
+
+
+def test_a_file_that_comes_after_somebody_allowed_to_pay_again_is_told_of(
+    home: EngineHome, caplog: pytest.LogCaptureFixture
+) -> None:
+    def pay_again(pipeline: Pipeline) -> None:
+        found = resolve.resubmit(pipeline, WHERE, who="ann", why="it is gone")
+        assert isinstance(found, resolve.Resolved)
+
+    assert fetched_while_another_gives_up(home, pay_again) == ("result_lost", "expired")
+    [said] = [record.getMessage() for record in caplog.records if "its file came" in record.getMessage()]
+    assert said.startswith(f"{WHERE} is result_lost meanwhile")
+    name = said.removesuffix(" in the media store").rpartition(" ")[2]
+    assert (home.settings.media_dir / name).stat().st_size > 0

@@ -1,0 +1,122 @@
+"""A machine that can't look at a film for the moment: the film waits and is never called broken or lost, and is stored
+once the machine can look again. What the film itself does wrong is another matter."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from sqlalchemy import select
+
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.media.isolation import isolated_probe
+from extend_pipeline.media.isolation.pool import Prober, prober
+from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.home.every_provider import other_home
+from extend_pipeline_tests.support.ledger.reckoning import reckon
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_left() -> None:
+    """No worker of another test waits for films."""
+    prober(isolated_probe.READ).close()
+
+
+def states(pipeline: Pipeline) -> list[str]:
+    with pipeline.ledger.read() as connection:
+        return list(connection.execute(select(tables.attempts.c.state)).scalars())
+
+
+def notes(pipeline: Pipeline) -> list[str]:
+    with pipeline.ledger.read() as connection:
+        return list(connection.execute(select(tables.schedule.c.note)).scalars())
+
+
+def finishes(home: EngineHome, pipeline: Pipeline, charges: int) -> None:
+    assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
+    found = reckon(home, pipeline.ledger)
+    assert (found.charges, set(found.states)) == (charges, {"stored"})
+
+
+def test_a_film_waits_while_no_process_can_be_started(home: EngineHome) -> None:
+    home.seeded(3, steps=1)
+    clock = JumpClock()
+    with home.open(clock) as pipeline, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/python")
+        for _ in range(6):
+            advance(pipeline, publish=False)
+            clock.skip(700_000)
+        assert states(pipeline) == ["succeeded"] * 3
+        assert all("could not be checked" in note for note in notes(pipeline))
+        assert not [path for path in home.settings.media_dir.rglob("*") if path.is_file()]
+        patch.undo()
+        finishes(home, pipeline, 3)
+
+
+def test_a_film_that_nobody_could_look_at_is_not_lost_when_its_time_is_over(home: EngineHome) -> None:
+    """Its URL still answers: that nobody can look at what comes is no reason to give it up."""
+    home.seeded(1, steps=1)
+    clock = JumpClock()
+    with home.open(clock) as pipeline, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/python")
+        for _ in range(3):
+            advance(pipeline, publish=False)
+            clock.skip(5_000)
+        clock.skip(31 * DAY_MS)
+        for _ in range(3):
+            advance(pipeline, publish=False)
+            clock.skip(700_000)
+        assert states(pipeline) == ["succeeded"]
+        patch.undo()
+        finishes(home, pipeline, 1)
+
+
+def test_a_source_that_nobody_could_look_at_is_fetched_again(home: EngineHome) -> None:
+    other_home(home, "vidu")
+    clock = JumpClock()
+    with home.open(clock) as pipeline, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/python")
+        advance(pipeline, publish=False)
+        assert home.sandbox.charges()["charges"] == [], "nothing is paid for a source that was not measured"
+        patch.undo()
+        clock.skip(700_000)
+        finishes(home, pipeline, 1)
+
+
+def test_a_worker_that_can_be_had_no_more_after_the_check_leaves_the_film_for_later(home: EngineHome) -> None:
+    """The film is in the store by then; its poster and its seam are what is missing."""
+    home.seeded(1, steps=1)
+    clock = JumpClock()
+    original = Prober.run
+
+    def only_checks(prober: Prober, task: dict[str, object], **options: float | None) -> object:
+        if task["do"] != "check":
+            raise isolated_probe.CouldNotProbe("no memory for it")
+        return original(prober, task, **options)
+
+    with home.open(clock) as pipeline, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Prober, "run", only_checks)
+        for _ in range(3):
+            advance(pipeline, publish=False)
+            clock.skip(5_000)
+        assert states(pipeline) == ["succeeded"]
+        patch.undo()
+        finishes(home, pipeline, 1)
+
+
+def test_a_film_that_ends_every_worker_is_quarantined_after_two_fetches(home: EngineHome) -> None:
+    home.seeded(2, steps=1)
+    clock = JumpClock()
+    with home.open(clock) as pipeline, pytest.MonkeyPatch.context() as patch:
+        # workers that die of whatever they are given, as of a hole in a decoder
+        boot = "import os, sys; print('{\"ready\": true}', flush=True); sys.stdin.readline(); os.kill(os.getpid(), 11)"
+        patch.setattr("extend_pipeline.media.isolation.pool._BOOT", boot)
+        for _ in range(4):
+            advance(pipeline, publish=False)
+            clock.skip(700_000)
+        assert states(pipeline) == ["quarantined"] * 2
+        kept = list((home.settings.media_dir / "quarantine").iterdir())
+        assert len(kept) == 2, "what was paid for is kept"

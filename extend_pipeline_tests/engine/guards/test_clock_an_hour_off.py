@@ -1,0 +1,141 @@
+"""A clock that is an hour off, ours or the upstream's: the work completes, or it says that the clock is to be checked;
+nothing is paid twice, and nothing that can still be fetched is given up."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.model import BlockReason
+from extend_pipeline.engine.status import status
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.providers.http.retry import RetryPolicy
+from extend_pipeline.providers.kling.provider import KlingProvider
+from extend_pipeline.providers.registry import build_provider
+from extend_pipeline.providers.wire.credentials import credentials_of
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.home.every_provider import OTHERS, other_home
+from extend_pipeline_tests.support.ledger.reckoning import reckon
+
+HOUR_S = 3_600
+OFF = pytest.mark.parametrize("off_s", [HOUR_S, -HOUR_S], ids=["an hour ahead", "an hour behind"])
+
+
+def provider_at(off_s: float) -> Any:
+    """Makes providers whose tokens are dated by a clock that is so far off, like everything else of ours."""
+
+    def make(account: Account, *, settings: Settings) -> Any:
+        if account.provider != "kling":
+            return build_provider(account, settings=settings)
+        return KlingProvider(
+            base_url=account.base_url,
+            credentials=credentials_of(account),
+            allow_local=account.allow_local,
+            post_deadline_s=settings.post_deadline_s,
+            get_deadline_s=settings.get_deadline_s,
+            retry=RetryPolicy(wait_initial_s=0.01, wait_max_s=0.02),
+            now=lambda: time.time() + off_s,
+        )
+
+    return make
+
+
+def complete(pipeline: Pipeline) -> None:
+    """Drive everything to its end."""
+    videos = drive(pipeline).videos
+    assert {video.state for video in videos} == {VideoState.COMPLETE}, [video.blocker for video in videos]
+
+
+@OFF
+def test_a_token_dated_by_a_wrong_clock_is_the_clocks_fault_and_says_so(off_s: int, home: EngineHome) -> None:
+    home.seeded(3, steps=2)
+    with home.open(JumpClock(off_s * 1000), make_provider=provider_at(off_s)) as pipeline:
+        for _ in range(4):
+            advance(pipeline, publish=False)
+        assert home.sandbox.charges()["charges"] == []
+        held = [video.blocker for video in status(pipeline).plan.videos if video.blocker]
+        assert {each.reason for each in held} == {BlockReason.WRONG_CLOCK}
+        assert "check this machine's clock" in held[0].message
+        way = "ahead of" if off_s > 0 else "behind"
+        assert re.search(rf"clock is (3599|3600|3601) s {way} Kling's", held[0].message), held[0].message
+    with home.open() as pipeline:  # the clock is right, and nobody says so
+        complete(pipeline)
+        assert reckon(home, pipeline.ledger).charges == 6
+
+
+@OFF
+def test_a_clock_that_goes_wrong_while_tasks_run_loses_none_of_them(off_s: int, home: EngineHome) -> None:
+    home.seeded(4, steps=1)
+    with home.open() as pipeline:
+        advance(pipeline, publish=False)
+        assert len(home.sandbox.charges()["charges"]) == 4
+    with home.open(JumpClock(off_s * 1000), make_provider=provider_at(off_s)) as pipeline:
+        for _ in range(4):
+            advance(pipeline, publish=False)
+            pipeline.now_ms.skip(60_000)  # type: ignore[attr-defined]
+        with pipeline.ledger.read() as connection:
+            states = set(connection.execute(select(tables.attempts.c.state)).scalars())
+        assert states <= {"submitted", "processing", "succeeded", "stored"}
+        assert len(home.sandbox.charges()["charges"]) == 4
+    with home.open() as pipeline:
+        complete(pipeline)
+        assert reckon(home, pipeline.ledger).charges == 4
+
+
+@OFF
+@pytest.mark.parametrize("provider", OTHERS)
+def test_keys_that_have_no_date_work_by_any_clock(off_s: int, provider: str, home: EngineHome) -> None:
+    other_home(home, provider)
+    with home.open(JumpClock(off_s * 1000), make_provider=provider_at(off_s)) as pipeline:
+        complete(pipeline)
+        assert reckon(home, pipeline.ledger).charges == 1
+
+
+@OFF
+@pytest.mark.parametrize("provider", ["kling", *OTHERS])
+def test_an_upstream_whose_clock_is_wrong_is_paid_once_and_its_results_are_fetched(
+    off_s: int, provider: str, home: EngineHome
+) -> None:
+    """Its dates, and the ends of its URLs, are an hour off; tokens are what the tests above are about."""
+    if provider == "kling":
+        home.seeded(2, steps=2)
+    else:
+        other_home(home, provider, steps=2)
+    home.sandbox.set_offset(off_s)
+    with home.open() as pipeline:
+        complete(pipeline)
+        assert reckon(home, pipeline.ledger).charges == (4 if provider == "kling" else 2)
+
+
+@pytest.mark.parametrize("provider", ["kling-gateway", "luma", "vidu"])
+def test_a_url_that_seems_to_have_ended_is_tried_all_the_same(provider: str, home: EngineHome) -> None:
+    """The upstream's clock is an hour and more behind: its fresh URLs are past their end by ours, and still good."""
+    other_home(home, provider)
+    home.sandbox.set_offset(-3 * HOUR_S)
+    with home.open() as pipeline:
+        complete(pipeline)
+        found = reckon(home, pipeline.ledger)
+    assert (found.charges, found.states) == (1, {"stored": 1})
+
+
+@OFF
+def test_a_doubt_is_looked_up_and_never_paid_again_by_a_wrong_clock(off_s: int, home: EngineHome) -> None:
+    """The settle window is reckoned by our own clock; one that jumps ahead ends it early, so absence has to be seen
+    several times, while a task that is known is found."""
+    home.seeded(3, steps=1)
+    home.sandbox.faults([{"kind": "reset_after", "where": "submit", "times": 2}])
+    with home.open() as pipeline:
+        advance(pipeline, publish=False)
+    assert len(home.sandbox.charges()["charges"]) == 3
+    with home.open(JumpClock(off_s * 1000)) as pipeline:
+        complete(pipeline)
+        assert reckon(home, pipeline.ledger).charges == 3

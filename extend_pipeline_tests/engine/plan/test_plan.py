@@ -1,0 +1,306 @@
+"""What a plan decides, case by case."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extend_pipeline.engine.plan import chain
+from extend_pipeline.engine.plan.hop_state import FETCH_REFUSED, FOREIGN_TASK, UNCLEAR_VALUE
+from extend_pipeline.engine.plan.model import AccountView, BlockReason, VideoPlan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.ledger.states import AttemptState, VideoState
+from extend_pipeline_tests.support.home.engine_home import DAY_MS, account, branch, entry
+from extend_pipeline_tests.support.home.plan_inputs import attempt, configured, given, stored_from
+from extend_pipeline_tests.support.ledger.steps import NOON
+
+S = AttemptState
+MIDNIGHT = (NOON // DAY_MS + 1) * DAY_MS
+
+
+def only(found: Any) -> VideoPlan:
+    """The one video of a plan."""
+    (video,) = found.videos
+    assert isinstance(video, VideoPlan)
+    return video
+
+
+def held(video: VideoPlan, reason: BlockReason, *words: str) -> None:
+    """The video waits for this reason, and says so in these words, and what to do."""
+    assert video.due is None
+    assert video.blocker is not None
+    assert video.blocker.reason is reason
+    for word in words:
+        assert word in f"{video.blocker.message} {video.blocker.todo}"
+    assert video.blocker.todo
+    assert video.state is (VideoState.BLOCKED if reason.needs_person else VideoState.WAITING)
+
+
+def test_a_new_video_is_due_with_its_first_hop_and_its_range_of_costs(tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827", to=30, prompt="fog")])
+    video = only(plan(given(config)))
+    assert video.due is not None
+    assert (video.due.hop, video.due.generation, video.due.try_no) == (1, 1, 1)
+    assert video.due.parent_video_id == "827"
+    assert video.due.params == {"prompt": "fog"}
+    assert video.due.predicted_micros == 2_000_000
+    assert video.hops_left == (5, 7)  # 24.5 s are missing: five of 5 s, or seven of 4 s
+    assert video.micros_left == (10_000_000, 14_000_000)
+    assert video.state is VideoState.WORKING
+
+
+def test_a_stored_hop_makes_the_next_one_due_from_its_own_result(tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827", to=30)])
+    video = only(plan(given(config, attempt(config, "v"))))
+    assert video.due is not None
+    assert (video.due.hop, video.due.parent_video_id, video.due.parent_duration_ms) == (2, "91", 9_500)
+    assert video.due.parent_attempt_id == "v-1-stored"
+    assert (video.hops_done, video.current_ms) == (1, 9_500)
+
+
+def test_a_changed_prompt_makes_its_hop_and_all_after_it_anew_and_keeps_the_earlier_takes(tmp_path: Path) -> None:
+    before = configured(tmp_path, [entry("v", "827", steps=3, prompts=["a", "b", "c"])])
+    takes = [attempt(before, "v", hop) for hop in (1, 2, 3)]
+    assert only(plan(given(before, *takes))).state is VideoState.COMPLETE
+    after = configured(tmp_path, [entry("v", "827", steps=3, prompts=["a", "B", "c"])])
+    video = only(plan(given(after, *takes, on_change="pay")))
+    assert video.due is not None
+    assert (video.due.hop, video.due.params, video.due.paid_again) == (2, {"prompt": "B"}, True)
+    assert video.due.parent_attempt_id == "v-1-stored"
+    assert video.hops_done == 1
+    third = only(plan(given(after, *takes, stored_from(video.due, 4_500), on_change="pay")))
+    assert third.due is not None
+    assert (third.due.hop, third.due.paid_again) == (3, True)
+    assert third.due.parent_video_id == "91x"
+    assert only(plan(given(before, *takes, stored_from(video.due, 4_500)))).state is VideoState.COMPLETE
+
+
+def test_an_earlier_take_that_still_runs_is_waited_for(tmp_path: Path) -> None:
+    before = configured(tmp_path, [entry("v", "827", steps=1, prompt="a")])
+    running = attempt(before, "v", state=S.PROCESSING)
+    after = configured(tmp_path, [entry("v", "827", steps=1, prompt="b")])
+    held(only(plan(given(after, running, on_change="pay"))), BlockReason.EARLIER_TAKE, "earlier parameters")
+
+
+def test_an_earlier_take_that_only_a_person_can_clear_up_is_shown_to_one(tmp_path: Path) -> None:
+    before = configured(tmp_path, [entry("v", "827", steps=1, prompt="a")])
+    doubtful = attempt(before, "v", state=S.IN_DOUBT, submit_class="D")
+    after = configured(tmp_path, [entry("v", "827", steps=1, prompt="b")])
+    held(only(plan(given(after, doubtful, on_change="pay"))), BlockReason.IN_DOUBT, "resolve v/1 adopt TASK")
+
+
+def test_a_branch_shares_its_parents_hops_and_pays_for_none_of_them(tmp_path: Path) -> None:
+    entries = [entry("day", "827", steps=3, prompt="sun"), branch("night", "day", 2, steps=2, prompt="moon")]
+    config = configured(tmp_path, entries)
+    start = plan(given(config)).videos
+    assert [video.due is not None for video in start] == [True, False]
+    held(start[1], BlockReason.PARENT, "hop 2 of day")
+    shared = [attempt(config, "day", hop) for hop in (1, 2)]
+    day, night = plan(given(config, *shared)).videos
+    assert day.due is not None
+    assert night.due is not None
+    assert (night.due.hop, night.due.parent_attempt_id, night.due.parent_video_id) == (1, "day-2-stored", "92")
+    assert (night.due.root_video_id, night.due.parent_duration_ms) == ("827", 14_000)
+    assert day.due.chain_digest != night.due.chain_digest
+    assert night.hops_left == (2, 2)
+
+
+def test_a_branch_says_when_its_parent_will_not_come(tmp_path: Path) -> None:
+    short = configured(tmp_path, [entry("day", "827", to=9), branch("night", "day", 3, to=40)])
+    finished = attempt(short, "day")
+    held(plan(given(short, finished)).videos[1], BlockReason.PARENT_BLOCKED, "its hop 3 will never be made")
+    failed = attempt(short, "day", state=S.FAILED, error_message="risk control")
+    held(plan(given(short, failed)).videos[1], BlockReason.PARENT_BLOCKED, "risk control", "resolve day/1 resubmit")
+
+
+def test_a_branch_whose_parent_waits_for_tomorrow_waits_for_tomorrow_too(tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("day", "827", steps=1), branch("night", "day", 1, steps=1)])
+    spent = {"k": AccountView(committed_micros=10_000_000_000, committed_today_micros=10_000_000_000)}
+    day, night = plan(given(config, views=spent)).videos
+    held(day, BlockReason.DAY_BUDGET, "tomorrow")
+    held(night, BlockReason.DAY_BUDGET, "hop 1 of day")
+    assert night.blocker is not None
+    assert night.blocker.until_ms == MIDNIGHT
+
+
+@pytest.mark.parametrize("hop", [1, 2])
+def test_thirty_days_after_it_was_made_a_video_is_not_extended(hop: int, tmp_path: Path) -> None:
+    made = entry("v", "827", steps=3)
+    made["source"]["created_at"] = "2026-10-20T00:00:00Z"
+    config = configured(tmp_path, [made])
+    born = config.catalogue.source_of("v").created_at
+    assert born is not None
+    attempts = [] if hop == 1 else [attempt(config, "v", completed_at=int(born.timestamp() * 1000))]
+    end = int(born.timestamp() * 1000) + 30 * DAY_MS
+    last_moment = only(plan(given(config, *attempts, now_ms=end - 1)))
+    assert last_moment.due is not None
+    video = only(plan(given(config, *attempts, now_ms=end)))
+    held(video, BlockReason.SOURCE_EXPIRED, "2026-11-19 00:00 UTC", "30 days", "make the source anew")
+
+
+def test_a_hop_that_could_pass_three_minutes_is_not_submitted(tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827", to=180, duration=170)])
+    assert only(plan(given(config, attempt(config, "v", output_ms=175_000)))).due is not None
+    video = only(plan(given(config, attempt(config, "v", output_ms=175_001))))
+    held(video, BlockReason.LENGTH_CAP, "180 s", "lower the target")
+
+
+def test_without_a_price_or_a_budget_nothing_is_submitted(tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827")])
+    plain = config.accounts["k"]
+    unpriced = plain.model_copy(update={"price": plain.price.model_copy(update={"per_extension_micros": {"pro": 1}})})
+    video = only(plan(given(config, accounts={"k": unpriced})))
+    held(video, BlockReason.NO_PRICE, "no price for mode std", "accounts.yaml")
+    assert video.micros_left is None
+    poor = plain.model_copy(update={"budget": None})
+    held(only(plan(given(config, accounts={"k": poor}))), BlockReason.NO_BUDGET, "accounts.yaml")
+
+
+def test_a_day_that_is_spent_waits_until_tomorrow_and_a_total_that_is_spent_waits_for_a_person(tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827")], account(budget={"per_day": 10, "total": 100}))
+    tight = {"k": AccountView(committed_micros=8_000_000, committed_today_micros=8_000_000)}
+    assert only(plan(given(config, views=tight))).due is not None
+    spent = {"k": AccountView(committed_micros=8_000_001, committed_today_micros=8_000_001)}
+    today = only(plan(given(config, views=spent)))
+    held(today, BlockReason.DAY_BUDGET, "tomorrow (UTC)")
+    assert today.blocker is not None
+    assert today.blocker.until_ms == MIDNIGHT
+    gone = {"k": AccountView(committed_micros=98_000_001)}
+    held(only(plan(given(config, views=gone))), BlockReason.TOTAL_BUDGET, "1.999999", "budget.total")
+    dear = configured(tmp_path, [entry("v", "827")], account(budget={"per_day": 1, "total": 100}))
+    held(only(plan(given(dear))), BlockReason.TOTAL_BUDGET, "budget.per_day")  # no tomorrow will be enough
+
+
+def test_slots_and_budgets_go_to_the_first_of_the_catalogue(tmp_path: Path) -> None:
+    entries = [entry(key, f"82{number}") for number, key in enumerate("zebra")]
+    config = configured(tmp_path, entries, account(max_in_flight=4))
+    found = plan(given(config, views={"k": AccountView(in_flight=1)}))
+    assert [step.video.key for step in found.due] == ["z", "e", "b"]
+    held(found.videos[3], BlockReason.SLOTS, "all 4 slots")
+    poor = configured(tmp_path, entries, account(budget={"per_day": 5, "total": 100}))
+    assert [step.video.key for step in plan(given(poor)).due] == ["z", "e"]
+
+
+def test_a_rest_is_waited_for_and_followed_by_one_probe(tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry(key, f"82{number}") for number, key in enumerate("abc")])
+    resting = {"k": AccountView(backing_off_until=NOON + 700, probing=True)}
+    first = plan(given(config, views=resting)).videos[0]
+    held(first, BlockReason.BACKOFF)
+    assert first.blocker is not None
+    assert first.blocker.until_ms == NOON + 700
+    rested = plan(given(config, views=resting, now_ms=NOON + 700))
+    assert [step.video.key for step in rested.due] == ["a"]
+
+
+def test_paused_and_stopped_accounts_submit_nothing_and_say_how_to_go_on(tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827")])
+    held(only(plan(given(config, everything_paused=True))), BlockReason.PAUSED, "extend-pipeline resume")
+    held(only(plan(given(config, views={"k": AccountView(paused=True)}))), BlockReason.PAUSED, "resume k")
+    stopped = {"k": AccountView(stopped_reason="balance", stopped_message="Account balance not enough")}
+    held(
+        only(plan(given(config, views=stopped))), BlockReason.ACCOUNT_STOPPED, "Account balance not enough", "resume k"
+    )
+
+
+@pytest.mark.parametrize("reason", ["rate", "slots", "unsent", "auth", "balance", "forbidden"])
+def test_a_refusal_that_says_nothing_of_the_step_itself_is_tried_again(reason: str, tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827")])
+    refused = attempt(config, "v", state=S.REJECTED, error_reason=reason, try_no=4)
+    video = only(plan(given(config, refused)))
+    assert video.due is not None
+    assert (video.due.generation, video.due.try_no, video.due.last_attempt_id) == (1, 5, refused.attempt_id)
+    assert video.due.paid_again is False
+
+
+@pytest.mark.parametrize("reason", ["content", "bad_request", "not_found"])
+def test_a_refusal_of_the_step_waits_for_a_person_with_the_providers_words(reason: str, tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827")])
+    refused = attempt(config, "v", state=S.REJECTED, error_reason=reason, error_message="risk control: knife")
+    held(only(plan(given(config, refused))), BlockReason.REJECTED, "risk control: knife", "resolve v/1 resubmit")
+
+
+def test_what_was_provably_not_made_is_tried_again_in_the_same_generation(tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827")])
+    video = only(plan(given(config, attempt(config, "v", state=S.RELEASED, generation=2, try_no=3))))
+    assert video.due is not None
+    assert (video.due.generation, video.due.try_no) == (2, 4)
+    unclear = attempt(config, "v", state=S.RELEASED, error_reason=UNCLEAR_VALUE)
+    held(only(plan(given(config, unclear))), BlockReason.REJECTED, "resubmit")
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (S.FAILED, BlockReason.FAILED),
+        (S.QUARANTINED, BlockReason.QUARANTINED),
+        (S.RESULT_LOST, BlockReason.RESULT_LOST),
+        (S.WRITTEN_OFF, BlockReason.WRITTEN_OFF),
+    ],
+)
+def test_an_end_that_was_paid_needs_a_person_whose_word_raises_the_generation_by_one(
+    state: AttemptState, reason: BlockReason, tmp_path: Path
+) -> None:
+    config = configured(tmp_path, [entry("v", "827")])
+    ended = attempt(config, "v", state=state, generation=3, try_no=2, error_message="why it ended")
+    held(only(plan(given(config, ended))), reason, "why it ended", "resolve v/1 resubmit")
+    allowed = only(plan(given(config, replace(ended, resubmit_allowed=True))))
+    assert allowed.due is not None
+    assert (allowed.due.generation, allowed.due.try_no) == (4, 1)
+
+
+@pytest.mark.parametrize("state", [S.CLAIMED, S.SENDING, S.SUBMITTED, S.PROCESSING, S.SUCCEEDED])
+def test_what_is_under_way_is_neither_due_nor_in_anybodys_way(state: AttemptState, tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827")])
+    video = only(plan(given(config, attempt(config, "v", state=state))))
+    assert (video.state, video.due, video.blocker) == (VideoState.WORKING, None, None)
+    assert video.running is not None
+
+
+def test_doubts_are_looked_up_or_shown_to_a_person_by_the_class_of_the_account(tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827")])
+    doubtful = attempt(config, "v", state=S.IN_DOUBT, absences=1)
+    held(only(plan(given(config, doubtful))), BlockReason.IN_DOUBT_CHECKING, "not found 1 time")
+    for note in ("no control: no task is known", f"{FOREIGN_TASK} 77, which is not made from 827"):
+        held(only(plan(given(config, replace(doubtful, note=note)))), BlockReason.IN_DOUBT, note, "adopt TASK")
+    for submit_class in "BCD":
+        other = replace(doubtful, submit_class=submit_class)
+        held(only(plan(given(config, other))), BlockReason.IN_DOUBT, "provider's console", "resubmit", "write-off")
+
+
+def test_a_task_that_runs_for_longer_than_the_accounts_patience_is_overdue(tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827")], account(patience=60))
+    late = attempt(config, "v", state=S.PROCESSING, submitted_at=NOON - 60_001, note="upstream: HTTP 500")
+    held(only(plan(given(config, late))), BlockReason.OVERDUE, "HTTP 500", "resolve v/1 write-off")
+    assert only(plan(given(config, replace(late, submitted_at=NOON - 60_000)))).blocker is None
+
+
+def test_a_result_that_our_own_rules_forbid_to_fetch_is_told_at_once_and_a_slow_one_later(tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827")], account(patience=60))
+    words = "cdn.example.com is not among the account's download_hosts"
+    paid = attempt(config, "v", state=S.SUCCEEDED, expires_at=NOON + DAY_MS)
+    refused = replace(paid, note=f"{FETCH_REFUSED}{words}")
+    held(only(plan(given(config, refused))), BlockReason.NOT_FETCHED, words, "mend", "kept until")
+    flaky = replace(paid, note="HTTP 503")
+    assert only(plan(given(config, flaky))).blocker is None
+    held(only(plan(given(config, flaky, now_ms=NOON + 60_001))), BlockReason.NOT_FETCHED, "HTTP 503")
+
+
+def test_a_result_without_a_video_id_cannot_be_extended_further_and_says_so(tmp_path: Path) -> None:
+    config = configured(tmp_path, [entry("v", "827", steps=2)])
+    held(only(plan(given(config, attempt(config, "v", video_id=None)))), BlockReason.NOT_EXTENDABLE, "video id")
+
+
+def test_names_of_hops_depend_on_what_they_are_made_from_and_on_nothing_else(tmp_path: Path) -> None:
+    one = configured(tmp_path, [entry("v", "827", steps=3, prompts=["a", "b", "c"])])
+    two = configured(tmp_path, [entry("v", "827", to=100, prompts=["a", "b", "x"])])
+    other = configured(tmp_path, [entry("v", "828", steps=3, prompts=["a", "b", "c"])])
+    first, second, third = (
+        chain.digests(c.catalogue.videos["v"], 3, videos=c.catalogue.videos) for c in (one, two, other)
+    )
+    assert first[:3] == second[:3]
+    assert first[3] != second[3]
+    assert not set(first) & set(third)
+    assert len(set(first)) == 4

@@ -1,0 +1,201 @@
+"""What a plan says of the providers beside Kling before it spends: each obstacle by its name, with what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extend_pipeline.config.load import Configuration
+from extend_pipeline.config.model.price import Price
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.plan.model import BlockReason, SourceView, VideoPlan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.status import status
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.home.every_provider import OTHERS, other_account, other_entry, other_home
+from extend_pipeline_tests.support.home.plan_inputs import attempt, configured, given
+from extend_pipeline_tests.support.ledger.reckoning import reckon
+from extend_pipeline_tests.support.ledger.steps import NOON
+
+URL = "http://127.0.0.1:9/film.mp4"
+SOURCES: dict[str, dict[str, Any]] = {
+    "kling-gateway": {"video_id": "827", "model": "kling-v1-6", "mode": "std", "duration": 5.0},
+    "vidu": {"video_url": URL},
+    "luma": {"task_id": "4665a07c"},
+}
+MEASURED = {"v": SourceView(probed_ms=5_000, path="ab/source.mp4")}
+
+
+def held(video: VideoPlan, reason: BlockReason, *words: str) -> None:
+    """The video waits for this reason, and says so in these words, and what to do."""
+    assert video.due is None
+    assert video.blocker is not None
+    assert video.blocker.reason is reason, video.blocker
+    for word in words:
+        assert word in f"{video.blocker.message} {video.blocker.todo}"
+    assert len(video.blocker.todo) > 10
+    assert video.state is (VideoState.BLOCKED if reason.needs_person else VideoState.WAITING)
+
+
+def home_of(
+    folder: Path, provider: str, *, source: dict[str, Any] | None = None, account: Any = None, **extend: Any
+) -> Configuration:
+    """The configuration of one video `v` of a provider."""
+    written = {**SOURCES[provider], **(source or {})}
+    return configured(folder, [other_entry(provider, "v", written, **extend)], account or other_account(provider))
+
+
+def planned(configuration: Configuration, *attempts: Any, **changes: Any) -> VideoPlan:
+    """The plan of `v`, whose source was measured unless told otherwise."""
+    (video,) = plan(given(configuration, *attempts, **{"sources": MEASURED, **changes})).videos
+    return video
+
+
+@pytest.mark.parametrize("provider", OTHERS)
+def test_a_measured_source_is_due_with_what_one_hop_costs(provider: str, tmp_path: Path) -> None:
+    due = planned(home_of(tmp_path, provider)).due
+    assert due is not None
+    assert due.parent_video_id == next(iter(SOURCES[provider].values()))
+    assert due.parent_duration_ms == 5_000
+    assert due.predicted_micros == (500_000 if provider == "vidu" else 1_000_000)
+
+
+def test_a_source_of_a_gateway_that_is_too_old_is_told_before_anything_is_spent(tmp_path: Path) -> None:
+    config = home_of(tmp_path, "kling-gateway", source={"created_at": "2025-01-15T08:00:00Z"})
+    held(
+        planned(config), BlockReason.SOURCE_EXPIRED, "could be extended until 2025-02-14", "30 days", "make the source"
+    )
+
+
+def test_a_hop_of_a_gateway_that_would_pass_three_minutes_is_not_sent(tmp_path: Path) -> None:
+    config = home_of(tmp_path, "kling-gateway", source={"duration": 176.0}, to=180)
+    held(planned(config, sources={}), BlockReason.LENGTH_CAP, "it is 176 s long", "180 s", "lower the target")
+    below = home_of(tmp_path, "kling-gateway", source={"duration": 175.0}, to=180)
+    assert planned(below, sources={}).due is not None
+
+
+@pytest.mark.parametrize(
+    ("measured", "words"), [(3_000, ("3 s long", "give a longer")), (61_000, ("61 s long", "cut the source"))]
+)
+def test_a_vidu_source_outside_the_lengths_that_are_taken_is_told(
+    measured: int, words: tuple[str, ...], tmp_path: Path
+) -> None:
+    video = planned(home_of(tmp_path, "vidu"), sources={"v": SourceView(measured, "ab/source.mp4")})
+    held(video, BlockReason.SOURCE_LENGTH, "vidu extends 4 to 60 s", *words)
+
+
+@pytest.mark.parametrize("measured", [4_000, 60_000])
+def test_a_vidu_source_at_the_edge_of_the_lengths_is_taken(measured: int, tmp_path: Path) -> None:
+    video = planned(home_of(tmp_path, "vidu"), sources={"v": SourceView(measured, "ab/source.mp4")})
+    assert video.due is not None
+
+
+def test_a_declared_length_does_not_stand_in_for_a_vidu_source_that_was_not_measured(tmp_path: Path) -> None:
+    config = home_of(tmp_path, "vidu", source={"duration": 6})
+    held(planned(config, sources={}), BlockReason.SOURCE_UNCHECKED, "not been measured", "costs nothing")
+    missing = planned(config, sources={"v": SourceView(fault="it answered 404")})
+    held(missing, BlockReason.UNREACHABLE_SOURCE, "it answered 404", "mend the source's URL")
+
+
+def test_a_vidu_source_that_is_not_there_is_told_and_taken_once_it_is(home: EngineHome) -> None:
+    (entry,) = other_home(home, "vidu")
+    sound = entry["source"]["video_url"]
+    entry["source"]["video_url"] = sound.replace(".mp4", "-gone.mp4")
+    home.catalogue([entry])
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        (video,) = drive(pipeline).videos
+        held(video, BlockReason.UNREACHABLE_SOURCE, "404", "mend the source's URL in the catalogue")
+        assert status(pipeline).exit_code == 1
+        asked = home.sandbox.requests()["total"]
+        advance(pipeline, publish=False)
+        assert home.sandbox.requests()["total"] == asked  # not asked for in every round
+        assert home.sandbox.charges()["charges"] == []
+    entry["source"]["video_url"] = sound
+    home.catalogue([entry])
+    clock.skip(700_000)
+    with home.open(clock) as pipeline:
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert reckon(home, pipeline.ledger).charges == 1
+
+
+@pytest.mark.parametrize("seconds", [3.0, 61.0])
+def test_a_vidu_source_is_measured_and_refused_before_anything_is_spent(seconds: float, home: EngineHome) -> None:
+    other_home(home, "vidu", duration=seconds)
+    with home.open() as pipeline:
+        held(drive(pipeline).videos[0], BlockReason.SOURCE_LENGTH, f"{seconds:g} s long", "4 to 60 s")
+        assert status(pipeline).exit_code == 1
+        assert reckon(home, pipeline.ledger).charges == 0
+
+
+def test_a_vidu_hop_whose_parents_url_has_ended_starts_from_the_store_where_that_is_public(tmp_path: Path) -> None:
+    last: dict[str, Any] = {
+        "video_id": "https://results.example.com/1.mp4",
+        "film_path": "ab/one two.mp4",
+        "file_ms": 9_000,
+    }
+    config = home_of(tmp_path, "vidu", steps=2)
+    alive = planned(config, attempt(config, "v", **last, expires_at=NOON + 3_600_000))
+    assert alive.due is not None
+    assert alive.due.parent_video_id == last["video_id"]
+    soon = attempt(config, "v", **last, expires_at=NOON + 300_000)  # it must outlive the hop
+    held(planned(config, soon), BlockReason.UNREACHABLE_SOURCE, "has expired", "public_media_url", "account vidu")
+    public = other_account("vidu", public_media_url="https://media.example.com/store/")
+    served = home_of(tmp_path, "vidu", account=public, steps=2)
+    due = planned(served, soon).due
+    assert due is not None
+    assert due.hop == 2
+    assert due.parent_video_id == "https://media.example.com/store/ab/one%20two.mp4"
+
+
+def test_a_vidu_film_that_has_grown_past_a_minute_is_not_sent_again(tmp_path: Path) -> None:
+    config = home_of(tmp_path, "vidu", steps=2, seconds=7)
+    long = attempt(config, "v", video_id=URL, file_ms=60_500, output_ms=60_500)
+    held(planned(config, long), BlockReason.LENGTH_CAP, "60.5 s long", "lower the target")
+    shorter = home_of(tmp_path, "vidu", steps=2, seconds=1)
+    long = attempt(shorter, "v", video_id=URL, file_ms=60_500, output_ms=60_500)
+    held(planned(shorter, long), BlockReason.SOURCE_LENGTH, "60.5 s long", "4 to 60 s", "lower the target")
+
+
+@pytest.mark.parametrize("provider", OTHERS)
+def test_without_a_price_nothing_is_due(provider: str, tmp_path: Path) -> None:
+    config = home_of(tmp_path, provider)
+    priced = config.accounts[provider]
+    none = Price(unit="x", per_extension_micros={"other": 1}, unit_price_micros=1, currency="USD")
+    accounts = {provider: priced.model_copy(update={"price": none})}
+    held(planned(config, accounts=accounts), BlockReason.NO_PRICE, f"account {provider} has no price", "price.per_ext")
+
+
+@pytest.mark.parametrize("provider", OTHERS)
+def test_without_a_budget_nothing_is_due(provider: str, tmp_path: Path) -> None:
+    config = home_of(tmp_path, provider)
+    accounts = {provider: config.accounts[provider].model_copy(update={"budget": None})}
+    video = planned(config, accounts=accounts)
+    held(video, BlockReason.NO_BUDGET, f"account {provider} has no budget", "budget.per_day and budget.total")
+
+
+def test_a_luma_target_over_a_source_that_nobody_can_measure_is_told(tmp_path: Path) -> None:
+    gone = {"v": SourceView(fault="the task is unknown")}
+    config = home_of(tmp_path, "luma", to=20)
+    held(planned(config, sources={}), BlockReason.SOURCE_UNCHECKED, "not been measured yet")
+    held(
+        planned(config, sources=gone),
+        BlockReason.UNKNOWN_LENGTH,
+        "the task is unknown",
+        "give source.duration",
+        "steps",
+    )
+    assert planned(home_of(tmp_path, "luma", source={"duration": 5}, to=20), sources=gone).due is not None
+    assert planned(home_of(tmp_path, "luma", steps=2), sources=gone).due is not None
+
+
+@pytest.mark.parametrize("provider", ["vidu", "luma"])
+def test_a_file_of_a_kind_that_nobody_knows_holds_the_next_hop(provider: str, tmp_path: Path) -> None:
+    config = home_of(tmp_path, provider, steps=2)
+    strange = attempt(config, "v", kind="unknown", file_ms=9_000)
+    held(planned(config, strange), BlockReason.UNKNOWN_KIND, "hop 1", "output: full or output: segment", provider)
+    known = attempt(config, "v", kind="full", file_ms=9_000)
+    assert planned(config, known).due is not None

@@ -1,0 +1,174 @@
+"""What every plan keeps, whatever the lengths, the prices and the order: tried on many made-up videos."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hypothesis import given as examples
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from extend_pipeline.config.load import Configuration
+from extend_pipeline.engine.plan.model import AccountView, AttemptView, BlockReason
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.ledger.states import AttemptState, VideoState
+from extend_pipeline_tests.support.home.engine_home import account, branch, entry
+from extend_pipeline_tests.support.home.plan_inputs import configured, given, stored_from
+
+S = AttemptState
+ADDED = st.lists(st.integers(min_value=4_000, max_value=5_000), min_size=1, max_size=9)
+
+
+@cache
+def _template() -> Configuration:
+    entries = [
+        entry("long", "827", to=30, prompt="a"),
+        entry("steps", "828", steps=3, prompts=["a", "b"]),
+        branch("branch", "long", 1, steps=2, prompt="c"),
+        branch("twig", "branch", 1, to=40, prompt="d"),
+    ]
+    with TemporaryDirectory() as folder:
+        return configured(Path(folder), entries, account(max_in_flight=4))
+
+
+def lengths(
+    config: Configuration, *, source_ms: int, target_ms: int, tolerance_ms: int = 500, at_most_ms: int | None = None
+) -> Configuration:
+    """The template with other lengths of its first video."""
+    videos = dict(config.catalogue.videos)
+    long = videos["long"]
+    source = long.source.model_copy(update={"duration_ms": source_ms})
+    limits = {"to_ms": target_ms, "tolerance_ms": tolerance_ms, "at_most_ms": at_most_ms}
+    extend = long.extend.model_copy(update=limits)
+    videos["long"] = type(long)(
+        key=long.key, account=long.account, provider=long.provider, source=source, extend=extend, file="", line=1
+    )
+    catalogue = type(config.catalogue)(videos, config.catalogue.path)
+    return Configuration(config.settings, config.accounts, catalogue)
+
+
+def grown(config: Configuration, added: list[int]) -> tuple[list[AttemptView], list[Any]]:
+    """Make everything that plans find due, one round after another; answers what was made and every plan."""
+    made: list[AttemptView] = []
+    plans = []
+    adds = itertools.cycle(added)
+    for _ in range(60):
+        now = plan(given(config, *made))
+        plans.append(now)
+        if not now.due:
+            return made, plans
+        made.extend(stored_from(step, next(adds)) for step in now.due)
+    raise AssertionError("it never ends")
+
+
+@settings(max_examples=200, deadline=None)
+@examples(
+    st.integers(1_000, 60_000),
+    st.integers(1_000, 180_000),
+    st.integers(0, 3_000),
+    st.none() | st.integers(0, 12_000),
+    ADDED,
+)
+def test_no_hop_is_bought_within_the_tolerance_or_past_at_most_and_every_chain_lands_where_each_plan_said(
+    source_ms: int, target_ms: int, tolerance_ms: int, room_ms: int | None, added: list[int]
+) -> None:
+    at_most_ms = None if room_ms is None else target_ms + room_ms
+    config = lengths(
+        _template(), source_ms=source_ms, target_ms=target_ms, tolerance_ms=tolerance_ms, at_most_ms=at_most_ms
+    )
+    made, plans = grown(config, added)
+    before = source_ms
+    for hop in sorted((a for a in made if a.video_key == "long"), key=lambda a: a.hop):
+        assert before + tolerance_ms < target_ms  # a hop is made only where it is needed
+        assert hop.output_ms is not None
+        assert hop.output_ms <= min(180_000, at_most_ms or 180_000)
+        before = hop.output_ms
+    end = plans[-1].videos[0]
+    if end.state is VideoState.COMPLETE:
+        assert before + tolerance_ms >= target_ms
+    else:
+        assert end.blocker is not None
+        assert end.blocker.reason in (BlockReason.LENGTH_CAP, BlockReason.AT_MOST)
+    for earlier in plans:
+        told = earlier.videos[0]
+        assert told.end_ms is not None
+        assert told.end_ms[0] <= before <= told.end_ms[1]
+        assert told.hops_left[0] <= end.hops_done - told.hops_done <= told.hops_left[1]
+        assert told.may_fall_short or end.state is VideoState.COMPLETE
+
+
+@settings(max_examples=150, deadline=None)
+@examples(st.integers(1_000, 60_000), st.integers(1_000, 170_000), ADDED)
+def test_what_is_charged_in_the_end_lies_in_the_range_that_every_plan_told(
+    source_ms: int, target_ms: int, added: list[int]
+) -> None:
+    config = lengths(_template(), source_ms=source_ms, target_ms=target_ms)
+    made, plans = grown(config, added)
+    charged = {
+        video.key: sum(a.predicted_micros for a in made if a.video_key == video.key) for video in plans[0].videos
+    }
+    for now in plans:
+        for video in now.videos:
+            if video.key == "twig" or video.blocker is not None:
+                continue  # how long its source will be is not known until that is made
+            done = 2_000_000 * video.hops_done
+            assert video.micros_left is not None
+            if plans[-1].videos[0].state is VideoState.COMPLETE or video.key != "long":
+                assert done + video.micros_left[0] <= charged[video.key] <= done + video.micros_left[1]
+
+
+@settings(max_examples=60, deadline=None)
+@examples(ADDED)
+def test_a_branch_pays_for_none_of_its_parents_hops_and_each_hop_is_made_once(added: list[int]) -> None:
+    made, plans = grown(_template(), added)
+    assert len({(a.video_key, a.hop) for a in made}) == len(made)
+    assert len({a.chain_digest for a in made}) == len(made)
+    first = next(a for a in made if a.video_key == "branch" and a.hop == 1)
+    parent = next(a for a in made if a.video_key == "long" and a.hop == 1)
+    assert first.video_id == f"{parent.video_id}x"
+    assert [video.state for video in plans[-1].videos] == [VideoState.COMPLETE] * 4
+    assert sum(a.video_key == "branch" for a in made) == 2
+
+
+@settings(max_examples=100, deadline=None)
+@examples(
+    st.lists(st.sampled_from(sorted(S)), min_size=0, max_size=4),
+    st.builds(
+        AccountView,
+        paused=st.booleans(),
+        committed_micros=st.integers(0, 20_000_000_000),
+        committed_today_micros=st.integers(0, 10_000_000_000),
+        in_flight=st.integers(0, 5),
+        probing=st.booleans(),
+    ),
+    st.booleans(),
+)
+def test_a_plan_is_the_same_for_the_same_input_and_keeps_within_slots_and_budgets(
+    states: list[AttemptState], view: AccountView, everything_paused: bool
+) -> None:
+    config = _template()
+    attempts = [stored_from(step, 4_500) for step in plan(given(config)).due]
+    mixed = [_in_state(a, state) for a, state in zip(attempts, states, strict=False)]
+    one = plan(given(config, *mixed, views={"k": view}, everything_paused=everything_paused))
+    two = plan(given(config, *reversed(mixed), views={"k": view}, everything_paused=everything_paused))
+    assert one == two
+    assert len(one.due) <= max(0, 4 - view.in_flight)
+    price = sum(step.predicted_micros for step in one.due)
+    assert not one.due or view.committed_micros + price <= 20_000_000_000
+    assert not one.due or view.committed_today_micros + price <= 10_000_000_000
+    assert not (one.due and (view.paused or everything_paused))
+    for video in one.videos:
+        assert (video.blocker is None) or (video.blocker.todo and video.blocker.message)
+        assert not (video.due and video.blocker)
+        assert video.state is not VideoState.BLOCKED or (video.blocker and video.blocker.reason.needs_person)
+
+
+def _in_state(attempt: AttemptView, state: AttemptState) -> AttemptView:
+    if state is S.STORED:
+        return attempt
+    return replace(attempt, state=state, output_ms=None, video_id=None, completed_at=None)

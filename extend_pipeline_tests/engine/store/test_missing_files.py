@@ -1,0 +1,375 @@
+"""Films that are gone from the media store: noticed, fetched again without a charge, or told as lost."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, select
+
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.status import status
+from extend_pipeline.engine.store.deep_check import check_deeply
+from extend_pipeline.engine.store.look import doubt_about_store
+from extend_pipeline.engine.store.missing import store_now, what_to_do
+from extend_pipeline.engine.store.watch import LOOK_EVERY_MS, accept_store
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.database import open_ledger
+from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.projection.replay import differences, replay
+from extend_pipeline.ledger.write import files
+from extend_pipeline.ledger.write.files import Cause, Role
+from extend_pipeline.media.listing import films, mark, mark_of
+from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, account, drive
+from extend_pipeline_tests.support.home.every_provider import other_home
+
+HOUR_MS = 3_600_000
+
+
+def rows(pipeline: Pipeline, *columns: Any) -> list[Any]:
+    with pipeline.ledger.read() as connection:
+        return list(connection.execute(select(*columns).order_by(tables.attempts.c.hop)))
+
+
+def results(pipeline: Pipeline) -> list[Path]:
+    return [pipeline.store.path_of(row.path) for row in rows(pipeline, tables.attempts.c.path, tables.attempts.c.hop)]
+
+
+def look_and_drive(pipeline: Pipeline) -> None:
+    pipeline.now_ms.skip(LOOK_EVERY_MS + 1)  # type: ignore[attr-defined]
+    drive(pipeline)
+
+
+def held_promises(pipeline: Pipeline, folder: Path) -> None:
+    """Every invariant holds, and a replay of the events gives the same tables."""
+    assert check_invariants(pipeline.ledger) == []
+    again = open_ledger(f"sqlite:///{folder}/again.sqlite")
+    try:
+        replay(pipeline.ledger, again)
+        assert differences(pipeline.ledger, again) == []
+    finally:
+        again.close()
+
+
+def finished(home: EngineHome, provider: str) -> None:
+    if provider == "kling":
+        home.seeded(1, steps=2)
+    else:
+        other_home(home, provider, steps=2)
+
+
+@pytest.mark.parametrize("provider", ["kling", "kling-gateway", "vidu", "luma"])
+def test_a_film_that_was_deleted_is_fetched_again_and_costs_nothing(home: EngineHome, provider: str) -> None:
+    finished(home, provider)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        assert status(pipeline).exit_code == 0
+        charged = home.sandbox.charges()["charges"]
+        first, last = results(pipeline)
+        before = last.read_bytes()
+        last.unlink()
+        now = status(pipeline)
+        (gone,) = now.store.missing
+        assert (gone.role, gone.cause, gone.state) == (Role.RESULT, Cause.GONE, "missing")
+        assert gone.where.endswith("/2")
+        assert gone.until_ms is not None
+        assert now.exit_code == 1
+        look_and_drive(pipeline)
+        assert last.read_bytes() == before
+        assert first.is_file()
+        assert status(pipeline).exit_code == 0
+        assert home.sandbox.charges()["charges"] == charged
+        assert home.sandbox.charges()["double"] == []
+
+
+def test_a_film_whose_account_has_left_the_file_says_what_brings_it_back(home: EngineHome) -> None:
+    (written,) = home.seeded(1, steps=1)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        (film,) = results(pipeline)
+    film.unlink()
+    home.write([], account(home.sandbox.base_url, name="another"))
+    with home.open(JumpClock()) as pipeline:
+        look_and_drive(pipeline)
+        (gone,) = status(pipeline).store.missing
+        assert "while accounts.yaml doesn't name account k" in gone.told()
+        assert what_to_do(gone) == "put account k back into accounts.yaml, or the file from a backup"
+    home.write([written])
+    with home.open(JumpClock()) as pipeline:
+        look_and_drive(pipeline)
+        assert status(pipeline).store.sound
+        assert len(home.sandbox.charges()["charges"]) == 1
+
+
+def test_what_is_gone_is_a_fact_of_its_own_on_both_ledgers(
+    make_home: Callable[..., EngineHome], ledger_url: str, tmp_path: Path
+) -> None:
+    home = make_home(ledger_url=ledger_url)
+    home.seeded(2, steps=1)
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        drive(pipeline)
+        cut, gone = results(pipeline)
+        gone.unlink()
+        cut.write_bytes(cut.read_bytes()[:100])
+        clock.skip(LOOK_EVERY_MS + 1)
+        home.sandbox.faults([{"kind": "5xx_before", "where": "download", "times": 9999}])
+        advance(pipeline, publish=False)
+        with pipeline.ledger.read() as connection:
+            found = files.found_missing(connection)
+            with_hint = set(connection.execute(select(tables.schedule.c.attempt_id)).scalars())
+        assert {row.cause for row in found} == {"gone", "cut"}
+        assert {row.owner for row in found} == with_hint
+        held_promises(pipeline, tmp_path)
+        with pipeline.ledger.write(now_ms=clock(), actor="a restore from a backup") as tx:
+            tx.connection.execute(delete(tables.schedule))
+        home.sandbox.clear_faults()
+        drive(pipeline)  # hints that were lost are made again
+        assert status(pipeline).store.sound
+        with pipeline.ledger.read() as connection:
+            assert set(connection.execute(select(tables.missing_files.c.state)).scalars()) == {"restored"}
+        (tmp_path / "again.sqlite").unlink()
+        held_promises(pipeline, tmp_path)
+        assert len(home.sandbox.charges()["charges"]) == 2
+
+
+def test_a_film_that_its_provider_has_no_more_is_lost_and_may_be_forgotten(home: EngineHome, tmp_path: Path) -> None:
+    other_home(home, "vidu")  # its URLs can't be refreshed
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        drive(pipeline)
+        (film,) = results(pipeline)
+        kept = film.read_bytes()
+        film.unlink()
+        home.sandbox.set_offset(40 * DAY_MS / 1000)
+        clock.skip(40 * DAY_MS)
+        home.sandbox.faults([{"kind": "expired_url", "where": "download", "times": 9999}])
+        drive(pipeline)
+        (lost,) = status(pipeline).store.missing
+        assert lost.lost
+        assert status(pipeline).exit_code == 1
+        film.write_bytes(kept)  # from a backup
+        look_and_drive(pipeline)
+        assert status(pipeline).store.sound
+        film.unlink()
+        look_and_drive(pipeline)
+        with pipeline.ledger.read() as connection:
+            (row,) = files.found_missing(connection, states=("lost",))
+        with pipeline.ledger.write(now_ms=clock(), actor="a person") as tx:
+            files.forgotten(tx, row)
+        assert status(pipeline).store.sound
+        look_and_drive(pipeline)
+        assert status(pipeline).store.sound
+        held_promises(pipeline, tmp_path)
+
+
+def test_a_damaged_film_is_found_by_its_hash_and_replaced(home: EngineHome) -> None:
+    home.seeded(1, steps=2)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        first, _ = results(pipeline)
+        sound = first.read_bytes()
+        first.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+        assert status(pipeline).store.sound  # the name and the length are right
+        done = check_deeply(pipeline)
+        assert done.damaged == [f"{first.parent.name}/{first.name}"]
+        (gone,) = status(pipeline).store.missing
+        assert gone.cause is Cause.DAMAGED
+        drive(pipeline)
+        assert first.read_bytes() == sound
+        assert check_deeply(pipeline).damaged == []
+        assert status(pipeline).store.sound
+
+
+def test_a_deep_check_that_was_ended_goes_on(home: EngineHome) -> None:
+    home.seeded(3, steps=1)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        folders = sorted({path.parent.name for path in results(pipeline)})
+
+        def end(done: Any) -> None:
+            if done.folder == folders[-1]:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            check_deeply(pipeline, shown=end)
+        again = check_deeply(pipeline)
+        assert again.began_at == folders[-1]
+        assert again.files < 3 + len(folders)
+        assert check_deeply(pipeline).began_at == ""
+
+
+@pytest.mark.parametrize("how", ["no folder", "an empty mount point", "another home's store"])
+def test_a_store_that_is_not_there_is_one_question_and_nothing_is_bought(
+    make_home: Callable[..., EngineHome], how: str
+) -> None:
+    home = make_home()
+    entries = home.seeded(2, steps=1)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        root = pipeline.settings.media_dir
+        aside = root.with_name("unmounted")
+        root.rename(aside)
+        if how != "no folder":
+            root.mkdir()
+        if how == "another home's store":
+            (root / "ab").mkdir()
+            (root / "ab" / f"{'ab' * 32}.mp4").write_bytes(b"x")
+            mark(root, at_ms=pipeline.now_ms(), new_id="another")
+        for made in entries:
+            made["extend"] = {"steps": 2}
+        home.catalogue(entries)
+        posts = len(home.sandbox.charges()["charges"])
+        drive(pipeline)
+        now = status(pipeline)
+        assert now.store.doubt
+        assert now.store.missing == ()
+        assert now.exit_code == 1
+        assert len(home.sandbox.charges()["charges"]) == posts
+        with pipeline.ledger.read() as connection:
+            assert connection.execute(select(tables.missing_files)).first() is None
+        shutil.rmtree(root, ignore_errors=True)
+        aside.rename(root)
+        drive(pipeline)
+        assert status(pipeline).exit_code == 0
+        assert len(home.sandbox.charges()["charges"]) == posts + 2
+
+
+def test_an_emptied_store_is_filled_again_on_a_persons_word(home: EngineHome) -> None:
+    home.seeded(2, steps=2)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        names = {path.name for path in results(pipeline)}
+        shutil.rmtree(pipeline.settings.media_dir)
+        drive(pipeline)
+        assert status(pipeline).store.doubt
+        assert accept_store(pipeline, actor="a person") >= 4
+        drive(pipeline)
+        assert status(pipeline).store.sound
+        assert names <= {Path(path).name for path, _ in films(pipeline.settings.media_dir)}
+        assert len(home.sandbox.charges()["charges"]) == 4
+
+
+def test_all_films_of_our_own_marked_store_are_fetched_again_unasked(home: EngineHome) -> None:
+    home.seeded(2, steps=2)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        assert mark_of(pipeline.settings.media_dir) is not None
+        for path in results(pipeline):
+            path.unlink()
+        look_and_drive(pipeline)
+        assert status(pipeline).store.sound
+        assert len(home.sandbox.charges()["charges"]) == 4
+
+
+def test_an_assembled_film_is_made_again_from_its_parts_and_waits_for_them(home: EngineHome) -> None:
+    other_home(home, "luma", steps=2)  # its account says output: segment
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        table = tables.attempts
+        paths = rows(pipeline, table.c.path, table.c.film_path, table.c.film_duration_ms, table.c.hop)
+        assert all(row.film_path for row in paths)
+        charged = home.sandbox.charges()["charges"]
+        for row in paths:
+            pipeline.store.path_of(row.film_path).unlink()
+            pipeline.store.path_of(row.path).unlink()
+        with pipeline.ledger.read() as connection:
+            source = connection.execute(select(tables.videos.c.source_path)).scalar_one()
+        pipeline.store.path_of(source).unlink()
+        look_and_drive(pipeline)
+        pipeline.now_ms.skip(HOUR_MS)  # type: ignore[attr-defined]
+        drive(pipeline)
+        again = rows(pipeline, table.c.path, table.c.film_path, table.c.film_duration_ms, table.c.hop)
+        assert [row.film_duration_ms for row in again] == [row.film_duration_ms for row in paths]
+        assert status(pipeline).store.sound
+        assert home.sandbox.charges()["charges"] == charged
+
+
+def test_a_new_part_whose_parents_film_is_gone_is_kept_and_joined_later(home: EngineHome) -> None:
+    entries = other_home(home, "luma")
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        table = tables.attempts
+        ((first_path, film_path, _),) = rows(pipeline, table.c.path, table.c.film_path, table.c.hop)
+        (pipeline.store.path_of(film_path)).unlink()
+        hidden = pipeline.store.path_of(first_path)
+        hidden.rename(hidden.with_suffix(".away"))
+        entries[0]["extend"] = {"steps": 2, "prompt": "the fog lifts"}
+        home.catalogue(entries)
+        for _ in range(40):
+            advance(pipeline, publish=False)
+            pipeline.now_ms.skip(1000)  # type: ignore[attr-defined]
+        second = rows(pipeline, table.c.state, table.c.film_path, table.c.hop)[-1]
+        assert second.state == "stored"
+        hidden.with_suffix(".away").rename(hidden)
+        look_and_drive(pipeline)
+        second = rows(pipeline, table.c.film_path, table.c.film_duration_ms, table.c.hop)[-1]
+        assert second.film_path
+        assert second.film_duration_ms > 14_000
+        assert status(pipeline).store.sound
+
+
+def test_a_home_of_before_is_marked_when_its_films_are_there(home: EngineHome) -> None:
+    home.seeded(2, steps=1)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        (pipeline.settings.media_dir / ".media-store").unlink()
+        advance(pipeline, publish=False)
+        assert mark_of(pipeline.settings.media_dir) is not None
+
+
+def test_a_round_does_not_look_at_the_store_each_time(home: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    from extend_pipeline.engine.store import watch
+
+    home.seeded(1, steps=1)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        looks: list[int] = []
+        real = watch.look
+        monkeypatch.setattr(watch, "look", lambda given: looks.append(1) or real(given))
+        for _ in range(5):
+            advance(pipeline, publish=False)
+        assert looks == []
+        pipeline.now_ms.skip(LOOK_EVERY_MS + 1)  # type: ignore[attr-defined]
+        advance(pipeline, publish=False)
+        advance(pipeline, publish=False)
+        assert looks == [1]
+
+
+def test_films_that_no_attempt_knows_are_counted(home: EngineHome) -> None:
+    home.seeded(1, steps=1)
+    with home.open(JumpClock()) as pipeline:
+        drive(pipeline)
+        folder = pipeline.settings.media_dir / "cd"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{'cd' * 32}.mp4").write_bytes(b"somebody's")
+        now = store_now(pipeline)
+        assert (now.unknown, now.unknown_bytes) == (1, 10)
+        assert now.sound
+
+
+@pytest.mark.parametrize(
+    ("marked", "there", "expected", "gone", "unknown", "doubted"),
+    [
+        (True, True, 100_000, 0, 5, False),
+        (True, True, 100_000, 1, 0, False),
+        (True, True, 3, 3, 0, False),  # emptied: our own folder says so
+        (True, True, 3, 3, 9, True),  # another home's
+        (True, True, 100_000, 90_000, 0, True),
+        (True, True, 100_000, 40_000, 0, False),
+        (False, True, 4, 4, 0, True),
+        (False, True, 4, 3, 1, True),  # a result came into an unmounted folder
+        (False, True, 4, 2, 0, False),
+        (False, False, 4, 4, 0, True),
+        (False, False, 0, 0, 0, False),
+    ],
+)
+def test_what_tells_a_deleted_film_from_a_store_that_is_not_there(
+    marked: bool, there: bool, expected: int, gone: int, unknown: int, doubted: bool
+) -> None:
+    said = doubt_about_store(marked=marked, folder_there=there, expected=expected, gone=gone, unknown=unknown)
+    assert bool(said) is doubted

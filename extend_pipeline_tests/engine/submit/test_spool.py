@@ -1,0 +1,195 @@
+"""A task that was accepted while the ledger could not be written is not forgotten, though nothing could look it up."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import stat
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from extend_pipeline.base import failpoints
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.doubt.resolve import Resolved, adopt, write_off
+from extend_pipeline.engine.status import status
+from extend_pipeline.engine.submit.spool import UnrecordedError
+from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.providers.protocol import Provider, SubmitOutcome, SubmitRequest
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive, impatient_provider
+from extend_pipeline_tests.support.home.every_provider import OTHERS, other_home
+from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_the_same
+
+
+@pytest.mark.parametrize("provider", OTHERS)
+def test_an_answer_that_the_ledger_did_not_take_is_handed_in_later(provider: str, home: EngineHome) -> None:
+    other_home(home, provider, 2)
+    with home.open(JumpClock()) as pipeline:
+        failpoints.arm("submit.before_outcome=raise")
+        with pytest.raises(UnrecordedError, match="its id is kept and goes into the ledger with the next advance"):
+            advance(pipeline, publish=False)
+        kept = sorted((home.settings.state_dir / "answers").iterdir())
+        assert 1 <= len(kept) <= 2
+        assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in kept)
+        assert stat.S_IMODE(kept[0].parent.stat().st_mode) == 0o700
+        failpoints.disarm()
+        assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
+        assert status(pipeline).doubts == ()
+        found = reckon(home, pipeline.ledger)
+        replays_to_the_same(pipeline.ledger, home.path)
+    assert found.charges == found.states["stored"] == 2
+    assert list((home.settings.state_dir / "answers").iterdir()) == []
+
+
+def test_a_kept_answer_waits_while_another_ledger_is_opened(home: EngineHome) -> None:
+    other_home(home, "luma", 1)
+    with home.open(JumpClock()) as pipeline:
+        failpoints.arm("submit.before_outcome=raise")
+        with pytest.raises(UnrecordedError):
+            advance(pipeline, publish=False)
+        failpoints.disarm()
+    mistyped = EngineHome(home.path, home.sandbox, f"sqlite:///{home.path}/typo.sqlite")
+    with mistyped.open(JumpClock()) as pipeline:
+        drive(pipeline)
+    with home.open(JumpClock()) as pipeline:
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert reckon(home, pipeline.ledger).charges == 1
+    assert list((home.settings.state_dir / "answers").iterdir()) == []
+
+
+def test_a_kept_answer_that_comes_after_somebody_wrote_its_doubt_off_brings_the_film(home: EngineHome) -> None:
+    """It was kept on a machine that was away meanwhile."""
+    other_home(home, "vidu", 1)
+    with home.open(clock := JumpClock()) as pipeline:
+        failpoints.arm("submit.before_outcome=raise")
+        with pytest.raises(UnrecordedError):
+            advance(pipeline, publish=False)
+        failpoints.disarm()
+        here = home.settings.state_dir / "answers"
+        away = here.rename(home.path / "away")
+        clock.skip(60_000)
+        advance(pipeline, publish=False)
+        assert isinstance(write_off(pipeline, "vidu-0/1", who="ann", why="not in the console"), Resolved)
+        here.rmdir() if here.exists() else None
+        away.rename(here)
+        drive(pipeline)
+        found = reckon(home, pipeline.ledger)
+        replays_to_the_same(pipeline.ledger, home.path)
+    assert (found.charges, found.states) == (1, {"written_off": 1, "stored": 1})
+    assert list(here.iterdir()) == []
+
+
+def test_a_ledger_that_is_full_for_a_moment_costs_no_task(home: EngineHome) -> None:
+    other_home(home, "vidu", 1)
+    with home.open(JumpClock()) as pipeline:
+        failing = {"left": 1}
+
+        def fill_up(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+            # the events table may not grow while the answer comes in: SQLite says itself that it is full
+            if "attempt_submitted" in str(_rest[0]) and failing["left"]:
+                failing["left"] -= 1
+                pages = _cursor.execute("PRAGMA page_count").fetchone()[0]  # type: ignore[attr-defined]
+                _cursor.execute(f"PRAGMA max_page_count={pages}")  # type: ignore[attr-defined]
+                _cursor.execute("CREATE TABLE filler AS SELECT zeroblob(10000000) AS blank")  # type: ignore[attr-defined]
+
+        event.listen(pipeline.ledger.engine, "before_cursor_execute", fill_up)
+        with pytest.raises(UnrecordedError, match="full"):
+            drive(pipeline)
+        assert failing["left"] == 0
+        pipeline.ledger.close()
+    with home.open(JumpClock()) as pipeline:
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert reckon(home, pipeline.ledger).charges == 1
+
+
+def test_where_nothing_can_be_kept_the_log_names_the_task_and_the_command(
+    home: EngineHome, caplog: pytest.LogCaptureFixture
+) -> None:
+    other_home(home, "luma", 1)
+    with home.open(JumpClock()) as pipeline:
+        home.settings.state_dir.mkdir(parents=True, exist_ok=True)
+        (home.settings.state_dir / "answers").write_text("a file where the folder should be")
+        failpoints.arm("submit.before_outcome=raise")
+        with caplog.at_level(logging.ERROR), pytest.raises(UnrecordedError):
+            drive(pipeline)
+        failpoints.disarm()
+        (task,) = home.sandbox.tasks()
+        critical = [each.getMessage() for each in caplog.records if each.levelno == logging.CRITICAL]
+        assert len(critical) == 1
+        assert f"extend-pipeline resolve luma-0/1 adopt {task['task_id']}" in critical[0]
+        (home.settings.state_dir / "answers").unlink()
+        clock = pipeline.now_ms
+        assert isinstance(clock, JumpClock)
+        clock.skip(60_000)
+        advance(pipeline, publish=False)  # the lease is over: it is in doubt
+        assert [doubt.where for doubt in status(pipeline).doubts] == ["luma-0/1"]
+        assert isinstance(adopt(pipeline, "luma-0/1", task["task_id"], who="ann", why="the log"), Resolved)
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert reckon(home, pipeline.ledger).charges == 1
+
+
+@pytest.mark.parametrize("provider", OTHERS)
+def test_a_ledger_that_fails_in_the_middle_of_a_wave_takes_the_answers_of_those_that_were_sent(
+    provider: str, home: EngineHome
+) -> None:
+    other_home(home, provider, 3)
+    clock = JumpClock()
+    with home.open(clock) as pipeline:
+        failpoints.arm("submit.before_sending=raise@3")
+        with pytest.raises(failpoints.FailpointError):
+            drive(pipeline)
+        failpoints.disarm()
+        assert len(home.sandbox.tasks()) == 2
+        clock.skip(60_000)
+        assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
+        assert status(pipeline).doubts == ()
+        assert reckon(home, pipeline.ledger).states == {"stored": 3, "released": 1}
+
+
+class _Cancelled(BaseException):
+    """What a run is cancelled by: raised in its main thread, wherever that is."""
+
+
+@dataclass
+class _CancelledMeanwhile:
+    """A real provider; the run is cancelled while the answer to a POST is on its way."""
+
+    real: Provider
+    waiting: threading.Event
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def submit(self, request: SubmitRequest) -> SubmitOutcome:
+        outcome = self.real.submit(request)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        assert self.waiting.wait(10)
+        return outcome
+
+
+def test_a_run_that_is_cancelled_writes_down_the_answers_that_are_on_their_way(home: EngineHome) -> None:
+    other_home(home, "luma", 1)
+    heard = threading.Event()
+
+    def cancel(*_: object) -> None:
+        heard.set()
+        raise _Cancelled
+
+    def make(account: Account, *, settings: Settings) -> Any:
+        return _CancelledMeanwhile(impatient_provider(account, settings=settings), heard)
+
+    before = signal.signal(signal.SIGUSR1, cancel)
+    try:
+        with home.open(JumpClock(), make_provider=make) as pipeline, pytest.raises(_Cancelled):
+            drive(pipeline)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    with home.open(JumpClock()) as pipeline:
+        assert status(pipeline).plan.videos[0].running is not None
+        assert drive(pipeline).videos[0].state is VideoState.COMPLETE
+        assert reckon(home, pipeline.ledger).states == {"stored": 1}

@@ -1,0 +1,69 @@
+"""Homes of the providers beside Kling: sources planted in the sandbox, entries and accounts as a user writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from extend_pipeline_tests.support.home.engine_home import KEY_ENVS, EngineHome
+
+OTHERS: Final = ("kling-gateway", "vidu", "luma")
+
+_CREDIT: Final = {"unit": "credit", "per_extension": 1, "unit_price": 0.5, "currency": "USD"}
+_OWN: Final[Mapping[str, Mapping[str, Any]]] = {
+    "kling-gateway": {"price": _CREDIT},
+    "vidu": {},
+    "luma": {"price": _CREDIT, "output": "segment"},
+}
+_EXTEND: Final[Mapping[str, Mapping[str, Any]]] = {
+    "kling-gateway": {"prompt": "the fog lifts"},
+    "vidu": {"prompt": "the fog lifts", "model": "viduq2-turbo", "seconds": 4, "resolution": "540p"},
+    "luma": {"prompt": "the fog lifts"},
+}
+
+
+def other_account(provider: str, base_url: str = "http://127.0.0.1:9", **changes: Any) -> dict[str, Any]:
+    """An account of the sandbox's surface, called like its provider, with a quick rhythm; `changes` replace fields."""
+    return {
+        "name": provider,
+        "provider": provider,
+        "base_url": base_url,
+        "allow_local": True,
+        "credentials": {"api_key_env": KEY_ENVS[provider]},
+        "max_in_flight": 200,
+        "budget": {"per_day": 1000, "total": 2000},
+        "poll": {"first_after": 0.05, "every": 0.1},
+        **_OWN[provider],
+        **changes,
+    }
+
+
+def other_entry(provider: str, key: str, source: Mapping[str, Any], **extend: Any) -> dict[str, Any]:
+    """A catalogue entry over a source that is written as that provider's are; `extend` adds to a plain one hop."""
+    target = {} if "to" in extend else {"steps": 1}
+    written = {**_EXTEND[provider], **target, **extend}
+    if "prompts" in extend:
+        del written["prompt"]
+    return {"key": key, "account": provider, "source": dict(source), "extend": written}
+
+
+def planted(
+    home: EngineHome, provider: str, number: int, *, duration: float = 5.0, key: str | None = None, **extend: Any
+) -> dict[str, Any]:
+    """Plant a source in the sandbox; the entry that extends it. Lengths are left for the pipeline to measure where it
+    can."""
+    name = f"{provider}-source-{number}"
+    home.sandbox.seed([{"video_id": name, "duration": duration, "provider": provider}])
+    sources: dict[str, dict[str, Any]] = {
+        "kling-gateway": {"video_id": name, "model": "kling-v1-6", "mode": "std", "duration": duration},
+        "vidu": {"video_url": home.sandbox.source_url(name)},
+        "luma": {"task_id": name},
+    }
+    return other_entry(provider, key or f"{provider}-{number}", sources[provider], **extend)
+
+
+def other_home(home: EngineHome, provider: str, count: int = 1, **extend: Any) -> list[dict[str, Any]]:
+    """A home with one account of a provider and `count` planted videos of it; answers the entries."""
+    entries = [planted(home, provider, number, **extend) for number in range(count)]
+    home.write(entries, other_account(provider, home.sandbox.base_url))
+    return entries

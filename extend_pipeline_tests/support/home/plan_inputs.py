@@ -1,0 +1,127 @@
+"""Inputs of a plan, built from what a user would write and from attempts made up in a line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from extend_pipeline.base.units import from_ms
+from extend_pipeline.config.checks.purchase import purchase_digest, words_digest
+from extend_pipeline.config.digest import canonical_json
+from extend_pipeline.config.load import Configuration, load_configuration
+from extend_pipeline.config.model.changes import OnChange
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.plan import chain
+from extend_pipeline.engine.plan.model import AccountView, AttemptView, DueStep, PlanInput, SourceView
+from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.providers.registry import PROVIDERS
+from extend_pipeline_tests.support.home.engine_home import EngineHome, account
+from extend_pipeline_tests.support.ledger.steps import NOON
+
+S = AttemptState
+
+
+def configured(folder: Path, entries: Sequence[Mapping[str, Any]], *accounts: Mapping[str, Any]) -> Configuration:
+    """The configuration of a home with these entries, and one plain account unless others are given."""
+    home = EngineHome(folder / "planned", None, f"sqlite:///{folder}/none.sqlite")  # type: ignore[arg-type]
+    home.write(entries, *(accounts or (account(),)))
+    return load_configuration(Settings(home=home.path), PROVIDERS, now=from_ms(NOON))
+
+
+def given(
+    configuration: Configuration,
+    *attempts: AttemptView,
+    views: Mapping[str, AccountView] | None = None,
+    now_ms: int = NOON,
+    everything_paused: bool = False,
+    accounts: Mapping[str, Any] | None = None,
+    sources: Mapping[str, SourceView] | None = None,
+    on_change: OnChange = "ask",
+) -> PlanInput:
+    """A plan's input for the whole catalogue."""
+    catalogue = configuration.catalogue.videos
+    return PlanInput(
+        now_ms=now_ms,
+        videos=list(catalogue.values()),
+        catalogue=catalogue,
+        accounts=accounts or configuration.accounts,
+        attempts={key: [a for a in attempts if a.video_key == key] for key in catalogue},
+        account_views=views or {},
+        everything_paused=everything_paused,
+        sources=sources or {},
+        on_change=on_change,
+    )
+
+
+def attempt(
+    configuration: Configuration, key: str, hop: int = 1, state: AttemptState = S.STORED, **changes: Any
+) -> AttemptView:
+    """An attempt of a hop with the parameters that the catalogue has now; stored ones add 4.5 s each."""
+    video = configuration.catalogue.videos[key]
+    names = chain.digests(video, hop, videos=configuration.catalogue.videos)
+    done = state in (S.STORED, S.SUCCEEDED)
+    params = video.extend.hop_params(hop)
+    parent = getattr(video.source, "source_id", "") if hop == 1 else f"9{hop - 1}"
+    view = AttemptView(
+        attempt_id=f"{key}-{hop}-{state.value}",
+        video_key=key,
+        hop=hop,
+        generation=1,
+        try_no=1,
+        chain_digest=names[-1],
+        state=state,
+        submit_class="A",
+        error_reason=None,
+        error_message=None,
+        resubmit_allowed=False,
+        root_video_id="827",
+        video_id=f"9{hop}" if done else None,
+        output_ms=5_000 + 4_500 * hop if done else None,
+        completed_at=NOON - 1_000 if done else None,
+        submitted_at=NOON - 2_000,
+        in_doubt_at=NOON - 2_000 if state is S.IN_DOUBT else None,
+        expires_at=None,
+        absences=0,
+        predicted_micros=2_000_000,
+        account=video.account,
+        parent_attempt_id=f"{key}-{hop - 1}-{S.STORED.value}" if hop > 1 else None,
+        claimed_at=NOON - 3_000,
+        params=canonical_json(params),
+        words=words_digest(params),
+        purchase=purchase_digest(video.provider, parent, params),
+    )
+    return replace(view, **changes)
+
+
+def stored_from(step: DueStep, added_ms: int) -> AttemptView:
+    """What became of a step that a plan found due."""
+    return AttemptView(
+        attempt_id=f"{step.video.key}-{step.hop}-{step.generation}",
+        video_key=step.video.key,
+        hop=step.hop,
+        generation=step.generation,
+        try_no=step.try_no,
+        chain_digest=step.chain_digest,
+        state=S.STORED,
+        submit_class="A",
+        error_reason=None,
+        error_message=None,
+        resubmit_allowed=False,
+        root_video_id=step.root_video_id,
+        video_id=f"{step.parent_video_id}x",
+        output_ms=(step.parent_duration_ms or 0) + added_ms,
+        completed_at=NOON,
+        submitted_at=NOON,
+        in_doubt_at=None,
+        expires_at=None,
+        absences=0,
+        predicted_micros=step.predicted_micros,
+        account=step.video.account,
+        parent_attempt_id=step.parent_attempt_id,
+        claimed_at=NOON,
+        params=canonical_json(dict(step.params)),
+        words=words_digest(step.params),
+        purchase=step.purchase,
+    )

@@ -1,0 +1,105 @@
+"""Runs a verb in a process that the kernel gives less: files that may not grow, no rights of root, another umask. It
+comes from the server that has everything imported already (`children.py`), since loading takes longer than the verb;
+how the interpreter itself starts and ends is seen by the walk that kills the command (`test_crash_walk.py`) and
+by the tests in `cli/`."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Final
+
+from extend_pipeline_tests.support.home.engine_home import EngineHome
+from extend_pipeline_tests.support.processes.children import ALONE, CONTEXT
+
+_WITHIN_S: Final = 120.0
+_CAPABILITIES_V3: Final = 0x20080522  # capset(2)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the process is given."""
+
+    arguments: list[str]
+    environment: dict[str, str]
+    file_bytes: int | None
+    plain_user: bool
+    umask: int | None
+
+
+def run_bounded(
+    home: EngineHome,
+    *arguments: str,
+    file_bytes: int | None = None,
+    plain_user: bool = False,
+    umask: int | None = None,
+    environment: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a verb on a home. No file may grow beyond `file_bytes`; a `plain_user` has no rights beyond files' modes."""
+    settings = {f"EXTEND_PIPELINE_{name.upper()}": str(value) for name, value in home.options.items()}
+    given = _Given(
+        arguments=["--home", str(home.path), *arguments],
+        environment={**os.environ, **settings, "EXTEND_PIPELINE_LEDGER_URL": home.ledger_url, **(environment or {})},
+        file_bytes=file_bytes,
+        plain_user=plain_user,
+        umask=umask,
+    )
+    (out, to_out), (err, to_err) = CONTEXT.Pipe(duplex=False), CONTEXT.Pipe(duplex=False)
+    with out, err, ThreadPoolExecutor(2) as pool:
+        process = CONTEXT.Process(target=_run, args=(given, to_out, to_err), daemon=True)
+        with ALONE:
+            process.start()
+        to_out.close()
+        to_err.close()
+        told = [pool.submit(_read, stream) for stream in (out, err)]
+        process.join(_WITHIN_S)
+        code = process.exitcode
+        if code is None:
+            process.kill()
+            process.join()
+        stdout, stderr = (each.result() for each in told)
+    if code is None:
+        raise subprocess.TimeoutExpired(given.arguments, _WITHIN_S, stdout, stderr)
+    return subprocess.CompletedProcess(given.arguments, code, stdout, stderr)
+
+
+def _read(stream: Connection) -> str:
+    with os.fdopen(os.dup(stream.fileno()), encoding="utf-8") as file:
+        return file.read()
+
+
+def _run(given: _Given, out: Connection, err: Connection) -> None:
+    for stream, descriptor in ((out, 1), (err, 2)):
+        os.dup2(stream.fileno(), descriptor)
+        stream.close()
+    # the server's own streams were made for other files
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+    os.environ.clear()
+    os.environ.update(given.environment)
+    if given.umask is not None:
+        os.umask(given.umask)
+    if given.plain_user:
+        _give_up_rights()
+    if given.file_bytes is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (given.file_bytes, given.file_bytes))
+    from extend_pipeline.cli import main
+
+    sys.argv = ["extend-pipeline", *given.arguments]
+    main()
+
+
+def _give_up_rights() -> None:
+    """From now on root is bound by the modes of files, like anybody else."""
+    # capset(2) with nothing in it
+    header = (ctypes.c_uint32 * 2)(_CAPABILITIES_V3, 0)
+    if ctypes.CDLL(None, use_errno=True).capset(header, (ctypes.c_uint32 * 6)()):
+        sys.exit(99)
