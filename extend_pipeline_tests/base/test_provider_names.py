@@ -14,8 +14,15 @@ import extend_pipeline
 from extend_pipeline.providers.registry import PROVIDERS
 
 PACKAGE = Path(extend_pipeline.__file__).parent
-OWN = ("providers/registry.py", "sandbox/surfaces.py", "config/examples/", "ledger/migrations/")
-"""Besides each provider's folders: the two lists of what there is, the examples, and what stored rows were called."""
+OWN = (
+    "providers/registry.py",
+    "sandbox/surfaces.py",
+    "sandbox/config.py",
+    "sandbox/__init__.py",
+    "config/examples/",
+    "ledger/migrations/",
+)
+"""Besides each provider's folders: the lists of what there is, the examples, and what stored rows were called."""
 
 BRANDS = {spec.name.partition("-")[0] for spec in PROVIDERS} | {"modelverse"}
 IDENTIFIER = re.compile("|".join(BRANDS), re.IGNORECASE)

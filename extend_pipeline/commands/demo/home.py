@@ -74,9 +74,7 @@ class DemoHome:
             "DAGSTER_HOME": str(self.dagster_home),
             "EXTEND_DEMO_ACCESS_KEY": config.access_key,
             "EXTEND_DEMO_SECRET_KEY": config.secret_key,
-            "EXTEND_DEMO_GATEWAY_KEY": config.gateway.key,
-            "EXTEND_DEMO_VIDU_KEY": config.vidu.key,
-            "EXTEND_DEMO_LUMA_KEY": config.luma.key,
+            **{f"EXTEND_DEMO_{name.upper()}_KEY": own.key for name, own in config.others.items()},
             "PYTHONUNBUFFERED": "1",
         }
 
