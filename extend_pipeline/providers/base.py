@@ -6,8 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.providers.http.route import route_of
 from extend_pipeline.providers.protocol import Answer, PageOutcome, QueryFailed, QueryFault, QueryOutcome
+from extend_pipeline.providers.spec import Deadlines
 from extend_pipeline.providers.wire.api_client import ApiClient
+from extend_pipeline.providers.wire.credentials import Auth
 from extend_pipeline.providers.wire.response import RawResponse
 
 
@@ -52,6 +56,19 @@ class AccountProvider(ABC):
             # as the last part of a path these name something else
             return _not_queried(f"{task_id!r} can't be a task's id")
         return self.client.get(f"{path}/{quote(task_id, safe='', errors='replace')}", None, read)
+
+
+def client_of(account: Account, settings: Deadlines, now: Callable[[], float], auth: Auth) -> ApiClient:
+    """Return the client of an account; nothing is sent yet. `now` is seconds of UTC since 1970."""
+    return ApiClient(
+        base_url=account.base_url,
+        auth=auth,
+        allow_local=account.allow_local,
+        route=route_of(account),
+        post_deadline_s=settings.post_deadline_s,
+        get_deadline_s=settings.get_deadline_s,
+        now=now,
+    )
 
 
 def _not_queried(reason: str) -> QueryFailed:

@@ -19,6 +19,7 @@ from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.submit.spool import UnrecordedError
 from extend_pipeline.media.store import MediaStore
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.machine.gates import DEADLINE_S, Gate, GatedLedger, Killed, gate_posts
 from extend_pipeline_tests.support.home.engine_home import impatient_provider
 
@@ -113,7 +114,7 @@ def build_process(
         return gate_posts(impatient_provider(account, settings=settings), gate)
 
     pipeline = Pipeline(
-        load_configuration(settings, now=from_ms(now_ms())),
+        load_configuration(settings, PROVIDERS, now=from_ms(now_ms())),
         GatedLedger(settings.ledger_url, gate),
         MediaStore(settings.media_dir),
         now_ms=now_ms,

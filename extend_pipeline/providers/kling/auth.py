@@ -12,8 +12,8 @@ from typing import Final
 import jwt
 
 from extend_pipeline.providers.http.retry import clock_skew
-from extend_pipeline.providers.kling.codes import TOKEN_REFUSED
 from extend_pipeline.providers.protocol import Answer
+from extend_pipeline.providers.wire.codes import TOKEN_REFUSED
 from extend_pipeline.providers.wire.credentials import Bearer, Credentials, KeyPair, SecretFault, SingleKey, read_secret
 
 LIFETIME_S: Final = 1800  # docs/upstream/kling.md, "Authentication": exp = now + 1800

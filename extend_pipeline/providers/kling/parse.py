@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from extend_pipeline.providers.kling.codes import BAD_VALUE, NOT_FOUND, RULES, SUCCESS, concerns_our_key
 from extend_pipeline.providers.kling.task import read_task
 from extend_pipeline.providers.protocol import (
     Accepted,
@@ -23,6 +22,7 @@ from extend_pipeline.providers.protocol import (
     SubmitOutcome,
     Unknown,
 )
+from extend_pipeline.providers.wire.codes import BAD_VALUE, NOT_FOUND, RULES, SUCCESS, concerns_our_key
 from extend_pipeline.providers.wire.errors import UNDECIDED_4XX, fault_of_status
 from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, error_message, integer, text

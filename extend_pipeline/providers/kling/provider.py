@@ -8,10 +8,10 @@ from typing import Final
 from extend_pipeline.providers.base import AccountProvider
 from extend_pipeline.providers.kling.body import submit_body
 from extend_pipeline.providers.kling.parse import parse_page, parse_query, parse_submit
+from extend_pipeline.providers.kling.spec import PATH
 from extend_pipeline.providers.protocol import PageOutcome, QueryOutcome, SubmitOutcome, SubmitRequest
 from extend_pipeline.providers.wire.api_client import ApiClient
 
-PATH: Final = "/v1/videos/video-extend"
 MAX_PAGE: Final = 1000  # docs/upstream/kling.md, "List"
 MAX_PAGE_SIZE: Final = 500
 # 500 rows with three signed URLs each come to 1-2 MB; the cap of other bodies would refuse every full page.

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import partial
-from typing import Final
 
 from extend_pipeline.providers.base import AccountProvider
+from extend_pipeline.providers.kling.spec import PATH  # below the prefix
 from extend_pipeline.providers.kling_gateway.body import check_passes, gateway_body
+from extend_pipeline.providers.kling_gateway.models import PREFIX
 from extend_pipeline.providers.kling_gateway.parse import parse_gateway_query, parse_gateway_submit
 from extend_pipeline.providers.protocol import QueryOutcome, SubmitOutcome, SubmitRequest
 from extend_pipeline.providers.wire.api_client import ApiClient
-
-PREFIX: Final = "/kling"
-PATH: Final = "/v1/videos/video-extend"  # below the prefix
 
 
 class GatewayProvider(AccountProvider):

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from extend_pipeline.providers.kling.codes import SUCCESS
 from extend_pipeline.providers.kling.task import read_task
-from extend_pipeline.providers.luma.task import WRAPPED, read_generation, wrapped_failure
+from extend_pipeline.providers.luma.task import read_generation, wrapped_failure
 from extend_pipeline.providers.protocol import (
     Accepted,
     Found,
@@ -21,6 +20,8 @@ from extend_pipeline.providers.protocol import (
     TaskView,
     Unknown,
 )
+from extend_pipeline.providers.wire.callback_body import WRAPPED
+from extend_pipeline.providers.wire.codes import SUCCESS
 from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, integer
 from extend_pipeline.providers.wire.response import (

@@ -18,9 +18,9 @@ from extend_pipeline.providers.protocol import (
 )
 from extend_pipeline.providers.vidu.body import ledger_body, wire_body
 from extend_pipeline.providers.vidu.parse import parse_vidu_query, parse_vidu_submit
+from extend_pipeline.providers.vidu.spec import PATH
 from extend_pipeline.providers.wire.inline_image import BadImage
 
-SUBMIT: Final = "/v1/tasks/submit"
 STATUS: Final = "/v1/tasks/status"
 
 
@@ -41,7 +41,7 @@ class ViduProvider(AccountProvider):
         body = wire_body(request)
         if isinstance(body, BadImage):
             return Rejected(RejectReason.BAD_REQUEST, Answer(f"nothing was sent: {body.message}"))
-        return self.client.submit(SUBMIT, body, parse_vidu_submit)
+        return self.client.submit(PATH, body, parse_vidu_submit)
 
     def query(self, task_id: str) -> QueryOutcome:
         """Look a task up."""

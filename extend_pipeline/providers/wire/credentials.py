@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from extend_pipeline.config.model.account import Account, ApiKey, KlingKeys
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.model.credentials import ApiKey
+from extend_pipeline.config.model.credentials import KeyPair as KeyPairNames
 from extend_pipeline.providers.protocol import Answer
 
 
@@ -112,10 +114,18 @@ def read_secret(variable: str, environment: Mapping[str, str] | None = None) -> 
 def credentials_of(account: Account) -> Credentials:
     """Return the names of an account's secrets, in this package's words."""
     match account.credentials:
-        case KlingKeys() as keys:
+        case KeyPairNames() as keys:
             return KeyPair(keys.access_key_env, keys.secret_key_env)
         case ApiKey() as key:
             return SingleKey(key.api_key_env)
+
+
+def key_auth(account: Account, prefix: str = "Bearer ") -> KeyAuth:
+    """Return the Auth of an account that signs in with one key. Raises ValueError for an account that has none."""
+    key = credentials_of(account)
+    if not isinstance(key, SingleKey):
+        raise ValueError(f"account {account.name}: {account.provider} signs in with one key: give it as api_key_env")
+    return KeyAuth(key, prefix)
 
 
 def variables_of(account: Account) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline.providers.http.retry import RetryPolicy
-from extend_pipeline.providers.registry import build_provider
+from extend_pipeline.providers.registry import PROVIDERS, build_provider
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle
 
 ACCESS_ENV, SECRET_ENV = "ENGINE_TEST_ACCESS_KEY", "ENGINE_TEST_SECRET_KEY"
@@ -141,7 +141,7 @@ class EngineHome:
     def open(self, clock: Any = None, **changes: Any) -> Iterator[Pipeline]:
         """Open it as `open_pipeline` does, but with short waits between repeated questions."""
         settings, clock = self.settings, clock or JumpClock()
-        configuration = load_configuration(settings, now=from_ms(clock()))
+        configuration = load_configuration(settings, PROVIDERS, now=from_ms(clock()))
         store = MediaStore(settings.media_dir)
         pipeline = Pipeline(
             configuration,
