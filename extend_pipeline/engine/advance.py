@@ -20,7 +20,7 @@ from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.leftover_tasks import left_over
 from extend_pipeline.engine.plan.inputs import declared, pending_renames, plan_input
-from extend_pipeline.engine.plan.model import BlockReason, Plan, VideoPlan
+from extend_pipeline.engine.plan.model import Plan, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_now
 from extend_pipeline.engine.polling.poll import PollReport, poll_due
@@ -30,6 +30,7 @@ from extend_pipeline.engine.store.watch import watch_store
 from extend_pipeline.engine.submit.source_probe import PrepareReport, prepare
 from extend_pipeline.engine.submit.submit import SubmitReport, submit_due
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline.ledger.write import catalog_sync, names
 from extend_pipeline.ledger.write.catalog_sync import Progress
@@ -282,7 +283,7 @@ def _waits_for_others(video: VideoPlan) -> bool:
     """Whether it goes on only when something else of its account has ended."""
     return video.blocker is not None and video.blocker.reason in (
         BlockReason.SLOTS,
-        BlockReason.AT_STAKE,
+        BlockReason.EXPOSED,
         BlockReason.DISK_RESERVED,
     )
 

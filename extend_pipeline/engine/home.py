@@ -22,9 +22,10 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.active_accounts import keep_accounts, with_accounts_in_use
 from extend_pipeline.engine.guards.ledger_look import look
+from extend_pipeline.engine.plan.budget import budget_limits
 from extend_pipeline.ledger.database import Ledger, has_ledger, open_ledger
+from extend_pipeline.ledger.spending_rules import BudgetLimits
 from extend_pipeline.ledger.write.catalog_sync import Declaration
-from extend_pipeline.ledger.write.claims import BudgetLimits
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline.providers.protocol import Provider
 from extend_pipeline.providers.wire.credentials import key_fault
@@ -145,13 +146,7 @@ class Pipeline:
             return {}
         lacking = self.without_key()
         return {
-            name: BudgetLimits(
-                account.budget.per_day_micros,
-                account.budget.total_micros,
-                account.max_in_flight,
-                account.budget.exposure_micros,
-                self.configuration.timezone,
-            )
+            name: budget_limits(account, self.configuration.timezone)
             for name, account in self.accounts.items()
             if account.budget is not None and name not in lacking
         }

@@ -9,7 +9,8 @@ from urllib.parse import quote
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.config.registry import PROVIDERS
-from extend_pipeline.engine.plan.model import Blocker, BlockReason, Parent
+from extend_pipeline.engine.plan.model import Blocker, Parent
+from extend_pipeline.ledger.spending_rules import BlockReason
 
 MIN_URL_LIFE_MS: Final = 600_000
 """A source's URL must live at least so long when a hop is submitted: the provider fetches it while the task runs."""

@@ -9,7 +9,8 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.config.model.target import TOLERANCE_MS
 from extend_pipeline.engine import provider_traits
-from extend_pipeline.engine.plan.model import Blocker, BlockReason, Parent
+from extend_pipeline.engine.plan.model import Blocker, Parent
+from extend_pipeline.ledger.spending_rules import BlockReason
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.engine import provider_traits
-from extend_pipeline.engine.plan.model import Blocker, BlockReason, Parent
+from extend_pipeline.engine.plan.model import Blocker, Parent
+from extend_pipeline.ledger.spending_rules import BlockReason
 
 
 def impossible(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | None:
