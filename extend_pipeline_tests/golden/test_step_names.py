@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from extend_pipeline.config.checks.purchase import purchase_digest, words_digest
 from extend_pipeline.config.load import Configuration, load_configuration
-from extend_pipeline.config.purchase import purchase_digest, words_digest
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine import chain
+from extend_pipeline.engine.plan import chain
 from extend_pipeline_tests.golden.entries import COUNT, HOPS, write_home
 
 RECORDED = Path(__file__).with_name("steps.json")

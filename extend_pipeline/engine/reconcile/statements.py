@@ -10,8 +10,8 @@ from typing import Final
 from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.reconcile.compare import Statement, StatementLine
-from extend_pipeline.engine.reconcile.invoice.lines import MAX_MICROS
 from extend_pipeline.engine.reconcile.invoice.read import Invoice
+from extend_pipeline.engine.reconcile.invoice.rows import MAX_MICROS
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.providers.protocol import Provider, QueryFailed, TaskState, TaskView
 

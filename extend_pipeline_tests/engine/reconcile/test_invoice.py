@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.reconcile.invoice import read as invoice_module
-from extend_pipeline.engine.reconcile.invoice.lines import InvoiceRow
 from extend_pipeline.engine.reconcile.invoice.read import Invoice, InvoiceProblems, read_invoice
+from extend_pipeline.engine.reconcile.invoice.rows import InvoiceRow
 from extend_pipeline_tests.config.written import CREDIT, account_of, entry, load, write_home
 
 ID, OTHER = "827942411241803822", "4fd1b0b6-6f2e-4c22-8d0a-3a3c7b1f0f11"

@@ -17,9 +17,9 @@ from click.testing import CliRunner, Result
 from extend_pipeline.cli import cli
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
 from extend_pipeline_tests.support.homes_of_before.unpack import QUERIES, SEED, SIZE, unpack
-from extend_pipeline_tests.support.ports import free_port
-from extend_pipeline_tests.support.postgres import PostgresServer
-from extend_pipeline_tests.support.quick_ledgers import REALLY_MIGRATED
+from extend_pipeline_tests.support.ledger.quick_ledgers import REALLY_MIGRATED
+from extend_pipeline_tests.support.servers.ports import free_port
+from extend_pipeline_tests.support.servers.postgres import PostgresServer
 
 pytestmark = getattr(pytest.mark, REALLY_MIGRATED)
 
