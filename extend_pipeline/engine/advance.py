@@ -256,7 +256,8 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
         for video in now.plan.videos
         if video.account in pollable and goes_on_soon(video) and not _waits_for_disk(video, now)
     ]
-    if not moments and all(_waits_for_others(video) for video in going_on) and not _anything_on_the_way(pipeline):
+    others_only = all(video.blocker is not None and video.blocker.reason.waits_for_others for video in going_on)
+    if not moments and others_only and not _anything_on_the_way(pipeline):
         return None
     moments += [video.blocker.until_ms for video in going_on if video.blocker and video.blocker.until_ms]
     return min(moments, default=pipeline.now_ms() + MAX_WAIT_MS)
@@ -277,15 +278,6 @@ def _waits_for_files(pipeline: Pipeline, videos: Collection[str] | None) -> bool
     with pipeline.ledger.read() as connection:
         rows = queries.videos(connection, keys=videos, unfinished=True)
     return any(row.state != VideoState.BLOCKED.value for row in rows)
-
-
-def _waits_for_others(video: VideoPlan) -> bool:
-    """Whether it goes on only when something else of its account has ended."""
-    return video.blocker is not None and video.blocker.reason in (
-        BlockReason.SLOTS,
-        BlockReason.EXPOSED,
-        BlockReason.DISK_RESERVED,
-    )
 
 
 def _waits_for_disk(video: VideoPlan, now: Round) -> bool:

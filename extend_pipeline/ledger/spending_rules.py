@@ -16,10 +16,11 @@ from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, still_waits
 
 
 class _Ends(Enum):
-    """How a reason ends: by itself; when an operator acts; or so too, but it is a matter of the files or the process of
-    this moment, which is shown and never written into the ledger."""
+    """How a reason ends: by itself, also when something else of the account ends; or when an operator acts, also on the
+    files or the process of this moment, which is shown and never written into the ledger."""
 
     BY_ITSELF = "by itself"
+    WITH_OTHERS = "with others"
     BY_OPERATOR = "by an operator"
     BY_OPERATOR_HERE = "by an operator, here"
 
@@ -39,13 +40,13 @@ class BlockReason(StrEnum):
 
     SOURCE_UNCHECKED = "source_unchecked", _Ends.BY_ITSELF
     PARENT = "waiting_for_parent", _Ends.BY_ITSELF
-    SLOTS = "no_free_slot", _Ends.BY_ITSELF
+    SLOTS = "no_free_slot", _Ends.WITH_OTHERS
     DAY_BUDGET = "day_budget", _Ends.BY_ITSELF
     BACKOFF = "backing_off", _Ends.BY_ITSELF
-    EXPOSED = "as_much_at_stake_as_allowed", _Ends.BY_ITSELF
+    EXPOSED = "as_much_at_stake_as_allowed", _Ends.WITH_OTHERS
     EARLIER_TAKE = "earlier_take_running", _Ends.BY_ITSELF
     IN_DOUBT_CHECKING = "in_doubt_checking", _Ends.BY_ITSELF
-    DISK_RESERVED = "disk_reserved", _Ends.BY_ITSELF
+    DISK_RESERVED = "disk_reserved", _Ends.WITH_OTHERS
     CHANGED = "changed_meanwhile", _Ends.BY_ITSELF  # only of a claim: the next plan sees what has changed
     CONFIGURATION = "configuration", _Ends.BY_OPERATOR_HERE
     NO_KEY = "no_key", _Ends.BY_OPERATOR_HERE
@@ -83,7 +84,12 @@ class BlockReason(StrEnum):
     @property
     def needs_person(self) -> bool:
         """Whether nothing happens until an operator acts."""
-        return self.ends is not _Ends.BY_ITSELF
+        return self.ends in (_Ends.BY_OPERATOR, _Ends.BY_OPERATOR_HERE)
+
+    @property
+    def waits_for_others(self) -> bool:
+        """Whether it ends only when something else of the account has ended."""
+        return self.ends is _Ends.WITH_OTHERS
 
     @property
     def is_local(self) -> bool:
