@@ -24,8 +24,9 @@ from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_n
 from extend_pipeline.engine.reconcile.last_reads import StatementStatus, statements_now
 from extend_pipeline.engine.store.missing import StoreNow, store_now
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.read import budget_days, queries, reconciliation_queries
-from extend_pipeline.ledger.read.budget_days import Today
+from extend_pipeline.ledger.read import queries, reconciliation_queries
+from extend_pipeline.ledger.read.account_totals import account_totals
+from extend_pipeline.ledger.spending_rules import AccountTotals
 from extend_pipeline.ledger.states import LIVE, AttemptState
 from extend_pipeline.ledger.write.reconciliation import ORPHAN
 from extend_pipeline.providers.registry import spec_of
@@ -198,13 +199,9 @@ def accounts_now(pipeline: Pipeline) -> tuple[AccountStatus, ...]:
     """Every account of accounts.yaml; costs a look at two small tables and the doubts, however many videos there
     are."""
     with pipeline.ledger.read() as connection:
-        rows = queries.accounts(connection)
-        today = budget_days.committed(connection, pipeline.now_ms(), zone=pipeline.configuration.timezone)
-        doubtful = queries.predicted_in(connection, (AttemptState.IN_DOUBT,))
-    return tuple(
-        _account(pipeline, name, rows.get(name), today=today.get(name, Today()), doubtful=doubtful.get(name, 0))
-        for name in pipeline.accounts
-    )
+        zone = pipeline.configuration.timezone
+        totals = account_totals(connection, pipeline.accounts, pipeline.now_ms(), zone=zone)
+    return tuple(_account(pipeline, name, totals[name]) for name in pipeline.accounts)
 
 
 def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
@@ -220,27 +217,26 @@ def disagreements_now(pipeline: Pipeline) -> tuple[Row[Any], ...]:
         return tuple(reconciliation_queries.disagreements(connection))
 
 
-def _account(pipeline: Pipeline, name: str, row: Any, *, today: Today, doubtful: int) -> AccountStatus:
+def _account(pipeline: Pipeline, name: str, totals: AccountTotals) -> AccountStatus:
     account = pipeline.accounts[name]
-    committed = row.committed_micros if row else 0
-    amount = amount_micros(units_micros=committed, unit_price_micros=account.price.unit_price_micros)
-    stopped = f"{row.stopped_reason}: {row.stopped_message}" if row and row.stopped_reason else None
+    amount = amount_micros(units_micros=totals.committed_micros, unit_price_micros=account.price.unit_price_micros)
+    stopped = f"{totals.stopped_reason}: {totals.stopped_message}" if totals.stopped_reason else None
     return AccountStatus(
         account=name,
         provider=account.provider,
         unit=account.price.unit,
         currency=account.price.currency,
-        committed=from_micros(committed),
-        committed_today=from_micros(today.micros),
-        other_days=today.other_days,
+        committed=from_micros(totals.committed_micros),
+        committed_today=from_micros(totals.committed_today_micros),
+        other_days=totals.other_days,
         per_day=from_micros(account.budget.per_day_micros) if account.budget else None,
         total=from_micros(account.budget.total_micros) if account.budget else None,
-        in_doubt=from_micros(doubtful),
+        in_doubt=from_micros(totals.in_doubt_micros),
         in_doubt_cap=from_micros(account.budget.exposure_micros) if account.budget else None,
         amount=from_micros(amount),
-        in_flight=row.in_flight if row else 0,
+        in_flight=totals.in_flight,
         max_in_flight=account.max_in_flight,
-        paused=bool(row and row.paused),
+        paused=totals.paused,
         stopped=stopped,
         last_good=name not in pipeline.configuration.written and bool(pipeline.configuration.last_good.get(name)),
     )

@@ -9,8 +9,9 @@ from typing import Final
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine.plan.model import AttemptView, Blocker, BlockReason
+from extend_pipeline.engine.plan.model import AttemptView, Blocker
 from extend_pipeline.ledger.clock import is_ahead
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.providers.protocol import RejectReason
 

@@ -20,11 +20,10 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.duplicates import twins
 from extend_pipeline.engine.plan.goal import goal_of
-from extend_pipeline.engine.plan.model import AccountView, AttemptView, PlanInput, SourceView
+from extend_pipeline.engine.plan.model import AttemptView, PlanInput, SourceView
 from extend_pipeline.engine.plan.planner import look_ahead, purchases_ahead, root_source
-from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.read import budget_days, queries
-from extend_pipeline.ledger.read.budget_days import Today
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.account_totals import account_totals
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline.ledger.write import files, webhook_inbox
 from extend_pipeline.ledger.write import names as names_ledger
@@ -68,29 +67,16 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             attempts.setdefault(key, []).append(replace(view, video_key=key, account=account))
         rows = queries.accounts(connection)
         awaited = queries.awaited(connection)
-        zone = pipeline.configuration.timezone
-        today = budget_days.committed(connection, now_ms, zone=zone)
-        backoffs = queries.backoffs(connection)
-        doubtful = queries.predicted_in(connection, (AttemptState.IN_DOUBT,))
-        moving = queries.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
         rows |= {new: rows[old] for new, old in renames.accounts.items() if new not in rows}
-        everywhere = rows.get(tables.EVERYWHERE)
+        name_of = {name: rows[name].account if name in rows else name for name in pipeline.accounts}
+        totals = account_totals(connection, name_of.values(), now_ms, zone=pipeline.configuration.timezone)
         read = PlanInput(
             now_ms=now_ms,
             videos=chosen,
             catalogue=catalogue,
             accounts=pipeline.accounts,
             attempts=attempts,
-            account_views={
-                name: replace(
-                    _account_view(rows.get(name), backoffs.get(name), doubtful.get(name, 0), moving.get(name, 0)),
-                    committed_today_micros=today.get(name, Today()).micros,
-                    other_days=today.get(name, Today()).other_days,
-                    zone=zone,
-                )
-                for name in pipeline.accounts
-            },
-            everything_paused=bool(everywhere is not None and everywhere.paused),
+            account_totals={name: totals[in_ledger] for name, in_ledger in name_of.items()},
             sources=sources,
             ledger=ledger,
             held=held_accounts(pipeline, rows),
@@ -197,20 +183,6 @@ def output_ms(row: Row[Any]) -> int | None:
 def _source_view(row: Row[Any]) -> SourceView:
     same = row.source_sha256 is not None and row.source_sha256 == row.earlier_source_sha256
     return SourceView(row.source_probed_ms, row.source_path, row.source_fault, same_file_as_before=same)
-
-
-def _account_view(row: Row[Any] | None, backoff: Row[Any] | None, doubtful: int, moving: int) -> AccountView:
-    return AccountView(
-        paused=bool(row.paused) if row else False,
-        stopped_reason=row.stopped_reason if row else None,
-        stopped_message=row.stopped_message if row else None,
-        committed_micros=row.committed_micros if row else 0,
-        in_flight=row.in_flight if row else 0,
-        backing_off_until=backoff.not_before if backoff else None,
-        probing=bool(backoff and backoff.failures),
-        in_doubt_micros=doubtful,
-        sending_micros=moving,
-    )
 
 
 def declared(pipeline: Pipeline) -> Sequence[Declaration]:
