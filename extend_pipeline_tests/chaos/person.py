@@ -63,7 +63,7 @@ class Person:
 
     def pause_for_a_moment(self) -> None:
         """Pause one account or all, and think better of it."""
-        name = self.random.choice((*ACCOUNTS, tables.EVERYWHERE))
+        name = self.random.choice((*ACCOUNTS, tables.ALL_ACCOUNTS))
         with self._write() as tx:
             controls.pause(tx, name, why="let me see")
         time.sleep(self.random.uniform(0.1, 0.4))  # how long the person thinks, not a wait for anything

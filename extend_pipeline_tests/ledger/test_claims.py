@@ -137,7 +137,7 @@ def test_an_account_without_caps_is_never_claimed_for(ledger: Ledger) -> None:
         assert connection.execute(select(tables.attempts)).first() is None
 
 
-@pytest.mark.parametrize("account", ["kling-main", tables.EVERYWHERE])
+@pytest.mark.parametrize("account", ["kling-main", tables.ALL_ACCOUNTS])
 def test_a_pause_holds_from_the_next_claim_on_and_is_lifted_by_a_person(ledger: Ledger, account: str) -> None:
     assert claim(ledger, request("a")).claimed
     with ledger.write(now_ms=NOON, actor="ann") as tx:

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, TOLERANCE_MS, lease_runs, still_waits
 from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.read import budget_days
 from extend_pipeline.ledger.spending_rules import BlockReason, BudgetLimits
@@ -65,7 +66,9 @@ def test_a_due_time_counts_up_to_the_longest_wait_and_is_due_now_beyond_it(ledge
 
     def is_due(in_ms: int, tries: int) -> bool:
         with ledger.write(now_ms=NOON, actor="me") as tx:
-            transitions.schedule(tx, made.attempt_id, account="kling-main", due_at=NOON + in_ms, tries=tries)
+            transitions.schedule(
+                tx, made.attempt_id, account="kling-main", due_at=NOON + in_ms, look=LastLook(tries=tries)
+            )
         return job_queue.has_due(ledger, now_ms=NOON, states=POLLED, accounts=WAITS)
 
     assert [is_due(in_ms, 0) for in_ms in (0, 60_000, 60_000 + TOLERANCE_MS, 61_000 + TOLERANCE_MS)] == [
@@ -76,8 +79,8 @@ def test_a_due_time_counts_up_to_the_longest_wait_and_is_due_now_beyond_it(ledge
     ]
     assert [is_due(in_ms, 1) for in_ms in (600_000, 601_000 + TOLERANCE_MS)] == [False, True]
     with ledger.write(now_ms=NOON, actor="me") as tx:
-        taken = job_queue.claim_due(tx, states=POLLED, accounts=WAITS, hold_ms=30_000, limit=9, owner="me")
-        assert [row.attempt_id for row in taken] == [made.attempt_id]
+        taken = job_queue.claim_due(tx, states=POLLED, accounts=WAITS, lease_ms=30_000, limit=9, owner="me")
+        assert [due.attempt.attempt_id for due in taken] == [made.attempt_id]
     assert not job_queue.has_due(ledger, now_ms=NOON, states=POLLED, accounts=WAITS), "it is held"
     with ledger.write(now_ms=NOON, actor="me") as tx:
         job_queue.release(tx, [made.attempt_id], owner="somebody else")

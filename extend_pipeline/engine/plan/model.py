@@ -11,6 +11,7 @@ from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.config.model.changes import OnChange
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.plan.chain import Names
+from extend_pipeline.ledger.look import LookCause
 from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline.ledger.write.names import Choice
@@ -46,6 +47,7 @@ class AttemptView:
     task_id: str | None = None
     kind: str | None = None
     note: str = ""
+    cause: LookCause | None = None
     called_back: bool = False
     account: str = ""
     parent_attempt_id: str | None = None

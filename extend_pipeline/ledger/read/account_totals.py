@@ -22,7 +22,7 @@ def account_totals(
     today = budget_days.committed(connection, now_ms, zone=zone)
     in_doubt = queries.predicted_in(connection, (AttemptState.IN_DOUBT,))
     sending = queries.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
-    everywhere = rows.get(tables.EVERYWHERE)
+    everywhere = rows.get(tables.ALL_ACCOUNTS)
     totals = {}
     for name in accounts:
         row, backoff, spent = rows.get(name), backoffs.get(name), today.get(name, Today())

@@ -139,7 +139,7 @@ def test_a_doubt_that_is_dated_after_now_settles_by_its_absences(home: EngineHom
     home.accounts(account(in_doubt={"settle": 600, "absences": 3}))
     with home.open() as pipeline:
         ours, now_ms = pipeline.accounts["k"], pipeline.now_ms()
-    assert schedule.look_up_gap_ms(ours) == 200_000
+    assert schedule.lookup_gap_ms(ours) == 200_000
     assert has_settled(now_ms - 600_000, now_ms, ours, absences=3)
     assert not has_settled(now_ms - 599_000, now_ms, ours, absences=9)
     ahead_ms = now_ms + DAY_S * 1000

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from extend_pipeline.engine.plan import chain
-from extend_pipeline.engine.plan.hop_state import FETCH_REFUSED, FOREIGN_TASK, UNCLEAR_VALUE
+from extend_pipeline.engine.plan.hop_state import UNCLEAR_VALUE
 from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.ledger.look import LookCause
 from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, account, branch, entry
@@ -264,8 +265,9 @@ def test_doubts_are_looked_up_or_shown_to_a_person_by_the_class_of_the_account(t
     config = configured(tmp_path, [entry("v", "827")])
     doubtful = attempt(config, "v", state=S.IN_DOUBT, absences=1)
     held(only(plan(given(config, doubtful))), BlockReason.IN_DOUBT_CHECKING, "not found 1 time")
-    for note in ("no control: no task is known", f"{FOREIGN_TASK} 77, which is not made from 827"):
-        held(only(plan(given(config, replace(doubtful, note=note)))), BlockReason.IN_DOUBT, note, "adopt TASK")
+    for cause in (LookCause.NO_CONTROL, LookCause.FOREIGN_TASK):
+        looked_up = replace(doubtful, note="what was seen", cause=cause)
+        held(only(plan(given(config, looked_up))), BlockReason.IN_DOUBT, "what was seen", "adopt TASK")
     for submit_class in "BCD":
         other = replace(doubtful, submit_class=submit_class)
         held(only(plan(given(config, other))), BlockReason.IN_DOUBT, "provider's console", "resubmit", "write-off")
@@ -282,7 +284,7 @@ def test_a_result_that_our_own_rules_forbid_to_fetch_is_told_at_once_and_a_slow_
     config = configured(tmp_path, [entry("v", "827")], account(patience=60))
     words = "cdn.example.com is not among the account's download_hosts"
     paid = attempt(config, "v", state=S.SUCCEEDED, expires_at=NOON + DAY_MS)
-    refused = replace(paid, note=f"{FETCH_REFUSED}{words}")
+    refused = replace(paid, note=words, cause=LookCause.FETCH_REFUSED)
     held(only(plan(given(config, refused))), BlockReason.NOT_FETCHED, words, "mend", "kept until")
     flaky = replace(paid, note="HTTP 503")
     assert only(plan(given(config, flaky))).blocker is None
