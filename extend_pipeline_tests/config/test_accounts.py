@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.config.load import load_accounts, load_catalogue
-from extend_pipeline.config.model.account import Account, ApiKey, InDoubt, Poll, Price
+from extend_pipeline.config.model.account import Account, InDoubt, Poll
+from extend_pipeline.config.model.credentials import ApiKey
+from extend_pipeline.config.model.price import Price
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.providers.kling.models import KlingAccount, KlingKeys
 from extend_pipeline.providers.registry import PROVIDERS
