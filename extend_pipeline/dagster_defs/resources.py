@@ -1,7 +1,7 @@
 """The home as a Dagster resource: opens the engine's `Pipeline` at the moment of use, or tells what is wrong."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from extend_pipeline.config.files.text import is_there
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError
 from extend_pipeline.config.load import Configuration, file_marks, home_timezone, read_configuration
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.guards.state_in_use import StateInUseError, state_in_use
 from extend_pipeline.engine.home import Pipeline, opened_configuration
 from extend_pipeline.ledger.database import LedgerError, has_ledger, open_ledger
 from extend_pipeline.media.store import MediaStore
@@ -62,19 +63,18 @@ class HomeResource(dg.ConfigurableResource[Any]):
         """The open home; where catalogue or accounts have mistakes it opens all the same, to look after what is paid
         for, and they are told by whoever opened it. Raises Failure with every mistake of the settings, and of the files
         where there is no ledger yet; secrets stand in none of them."""
-        try:
-            pipeline = _open(self.settings())
-        except (ConfigError, LedgerError) as error:
-            raise failure(error) from None
-        try:
-            yield pipeline
-        except LedgerError as error:  # it was moved to another place meanwhile, or before
-            raise failure(error) from None
-        finally:
-            pipeline.close()
+        with ExitStack() as opened:
+            try:
+                pipeline = opened.enter_context(_open(self.settings()))
+            except (ConfigError, LedgerError, StateInUseError) as error:
+                raise failure(error) from None
+            try:
+                yield pipeline
+            except LedgerError as error:  # it was moved to another place meanwhile, or before
+                raise failure(error) from None
 
 
-def failure(error: ConfigError | LedgerError) -> dg.Failure:
+def failure(error: ConfigError | LedgerError | StateInUseError) -> dg.Failure:
     """An error of what the user wrote, as Dagster shows it: in words, without a retry."""
     if not isinstance(error, ConfigError):
         return dg.Failure(str(error), allow_retries=False)
@@ -83,7 +83,8 @@ def failure(error: ConfigError | LedgerError) -> dg.Failure:
     return dg.Failure(f"{head}\n{error}", metadata={"mistakes": count}, allow_retries=False)
 
 
-def _open(settings: Settings) -> Pipeline:
+@contextmanager
+def _open(settings: Settings) -> Iterator[Pipeline]:
     marks = file_marks(settings.home)
     known = _read.get(settings)
     # mistakes are read again each time: a right that was lost and is given back changes no file
@@ -93,10 +94,12 @@ def _open(settings: Settings) -> Pipeline:
         known = _read[settings] = (marks, read_configuration(settings, PROVIDERS, now=datetime.now(UTC)))
     if known[1].problems and not has_ledger(settings.ledger_url):
         raise ConfigError(known[1].problems)
-    ledger = open_ledger(settings.ledger_url)
-    try:
-        configuration = opened_configuration(known[1], ledger, keep=True)
-    except BaseException:
-        ledger.close()
-        raise
-    return Pipeline(configuration, ledger, MediaStore(settings.media_dir), marks=marks)
+    with state_in_use(settings.state_dir):
+        ledger = open_ledger(settings.ledger_url)
+        try:
+            configuration = opened_configuration(known[1], ledger, keep=True)
+        except BaseException:
+            ledger.close()
+            raise
+        with closing(Pipeline(configuration, ledger, MediaStore(settings.media_dir), marks=marks)) as pipeline:
+            yield pipeline

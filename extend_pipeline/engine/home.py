@@ -22,9 +22,11 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.active_accounts import keep_accounts, with_accounts_in_use
 from extend_pipeline.engine.guards.ledger_look import look
+from extend_pipeline.engine.guards.state_in_use import state_in_use
+from extend_pipeline.engine.plan.budget import budget_limits
 from extend_pipeline.ledger.database import Ledger, has_ledger, open_ledger
+from extend_pipeline.ledger.spending_rules import BudgetLimits
 from extend_pipeline.ledger.write.catalog_sync import Declaration
-from extend_pipeline.ledger.write.claims import BudgetLimits
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline.providers.protocol import Provider
 from extend_pipeline.providers.registry import PROVIDERS, build_provider
@@ -140,13 +142,7 @@ class Pipeline:
             return {}
         lacking = self.without_key()
         return {
-            name: BudgetLimits(
-                account.budget.per_day_micros,
-                account.budget.total_micros,
-                account.max_in_flight,
-                account.budget.exposure_micros,
-                self.configuration.timezone,
-            )
+            name: budget_limits(account, self.configuration.timezone)
             for name, account in self.accounts.items()
             if account.budget is not None and name not in lacking
         }
@@ -200,20 +196,22 @@ def open_pipeline(settings: Settings, *, now_ms: Callable[[], int] = wall_ms) ->
     """Open a home: read its configuration first, then its ledger and store.
 
     Mistakes in the configuration don't keep a home that has a ledger from opening: what is paid for is looked after,
-    and nothing is submitted. Raises ConfigError where there is no ledger, before anything is touched.
+    and nothing is submitted. Raises ConfigError where there is no ledger, before anything is touched, and
+    StateInUseError while its state is being removed.
     """
     marks = file_marks(settings.home)
     configuration = read_configuration(settings, PROVIDERS, now=from_ms(now_ms()))
     if configuration.problems and not has_ledger(settings.ledger_url):
         raise ConfigError(configuration.problems)
-    ledger = open_ledger(settings.ledger_url)
-    try:
-        configuration = opened_configuration(configuration, ledger, keep=True)
-        pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir), now_ms=now_ms, marks=marks)
-    except BaseException:
-        ledger.close()
-        raise
-    try:
-        yield pipeline
-    finally:
-        pipeline.close()
+    with state_in_use(settings.state_dir):
+        ledger = open_ledger(settings.ledger_url)
+        try:
+            configuration = opened_configuration(configuration, ledger, keep=True)
+            pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir), now_ms=now_ms, marks=marks)
+        except BaseException:
+            ledger.close()
+            raise
+        try:
+            yield pipeline
+        finally:
+            pipeline.close()

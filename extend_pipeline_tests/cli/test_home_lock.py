@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 
 from extend_pipeline.commands.demo.home_lock import (
-    IN_USE,
     RECORD,
     HomeInUseError,
     is_alive,
     lock_home,
     read_record,
-    state_in_use,
 )
 from extend_pipeline.commands.demo.keeper import left_open
+from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.home import open_pipeline
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.home.demo import write_demo
 from extend_pipeline_tests.support.home.engine_home import eventually
@@ -161,13 +161,14 @@ def test_nothing_is_removed_while_a_sandbox_runs_in_the_home(demo_home: Cli) -> 
 
 
 def test_nothing_is_removed_while_other_work_uses_the_state(demo_home: Cli) -> None:
-    (demo_home.home / "state" / IN_USE).touch()
-    before = state_of(demo_home.home)
-    with state_in_use(demo_home.home / "state"), state_in_use(demo_home.home / "state"):  # two may at once
+    settings = Settings.for_home(demo_home.home)
+    with open_pipeline(settings), open_pipeline(settings):  # two may at once
+        film = settings.media_dir / "film.mp4"
+        assert film.exists()
         refused = demo_home("demo", "--fresh")
         assert refused.exit_code == 1
-        assert "in use by an `advance` or `callbacks`" in refused.stderr
-    assert state_of(demo_home.home) == before
+        assert f"{settings.state_dir} is in use by" in refused.stderr
+        assert film.exists()
 
 
 @pytest.mark.parametrize("verb", [["demo", "--fresh"], ["dev", "--fresh"]])

@@ -93,7 +93,7 @@ class _NotReallyError(Exception):
 
 
 def _caps() -> dict[str, Any]:
-    from extend_pipeline.ledger.write.claims import BudgetLimits
+    from extend_pipeline.ledger.spending_rules import BudgetLimits
 
     return {"kling-main": BudgetLimits(10**12, 10**12, 1000, 10**12)}
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import Row
 
 from extend_pipeline.engine.fetch.fetch import fetch, source_key
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.write import catalog_sync, files, transitions
 from extend_pipeline.media.check.probe import Probe
 from extend_pipeline.media.classify import OutputKind, recognise
@@ -65,16 +63,16 @@ def file_columns(got: Stored) -> dict[str, object]:
     }
 
 
-def analyse(pipeline: Pipeline, row: Row[Any], got: Stored) -> MediaAnalysis:
+def analyse(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> MediaAnalysis:
     """Compare a stored result with its parent, and make the film where only the new part came. A picture or a film that
     can't be made never keeps a paid file from being stored. CouldNotProbe where this machine is what fails."""
     result = pipeline.store.path_of(got.relative_path)
-    before = parent_file(pipeline, row)
+    before = parent_file(pipeline, attempt)
     parent = before.path
     seam = None if parent is None else isolated_probe.measure_seam(parent=parent, result=result)
-    kind = _kind(pipeline, row, got.probe.duration_ms, seam)
+    kind = _kind(pipeline, attempt, got.probe.duration_ms, seam)
     segment = kind is OutputKind.SEGMENT
-    poster_path = _put_poster(pipeline, row, got, parent, segment=segment)
+    poster_path = _put_poster(pipeline, attempt, got, parent, segment=segment)
     psnr = None if seam is None or seam.psnr_db is None else round(seam.psnr_db * 100)
     prefix = None if seam is None else seam.parent_is_prefix
     film, note = _film(pipeline, parent, result) if segment else (None, None)
@@ -82,28 +80,30 @@ def analyse(pipeline: Pipeline, row: Row[Any], got: Stored) -> MediaAnalysis:
     return MediaAnalysis(kind.value, psnr, prefix, poster_path, film, note, film_waits=waits)
 
 
-def put_poster(pipeline: Pipeline, row: Row[Any], got: Stored) -> str | None:
+def put_poster(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> str | None:
     """Make the poster of a stored attempt's file again; None where it has no pictures for one."""
-    parent = parent_file(pipeline, row).path
-    return _put_poster(pipeline, row, got, parent, segment=row.output_kind == OutputKind.SEGMENT.value)
+    parent = parent_file(pipeline, attempt).path
+    return _put_poster(pipeline, attempt, got, parent, segment=attempt.output_kind == OutputKind.SEGMENT.value)
 
 
-def _put_poster(pipeline: Pipeline, row: Row[Any], got: Stored, parent: Path | None, *, segment: bool) -> str | None:
+def _put_poster(
+    pipeline: Pipeline, attempt: AttemptRow, got: Stored, parent: Path | None, *, segment: bool
+) -> str | None:
     result = pipeline.store.path_of(got.relative_path)
     try:
         poster = isolated_probe.make_poster(
-            parent=parent, result=result, parent_ms=row.parent_duration_ms, segment=segment
+            parent=parent, result=result, parent_ms=attempt.parent_duration_ms, segment=segment
         )
     except PictureError:
         return None
     return pipeline.store.put_poster(got.sha256, poster)
 
 
-def _kind(pipeline: Pipeline, row: Row[Any], probed_ms: int, seam: Seam | None) -> OutputKind:
+def _kind(pipeline: Pipeline, attempt: AttemptRow, probed_ms: int, seam: Seam | None) -> OutputKind:
     """What the account says that its files are, else what the file itself shows."""
-    said = said_kind(pipeline, row.account)
+    said = said_kind(pipeline, attempt.account)
     return said or recognise(
-        parent_ms=row.parent_duration_ms, probed_ms=probed_ms, seam=seam, longest_added_ms=longest_added_ms()
+        parent_ms=attempt.parent_duration_ms, probed_ms=probed_ms, seam=seam, longest_added_ms=longest_added_ms()
     )
 
 
@@ -121,21 +121,26 @@ def examine_again(pipeline: Pipeline) -> list[str]:
     with pipeline.ledger.read() as connection:
         rows = queries.of_unknown_kind(connection, [name for name in pipeline.accounts if said_kind(pipeline, name)])
     looked_at = []
-    for row in rows:
-        got = Stored(row.sha256, row.bytes, row.path, probe_of(row))
+    for attempt in rows:
+        got = stored_file(attempt)
         try:
-            seen = analyse(pipeline, row, got)
+            seen = analyse(pipeline, attempt, got)
         except isolated_probe.ProbeUnavailable:
             continue  # another round will look
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-            transitions.examined(tx, row.attempt_id, seen.columns())
-        looked_at.append(f"{row.video_key}/{row.hop}")
+            transitions.examined(tx, attempt.attempt_id, seen.columns())
+        looked_at.append(f"{attempt.video_key}/{attempt.hop}")
     return looked_at
 
 
-def probe_of(row: Row[Any]) -> Probe:
-    """What a stored attempt's row knows of its file."""
-    return Probe(row.probed_duration_ms, row.width, row.height, row.codec, frames=0, fps=None, has_audio=False)
+def stored_file(attempt: AttemptRow) -> Stored:
+    """Return what a stored attempt's row knows of its file."""
+    assert attempt.sha256 is not None
+    assert attempt.path is not None
+    assert attempt.bytes is not None
+    length_ms, width, height, codec = attempt.probed_duration_ms, attempt.width, attempt.height, attempt.codec
+    probe = Probe(length_ms or 0, width or 0, height or 0, codec or "", frames=0, fps=None, has_audio=False)
+    return Stored(attempt.sha256, attempt.bytes, attempt.path, probe)
 
 
 def _film(pipeline: Pipeline, parent: Path | None, segment: Path) -> tuple[Stored | None, str]:
@@ -164,25 +169,25 @@ class ParentFile:
     missing: bool = False
 
 
-def parent_file(pipeline: Pipeline, row: Row[Any]) -> ParentFile:
+def parent_file(pipeline: Pipeline, attempt: AttemptRow) -> ParentFile:
     """The file of the hop before; for a first hop a copy of the source, which is fetched once if the provider tells
     where it is: it costs nothing, and upstream forgets it after 30 days."""
     gone = False
     with pipeline.ledger.read() as connection:
-        if row.parent_attempt_id is not None:
-            before = queries.attempt(connection, row.parent_attempt_id)
+        if attempt.parent_attempt_id is not None:
+            before = queries.attempt(connection, attempt.parent_attempt_id)
             relative = (before.film_path or before.path) if before is not None else None
-            gone = row.parent_attempt_id in files.without_file(connection)
+            gone = attempt.parent_attempt_id in files.without_file(connection)
         else:
-            known = queries.videos(connection, keys=[row.video_key])
+            known = queries.videos(connection, keys=[attempt.video_key])
             relative = known[0].source_path if known else None
-    if relative is None and row.parent_attempt_id is None and row.parent_url:
-        got = fetch(pipeline, row.account, row.parent_url, key=source_key(row.account, row.parent_url))
+    if relative is None and attempt.parent_attempt_id is None and attempt.parent_url:
+        got = fetch(pipeline, attempt.account, attempt.parent_url, key=source_key(attempt.account, attempt.parent_url))
         if isinstance(got, Stored):
             with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
                 catalog_sync.source_stored(
                     tx,
-                    row.video_key,
+                    attempt.video_key,
                     sha256=got.sha256,
                     path=got.relative_path,
                     duration_ms=got.probe.duration_ms,

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Mapping
-from typing import Any, Final
-
-from sqlalchemy import Row
+from typing import Final
 
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.rows import AccountRow
 from extend_pipeline.ledger.write import controls
 from extend_pipeline.providers.protocol import (
     Answer,
@@ -87,7 +86,7 @@ def try_other_keys(pipeline: Pipeline, names: Collection[str]) -> None:
                 note_answers(tx, account, [answer])
 
 
-def refused_here(pipeline: Pipeline, rows: Mapping[str, Row[Any]]) -> list[str]:
+def refused_here(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> list[str]:
     """Return the accounts whose key of this process the provider has refused, by their rows in the ledger."""
     return [name for name, row in rows.items() if name in pipeline.accounts and _refuses(pipeline.accounts[name], row)]
 
@@ -103,13 +102,13 @@ def _ask_about_key(pipeline: Pipeline, account: Account) -> Page | QueryOutcome:
     with pipeline.ledger.read() as connection:
         known = queries.known_task(connection, account.name, at_least_ms=since)
     provider = pipeline.provider(account.name)
-    return ask(provider) if known is None else provider.query(known.task_id)
+    return ask(provider) if known is None else provider.query(known.task)
 
 
-def _refuses(account: Account, row: Row[Any]) -> bool:
+def _refuses(account: Account, row: AccountRow) -> bool:
     marks = _marks(row)
     return bool(marks) and is_refused(marks, account)
 
 
-def _marks(row: Row[Any]) -> tuple[str, ...]:
+def _marks(row: AccountRow) -> tuple[str, ...]:
     return tuple((row.refused_keys or "").split())

@@ -8,7 +8,8 @@ from urllib.parse import quote
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Video
-from extend_pipeline.engine.plan.model import Blocker, BlockReason, Parent
+from extend_pipeline.engine.plan.model import Blocker, Parent
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.providers.registry import spec_of
 from extend_pipeline.providers.spec import ResultKind, SourceKind
 

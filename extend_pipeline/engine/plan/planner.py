@@ -12,16 +12,14 @@ from extend_pipeline.config.checks.purchase import purchase_digest
 from extend_pipeline.config.model.catalogue import BranchSource, Video
 from extend_pipeline.config.model.source import Source
 from extend_pipeline.engine.guards.disk_space import DiskSpace
-from extend_pipeline.engine.plan.budget import AccountBudget, DiskBudget
+from extend_pipeline.engine.plan.budget import AccountBudget, DiskBudget, account_budget
 from extend_pipeline.engine.plan.goal import Goal, forecast, goal_of, past_at_most
 from extend_pipeline.engine.plan.hop_names import Edited, OtherAccount
 from extend_pipeline.engine.plan.hop_state import Blocked, InFlight, Ready, classify_hop
 from extend_pipeline.engine.plan.limits import impossible, next_source
 from extend_pipeline.engine.plan.model import (
-    AccountView,
     AttemptView,
     Blocker,
-    BlockReason,
     DueStep,
     Edit,
     Parent,
@@ -34,6 +32,7 @@ from extend_pipeline.engine.plan.model import (
 )
 from extend_pipeline.engine.plan.questions import repurchase, same_purchase, words_now, words_paid
 from extend_pipeline.engine.plan.walk import Position, Start, Step, Walk, change_policy, root, stored_hop, walk
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import LIVE, VideoState
 from extend_pipeline.ledger.write.names import Choice
 from extend_pipeline.providers.registry import spec_of
@@ -54,19 +53,8 @@ class Ahead:
 def plan(given: PlanInput) -> Plan:
     """Plan every video of the input, in its order; earlier videos take slots and budget first."""
     disk = DiskBudget(given.disk)
-    rooms = {
-        name: AccountBudget(
-            account,
-            given.account_views.get(name, AccountView()),
-            given.now_ms,
-            given.everything_paused,
-            disk,
-            given.held.get(name),
-            given.ledger,
-        )
-        for name, account in given.accounts.items()
-    }
-    planned = tuple(_plan_video(video, given, rooms[video.account]) for video in given.videos)
+    budgets = {name: account_budget(account, given, disk) for name, account in given.accounts.items()}
+    planned = tuple(_plan_video(video, given, budgets[video.account]) for video in given.videos)
     return Plan(given.now_ms, planned, given.ledger)
 
 
@@ -89,14 +77,14 @@ def root_source(video: Video, catalogue: Mapping[str, Video]) -> Source:
     return source
 
 
-def _plan_video(video: Video, given: PlanInput, room: AccountBudget) -> VideoPlan:
+def _plan_video(video: Video, given: PlanInput, budget: AccountBudget) -> VideoPlan:
     ahead = given.ahead.get(video.key) or _look_ahead(video, given)
     if isinstance(ahead, VideoPlan):
         return ahead
     here, step = ahead.here, ahead.step
     twin = given.twins.get(video.key)
     held = None if twin is None else same_purchase(video, step.hop, twin, given)
-    if (held := held or room.take(ahead.price)) is not None:
+    if (held := held or budget.try_reserve(ahead.price)) is not None:
         return _told(here, held)
     parent = here.parent
     assert parent is not None

@@ -52,8 +52,8 @@ def write_down(pipeline: Pipeline, found: StoreLook, *, actor: str) -> None:
     if not (found.gone or found.back):
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
-        for file, row in found.back:
-            files.restored(tx, file.key, row, "the file is in the store again")
+        for file, known in found.back:
+            files.restored(tx, file.key, known, "the file is in the store again")
             if file.key.role is Role.RESULT:
                 transitions.unschedule(tx, file.key.owner)
         for file, cause in found.gone[:AT_ONCE]:

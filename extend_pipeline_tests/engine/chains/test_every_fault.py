@@ -14,11 +14,12 @@ from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.doubt import resolve
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import BlockReason, VideoPlan
+from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling.poll import poll_due
 from extend_pipeline.engine.status import status
 from extend_pipeline.engine.submit.submit import submit_due
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import controls
 from extend_pipeline.providers.registry import PROVIDERS

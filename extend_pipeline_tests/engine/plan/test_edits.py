@@ -14,12 +14,12 @@ from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.doubt.approve import approve
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import BlockReason, VideoPlan
+from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
-from extend_pipeline.ledger.write.claims import RefusalReason
 from extend_pipeline_tests.support.home.engine_home import EngineHome, account, branch, drive, entry, source_id
 from extend_pipeline_tests.support.home.every_provider import OTHERS, other_account, planted
 from extend_pipeline_tests.support.home.plan_inputs import attempt, configured, given
@@ -279,7 +279,7 @@ def test_a_plan_of_before_an_edit_buys_nothing_that_was_bought_meanwhile(
         with home.open() as quick:
             assert only(drive(quick).videos).state is VideoState.COMPLETE
         refused = submit_due(slow, planned).refused
-        assert [each.reason for each in refused] == [RefusalReason.CHANGED]
+        assert [each.reason for each in refused] == [BlockReason.CHANGED]
         assert reckon(home, slow.ledger).charges == 1
 
 

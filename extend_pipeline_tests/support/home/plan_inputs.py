@@ -14,7 +14,8 @@ from extend_pipeline.config.load import Configuration, load_configuration
 from extend_pipeline.config.model.changes import OnChange
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.plan import chain
-from extend_pipeline.engine.plan.model import AccountView, AttemptView, DueStep, PlanInput, SourceView
+from extend_pipeline.engine.plan.model import AttemptView, DueStep, PlanInput, SourceView
+from extend_pipeline.ledger.spending_rules import AccountTotals
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.support.home.engine_home import EngineHome, account
@@ -33,7 +34,7 @@ def configured(folder: Path, entries: Sequence[Mapping[str, Any]], *accounts: Ma
 def given(
     configuration: Configuration,
     *attempts: AttemptView,
-    views: Mapping[str, AccountView] | None = None,
+    views: Mapping[str, AccountTotals] | None = None,
     now_ms: int = NOON,
     everything_paused: bool = False,
     accounts: Mapping[str, Any] | None = None,
@@ -48,8 +49,10 @@ def given(
         catalogue=catalogue,
         accounts=accounts or configuration.accounts,
         attempts={key: [a for a in attempts if a.video_key == key] for key in catalogue},
-        account_views=views or {},
-        everything_paused=everything_paused,
+        account_totals={
+            name: replace((views or {}).get(name, AccountTotals()), everything_paused=everything_paused)
+            for name in configuration.accounts
+        },
         sources=sources or {},
         on_change=on_change,
     )
