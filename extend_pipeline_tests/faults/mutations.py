@@ -133,7 +133,7 @@ MUTANTS: Final = (
         (
             Edit(
                 "extend_pipeline/engine/doubt/callback_lookup.py",
-                "against = mismatch_reason(row, view, asked=task_id, post_deadline_ms=deadline_ms)",
+                "against = mismatch_reason(attempt, view, asked=task_id, post_deadline_ms=deadline_ms)",
                 'against = ""',
             ),
         ),
