@@ -171,7 +171,7 @@ def test_an_account_that_can_not_be_used_is_refused(
 
 def test_an_unsupported_provider_error_names_the_supported_ones(tmp_path: Path) -> None:
     problem = only_problem(write_home(tmp_path, entry(), accounts=accounts_with(provider="sora")))
-    assert problem.hint == "Supported: kling, kling-gateway, vidu, luma."
+    assert problem.hint == f"Supported: {', '.join(spec.name for spec in PROVIDERS)}."
 
 
 def test_a_field_of_another_provider_is_told_with_its_owner(tmp_path: Path) -> None:
