@@ -9,13 +9,13 @@ import dagster as dg
 from pydantic import Field
 
 from extend_pipeline.base.days import NO_ZONE
+from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.files.text import is_there
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError
 from extend_pipeline.config.load import Configuration, file_marks, home_timezone, read_configuration
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.home import Pipeline, opened_configuration
-from extend_pipeline.ledger.database import LedgerError, has_ledger, open_ledger
-from extend_pipeline.media.store import MediaStore
+from extend_pipeline.engine.home import Pipeline, open_home, wall_ms
+from extend_pipeline.ledger.database import LedgerError, has_ledger
 
 _read: Final[dict[Settings, tuple[tuple[object, ...], Configuration]]] = {}
 """What was read last, by settings: ticks come every few seconds, and 10,000 entries take 1.7 s to read and check."""
@@ -62,15 +62,12 @@ class HomeResource(dg.ConfigurableResource[Any]):
         for, and they are told by whoever opened it. Raises Failure with every mistake of the settings, and of the files
         where there is no ledger yet; secrets stand in none of them."""
         try:
-            pipeline = _open(self.settings())
-        except (ConfigError, LedgerError) as error:
+            settings = self.settings()
+            marks, configuration = _read_configuration(settings)
+            with open_home(settings, configuration=configuration, marks=marks) as pipeline:
+                yield pipeline
+        except (ConfigError, LedgerError) as error:  # also a ledger that was moved to another place meanwhile
             raise failure(error) from None
-        try:
-            yield pipeline
-        except LedgerError as error:  # it was moved to another place meanwhile, or before
-            raise failure(error) from None
-        finally:
-            pipeline.close()
 
 
 def failure(error: ConfigError | LedgerError) -> dg.Failure:
@@ -82,20 +79,11 @@ def failure(error: ConfigError | LedgerError) -> dg.Failure:
     return dg.Failure(f"{head}\n{error}", metadata={"mistakes": count}, allow_retries=False)
 
 
-def _open(settings: Settings) -> Pipeline:
+def _read_configuration(settings: Settings) -> tuple[tuple[object, ...], Configuration]:
+    """Return the marks of the home's files, and the configuration that was read from them."""
     marks = file_marks(settings.home)
     known = _read.get(settings)
     # mistakes are read again each time: a right that was lost and is given back changes no file
     if known is None or known[0] != marks or known[1].problems:
-        from datetime import UTC, datetime
-
-        known = _read[settings] = (marks, read_configuration(settings, now=datetime.now(UTC)))
-    if known[1].problems and not has_ledger(settings.ledger_url):
-        raise ConfigError(known[1].problems)
-    ledger = open_ledger(settings.ledger_url)
-    try:
-        configuration = opened_configuration(known[1], ledger, keep=True)
-    except BaseException:
-        ledger.close()
-        raise
-    return Pipeline(configuration, ledger, MediaStore(settings.media_dir), marks=marks)
+        known = _read[settings] = (marks, read_configuration(settings, now=from_ms(wall_ms())))
+    return known

@@ -18,7 +18,7 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.submit.spool import UnrecordedError
-from extend_pipeline.media.store import MediaStore
+from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.registry import build_provider
 from extend_pipeline_tests.machine.gates import DEADLINE_S, Gate, GatedLedger, Killed, gate_posts
@@ -121,7 +121,7 @@ def build_process(
     pipeline = Pipeline(
         load_configuration(settings, now=from_ms(now_ms())),
         GatedLedger(settings.ledger_url, gate),
-        MediaStore(settings.media_dir),
+        LocalStore(settings.media_dir),
         now_ms=now_ms,
         make_provider=make,
         owner=f"{socket.gethostname()}:{2**22 + int(name[1:])}:1" if looks_dead else name,

@@ -225,6 +225,6 @@ def keep_film(pipeline: Pipeline, row: Row[Any], got: Stored, *, actor: str) -> 
             row.video_key,
             row.hop,
             state,
-            got.relative_path,
+            got.path,
         )
     return moved

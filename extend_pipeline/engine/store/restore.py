@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, source_key
-from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns, parent_file, probe_of, put_poster
+from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns, parent_file, put_poster, stored_file
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling.lease import Lease
 from extend_pipeline.engine.store.watch import fetch_again
@@ -19,7 +19,7 @@ from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import catalog_sync, files, job_queue, transitions
 from extend_pipeline.ledger.write.files import FileKey, Role
 from extend_pipeline.media.isolation.pool import ProbeUnavailable
-from extend_pipeline.media.store import Stored
+from extend_pipeline.media.store import MediaRef, Stored
 
 FIRST_GAP_MS: Final = 60_000  # after a film or a source that could not be brought back; doubles
 MAX_GAP_MS: Final = 6 * 3_600_000
@@ -31,7 +31,7 @@ def keep_restored(pipeline: Pipeline, row: Row[Any], got: Stored) -> None:
     """Write down that a result came again. Other bytes than before are kept as the attempt's file, since they are all
     that there is, and the event says so. CouldNotProbe where this machine can't look at the film."""
     key = FileKey(row.attempt_id, Role.RESULT)
-    same = got.relative_path == row.path
+    same = got.path == row.path
     message = "fetched again" if same else f"the provider sent another file than before: {got.sha256}, not {row.sha256}"
     data: dict[str, object] = {}
     if same:
@@ -102,12 +102,12 @@ def _assemble(pipeline: Pipeline, missing: Row[Any]) -> bool:
     with pipeline.ledger.read() as connection:
         row = queries.attempt(connection, missing.owner)
         own = files.state_of_file(connection, FileKey(missing.owner, Role.RESULT))
-    if row is None or own in files.OPEN or not pipeline.store.path_of(row.path).is_file():
+    if row is None or own in files.OPEN or not pipeline.store.exists(MediaRef.parse(row.path)):
         return False
-    if parent_file(pipeline, row).path is None:
+    if parent_file(pipeline, row).ref is None:
         return False
     try:
-        seen = analyse(pipeline, row, Stored(row.sha256, row.bytes, row.path, probe_of(row)))
+        seen = analyse(pipeline, row, stored_file(row))
     except ProbeUnavailable:
         return False  # another round will look
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
@@ -131,7 +131,7 @@ def _fetch_source(pipeline: Pipeline, missing: Row[Any]) -> bool:
                 files.lost(tx, FileKey(missing.owner, Role.SOURCE), missing, got.message)
             return False
         length = got.probe.duration_ms
-        catalog_sync.source_stored(tx, missing.video_key, sha256=got.sha256, path=got.relative_path, duration_ms=length)
+        catalog_sync.source_stored(tx, missing.video_key, sha256=got.sha256, path=got.path, duration_ms=length)
         files.restored(tx, FileKey(missing.owner, Role.SOURCE), missing, "fetched again")
     return True
 
