@@ -39,13 +39,17 @@ class Seam:
     joint_db: float | None = None
 
 
+UNMEASURED: Final = Seam(psnr_db=None, parent_is_prefix=False, compared_frames=0)
+"""Of a pair of which one file can't be read."""
+
+
 def measure_seam(*, parent: Path, result: Path) -> Seam:
     """Compare both files by time. Content never raises; OSError where a file can't be read."""
     try:
         with open_clip(parent) as before, open_clip(result) as after:
             return _measure(before, after)
     except PictureError:
-        return Seam(psnr_db=None, parent_is_prefix=False, compared_frames=0)
+        return UNMEASURED
 
 
 def _measure(before: Clip, after: Clip) -> Seam:

@@ -208,7 +208,7 @@ def _two_tries(first: FetchFailure, second: Stored | FetchFailure) -> Stored | F
 
 def keep_film(pipeline: Pipeline, row: Row[Any], got: Stored, *, actor: str) -> Moved | Stale:
     """Write down that an attempt's film is in the store, with what it looks like beside its parent. Raises
-    CouldNotProbe where this machine can't look at it now."""
+    ProbeUnavailable where this machine can't look at it now."""
     seen = analyse(pipeline, row, got)
     failpoint("collect.before_stored")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:

@@ -67,7 +67,7 @@ def file_columns(got: Stored) -> dict[str, object]:
 
 def analyse(pipeline: Pipeline, row: Row[Any], got: Stored) -> MediaAnalysis:
     """Compare a stored result with its parent, and make the film where only the new part came. A picture or a film that
-    can't be made never keeps a paid file from being stored. CouldNotProbe where this machine is what fails."""
+    can't be made never keeps a paid file from being stored. ProbeUnavailable where this machine is what fails."""
     before = parent_file(pipeline, row)
     with _opened(pipeline, before.ref, got.ref) as (parent, result):
         seam = None if parent is None else isolated_probe.measure_seam(parent=parent, result=result)

@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 def keep_restored(pipeline: Pipeline, row: Row[Any], got: Stored) -> None:
     """Write down that a result came again. Other bytes than before are kept as the attempt's file, since they are all
-    that there is, and the event says so. CouldNotProbe where this machine can't look at the film."""
+    that there is, and the event says so. ProbeUnavailable where this machine can't look at the film."""
     key = FileKey(row.attempt_id, Role.RESULT)
     same = got.path == row.path
     message = "fetched again" if same else f"the provider sent another file than before: {got.sha256}, not {row.sha256}"

@@ -29,7 +29,7 @@ class Bounds:
     idle_s: float = 60.0  # 40 MB are not kept for nothing
 
     def written(self) -> dict[str, Any]:
-        """The bounds for JSON."""
+        """Return the bounds for JSON."""
         return asdict(self)
 
 
@@ -55,7 +55,7 @@ def allow_cpu(seconds: float) -> None:
 
 
 def cpu_taken() -> float:
-    """Seconds of computing that this process has taken since its start."""
+    """Return the seconds of computing that this process has taken since its start."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
