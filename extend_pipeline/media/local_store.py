@@ -6,7 +6,7 @@ Layout below the root, folders 0700 and files 0600:
     ab/abcd….poster.jpg    its poster strip
     .incoming/….part       being written now, or left by a writer that died; same file system: rename is atomic
     .incoming/….partial    what has come so far of a result, with its facts (partial.py)
-    quarantine/….bin       bytes that arrived whole but are no sound film: evidence of what was paid for; at most
+    quarantine/….bin       bytes that arrived whole but are no valid film: evidence of what was paid for; at most
                            KEPT_OF_ONE files of each attempt or source
 
 Nothing from outside, no id and no URL, ever becomes a part of a path.
@@ -33,7 +33,7 @@ from extend_pipeline.media.check.probe import InvalidFile, ValidFile
 from extend_pipeline.media.partial import Partial, open_partial, sweep_partials
 from extend_pipeline.media.store import FOLDERS, POSTER, Check, ListedFilm, Mark, MediaRef, Stored
 
-KEPT_OF_ONE: Final = 4  # unsound files of one attempt or source; the same bytes count once
+KEPT_OF_ONE: Final = 4  # refused files of one attempt or source; the same bytes count once
 
 
 class LocalStore:

@@ -13,7 +13,7 @@ import pytest
 from extend_pipeline.media.check.probe import Probe, ValidFile, check_file, probe
 from extend_pipeline.media.classify import OutputKind, recognise
 from extend_pipeline.media.join.assemble import Film, Unassembled, assemble
-from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.libav import FrameError
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.media.poster import make_poster
 from extend_pipeline.media.seam import measure_seam
@@ -285,7 +285,7 @@ def test_a_segment_is_told_apart_measured_and_drawn(tmp_path: Path) -> None:
     assert recognise(parent_ms=5000, probed_ms=5000, seam=seam) is OutputKind.SEGMENT
     strip = make_poster(parent=parent, result=segment, parent_ms=5000, segment=True)
     assert strip[:2] == b"\xff\xd8"
-    with pytest.raises(PictureError):
+    with pytest.raises(FrameError):
         make_poster(parent=parent, result=cut(segment, 0.05), parent_ms=5000, segment=True)
 
 

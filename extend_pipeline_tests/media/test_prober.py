@@ -22,7 +22,7 @@ from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.isolation import pool as probing
 from extend_pipeline.media.isolation.pool import Prober, ProbeUnavailable, Worker
 from extend_pipeline.media.isolation.rlimits import Bounds
-from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.libav import FrameError
 from extend_pipeline_tests.support.media.hostile import picture_bomb
 from extend_pipeline_tests.support.media.mp4 import make_clip
 
@@ -187,7 +187,7 @@ def test_a_worker_that_the_film_ends_twice_is_the_films_doing(slow: Path, make: 
         first = until(lambda: busy(before))
         os.kill(first, signal.SIGSEGV)
         os.kill(until(lambda: busy(before | {first})), signal.SIGSEGV)
-        with pytest.raises(PictureError, match="the process that reads it ends, by SIGSEGV"):
+        with pytest.raises(FrameError, match="the process that reads it ends, by SIGSEGV"):
             poster.result(60)
 
 
@@ -301,7 +301,7 @@ def test_a_poster_is_a_picture_or_an_error(
     text: str, good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering(text))
-    with pytest.raises(PictureError):
+    with pytest.raises(FrameError):
         isolated_probe.make_poster(parent=None, result=good, parent_ms=None, by=make())
 
 

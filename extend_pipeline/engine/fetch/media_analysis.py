@@ -18,7 +18,7 @@ from extend_pipeline.media.check.probe import Probe
 from extend_pipeline.media.classify import OutputKind, recognise
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.join.assemble import Film, Unassembled, assemble
-from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.libav import FrameError
 from extend_pipeline.media.seam import Seam
 from extend_pipeline.media.store import MediaRef, Stored
 
@@ -103,7 +103,7 @@ def _put_poster(
         poster = isolated_probe.make_poster(
             parent=parent, result=result, parent_ms=row.parent_duration_ms, segment=segment
         )
-    except PictureError:
+    except FrameError:
         return None
     return str(pipeline.store.put_poster(got.sha256, poster))
 

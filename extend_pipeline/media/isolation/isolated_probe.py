@@ -19,14 +19,14 @@ from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile
 from extend_pipeline.media.isolation.pool import FileCrashedWorker, Prober, ProbeUnavailable, prober
 from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.join.film import Joined
-from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.libav import FrameError
 from extend_pipeline.media.seam import IDENTICAL_DB, UNMEASURED, Seam
 
 __all__ = ["ProbeUnavailable", "check_file", "join", "make_poster", "measure_seam"]
 
 READ: Final = Bounds()
-# Some pictures may need the film decoded from its start; a minute of 4K takes about one of computing.
-PICTURES_CPU_S: Final = 300.0
+# Some frames may need the film decoded from its start; a minute of 4K takes about one of computing.
+FRAMES_CPU_S: Final = 300.0
 # Coding a film of 180 s again takes some minutes.
 WRITE: Final = Bounds(cpu_s=1_800.0, memory_bytes=3 << 30)
 
@@ -47,7 +47,7 @@ def measure_seam(*, parent: Path, result: Path, by: Prober | None = None) -> Sea
     """As `seam.measure_seam`. Raises ProbeUnavailable, OSError."""
     task = {"do": "seam", "parent": _written(parent), "result": _written(result)}
     try:
-        return _seam((by or prober(READ)).run(task, cpu_s=PICTURES_CPU_S))
+        return _seam((by or prober(READ)).run(task, cpu_s=FRAMES_CPU_S))
     except FileCrashedWorker:
         return UNMEASURED
 
@@ -61,7 +61,7 @@ def make_poster(
     segment: bool = False,
     by: Prober | None = None,
 ) -> bytes:
-    """As `poster.make_poster`. Raises PictureError, ProbeUnavailable, OSError."""
+    """As `poster.make_poster`. Raises FrameError, ProbeUnavailable, OSError."""
     task = {
         "do": "poster",
         "parent": None if parent is None else _written(parent),
@@ -71,18 +71,18 @@ def make_poster(
         "segment": segment,
     }
     try:
-        match (by or prober(READ)).run(task, cpu_s=PICTURES_CPU_S):
+        match (by or prober(READ)).run(task, cpu_s=FRAMES_CPU_S):
             case {"jpeg": str(text)} if len(text) <= 4 * max_bytes:
                 jpeg = base64.b64decode(text, validate=True)
                 if jpeg.startswith(b"\xff\xd8\xff") and len(jpeg) <= max_bytes:
                     return jpeg
             case {"invalid": str(reason)}:
-                raise PictureError(_sentence(reason))
+                raise FrameError(_sentence(reason))
             case _:
                 pass
     except (FileCrashedWorker, binascii.Error) as error:
-        raise PictureError(str(error)) from error
-    raise PictureError(_NONSENSE)
+        raise FrameError(str(error)) from error
+    raise FrameError(_NONSENSE)
 
 
 def join(*, parent: Path, segment: Path, out: Path, max_bytes: int, by: Prober | None = None) -> Joined | InvalidFile:

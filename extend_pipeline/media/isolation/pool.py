@@ -53,7 +53,7 @@ class FileCrashedWorker(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """The worker is gone: `code` as subprocess has it, None where it was ended here because its message made no sense."""
+    """The worker is gone: `code` as subprocess has it, None where it was ended here for a message without sense."""
 
     code: int | None
 
@@ -172,8 +172,8 @@ class Worker:
         return self._process.pid
 
     def ask(self, line: bytes, *, within_s: float) -> Mapping[str, Any] | _Ended:
-        """Return its message about one task. Raises ProbeUnavailable where none comes in time, which its computing can't
-        explain."""
+        """Return its message about one task. Raises ProbeUnavailable where none comes in time, which its computing
+        can't explain."""
         assert self._process.stdin is not None
         with suppress(OSError):  # it is gone: how it ended is found where its message would be
             self._process.stdin.write(line)

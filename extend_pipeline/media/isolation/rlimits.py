@@ -22,7 +22,7 @@ class Bounds:
     the task does not say, and `life_cpu_s` of all of them, after which another process takes over. After `idle_s`
     without a task the process ends."""
 
-    memory_bytes: int = 1 << 30  # an 8K picture is 50 MB, and a decoder keeps up to 16
+    memory_bytes: int = 1 << 30  # an 8K frame is 50 MB, and a decoder keeps up to 16
     file_bytes: int = 0
     cpu_s: float = 30.0  # reading 2 GB takes two seconds of computing
     life_cpu_s: float = 3_600.0

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, Final
 
 from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.isolation.rlimits import Bounds, allow_cpu, confine, cpu_taken
-from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.libav import FrameError
 
 Task = Mapping[str, Any]
 _NO_MEMORY: Final = {"failed": [errno.ENOMEM, ""]}  # made before there is none left
@@ -74,7 +74,7 @@ def _send(out: BinaryIO, document: Mapping[str, object]) -> None:
 def _run(task: Task) -> Mapping[str, Any]:
     try:
         return {"ok": _TASKS[task["do"]](task)}
-    except PictureError as error:
+    except FrameError as error:
         return {"ok": {"invalid": str(error)}}
     except MemoryError:
         return _NO_MEMORY
