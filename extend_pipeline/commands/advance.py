@@ -10,7 +10,6 @@ from typing import Final
 import click
 
 from extend_pipeline.base.wording import counted
-from extend_pipeline.commands.demo.home_lock import state_in_use
 from extend_pipeline.commands.render.describe import status_document
 from extend_pipeline.commands.render.event_tail import EventTail
 from extend_pipeline.commands.render.output import emit, json_option, say
@@ -79,7 +78,7 @@ def advance(
     key is missing here, 130 when it was stopped with work left; the last line says what that is and when it is due.
     """
     home: Path | None = ctx.obj
-    with open_home(settings_of(home)) as pipeline, state_in_use(pipeline.settings.state_dir):
+    with open_home(settings_of(home)) as pipeline:
         chosen = _chosen(pipeline, videos)
         ahead_ms = ledger_ahead_ms(pipeline)
         declare_catalogue(pipeline)

@@ -10,7 +10,6 @@ from typing import Final
 import click
 
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.commands.demo.home_lock import state_in_use
 from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
@@ -34,7 +33,7 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
     A callback only makes its task due now; what became of it is asked for by the next poll. Put a proxy with TLS before
     it. It runs until Ctrl-C. Without it everything is polled, and an unclear answer of a reseller waits for a person.
     """
-    with open_home(settings_of(ctx.obj)) as pipeline, state_in_use(pipeline.settings.state_dir):
+    with open_home(settings_of(ctx.obj)) as pipeline:
         if print_mistakes(pipeline) and all(account.callbacks is None for account in pipeline.accounts.values()):
             raise ConfigError(pipeline.configuration.problems)
         asking = check_accounts(pipeline.accounts)

@@ -14,6 +14,7 @@ from extend_pipeline.config.files.text import is_there
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError
 from extend_pipeline.config.load import Configuration, file_marks, home_timezone, read_configuration
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.guards.state_in_use import StateInUseError
 from extend_pipeline.engine.home import Pipeline, open_home, wall_ms
 from extend_pipeline.ledger.database import LedgerError, has_ledger
 
@@ -66,11 +67,15 @@ class HomeResource(dg.ConfigurableResource[Any]):
             marks, configuration = _read_configuration(settings)
             with open_home(settings, configuration=configuration, marks=marks) as pipeline:
                 yield pipeline
-        except (ConfigError, LedgerError) as error:  # also a ledger that was moved to another place meanwhile
+        except (
+            ConfigError,
+            LedgerError,
+            StateInUseError,
+        ) as error:  # also a ledger that was moved to another place meanwhile
             raise failure(error) from None
 
 
-def failure(error: ConfigError | LedgerError) -> dg.Failure:
+def failure(error: ConfigError | LedgerError | StateInUseError) -> dg.Failure:
     """An error of what the user wrote, as Dagster shows it: in words, without a retry."""
     if not isinstance(error, ConfigError):
         return dg.Failure(str(error), allow_retries=False)

@@ -23,6 +23,7 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.active_accounts import keep_accounts, with_accounts_in_use
 from extend_pipeline.engine.guards.ledger_look import look
+from extend_pipeline.engine.guards.state_in_use import state_in_use
 from extend_pipeline.ledger.database import Ledger, has_ledger, open_ledger
 from extend_pipeline.ledger.write.catalog_sync import Declaration
 from extend_pipeline.ledger.write.claims import BudgetLimits
@@ -217,7 +218,8 @@ def open_home(
     `configuration` and `marks` are those of a caller that has read the files already. Without `works` the home is only
     looked at: one without a ledger is read against an empty one elsewhere, and stays without. Mistakes in the
     configuration don't keep a home that has a ledger from opening: what is paid for is looked after, and nothing is
-    submitted. Raises ConfigError where there is no ledger, before anything is touched, and LedgerError.
+    submitted. Raises ConfigError where there is no ledger, before anything is touched, LedgerError, and StateInUseError
+    while a `demo` removes the state.
     """
     if configuration is None:
         marks = file_marks(settings.home)
@@ -226,6 +228,8 @@ def open_home(
     if configuration.problems and new:
         raise ConfigError(configuration.problems)
     with ExitStack() as stack:
+        if works:
+            stack.enter_context(state_in_use(settings.state_dir))
         url = settings.ledger_url
         if new:
             url = f"sqlite:///{stack.enter_context(TemporaryDirectory(prefix='extend-pipeline-'))}/ledger.sqlite"

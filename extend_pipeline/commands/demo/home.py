@@ -16,11 +16,12 @@ import click
 
 from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.commands.demo.home_lock import IN_USE, RECORD, HomeLock, lock_home, state_in_use
+from extend_pipeline.commands.demo.home_lock import RECORD, HomeLock, lock_home
 from extend_pipeline.commands.demo.processes import Child, answers, running, tool, wait_for
 from extend_pipeline.commands.demo.sandbox import read_seeds
 from extend_pipeline.config.load import load_accounts, load_configuration
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.guards.state_in_use import IN_USE, state_in_use
 from extend_pipeline.engine.home import wall_ms
 from extend_pipeline.sandbox import SandboxConfig, check_seeds
 

@@ -29,6 +29,7 @@ _FORESEEN: Final[Mapping[str, int]] = {
     "WarehouseError": WRONG_USE,
     "LedgerError": WRONG_USE,
     "SQLAlchemyError": NEEDS_PERSON,  # the ledger's disk is full, it may not be written, or somebody holds it
+    "StateInUseError": NEEDS_PERSON,
     "UnrecordedError": NEEDS_PERSON,
     "SandboxError": WRONG_USE,
     "OSError": NEEDS_PERSON,  # a full disk, a folder that may not be written

@@ -45,8 +45,8 @@ class Joined:
 def join(*, parent: Path, segment: Path, out: Path, max_bytes: int) -> Joined | InvalidFile:
     """Write the film to `out`, and check it; the same inputs give the same film.
 
-    InvalidFile where one of both can't be read whole, or the film would exceed `max_bytes`. Content never raises; OSError
-    does.
+    InvalidFile where one of both can't be read whole, or the film would exceed `max_bytes`. Content never raises;
+    OSError does.
     """
     parts: list[Clip] = []
     for name, path in (("parent", parent), ("segment", segment)):
