@@ -66,8 +66,8 @@ def resume(ctx: click.Context, account: str | None, why: str, who: str, as_json:
     with open_home(settings_of(home)) as pipeline:
         name = _known(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
-            lifted = [EVERYTHING if held == tables.EVERYWHERE else held for held in controls.resume(tx, name, why=why)]
-            everywhere = queries.accounts(tx.connection).get(tables.EVERYWHERE)
+            lifted = [EVERYTHING if key == tables.ALL_ACCOUNTS else key for key in controls.resume(tx, name, why=why)]
+            everywhere = queries.accounts(tx.connection).get(tables.ALL_ACCOUNTS)
         code = print_mistakes(pipeline)
     if as_json:
         emit({"resumed": lifted, "why": why, "who": who})
@@ -82,7 +82,7 @@ def resume(ctx: click.Context, account: str | None, why: str, who: str, as_json:
 
 def _known(pipeline: Pipeline, account: str | None) -> str:
     if account is None:
-        return tables.EVERYWHERE
+        return tables.ALL_ACCOUNTS
     with pipeline.ledger.read() as connection:
         used = queries.accounts(connection) if pipeline.configuration.problems else {}
     if account not in pipeline.accounts and account not in used:

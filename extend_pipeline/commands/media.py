@@ -56,12 +56,11 @@ def forget(ctx: click.Context, where: tuple[str, ...], everything: bool, who: st
     with open_home(settings_of(home)) as pipeline:
         with pipeline.ledger.read() as connection:
             lost = files.found_missing(connection, states=("lost",))
-        names = {row.owner: row.video_key if row.hop is None else f"{row.video_key}/{row.hop}" for row in lost}
-        chosen = [row for row in lost if everything or names[row.owner] in where]
+        chosen = [file for file in lost if everything or file.where in where]
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
-            for row in chosen:
-                files.forgotten(tx, row)
-    told = sorted({names[row.owner] for row in chosen})
+            for file in chosen:
+                files.forgotten(tx, file)
+    told = sorted({file.where for file in chosen})
     unknown = [name for name in where if name not in told]
     if as_json:
         emit({"forgotten": told, "not_lost": unknown, "who": who})

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import click
-from sqlalchemy import Row
 
 from extend_pipeline.base.units import amount_micros, from_micros
 from extend_pipeline.commands.controls import who_option, why_option
@@ -18,6 +17,7 @@ from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.engine.doubt import resolve as decisions
 from extend_pipeline.engine.doubt.resolve import Declined, Resolved, split_where
 from extend_pipeline.engine.home import Pipeline, open_home
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 
 Action = Literal["adopt", "take", "resubmit", "write-off"]
 
@@ -70,7 +70,7 @@ def resolve(
     ctx.exit(code or (0 if done else 1))
 
 
-def consequence(where: str, last: Row[Any] | None, action: Action) -> str:
+def consequence(where: str, last: AttemptRow | None, action: Action) -> str:
     """What a decision about an attempt does to money, in a sentence."""
     if last is None:
         return f"Nothing is known of {where}."
@@ -97,7 +97,7 @@ def _confirm(told: str, *, as_json: bool) -> None:
 
 
 def _decide(
-    pipeline: Pipeline, where: str, action: Action, what: str | None, seen: Row[Any] | None, *, who: str, why: str
+    pipeline: Pipeline, where: str, action: Action, what: str | None, seen: AttemptRow | None, *, who: str, why: str
 ) -> Resolved | Declined:
     match action:
         case "adopt":

@@ -17,6 +17,7 @@ from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.state_in_use import StateInUseError
 from extend_pipeline.engine.home import Pipeline, open_home, wall_ms
 from extend_pipeline.ledger.database import LedgerError, has_ledger
+from extend_pipeline.providers.registry import PROVIDERS
 
 _read: Final[dict[Settings, tuple[tuple[object, ...], Configuration]]] = {}
 """What was read last, by settings: ticks come every few seconds, and 10,000 entries take 1.7 s to read and check."""
@@ -67,11 +68,7 @@ class HomeResource(dg.ConfigurableResource[Any]):
             marks, configuration = _read_configuration(settings)
             with open_home(settings, configuration=configuration, marks=marks) as pipeline:
                 yield pipeline
-        except (
-            ConfigError,
-            LedgerError,
-            StateInUseError,
-        ) as error:  # also a ledger that was moved to another place meanwhile
+        except (ConfigError, LedgerError, StateInUseError) as error:  # the ledger may also be moved away meanwhile
             raise failure(error) from None
 
 
@@ -90,5 +87,5 @@ def _read_configuration(settings: Settings) -> tuple[tuple[object, ...], Configu
     known = _read.get(settings)
     # mistakes are read again each time: a right that was lost and is given back changes no file
     if known is None or known[0] != marks or known[1].problems:
-        known = _read[settings] = (marks, read_configuration(settings, now=from_ms(wall_ms())))
+        known = _read[settings] = (marks, read_configuration(settings, PROVIDERS, now=from_ms(wall_ms())))
     return known

@@ -20,7 +20,7 @@ from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.leftover_tasks import left_over
 from extend_pipeline.engine.plan.inputs import declared, pending_renames, plan_input
-from extend_pipeline.engine.plan.model import BlockReason, Plan, VideoPlan
+from extend_pipeline.engine.plan.model import Plan, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_now
 from extend_pipeline.engine.polling.poll import PollReport, poll_due
@@ -30,6 +30,7 @@ from extend_pipeline.engine.store.watch import watch_store
 from extend_pipeline.engine.submit.source_probe import PrepareReport, prepare
 from extend_pipeline.engine.submit.submit import SubmitReport, submit_due
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline.ledger.write import catalog_sync, names
 from extend_pipeline.ledger.write.catalog_sync import Progress
@@ -255,7 +256,8 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
         for video in now.plan.videos
         if video.account in pollable and goes_on_soon(video) and not _waits_for_disk(video, now)
     ]
-    if not moments and all(_waits_for_others(video) for video in going_on) and not _anything_on_the_way(pipeline):
+    others_only = all(video.blocker is not None and video.blocker.reason.waits_for_others for video in going_on)
+    if not moments and others_only and not _anything_on_the_way(pipeline):
         return None
     moments += [video.blocker.until_ms for video in going_on if video.blocker and video.blocker.until_ms]
     return min(moments, default=pipeline.now_ms() + MAX_WAIT_MS)
@@ -276,15 +278,6 @@ def _waits_for_files(pipeline: Pipeline, videos: Collection[str] | None) -> bool
     with pipeline.ledger.read() as connection:
         rows = queries.videos(connection, keys=videos, unfinished=True)
     return any(row.state != VideoState.BLOCKED.value for row in rows)
-
-
-def _waits_for_others(video: VideoPlan) -> bool:
-    """Whether it goes on only when something else of its account has ended."""
-    return video.blocker is not None and video.blocker.reason in (
-        BlockReason.SLOTS,
-        BlockReason.AT_STAKE,
-        BlockReason.DISK_RESERVED,
-    )
 
 
 def _waits_for_disk(video: VideoPlan, now: Round) -> bool:

@@ -24,12 +24,14 @@ from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.active_accounts import keep_accounts, with_accounts_in_use
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.state_in_use import state_in_use
+from extend_pipeline.engine.plan.budget import budget_limits
 from extend_pipeline.ledger.database import Ledger, has_ledger, open_ledger
+from extend_pipeline.ledger.spending_rules import BudgetLimits
 from extend_pipeline.ledger.write.catalog_sync import Declaration
-from extend_pipeline.ledger.write.claims import BudgetLimits
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline.media.stores import open_store
 from extend_pipeline.providers.protocol import Provider
+from extend_pipeline.providers.registry import PROVIDERS, build_provider
 from extend_pipeline.providers.wire.credentials import key_fault
 
 
@@ -79,12 +81,6 @@ class MakeProvider(Protocol):
         ...
 
 
-def _build_provider(account: Account, *, settings: Settings) -> Provider:
-    from extend_pipeline.providers.registry import build_provider  # httpx costs 0.1 s; plan and status send nothing
-
-    return build_provider(account, settings=settings)
-
-
 @dataclass
 class Pipeline:
     """A home that is open for work. `now_ms` is the only clock the engine reads."""
@@ -93,7 +89,7 @@ class Pipeline:
     ledger: Ledger
     store: MediaStore
     now_ms: Callable[[], int] = wall_ms
-    make_provider: MakeProvider = _build_provider
+    make_provider: MakeProvider = build_provider
     owner: str = field(default_factory=process_name)
     new_token: Callable[[], str] = fresh_token
     _providers: dict[str, Provider] = field(default_factory=dict)
@@ -148,13 +144,7 @@ class Pipeline:
             return {}
         lacking = self.without_key()
         return {
-            name: BudgetLimits(
-                account.budget.per_day_micros,
-                account.budget.total_micros,
-                account.max_in_flight,
-                account.budget.exposure_micros,
-                self.configuration.timezone,
-            )
+            name: budget_limits(account, self.configuration.timezone)
             for name, account in self.accounts.items()
             if account.budget is not None and name not in lacking
         }
@@ -174,7 +164,7 @@ class Pipeline:
             return
         before = self.accounts
         self.configuration = opened_configuration(
-            read_configuration(self.settings, now=self.now()), self.ledger, keep=True
+            read_configuration(self.settings, PROVIDERS, now=self.now()), self.ledger, keep=True
         )
         self.marks = marks
         self.was_sound = self.was_sound or not self.configuration.problems
@@ -210,7 +200,7 @@ def open_home(
     configuration: Configuration | None = None,
     marks: tuple[object, ...] = (),
     now_ms: Callable[[], int] = wall_ms,
-    make_provider: MakeProvider = _build_provider,
+    make_provider: MakeProvider = build_provider,
     works: bool = True,
 ) -> Iterator[Pipeline]:
     """Open a home: read its configuration first, then its ledger and store. All programs open it by this.
@@ -219,11 +209,11 @@ def open_home(
     looked at: one without a ledger is read against an empty one elsewhere, and stays without. Mistakes in the
     configuration don't keep a home that has a ledger from opening: what is paid for is looked after, and nothing is
     submitted. Raises ConfigError where there is no ledger, before anything is touched, LedgerError, and StateInUseError
-    while a `demo` removes the state.
+    while the state is being removed.
     """
     if configuration is None:
         marks = file_marks(settings.home)
-        configuration = read_configuration(settings, now=from_ms(now_ms()))
+        configuration = read_configuration(settings, PROVIDERS, now=from_ms(now_ms()))
     new = (configuration.problems or not works) and not has_ledger(settings.ledger_url)
     if configuration.problems and new:
         raise ConfigError(configuration.problems)

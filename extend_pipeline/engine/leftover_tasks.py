@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.hop_state import Blocked, classify_hop
 from extend_pipeline.engine.plan.inputs import view_of
+from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import POLLED, AttemptState
-from extend_pipeline.ledger.write.reconciliation import ORPHAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,15 @@ def left_over(pipeline: Pipeline) -> tuple[LeftOver, ...]:
         live = queries.attempts_in(connection, (*POLLED, AttemptState.SUCCEEDED))
         catalogue, accounts = pipeline.configuration.catalogue.videos, pipeline.accounts
         rows = [row for row in live if row.video_key not in catalogue and row.account in accounts]
-        rows = [row for row in rows if row.chain_digest != ORPHAN]
-        notes = queries.notes(connection) if rows else {}
+        rows = [row for row in rows if not row.is_adopted]
+        hints = queries.hints(connection) if rows else {}
     found = []
     for row in rows:
-        hint = notes.get(row.attempt_id)
-        view = view_of(row, "" if hint is None else hint.note)
-        where = f"{row.video_key}/{row.hop}"
-        judged = classify_hop(where, [view], accounts[row.account], pipeline.now_ms())
+        hint = hints.get(row.attempt_id)
+        view = view_of(row, LastLook() if hint is None else hint.look)
+        judged = classify_hop(row.where, [view], accounts[row.account], pipeline.now_ms())
         if isinstance(judged, Blocked):
             held = judged.blocker
             message = f"{held.message}; the catalogue has no such video now"
-            found.append(LeftOver(row.video_key, row.hop, row.account, row.task_id, message, held.todo))
+            found.append(LeftOver(row.video_key, row.hop, row.account, row.task, message, held.todo))
     return tuple(found)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
-
-from sqlalchemy import Row
 
 from extend_pipeline.base.units import amount_micros, from_micros
 from extend_pipeline.config.model.account import Account
@@ -24,10 +21,13 @@ from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_n
 from extend_pipeline.engine.reconcile.last_reads import StatementStatus, statements_now
 from extend_pipeline.engine.store.missing import StoreNow, store_now
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.read import budget_days, queries, reconciliation_queries
-from extend_pipeline.ledger.read.budget_days import Today
+from extend_pipeline.ledger.read import queries, reconciliation_queries
+from extend_pipeline.ledger.read.account_totals import account_totals
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
+from extend_pipeline.ledger.read.rows import ReconciliationRow
+from extend_pipeline.ledger.spending_rules import AccountTotals
 from extend_pipeline.ledger.states import LIVE, AttemptState
-from extend_pipeline.ledger.write.reconciliation import ORPHAN
+from extend_pipeline.providers.registry import spec_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +92,10 @@ class Status:
     expiring: tuple[Expiring, ...] = ()
     """Paid results past half of their keeping time, and sources in their last week."""
 
-    disagreements: tuple[Row[Any], ...] = ()
+    disagreements: tuple[ReconciliationRow, ...] = ()
     """What the last comparison with the providers' books left open: rows of `reconciliations`."""
 
-    orphans: tuple[Row[Any], ...] = ()
+    orphans: tuple[AttemptRow, ...] = ()
     """Attempts of tasks that were taken over from a provider's books and whose file is not here."""
 
     disk: DiskSpace | None = None
@@ -108,7 +108,7 @@ class Status:
     left_alone: tuple[str, ...] = ()
     """Accounts with work that this process leaves alone because it lacks their key."""
 
-    unplanned: tuple[Row[Any], ...] = ()
+    unplanned: tuple[AttemptRow, ...] = ()
     """Open attempts of videos that the files don't give now because of a mistake; they are looked after."""
 
     lower_prices: tuple[LowerPrice, ...] = ()
@@ -164,7 +164,7 @@ def status(pipeline: Pipeline) -> Status:
         disagreements = reconciliation_queries.disagreements(connection)
         orphans = reconciliation_queries.orphans_not_stored(connection)
     unknown = Counter(row.account for row in live if row.account not in pipeline.accounts)
-    everywhere = rows.get(tables.EVERYWHERE)
+    everywhere = rows.get(tables.ALL_ACCOUNTS)
     planned = plan(given)
     wrong = mistakes(pipeline)
     known = {video.key for video in planned.videos}
@@ -174,7 +174,7 @@ def status(pipeline: Pipeline) -> Status:
         tuple(
             _doubt(row, given.now_ms, pipeline.accounts.get(row.account))
             for row in live
-            if row.state == AttemptState.IN_DOUBT.value
+            if row.state is AttemptState.IN_DOUBT
         ),
         bool(everywhere is not None and everywhere.paused),
         tuple(sorted(unknown.items())),
@@ -183,7 +183,7 @@ def status(pipeline: Pipeline) -> Status:
         tuple(orphans),
         mistakes=wrong,
         left_alone=accounts_left_alone(pipeline, planned),
-        unplanned=tuple(row for row in live if wrong and row.chain_digest != ORPHAN and row.video_key not in known),
+        unplanned=tuple(row for row in live if wrong and not row.is_adopted and row.video_key not in known),
         disk=given.disk,
         ledger_ahead_ms=ledger_ahead_ms(pipeline),
         lower_prices=lower_prices_now(pipeline),
@@ -197,13 +197,9 @@ def accounts_now(pipeline: Pipeline) -> tuple[AccountStatus, ...]:
     """Every account of accounts.yaml; costs a look at two small tables and the doubts, however many videos there
     are."""
     with pipeline.ledger.read() as connection:
-        rows = queries.accounts(connection)
-        today = budget_days.committed(connection, pipeline.now_ms(), zone=pipeline.configuration.timezone)
-        doubtful = queries.predicted_in(connection, (AttemptState.IN_DOUBT,))
-    return tuple(
-        _account(pipeline, name, rows.get(name), today=today.get(name, Today()), doubtful=doubtful.get(name, 0))
-        for name in pipeline.accounts
-    )
+        zone = pipeline.configuration.timezone
+        totals = account_totals(connection, pipeline.accounts, pipeline.now_ms(), zone=zone)
+    return tuple(_account(pipeline, name, totals[name]) for name in pipeline.accounts)
 
 
 def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
@@ -213,43 +209,40 @@ def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
     return tuple(_doubt(row, pipeline.now_ms(), pipeline.accounts.get(row.account)) for row in rows)
 
 
-def disagreements_now(pipeline: Pipeline) -> tuple[Row[Any], ...]:
+def disagreements_now(pipeline: Pipeline) -> tuple[ReconciliationRow, ...]:
     """What the last comparisons with the providers' books left open."""
     with pipeline.ledger.read() as connection:
         return tuple(reconciliation_queries.disagreements(connection))
 
 
-def _account(pipeline: Pipeline, name: str, row: Any, *, today: Today, doubtful: int) -> AccountStatus:
+def _account(pipeline: Pipeline, name: str, totals: AccountTotals) -> AccountStatus:
     account = pipeline.accounts[name]
-    committed = row.committed_micros if row else 0
-    amount = amount_micros(units_micros=committed, unit_price_micros=account.price.unit_price_micros)
-    stopped = f"{row.stopped_reason}: {row.stopped_message}" if row and row.stopped_reason else None
+    amount = amount_micros(units_micros=totals.committed_micros, unit_price_micros=account.price.unit_price_micros)
+    stopped = f"{totals.stopped_reason}: {totals.stopped_message}" if totals.stopped_reason else None
     return AccountStatus(
         account=name,
         provider=account.provider,
         unit=account.price.unit,
         currency=account.price.currency,
-        committed=from_micros(committed),
-        committed_today=from_micros(today.micros),
-        other_days=today.other_days,
+        committed=from_micros(totals.committed_micros),
+        committed_today=from_micros(totals.committed_today_micros),
+        other_days=totals.other_days,
         per_day=from_micros(account.budget.per_day_micros) if account.budget else None,
         total=from_micros(account.budget.total_micros) if account.budget else None,
-        in_doubt=from_micros(doubtful),
+        in_doubt=from_micros(totals.in_doubt_micros),
         in_doubt_cap=from_micros(account.budget.exposure_micros) if account.budget else None,
         amount=from_micros(amount),
-        in_flight=row.in_flight if row else 0,
+        in_flight=totals.in_flight,
         max_in_flight=account.max_in_flight,
-        paused=bool(row and row.paused),
+        paused=totals.paused,
         stopped=stopped,
         last_good=name not in pipeline.configuration.written and bool(pipeline.configuration.last_good.get(name)),
     )
 
 
-def _doubt(row: Any, now_ms: int, account: Account | None) -> Doubt:
-    from extend_pipeline.providers.registry import submit_path  # loads httpx
-
+def _doubt(row: AttemptRow, now_ms: int, account: Account | None) -> Doubt:
     return Doubt(
-        where=f"{row.video_key}/{row.hop}",
+        where=row.where,
         attempt_id=row.attempt_id,
         account=row.account,
         external_task_id=row.external_task_id,
@@ -258,6 +251,6 @@ def _doubt(row: Any, now_ms: int, account: Account | None) -> Doubt:
         age_s=max(now_ms - (row.in_doubt_at or now_ms), 0) / 1000,
         why=row.error_message or "",
         sent_at=row.sending_at,
-        path=submit_path(row.provider, row.parent_video_id, account),
+        path=spec_of(row.provider).submit_path(row.parent_video_id, account),
         request=row.request,
     )

@@ -23,7 +23,7 @@ from extend_pipeline.ledger.address import AddressError, login_words, parse_addr
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.identity import Identity, Standing, read_identity
 
-SCHEMA_HEAD: Final = "0009"
+SCHEMA_HEAD: Final = "0010"
 """The newest migration; a ledger that stands there is opened without loading Alembic, which costs 0.3 s."""
 
 BUSY_S: Final = 120  # a writer waits this long for the others' commits; each takes milliseconds

@@ -348,6 +348,10 @@ schedule = Table(
     Column("tries", Integer, nullable=False),
     Column("note", Text, nullable=False),
     Column("owner", Text, nullable=False),
+    Column("cause", Text),
+    Column("refusals", Integer, nullable=False, server_default="0"),
+    Column("refused_since", BigInteger),
+    Column("sha256", Text),
     Index("ix_schedule_due_at", "due_at"),
 )
 
@@ -374,5 +378,5 @@ FOLDED: Final[tuple[Table, ...]] = (
 )
 """The tables that a replay of `events` must reproduce row for row."""
 
-EVERYWHERE: Final = "*"
+ALL_ACCOUNTS: Final = "*"
 """The account name under which a pause of all accounts is kept."""

@@ -19,11 +19,12 @@ from sqlalchemy import func, select
 from extend_pipeline.base.units import to_micros
 from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import BlockReason, VideoPlan
+from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.ledger.read import budget_days, queries
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline_tests.chaos.counting import Count, count, ledger_writing

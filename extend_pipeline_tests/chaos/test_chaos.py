@@ -51,7 +51,7 @@ def promises_hold(run: Chaos) -> None:
         assert run.peaks.in_flight[name] <= account["max_in_flight"]
         before = [most for (who, _), most in run.storm_peaks.day.items() if who == name]
         assert max(before) <= to_micros(budget["per_day"]), name
-        assert run.peaks.at_stake[name] <= to_micros(budget.get("in_doubt", budget["per_day"])), name
+        assert run.peaks.exposed[name] <= to_micros(budget.get("in_doubt", budget["per_day"])), name
     assert run.peaks.total[CAPPED] == to_micros(CAPPED_TOTAL)  # a cap that nothing came near to was not tested
     for video in run.waiting:
         assert video.blocker is not None, video

@@ -23,7 +23,6 @@ from extend_pipeline.commands.demo.home_lock import (
 )
 from extend_pipeline.commands.demo.keeper import left_open
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.guards.state_in_use import IN_USE, state_in_use
 from extend_pipeline.engine.home import open_home
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.home.demo import write_demo
@@ -162,22 +161,14 @@ def test_nothing_is_removed_while_a_sandbox_runs_in_the_home(demo_home: Cli) -> 
 
 
 def test_nothing_is_removed_while_other_work_uses_the_state(demo_home: Cli) -> None:
-    (demo_home.home / "state" / IN_USE).touch()
-    with open_home(Settings.for_home(demo_home.home)), state_in_use(demo_home.home / "state"):  # two may at once
-        before = state_of(demo_home.home)
+    settings = Settings.for_home(demo_home.home)
+    with open_home(settings), open_home(settings):  # two may at once
+        film = settings.media_dir / "film.mp4"
+        assert film.exists()
         refused = demo_home("demo", "--fresh")
         assert refused.exit_code == 1
-        assert str(demo_home.home / "state") in refused.stderr
-        assert state_of(demo_home.home) == before
-
-
-@pytest.mark.parametrize("verb", [["advance"], ["publish"], ["reconcile"], ["media", "refetch"], ["pause", "demo"]])
-def test_no_work_begins_while_the_state_is_removed(demo_home: Cli, verb: list[str]) -> None:
-    with state_in_use(demo_home.home / "state", alone=True):
-        refused = demo_home(*verb)
-    assert refused.exit_code == 1, refused.output
-    assert str(demo_home.home / "state") in refused.stderr
-    assert not (demo_home.home / "state" / "ledger.sqlite").exists()
+        assert f"{settings.state_dir} is in use by" in refused.stderr
+        assert film.exists()
 
 
 @pytest.mark.parametrize("verb", [["demo", "--fresh"], ["dev", "--fresh"]])

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import tempfile
 import threading
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,14 @@ from sqlalchemy import Connection, Table, func, insert, inspect, select, text
 
 from extend_pipeline.ledger import database, tables
 from extend_pipeline.ledger.database import SCHEMA_HEAD, Ledger, LedgerError, open_ledger
+from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
+from extend_pipeline.ledger.read.rows import AccountRow, BackoffRow, ReconciliationRow, VideoRow
 from extend_pipeline.ledger.write import controls
+from extend_pipeline.ledger.write.lower_charges import LowerCharge
+from extend_pipeline.ledger.write.statements import StatementRow
 from extend_pipeline_tests.support.ledger.quick_ledgers import REALLY_MIGRATED
 from extend_pipeline_tests.support.ledger.steps import NOON, claim, request, run_through
 from extend_pipeline_tests.support.processes.another_user import as_another_user
@@ -63,7 +70,7 @@ def test_opening_again_changes_nothing(ledger_url: str) -> None:
         second.close()
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0008"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0009"])
 def test_a_ledger_of_an_earlier_version_keeps_its_rows_and_goes_on(
     revision: str, ledger_url: str, tmp_path: Path
 ) -> None:
@@ -90,6 +97,73 @@ def test_a_ledger_of_an_earlier_version_keeps_its_rows_and_goes_on(
         assert check_invariants(now) == []
     finally:
         now.close()
+
+
+NOTES_OF_BEFORE = {
+    "": LastLook(),
+    "upstream: HTTP 500": LastLook("upstream: HTTP 500"),
+    "no room: the disk is full": LastLook("the disk is full", LookCause.NO_ROOM),
+    "refused: not among the hosts": LastLook("not among the hosts", LookCause.FETCH_REFUSED),
+    "no control: no task is known": LastLook("no control: no task is known", LookCause.NO_CONTROL),
+    "its key was found on task 7, not ours": LastLook("its key was found on task 7, not ours", LookCause.FOREIGN_TASK),
+    "not found 2 times": LastLook("not found 2 times", LookCause.NOT_FOUND),
+    "not there yet: a callback named 7": LastLook("not there yet: a callback named 7", LookCause.NOT_THERE),
+    "unsound abc123 what came is no sound video": LastLook(
+        "what came is no sound video", LookCause.UNSOUND, sha256="abc123"
+    ),
+    "said to be gone, in a row: 4 since 2026-01-02T03:04:05.678000+00:00; HTTP 403": LastLook(
+        "said to be gone, in a row: 4 since 2026-01-02T03:04:05.678000+00:00; HTTP 403",
+        LookCause.SAID_GONE,
+        refusals=4,
+        refused_since=1_767_323_045_678,
+    ),
+    "said to be gone, in a row: 1 since 2026-01-02T03:04:05+00:00; HTTP 404": LastLook(
+        "said to be gone, in a row: 1 since 2026-01-02T03:04:05+00:00; HTTP 404",
+        LookCause.SAID_GONE,
+        refusals=1,
+        refused_since=1_767_323_045_000,
+    ),
+}
+"""What the version before wrote into notes, and what it means."""
+
+
+def test_what_notes_of_the_version_before_decided_is_kept(ledger_url: str, tmp_path: Path) -> None:
+    full = open_ledger(f"sqlite:///{tmp_path}/full.sqlite")
+    ids = [claim(full, request(f"v{number}")).claimed[0].attempt_id for number in range(len(NOTES_OF_BEFORE))]
+    old = Ledger(ledger_url)
+    upgrade(old, "0009")
+    with full.read() as source, old.engine.connect() as target:
+        target.info["mode"] = "write"
+        with target.begin():
+            for table in tables.metadata.sorted_tables:
+                copy_what_was_there(table, source, target)
+            for attempt_id, note in zip(ids, NOTES_OF_BEFORE, strict=True):
+                row = {"attempt_id": attempt_id, "account": "kling-main", "due_at": NOON, "tries": 3, "note": note}
+                target.execute(insert(tables.schedule).values(**row, owner="worker"))
+    full.close()
+    old.close()
+    now = open_ledger(ledger_url)
+    try:
+        with now.read() as connection:
+            hints = queries.hints(connection)
+        looks = [replace(look, tries=3) for look in NOTES_OF_BEFORE.values()]
+        assert [hints[attempt_id].look for attempt_id in ids] == looks
+        assert {(hint.due_at, hint.owner) for hint in hints.values()} == {(NOON, "worker")}
+    finally:
+        now.close()
+
+
+def test_rows_have_the_columns_of_their_tables_in_order() -> None:
+    small = {
+        tables.accounts: AccountRow,
+        tables.backoff: BackoffRow,
+        tables.reconciliations: ReconciliationRow,
+        tables.lower_charges: LowerCharge,
+        tables.statements: StatementRow,
+    }
+    shapes = {table: [field.name for field in fields(shape)] for table, shape in small.items()}
+    shapes |= {tables.attempts: list(AttemptRow._fields), tables.videos: list(VideoRow._fields)}
+    assert shapes == {table: [column.name for column in table.c] for table in shapes}
 
 
 def upgrade(ledger: Ledger, revision: str) -> None:

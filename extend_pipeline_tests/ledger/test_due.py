@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.states import POLLED
 from extend_pipeline.ledger.write import job_queue, transitions
 from extend_pipeline_tests.support.ledger.steps import NOON, claim, request, send, submit
@@ -13,11 +14,11 @@ MINUTE_MS = 60_000
 def _taken(ledger: Ledger, *, now_ms: int, limit: int = 99, videos: frozenset[str] | None = None) -> list[str]:
     with ledger.write(now_ms=now_ms, actor="me") as tx:
         accounts = {"kling-main": job_queue.MaxWaits(2 * MINUTE_MS, 2 * MINUTE_MS)}
-        rows = job_queue.claim_due(
-            tx, states=POLLED, accounts=accounts, hold_ms=MINUTE_MS, limit=limit, owner="me", videos=videos
+        leased = job_queue.claim_due(
+            tx, states=POLLED, accounts=accounts, lease_ms=MINUTE_MS, limit=limit, owner="me", videos=videos
         )
-    assert all(row.tries == 0 and row.note == "" and row.task_id.startswith("task-") for row in rows)
-    return [row.video_key for row in rows]
+    assert all(due.look == LastLook() and due.attempt.task.startswith("task-") for due in leased)
+    return [due.attempt.video_key for due in leased]
 
 
 def test_what_is_due_is_taken_once_longest_due_first(ledger: Ledger) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import Row, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions, webhook_inbox
 from extend_pipeline.ledger.write.webhook_inbox import (
@@ -22,6 +23,7 @@ from extend_pipeline.ledger.write.webhook_inbox import (
     WebhookTarget,
 )
 from extend_pipeline_tests.support.ledger.steps import NOON, claim, move, request, send, store, submit, succeed
+from extend_pipeline_tests.webhooks.receiving import inbox_rows
 
 S = AttemptState
 
@@ -59,7 +61,7 @@ def prepared(ledger: Ledger, state: AttemptState, **changes: Any) -> str:
 def put_off(ledger: Ledger, attempt_id: str, *, owner: str = "", note: str = "", tries: int = 0) -> None:
     """Nobody looks for an hour."""
     with ledger.write(now_ms=NOON, actor="me") as tx:
-        transitions.schedule(tx, attempt_id, account="kling-main", due_at=LATER, note=note, tries=tries)
+        transitions.schedule(tx, attempt_id, account="kling-main", due_at=LATER, look=LastLook(note, tries=tries))
         tx.connection.execute(tables.schedule.update().values(owner=owner))
 
 
@@ -160,12 +162,10 @@ def test_rows_an_attempt_are_bounded_and_rubbish_keeps_no_name_out(ledger: Ledge
 
 
 def test_words_are_kept_without_the_address_and_only_where_they_say_something_new(ledger: Ledger) -> None:
-    attempt_id = prepared(ledger, S.SUBMITTED)
+    prepared(ledger, S.SUBMITTED)
     told(ledger, b'{"id": "task-1", "hook": "https://h/' + TOKEN.encode() + b'"}', "task-1")
     told(ledger, b'{"id": "task-2", "hook": "https://h/' + TOKEN.encode() + b'\x00"}', "task-2")
-    with ledger.read() as connection:
-        rows = webhook_inbox.of_attempt(connection, attempt_id)
-    bodies = {row.task_id: row.body for row in rows}
+    bodies = {row.task_id: row.body for row in inbox_rows(ledger)}
     assert bodies["task-1"] == ""
     assert "task-2" in bodies["task-2"]
     assert TOKEN not in bodies["task-2"]
@@ -179,7 +179,7 @@ def test_a_look_is_said_of_every_callback_that_named_the_task(ledger: Ledger) ->
         webhook_inbox.mark_processed(tx, attempt_id, "task-1", note="not ours")
     with ledger.read() as connection:
         assert webhook_inbox.named(connection, [attempt_id]) == {attempt_id: ["task-2"]}
-        notes = [(row.task_id, row.note, row.looked_at) for row in webhook_inbox.of_attempt(connection, attempt_id)]
+    notes = [(row.task_id, row.note, row.looked_at) for row in inbox_rows(ledger)]
     assert sorted(notes) == [("task-1", "not ours", LATER), ("task-1", "not ours", LATER), ("task-2", "", None)]
 
 

@@ -10,10 +10,10 @@ from extend_pipeline.base.units import to_micros
 from extend_pipeline.engine.advance import advance, next_moment_ms
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import reconciliation_queries
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
 from extend_pipeline_tests.machine import person
 from extend_pipeline_tests.machine.bills import compare_invoice, compare_kling
@@ -39,7 +39,7 @@ def come_to_rest(world: World) -> None:
     world.jump(61)  # whatever was claimed by who is gone is over
     said = 0
     for _ in range(_ROUNDS):
-        person.resume(world, pipeline, tables.EVERYWHERE)
+        person.resume(world, pipeline, tables.ALL_ACCOUNTS)
         now = advance(pipeline, publish=False)
         moment = next_moment_ms(pipeline, now)
         if moment is not None:
@@ -96,7 +96,7 @@ def all_books_agree(world: World) -> None:
             compare_invoice(world, pipeline, name)
         world.jump(61)
         for _ in range(40):
-            person.resume(world, pipeline, tables.EVERYWHERE)
+            person.resume(world, pipeline, tables.ALL_ACCOUNTS)
             moment = next_moment_ms(pipeline, advance(pipeline, submit=False, publish=False))
             if moment is None or moment - world.now > 86_400_000:
                 break

@@ -57,7 +57,7 @@ class RulesOfAPerson(Acting):
     @rule(
         number=PROCESSES,
         what=st.sampled_from(("pause", "resume", "resume", "budget", "accept")),
-        name=st.sampled_from((*ACCOUNTS, tables.EVERYWHERE)),
+        name=st.sampled_from((*ACCOUNTS, tables.ALL_ACCOUNTS)),
         which=NUMBERS,
     )
     def say(self, number: int, what: str, name: str, which: int) -> None:

@@ -7,7 +7,6 @@ The lock is on the home's folder, so that removing the state doesn't release it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -22,6 +21,7 @@ import click
 
 from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.base.units import from_ms
+from extend_pipeline.engine.guards.state_in_use import try_lock
 
 RECORD: Final = "running.json"
 """Name of the file in the state folder that says what runs in the home; it counts only while the home is locked."""
@@ -93,7 +93,7 @@ def lock_home(home: Path, *, state: Path, verb: str, now_ms: int) -> Iterator[Ho
     make_private_folder(home)
     descriptor = os.open(home, os.O_RDONLY)
     try:
-        if not _locked(descriptor):
+        if not try_lock(descriptor, fcntl.LOCK_EX):
             raise HomeInUseError(describe_holder(home, read_record(state / RECORD)))
         lock = HomeLock(descriptor, state / RECORD, verb, now_ms)
         lock.write()
@@ -103,17 +103,6 @@ def lock_home(home: Path, *, state: Path, verb: str, now_ms: int) -> Iterator[Ho
             lock.close()
     finally:
         os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    """Lock a folder; return False where another process has it."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return False
-        raise  # a network disk without locks
-    return True
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

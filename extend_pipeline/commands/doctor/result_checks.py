@@ -35,8 +35,8 @@ def check_results(settings: Settings, *, now_ms: int) -> Iterator[Finding]:
 def _hosts(ledger: Ledger) -> Iterator[Finding]:
     hosts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     with ledger.read() as connection:
-        for row in queries.newest_results(connection):
-            hosts[row.account][_origin(row.url)] += 1
+        for account, url in queries.newest_results(connection):
+            hosts[account][_origin(url)] += 1
     for account, counts in sorted(hosts.items()):
         named = [f"{host} ({count})" for host, count in counts.most_common(MAX_HOSTS)]
         more = f" and {len(counts) - MAX_HOSTS} more" if len(counts) > MAX_HOSTS else ""

@@ -242,8 +242,9 @@ def print_expiring(found: Status, now_ms: int, *, home: Path | None) -> None:
         if row.state in ("submitted", "processing") and now_ms - row.claimed_at > LONG_MS:
             given_up = with_home_option(f"extend-pipeline resolve {row.video_key}/{row.hop} write-off", home)
             say(f"    → for {age((now_ms - row.claimed_at) / 1000)} now; to give it up: {given_up}")
-    for row in found.disagreements:
-        say(f"needs you: {row.account} {row.source}/{row.task_id}: {row.verdict}: {shortened(row.note, MAX_WORDS)}")
+    for task in found.disagreements:
+        what = f"{task.account} {task.source}/{task.task_id}: {task.verdict}"
+        say(f"needs you: {what}: {shortened(task.note, MAX_WORDS)}")
     if found.disagreements:
         say(f"    → {with_home_option('extend-pipeline reconcile ACCOUNT --accept BOOK/TASK', home)} to let one be")
     for statement in found.statements:

@@ -28,8 +28,8 @@ _FORESEEN: Final[Mapping[str, int]] = {
     "PublishError": NEEDS_PERSON,
     "WarehouseError": WRONG_USE,
     "LedgerError": WRONG_USE,
-    "SQLAlchemyError": NEEDS_PERSON,  # the ledger's disk is full, it may not be written, or somebody holds it
     "StateInUseError": NEEDS_PERSON,
+    "SQLAlchemyError": NEEDS_PERSON,  # the ledger's disk is full, it may not be written, or somebody holds it
     "UnrecordedError": NEEDS_PERSON,
     "SandboxError": WRONG_USE,
     "OSError": NEEDS_PERSON,  # a full disk, a folder that may not be written

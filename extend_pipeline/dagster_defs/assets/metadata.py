@@ -7,12 +7,12 @@ from datetime import UTC
 from typing import Any, Final
 
 import dagster as dg
-from sqlalchemy import Row
 
 from extend_pipeline.base.units import amount_micros, from_micros, from_ms
 from extend_pipeline.base.wording import counted
 from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts
 from extend_pipeline.engine.plan.inputs import output_ms
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.media.store import MediaRef, MediaStore
 from extend_pipeline.warehouse.ledger_changes import prompt_of
 
@@ -44,7 +44,7 @@ def source_metadata(facts: VideoFacts) -> Metadata:
         "source_duration_s": _seconds(row.source_duration_ms),
         "extendable_until": _moment(row.extendable_until),
         "target": _text(
-            counted(row.target_steps, "extension") if row.target_ms is None else f"{row.target_ms / 1000:g} s"
+            counted(row.target_steps or 0, "extension") if row.target_ms is None else f"{row.target_ms / 1000:g} s"
         ),
         "state": _text(row.state),
         "reason": _text(row.state_detail or "-"),
@@ -77,6 +77,8 @@ def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
     """Of a partition of `completed_extensions`: its longest film, how it grew, and what it cost."""
     first, last = facts.stored[0], facts.stored[-1]
     poster = _poster(last, store)
+    assert last.path is not None
+    assert last.bytes is not None
     return {
         **({} if poster is None else {"poster": poster}),
         "hop": dg.MetadataValue.int(last.hop),
@@ -99,7 +101,7 @@ def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
     }
 
 
-def _poster(attempt: Row[Any], store: MediaStore) -> dg.MarkdownMetadataValue | None:
+def _poster(attempt: AttemptRow, store: MediaStore) -> dg.MarkdownMetadataValue | None:
     if attempt.poster_path is None:
         return None
     try:
@@ -113,7 +115,7 @@ def _poster(attempt: Row[Any], store: MediaStore) -> dg.MarkdownMetadataValue | 
     return dg.MetadataValue.md(f"![before, after the seam, and the end](data:image/jpeg;base64,{picture})")
 
 
-def _hop(attempt: Row[Any]) -> dg.TableRecord:
+def _hop(attempt: AttemptRow) -> dg.TableRecord:
     seam, after = attempt.seam_psnr_centi_db, output_ms(attempt)
     return dg.TableRecord(
         {
@@ -127,11 +129,11 @@ def _hop(attempt: Row[Any]) -> dg.TableRecord:
     )
 
 
-def _units(micros: int | None, attempt: Row[Any]) -> str:
+def _units(micros: int | None, attempt: AttemptRow) -> str:
     return f"{from_micros(micros or 0)} {attempt.unit}"
 
 
-def _amount(micros: int | None, attempt: Row[Any]) -> str:
+def _amount(micros: int | None, attempt: AttemptRow) -> str:
     amount = amount_micros(units_micros=micros or 0, unit_price_micros=attempt.unit_price_micros)
     return f"{from_micros(amount)} {attempt.currency}"
 

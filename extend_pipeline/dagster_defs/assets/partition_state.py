@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, func, select
 
 from extend_pipeline.config.digest import digest
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.inputs import chain_names
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
+from extend_pipeline.ledger.read.rows import VideoRow
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 
 _SPENT: Final = ("settle", "adjust")
@@ -36,9 +38,9 @@ class VideoFacts:
     """One video: its row, all its attempts in the order hop, generation, try, those that its film is made of (hop 1
     first), and what was spent."""
 
-    row: Row[Any]
-    attempts: Sequence[Row[Any]]
-    stored: Sequence[Row[Any]]
+    row: VideoRow
+    attempts: Sequence[AttemptRow]
+    stored: Sequence[AttemptRow]
     spent: Sequence[Spent]
 
     @property
@@ -63,7 +65,7 @@ def read_facts(pipeline: Pipeline, keys: Collection[str]) -> dict[str, VideoFact
     """Facts of the named videos, in the given order; what the ledger doesn't know is left out."""
     with pipeline.ledger.read() as connection:
         rows = {row.video_key: row for row in queries.videos(connection, keys=keys)}
-        attempts: dict[str, list[Row[Any]]] = {key: [] for key in rows}
+        attempts: dict[str, list[AttemptRow]] = {key: [] for key in rows}
         for attempt in queries.attempts_of(connection, rows):
             attempts[attempt.video_key].append(attempt)
         spent = _spent(connection, list(rows))
@@ -75,17 +77,17 @@ def read_facts(pipeline: Pipeline, keys: Collection[str]) -> dict[str, VideoFact
     }
 
 
-def _request_state(attempt: Row[Any]) -> str:
+def _request_state(attempt: AttemptRow) -> str:
     """The same word from submit to store: how far it is upstream is no news about the request."""
-    state = AttemptState(attempt.state)
+    state = attempt.state
     going_well = (AttemptState.SUBMITTED, AttemptState.PROCESSING, AttemptState.SUCCEEDED, AttemptState.STORED)
     return "submitted" if state in going_well else state.value
 
 
-def _film(pipeline: Pipeline, row: Row[Any], attempts: Sequence[Row[Any]], names: chain.Names) -> list[Row[Any]]:
+def _film(pipeline: Pipeline, row: VideoRow, attempts: Sequence[AttemptRow], names: chain.Names) -> list[AttemptRow]:
     """The stored hops of the entry as it stands; for a video that left the catalogue, or waits for a decision about an
     edit, the newest of each hop."""
-    stored = [a for a in attempts if a.state == AttemptState.STORED.value]
+    stored = [a for a in attempts if a.state is AttemptState.STORED]
     catalogue = pipeline.configuration.catalogue.videos
     video = catalogue.get(row.video_key)
     if video is None or row.state_reason == BlockReason.REPURCHASE.value:

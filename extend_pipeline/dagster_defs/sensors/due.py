@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
-
-from sqlalchemy import Row
 
 from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.doubt.recover import lease_is_over
@@ -19,6 +16,7 @@ from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.poll import poll_due
 from extend_pipeline.engine.store.watch import watch_store
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.rows import VideoRow
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import job_queue
 from extend_pipeline.ledger.write.webhook_inbox import ENDED
@@ -40,7 +38,7 @@ def poll_accounts(pipeline: Pipeline, accounts: Sequence[str], *, deadline: floa
 
 def _next_look(pipeline: Pipeline, account: str) -> int:
     with pipeline.ledger.read() as connection:
-        waiting = [row.due_at for row in queries.notes(connection).values() if row.account == account]
+        waiting = [row.due_at for row in queries.hints(connection).values() if row.account == account]
     return min(waiting, default=pipeline.now_ms())
 
 
@@ -51,7 +49,7 @@ def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
     found = []
     watch_store(pipeline)  # where no run goes on, nobody else would notice that files are gone
     fetches = schedule.fetch_waits(pipeline.settings, accounts)
-    look_ups = schedule.look_up_waits(pipeline.settings, {name: pipeline.accounts[name] for name in pollable})
+    look_ups = schedule.lookup_waits(pipeline.settings, {name: pipeline.accounts[name] for name in pollable})
     if job_queue.has_due(ledger, now_ms=now_ms, states=FETCHED, accounts=fetches):
         found.append("results to fetch")
     if job_queue.has_due(ledger, now_ms=now_ms, states=(S.IN_DOUBT,), accounts=look_ups):
@@ -74,7 +72,7 @@ def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
     return "; ".join(found)
 
 
-def _moved(row: Row[Any] | None, video: VideoPlan) -> bool:
+def _moved(row: VideoRow | None, video: VideoPlan) -> bool:
     """Whether a video's state in words is out of date. Not its detail, which counts minutes."""
     if video.blocker is not None and video.blocker.reason.is_local:
         return False

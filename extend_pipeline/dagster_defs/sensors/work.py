@@ -50,7 +50,8 @@ def catalog_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> d
     keys = [row.video_key for row in rows]
     there = set(context.instance.get_dynamic_partitions(VIDEOS))
     missing = [key for key in keys if key not in there]
-    left = sorted(({row.first_key for row in rows} & there) - set(keys))
+    first_keys = {row.first_key for row in rows if row.first_key is not None}
+    left = sorted((first_keys & there) - set(keys))
     context.log.info(
         f"{counted(len(keys), 'video')}; {len(told.new)} new, {len(told.changed)} changed, "
         f"{len(told.withdrawn)} withdrawn; {len(missing)} without a partition"

@@ -6,18 +6,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.hop_state import looked_up_by_key
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.lease import released_on_error
 from extend_pipeline.engine.submit.record_outcome import belongs
 from extend_pipeline.ledger.clock import still_waits
 from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read import queries, reconciliation_queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import job_queue, transitions, webhook_inbox
 from extend_pipeline.ledger.write.transitions import Moved
@@ -26,7 +28,6 @@ from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, Que
 S = AttemptState
 
 MAX_LOOKUPS: Final = 5  # at a task that the account doesn't know: it may be told of before it can be asked for
-NOT_THERE: Final = "not there yet: "  # how the note of a look begins at which the account didn't know the task
 
 SKEW_MS: Final = 600_000
 """How far the upstream's clock may be from ours where a task's age is all that it tells of where it comes from."""
@@ -34,18 +35,16 @@ SKEW_MS: Final = 600_000
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
-    """An attempt in doubt, the tasks that callbacks named for it, how often in a row nothing came of a look, and what
-    was noted at the last."""
+    """An attempt in doubt, the tasks that callbacks named for it, and what the last look at them left."""
 
-    row: Row[Any]
+    attempt: AttemptRow
     tasks: tuple[str, ...]
-    tries: int
-    note: str
+    look: LastLook
 
     @property
     def absence_counts(self) -> bool:
         """Whether one more "no such task" is believed: not where the looks before had no answer at all."""
-        return self.tries + 1 >= MAX_LOOKUPS and self.note.startswith(NOT_THERE)
+        return self.look.tries + 1 >= MAX_LOOKUPS and self.look.cause is LookCause.NOT_THERE
 
 
 def look_into_callbacks(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
@@ -56,12 +55,12 @@ def look_into_callbacks(pipeline: Pipeline, accounts: Collection[str]) -> list[s
     doubts = _take(pipeline, accounts)
     if not doubts:
         return []
-    with released_on_error(pipeline, [doubt.row for doubt in doubts]):
+    with released_on_error(pipeline, [doubt.attempt.attempt_id for doubt in doubts]):
         return _look_at(pipeline, doubts)
 
 
 def _look_at(pipeline: Pipeline, doubts: Sequence[_Doubt]) -> list[str]:
-    questions = [(doubt.row.account, task_id) for doubt in doubts for task_id in doubt.tasks]
+    questions = [(doubt.attempt.account, task_id) for doubt in doubts for task_id in doubt.tasks]
     with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="called-back") as pool:
         answers = list(pool.map(lambda question: pipeline.provider(question[0]).query(question[1]), questions))
     heard = dict(zip(questions, answers, strict=True))
@@ -69,69 +68,68 @@ def _look_at(pipeline: Pipeline, doubts: Sequence[_Doubt]) -> list[str]:
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         for doubt in doubts:
             if _decide_callback(
-                tx, pipeline, doubt, {task_id: heard[doubt.row.account, task_id] for task_id in doubt.tasks}
+                tx, pipeline, doubt, {task_id: heard[doubt.attempt.account, task_id] for task_id in doubt.tasks}
             ):
-                found.append(f"{doubt.row.video_key}/{doubt.row.hop}")
+                found.append(doubt.attempt.where)
     return found
 
 
-def mismatch_reason(row: Row[Any], view: TaskView, *, asked: str, post_deadline_ms: int) -> str:
+def mismatch_reason(attempt: AttemptRow, view: TaskView, *, asked: str, post_deadline_ms: int) -> str:
     """Why a task that a callback named can't be taken for an attempt's; empty where nothing speaks against it.
 
-    The task's own words decide: our key, or the video that it was made from. Where it tells neither (Luma), it must
-    have been made while the attempt's POST was under way. A task that doesn't tell that either is a person's to adopt.
+    The task's own words decide: our key, or the video that it was made from. Where it tells neither, it must have
+    been made while the attempt's POST was under way. A task that doesn't tell that either is a person's to adopt.
     """
     if view.task_id != asked:
         return f"the answer is about task {view.task_id}"
-    if not belongs(view, row.external_task_id, row.parent_video_id):
+    if not belongs(view, attempt.external_task_id, attempt.parent_video_id):
         return "it is not made from the same video, or by another request"
     if view.external_task_id is not None or view.parent_video_id is not None:
         return ""
-    if view.created_ms is None or row.sending_at is None:
+    if view.created_ms is None or attempt.sending_at is None:
         return "it tells neither what it was made from nor when"
-    if not row.sending_at - SKEW_MS <= view.created_ms <= row.sending_at + post_deadline_ms + SKEW_MS:
+    if not attempt.sending_at - SKEW_MS <= view.created_ms <= attempt.sending_at + post_deadline_ms + SKEW_MS:
         return "it was not made when this attempt was sent"
     return ""
 
 
 def _take(pipeline: Pipeline, accounts: Collection[str]) -> list[_Doubt]:
-    """What is to be looked into now. It is held for the time of a look, so that two processes don't ask the same."""
+    """Lease what is to be looked into now for the time of a look, so that two processes don't ask the same."""
     with pipeline.ledger.read() as connection:
         doubtful = [row.attempt_id for row in _in_doubt(connection, pipeline, accounts)]
         named = webhook_inbox.named(connection, doubtful) if doubtful else {}
-        notes = queries.notes(connection) if doubtful else {}
+        hints = queries.hints(connection) if doubtful else {}
     # of an account that was class A, and isn't any more: it would be due for ever, to nobody
-    left_over = {one for one in doubtful if one in notes and one not in named}
+    left_over = {one for one in doubtful if one in hints and one not in named}
     if not named and not left_over:
         return []
     taken = []
-    hold_ms = schedule.look_up_hold_ms(pipeline.settings)
-    longest = max(schedule.CALLBACK_LOOKUP_MAX_MS, hold_ms)
+    lease_ms = schedule.lookup_lease_ms(pipeline.settings)
+    longest = schedule.max_callback_wait_ms(pipeline.settings)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        notes = queries.notes(tx.connection)
+        hints = queries.hints(tx.connection)
         named = webhook_inbox.named(tx.connection, [*named, *left_over])
-        for row in _in_doubt(tx.connection, pipeline, accounts):
-            hint = notes.get(row.attempt_id)
-            if row.attempt_id in left_over and row.attempt_id not in named:
-                transitions.unschedule(tx, row.attempt_id)
-            if row.attempt_id not in named or (
+        for attempt in _in_doubt(tx.connection, pipeline, accounts):
+            hint = hints.get(attempt.attempt_id)
+            if attempt.attempt_id in left_over and attempt.attempt_id not in named:
+                transitions.unschedule(tx, attempt.attempt_id)
+            if attempt.attempt_id not in named or (
                 hint is not None and still_waits(hint.due_at, tx.now_ms, longest_ms=longest)
             ):
                 continue
-            tries, note = (0, "") if hint is None else (hint.tries, hint.note)
-            held_until = tx.now_ms + hold_ms
-            transitions.schedule(tx, row.attempt_id, account=row.account, due_at=held_until, note=note, tries=tries)
-            job_queue.extend_lease(tx, row.attempt_id, owner=pipeline.owner, until=held_until, held_by="")
-            taken.append(_Doubt(row, tuple(named[row.attempt_id]), tries, note))
+            look = LastLook() if hint is None else hint.look
+            until = tx.now_ms + lease_ms
+            transitions.schedule(tx, attempt.attempt_id, account=attempt.account, due_at=until, look=look)
+            job_queue.extend_lease(tx, attempt.attempt_id, owner=pipeline.owner, until=until, from_owner="")
+            taken.append(_Doubt(attempt, tuple(named[attempt.attempt_id]), look))
     return taken
 
 
-def _in_doubt(connection: Connection, pipeline: Pipeline, accounts: Collection[str]) -> list[Row[Any]]:
+def _in_doubt(connection: Connection, pipeline: Pipeline, accounts: Collection[str]) -> list[AttemptRow]:
     return [
         row
         for row in queries.attempts_in(connection, (S.IN_DOUBT,))
-        if row.account in accounts
-        and not provider_traits.looked_up_by_key(pipeline.accounts[row.account], row.submit_class)
+        if row.account in accounts and not looked_up_by_key(pipeline.accounts[row.account], row.submit_class)
     ]
 
 
@@ -139,12 +137,13 @@ def _decide_callback(
     tx: LedgerTransaction, pipeline: Pipeline, doubt: _Doubt, answers: Mapping[str, QueryOutcome]
 ) -> bool:
     """Write down what the looks at the tasks of one attempt have shown; answers whether its task was found."""
-    attempt_id = doubt.row.attempt_id
-    waiting = ""
+    attempt_id = doubt.attempt.attempt_id
+    waiting: LastLook | None = None
+    tries = doubt.look.tries + 1
     for task_id, answer in answers.items():
         match answer:
             case Found(view):
-                against = _adopt(tx, pipeline, doubt.row, view, task_id)
+                against = _adopt(tx, pipeline, doubt.attempt, view, task_id)
                 webhook_inbox.mark_processed(tx, attempt_id, task_id, note=against or "found")
                 if not against:
                     return True
@@ -153,34 +152,35 @@ def _decide_callback(
                     tx, attempt_id, task_id, note=f"the account knows no such task: {reply.message}"
                 )
             case NotFound(reply):
-                waiting = f"{NOT_THERE}a callback named task {task_id}: {reply.message}"
+                note = f"not there yet: a callback named task {task_id}: {reply.message}"
+                waiting = LastLook(note, LookCause.NOT_THERE, tries)
             case QueryFailed(_, reply):
-                waiting = waiting or f"a callback named task {task_id}; it could not be seen yet: {reply.message}"
+                note = f"a callback named task {task_id}; it could not be seen yet: {reply.message}"
+                waiting = waiting or LastLook(note, tries=tries)
     if transitions.state_of(tx, attempt_id) is not S.IN_DOUBT:
         return False  # somebody decided meanwhile, and what is scheduled now is theirs
     if waiting:
-        due_at = tx.now_ms + schedule.callback_gap_ms(doubt.tries)
-        account, tries = doubt.row.account, doubt.tries + 1
-        transitions.schedule(tx, attempt_id, account=account, due_at=due_at, note=waiting, tries=tries)
+        due_at = schedule.next_callback_lookup(tries=doubt.look.tries, now_ms=tx.now_ms)
+        transitions.schedule(tx, attempt_id, account=doubt.attempt.account, due_at=due_at, look=waiting)
     elif webhook_inbox.named(tx.connection, [attempt_id]):  # a callback named another one while we looked
-        transitions.schedule(tx, attempt_id, account=doubt.row.account, due_at=tx.now_ms)
+        transitions.schedule(tx, attempt_id, account=doubt.attempt.account, due_at=tx.now_ms)
     else:
         transitions.unschedule(tx, attempt_id)
     return False
 
 
-def _adopt(tx: LedgerTransaction, pipeline: Pipeline, row: Row[Any], view: TaskView, task_id: str) -> str:
+def _adopt(tx: LedgerTransaction, pipeline: Pipeline, attempt: AttemptRow, view: TaskView, task_id: str) -> str:
     """Take a task for the attempt's where nothing speaks against it; answers what does. The ledger has a word too:
     nobody else may hold the task or have been told of it."""
     deadline_ms = int(pipeline.settings.post_deadline_s * 1000)
-    against = mismatch_reason(row, view, asked=task_id, post_deadline_ms=deadline_ms)
+    against = mismatch_reason(attempt, view, asked=task_id, post_deadline_ms=deadline_ms)
     if against:
         return against
-    if webhook_inbox.named_elsewhere(tx.connection, row.account, task_id, than=row.attempt_id):
+    if webhook_inbox.named_elsewhere(tx.connection, attempt.account, task_id, than=attempt.attempt_id):
         return "a callback to another attempt's address names it too"
-    if reconciliation_queries.holders_elsewhere(tx.connection, row.account, row.provider, [task_id]):
+    if reconciliation_queries.holders_elsewhere(tx.connection, attempt.account, attempt.provider, [task_id]):
         return "an attempt of another account holds it"
-    moved = transitions.submitted(tx, row.attempt_id, task_id=task_id, found_by="callback", due_at=tx.now_ms)
+    moved = transitions.submitted(tx, attempt.attempt_id, task_id=task_id, found_by="callback", due_at=tx.now_ms)
     if isinstance(moved, Moved):
         return ""
     return "another attempt holds it" if moved.state is S.IN_DOUBT else "the attempt was decided meanwhile"

@@ -6,16 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
-
-from sqlalchemy import Row
+from typing import Final
 
 from extend_pipeline.engine.doubt.callback_lookup import MAX_LOOKUPS, mismatch_reason
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.lease import released_on_error
 from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.read import reconciliation_queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow, ScheduledAttempt
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import job_queue, reconciliation, transitions, webhook_inbox
 from extend_pipeline.ledger.write.late_acceptance import turned_up
@@ -37,118 +37,121 @@ def look_into_late_callbacks(pipeline: Pipeline, accounts: Collection[str]) -> l
     if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=ended, accounts=waits):
         return []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        hold_ms = schedule.look_up_hold_ms(pipeline.settings)
-        rows = job_queue.claim_due(tx, states=ended, accounts=waits, hold_ms=hold_ms, limit=TAKE, owner=pipeline.owner)
-        named = webhook_inbox.named(tx.connection, [row.attempt_id for row in rows])
-    with released_on_error(pipeline, rows):
-        return _look(pipeline, rows, named)
+        lease_ms = schedule.lookup_lease_ms(pipeline.settings)
+        leased = job_queue.claim_due(
+            tx, states=ended, accounts=waits, lease_ms=lease_ms, limit=TAKE, owner=pipeline.owner
+        )
+        attempt_ids = [due.attempt.attempt_id for due in leased]
+        named = webhook_inbox.named(tx.connection, attempt_ids)
+    with released_on_error(pipeline, attempt_ids):
+        return _look(pipeline, leased, named)
 
 
-def _look(pipeline: Pipeline, rows: list[Row[Any]], named: Mapping[str, Sequence[str]]) -> list[str]:
-    questions = [(row, task_id) for row in rows for task_id in named.get(row.attempt_id, [])]
+def _look(pipeline: Pipeline, leased: list[ScheduledAttempt], named: Mapping[str, Sequence[str]]) -> list[str]:
+    questions = [(due, task_id) for due in leased for task_id in named.get(due.attempt.attempt_id, [])]
     with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="called-back") as pool:
-        answers = list(pool.map(lambda asked: pipeline.provider(asked[0].account).query(asked[1]), questions))
+        answers = list(pool.map(lambda asked: pipeline.provider(asked[0].attempt.account).query(asked[1]), questions))
     adopted = []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         waiting: dict[str, str] = {}
-        for (row, task_id), answer in zip(questions, answers, strict=True):
-            found, wait = _decide(tx, pipeline, row, task_id, answer)
-            adopted += [f"{row.video_key}/{row.hop}"] * found
-            waiting |= {row.attempt_id: wait} if wait else {}
-        for row in rows:
-            _look_again(tx, row, waiting.get(row.attempt_id, ""))
+        for (due, task_id), answer in zip(questions, answers, strict=True):
+            is_found, wait = _decide(tx, pipeline, due, task_id, answer)
+            adopted += [due.attempt.where] * is_found
+            waiting |= {due.attempt.attempt_id: wait} if wait else {}
+        for due in leased:
+            _look_again(tx, due, waiting.get(due.attempt.attempt_id, ""))
     return adopted
 
 
 def _decide(
-    tx: LedgerTransaction, pipeline: Pipeline, row: Row[Any], task_id: str, answer: QueryOutcome
+    tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt, task_id: str, answer: QueryOutcome
 ) -> tuple[bool, str]:
     """Write down what one look has shown; return whether the task was adopted, and why to look again, if so."""
-    where, tries = f"{row.video_key}/{row.hop}", row.tries + 1
+    attempt, where, tries = due.attempt, due.attempt.where, due.look.tries + 1
     match answer:
         case Found(view):
-            against = _mismatch_reason(tx, pipeline, row, view, task_id)
+            against = _mismatch_reason(tx, pipeline, attempt, view, task_id)
             if against is None:  # nothing to adopt, and nobody to ask: it is held already
-                webhook_inbox.mark_processed(tx, row.attempt_id, task_id, note="an attempt holds it already")
+                webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note="an attempt holds it already")
                 return False, ""
-            if not against and row.state == S.WRITTEN_OFF.value:
-                moved = turned_up(tx, row.attempt_id, task_id=view.task_id)
+            if not against and attempt.state is S.WRITTEN_OFF:
+                moved = turned_up(tx, attempt.attempt_id, task_id=view.task_id)
                 if isinstance(moved, Moved):
-                    webhook_inbox.mark_processed(tx, row.attempt_id, task_id, note="found")
+                    webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note="found")
                     note = f"it is {where}, which was written off; taken over, and the charge with it"
-                    adopted = _compared(pipeline, row, view.task_id, view.units_micros, note, moved.attempt_id)
-                    reconciliation.adopted_by_word(tx, account=row.account, compared=adopted, why="named by a callback")
+                    adopted = _compared(pipeline, attempt, view.task_id, view.units_micros, note, moved.attempt_id)
+                    reconciliation.adopted_by_word(
+                        tx, account=attempt.account, compared=adopted, why="named by a callback"
+                    )
                     return True, ""
-            webhook_inbox.mark_processed(tx, row.attempt_id, task_id, note=against or "waits for a person")
-            _ask(tx, pipeline, row, task_id, view.units_micros, against)
+            webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note=against or "waits for a person")
+            _ask(tx, pipeline, attempt, task_id, view.units_micros, against)
         case NotFound(reply) if tries >= MAX_LOOKUPS:
             note = f"the account knows no such task: {reply.message}"
-            webhook_inbox.mark_processed(tx, row.attempt_id, task_id, note=note)
+            webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note=note)
         case NotFound(reply):
             return False, f"not there yet: {reply.message}"
         case QueryFailed(_, reply):
             if tries == MAX_LOOKUPS:
-                _ask(tx, pipeline, row, task_id, None, f"it could not be seen yet: {reply.message}")
+                _ask(tx, pipeline, attempt, task_id, None, f"it could not be seen yet: {reply.message}")
             return False, f"it could not be seen yet: {reply.message}"
     return False, ""
 
 
 def _mismatch_reason(
-    tx: LedgerTransaction, pipeline: Pipeline, row: Row[Any], view: TaskView, task_id: str
+    tx: LedgerTransaction, pipeline: Pipeline, attempt: AttemptRow, view: TaskView, task_id: str
 ) -> str | None:
     """Say what speaks against a task's being the attempt's, empty where nothing does; None where an attempt has it."""
-    holder = reconciliation_queries.holder(tx.connection, row.account, task_id)
-    if holder is not None and holder.attempt_id == row.attempt_id:
+    holder = reconciliation_queries.holder(tx.connection, attempt.account, task_id)
+    if holder is not None and holder.attempt_id == attempt.attempt_id:
         return f"that step was written off with this task, which is {view.state.value} at the provider"
     if holder is not None or reconciliation_queries.holders_elsewhere(
-        tx.connection, row.account, row.provider, [task_id]
+        tx.connection, attempt.account, attempt.provider, [task_id]
     ):
         return None
-    if webhook_inbox.named_elsewhere(tx.connection, row.account, task_id, than=row.attempt_id):
+    if webhook_inbox.named_elsewhere(tx.connection, attempt.account, task_id, than=attempt.attempt_id):
         return "a callback to another attempt's address names it too"
-    return mismatch_reason(row, view, asked=task_id, post_deadline_ms=int(pipeline.settings.post_deadline_s * 1000))
+    return mismatch_reason(attempt, view, asked=task_id, post_deadline_ms=int(pipeline.settings.post_deadline_s * 1000))
 
 
 def _ask(
-    tx: LedgerTransaction, pipeline: Pipeline, row: Row[Any], task_id: str, units_micros: int | None, against: str
+    tx: LedgerTransaction, pipeline: Pipeline, attempt: AttemptRow, task_id: str, units_micros: int | None, against: str
 ) -> None:
     """Make it a question of the account's books, which status and the check tell until a person has decided."""
-    told = f"a callback named it for {row.video_key}/{row.hop}, which is {row.state.replace('_', ' ')}"
+    told = f"a callback named it for {attempt.video_key}/{attempt.hop}, which is {attempt.state.replace('_', ' ')}"
     adopt = (
-        "" if row.task_id == task_id else f"if it is yours: extend-pipeline reconcile {row.account} --adopt {task_id}; "
+        ""
+        if attempt.task_id == task_id
+        else f"if it is yours: extend-pipeline reconcile {attempt.account} --adopt {task_id}; "
     )
-    let_be = f"if not: extend-pipeline reconcile {row.account} --accept {SOURCE}/{task_id}"
+    let_be = f"if not: extend-pipeline reconcile {attempt.account} --accept {SOURCE}/{task_id}"
     note = f"{told}{f' ({against})' if against else ''}; {adopt}{let_be}"
-    compared = _compared(pipeline, row, task_id, units_micros, note, None)
-    reconciliation.record(tx, account=row.account, source=SOURCE, compared=[compared])
+    compared = _compared(pipeline, attempt, task_id, units_micros, note, None)
+    reconciliation.record(tx, account=attempt.account, source=SOURCE, compared=[compared])
 
 
 def _compared(
-    pipeline: Pipeline, row: Row[Any], task_id: str, units_micros: int | None, note: str, attempt_id: str | None
+    pipeline: Pipeline, attempt: AttemptRow, task_id: str, units_micros: int | None, note: str, attempt_id: str | None
 ) -> ReconciliationItem:
     return ReconciliationItem(
         task_id=task_id,
         verdict=ReconciliationVerdict.UPSTREAM_ONLY,
         attempt_id=attempt_id,
-        unit=pipeline.accounts[row.account].price.unit,
+        unit=pipeline.accounts[attempt.account].price.unit,
         ledger_micros=None,
         upstream_micros=units_micros,
         note=note,
     )
 
 
-def _look_again(tx: LedgerTransaction, row: Row[Any], waiting: str) -> None:
+def _look_again(tx: LedgerTransaction, due: ScheduledAttempt, waiting: str) -> None:
     """Schedule the next look, at once where a callback has named another task meanwhile."""
-    if not waiting and not webhook_inbox.named(tx.connection, [row.attempt_id]):
-        transitions.unschedule(tx, row.attempt_id)
+    attempt = due.attempt
+    if not waiting and not webhook_inbox.named(tx.connection, [attempt.attempt_id]):
+        transitions.unschedule(tx, attempt.attempt_id)
         return
-    gap_ms = schedule.callback_gap_ms(row.tries) if waiting else 0
+    due_at = schedule.next_callback_lookup(tries=due.look.tries, now_ms=tx.now_ms) if waiting else tx.now_ms
+    look = LastLook(waiting, tries=due.look.tries + 1) if waiting else LastLook()
     transitions.schedule(
-        tx,
-        row.attempt_id,
-        account=row.account,
-        due_at=tx.now_ms + gap_ms,
-        note=waiting,
-        tries=row.tries + 1 if waiting else 0,
-        while_in=webhook_inbox.ENDED,
+        tx, attempt.attempt_id, account=attempt.account, due_at=due_at, look=look, while_in=webhook_inbox.ENDED
     )

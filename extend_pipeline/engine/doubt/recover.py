@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-from sqlalchemy import Row
+from typing import Final
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.doubt.callback_lookup import look_into_callbacks
 from extend_pipeline.engine.doubt.late_callbacks import look_into_late_callbacks
 from extend_pipeline.engine.guards.keys import note_answers, try_other_keys
@@ -23,19 +20,24 @@ from extend_pipeline.engine.submit.record_outcome import belongs, in_doubt
 from extend_pipeline.engine.submit.spool import replay_spool
 from extend_pipeline.ledger.clock import is_ahead, lease_runs
 from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import job_queue, transitions
+from extend_pipeline.ledger.write.job_queue import Unscheduled
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
 HINTED: Final = frozenset({*POLLED, S.SUCCEEDED, S.IN_DOUBT})
 """States that end by somebody's looking; a doubt only where it can be looked up by its own key."""
 
-NO_CONTROL: Final = (
-    f"{hop_state.NO_CONTROL}: no task of this account is known to exist, so a look-up that finds nothing proves nothing"
+_NO_CONTROL: Final = LastLook(
+    "no control: no task of this account is known to exist, so a look-up that finds nothing proves nothing",
+    LookCause.NO_CONTROL,
 )
 
 
@@ -58,7 +60,7 @@ def recover(pipeline: Pipeline, *, accounts: Collection[str] | None = None) -> R
     try_other_keys(pipeline, names)
     report.found += replay_spool(pipeline)
     _end_leases(pipeline, report)
-    _end_holds(pipeline)
+    _release_leases_of_the_dead(pipeline)
     _remember(pipeline)
     report.found += look_into_callbacks(pipeline, names)
     report.found += look_into_late_callbacks(pipeline, names)
@@ -66,13 +68,13 @@ def recover(pipeline: Pipeline, *, accounts: Collection[str] | None = None) -> R
     return report
 
 
-def lease_is_over(row: Row[Any], now_ms: int) -> bool:
+def lease_is_over(row: AttemptRow, now_ms: int) -> bool:
     """Return whether nobody is at work on a claim any more: its time is up, it was begun by a clock that was ahead, or
     its process is known to have ended."""
     return _has_run_out(row, now_ms) or owner_is_gone(row.owner)
 
 
-def _has_run_out(row: Row[Any], now_ms: int) -> bool:
+def _has_run_out(row: AttemptRow, now_ms: int) -> bool:
     begun_ms = row.claimed_at if row.sending_at is None else row.sending_at
     return not lease_runs(begun_ms, row.lease_until, now_ms)
 
@@ -89,18 +91,18 @@ def _end_leases(pipeline: Pipeline, report: RecoverReport) -> None:
             _end_lease(tx, pipeline, row, report)
 
 
-def _end_holds(pipeline: Pipeline) -> None:
-    """Make due now what processes of this host hold that have ended."""
+def _release_leases_of_the_dead(pipeline: Pipeline) -> None:
+    """Make due now what processes of this host have leased that have ended."""
     with pipeline.ledger.read() as connection:
-        held = job_queue.leases_by_owner(connection)
-    gone = [owner for owner in held if owner != pipeline.owner and owner_is_gone(owner)]
+        leased = job_queue.leases_by_owner(connection)
+    gone = [owner for owner in leased if owner != pipeline.owner and owner_is_gone(owner)]
     if gone:
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             for owner in gone:
-                job_queue.release(tx, held[owner], owner=owner)
+                job_queue.release(tx, leased[owner], owner=owner)
 
 
-def _end_lease(tx: LedgerTransaction, pipeline: Pipeline, row: Row[Any], report: RecoverReport) -> None:
+def _end_lease(tx: LedgerTransaction, pipeline: Pipeline, row: AttemptRow, report: RecoverReport) -> None:
     where = f"{row.video_key}/{row.hop}"
     if transitions.state_of(tx, row.attempt_id) is S.SENDING:
         account = pipeline.accounts.get(row.account)
@@ -126,34 +128,35 @@ def _remember(pipeline: Pipeline) -> None:
             transitions.schedule(tx, row.attempt_id, account=row.account, due_at=tx.now_ms, while_in=HINTED)
 
 
-def _wants_hint(pipeline: Pipeline, row: Row[Any]) -> bool:
+def _wants_hint(pipeline: Pipeline, row: Unscheduled) -> bool:
     account = pipeline.accounts.get(row.account)
     return account is not None and (
-        S(row.state) is not S.IN_DOUBT or provider_traits.looked_up_by_key(account, row.submit_class)
+        row.state is not S.IN_DOUBT or hop_state.looked_up_by_key(account, row.submit_class)
     )
 
 
 def _look_up(pipeline: Pipeline, names: list[str], report: RecoverReport) -> None:
     """Look up attempts in doubt by their own key, which only class A accounts take."""
     keyed = {name: pipeline.accounts[name] for name in names if pipeline.accounts[name].submit_class == "A"}
-    waits = schedule.look_up_waits(pipeline.settings, keyed)
+    waits = schedule.lookup_waits(pipeline.settings, keyed)
     if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=(S.IN_DOUBT,), accounts=waits):
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        rows = job_queue.claim_due(
+        leased = job_queue.claim_due(
             tx,
             states=(S.IN_DOUBT,),
             accounts=waits,
-            hold_ms=schedule.look_up_hold_ms(pipeline.settings),
+            lease_ms=schedule.lookup_lease_ms(pipeline.settings),
             limit=200,
             owner=pipeline.owner,
         )
-    with released_on_error(pipeline, rows):
-        _look_up_rows(pipeline, rows, report)
+    attempts = [due.attempt for due in leased]
+    with released_on_error(pipeline, [attempt.attempt_id for attempt in attempts]):
+        _look_up_attempts(pipeline, attempts, report)
 
 
-def _look_up_rows(pipeline: Pipeline, rows: list[Row[Any]], report: RecoverReport) -> None:
-    rows = [row for row in rows if provider_traits.looked_up_by_key(pipeline.accounts[row.account], row.submit_class)]
+def _look_up_attempts(pipeline: Pipeline, rows: list[AttemptRow], report: RecoverReport) -> None:
+    rows = [row for row in rows if hop_state.looked_up_by_key(pipeline.accounts[row.account], row.submit_class)]
     failpoint("recover.before_lookup")
     with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="recover") as pool:
         answers = list(pool.map(lambda row: pipeline.provider(row.account).find(row.external_task_id), rows))
@@ -167,8 +170,8 @@ def _look_up_rows(pipeline: Pipeline, rows: list[Row[Any]], report: RecoverRepor
 
 def _decide_lookups(
     pipeline: Pipeline,
-    looked_up: Sequence[tuple[Row[Any], QueryOutcome]],
-    controls: Mapping[str, str],
+    looked_up: Sequence[tuple[AttemptRow, QueryOutcome]],
+    controls: Mapping[str, LastLook | None],
     report: RecoverReport,
 ) -> None:
     if not looked_up:
@@ -179,22 +182,23 @@ def _decide_lookups(
             note_answers(tx, pipeline.accounts[row.account], [answer])
 
 
-def _control(pipeline: Pipeline, account: str) -> str:
-    """The positive control: does the same route find a task that is known to exist? Empty if so, else why not."""
-    since = pipeline.now_ms() - provider_traits.result_life_ms(pipeline.accounts[account].provider)
+def _control(pipeline: Pipeline, account: str) -> LastLook | None:
+    """Look up a task that is known to exist by the same route: the positive control. Return None where it is found,
+    else what to leave of look-ups that found nothing."""
+    since = pipeline.now_ms() - spec_of(pipeline.accounts[account].provider).result_life_ms
     with pipeline.ledger.read() as connection:
         known = queries.known_key(connection, account, at_least_ms=since)
     if known is None:
-        return NO_CONTROL
+        return _NO_CONTROL
     match pipeline.provider(account).find(known.external_task_id):
         case Found(view) if view.task_id == known.task_id:
-            return ""
+            return None
         case Found():
-            return "the control look-up found another task than the one that is known"
+            return LastLook("the control look-up found another task than the one that is known")
         case NotFound():
-            return "the look-up doesn't find a task that is known to exist either, so it proves nothing"
+            return LastLook("the look-up doesn't find a task that is known to exist either, so it proves nothing")
         case QueryFailed(_, answer):
-            return f"the control look-up got no answer: {answer.message}"
+            return LastLook(f"the control look-up got no answer: {answer.message}")
 
 
 def has_settled(in_doubt_at: int | None, now_ms: int, account: Account, *, absences: int) -> bool:
@@ -202,21 +206,20 @@ def has_settled(in_doubt_at: int | None, now_ms: int, account: Account, *, absen
     where the doubt is dated after now, the clock was ahead then, or is behind now: by the gaps between the absences."""
     settle_ms = account.in_doubt.settle_s * 1000
     if is_ahead(in_doubt_at, now_ms):
-        return (absences - 1) * schedule.look_up_gap_ms(account) >= settle_ms
+        return (absences - 1) * schedule.lookup_gap_ms(account) >= settle_ms
     return in_doubt_at is not None and now_ms - in_doubt_at >= settle_ms
 
 
 def _decide_lookup(
     tx: LedgerTransaction,
     account: Account,
-    row: Row[Any],
+    row: AttemptRow,
     answer: QueryOutcome,
-    control: str | None,
+    control: LastLook | None,
     report: RecoverReport,
 ) -> None:
     where = f"{row.video_key}/{row.hop}"
-    gap_ms = schedule.look_up_gap_ms(account)
-    due_at, note = tx.now_ms + max(gap_ms, schedule.LOOKUP_MIN_MS), ""
+    gap_ms = schedule.lookup_gap_ms(account)
     match answer:
         case Found(view) if belongs(view, row.external_task_id, row.parent_video_id):
             # it is polled at once: it may have ended long ago
@@ -224,11 +227,11 @@ def _decide_lookup(
             if isinstance(found, Moved):
                 report.found.append(where)
                 return
-            note = f"{hop_state.FOREIGN_TASK} {view.task_id}, which another attempt holds"
+            look = _foreign(f"{view.task_id}, which another attempt holds")
         case Found(view):
-            note = f"{hop_state.FOREIGN_TASK} {view.task_id}, which is not made from {row.parent_video_id}"
-        case NotFound() if control:
-            note = control
+            look = _foreign(f"{view.task_id}, which is not made from {row.parent_video_id}")
+        case NotFound() if control is not None:
+            look = control
         case NotFound():
             count = transitions.absent(tx, row.attempt_id, min_gap_ms=gap_ms)
             settled = has_settled(row.in_doubt_at, tx.now_ms, account, absences=count)
@@ -237,7 +240,12 @@ def _decide_lookup(
                 transitions.unschedule(tx, row.attempt_id)
                 report.proved_absent.append(where)
                 return
-            note = f"{hop_state.NOT_FOUND}{count} times"
+            look = LastLook(f"not found {count} times", LookCause.NOT_FOUND)
         case QueryFailed(fault, message):
-            note = f"{fault.value}: {message.message}"
-    transitions.schedule(tx, row.attempt_id, account=account.name, due_at=due_at, note=note, while_in=(S.IN_DOUBT,))
+            look = LastLook(f"{fault.value}: {message.message}")
+    due_at = schedule.next_lookup(account, tx.now_ms)
+    transitions.schedule(tx, row.attempt_id, account=account.name, due_at=due_at, look=look, while_in=(S.IN_DOUBT,))
+
+
+def _foreign(task: str) -> LastLook:
+    return LastLook(f"its key was found on task {task}", LookCause.FOREIGN_TASK)

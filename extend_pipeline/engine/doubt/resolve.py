@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
@@ -13,6 +12,7 @@ from extend_pipeline.engine.plan.inputs import chain_names
 from extend_pipeline.engine.submit.record_outcome import belongs
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries, reconciliation_queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import LIVE, AttemptState
 from extend_pipeline.ledger.write import controls, transitions
 from extend_pipeline.ledger.write.transitions import Moved
@@ -47,7 +47,7 @@ def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -
     """Say which upstream task an attempt in doubt is. The task is looked at first: it must exist in the attempt's own
     account, be made from the attempt's own parent, and belong to no other attempt."""
     row = newest_attempt(pipeline, where)
-    if row is None or row.state != S.IN_DOUBT.value:
+    if row is None or row.state is not S.IN_DOUBT:
         return Declined(f"{where} is not in doubt{state_of(row)}; only what is in doubt can adopt a task")
     if row.account not in pipeline.accounts:
         return Declined(f"accounts.yaml names no account {row.account}; put it back first")
@@ -63,8 +63,8 @@ def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -
         return Declined(f"task {task_id} is made from {made_from}, {where} from {row.parent_video_id}")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
         elsewhere = reconciliation_queries.holders_elsewhere(tx.connection, row.account, row.provider, [view.task_id])
-        if (held := elsewhere.get(view.task_id)) is not None:
-            return Declined(f"task {task_id} belongs to {held.video_key}/{held.hop} of account {held.account} already")
+        if (owner := elsewhere.get(view.task_id)) is not None:
+            return Declined(f"task {task_id} belongs to {owner.where} of account {owner.account} already")
         moved = transitions.submitted(tx, row.attempt_id, task_id=view.task_id, found_by="adopt", due_at=tx.now_ms)
     if isinstance(moved, Moved):
         return Resolved(f"{where} is task {view.task_id} now, and is polled and fetched like any other")
@@ -74,7 +74,7 @@ def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -
 
 
 def resubmit(
-    pipeline: Pipeline, where: str, *, who: str, why: str, seen: Row[Any] | None = None
+    pipeline: Pipeline, where: str, *, who: str, why: str, seen: AttemptRow | None = None
 ) -> Resolved | Declined:
     """Allow the hop to be paid for again, as a new generation. What is in doubt is written off first: its charge is
     booked, since it may be real, and the new one is reserved on top. `seen` is what `shown` told the person, and holds
@@ -85,17 +85,17 @@ def resubmit(
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
         if (changed := _changed(tx, pipeline, where, row)) is not None:
             return changed
-        if row.state == S.IN_DOUBT.value:
+        if row.state is S.IN_DOUBT:
             controls.write_off(tx, row.attempt_id, data=_why(who, why))
         allowed = controls.allow_resubmit(tx, row.attempt_id, why=f"{who}: {why}")
     if isinstance(allowed, Moved):
         return Resolved(f"{where} will be submitted again, and paid for again, with the next advance")
-    still = "; write it off first if you are sure that it is lost" if AttemptState(row.state) in LIVE else ""
+    still = "; write it off first if you are sure that it is lost" if row.state in LIVE else ""
     return Declined(f"{where} can't be paid for again{state_of(row)}{still}")
 
 
 def write_off(
-    pipeline: Pipeline, where: str, *, who: str, why: str, seen: Row[Any] | None = None
+    pipeline: Pipeline, where: str, *, who: str, why: str, seen: AttemptRow | None = None
 ) -> Resolved | Declined:
     """Give a task up and book its charge. `seen` is as for `resubmit`."""
     row = seen or newest_attempt(pipeline, where)
@@ -111,19 +111,19 @@ def write_off(
     return Declined(f"{where} can't be written off{state_of(row)}")
 
 
-def newest_attempt(pipeline: Pipeline, where: str) -> Row[Any] | None:
+def newest_attempt(pipeline: Pipeline, where: str) -> AttemptRow | None:
     """The attempt that a decision about VIDEO/HOP is about, for a person to look at first; None where nothing was ever
     submitted."""
     with pipeline.ledger.read() as connection:
         return _newest(connection, pipeline, where)
 
 
-def _newest(connection: Connection, pipeline: Pipeline, where: str) -> Row[Any] | None:
+def _newest(connection: Connection, pipeline: Pipeline, where: str) -> AttemptRow | None:
     """The attempt that is live, else the last one of the parameters that the catalogue has now, which is the one that a
     plan tells of, else the last one."""
     key, hop = split_where(where)
     rows = [row for row in queries.attempts_of(connection, [key]) if row.hop == hop]
-    live = [row for row in rows if AttemptState(row.state) in LIVE]
+    live = [row for row in rows if row.state in LIVE]
     if live:
         return live[0]
     videos = pipeline.configuration.catalogue.videos
@@ -137,7 +137,7 @@ def _newest(connection: Connection, pipeline: Pipeline, where: str) -> Row[Any] 
     return max(rows, key=lambda row: (row.claimed_at, row.generation, row.try_no), default=None)
 
 
-def _changed(tx: LedgerTransaction, pipeline: Pipeline, where: str, seen: Row[Any]) -> Declined | None:
+def _changed(tx: LedgerTransaction, pipeline: Pipeline, where: str, seen: AttemptRow) -> Declined | None:
     """Why a decision about what was seen can't stand: a look-up, a callback or somebody else was quicker. To give up a
     task that has been found would lose its file, and to pay again would pay twice."""
     now = _newest(tx.connection, pipeline, where)
@@ -147,7 +147,7 @@ def _changed(tx: LedgerTransaction, pipeline: Pipeline, where: str, seen: Row[An
     return Declined(f"{where} has changed meanwhile: {what}, and it is {now.state} now; nothing was done, look again")
 
 
-def state_of(row: Row[Any] | None) -> str:
+def state_of(row: AttemptRow | None) -> str:
     """Return where an extension stands, continuing a sentence about it."""
     return ": nothing was ever submitted for it" if row is None else f": it is {row.state}"
 

@@ -7,21 +7,21 @@ import threading
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
-
-from sqlalchemy import Row
+from functools import partial
+from typing import Final
 
 from extend_pipeline.base.failpoints import failpoint
-from extend_pipeline.engine.fetch.failure_policy import handle_failed_fetch, is_over
+from extend_pipeline.engine.fetch.failure_policy import FetchDecision, handle_failed_fetch, is_over
 from extend_pipeline.engine.fetch.fetch import FetchFailure, could_not_probe, fetch
 from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns
 from extend_pipeline.engine.guards.disk_space import DiskError, explained
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.hop_state import NO_ROOM
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.lease import Lease, release_leases, released_on_error
 from extend_pipeline.engine.store.restore import keep_restored
+from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow, ScheduledAttempt
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import files, job_queue, transitions
 from extend_pipeline.ledger.write.transitions import Moved, Stale
@@ -81,29 +81,30 @@ def collect_due(
     with ThreadPoolExecutor(max_workers=size, thread_name_prefix="collect") as pool:
         while not (stop is not None and stop.is_set()):
             taken_at = pipeline.now_ms()
-            rows = _take(pipeline, names, videos, size * 4)
-            if not rows:
+            leased = _take(pipeline, names, videos, size * 4)
+            if not leased:
                 break
-            holds = [Lease(pipeline, row, taken_at=taken_at) for row in rows]
-            with released_on_error(pipeline, rows):
-                for _ in pool.map(lambda row, hold: _collect_or_wait(pipeline, row, hold, report, lock), rows, holds):
+            attempt_ids = [due.attempt.attempt_id for due in leased]
+            leases = [Lease(pipeline, attempt_id, taken_at=taken_at) for attempt_id in attempt_ids]
+            with released_on_error(pipeline, attempt_ids):
+                for _ in pool.map(partial(_collect_or_wait, pipeline, report, lock), leased, leases):
                     pass
             if report.disk_error is not None:
-                release_leases(pipeline, rows)
+                release_leases(pipeline, attempt_ids)
                 break
     return report
 
 
 def _try_for_room(pipeline: Pipeline) -> None:
     with pipeline.ledger.read() as connection:
-        notes = queries.notes(connection)
-        waiting = [key for key, row in notes.items() if row.note.startswith(NO_ROOM) and not row.owner]
+        hints = queries.hints(connection)
+    waiting = [key for key, hint in hints.items() if hint.look.cause is LookCause.NO_ROOM and not hint.owner]
     if waiting:
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             job_queue.release(tx, waiting, owner="")
 
 
-def _take(pipeline: Pipeline, names: list[str], videos: Collection[str] | None, limit: int) -> list[Row[Any]]:
+def _take(pipeline: Pipeline, names: list[str], videos: Collection[str] | None, limit: int) -> list[ScheduledAttempt]:
     waits = schedule.fetch_waits(pipeline.settings, names)
     if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=FETCHED, accounts=waits):
         return []
@@ -113,7 +114,7 @@ def _take(pipeline: Pipeline, names: list[str], videos: Collection[str] | None, 
             states=FETCHED,
             accounts=waits,
             videos=videos,
-            hold_ms=int(pipeline.settings.lease_s * 1000),
+            lease_ms=schedule.fetch_lease_ms(pipeline.settings),
             limit=limit,
             owner=pipeline.owner,
             soonest_expiring_first=True,
@@ -121,71 +122,79 @@ def _take(pipeline: Pipeline, names: list[str], videos: Collection[str] | None, 
 
 
 def _collect_or_wait(
-    pipeline: Pipeline, row: Row[Any], hold: Lease, report: CollectReport, lock: threading.Lock
+    pipeline: Pipeline, report: CollectReport, lock: threading.Lock, due: ScheduledAttempt, lease: Lease
 ) -> None:
     """Fetch one result; where the disk doesn't take it, it waits, and says so."""
     if report.disk_error is not None:
         return
     try:
-        _collect(pipeline, row, hold, report, lock)
+        _collect(pipeline, report, lock, due, lease)
     except OSError as error:
         with pipeline.ledger.read() as connection:
             awaited = queries.awaited(connection)
-        told = explained(error, pipeline.settings, awaited=awaited)
-        if told is None:
+        disk_error = explained(error, pipeline.settings, awaited=awaited)
+        if disk_error is None:
             raise
         with lock:
-            report.failed.append(f"{row.video_key}/{row.hop}")
-            report.disk_error = report.disk_error or told
+            report.failed.append(due.attempt.where)
+            report.disk_error = report.disk_error or disk_error
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-            if hold.held(tx):
-                due_at, note = tx.now_ms + schedule.DISK_AGAIN_MS, f"{NO_ROOM}{told}"
-                transitions.schedule(tx, row.attempt_id, account=row.account, due_at=due_at, note=note, tries=row.tries)
+            if lease.is_valid(tx):
+                attempt, due_at = due.attempt, schedule.next_fetch_without_room(tx.now_ms)
+                look = LastLook(str(disk_error), LookCause.NO_ROOM, due.look.tries)
+                transitions.schedule(tx, attempt.attempt_id, account=attempt.account, due_at=due_at, look=look)
 
 
-def _collect(pipeline: Pipeline, row: Row[Any], hold: Lease, report: CollectReport, lock: threading.Lock) -> None:
-    where = f"{row.video_key}/{row.hop}"
-    if not hold.keep():
+def _collect(
+    pipeline: Pipeline, report: CollectReport, lock: threading.Lock, due: ScheduledAttempt, lease: Lease
+) -> None:
+    attempt = due.attempt
+    if not lease.renew():
         return  # it waited for its turn so long that another process fetches it by now
-    key = result_key(row.attempt_id)
-    got = fetch(pipeline, row.account, row.url, key=key, beat=hold.keep)
-    expires_at = row.expires_at
+    key = result_key(attempt.attempt_id)
+    got = fetch(pipeline, attempt.account, attempt.result_url, key=key, beat=lease.renew)
+    expires_at = attempt.expires_at
     if isinstance(got, FetchFailure) and (got.stale_url or got.sha256 or is_over(expires_at, pipeline.now_ms())):
-        fresh = _fresh_url(pipeline, row)
+        fresh = _fresh_url(pipeline, attempt)
         if isinstance(fresh, _Fresh):
-            again = fetch(pipeline, row.account, fresh.url, key=key, beat=hold.keep)
+            again = fetch(pipeline, attempt.account, fresh.url, key=key, beat=lease.renew)
             got, expires_at = _two_tries(got, again), fresh.expires_at
         else:
             got = replace(got, message=f"{got.message}; {fresh.message}", stale_url=fresh.stale_url)
     if isinstance(got, Stored):
         try:
-            if row.state == S.STORED.value:
-                keep_restored(pipeline, row, got)
+            if attempt.state is S.STORED:
+                keep_restored(pipeline, attempt, got)
             else:
-                keep_film(pipeline, row, got, actor=pipeline.owner)
+                keep_film(pipeline, attempt, got, actor=pipeline.owner)
         except ProbeUnavailable as error:
             got = could_not_probe(error)
         else:
             with lock:
-                (report.restored if row.state == S.STORED.value else report.stored).append(where)
+                (report.restored if attempt.state is S.STORED else report.stored).append(attempt.where)
                 report.bytes += got.bytes
             return
-    word = handle_failed_fetch(pipeline, row, hold, got, expires_at)
-    if word != "again":
+    decided = handle_failed_fetch(pipeline, due, lease, got, expires_at)
+    if decided is not FetchDecision.AGAIN:
         pipeline.store.forget(key)
+    lists = {
+        FetchDecision.LOST: report.lost,
+        FetchDecision.QUARANTINED: report.quarantined,
+        FetchDecision.AGAIN: report.failed,
+    }
     with lock:
-        {"lost": report.lost, "quarantined": report.quarantined, "again": report.failed}[word].append(where)
+        lists[decided].append(attempt.where)
 
 
-def _fresh_url(pipeline: Pipeline, row: Row[Any]) -> _Fresh | FetchFailure:
+def _fresh_url(pipeline: Pipeline, attempt: AttemptRow) -> _Fresh | FetchFailure:
     """Ask the provider for the result again: a query costs nothing, and its answer carries a fresh URL."""
-    match pipeline.provider(row.account).query(row.task_id):
+    match pipeline.provider(attempt.account).query(attempt.task):
         case Found(view) if view.state is TaskState.SUCCEEDED:
             output = view.outputs[0]
-            expires_at = view.expires_ms or row.expires_at
-            if output.url != row.url:
+            expires_at = view.expires_ms or attempt.expires_at
+            if output.url != attempt.url:
                 with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-                    transitions.refresh_url(tx, row.attempt_id, url=output.url, expires_at=expires_at)
+                    transitions.refresh_url(tx, attempt.attempt_id, url=output.url, expires_at=expires_at)
             return _Fresh(output.url, expires_at)
         case Found(view):
             return FetchFailure(f"the provider now says {view.status_word!r} of a task that had succeeded")
@@ -206,24 +215,24 @@ def _two_tries(first: FetchFailure, second: Stored | FetchFailure) -> Stored | F
     return FetchFailure(second.message, progress=progress)
 
 
-def keep_film(pipeline: Pipeline, row: Row[Any], got: Stored, *, actor: str) -> Moved | Stale:
+def keep_film(pipeline: Pipeline, attempt: AttemptRow, got: Stored, *, actor: str) -> Moved | Stale:
     """Write down that an attempt's film is in the store, with what it looks like beside its parent. Raises
     ProbeUnavailable where this machine can't look at it now."""
-    seen = analyse(pipeline, row, got)
+    seen = analyse(pipeline, attempt, got)
     failpoint("collect.before_stored")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
         data = {**file_columns(got), **seen.columns()}
-        moved = transitions.stored(tx, row.attempt_id, data=data)
+        moved = transitions.stored(tx, attempt.attempt_id, data=data)
         if seen.film_waits and isinstance(moved, Moved):
-            files.not_made(tx, row)
-        transitions.unschedule(tx, row.attempt_id)
+            files.not_made(tx, attempt)
+        transitions.unschedule(tx, attempt.attempt_id)
     failpoint("collect.after_stored")
     if isinstance(moved, Stale) and moved.state is not S.STORED:
         state = "unknown" if moved.state is None else moved.state.value
         _log.warning(
             "%s/%s is %s meanwhile, and its file came: %s in the media store",
-            row.video_key,
-            row.hop,
+            attempt.video_key,
+            attempt.hop,
             state,
             got.path,
         )

@@ -2,80 +2,87 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
-from typing import Any, Final
+from dataclasses import replace
+from enum import StrEnum
+from typing import Final
 
-from sqlalchemy import Row
-
-from extend_pipeline.base.units import from_ms, to_ms
-from extend_pipeline.engine import provider_traits
+from extend_pipeline.base.units import from_ms
 from extend_pipeline.engine.fetch.fetch import FetchFailure
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.hop_state import FETCH_REFUSED, SAID_GONE
+from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.lease import Lease
-from extend_pipeline.engine.polling.schedule import FETCH_FIRST_MS, FETCH_MAX_MS
 from extend_pipeline.engine.store.restore import lose_or_wait
+from extend_pipeline.ledger.look import LastLook, LookCause
+from extend_pipeline.ledger.read.attempt_row import ScheduledAttempt
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
 GONE_AFTER: Final = 3  # refusals of a URL that can't be refreshed; one may be a server's bad moment
-_GONE_NOTE: Final = re.compile(rf"{SAID_GONE}(\d+) since (\S+);")
+
+
+class FetchDecision(StrEnum):
+    """What follows from a failed fetch."""
+
+    AGAIN = "again"
+    LOST = "lost"
+    QUARANTINED = "quarantined"
 
 
 def is_over(expires_at: int | None, now_ms: int) -> bool:
-    """Whether a result is past its keeping time."""
+    """Return whether a result is past its keeping time."""
     return expires_at is not None and now_ms >= expires_at
 
 
 def handle_failed_fetch(
-    pipeline: Pipeline, row: Row[Any], hold: Lease, missed: FetchFailure, expires_at: int | None
-) -> str:
+    pipeline: Pipeline, due: ScheduledAttempt, lease: Lease, missed: FetchFailure, expires_at: int | None
+) -> FetchDecision:
     """Wait and try again while there is hope. The same unsound bytes twice, from two URLs, are what the provider has.
 
     A result is lost once its host or its provider has said for `lost_after_s` without a break that it is gone: past its
     keeping time, or where the provider has no other URL to give. Both are said loudly and wait for a person. An outage
-    on either side never marks a result as lost, even past its keeping time. A worker that has lost its hold must not
+    on either side never marks a result as lost, even past its keeping time. A worker that has lost its lease must not
     decide either: another one may be downloading the file. A result that was stored and whose file is missing stays
-    stored; the file is what is lost. Return `again`, `lost` or `quarantined`.
+    stored; the file is what is lost.
     """
-    now_ms = pipeline.now_ms()
-    refusals, since_ms = _refusals(row.note) or (0, now_ms)
-    refusals = refusals + 1 if missed.stale_url else 0
+    attempt, before, now_ms = due.attempt, due.look, pipeline.now_ms()
+    since_ms = now_ms if before.refused_since is None else before.refused_since
+    refusals = before.refusals + 1 if missed.stale_url else 0
     patient = now_ms - since_ms >= pipeline.settings.lost_after_s * 1000
-    no_other = not provider_traits.refreshes_urls(row.provider) and refusals >= GONE_AFTER
-    tries = 0 if missed.progress else row.tries + 1  # a try that brought something is no failure
-    gap = min(FETCH_FIRST_MS * 2 ** min(max(tries - 1, 0), 10), FETCH_MAX_MS)
-    note = f"{FETCH_REFUSED}{missed.message}" if missed.refused else missed.message
-    if missed.sha256:
-        note = f"unsound {missed.sha256} {missed.message}"
-    elif refusals:
-        note = f"{SAID_GONE}{refusals} since {from_ms(since_ms).isoformat()}; {missed.message}"
+    no_other = not spec_of(attempt.provider).refreshes_urls and refusals >= GONE_AFTER
     gone = missed.stale_url and patient and (no_other or is_over(expires_at, now_ms))
-    same = missed.sha256 is not None and row.note.startswith("unsound ") and row.note.split(" ")[1] == missed.sha256
-    if row.state == S.STORED.value:
-        return lose_or_wait(pipeline, row, hold, missed, over=gone or same, gap_ms=gap, note=note)
+    same = missed.sha256 is not None and before.sha256 == missed.sha256
+    tries = 0 if missed.progress else before.tries + 1  # a try that brought something is no failure
+    due_at = schedule.next_fetch(tries=tries, now_ms=now_ms)
+    look = _look(missed, tries, refusals, since_ms)
+    if attempt.state is S.STORED:
+        look = replace(look, tries=before.tries + 1)
+        is_lost = lose_or_wait(pipeline, attempt, lease, missed, over=gone or same, due_at=due_at, look=look)
+        return FetchDecision.LOST if is_lost else FetchDecision.AGAIN
     with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
-        if not hold.held(tx):
-            return "again"
+        if not lease.is_valid(tx):
+            return FetchDecision.AGAIN
         data = {"error_message": missed.message}
         if same:
             data["error_reason"] = "unsound_file"
-            transitions.move(tx, row.attempt_id, to=S.QUARANTINED, expect=frozenset({S.SUCCEEDED}), data=data)
+            transitions.move(tx, attempt.attempt_id, to=S.QUARANTINED, expect=frozenset({S.SUCCEEDED}), data=data)
         elif gone:
             data["error_reason"] = "expired"
-            transitions.move(tx, row.attempt_id, to=S.RESULT_LOST, expect=frozenset({S.SUCCEEDED}), data=data)
+            transitions.move(tx, attempt.attempt_id, to=S.RESULT_LOST, expect=frozenset({S.SUCCEEDED}), data=data)
         else:
-            transitions.schedule(tx, row.attempt_id, account=row.account, due_at=now_ms + gap, note=note, tries=tries)
-            return "again"
-        transitions.unschedule(tx, row.attempt_id)
-        return "quarantined" if same else "lost"
+            transitions.schedule(tx, attempt.attempt_id, account=attempt.account, due_at=due_at, look=look)
+            return FetchDecision.AGAIN
+        transitions.unschedule(tx, attempt.attempt_id)
+        return FetchDecision.QUARANTINED if same else FetchDecision.LOST
 
 
-def _refusals(note: str) -> tuple[int, int] | None:
-    """Return how often in a row, and since when (UTC ms), a result was said to be gone, by the note of its last
-    fetch."""
-    found = _GONE_NOTE.match(note)
-    return None if found is None else (int(found[1]), to_ms(datetime.fromisoformat(found[2])))
+def _look(missed: FetchFailure, tries: int, refusals: int, since_ms: int) -> LastLook:
+    """Return what a failed fetch leaves for the next one."""
+    if missed.sha256:
+        return LastLook(missed.message, LookCause.UNSOUND, tries, sha256=missed.sha256)
+    if refusals:
+        note = f"said to be gone, in a row: {refusals} since {from_ms(since_ms).isoformat()}; {missed.message}"
+        return LastLook(note, LookCause.SAID_GONE, tries, refusals, since_ms)
+    return LastLook(missed.message, LookCause.FETCH_REFUSED if missed.refused else None, tries)

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import Row
 
 from extend_pipeline.engine.fetch.fetch import fetch, source_key
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.write import catalog_sync, files, transitions
 from extend_pipeline.media.check.probe import Probe
 from extend_pipeline.media.classify import OutputKind, recognise
@@ -21,6 +19,8 @@ from extend_pipeline.media.join.assemble import Film, Unassembled, assemble
 from extend_pipeline.media.libav import FrameError
 from extend_pipeline.media.seam import Seam
 from extend_pipeline.media.store import MediaRef, Stored
+from extend_pipeline.providers.registry import longest_added_ms, spec_of
+from extend_pipeline.providers.spec import ResultKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,15 @@ def file_columns(got: Stored) -> dict[str, object]:
     }
 
 
-def analyse(pipeline: Pipeline, row: Row[Any], got: Stored) -> MediaAnalysis:
+def analyse(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> MediaAnalysis:
     """Compare a stored result with its parent, and make the film where only the new part came. A picture or a film that
     can't be made never keeps a paid file from being stored. ProbeUnavailable where this machine is what fails."""
-    before = parent_file(pipeline, row)
+    before = parent_file(pipeline, attempt)
     with _opened(pipeline, before.ref, got.ref) as (parent, result):
         seam = None if parent is None else isolated_probe.measure_seam(parent=parent, result=result)
-        kind = _kind(pipeline, row, got.probe.duration_ms, seam)
+        kind = _kind(pipeline, attempt, got.probe.duration_ms, seam)
         segment = kind is OutputKind.SEGMENT
-        poster_path = _put_poster(pipeline, row, got, parent, result, segment=segment)
+        poster_path = _put_poster(pipeline, attempt, got, parent, result, segment=segment)
         film, note = _film(pipeline, parent, result) if segment else (None, None)
     psnr = None if seam is None or seam.psnr_db is None else round(seam.psnr_db * 100)
     prefix = None if seam is None else seam.parent_is_prefix
@@ -81,11 +81,11 @@ def analyse(pipeline: Pipeline, row: Row[Any], got: Stored) -> MediaAnalysis:
     return MediaAnalysis(kind.value, psnr, prefix, poster_path, film, note, film_waits=waits)
 
 
-def put_poster(pipeline: Pipeline, row: Row[Any], got: Stored) -> str | None:
+def put_poster(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> str | None:
     """Make the poster of a stored attempt's file again; None where it has no pictures for one."""
-    segment = row.output_kind == OutputKind.SEGMENT.value
-    with _opened(pipeline, parent_file(pipeline, row).ref, got.ref) as (parent, result):
-        return _put_poster(pipeline, row, got, parent, result, segment=segment)
+    segment = attempt.output_kind == OutputKind.SEGMENT.value
+    with _opened(pipeline, parent_file(pipeline, attempt).ref, got.ref) as (parent, result):
+        return _put_poster(pipeline, attempt, got, parent, result, segment=segment)
 
 
 @contextmanager
@@ -97,25 +97,30 @@ def _opened(pipeline: Pipeline, parent: MediaRef | None, result: MediaRef) -> It
 
 
 def _put_poster(
-    pipeline: Pipeline, row: Row[Any], got: Stored, parent: Path | None, result: Path, *, segment: bool
+    pipeline: Pipeline, attempt: AttemptRow, got: Stored, parent: Path | None, result: Path, *, segment: bool
 ) -> str | None:
     try:
         poster = isolated_probe.make_poster(
-            parent=parent, result=result, parent_ms=row.parent_duration_ms, segment=segment
+            parent=parent, result=result, parent_ms=attempt.parent_duration_ms, segment=segment
         )
     except FrameError:
         return None
     return str(pipeline.store.put_poster(got.sha256, poster))
 
 
-def _kind(pipeline: Pipeline, row: Row[Any], probed_ms: int, seam: Seam | None) -> OutputKind:
+def _kind(pipeline: Pipeline, attempt: AttemptRow, probed_ms: int, seam: Seam | None) -> OutputKind:
     """What the account says that its files are, else what the file itself shows."""
-    said = said_kind(pipeline, row.account)
-    return said or recognise(parent_ms=row.parent_duration_ms, probed_ms=probed_ms, seam=seam)
+    said = said_kind(pipeline, attempt.account)
+    return said or recognise(
+        parent_ms=attempt.parent_duration_ms, probed_ms=probed_ms, seam=seam, longest_added_ms=longest_added_ms()
+    )
 
 
 def said_kind(pipeline: Pipeline, account: str) -> OutputKind | None:
-    """What accounts.yaml says of an account's files; None where it leaves that to the files."""
+    """Return what an account's files hold by its provider's documents or by accounts.yaml; None where both leave that
+    to the files. A result that is documented to be full is measured all the same, for the record."""
+    if spec_of(pipeline.accounts[account].provider).result_kind is ResultKind.SEGMENT:
+        return OutputKind.SEGMENT
     said = OutputKind(getattr(pipeline.accounts[account], "output", OutputKind.UNKNOWN))
     return None if said is OutputKind.UNKNOWN else said
 
@@ -125,21 +130,25 @@ def examine_again(pipeline: Pipeline) -> list[str]:
     with pipeline.ledger.read() as connection:
         rows = queries.of_unknown_kind(connection, [name for name in pipeline.accounts if said_kind(pipeline, name)])
     looked_at = []
-    for row in rows:
+    for attempt in rows:
+        got = stored_file(attempt)
         try:
-            seen = analyse(pipeline, row, stored_file(row))
+            seen = analyse(pipeline, attempt, got)
         except isolated_probe.ProbeUnavailable:
             continue  # another round will look
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-            transitions.examined(tx, row.attempt_id, seen.columns())
-        looked_at.append(f"{row.video_key}/{row.hop}")
+            transitions.examined(tx, attempt.attempt_id, seen.columns())
+        looked_at.append(f"{attempt.video_key}/{attempt.hop}")
     return looked_at
 
 
-def stored_file(row: Row[Any]) -> Stored:
-    """Return the file of a stored attempt, with what its row knows of it."""
-    probe = Probe(row.probed_duration_ms, row.width, row.height, row.codec, frames=0, fps=None, has_audio=False)
-    return Stored(MediaRef.parse(row.path), row.bytes, probe)
+def stored_file(attempt: AttemptRow) -> Stored:
+    """Return what a stored attempt's row knows of its file."""
+    assert attempt.path is not None
+    assert attempt.bytes is not None
+    length_ms, width, height, codec = attempt.probed_duration_ms, attempt.width, attempt.height, attempt.codec
+    probe = Probe(length_ms or 0, width or 0, height or 0, codec or "", frames=0, fps=None, has_audio=False)
+    return Stored(MediaRef.parse(attempt.path), attempt.bytes, probe)
 
 
 def _film(pipeline: Pipeline, parent: Path | None, segment: Path) -> tuple[Stored | None, str]:
@@ -168,25 +177,25 @@ class ParentFile:
     missing: bool = False
 
 
-def parent_file(pipeline: Pipeline, row: Row[Any]) -> ParentFile:
+def parent_file(pipeline: Pipeline, attempt: AttemptRow) -> ParentFile:
     """The file of the hop before; for a first hop a copy of the source, which is fetched once if the provider tells
     where it is: it costs nothing, and upstream forgets it after 30 days."""
     gone = False
     with pipeline.ledger.read() as connection:
-        if row.parent_attempt_id is not None:
-            before = queries.attempt(connection, row.parent_attempt_id)
+        if attempt.parent_attempt_id is not None:
+            before = queries.attempt(connection, attempt.parent_attempt_id)
             relative = (before.film_path or before.path) if before is not None else None
-            gone = row.parent_attempt_id in files.without_file(connection)
+            gone = attempt.parent_attempt_id in files.without_file(connection)
         else:
-            known = queries.videos(connection, keys=[row.video_key])
+            known = queries.videos(connection, keys=[attempt.video_key])
             relative = known[0].source_path if known else None
-    if relative is None and row.parent_attempt_id is None and row.parent_url:
-        got = fetch(pipeline, row.account, row.parent_url, key=source_key(row.account, row.parent_url))
+    if relative is None and attempt.parent_attempt_id is None and attempt.parent_url:
+        got = fetch(pipeline, attempt.account, attempt.parent_url, key=source_key(attempt.account, attempt.parent_url))
         if isinstance(got, Stored):
             with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
                 catalog_sync.source_stored(
                     tx,
-                    row.video_key,
+                    attempt.video_key,
                     sha256=got.sha256,
                     path=got.path,
                     duration_ms=got.probe.duration_ms,

@@ -3,26 +3,25 @@ extended."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
-
-from sqlalchemy import Row
+from typing import Final
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.hop_state import FETCH_REFUSED, SAID_GONE
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import Plan, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow, Hint
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import files
-from extend_pipeline.ledger.write.files import Role
+from extend_pipeline.ledger.write.files import MissingFileRow, Role
 
 HOUR_MS: Final = 3_600_000
 SOURCE_NOTICE_MS: Final = 7 * 24 * HOUR_MS  # a week, of the 30 days that a source can be extended
@@ -54,7 +53,7 @@ class Expiring:
         """In words, for a person."""
         left_ms = self.ends_ms - now_ms
         when = f"until {from_ms(self.ends_ms):%Y-%m-%d %H:%M} UTC, {_span(left_ms)}"
-        tried = f"; the last try: {self.note.removeprefix(FETCH_REFUSED)}" if self.note else ""
+        tried = f"; the last try: {self.note}" if self.note else ""
         if self.what == "missing":
             return f"the film of {self.where} is gone from the store; account {self.account} keeps it {when}{tried}"
         if self.what == "result":
@@ -74,46 +73,46 @@ def urgency_of(*, begun_ms: int, ends_ms: int, now_ms: int, refused: bool = Fals
     return Urgency.LAST_HOUR if ends_ms - now_ms <= HOUR_MS else Urgency.SOON
 
 
-def results(rows: Iterable[Row[Any]], notes: dict[str, Row[Any]], now_ms: int) -> list[Expiring]:
+def results(attempts: Iterable[AttemptRow], hints: Mapping[str, Hint], now_ms: int) -> list[Expiring]:
     """Paid results that are not stored, of attempts in `succeeded`; soonest end first."""
     found = []
-    for row in rows:
-        if row.expires_at is None:
+    for attempt in attempts:
+        if attempt.expires_at is None:
             continue
-        note = notes[row.attempt_id].note if row.attempt_id in notes else ""
+        look = hints[attempt.attempt_id].look if attempt.attempt_id in hints else LastLook()
         urgency = urgency_of(
-            begun_ms=row.completed_at or row.claimed_at,
-            ends_ms=row.expires_at,
+            begun_ms=attempt.completed_at or attempt.claimed_at,
+            ends_ms=attempt.expires_at,
             now_ms=now_ms,
-            refused=note.startswith((FETCH_REFUSED, SAID_GONE)),
+            refused=look.cause in (LookCause.FETCH_REFUSED, LookCause.SAID_GONE),
         )
         found.append(
             Expiring(
                 what="result",
-                where=f"{row.video_key}/{row.hop}",
-                account=row.account,
-                ends_ms=row.expires_at,
+                where=attempt.where,
+                account=attempt.account,
+                ends_ms=attempt.expires_at,
                 urgency=urgency,
-                note=note,
+                note=look.note,
             )
         )
     return sorted(found, key=lambda each: (each.ends_ms, each.where))
 
 
-def missing_results(rows: Iterable[Row[Any]], now_ms: int) -> list[Expiring]:
+def missing_results(missing: Iterable[MissingFileRow], now_ms: int) -> list[Expiring]:
     """Results that are gone from the store and that their provider still keeps; soonest end first. Each is a matter of
     now: what could be fetched at once would not be told of here."""
     found = [
         Expiring(
             what="missing",
-            where=f"{row.video_key}/{row.hop}",
-            account=row.account,
-            ends_ms=row.expires_at,
-            urgency=Urgency.OVER if now_ms >= row.expires_at else _late(row.expires_at - now_ms),
-            note=row.note or "",
+            where=file.where,
+            account=file.account,
+            ends_ms=file.expires_at,
+            urgency=Urgency.OVER if now_ms >= file.expires_at else _late(file.expires_at - now_ms),
+            note=file.note or "",
         )
-        for row in rows
-        if row.role == Role.RESULT.value and row.expires_at is not None
+        for file in missing
+        if file.role is Role.RESULT and file.expires_at is not None
     ]
     return sorted(found, key=lambda each: (each.ends_ms, each.where))
 
@@ -145,10 +144,10 @@ def retention(pipeline: Pipeline, now: Plan) -> list[Expiring]:
 def unfetched(ledger: Ledger, now_ms: int) -> list[Expiring]:
     """Return every paid result that is not stored yet; soonest end first."""
     with ledger.read() as connection:
-        rows = queries.attempts_in(connection, (AttemptState.SUCCEEDED,))
-        notes = queries.notes(connection) if rows else {}
+        attempts = queries.attempts_in(connection, (AttemptState.SUCCEEDED,))
+        hints = queries.hints(connection) if attempts else {}
         gone = files.found_missing(connection, states=("missing",))
-    return results(rows, notes, now_ms) + missing_results(gone, now_ms)
+    return results(attempts, hints, now_ms) + missing_results(gone, now_ms)
 
 
 def urgent(expiring: Iterable[Expiring]) -> list[Expiring]:

@@ -18,7 +18,7 @@ from extend_pipeline.media.store import Stored
 
 S = AttemptState
 
-_AWAITED: Final = frozenset({S.SUCCEEDED.value, S.RESULT_LOST.value, S.QUARANTINED.value})
+_AWAITED: Final = frozenset({S.SUCCEEDED, S.RESULT_LOST, S.QUARANTINED})
 _PIECE: Final = 1_000_000  # bytes
 
 

@@ -23,13 +23,13 @@ def lift_own_stops(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
     proxy a question that costs nothing, and lift the stop where it is answered. Return the accounts that go on."""
     with pipeline.ledger.read() as connection:
         rows = queries.accounts(connection)
-    stopped = [name for name in accounts if name in rows and rows[name].stopped_reason in OF_THIS_MACHINE]
+    stopped = {name: rows[name].stopped_reason for name in accounts if name in rows}
     lifted = []
-    for name in stopped:
-        if not _credentials_count(pipeline, name):
+    for name, reason in stopped.items():
+        if reason is None or reason not in OF_THIS_MACHINE or not _credentials_count(pipeline, name):
             continue
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-            controls.lift_stop(tx, name, reason=rows[name].stopped_reason)
+            controls.lift_stop(tx, name, reason=reason)
             job_queue.make_due(tx, name)  # its looks failed for the same reason
         lifted.append(name)
     return lifted

@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Mapping
-from typing import Any, Final
-
-from sqlalchemy import Row
+from typing import Final
 
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.rows import AccountRow
 from extend_pipeline.ledger.write import controls
 from extend_pipeline.providers.protocol import (
     Answer,
@@ -26,6 +24,7 @@ from extend_pipeline.providers.protocol import (
     QueryOutcome,
     RejectReason,
 )
+from extend_pipeline.providers.registry import spec_of
 from extend_pipeline.providers.wire.credentials import key_mark
 
 OF_A_KEY: Final = frozenset({RejectReason.AUTH.value, RejectReason.FORBIDDEN.value})
@@ -87,7 +86,7 @@ def try_other_keys(pipeline: Pipeline, names: Collection[str]) -> None:
                 note_answers(tx, account, [answer])
 
 
-def refused_here(pipeline: Pipeline, rows: Mapping[str, Row[Any]]) -> list[str]:
+def refused_here(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> list[str]:
     """Return the accounts whose key of this process the provider has refused, by their rows in the ledger."""
     return [name for name, row in rows.items() if name in pipeline.accounts and _refuses(pipeline.accounts[name], row)]
 
@@ -99,17 +98,17 @@ def ask(provider: Provider) -> Page | QueryOutcome:
 
 def _ask_about_key(pipeline: Pipeline, account: Account) -> Page | QueryOutcome:
     """Ask for a task that is known, where there is one: a provider may refuse an id that it never gave."""
-    since = pipeline.now_ms() - provider_traits.result_life_ms(account.provider)
+    since = pipeline.now_ms() - spec_of(account.provider).result_life_ms
     with pipeline.ledger.read() as connection:
         known = queries.known_task(connection, account.name, at_least_ms=since)
     provider = pipeline.provider(account.name)
-    return ask(provider) if known is None else provider.query(known.task_id)
+    return ask(provider) if known is None else provider.query(known.task)
 
 
-def _refuses(account: Account, row: Row[Any]) -> bool:
+def _refuses(account: Account, row: AccountRow) -> bool:
     marks = _marks(row)
     return bool(marks) and is_refused(marks, account)
 
 
-def _marks(row: Row[Any]) -> tuple[str, ...]:
+def _marks(row: AccountRow) -> tuple[str, ...]:
     return tuple((row.refused_keys or "").split())

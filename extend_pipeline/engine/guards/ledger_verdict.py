@@ -10,8 +10,9 @@ from enum import StrEnum
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.guards.ledger_memory import Memory, Unreadable
-from extend_pipeline.engine.plan.model import Blocker, BlockReason
+from extend_pipeline.engine.plan.model import Blocker
 from extend_pipeline.ledger.identity import Identity, Standing
+from extend_pipeline.ledger.spending_rules import BlockReason
 
 
 class Kind(StrEnum):

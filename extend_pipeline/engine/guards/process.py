@@ -4,14 +4,14 @@ that it lacks or that the provider has refused, and a media store that is not th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
-
-from sqlalchemy import Row
+from typing import Final
 
 from extend_pipeline.engine.guards.keys import refused_here
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.model import Blocker, BlockReason, Plan
+from extend_pipeline.engine.plan.model import Blocker, Plan
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.rows import AccountRow
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.providers.wire.credentials import variables_of
 
@@ -24,7 +24,7 @@ DOUBT_TODO: Final = (
 MAX_REPORTED: Final = 3  # mistakes that a video's reason names; status tells all of them
 
 
-def held_accounts(pipeline: Pipeline, rows: Mapping[str, Row[Any]]) -> dict[str, Blocker]:
+def held_accounts(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> dict[str, Blocker]:
     """Return why nothing is submitted for an account, by account; accounts that may submit are left out. `rows` are the
     accounts as the ledger has them."""
     problems = pipeline.configuration.problems
@@ -56,7 +56,7 @@ def accounts_left_alone(pipeline: Pipeline, plan: Plan) -> tuple[str, ...]:
     return tuple(f"account {name} is left alone: {fault}" for name, fault in lacking.items() if name in used)
 
 
-def _without_a_good_key(pipeline: Pipeline, rows: Mapping[str, Row[Any]]) -> dict[str, Blocker]:
+def _without_a_good_key(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> dict[str, Blocker]:
     held = {}
     for name, fault in pipeline.without_key().items():
         todo = f"set it where this process runs; other processes go on with account {name}"

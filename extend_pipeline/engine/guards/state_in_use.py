@@ -1,30 +1,30 @@
-"""Keep the state of a home from being removed while a program works in it."""
+"""Keeps the state folder from being removed while work uses it: each open home holds a lock on it together with the
+others, and what removes the folder (`demo --fresh`) holds it alone."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from extend_pipeline.base.private import FILE_MODE, make_private_folder
 
 IN_USE: Final = "in-use.lock"
-"""Name of the file in the state folder that programs lock together while they work, and one alone to remove the state.
-The folder itself won't do: the ledger's memory locks it for a moment, now and then."""
+"""Name of the file in the state folder that is locked: the folder itself is locked for the ledger's memory."""
 
 
-class StateInUseError(Exception):
-    """Another program works in the state, or removes it; the message says which."""
+class StateInUseError(RuntimeError):
+    """The state is in use by other work, or is being removed; the message says which."""
 
 
-@contextmanager
+@contextlib.contextmanager
 def state_in_use(state: Path, *, alone: bool = False) -> Iterator[None]:
-    """Hold the state until the end of the block, beside other work; `alone` to remove it. Raises StateInUseError, and
-    OSError where `alone` can't be had."""
+    """Keep the state from being removed until the end of the block. With `alone`, no other work uses it either. Raises
+    StateInUseError; with `alone`, also OSError where it can't be locked."""
     try:
         make_private_folder(state)
         descriptor = os.open(state / IN_USE, os.O_RDWR | os.O_CREAT, FILE_MODE)
@@ -34,18 +34,27 @@ def state_in_use(state: Path, *, alone: bool = False) -> Iterator[None]:
         yield  # what can't be written can't be removed either, and the work itself says what is wrong
         return
     try:
-        _lock(descriptor, state, alone=alone)
+        try:
+            is_ours = try_lock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        except OSError:  # a network disk without locks: nothing is removed there, since that needs the lock too
+            if alone:
+                raise
+            is_ours = True
+        if not is_ours:
+            others = "other work, such as `advance`, `callbacks` or Dagster" if alone else "a `demo` that removes it"
+            raise StateInUseError(f"{state} is in use by {others}: end it, or wait for its end")
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, state: Path, *, alone: bool) -> None:
+def try_lock(descriptor: int, how: int) -> bool:
+    """Lock an open file or folder without waiting; return False where another process has it. Raises OSError where it
+    can't be locked at all."""
     try:
-        fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            others = "a program that works in it" if alone else "a `demo` that removes it"
-            raise StateInUseError(f"{state} is in use by {others}: end it, or wait for its end") from None
-        if alone:
-            raise  # a network disk without locks; work goes on there, and nothing is removed
+            return False
+        raise
+    return True

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
-
-from sqlalchemy import Row
 
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.plan.model import PlanInput, Purchase, Twin
-from extend_pipeline.ledger.write.names import Renames
+from extend_pipeline.ledger.write.names import Bought, Renames
 
 
 def other_upstreams(account: Account, accounts: Mapping[str, Account]) -> frozenset[str]:
@@ -22,7 +19,7 @@ def other_upstreams(account: Account, accounts: Mapping[str, Account]) -> frozen
 def twins(
     given: PlanInput,
     ahead: Mapping[str, Purchase],
-    bought: Sequence[Row[Any]],
+    bought: Sequence[Bought],
     renames: Renames,
     *,
     named: Collection[str],

@@ -9,9 +9,10 @@ from typing import Final
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
-from extend_pipeline.engine.plan.model import AttemptView, Blocker, BlockReason
+from extend_pipeline.engine.plan.model import AttemptView, Blocker
 from extend_pipeline.ledger.clock import is_ahead
+from extend_pipeline.ledger.look import LookCause
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.providers.protocol import RejectReason
 
@@ -19,25 +20,6 @@ S = AttemptState
 
 UNCLEAR_VALUE: Final = "duplicate_or_bad_value"
 """The reason kept for a 1201 whose own key was not found: the value itself may be what is refused."""
-
-NO_CONTROL: Final = "no control"
-"""How the note of a look-up begins that found nothing and could not be held against a task that is known."""
-
-FOREIGN_TASK: Final = "its key was found on task"
-"""How the note of a look-up begins that found our key on a task of another video: no further look-up will differ."""
-
-NOT_FOUND: Final = "not found "
-"""How the note of a look-up begins that counts as an absence: so many of them end the doubt."""
-
-FETCH_REFUSED: Final = "refused: "
-"""How the note of a fetch begins that our own rules forbid: no further try will differ until somebody mends them."""
-
-SAID_GONE: Final = "said to be gone, in a row: "
-"""How the note of a fetch begins whose result was said to be gone, and then how often and since when."""
-
-
-NO_ROOM: Final = "no room: "
-"""How the note of a fetch begins whose file our own disk did not take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +47,12 @@ class Blocked:
 
 
 HopState = Ready | InFlight | Blocked
+
+
+def looked_up_by_key(account: Account, submit_class: str) -> bool:
+    """Whether an attempt in doubt, sent under `submit_class`, is looked up by our own key. The account must be class A
+    now and have been so then: a request that went out without the key is never found by it, which proves nothing."""
+    return account.submit_class == "A" and submit_class == "A"
 
 
 def classify_hop(where: str, tries: Sequence[AttemptView], account: Account, now_ms: int) -> HopState:
@@ -146,21 +134,19 @@ def _overdue(where: str, last: AttemptView, account: Account, now_ms: int) -> Bl
 
 def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -> Blocked | None:
     """A paid result that only a person can bring home, or that has not come for as long as a task may run."""
-    if last.note.startswith(NO_ROOM):
-        message = f"{where} is paid, and its file waits at the provider: {last.note.removeprefix(NO_ROOM)}"
+    if last.cause is LookCause.NO_ROOM:
+        message = f"{where} is paid, and its file waits at the provider: {last.note}"
         return _blocked(BlockReason.NO_DISK_SPACE, last, message, "see above; it is tried again every half minute")
     dated_ahead = is_ahead(last.completed_at, now_ms)
     since = min(last.completed_at if last.completed_at is not None else now_ms, now_ms)
-    refused = last.note.startswith(FETCH_REFUSED)
+    refused = last.cause is LookCause.FETCH_REFUSED
     if not last.note or not (refused or dated_ahead or now_ms - since > account.patience_s * 1000):
         return None
     ended = last.expires_at is not None and last.expires_at <= now_ms
     kept = "was kept" if ended else "is kept"
     until = "" if last.expires_at is None else f"; it {kept} until {from_ms(last.expires_at):%Y-%m-%d %H:%M} UTC"
-    why = last.note.removeprefix(FETCH_REFUSED)
-    message = (
-        f"{where} is paid, and its file has not been fetched for {counted((now_ms - since) // 60_000, 'minute')}: {why}"
-    )
+    minutes = counted((now_ms - since) // 60_000, "minute")
+    message = f"{where} is paid, and its file has not been fetched for {minutes}: {last.note}"
     todo = "mend what it says" if refused else "ask the provider"
     give_up = f". To give it up: extend-pipeline resolve {where} write-off" if ended else ""
     return _blocked(BlockReason.NOT_FETCHED, last, f"{message}{until}", f"{todo}; it is tried again and again{give_up}")
@@ -171,17 +157,18 @@ def _in_doubt(where: str, last: AttemptView, account: Account, now_ms: int) -> B
     words = f" ({last.error_message})" if last.error_message else ""
     told = f"{where} may or may not have been accepted{words}, for {counted(minutes, 'minute')}"
     decide = f"extend-pipeline resolve {where} adopt TASK | resubmit | write-off"
-    if not provider_traits.looked_up_by_key(account, last.submit_class):
+    if not looked_up_by_key(account, last.submit_class):
         told += f"; {last.note}" if last.note else ""
         waits = last.called_back and account.callbacks is not None and minutes * 60 < account.patience_s
         look = (
             "wait for its callback, if extend-pipeline callbacks runs; or look" if waits and not last.note else "look"
         )
         return Blocker(BlockReason.IN_DOUBT, told, f"{look} at the provider's console, then: {decide}")
-    if last.note.startswith((NO_CONTROL, FOREIGN_TASK)):
+    if last.cause in (LookCause.NO_CONTROL, LookCause.FOREIGN_TASK):
         return Blocker(BlockReason.IN_DOUBT, f"{told}; {last.note}", f"look at the provider's console, then: {decide}")
     patience_ms = max(account.patience_s, 2 * account.in_doubt.settle_s) * 1000
-    if last.note and not last.note.startswith(NOT_FOUND) and now_ms - (last.in_doubt_at or now_ms) > patience_ms:
+    in_vain = last.note and last.cause is not LookCause.NOT_FOUND
+    if in_vain and now_ms - (last.in_doubt_at or now_ms) > patience_ms:
         look = f"look at the provider's console; it is looked up on. To decide: {decide}"
         return Blocker(BlockReason.IN_DOUBT, f"{told}; looked up in vain, the last time: {last.note}", look)
     checked = f"; looked up, not found {counted(last.absences, 'time')}" if last.absences else ""

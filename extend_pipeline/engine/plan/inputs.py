@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from extend_pipeline.base.units import to_ms
 from extend_pipeline.config.digest import digest
 from extend_pipeline.config.load import Configuration
 from extend_pipeline.config.model.catalogue import BranchSource, Video
 from extend_pipeline.config.model.target import LIMITS
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.guards.disk_space import read_space
 from extend_pipeline.engine.guards.ledger_look import look_at_home, look_inside
 from extend_pipeline.engine.guards.process import held_accounts
@@ -21,16 +19,19 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.duplicates import twins
 from extend_pipeline.engine.plan.goal import goal_of
-from extend_pipeline.engine.plan.model import AccountView, AttemptView, PlanInput, SourceView
+from extend_pipeline.engine.plan.model import AttemptView, PlanInput, SourceView
 from extend_pipeline.engine.plan.planner import look_ahead, purchases_ahead, root_source
-from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.read import budget_days, queries
-from extend_pipeline.ledger.read.budget_days import Today
+from extend_pipeline.ledger.look import LastLook
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.account_totals import account_totals
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
+from extend_pipeline.ledger.read.rows import VideoRow
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline.ledger.write import files, webhook_inbox
 from extend_pipeline.ledger.write import names as names_ledger
 from extend_pipeline.ledger.write.catalog_sync import Declaration
 from extend_pipeline.ledger.write.names import Renames
+from extend_pipeline.providers.registry import spec_of
 
 _SETTLED = (VideoState.COMPLETE.value, VideoState.WITHDRAWN.value)
 
@@ -55,42 +56,31 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         key_of = {renames.videos.get(key, key): key for key in _with_parents(chosen, catalogue)}
         sources = {key_of[row.video_key]: _source_view(row) for row in queries.videos(connection, keys=key_of)}
         names = _names(connection, key_of, renames)
-        notes = {key: row.note for key, row in queries.notes(connection).items()}
+        hints = queries.hints(connection)
         attempts: dict[str, list[AttemptView]] = {}
         account_of = {old: new for new, old in renames.accounts.items()}
-        tried = list(queries.attempts_of(connection, key_of))
+        tried = queries.attempts_of(connection, key_of)
         gone = files.without_file(connection)
-        doubts = [row.attempt_id for row in tried if row.state == AttemptState.IN_DOUBT.value]
-        notes = {**webhook_inbox.refusals(connection, doubts), **notes}
-        for row in tried:
-            view = view_of(row, notes.get(row.attempt_id, ""), film_gone=row.attempt_id in gone)
-            key, account = key_of[row.video_key], account_of.get(row.account, row.account)
+        doubts = [attempt.attempt_id for attempt in tried if attempt.state is AttemptState.IN_DOUBT]
+        refusals = {key: LastLook(text) for key, text in webhook_inbox.refusals(connection, doubts).items()}
+        looks = refusals | {key: hint.look for key, hint in hints.items()}
+        for attempt in tried:
+            look = looks.get(attempt.attempt_id, LastLook())
+            view = view_of(attempt, look, film_gone=attempt.attempt_id in gone)
+            key, account = key_of[attempt.video_key], account_of.get(attempt.account, attempt.account)
             attempts.setdefault(key, []).append(replace(view, video_key=key, account=account))
         rows = queries.accounts(connection)
         awaited = queries.awaited(connection)
-        zone = pipeline.configuration.timezone
-        today = budget_days.committed(connection, now_ms, zone=zone)
-        backoffs = queries.backoffs(connection)
-        doubtful = queries.predicted_in(connection, (AttemptState.IN_DOUBT,))
-        moving = queries.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
         rows |= {new: rows[old] for new, old in renames.accounts.items() if new not in rows}
-        everywhere = rows.get(tables.EVERYWHERE)
+        name_of = {name: rows[name].account if name in rows else name for name in pipeline.accounts}
+        totals = account_totals(connection, name_of.values(), now_ms, zone=pipeline.configuration.timezone)
         read = PlanInput(
             now_ms=now_ms,
             videos=chosen,
             catalogue=catalogue,
             accounts=pipeline.accounts,
             attempts=attempts,
-            account_views={
-                name: replace(
-                    _account_view(rows.get(name), backoffs.get(name), doubtful.get(name, 0), moving.get(name, 0)),
-                    committed_today_micros=today.get(name, Today()).micros,
-                    other_days=today.get(name, Today()).other_days,
-                    zone=zone,
-                )
-                for name in pipeline.accounts
-            },
-            everything_paused=bool(everywhere is not None and everywhere.paused),
+            account_totals={name: totals[in_ledger] for name, in_ledger in name_of.items()},
             sources=sources,
             ledger=ledger,
             held=held_accounts(pipeline, rows),
@@ -144,73 +134,60 @@ def _with_parents(videos: Sequence[Video], catalogue: Mapping[str, Video]) -> li
     return keys
 
 
-def view_of(row: Row[Any], note: str = "", *, film_gone: bool = False) -> AttemptView:
-    """A ledger row as a plan sees it."""
+def view_of(attempt: AttemptRow, look: LastLook, *, film_gone: bool = False) -> AttemptView:
+    """Return an attempt as a plan sees it."""
     return AttemptView(
-        attempt_id=row.attempt_id,
-        video_key=row.video_key,
-        hop=row.hop,
-        generation=row.generation,
-        try_no=row.try_no,
-        chain_digest=row.chain_digest,
-        state=AttemptState(row.state),
-        submit_class=row.submit_class,
-        error_reason=row.error_reason,
-        error_message=row.error_message,
-        resubmit_allowed=row.resubmit_allowed,
-        root_video_id=row.root_video_id,
-        video_id=row.video_id,
-        output_ms=output_ms(row),
-        file_ms=row.probed_duration_ms,
-        film_path=row.film_path or row.path,
+        attempt_id=attempt.attempt_id,
+        video_key=attempt.video_key,
+        hop=attempt.hop,
+        generation=attempt.generation,
+        try_no=attempt.try_no,
+        chain_digest=attempt.chain_digest,
+        state=attempt.state,
+        submit_class=attempt.submit_class,
+        error_reason=attempt.error_reason,
+        error_message=attempt.error_message,
+        resubmit_allowed=attempt.resubmit_allowed,
+        root_video_id=attempt.root_video_id,
+        video_id=attempt.video_id,
+        output_ms=output_ms(attempt),
+        file_ms=attempt.probed_duration_ms,
+        film_path=attempt.film_path or attempt.path,
         film_gone=film_gone,
-        task_id=row.task_id,
-        kind=row.output_kind,
-        completed_at=row.completed_at,
-        submitted_at=row.submitted_at,
-        in_doubt_at=row.in_doubt_at,
-        expires_at=row.expires_at,
-        absences=row.absences,
-        predicted_micros=row.predicted_micros,
-        note=note,
-        called_back=row.callback_digest is not None,
-        account=row.account,
-        parent_attempt_id=row.parent_attempt_id,
-        claimed_at=row.claimed_at,
-        params=row.params,
-        words=row.words,
-        purchase=row.purchase,
+        task_id=attempt.task_id,
+        kind=attempt.output_kind,
+        completed_at=attempt.completed_at,
+        submitted_at=attempt.submitted_at,
+        in_doubt_at=attempt.in_doubt_at,
+        expires_at=attempt.expires_at,
+        absences=attempt.absences,
+        predicted_micros=attempt.predicted_micros,
+        note=look.note,
+        cause=look.cause,
+        called_back=attempt.callback_digest is not None,
+        account=attempt.account,
+        parent_attempt_id=attempt.parent_attempt_id,
+        claimed_at=attempt.claimed_at,
+        params=attempt.params,
+        words=attempt.words,
+        purchase=attempt.purchase,
     )
 
 
-def output_ms(row: Row[Any]) -> int | None:
+def output_ms(attempt: AttemptRow) -> int | None:
     """How long the film is after a stored hop: the file's length, or with its parent's where only the new part came."""
-    if row.film_duration_ms is not None:
-        return int(row.film_duration_ms)
-    if row.probed_duration_ms is None:
+    if attempt.film_duration_ms is not None:
+        return attempt.film_duration_ms
+    if attempt.probed_duration_ms is None:
         return None
-    if row.output_kind == "segment":
-        return int(row.probed_duration_ms + (row.parent_duration_ms or 0))
-    return int(row.probed_duration_ms)
+    if attempt.output_kind == "segment":
+        return attempt.probed_duration_ms + (attempt.parent_duration_ms or 0)
+    return attempt.probed_duration_ms
 
 
-def _source_view(row: Row[Any]) -> SourceView:
+def _source_view(row: VideoRow) -> SourceView:
     same = row.source_sha256 is not None and row.source_sha256 == row.earlier_source_sha256
     return SourceView(row.source_probed_ms, row.source_path, row.source_fault, same_file_as_before=same)
-
-
-def _account_view(row: Row[Any] | None, backoff: Row[Any] | None, doubtful: int, moving: int) -> AccountView:
-    return AccountView(
-        paused=bool(row.paused) if row else False,
-        stopped_reason=row.stopped_reason if row else None,
-        stopped_message=row.stopped_message if row else None,
-        committed_micros=row.committed_micros if row else 0,
-        in_flight=row.in_flight if row else 0,
-        backing_off_until=backoff.not_before if backoff else None,
-        probing=bool(backoff and backoff.failures),
-        in_doubt_micros=doubtful,
-        sending_micros=moving,
-    )
 
 
 def declared(pipeline: Pipeline) -> Sequence[Declaration]:
@@ -230,7 +207,7 @@ def _declaration(video: Video, configuration: Configuration) -> Declaration:
     source = root_source(video, catalogue)
     branch = video.source if isinstance(video.source, BranchSource) else None
     created = None if source.created_at is None else to_ms(source.created_at)
-    life = provider_traits.source_life_ms(video.provider)
+    life = spec_of(video.provider).source_life_ms
     limits = goal_of(video, configuration.accounts[video.account]).limits
     meaning = {
         "account": video.account,

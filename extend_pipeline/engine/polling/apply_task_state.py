@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from enum import StrEnum
 
-from sqlalchemy import Row
-
-from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.guards.clock import OF_THIS_MACHINE
+from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.deductions import check_deduction
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.look import LastLook
+from extend_pipeline.ledger.read.attempt_row import AttemptRow, ScheduledAttempt
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import controls, transitions
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskState, TaskView
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
 
-def observe(tx: LedgerTransaction, account: Account, row: Row[Any], outcome: QueryOutcome) -> str:
-    """Write down one answer; says `succeeded`, `failed`, `running`, or `fault` where it told nothing."""
+class Observed(StrEnum):
+    """What one answer told of a task."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    RUNNING = "running"
+    FAULT = "fault"  # nothing
+
+
+def observe(tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt, outcome: QueryOutcome) -> Observed:
+    """Write down one answer, and return what it told."""
     match outcome:
         case Found(view):
-            return _seen(tx, account, row, view)
+            return _seen(tx, pipeline, due, view)
         case NotFound(answer):
-            _again(tx, account, row, f"the provider knows no such task: {answer.message}", failed=True)
-            return "fault"
+            _again(tx, pipeline, due, f"the provider knows no such task: {answer.message}", failed=True)
+            return Observed.FAULT
         case QueryFailed(fault, answer, retry_after_s):
             if fault.value in OF_THIS_MACHINE:
-                controls.stop_account(tx, account.name, reason=fault.value, message=answer.message)
-            _again(tx, account, row, f"{fault.value}: {answer.message}", failed=True, least_s=retry_after_s or 0)
-            return "fault"
+                controls.stop_account(tx, due.attempt.account, reason=fault.value, message=answer.message)
+            note = f"{fault.value}: {answer.message}"
+            _again(tx, pipeline, due, note, failed=True, retry_after_s=retry_after_s or 0)
+            return Observed.FAULT
 
 
 def success_data(provider: str, view: TaskView, now_ms: int) -> dict[str, object]:
@@ -49,18 +59,20 @@ def success_data(provider: str, view: TaskView, now_ms: int) -> dict[str, object
         "parent_url": view.parent_url,
         "reported_duration_ms": output.duration_ms,
         "reported_micros": view.units_micros,
-        "expires_at": view.expires_ms or done_ms + provider_traits.result_life_ms(provider),
+        "expires_at": view.expires_ms or done_ms + spec_of(provider).result_life_ms,
     }
 
 
-def _seen(tx: LedgerTransaction, account: Account, row: Row[Any], view: TaskView) -> str:
+def _seen(tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt, view: TaskView) -> Observed:
+    attempt = due.attempt
+    account = pipeline.accounts[attempt.account]
     match view.state:
         case TaskState.SUCCEEDED:
             data = success_data(account.provider, view, tx.now_ms)
-            if isinstance(transitions.move(tx, row.attempt_id, to=S.SUCCEEDED, expect=POLLED, data=data), Moved):
-                transitions.schedule(tx, row.attempt_id, account=account.name, due_at=tx.now_ms)
-                check_deduction(tx, account, row, view.units_micros)
-            return "succeeded"
+            if isinstance(transitions.move(tx, attempt.attempt_id, to=S.SUCCEEDED, expect=POLLED, data=data), Moved):
+                transitions.schedule(tx, attempt.attempt_id, account=account.name, due_at=tx.now_ms)
+                check_deduction(tx, account, attempt, view.units_micros)
+            return Observed.SUCCEEDED
         case TaskState.FAILED:
             data = {
                 "error_reason": "failed",
@@ -69,32 +81,38 @@ def _seen(tx: LedgerTransaction, account: Account, row: Row[Any], view: TaskView
                 "evidence": view.raw,
                 "reported_micros": view.units_micros,
             }
-            if isinstance(transitions.move(tx, row.attempt_id, to=S.FAILED, expect=POLLED, data=data), Moved):
-                transitions.unschedule(tx, row.attempt_id)
-                if row.failed_tasks_charged == "no":
-                    check_deduction(tx, account, row, view.units_micros, expected=0)
-            return "failed"
+            if isinstance(transitions.move(tx, attempt.attempt_id, to=S.FAILED, expect=POLLED, data=data), Moved):
+                transitions.unschedule(tx, attempt.attempt_id)
+                if attempt.failed_tasks_charged == "no":
+                    check_deduction(tx, account, attempt, view.units_micros, expected=0)
+            return Observed.FAILED
         case TaskState.PROCESSING:
-            _redate(tx, row, view)
-            transitions.move(tx, row.attempt_id, to=S.PROCESSING, expect=frozenset({S.SUBMITTED}))
+            _redate(tx, attempt, view)
+            transitions.move(tx, attempt.attempt_id, to=S.PROCESSING, expect=frozenset({S.SUBMITTED}))
         case TaskState.SUBMITTED:
-            _redate(tx, row, view)
-    _again(tx, account, row, "; ".join(view.warnings), failed=False)
-    return "running"
+            _redate(tx, attempt, view)
+    _again(tx, pipeline, due, "; ".join(view.warnings), failed=False)
+    return Observed.RUNNING
 
 
-def _redate(tx: LedgerTransaction, row: Row[Any], view: TaskView) -> None:
+def _redate(tx: LedgerTransaction, attempt: AttemptRow, view: TaskView) -> None:
     """Date a running task by its provider's word where a clock that was ahead dated it: it would be overdue late."""
     made_ms = view.created_ms
-    if made_ms is not None and is_ahead(row.submitted_at, tx.now_ms) and not is_ahead(made_ms, tx.now_ms):
-        transitions.redated(tx, row.attempt_id, submitted_at=made_ms)
+    if made_ms is not None and is_ahead(attempt.submitted_at, tx.now_ms) and not is_ahead(made_ms, tx.now_ms):
+        transitions.redated(tx, attempt.attempt_id, submitted_at=made_ms)
 
 
 def _again(
-    tx: LedgerTransaction, account: Account, row: Row[Any], note: str, *, failed: bool, least_s: float = 0
+    tx: LedgerTransaction,
+    pipeline: Pipeline,
+    due: ScheduledAttempt,
+    note: str,
+    *,
+    failed: bool,
+    retry_after_s: float = 0,
 ) -> None:
-    tries = row.tries + 1 if failed else 0
-    due_at = tx.now_ms + schedule.poll_gap_ms(account, tries=tries, asked_s=least_s, chance=random.uniform(-1, 1))
-    transitions.schedule(
-        tx, row.attempt_id, account=account.name, due_at=due_at, note=note, tries=tries, while_in=POLLED
-    )
+    account, tries = pipeline.accounts[due.attempt.account], due.look.tries + 1 if failed else 0
+    chance = random.uniform(-1, 1)
+    due_at = schedule.next_poll(account, tries=tries, retry_after_s=retry_after_s, now_ms=tx.now_ms, chance=chance)
+    look = LastLook(note, tries=tries)
+    transitions.schedule(tx, due.attempt.attempt_id, account=account.name, due_at=due_at, look=look, while_in=POLLED)

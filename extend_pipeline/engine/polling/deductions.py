@@ -8,18 +8,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final
-
-from sqlalchemy import Row
+from typing import Final
 
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.config.model.price import Price, price_key
+from extend_pipeline.config.model.price import Price
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
+from extend_pipeline.ledger.read.reconciliation_queries import ChargedAttempt
 from extend_pipeline.ledger.write import controls, lower_charges
-from extend_pipeline.ledger.write.reconciliation import ORPHAN
+from extend_pipeline.providers.registry import spec_of
 
 ODD_DEDUCTION: Final = "odd_deduction"
 
@@ -43,24 +43,31 @@ def classify_deduction(charged: int, predicted: int, *, tolerance: int) -> Deduc
 
 
 def check_deduction(
-    tx: LedgerTransaction, account: Account, row: Row[Any], charged: int | None, *, expected: int | None = None
+    tx: LedgerTransaction,
+    account: Account,
+    attempt: AttemptRow | ChargedAttempt,
+    charged: int | None,
+    *,
+    expected: int | None = None,
 ) -> None:
     """Stop the account where it was charged more than predicted (`expected`, in micro-units) and tolerated, since the
     next steps would cost more than the plan says, too. Write a lower price down, once. An adopted task was never
     predicted."""
-    if row.chain_digest == ORPHAN or charged is None:
+    if attempt.is_adopted or charged is None:
         return
-    predicted = int(row.predicted_micros if expected is None else expected)
+    predicted = attempt.predicted_micros if expected is None else expected
     match classify_deduction(charged, predicted, tolerance=account.tolerance_micros):
         case Deduction.AS_PREDICTED:
             pass
         case Deduction.LESS:
-            whole = queries.attempt(tx.connection, row.attempt_id) or row
-            key = price_key(mode=whole.mode, params=json.loads(whole.params)) or ""
+            whole = queries.attempt(tx.connection, attempt.attempt_id)
+            assert whole is not None
+            key = spec_of(whole.provider).price_key(whole.mode, json.loads(whole.params)) or ""
             lower_charges.record(tx, whole, price_key=key, charged_micros=charged, predicted_micros=predicted)
         case Deduction.MORE:
             message = (
-                f"{row.video_key}/{row.hop} (task {row.task_id}) was charged {from_micros(charged)} {row.unit}, "
+                f"{attempt.video_key}/{attempt.hop} (task {attempt.task_id}) was charged {from_micros(charged)} "
+                f"{attempt.unit}, "
                 f"{from_micros(predicted)} were predicted; look at price and tolerance in accounts.yaml"
             )
             controls.stop_account(tx, account.name, reason=ODD_DEDUCTION, message=message)
@@ -105,7 +112,7 @@ def lower_prices_now(pipeline: Pipeline, *, since_ms: int | None = None) -> tupl
             price_line(prices[row.account], row.price_key, row.charged_micros),
         )
         for row in rows
-        if row.account in prices and row.charged_micros < (prices[row.account].quote_key(row.price_key or None) or 0)
+        if row.account in prices and row.charged_micros < (prices[row.account].quote(row.price_key or None) or 0)
     )
 
 

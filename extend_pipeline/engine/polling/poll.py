@@ -4,12 +4,10 @@ was ever done."""
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-from sqlalchemy import Row
+from typing import Final
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.model.account import Account
@@ -17,8 +15,9 @@ from extend_pipeline.engine.guards.clock import lift_own_stops
 from extend_pipeline.engine.guards.keys import note_answers
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
-from extend_pipeline.engine.polling.apply_task_state import observe
+from extend_pipeline.engine.polling.apply_task_state import Observed, observe
 from extend_pipeline.engine.polling.lease import release_leases, released_on_error
+from extend_pipeline.ledger.read.attempt_row import ScheduledAttempt
 from extend_pipeline.ledger.states import POLLED
 from extend_pipeline.ledger.write import job_queue
 from extend_pipeline.providers.protocol import Found, Page, Provider, QueryFailed, QueryOutcome
@@ -60,22 +59,22 @@ def poll_due(
     waits = schedule.poll_waits(pipeline.settings, asked)
     if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=POLLED, accounts=waits):
         return report
-    by_account: dict[str, list[Row[Any]]] = defaultdict(list)
+    by_account: dict[str, list[ScheduledAttempt]] = defaultdict(list)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        rows = job_queue.claim_due(
+        leased = job_queue.claim_due(
             tx,
             states=POLLED,
             accounts=waits,
             videos=videos,
-            hold_ms=schedule.poll_hold_ms(pipeline.settings, asked.values()),
+            lease_ms=schedule.poll_lease_ms(pipeline.settings, asked.values()),
             limit=TAKE,
             owner=pipeline.owner,
         )
-    for row in rows:
-        by_account[row.account].append(row)
+    for due in leased:
+        by_account[due.attempt.account].append(due)
     failpoint("poll.before_query")
     with (
-        released_on_error(pipeline, rows),
+        released_on_error(pipeline, [due.attempt.attempt_id for due in leased]),
         ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="poll") as pool,
     ):
         for name, mine in by_account.items():
@@ -86,26 +85,27 @@ def poll_due(
 def _poll_account(
     pipeline: Pipeline,
     account: Account,
-    rows: list[Row[Any]],
+    leased: list[ScheduledAttempt],
     pool: ThreadPoolExecutor,
     report: PollReport,
     go_on: Callable[[], bool],
 ) -> None:
     provider = pipeline.provider(account.name)
-    rest = rows
-    if provider.list_page_size and len(rows) >= LIST_WORTH:
-        found = _by_list(provider, {row.task_id for row in rows}, report)
-        _write(pipeline, account, [(row, found[row.task_id]) for row in rows if row.task_id in found], report)
-        rest = [row for row in rows if row.task_id not in found]
+    rest = leased
+    if provider.list_page_size and len(leased) >= LIST_WORTH:
+        listed = _by_list(provider, {due.attempt.task for due in leased}, report)
+        seen = [(due, listed[due.attempt.task]) for due in leased if due.attempt.task in listed]
+        _write(pipeline, account, seen, report)
+        rest = [due for due in leased if due.attempt.task not in listed]
     size = (
         provider.many or pipeline.settings.max_polls * 2
     )  # so many answers are lost at most by a crash before their commit
     for start in range(0, len(rest), size):
         if not go_on():
-            release_leases(pipeline, rest[start:])
+            release_leases(pipeline, [due.attempt.attempt_id for due in rest[start:]])
             break
         part = rest[start : start + size]
-        answers, requests = _ask(provider, [row.task_id for row in part], pool)
+        answers, requests = _ask(provider, [due.attempt.task for due in part], pool)
         report.requests += requests
         _write(pipeline, account, list(zip(part, answers, strict=True)), report)
 
@@ -141,22 +141,25 @@ def _is_last(page: Page, size: int) -> bool:
 
 
 def _write(
-    pipeline: Pipeline, account: Account, answers: Sequence[tuple[Row[Any], QueryOutcome]], report: PollReport
+    pipeline: Pipeline, account: Account, answers: Sequence[tuple[ScheduledAttempt, QueryOutcome]], report: PollReport
 ) -> None:
     if not answers:
         return
     failpoint("poll.after_query")
     failpoint("settle.before_write")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        told = [observe(tx, account, row, answer) for row, answer in answers]
+        seen = [observe(tx, pipeline, due, answer) for due, answer in answers]
         note_answers(tx, account, [answer for _, answer in answers])
         failpoint("settle.before_commit")
     failpoint("settle.after_commit")
     report.polled += len(answers)
-    report.succeeded.extend(_named(answers, told, "succeeded"))
-    report.failed.extend(_named(answers, told, "failed"))
-    report.faults.extend(_named(answers, told, "fault"))
-
-
-def _named(answers: Sequence[tuple[Row[Any], QueryOutcome]], told: Iterable[str], word: str) -> list[str]:
-    return [f"{row.video_key}/{row.hop}" for (row, _), what in zip(answers, told, strict=True) if what == word]
+    for (due, _), end in zip(answers, seen, strict=True):
+        match end:
+            case Observed.SUCCEEDED:
+                report.succeeded.append(due.attempt.where)
+            case Observed.FAILED:
+                report.failed.append(due.attempt.where)
+            case Observed.FAULT:
+                report.faults.append(due.attempt.where)
+            case Observed.RUNNING:
+                pass

@@ -31,7 +31,7 @@ def adopt_task(pipeline: Pipeline, account_name: str, task_id: str, *, who: str,
     to_come = expected_keys.steps_by_key(account_name, videos, unmatched_tasks.keys_of(views), names)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor_of(who, why)) as tx:
         if (holder := reconciliation_queries.holder(tx.connection, account_name, view.task_id)) is not None:
-            return Declined(f"task {task_id} belongs to {holder.video_key}/{holder.hop} already")
+            return Declined(f"task {task_id} belongs to {holder.where} already")
         now = unmatched_tasks.match_context(tx.connection, pipeline, account, "", frozenset(), views, to_come)
         decided = unmatched_tasks.adopt_by_word(tx, replace(now, first_claim_ms=0), view)  # however old it is
         if decided.attempt_id is None:

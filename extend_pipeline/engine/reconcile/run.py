@@ -5,13 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
-
-from sqlalchemy import Row
+from typing import Final
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import chain_names
 from extend_pipeline.engine.polling.deductions import check_deduction
@@ -19,10 +16,12 @@ from extend_pipeline.engine.reconcile import expected_keys, unmatched_tasks
 from extend_pipeline.engine.reconcile.compare import Comparison, LedgerLine, Statement, StatementLine, compare_statement
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries, reconciliation_queries
+from extend_pipeline.ledger.read.reconciliation_queries import ChargedAttempt
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import reconciliation, statements
 from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.providers.protocol import Answer, Found, NotFound, QueryFailed, QueryFault, QueryOutcome, TaskView
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
@@ -103,7 +102,9 @@ def reconcile(
         compared = [
             settled.told.get(each.task_id, each) if each.attempt_id is None else each for each in found.compared
         ]
-        compared = [replace(each, note=unmatched_tasks.OTHERS) if each.task_id in proved else each for each in compared]
+        compared = [
+            replace(each, note=unmatched_tasks.OTHERS_NOTE) if each.task_id in proved else each for each in compared
+        ]
         others_now = {
             each.task_id for each in compared if each.attempt_id is None and each.verdict is ReconciliationVerdict.OTHER
         }
@@ -160,10 +161,10 @@ def _looks(
 
 def _finds_what_is_known(pipeline: Pipeline, account: str) -> bool:
     """The positive control: "no such task" means something only where the same route finds one that there is."""
-    since = pipeline.now_ms() - provider_traits.result_life_ms(pipeline.accounts[account].provider)
+    since = pipeline.now_ms() - spec_of(pipeline.accounts[account].provider).result_life_ms
     with pipeline.ledger.read() as connection:
         known = queries.known_task(connection, account, at_least_ms=since)
-    return known is not None and isinstance(pipeline.provider(account).query(known.task_id), Found)
+    return known is not None and isinstance(pipeline.provider(account).query(known.task), Found)
 
 
 def _of_interest(found: Comparison) -> list[tuple[StatementLine, ReconciliationItem]]:
@@ -191,15 +192,15 @@ def _settle(
     return unmatched_tasks.resolve_unmatched(tx, now, of_interest, views, adopt=adopt)
 
 
-def ledger_line(row: Row[Any], booked_micros: int) -> LedgerLine:
+def ledger_line(row: ChargedAttempt, booked_micros: int) -> LedgerLine:
     """A ledger row as a comparison sees it."""
     return LedgerLine(
         attempt_id=row.attempt_id,
         task_id=row.task_id,
-        state=S(row.state),
+        state=row.state,
         unit=row.unit,
         booked_micros=booked_micros,
-        settled=row.settled_micros is not None or row.state in (S.RELEASED.value, S.REJECTED.value),
+        settled=row.settled_micros is not None or row.state in (S.RELEASED, S.REJECTED),
         sent_ms=row.sending_at or row.submitted_at,
         # what was never found has no end of its own: it was charged, if at all, when it was sent
         ended_ms=row.sending_at if row.task_id is None else row.completed_at or row.finished_at,
@@ -207,11 +208,11 @@ def ledger_line(row: Row[Any], booked_micros: int) -> LedgerLine:
     )
 
 
-def _book(tx: LedgerTransaction, account: Account, row: Row[Any], micros: int) -> int:
+def _book(tx: LedgerTransaction, account: Account, row: ChargedAttempt, micros: int) -> int:
     before = reconciliation.booked_micros(tx, row.attempt_id)
     difference = reconciliation.book_billed(tx, row.attempt_id, micros=micros)
     if row.settled_micros is not None and row.task_id is not None:  # a failed task's bill is what was waited for
         # what was told as a promotion and is billed at the full price costs what the plan says
-        expected = before if S(row.state) is S.FAILED else max(before, row.predicted_micros)
+        expected = before if row.state is S.FAILED else max(before, row.predicted_micros)
         check_deduction(tx, account, row, micros, expected=expected)
     return difference

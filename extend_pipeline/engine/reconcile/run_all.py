@@ -6,9 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
-
-from sqlalchemy import Row
+from typing import Final
 
 from extend_pipeline.config.issues import ConfigIssue
 from extend_pipeline.engine.home import Pipeline
@@ -21,6 +19,7 @@ from extend_pipeline.engine.reconcile.statements import (
     read_statements,
 )
 from extend_pipeline.ledger.read import reconciliation_queries
+from extend_pipeline.ledger.read.reconciliation_queries import ChargedAttempt
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import statements
 from extend_pipeline.providers.protocol import TaskView
@@ -69,7 +68,7 @@ def reconcile_invoice(
     return replace(reconcile(pipeline, account, book, adopt=adopt), notes=read.notes)
 
 
-def _may_be_ours(invoice: Invoice, attempts: Sequence[Row[Any]]) -> bool:
+def _may_be_ours(invoice: Invoice, attempts: Sequence[ChargedAttempt]) -> bool:
     """Whether an invoice shows a task of ours, or may: where something was sent and never found."""
     if any(row.task_id is None and row.state not in (S.RELEASED, S.REJECTED) for row in attempts):
         return True

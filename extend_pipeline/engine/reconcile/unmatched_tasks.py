@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.config.model.price import Price
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.inputs import chain_names
@@ -19,15 +18,18 @@ from extend_pipeline.engine.reconcile.compare import StatementLine
 from extend_pipeline.engine.reconcile.statements import CLOCKS_MS, DAY_MS
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import reconciliation_queries
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
+from extend_pipeline.ledger.read.reconciliation_queries import Candidate, TaskOwner
 from extend_pipeline.ledger.states import EXPOSED, AttemptState
 from extend_pipeline.ledger.write import reconciliation, transitions
 from extend_pipeline.ledger.write.reconciliation import Orphan, ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
-OTHERS: Final = "nothing here has its key or its film: somebody else's"
+OTHERS_NOTE: Final = "nothing here has its key or its film: somebody else's"
 MAX_ADOPTED: Final = 100  # a comparison; more are somebody else's use of the account rather than our lost answers
 
 
@@ -39,8 +41,8 @@ class MatchContext:
     source: str
     first_claim_ms: int
     accepted: frozenset[str]
-    may_be: Sequence[Row[Any]]
-    elsewhere: Mapping[str, Row[Any]]
+    may_be: Sequence[Candidate]
+    elsewhere: Mapping[str, TaskOwner]
     catalogue: Mapping[str, Video]
     sources: Mapping[str, str]
     """Videos of the catalogue by what their provider calls their source."""
@@ -91,7 +93,7 @@ def match_context(
         videos,
         sources,
         to_come,
-        chain_names(pipeline, connection, {row.video_key for row in may_be}),
+        chain_names(pipeline, connection, {candidate.attempt.video_key for candidate in may_be}),
         frozenset(parent for parent in parents if parent in known or parent in sources),
         reconciliation_queries.questions_elsewhere(connection, account.name, source),
         pipeline.configuration.timezone,
@@ -108,7 +110,7 @@ def proved_others(now: MatchContext, views: Mapping[str, QueryOutcome]) -> froze
     without a key of ours. Empty where the account is this home's alone, or every task is to be asked about."""
     if now.account.adopt_orphans in ("all", "ask"):
         return frozenset()
-    ours = {row.external_task_id for row in now.may_be} | now.to_come.keys()
+    ours = {candidate.attempt.external_task_id for candidate in now.may_be} | now.to_come.keys()
     return frozenset(
         task_id
         for task_id, answer in views.items()
@@ -157,9 +159,9 @@ def resolve_unmatched(
             case Found(view):
                 enough = len(adopted) >= MAX_ADOPTED
                 decided = _decide(tx, now, shown, view, mine, adopt=adopt, enough=enough)
-                told[shown.task_id] = decided
-                adopted += [shown.task_id] * (decided.attempt_id is not None)
-                counted |= {shown.task_id} if decided.note == OTHERS else set()
+                told[shown.task_id] = decided or replace(mine, verdict=ReconciliationVerdict.OTHER, note=OTHERS_NOTE)
+                adopted += [shown.task_id] * (decided is not None and decided.attempt_id is not None)
+                counted |= {shown.task_id} if decided is None else set()
     return ResolvedUnmatched(told, tuple(adopted), frozenset(counted))
 
 
@@ -172,23 +174,25 @@ def _decide(
     *,
     adopt: bool,
     enough: bool,
-) -> ReconciliationItem:
+) -> ReconciliationItem | None:
+    """Return what is told of a task; None where nothing proves whose it is, and the account is not this home's
+    alone."""
     keyed = _keyed(now, view)
     left = _left_alone(tx, now, shown, view, mine, keyed)
     if left is not None:
         return left
     given_up = _given_up(keyed, now, view)
-    if view.parent_video_id is None and not provider_traits.tells_parent(now.account.provider):
+    if view.parent_video_id is None and not spec_of(now.account.provider).reports_parent:
         return _unproven(mine, now, given_up, shown)
     ours = _why_ours(now, view, keyed, given_up)
     policy = now.account.adopt_orphans
     if not ours and policy in ("own", "none"):
-        return replace(mine, verdict=ReconciliationVerdict.OTHER, note=OTHERS)
+        return None
     if policy == "all" or (policy == "own" and keyed):
         if adopt and not enough:
             return _adopt(tx, now, shown, view, mine, keyed, given_up)
         why = f"{MAX_ADOPTED} at a time are enough; run it again" if adopt else "adopting is off"
-        booked = None if given_up is None else f"; it is {_where(given_up)}, which was written off and booked"
+        booked = None if given_up is None else f"; it is {given_up.where}, which was written off and booked"
         return replace(mine, note=f"not taken over: {why}{booked or ''}")
     if (book := now.asked.get(shown.task_id)) is not None:
         return replace(mine, verdict=ReconciliationVerdict.OPEN, note=f"it is asked about in the {book} already")
@@ -215,9 +219,12 @@ def adopt_by_word(tx: LedgerTransaction, now: MatchContext, view: TaskView) -> R
     return left or _adopt(tx, now, shown, view, mine, keyed, _given_up(keyed, now, view))
 
 
-def _keyed(now: MatchContext, view: TaskView) -> list[Row[Any]]:
+def _keyed(now: MatchContext, view: TaskView) -> list[AttemptRow]:
     """Return the attempts that have the task's key, oldest claim first."""
-    return [row for row in now.may_be if view.external_task_id not in (None, "") and _has_key(row, view)]
+    if not view.external_task_id:
+        return []
+    attempts = (candidate.attempt for candidate in now.may_be)
+    return [attempt for attempt in attempts if attempt.external_task_id == view.external_task_id]
 
 
 def _left_alone(
@@ -226,16 +233,16 @@ def _left_alone(
     shown: StatementLine,
     view: TaskView,
     mine: ReconciliationItem,
-    keyed: Sequence[Row[Any]],
+    keyed: Sequence[AttemptRow],
 ) -> ReconciliationItem | None:
     """Return what is told of a task that is none of this home's, or that something else here will come to by itself or
     by a person's word; None where it may be adopted."""
     if not keyed and (nobodys := _unrelated_reason(now, shown, view)) is not None:
         return replace(mine, verdict=ReconciliationVerdict.OTHER, note=nobodys)
-    if (live := next((row for row in keyed if S(row.state) in EXPOSED), None)) is not None:
+    if (live := next((row for row in keyed if row.state in EXPOSED), None)) is not None:
         return replace(mine, verdict=ReconciliationVerdict.OPEN, note=_looked_up(tx, now, live))
     if keyed and all(row.state in (S.RELEASED, S.REJECTED) for row in keyed) and _is_tried_again(now, keyed):
-        where = _where(keyed[-1])
+        where = keyed[-1].where
         note = f"it carries the key of {where}, which was held to be free; the next try of {where} finds it"
         return replace(mine, note=note)
     if not keyed and (step := now.to_come.get(view.external_task_id or "")) is not None:
@@ -246,12 +253,12 @@ def _left_alone(
     return None
 
 
-def _why_ours(now: MatchContext, view: TaskView, keyed: Sequence[Row[Any]], given_up: Row[Any] | None) -> str:
+def _why_ours(now: MatchContext, view: TaskView, keyed: Sequence[AttemptRow], given_up: AttemptRow | None) -> str:
     """Say why a task may be this home's; empty where nothing tells that."""
     if keyed:
-        return f"it carries the key of {_where(keyed[-1])}"
+        return f"it carries the key of {keyed[-1].where}"
     if given_up is not None:
-        return f"it may be {_where(given_up)}, which was written off and booked"
+        return f"it may be {given_up.where}, which was written off and booked"
     if view.parent_video_id in now.films:
         named = now.sources.get(view.parent_video_id or "")
         return f"it extends {f'the source of {named}' if named else f'film {view.parent_video_id} of this home'}"
@@ -264,8 +271,8 @@ def _adopt(
     shown: StatementLine,
     view: TaskView,
     mine: ReconciliationItem,
-    keyed: Sequence[Row[Any]],
-    given_up: Row[Any] | None,
+    keyed: Sequence[AttemptRow],
+    given_up: AttemptRow | None,
 ) -> ReconciliationItem:
     moved = reconciliation.adopt_orphan(tx, _orphan(now.account, shown, view, now.zone))
     if not isinstance(moved, Moved):
@@ -274,18 +281,18 @@ def _adopt(
     note = f"taken over as {key}: booked, and fetched like any"
     if given_up is not None:
         reconciliation.book_billed(tx, given_up.attempt_id, micros=0)
-        note = f"{note}; it is {_where(given_up)}, which was written off, and whose charge is now booked here"
+        note = f"{note}; it is {given_up.where}, which was written off, and whose charge is now booked here"
     elif keyed:
         held = next(row for row in reversed(keyed) if row.task_id) if any(row.task_id for row in keyed) else None
         if held is not None:
-            note = f"{note}; {_where(held)} is task {held.task_id} with the same key, so that step was paid twice"
+            note = f"{note}; {held.where} is task {held.task_id} with the same key, so that step was paid twice"
     return replace(mine, attempt_id=moved.attempt_id, note=note)
 
 
 def _unrelated_reason(now: MatchContext, shown: StatementLine, view: TaskView) -> str | None:
     """Why a task that the account shows is none of this home's business."""
-    if (held := now.elsewhere.get(shown.task_id)) is not None:
-        return f"account {held.account} holds it as {_where(held)}"
+    if (owner := now.elsewhere.get(shown.task_id)) is not None:
+        return f"account {owner.account} holds it as {owner.where}"
     if (video := now.sources.get(shown.task_id)) is not None:
         return f"it is the source of {video}"
     if view.created_ms is not None and view.created_ms < now.first_claim_ms - CLOCKS_MS:
@@ -293,48 +300,42 @@ def _unrelated_reason(now: MatchContext, shown: StatementLine, view: TaskView) -
     return None
 
 
-def _has_key(row: Row[Any], view: TaskView) -> bool:
-    return bool(row.external_task_id == view.external_task_id)
-
-
-def _where(row: Row[Any]) -> str:
-    return f"{row.video_key}/{row.hop}"
-
-
-def _looked_up(tx: LedgerTransaction, now: MatchContext, row: Row[Any]) -> str:
-    if row.state != S.IN_DOUBT.value:
-        return f"it carries the key of {_where(row)}, which is being sent"
+def _looked_up(tx: LedgerTransaction, now: MatchContext, row: AttemptRow) -> str:
+    if row.state is not S.IN_DOUBT:
+        return f"it carries the key of {row.where}, which is being sent"
     transitions.schedule(tx, row.attempt_id, account=now.account.name, due_at=tx.now_ms, while_in=(S.IN_DOUBT,))
-    return f"it carries the key of {_where(row)}, which is in doubt and looked up at once"
+    return f"it carries the key of {row.where}, which is in doubt and looked up at once"
 
 
-def _is_tried_again(now: MatchContext, keyed: Sequence[Row[Any]]) -> bool:
+def _is_tried_again(now: MatchContext, keyed: Sequence[AttemptRow]) -> bool:
     """Whether the step may still go out under the same key, and will find the task: taken over, it could not. It will
     not once its video has left the catalogue, or a changed prompt has made the hop another step."""
     last, videos = keyed[-1], now.catalogue
     if last.video_key not in videos or any(row.resubmit_allowed for row in keyed):
         return False
     steps = chain.digests(videos[last.video_key], last.hop, videos=videos, names=now.names)
-    return bool(steps[-1] == last.chain_digest)
+    return steps[-1] == last.chain_digest
 
 
 def _possible(now: MatchContext, view: TaskView) -> tuple[ReconciliationVerdict, str] | None:
     """Whose a task without a key may be, of what is on its way or in doubt."""
-    own = [row for row in now.may_be if S(row.state) in EXPOSED and row.task_id is None]
+    attempts = [candidate.attempt for candidate in now.may_be]
+    own = [row for row in attempts if row.state in EXPOSED and row.task_id is None]
     rows = [row for row in own if view.parent_video_id in (None, row.parent_video_id)]
     if (doubt := next((row for row in rows if row.state == S.IN_DOUBT), None)) is not None:
-        where = _where(doubt)
+        where = doubt.where
         told = f"it may be {where}, which is in doubt: extend-pipeline resolve {where} adopt TASK"
         return ReconciliationVerdict.UPSTREAM_ONLY, told
     if (sent := next((row for row in rows if row.state == S.SENDING), None)) is not None:
-        return ReconciliationVerdict.OPEN, f"it may be {_where(sent)}, which is being sent"
+        return ReconciliationVerdict.OPEN, f"it may be {sent.where}, which is being sent"
     return None
 
 
-def _given_up(keyed: Sequence[Row[Any]], now: MatchContext, view: TaskView) -> Row[Any] | None:
+def _given_up(keyed: Sequence[AttemptRow], now: MatchContext, view: TaskView) -> AttemptRow | None:
     """The attempt without a task that was written off and booked, and is what this task was made for: by its key, or
     by its parent and the time that it was sent."""
-    rows = [row for row in now.may_be if row.state == S.WRITTEN_OFF and row.task_id is None and row.booked_micros > 0]
+    booked = [candidate.attempt for candidate in now.may_be if candidate.booked_micros > 0]
+    rows = [row for row in booked if row.state is S.WRITTEN_OFF and row.task_id is None]
     if view.external_task_id:
         return next((row for row in rows if row in keyed), None)
     made = view.created_ms
@@ -346,14 +347,14 @@ def _given_up(keyed: Sequence[Row[Any]], now: MatchContext, view: TaskView) -> R
 
 
 def _unproven(
-    mine: ReconciliationItem, now: MatchContext, given_up: Row[Any] | None, shown: StatementLine
+    mine: ReconciliationItem, now: MatchContext, given_up: AttemptRow | None, shown: StatementLine
 ) -> ReconciliationItem:
     """A task of a provider that doesn't tell what it was made from: a source, another product, or an extension."""
     if given_up is None:
         return replace(
             mine, verdict=ReconciliationVerdict.OTHER, note="nothing tells that it is an extension, and none is missing"
         )
-    where, accept = _where(given_up), f"reconcile {now.account.name} --accept {now.source}/{shown.task_id}"
+    where, accept = given_up.where, f"reconcile {now.account.name} --accept {now.source}/{shown.task_id}"
     note = f"it may be {where}, which was written off and booked; if it is: extend-pipeline {accept}"
     return replace(mine, note=note)
 

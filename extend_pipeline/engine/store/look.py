@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-from sqlalchemy import Row
+from typing import Final
 
 from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.write import files
-from extend_pipeline.ledger.write.files import Cause, ExpectedFile, FileKey, Role
+from extend_pipeline.ledger.write.files import Cause, ExpectedFile, FileKey, FileTuple, MissingFileRow, Role
 from extend_pipeline.media.store import FOLDERS, ListedFilm
 
 MANY: Final = 100  # files: more than that, and more than half of all, are not deleted one by one
@@ -26,15 +24,15 @@ AT_A_TIME: Final = 1_000  # files that are compared in one go, where a folder do
 
 @dataclass
 class StoreLook:
-    """What one look found. `expected` and `gone` count what nobody knew to be missing; `back` holds rows of
-    `missing_files` whose file is there again, `open` those that are still missing, lost or forgotten."""
+    """What one look found. `expected` and `gone` count what nobody knew to be missing; `back` holds missing files
+    that are there again, `open` those that are still missing, lost or forgotten."""
 
     marked: bool
     folder_there: bool
     expected: int = 0
     gone: list[tuple[ExpectedFile, Cause]] = field(default_factory=list)
-    back: list[tuple[ExpectedFile, Row[Any]]] = field(default_factory=list)
-    open: list[Row[Any]] = field(default_factory=list)
+    back: list[tuple[ExpectedFile, MissingFileRow]] = field(default_factory=list)
+    open: list[MissingFileRow] = field(default_factory=list)
     unknown: int = 0
     unknown_bytes: int = 0
     unknown_paths: list[str] = field(default_factory=list)
@@ -78,7 +76,7 @@ def look(pipeline: Pipeline) -> StoreLook:
     found = StoreLook(store.mark() is not None, store.is_there())
     with pipeline.ledger.read() as connection:
         known = files.found_missing(connection, states=(*files.OPEN, "forgotten"))
-    rows = {FileKey(row.owner, Role(row.role)): row for row in known}
+    missing = {file.key: file for file in known}
     start, width = 0, 1
     while folders := FOLDERS[start : start + width]:
         # the ledger first: what is stored after that is in the listing too. And short reads, since on SQLite nobody
@@ -86,30 +84,30 @@ def look(pipeline: Pipeline) -> StoreLook:
         with pipeline.ledger.read() as connection:
             expected = list(files.rows_in(connection, folders[0], folders[-1]))
         there = {name: film for folder in folders for name, film in store.films_in(folder).items()}
-        _compare_folders(found, expected, there, rows)
+        _compare_folders(found, expected, there, missing)
         start += width
         width = width * 4 if len(expected) * 4 <= AT_A_TIME else max(1, width // 4)
-    again = {FileKey(row.owner, Role(row.role)) for _, row in found.back}
-    found.open = [row for key, row in rows.items() if key not in again]
+    again = {file.key for _, file in found.back}
+    found.open = [file for key, file in missing.items() if key not in again]
     return found
 
 
 def _compare_folders(
     found: StoreLook,
-    expected: Sequence[tuple[Role, Row[Any]]],
+    expected: Sequence[tuple[Role, FileTuple]],
     there: Mapping[str, ListedFilm],
-    rows: Mapping[FileKey, Row[Any]],
+    missing: Mapping[FileKey, MissingFileRow],
 ) -> None:
     names: set[str] = set()
     for role, row in expected:
         _, _, _, _, path, _, stored_bytes = row  # by names it takes twice as long
         names.add(path)
         size = there[path].bytes if path in there else None
-        if not rows and size and (stored_bytes is None or stored_bytes == size):
+        if not missing and size and (stored_bytes is None or stored_bytes == size):
             found.expected += 1  # as nearly all are; making values of them would take half of the time
             continue
         file = files.expected_file(role, row)
-        _compare(found, file, size, rows.get(file.key))
+        _compare(found, file, size, missing.get(file.key))
     for path in there.keys() - names:
         found.unknown += 1
         found.unknown_bytes += there[path].bytes
@@ -117,15 +115,15 @@ def _compare_folders(
             found.unknown_paths.append(path)
 
 
-def _compare(found: StoreLook, file: ExpectedFile, size: int | None, row: Row[Any] | None) -> None:
+def _compare(found: StoreLook, file: ExpectedFile, size: int | None, known: MissingFileRow | None) -> None:
     cause = None
     if size is None:
         cause = Cause.GONE
     elif size == 0 or (file.bytes is not None and size != file.bytes):
         cause = Cause.CUT
-    if row is None:
+    if known is None:
         found.expected += 1
         if cause is not None:
             found.gone.append((file, cause))
-    elif cause is None and row.cause != Cause.DAMAGED.value:  # its hash is looked at by `doctor --deep`
-        found.back.append((file, row))
+    elif cause is None and known.cause is not Cause.DAMAGED:  # its hash is looked at by `doctor --deep`
+        found.back.append((file, known))

@@ -4,9 +4,6 @@ the store is there at all."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from sqlalchemy import Row
 
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.engine.home import Pipeline
@@ -84,7 +81,7 @@ def store_now(pipeline: Pipeline) -> StoreNow:
         found = look(pipeline)
     except OSError as error:
         return StoreNow(f"{error.filename} can't be read: {error.strerror or error}", (), 0)
-    known = tuple(_known(row, pipeline) for row in found.open if row.state in files.OPEN)
+    known = tuple(_known(file, pipeline) for file in found.open if file.state in files.OPEN)
     new = () if found.doubt else tuple(_new(pipeline, found))
     if new:
         pipeline.store.forget_look()
@@ -120,18 +117,18 @@ def _just_seen(file: ExpectedFile, cause: Cause, pipeline: Pipeline, ends_ms: in
     )
 
 
-def _known(row: Row[Any], pipeline: Pipeline) -> MissingFile:
+def _known(file: files.MissingFileRow, pipeline: Pipeline) -> MissingFile:
     return MissingFile(
-        where=row.video_key if row.hop is None else f"{row.video_key}/{row.hop}",
-        role=Role(row.role),
-        account=row.account,
-        path=row.path,
-        cause=Cause(row.cause),
-        state=row.state,
-        since_ms=row.since,
-        until_ms=row.expires_at if row.role == Role.RESULT.value else None,
-        message=row.message or row.note or "",
-        account_is_known=row.account in pipeline.accounts,
+        where=file.where,
+        role=file.role,
+        account=file.account,
+        path=file.path,
+        cause=file.cause,
+        state=file.state,
+        since_ms=file.since,
+        until_ms=file.expires_at if file.role is Role.RESULT else None,
+        message=file.message or file.note or "",
+        account_is_known=file.account in pipeline.accounts,
     )
 
 

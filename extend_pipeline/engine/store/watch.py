@@ -15,7 +15,7 @@ from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import files, transitions
 from extend_pipeline.ledger.write.files import FileKey, Role
 
-LOOK_EVERY_MS: Final = 600_000  # a Luma result lives for an hour; 100,000 files take about a second
+LOOK_EVERY_MS: Final = 600_000  # some results live for an hour; 100,000 files take about a second
 DOUBT_EVERY_MS: Final = 5_000  # while the store is in doubt, so that a mount is noticed soon
 _SEEN: Final = "media-store"  # the file of the home's state that names the store
 AT_ONCE: Final = 1_000  # files that are written down in one transaction; the next round takes the next
@@ -50,8 +50,8 @@ def write_down(pipeline: Pipeline, found: StoreLook, *, actor: str) -> None:
     if not (found.gone or found.back):
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
-        for file, row in found.back:
-            files.restored(tx, file.key, row, "the file is in the store again")
+        for file, known in found.back:
+            files.restored(tx, file.key, known, "the file is in the store again")
             if file.key.role is Role.RESULT:
                 transitions.unschedule(tx, file.key.owner)
         for file, cause in found.gone[:AT_ONCE]:

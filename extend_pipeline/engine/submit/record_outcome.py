@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
-
-from sqlalchemy import Row
 
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.guards import keys
-from extend_pipeline.engine.plan.hop_state import UNCLEAR_VALUE
-from extend_pipeline.ledger.clock import MAX_BACKOFF_MS
+from extend_pipeline.engine.plan.hop_state import UNCLEAR_VALUE, looked_up_by_key
+from extend_pipeline.engine.polling import schedule
 from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import controls, transitions, webhook_inbox
 from extend_pipeline.ledger.write.claims import ClaimRequest
@@ -34,9 +31,6 @@ from extend_pipeline.providers.protocol import (
 )
 
 S = AttemptState
-
-FIRST_REST_MS: Final = 1_000  # doubles with every refusal in a row
-MAX_REST_MS: Final = 60_000  # a slot comes free within minutes: a hop runs 4 to 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +70,17 @@ def belongs(view: TaskView, external_task_id: str, parent_video_id: str) -> bool
 
 
 def in_doubt(
-    tx: LedgerTransaction, attempt: ClaimRequest | Row[Any], account: Account, cause: str, answer: Answer | None
+    tx: LedgerTransaction, attempt: ClaimRequest | AttemptRow, account: Account, cause: str, answer: Answer | None
 ) -> None:
     """Put an attempt in doubt and, where it can be looked up or a callback has named its task already, see to it that
     it will be looked at, at once. `attempt` is its claim or its row."""
-    attempt_id: str = attempt.attempt_id
+    attempt_id = attempt.attempt_id
     data = evidence(cause, answer) if answer else {"error_reason": cause, "error_message": cause}
     moved = transitions.move(tx, attempt_id, to=S.IN_DOUBT, expect=frozenset({S.SENDING}), data=data)
     if isinstance(moved, Stale):
         if moved.state is not S.IN_DOUBT:
             transitions.note(tx, "late_answer", attempt_id, data)
-    elif provider_traits.looked_up_by_key(account, attempt.submit_class) or webhook_inbox.named(
-        tx.connection, [attempt_id]
-    ):
+    elif looked_up_by_key(account, attempt.submit_class) or webhook_inbox.named(tx.connection, [attempt_id]):
         transitions.schedule(tx, attempt_id, account=account.name, due_at=tx.now_ms)
 
 
@@ -103,7 +95,7 @@ def evidence(reason: str, answer: Answer) -> dict[str, str | None]:
 
 
 def _submitted(tx: LedgerTransaction, answered: SubmitResult, account: Account, task_id: str, found_by: str) -> None:
-    due_at = tx.now_ms + int(account.poll.first_after_s * 1000)
+    due_at = schedule.first_poll(account, tx.now_ms)
     request = answered.request
     moved = transitions.submitted(tx, request.attempt_id, task_id=task_id, found_by=found_by, due_at=due_at)
     if isinstance(moved, Stale) and moved.state is S.SENDING:
@@ -134,7 +126,6 @@ def _rejected(
     elif reason.stops_account:
         controls.stop_account(tx, account.name, reason=reason.value, message=answer.message)
     if reason.transient:
-        doubled = FIRST_REST_MS * 2 ** min(controls.backoff_failures(tx, account.name), 10)
-        asked = 0 if retry_after_s is None else min(int(retry_after_s * 1000), MAX_BACKOFF_MS)
-        rest = max(asked, min(doubled, MAX_REST_MS))
-        controls.back_off(tx, account.name, wait_ms=rest, note=f"{reason.value}: {answer.message}")
+        refusals = controls.backoff_failures(tx, account.name)
+        rest_ms = schedule.submit_rest_ms(refusals=refusals, retry_after_s=retry_after_s)
+        controls.back_off(tx, account.name, wait_ms=rest_ms, note=f"{reason.value}: {answer.message}")

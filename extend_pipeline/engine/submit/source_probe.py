@@ -10,17 +10,16 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from extend_pipeline.config.model.catalogue import BranchSource, Video
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, source_key
 from extend_pipeline.engine.guards.disk_space import DiskError, explained
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.model import PlanInput, SourceView
-from extend_pipeline.engine.polling.schedule import SOURCE_AGAIN_MS
-from extend_pipeline.ledger.clock import is_ahead
+from extend_pipeline.engine.polling.schedule import source_is_due
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import catalog_sync
 from extend_pipeline.media.store import Stored
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed
+from extend_pipeline.providers.registry import spec_of
 
 TRIES: Final = 3
 DONE: Final = ("complete", "withdrawn")
@@ -76,7 +75,7 @@ def _seen(got: Stored | FetchFailure) -> SourceView:
 
 def needs_source(video: Video) -> bool:
     """Whether the source is fetched before its first hop: to be measured, and to be there when a film is assembled."""
-    return not isinstance(video.source, BranchSource) and not provider_traits.tells_parent(video.provider)
+    return not isinstance(video.source, BranchSource) and not spec_of(video.provider).reports_parent
 
 
 def _waiting(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]:
@@ -92,12 +91,8 @@ def _waiting(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]:
     with pipeline.ledger.read() as connection:
         rows = queries.videos(connection, keys=wanted)
     now_ms = pipeline.now_ms()
-    due = [row for row in rows if row.source_probed_ms is None and _may_try_again(row.source_fault_at, now_ms)]
+    due = [row for row in rows if row.source_probed_ms is None and source_is_due(row.source_fault_at, now_ms)]
     return [wanted[row.video_key] for row in due if row.state not in DONE]
-
-
-def _may_try_again(failed_at: int | None, now_ms: int) -> bool:
-    return failed_at is None or failed_at + SOURCE_AGAIN_MS < now_ms or is_ahead(failed_at, now_ms)
 
 
 def _fetch_or_fail(pipeline: Pipeline, video: Video) -> Stored | FetchFailure | DiskError:

@@ -19,9 +19,10 @@ from extend_pipeline.engine.submit.record_outcome import SubmitResult, record_ou
 from extend_pipeline.engine.submit.spool import UnrecordedError, spool_acceptances
 from extend_pipeline.ledger.clock import lease_runs
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.spending_rules import BudgetLimits
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
-from extend_pipeline.ledger.write.claims import BudgetLimits, ClaimRefused, ClaimRequest, claim
+from extend_pipeline.ledger.write.claims import ClaimRefused, ClaimRequest, claim
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import (
     Accepted,

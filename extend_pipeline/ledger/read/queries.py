@@ -5,52 +5,62 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select
+from sqlalchemy import Connection, Select, func, select
 
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.read.attempt_row import ADOPTED, HINT_COLUMNS, AttemptRow, Hint, attempt_row, hint
+from extend_pipeline.ledger.read.rows import AccountRow, BackoffRow, VideoRow, video_row
 from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
-from extend_pipeline.ledger.write.reconciliation import ORPHAN
 
 FEW_TRIES = 5  # to fetch a missing file again, within a minute
 _CHUNK = 500  # SQLite's older builds take 999 parameters a statement
 
 
-def videos(connection: Connection, *, keys: Collection[str] | None = None, unfinished: bool = False) -> list[Row[Any]]:
+def videos(connection: Connection, *, keys: Collection[str] | None = None, unfinished: bool = False) -> list[VideoRow]:
     """Rows of `videos`: all, or the named ones; `unfinished` leaves out what is complete or withdrawn."""
     table = tables.videos
     query = select(table).order_by(table.c.video_key)
     if unfinished:
         query = query.where(table.c.state.not_in([VideoState.COMPLETE.value, VideoState.WITHDRAWN.value]))
-    if keys is None:
-        return list(connection.execute(query))
-    return [row for part in chunks(keys) for row in connection.execute(query.where(table.c.video_key.in_(part)))]
+    queries = [query] if keys is None else [query.where(table.c.video_key.in_(part)) for part in chunks(keys)]
+    return [video_row(row) for part in queries for row in connection.execute(part)]
 
 
-def attempts_of(connection: Connection, keys: Collection[str]) -> list[Row[Any]]:
+def attempts_of(connection: Connection, keys: Collection[str]) -> list[AttemptRow]:
     """All attempts of the named videos, in the order hop, claim."""
     table = tables.attempts
     query = select(table).order_by(table.c.video_key, table.c.hop, table.c.generation, table.c.try_no)
-    return [row for part in chunks(keys) for row in connection.execute(query.where(table.c.video_key.in_(part)))]
+    parts = (query.where(table.c.video_key.in_(part)) for part in chunks(keys))
+    return [row for part in parts for row in _attempts(connection, part)]
 
 
-def of_unknown_kind(connection: Connection, accounts: Collection[str]) -> list[Row[Any]]:
+def _attempts(connection: Connection, query: Select[Any]) -> list[AttemptRow]:
+    return [attempt_row(row) for row in connection.execute(query)]
+
+
+def _first_attempt(connection: Connection, query: Select[Any]) -> AttemptRow | None:
+    row = connection.execute(query.limit(1)).first()
+    return None if row is None else attempt_row(row)
+
+
+def of_unknown_kind(connection: Connection, accounts: Collection[str]) -> list[AttemptRow]:
     """Stored attempts of the accounts of which nobody could tell whether they hold their parent, parents first."""
     table = tables.attempts
     unknown = (table.c.state == AttemptState.STORED.value) & (table.c.output_kind == "unknown")
     query = select(table).where(unknown, table.c.account.in_(list(accounts))).order_by(table.c.stored_at)
-    return list(connection.execute(query))
+    return _attempts(connection, query)
 
 
-def attempt(connection: Connection, attempt_id: str) -> Row[Any] | None:
+def attempt(connection: Connection, attempt_id: str) -> AttemptRow | None:
     """One attempt, or None."""
-    return connection.execute(select(tables.attempts).where(tables.attempts.c.attempt_id == attempt_id)).first()
+    return _first_attempt(connection, select(tables.attempts).where(tables.attempts.c.attempt_id == attempt_id))
 
 
-def first_hop(connection: Connection, video_key: str) -> Row[Any] | None:
+def first_hop(connection: Connection, video_key: str) -> AttemptRow | None:
     """The stored attempt of a video's first hop, the newest of several; None where there is none."""
     table = tables.attempts
     this = (table.c.video_key == video_key) & (table.c.hop == 1) & (table.c.state == AttemptState.STORED.value)
-    return connection.execute(select(table).where(this).order_by(table.c.stored_at.desc()).limit(1)).first()
+    return _first_attempt(connection, select(table).where(this).order_by(table.c.stored_at.desc()))
 
 
 def expiries(connection: Connection, attempt_ids: Collection[str]) -> dict[str, int | None]:
@@ -64,11 +74,11 @@ def expiries(connection: Connection, attempt_ids: Collection[str]) -> dict[str, 
     }
 
 
-def attempts_in(connection: Connection, states: Collection[AttemptState]) -> list[Row[Any]]:
+def attempts_in(connection: Connection, states: Collection[AttemptState]) -> list[AttemptRow]:
     """Every attempt in one of the states, oldest claim first."""
     table = tables.attempts
     names = [state.value for state in states]
-    return list(connection.execute(select(table).where(table.c.state.in_(names)).order_by(table.c.claimed_at)))
+    return _attempts(connection, select(table).where(table.c.state.in_(names)).order_by(table.c.claimed_at))
 
 
 def awaited(connection: Connection) -> int:
@@ -94,46 +104,46 @@ def open_accounts(connection: Connection) -> dict[tuple[str, str], int]:
     return {(row.account, row.provider): int(row.attempts) for row in connection.execute(query)}
 
 
-def known_task(connection: Connection, account: str, *, at_least_ms: int) -> Row[Any] | None:
+def known_task(connection: Connection, account: str, *, at_least_ms: int) -> AttemptRow | None:
     """The newest attempt of the account whose task is known to exist upstream and was claimed after `at_least_ms`: the
     positive control for "no such task" (upstream forgets tasks after 30 days)."""
-    return connection.execute(_known(account, at_least_ms)).first()
+    return _first_attempt(connection, _known(account, at_least_ms))
 
 
-def known_key(connection: Connection, account: str, *, at_least_ms: int) -> Row[Any] | None:
+def known_key(connection: Connection, account: str, *, at_least_ms: int) -> AttemptRow | None:
     """The newest attempt of the account whose task is known and can be found by a key: the positive control for "no
     such key". What was taken over from a provider's book may carry none, and what was sent before class A had none."""
     table = tables.attempts
     keyed = (table.c.external_task_id != "") & (table.c.submit_class == "A")
-    return connection.execute(_known(account, at_least_ms).where(keyed)).first()
+    return _first_attempt(connection, _known(account, at_least_ms).where(keyed))
 
 
 def _known(account: str, at_least_ms: int) -> Select[Any]:
     table = tables.attempts
     known = (table.c.account == account) & table.c.task_id.is_not(None) & (table.c.claimed_at > at_least_ms)
-    return select(table).where(known).order_by(table.c.submitted_at.desc()).limit(1)
+    return select(table).where(known).order_by(table.c.submitted_at.desc())
 
 
-def accounts(connection: Connection) -> dict[str, Row[Any]]:
+def accounts(connection: Connection) -> dict[str, AccountRow]:
     """State and totals by account name; `*` holds a pause of all."""
-    return {row.account: row for row in connection.execute(select(tables.accounts))}
+    return {row.account: AccountRow(*row) for row in connection.execute(select(tables.accounts))}
 
 
-def newest_results(connection: Connection, *, limit: int = 1000) -> list[Row[Any]]:
-    """Return `account` and `url` of the attempts with a result among the `limit` that changed last."""
+def newest_results(connection: Connection, *, limit: int = 1000) -> list[tuple[str, str]]:
+    """Return account and URL of the attempts with a result among the `limit` that changed last."""
     table = tables.attempts
     newest = select(table.c.account, table.c.url).order_by(table.c.seq.desc()).limit(limit).subquery()
-    return list(connection.execute(select(newest).where(newest.c.url.is_not(None))))
+    return [(row.account, row.url) for row in connection.execute(select(newest).where(newest.c.url.is_not(None)))]
 
 
-def backoffs(connection: Connection) -> dict[str, Row[Any]]:
+def backoffs(connection: Connection) -> dict[str, BackoffRow]:
     """Accounts that rest, by name."""
-    return {row.account: row for row in connection.execute(select(tables.backoff))}
+    return {row.account: BackoffRow(*row) for row in connection.execute(select(tables.backoff))}
 
 
-def notes(connection: Connection) -> dict[str, Row[Any]]:
-    """What the last look at each scheduled attempt left, by attempt id."""
-    return {row.attempt_id: row for row in connection.execute(select(tables.schedule))}
+def hints(connection: Connection) -> dict[str, Hint]:
+    """Return when each scheduled attempt is due and what the last look at it left, by attempt ID."""
+    return {row.attempt_id: hint(row) for row in connection.execute(select(*HINT_COLUMNS))}
 
 
 def scheduled_videos(
@@ -146,7 +156,7 @@ def scheduled_videos(
     query = (
         select(table.c.video_key, func.min(schedule.c.due_at).label("due_at"))
         .join(schedule, schedule.c.attempt_id == table.c.attempt_id)
-        .where((table.c.chain_digest != ORPHAN) | (table.c.claimed_at >= orphans_since_ms))
+        .where((table.c.chain_digest != ADOPTED) | (table.c.claimed_at >= orphans_since_ms))
         # what a callback named for one that has ended is looked into by whoever advances next
         .where(
             table.c.state.in_([state.value for state in LIVE])
@@ -180,6 +190,6 @@ def changed_videos(connection: Connection, *, after_seq: int) -> list[str]:
 
 
 def chunks(keys: Iterable[str]) -> Iterable[list[str]]:
-    """The keys, each once, in parts that one statement can take."""
+    """Return the keys, each once, in parts that one statement can take."""
     names = list(dict.fromkeys(keys))
     return (names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK))

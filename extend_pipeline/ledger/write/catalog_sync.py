@@ -12,6 +12,7 @@ from sqlalchemy import select
 from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.read.rows import VideoRow, video_row
 from extend_pipeline.ledger.states import VideoState
 
 _SOURCE: Final = ("source_sha256", "source_path", "source_probed_ms", "source_fault", "source_fault_at")
@@ -74,7 +75,7 @@ class Declared:
     withdrawn: tuple[str, ...]
 
 
-def stale_declarations(rows: Collection[Any], declarations: Sequence[Declaration]) -> bool:
+def stale_declarations(rows: Collection[VideoRow], declarations: Sequence[Declaration]) -> bool:
     """Whether `declare` would write anything; pure, so that an unchanged catalogue costs one read."""
     known = {row.video_key: row for row in rows}
     declared = {entry.video_key for entry in declarations}
@@ -125,7 +126,7 @@ def _first_key(tx: LedgerTransaction, entry: Declaration) -> str | None:
     return f"{entry.video_key}~{tx.seq + 1}" if tx.connection.execute(used).first() is not None else None
 
 
-def moved(row: Any, now: Progress) -> bool:
+def moved(row: VideoRow, now: Progress) -> bool:
     """Whether a video's row says something else than `now`; withdrawn videos keep their state."""
     if row.state == VideoState.WITHDRAWN.value:
         return False
@@ -143,7 +144,7 @@ def record_progress(tx: LedgerTransaction, progress: Mapping[str, Progress]) -> 
     changed: list[str] = []
     for key, now in progress.items():
         row = tx.connection.execute(select(table).where(table.c.video_key == key)).first()
-        if row is not None and moved(row, now):
+        if row is not None and moved(video_row(row), now):
             tx.append("video_progressed", video_key=key, account=row.account, data=now.row())
             changed.append(key)
     return changed

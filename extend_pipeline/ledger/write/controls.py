@@ -22,18 +22,18 @@ WRITABLE_OFF = frozenset({S.IN_DOUBT, S.SUBMITTED, S.PROCESSING, S.SUCCEEDED})
 RESUBMITTABLE = frozenset({S.FAILED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF, S.REJECTED, S.RELEASED})
 
 
-def pause(tx: LedgerTransaction, account: str = tables.EVERYWHERE, *, why: str) -> None:
+def pause(tx: LedgerTransaction, account: str = tables.ALL_ACCOUNTS, *, why: str) -> None:
     """Stop all submits of an account, or of all, from the next claim on. What is in flight is still polled and
     fetched."""
     tx.append("account_paused", account=account, data={"why": why})
 
 
-def resume(tx: LedgerTransaction, account: str = tables.EVERYWHERE, *, why: str) -> list[str]:
+def resume(tx: LedgerTransaction, account: str = tables.ALL_ACCOUNTS, *, why: str) -> list[str]:
     """Lift a pause and a stop. Without an account: everything that is paused or stopped. Answers which accounts."""
     table = tables.accounts
     held = table.c.paused.is_(True) | table.c.stopped_reason.is_not(None)
     query = select(table.c.account).where(held)
-    if account != tables.EVERYWHERE:
+    if account != tables.ALL_ACCOUNTS:
         query = query.where(table.c.account == account)
     names = list(tx.connection.execute(query).scalars())
     for name in names:

@@ -15,12 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row, Text, func, literal_column, null, select
+from sqlalchemy import Connection, Text, func, literal_column, null, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import AttemptState
 
 # word for word as in the indexes: with bound numbers in them SQLite would read the whole table for each folder
@@ -70,9 +71,44 @@ class ExpectedFile:
     bytes: int | None
 
 
-def rows_in(connection: Connection, first: str, last: str) -> Iterator[tuple[Role, Row[Any]]]:
+FileTuple = tuple[str, str, int | None, str, str, str, int | None]
+"""Owner, video, hop, account, path, SHA-256 and bytes of a file: plain, since the whole store is compared with them."""
+
+
+@dataclass(frozen=True, slots=True)
+class MissingFileRow:
+    """A file that was found missing, damaged or not made, and when (UTC ms). A result has `expires_at`, until when its
+    provider keeps it (UTC ms), and `note`, what the last try to fetch it said."""
+
+    owner: str
+    role: Role
+    video_key: str
+    hop: int | None
+    account: str
+    path: str | None
+    cause: Cause
+    state: str
+    since: int
+    tries: int
+    tried_at: int | None
+    message: str
+    expires_at: int | None
+    note: str | None
+
+    @property
+    def where(self) -> str:
+        """VIDEO/HOP, or the video whose source it is."""
+        return self.video_key if self.hop is None else f"{self.video_key}/{self.hop}"
+
+    @property
+    def key(self) -> FileKey:
+        """Its name."""
+        return FileKey(self.owner, self.role)
+
+
+def rows_in(connection: Connection, first: str, last: str) -> Iterator[tuple[Role, FileTuple]]:
     """Return the files that should be in the folders of the store from `first` to `last`, which are named by the first
-    two digits of their files' hashes, as rows of `owner`, `video_key`, `hop`, `account`, `path`, `sha256`, `bytes`."""
+    two digits of their files' hashes."""
     attempts, videos = tables.attempts.c, tables.videos.c
     # not by the state's index, which SQLite would prefer to the folders' range and read to its end for each folder
     stored = func.coalesce(attempts.state, "") == AttemptState.STORED.value
@@ -95,21 +131,26 @@ def rows_in(connection: Connection, first: str, last: str) -> Iterator[tuple[Rol
         (Role.FILM, films.where(_film_folder.between(first, last), stored)),
         (Role.SOURCE, sources.where(_source_folder.between(first, last))),
     ):
-        for row in connection.execute(query).all():
+        for row in connection.execute(query).tuples().all():
             yield role, row
 
 
-def expected_file(role: Role, row: Row[Any]) -> ExpectedFile:
-    """A row of `rows_in` as a value."""
+def expected_file(role: Role, row: FileTuple) -> ExpectedFile:
+    """Return a row of `rows_in` as a value."""
+    owner, video_key, hop, account, path, sha256, length = row
     return ExpectedFile(
-        key=FileKey(row.owner, role),
-        video_key=row.video_key,
-        hop=row.hop,
-        account=row.account,
-        path=row.path,
-        sha256=row.sha256,
-        bytes=row.bytes,
+        key=FileKey(owner, role),
+        video_key=video_key,
+        hop=hop,
+        account=account,
+        path=path,
+        sha256=sha256,
+        bytes=length,
     )
+
+
+_OfVideo = AttemptRow | MissingFileRow | ExpectedFile
+_OWN_COLUMNS: Final = tuple(name for name in MissingFileRow.__slots__ if name not in ("expires_at", "note"))
 
 
 def any_stored(connection: Connection) -> bool:
@@ -119,19 +160,21 @@ def any_stored(connection: Connection) -> bool:
     return connection.execute(query).first() is not None
 
 
-def found_missing(connection: Connection, *, states: Sequence[str] = OPEN) -> list[Row[Any]]:
-    """Rows of `missing_files` in the states, by video and hop; a result's with the attempt's `expires_at`, and with the
-    `note` of the last try to fetch it. Costs what is missing."""
+def found_missing(connection: Connection, *, states: Sequence[str] = OPEN) -> list[MissingFileRow]:
+    """Return the missing files in the states, by video and hop. Costs what is missing."""
     table, attempts, schedule = tables.missing_files, tables.attempts, tables.schedule
     result = table.c.role == Role.RESULT.value
     query = (
-        select(table, attempts.c.expires_at, schedule.c.note)
+        select(*(table.c[name] for name in _OWN_COLUMNS), attempts.c.expires_at, schedule.c.note)
         .outerjoin(attempts, (attempts.c.attempt_id == table.c.owner) & result)
         .outerjoin(schedule, (schedule.c.attempt_id == table.c.owner) & result)
         .where(table.c.state.in_(list(states)), table.c.state != "restored")
         .order_by(table.c.video_key, table.c.hop, table.c.role)
     )
-    return list(connection.execute(query))
+    return [
+        MissingFileRow(owner, Role(role), video_key, hop, account, path, Cause(cause), *others)
+        for owner, role, video_key, hop, account, path, cause, *others in connection.execute(query)
+    ]
 
 
 def state_of_file(connection: Connection, key: FileKey) -> str | None:
@@ -155,7 +198,7 @@ def missing(tx: LedgerTransaction, file: ExpectedFile, cause: Cause) -> None:
     _missing(tx, file.key, cause, video_key=file.video_key, hop=file.hop, account=file.account, path=file.path)
 
 
-def not_made(tx: LedgerTransaction, attempt: Row[Any]) -> None:
+def not_made(tx: LedgerTransaction, attempt: AttemptRow) -> None:
     """Say that the film of an attempt could not be assembled, since its parent's file is missing."""
     key = FileKey(attempt.attempt_id, Role.FILM)
     _missing(tx, key, Cause.NOT_MADE, video_key=attempt.video_key, hop=attempt.hop, account=attempt.account, path=None)
@@ -177,33 +220,32 @@ def _missing(
     tx.append("file_missing", attempt_id=_attempt(key), video_key=video_key, account=account, data=data)
 
 
-def not_restored(tx: LedgerTransaction, row: Row[Any], message: str) -> None:
+def not_restored(tx: LedgerTransaction, file: MissingFileRow, message: str) -> None:
     """Keep what a try to bring a file back said; how long until the next one follows from how many there were."""
-    _append(tx, "file_not_restored", FileKey(row.owner, Role(row.role)), row, message=message)
+    _append(tx, "file_not_restored", file.key, file, message=message)
 
 
-def restored(tx: LedgerTransaction, key: FileKey, row: Row[Any] | ExpectedFile, message: str) -> None:
-    """Say that a file which was missing or lost is there again. `row` has `video_key` and `account`."""
+def restored(tx: LedgerTransaction, key: FileKey, of: _OfVideo, message: str) -> None:
+    """Write down that a file which was missing or lost is there again."""
     if state_of_file(tx.connection, key) in (*OPEN, "forgotten"):
-        _append(tx, "file_restored", key, row, message=message)
+        _append(tx, "file_restored", key, of, message=message)
 
 
-def lost(tx: LedgerTransaction, key: FileKey, row: Row[Any], message: str) -> None:
+def lost(tx: LedgerTransaction, key: FileKey, of: _OfVideo, message: str) -> None:
     """Say that a file which is missing can't be had any more."""
     if state_of_file(tx.connection, key) == "missing":
-        _append(tx, "file_lost", key, row, message=message)
+        _append(tx, "file_lost", key, of, message=message)
 
 
-def forgotten(tx: LedgerTransaction, row: Row[Any]) -> None:
+def forgotten(tx: LedgerTransaction, file: MissingFileRow) -> None:
     """Say that a person wants to hear no more of a file that is lost."""
-    key = FileKey(row.owner, Role(row.role))
-    if state_of_file(tx.connection, key) == "lost":
-        _append(tx, "file_forgotten", key, row)
+    if state_of_file(tx.connection, file.key) == "lost":
+        _append(tx, "file_forgotten", file.key, file)
 
 
-def _append(tx: LedgerTransaction, kind: str, key: FileKey, row: Row[Any] | ExpectedFile, **data: str) -> None:
+def _append(tx: LedgerTransaction, kind: str, key: FileKey, of: _OfVideo, **data: str) -> None:
     data |= {"owner": key.owner, "role": key.role.value}
-    tx.append(kind, attempt_id=_attempt(key), video_key=row.video_key, account=row.account, data=data)
+    tx.append(kind, attempt_id=_attempt(key), video_key=of.video_key, account=of.account, data=data)
 
 
 def _attempt(key: FileKey) -> str | None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, or_, select, update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.clock import TOLERANCE_MS
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.read.attempt_row import LOOK_COLUMNS, ScheduledAttempt, scheduled_attempt
 from extend_pipeline.ledger.read.queries import chunks
 from extend_pipeline.ledger.states import AttemptState
 
@@ -24,9 +24,15 @@ class MaxWaits:
     healthy_ms: int
     failing_ms: int
 
-    def longest(self, span: Row[Any]) -> int:
-        """Return the longest wait of what a row of `_SPANS` stands for."""
-        return self.failing_ms if span.failing else self.healthy_ms
+
+@dataclass(frozen=True, slots=True)
+class Unscheduled:
+    """An attempt that no hint names."""
+
+    state: AttemptState
+    attempt_id: str
+    account: str
+    submit_class: str
 
 
 def claim_due(
@@ -34,15 +40,15 @@ def claim_due(
     *,
     states: Collection[AttemptState],
     accounts: Mapping[str, MaxWaits],
-    hold_ms: int,
+    lease_ms: int,
     limit: int,
     owner: str,
     videos: Collection[str] | None = None,
     soonest_expiring_first: bool = False,
-) -> list[Row[Any]]:
-    """Take up to `limit` due attempts in the given states: nobody else is given them for `hold_ms`.
+) -> list[ScheduledAttempt]:
+    """Lease up to `limit` due attempts in the given states: no other worker is given them for `lease_ms`.
 
-    A taker that dies costs a delay of `hold_ms`, no more. Rows are whole `attempts` rows with `tries` and `note`.
+    A worker that dies costs a delay of `lease_ms`, no more.
     """
     attempts, schedule = tables.attempts, tables.schedule
     soonest = (attempts.c.expires_at.asc().nulls_last(),) if soonest_expiring_first else ()
@@ -58,28 +64,29 @@ def claim_due(
     else:
         wanted = frozenset(videos)  # a backfill may name more of them than one statement can take
         due = [row.attempt_id for row in tx.connection.execute(query) if row.video_key in wanted][:limit]
-    whole = select(attempts, schedule.c.tries, schedule.c.note).join(
-        schedule, schedule.c.attempt_id == attempts.c.attempt_id
-    )
-    rows: list[Row[Any]] = []
+    whole = select(attempts, *LOOK_COLUMNS).join(schedule, schedule.c.attempt_id == attempts.c.attempt_id)
+    leased: list[ScheduledAttempt] = []
     for part in chunks(due):
-        rows += tx.connection.execute(whole.where(attempts.c.attempt_id.in_(part)).order_by(*order))
+        rows = tx.connection.execute(whole.where(attempts.c.attempt_id.in_(part)).order_by(*order))
+        leased += [scheduled_attempt(row) for row in rows]
         taken = update(schedule).where(schedule.c.attempt_id.in_(part))
-        tx.connection.execute(taken.values(due_at=tx.now_ms + hold_ms, owner=owner))
-    return rows
+        tx.connection.execute(taken.values(due_at=tx.now_ms + lease_ms, owner=owner))
+    return leased
 
 
-def extend_lease(tx: LedgerTransaction, attempt_id: str, *, owner: str, until: int, held_by: str | None = None) -> bool:
-    """Go on holding what `take_due` gave, or take it from `held_by` (empty: nobody). False where somebody else has
-    taken it, or nothing is due any more."""
+def extend_lease(
+    tx: LedgerTransaction, attempt_id: str, *, owner: str, until: int, from_owner: str | None = None
+) -> bool:
+    """Extend a lease that `claim_due` gave until a moment (UTC ms), or take it from `from_owner` (empty: from no
+    worker). False where another worker has it, or the attempt is not scheduled any more."""
     table = tables.schedule
-    free = (table.c.attempt_id == attempt_id) & (table.c.owner == (owner if held_by is None else held_by))
-    return tx.connection.execute(update(table).where(free).values(due_at=until, owner=owner)).rowcount == 1
+    mine = (table.c.attempt_id == attempt_id) & (table.c.owner == (owner if from_owner is None else from_owner))
+    return tx.connection.execute(update(table).where(mine).values(due_at=until, owner=owner)).rowcount == 1
 
 
 def release(tx: LedgerTransaction, attempt_ids: Collection[str], *, owner: str) -> None:
-    """Make due now what `take_due` gave and nobody looked at: its taker ended without a word. What somebody else has
-    taken since, or what was scheduled anew, is left alone."""
+    """Make due now what `claim_due` gave and the worker has written nothing of. What another worker has leased since,
+    or what was scheduled anew, is left alone."""
     table = tables.schedule
     for part in chunks(attempt_ids):
         mine = table.c.attempt_id.in_(part) & (table.c.owner == owner)
@@ -87,46 +94,32 @@ def release(tx: LedgerTransaction, attempt_ids: Collection[str], *, owner: str) 
 
 
 def make_due(tx: LedgerTransaction, account: str) -> None:
-    """Make due now what is scheduled of an account and held by nobody."""
+    """Make due now what is scheduled of an account and leased by no worker."""
     table = tables.schedule
     free = (table.c.account == account) & (table.c.owner == "") & (table.c.due_at > tx.now_ms)
     tx.connection.execute(update(table).where(free).values(due_at=tx.now_ms))
 
 
 def leases_by_owner(connection: Connection) -> dict[str, list[str]]:
-    """Who holds what `take_due` gave, as attempt ids by owner."""
+    """Return the attempt IDs that workers have leased, by owner."""
     table = tables.schedule
-    held: dict[str, list[str]] = {}
+    leased: dict[str, list[str]] = {}
     for row in connection.execute(select(table.c.attempt_id, table.c.owner).where(table.c.owner != "")):
-        held.setdefault(row.owner, []).append(row.attempt_id)
-    return held
+        leased.setdefault(row.owner, []).append(row.attempt_id)
+    return leased
 
 
 def has_due(ledger: Ledger, *, now_ms: int, states: Collection[AttemptState], accounts: Mapping[str, MaxWaits]) -> bool:
-    """Whether `take_due` would find anything; reads only, so that an idle round writes nothing."""
-    names, latest = [state.value for state in states], now_ms + TOLERANCE_MS
+    """Return whether `claim_due` would find anything; reads only, so that an idle round writes nothing."""
+    attempts, schedule = tables.attempts, tables.schedule
+    query = select(schedule.c.attempt_id).join(attempts, attempts.c.attempt_id == schedule.c.attempt_id)
     with ledger.read() as connection:
-        spans = [span for span in connection.execute(_SPANS) if span.state in names and span.account in accounts]
-    return any(span.first <= now_ms or span.last > latest + accounts[span.account].longest(span) for span in spans)
-
-
-_SPANS: Final = (
-    select(
-        tables.attempts.c.state,
-        tables.attempts.c.account,
-        (tables.schedule.c.tries > 0).label("failing"),
-        func.min(tables.schedule.c.due_at).label("first"),
-        func.max(tables.schedule.c.due_at).label("last"),
-    )
-    .join(tables.schedule, tables.schedule.c.attempt_id == tables.attempts.c.attempt_id)
-    .group_by(tables.attempts.c.state, tables.attempts.c.account, "failing")
-)
-"""From when to when something is due, by state, account and whether the last look failed. A constant: it is asked four
-times a round."""
+        return connection.execute(query.where(_is_due(states, accounts, now_ms)).limit(1)).first() is not None
 
 
 def _is_due(states: Collection[AttemptState], accounts: Mapping[str, MaxWaits], now_ms: int) -> ColumnElement[bool]:
-    """The condition of `take_due`: the time has come, or it lies farther ahead than the account's longest wait."""
+    """Return the condition of what is due: its time has come, or lies farther ahead than the account's longest
+    wait."""
     attempts, schedule = tables.attempts, tables.schedule
     asked_for = and_(attempts.c.state.in_([state.value for state in states]), attempts.c.account.in_(list(accounts)))
     if not accounts:
@@ -142,17 +135,17 @@ def scheduled(connection: Connection, attempt_ids: Collection[str]) -> frozenset
     """Those of the attempts that something is scheduled for."""
     table = tables.schedule
     query = select(table.c.attempt_id)
-    found = (connection.execute(query.where(table.c.attempt_id.in_(part))).scalars() for part in chunks(attempt_ids))
-    return frozenset(attempt_id for part in found for attempt_id in part)
+    parts = (connection.execute(query.where(table.c.attempt_id.in_(part))).scalars() for part in chunks(attempt_ids))
+    return frozenset(attempt_id for part in parts for attempt_id in part)
 
 
-def unscheduled(connection: Connection, states: Collection[AttemptState]) -> list[Row[Any]]:
-    """Attempts in the states that nothing is scheduled for: hints are no part of the events, and may be lost. Rows have
-    `attempt_id`, `account`, `state` and `submit_class`."""
+def unscheduled(connection: Connection, states: Collection[AttemptState]) -> list[Unscheduled]:
+    """Return the attempts in the states that nothing is scheduled for: hints are no part of the events, and may be
+    lost."""
     attempts, schedule = tables.attempts, tables.schedule
     query = (
-        select(attempts.c.attempt_id, attempts.c.account, attempts.c.state, attempts.c.submit_class)
+        select(attempts.c.state, attempts.c.attempt_id, attempts.c.account, attempts.c.submit_class)
         .outerjoin(schedule, schedule.c.attempt_id == attempts.c.attempt_id)
         .where(attempts.c.state.in_([state.value for state in states]), schedule.c.attempt_id.is_(None))
     )
-    return list(connection.execute(query))
+    return [Unscheduled(AttemptState(state), *values) for state, *values in connection.execute(query)]

@@ -3,16 +3,32 @@ charged for."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.read.attempt_row import AttemptRow
+
+
+@dataclass(frozen=True, slots=True)
+class LowerCharge:
+    """A price below the prediction, in micro-units, with the attempt and the moment (UTC ms) that it was first charged
+    for."""
+
+    account: str
+    price_key: str
+    charged_micros: int
+    predicted_micros: int
+    unit: str
+    attempt_id: str
+    at: int
+    seq: int
 
 
 def record(
-    tx: LedgerTransaction, attempt: Row[Any], *, price_key: str, charged_micros: int, predicted_micros: int
+    tx: LedgerTransaction, attempt: AttemptRow, *, price_key: str, charged_micros: int, predicted_micros: int
 ) -> bool:
     """Write down that an attempt was charged less than predicted (micro-units); False where the same price of the
     account was written down before."""
@@ -31,16 +47,13 @@ def record(
         "unit": attempt.unit,
     }
     tx.append(
-        "charged_less",
-        attempt_id=attempt.attempt_id,
-        video_key=attempt.video_key,
-        account=attempt.account,
-        data=data,
+        "charged_less", attempt_id=attempt.attempt_id, video_key=attempt.video_key, account=attempt.account, data=data
     )
     return True
 
 
-def since(connection: Connection, at_ms: int) -> list[Row[Any]]:
+def since(connection: Connection, at_ms: int) -> list[LowerCharge]:
     """Return the lower prices that were first charged at a moment (UTC ms) or later, newest first."""
     table = tables.lower_charges
-    return list(connection.execute(select(table).where(table.c.at >= at_ms).order_by(table.c.at.desc(), table.c.seq)))
+    query = select(table).where(table.c.at >= at_ms).order_by(table.c.at.desc(), table.c.seq)
+    return [LowerCharge(*row) for row in connection.execute(query)]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
@@ -119,11 +119,22 @@ def first_names(connection: Connection, keys: Collection[str]) -> tuple[dict[str
     return videos, {row.account: row.first_name for row in connection.execute(renamed)}
 
 
-def bought(connection: Connection, purchases: Collection[str]) -> list[Row[Any]]:
+@dataclass(frozen=True, slots=True)
+class Bought:
+    """An attempt that made a purchase, or may have."""
+
+    purchase: str
+    video_key: str
+    hop: int
+    account: str
+
+
+def bought(connection: Connection, purchases: Collection[str]) -> list[Bought]:
     """Return the attempts that bought one of these purchases, or may have, newest claim first."""
     table = tables.attempts
     states = [state.value for state in BOUGHT]
-    columns = (table.c.purchase, table.c.video_key, table.c.hop, table.c.account, table.c.state, table.c.claimed_at)
+    columns = (table.c.purchase, table.c.video_key, table.c.hop, table.c.account, table.c.claimed_at)
     query = select(*columns).where(table.c.state.in_(states))
     rows = [row for part in chunks(purchases) for row in connection.execute(query.where(table.c.purchase.in_(part)))]
-    return sorted(rows, key=lambda row: row.claimed_at, reverse=True)
+    rows.sort(key=lambda row: row.claimed_at, reverse=True)
+    return [Bought(*columns) for *columns, _ in rows]

@@ -14,13 +14,13 @@ from sqlalchemy import func, select
 from extend_pipeline.base.days import NO_ZONE, day_of
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.read.attempt_row import ADOPTED
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
 from extend_pipeline.ledger.write.transitions import Moved, Stale
 
 S = AttemptState
 
-ORPHAN: Final = "orphan"
 RANKS: Final = ("list", "billing", "invoice")
 """Books by how much they count where they tell different amounts: a list tells what a task was to cost, a bill what was
 taken, an invoice what is paid."""
@@ -82,7 +82,7 @@ class Orphan:
 
 def orphan_key(account: str, task_id: str) -> str:
     """The video key of an orphan. No video of a catalogue can have one with a colon."""
-    return f"{ORPHAN}:{account}:{task_id}"
+    return f"{ADOPTED}:{account}:{task_id}"
 
 
 def adopt_orphan(tx: LedgerTransaction, orphan: Orphan) -> Moved | Stale:
@@ -90,7 +90,7 @@ def adopt_orphan(tx: LedgerTransaction, orphan: Orphan) -> Moved | Stale:
     the account holds it already."""
     table = tables.attempts
     digest = hashlib.sha256(f"{orphan.account}\0{orphan.task_id}".encode("utf-8", "surrogatepass")).hexdigest()
-    attempt_id = f"{ORPHAN}-{digest[:32]}"
+    attempt_id = f"{ADOPTED}-{digest[:32]}"
     same = (table.c.account == orphan.account) & (table.c.task_id == orphan.task_id)
     holder = tx.connection.execute(select(table.c.attempt_id, table.c.state).where(same)).first()
     if holder is not None:
@@ -105,7 +105,7 @@ def adopt_orphan(tx: LedgerTransaction, orphan: Orphan) -> Moved | Stale:
         "hop": 1,
         "generation": 1,
         "try_no": 1,
-        "chain_digest": ORPHAN,
+        "chain_digest": ADOPTED,
         "params": "{}",
         "request": "{}",
         "budget_day": day_of(made_ms, orphan.zone),

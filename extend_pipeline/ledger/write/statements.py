@@ -3,12 +3,28 @@ many of its tasks are none of this home's."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
+
+
+@dataclass(frozen=True, slots=True)
+class StatementRow:
+    """When a statement was last read, and since when it can't be (UTC ms)."""
+
+    account: str
+    source: str
+    read_at: int | None
+    unread_since: int | None
+    unread_message: str | None
+    others: int
+    others_newest_at: int | None
+    seq: int
+
 
 FRESH_MS: Final = 20 * 3_600_000
 """A statement that was read so lately and shows nothing else is not written down again: once a day is enough."""
@@ -18,7 +34,9 @@ def record_read(tx: LedgerTransaction, *, account: str, source: str, others: int
     """Write down that a statement was read now, and how many of its tasks are not this home's (UTC ms of the newest,
     where it is dated)."""
     row = _of(tx.connection, account, source)
-    fresh = row is not None and row.unread_since is None and tx.now_ms - row.read_at < FRESH_MS
+    fresh = (
+        row is not None and row.unread_since is None and row.read_at is not None and tx.now_ms - row.read_at < FRESH_MS
+    )
     if row is not None and fresh and (row.others, row.others_newest_at) == (others, others_newest_at):
         return
     data = {"source": source, "others": others, "others_newest_at": others_newest_at}
@@ -32,12 +50,14 @@ def record_unread(tx: LedgerTransaction, *, account: str, source: str, message: 
         tx.append("statement_unread", account=account, data={"source": source, "message": message})
 
 
-def all_of(connection: Connection) -> list[Row[Any]]:
+def all_of(connection: Connection) -> list[StatementRow]:
     """Return every statement that was ever asked for: a few an account."""
     table = tables.statements
-    return list(connection.execute(select(table).order_by(table.c.account, table.c.source)))
+    query = select(table).order_by(table.c.account, table.c.source)
+    return [StatementRow(*row) for row in connection.execute(query)]
 
 
-def _of(connection: Connection, account: str, source: str) -> Row[Any] | None:
+def _of(connection: Connection, account: str, source: str) -> StatementRow | None:
     table = tables.statements
-    return connection.execute(select(table).where(table.c.account == account, table.c.source == source)).first()
+    row = connection.execute(select(table).where(table.c.account == account, table.c.source == source)).first()
+    return None if row is None else StatementRow(*row)

@@ -8,7 +8,7 @@ first, or the upstream went back; what it would have said is kept as an event.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from sqlalchemy import delete, insert, select, update
@@ -16,10 +16,12 @@ from sqlalchemy import delete, insert, select, update
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.clock import is_ahead, lease_runs
 from extend_pipeline.ledger.events import LedgerTransaction
+from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.states import LIVE, MOVES, AttemptState
 
 S = AttemptState
 
+_NO_LOOK: Final = LastLook()
 _KIND: Final[dict[AttemptState, str]] = {state: f"attempt_{state.value}" for state in S}
 
 
@@ -174,24 +176,23 @@ def schedule(
     *,
     account: str,
     due_at: int,
-    note: str = "",
-    tries: int = 0,
+    look: LastLook = _NO_LOOK,
     while_in: Collection[AttemptState] = LIVE,
 ) -> None:
-    """Say when somebody should look at the attempt again. A hint: losing it costs a poll.
+    """Set when the attempt is due (UTC ms) and what the last look at it left. A hint: losing it costs a poll.
 
-    Nothing is said where the attempt has left `while_in`: whoever looked may have been stopped meanwhile, and an
-    attempt that has ended would be due for ever, to nobody.
+    No-op if the attempt is no longer in one of `while_in`. A paused worker may call this late, and scheduling a
+    finished attempt would leave a row that no worker ever takes.
     """
     if state_of(tx, attempt_id) not in while_in:
         return
     table = tables.schedule
-    values = {"due_at": due_at, "note": note, "tries": tries, "owner": ""}
+    values = {"due_at": due_at, "owner": "", **asdict(look)}
     changed = tx.connection.execute(update(table).where(table.c.attempt_id == attempt_id).values(**values))
     if changed.rowcount == 0:
         tx.connection.execute(insert(table).values(attempt_id=attempt_id, account=account, **values))
 
 
 def unschedule(tx: LedgerTransaction, attempt_id: str) -> None:
-    """Nobody needs to look at the attempt any more."""
+    """Remove the attempt from the schedule: no worker needs to look at it any more."""
     tx.connection.execute(delete(tables.schedule).where(tables.schedule.c.attempt_id == attempt_id))

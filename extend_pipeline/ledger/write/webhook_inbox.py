@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row, and_, func, insert, select, update
+from sqlalchemy import Connection, and_, func, insert, select, update
 
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.ledger import tables
@@ -156,13 +156,6 @@ def named_elsewhere(connection: Connection, account: str, task_id: str, *, than:
     table = tables.inbox
     others = (table.c.account == account) & (table.c.task_id == task_id) & (table.c.attempt_id != than)
     return connection.execute(select(table.c.digest).where(others).limit(1)).first() is not None
-
-
-def of_attempt(connection: Connection, attempt_id: str) -> list[Row[Any]]:
-    """Every callback that was kept for an attempt, oldest first."""
-    table = tables.inbox
-    query = select(table).where(table.c.attempt_id == attempt_id)
-    return list(connection.execute(query.order_by(table.c.received_at, table.c.digest)))
 
 
 def mark_processed(tx: LedgerTransaction, attempt_id: str, task_id: str, *, note: str) -> None:

@@ -14,9 +14,9 @@ import pytest
 from extend_pipeline.base.failpoints import POINTS
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.status import status
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock

@@ -11,7 +11,7 @@ import pytest
 
 from extend_pipeline.dagster_defs.sensors.due import what_is_due
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan.model import BlockReason
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.sandbox import GatewayConfig
 from extend_pipeline_tests.engine.doubt.test_recover import ELSEWHERE, LEASE_MS, claimed_by
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive

@@ -12,8 +12,8 @@ from sqlalchemy import select
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.doubt import resolve
 from extend_pipeline.engine.doubt.recover import recover
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, account, drive, entry, source_id
 from extend_pipeline_tests.support.home.every_provider import other_account, planted

@@ -15,10 +15,11 @@ from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.doubt import resolve
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import BlockReason, VideoPlan
+from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write.reconciliation import Orphan, adopt_orphan
 from extend_pipeline.ledger.write.transitions import Moved

@@ -16,7 +16,7 @@ from extend_pipeline.engine.reconcile.adopt_task import adopt_task
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
-from extend_pipeline.ledger.write import reconciliation
+from extend_pipeline.ledger.read.attempt_row import ADOPTED
 from extend_pipeline.sandbox import GatewayConfig
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.home.every_provider import other_account, planted
@@ -52,7 +52,7 @@ def test_the_task_of_a_written_off_attempt_comes_home_by_a_callback(
         with pipeline.ledger.read() as connection:
             table = tables.attempts
             states = dict(connection.execute(select(table.c.chain_digest, table.c.state)).all())
-        assert states.pop(reconciliation.ORPHAN) == "stored"
+        assert states.pop(ADOPTED) == "stored"
         assert list(states.values()) == ["written_off"]
         assert status(pipeline).accounts[0].committed == before
         assert len(home.sandbox.charges()["charges"]) == 1

@@ -8,8 +8,8 @@ import pytest
 
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.doubt import resolve
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.status import status
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.home.every_provider import other_home

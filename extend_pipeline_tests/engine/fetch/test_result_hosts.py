@@ -12,8 +12,8 @@ from click.testing import CliRunner
 from extend_pipeline.cli import cli
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.fetch.retention import Urgency, ending_now
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.status import status
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.home.every_provider import other_home
 from extend_pipeline_tests.support.ledger.reckoning import reckon

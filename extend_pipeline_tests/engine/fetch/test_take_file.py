@@ -11,9 +11,9 @@ from sqlalchemy import select
 from extend_pipeline.engine.doubt.resolve import Declined, Resolved
 from extend_pipeline.engine.fetch.take_file import take_file
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.home.engine_home import EngineHome, drive
 from extend_pipeline_tests.support.home.every_provider import other_home

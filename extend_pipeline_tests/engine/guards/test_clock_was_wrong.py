@@ -15,11 +15,11 @@ from extend_pipeline.engine.doubt.recover import has_settled
 from extend_pipeline.engine.guards.clock import ledger_ahead_ms
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.engine.guards.test_clock_an_hour_off import provider_at
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, account, drive, entry, source_id
@@ -139,7 +139,7 @@ def test_a_doubt_that_is_dated_after_now_settles_by_its_absences(home: EngineHom
     home.accounts(account(in_doubt={"settle": 600, "absences": 3}))
     with home.open() as pipeline:
         ours, now_ms = pipeline.accounts["k"], pipeline.now_ms()
-    assert schedule.look_up_gap_ms(ours) == 200_000
+    assert schedule.lookup_gap_ms(ours) == 200_000
     assert has_settled(now_ms - 600_000, now_ms, ours, absences=3)
     assert not has_settled(now_ms - 599_000, now_ms, ours, absences=9)
     ahead_ms = now_ms + DAY_S * 1000

@@ -18,10 +18,10 @@ from extend_pipeline.engine.advance import advance, declare_catalogue
 from extend_pipeline.engine.guards.disk_space import GIB, DiskSpace, explained, require
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline_tests.engine.submit.test_full_disk import finishes, full_tmpfs

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.status import status
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import controls
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, account, drive

@@ -11,9 +11,10 @@ import pytest
 from extend_pipeline.config.load import Configuration
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.inputs import declarations, plan_input
-from extend_pipeline.engine.plan.model import BlockReason, SourceView, VideoPlan
+from extend_pipeline.engine.plan.model import SourceView, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.support.home.engine_home import EngineHome, account, drive, entry
 from extend_pipeline_tests.support.home.every_provider import other_account, other_entry, other_home

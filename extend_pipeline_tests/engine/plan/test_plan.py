@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from extend_pipeline.engine.plan import chain
-from extend_pipeline.engine.plan.hop_state import FETCH_REFUSED, FOREIGN_TASK, UNCLEAR_VALUE
-from extend_pipeline.engine.plan.model import AccountView, BlockReason, VideoPlan
+from extend_pipeline.engine.plan.hop_state import UNCLEAR_VALUE
+from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.ledger.look import LookCause
+from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, account, branch, entry
 from extend_pipeline_tests.support.home.plan_inputs import attempt, configured, given, stored_from
@@ -118,7 +120,7 @@ def test_a_branch_says_when_its_parent_will_not_come(tmp_path: Path) -> None:
 
 def test_a_branch_whose_parent_waits_for_tomorrow_waits_for_tomorrow_too(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("day", "827", steps=1), branch("night", "day", 1, steps=1)])
-    spent = {"k": AccountView(committed_micros=10_000_000_000, committed_today_micros=10_000_000_000)}
+    spent = {"k": AccountTotals(committed_micros=10_000_000_000, committed_today_micros=10_000_000_000)}
     day, night = plan(given(config, views=spent)).videos
     held(day, BlockReason.DAY_BUDGET, "tomorrow")
     held(night, BlockReason.DAY_BUDGET, "hop 1 of day")
@@ -161,14 +163,14 @@ def test_without_a_price_or_a_budget_nothing_is_submitted(tmp_path: Path) -> Non
 
 def test_a_day_that_is_spent_waits_until_tomorrow_and_a_total_that_is_spent_waits_for_a_person(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")], account(budget={"per_day": 10, "total": 100}))
-    tight = {"k": AccountView(committed_micros=8_000_000, committed_today_micros=8_000_000)}
+    tight = {"k": AccountTotals(committed_micros=8_000_000, committed_today_micros=8_000_000)}
     assert only(plan(given(config, views=tight))).due is not None
-    spent = {"k": AccountView(committed_micros=8_000_001, committed_today_micros=8_000_001)}
+    spent = {"k": AccountTotals(committed_micros=8_000_001, committed_today_micros=8_000_001)}
     today = only(plan(given(config, views=spent)))
     held(today, BlockReason.DAY_BUDGET, "tomorrow (UTC)")
     assert today.blocker is not None
     assert today.blocker.until_ms == MIDNIGHT
-    gone = {"k": AccountView(committed_micros=98_000_001)}
+    gone = {"k": AccountTotals(committed_micros=98_000_001)}
     held(only(plan(given(config, views=gone))), BlockReason.TOTAL_BUDGET, "1.999999", "budget.total")
     dear = configured(tmp_path, [entry("v", "827")], account(budget={"per_day": 1, "total": 100}))
     held(only(plan(given(dear))), BlockReason.TOTAL_BUDGET, "budget.per_day")  # no tomorrow will be enough
@@ -177,7 +179,7 @@ def test_a_day_that_is_spent_waits_until_tomorrow_and_a_total_that_is_spent_wait
 def test_slots_and_budgets_go_to_the_first_of_the_catalogue(tmp_path: Path) -> None:
     entries = [entry(key, f"82{number}") for number, key in enumerate("zebra")]
     config = configured(tmp_path, entries, account(max_in_flight=4))
-    found = plan(given(config, views={"k": AccountView(in_flight=1)}))
+    found = plan(given(config, views={"k": AccountTotals(in_flight=1)}))
     assert [step.video.key for step in found.due] == ["z", "e", "b"]
     held(found.videos[3], BlockReason.SLOTS, "all 4 slots")
     poor = configured(tmp_path, entries, account(budget={"per_day": 5, "total": 100}))
@@ -186,7 +188,7 @@ def test_slots_and_budgets_go_to_the_first_of_the_catalogue(tmp_path: Path) -> N
 
 def test_a_rest_is_waited_for_and_followed_by_one_probe(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry(key, f"82{number}") for number, key in enumerate("abc")])
-    resting = {"k": AccountView(backing_off_until=NOON + 700, probing=True)}
+    resting = {"k": AccountTotals(backing_off_until=NOON + 700, probing=True)}
     first = plan(given(config, views=resting)).videos[0]
     held(first, BlockReason.BACKOFF)
     assert first.blocker is not None
@@ -198,8 +200,8 @@ def test_a_rest_is_waited_for_and_followed_by_one_probe(tmp_path: Path) -> None:
 def test_paused_and_stopped_accounts_submit_nothing_and_say_how_to_go_on(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")])
     held(only(plan(given(config, everything_paused=True))), BlockReason.PAUSED, "extend-pipeline resume")
-    held(only(plan(given(config, views={"k": AccountView(paused=True)}))), BlockReason.PAUSED, "resume k")
-    stopped = {"k": AccountView(stopped_reason="balance", stopped_message="Account balance not enough")}
+    held(only(plan(given(config, views={"k": AccountTotals(paused=True)}))), BlockReason.PAUSED, "resume k")
+    stopped = {"k": AccountTotals(stopped_reason="balance", stopped_message="Account balance not enough")}
     held(
         only(plan(given(config, views=stopped))), BlockReason.ACCOUNT_STOPPED, "Account balance not enough", "resume k"
     )
@@ -263,8 +265,9 @@ def test_doubts_are_looked_up_or_shown_to_a_person_by_the_class_of_the_account(t
     config = configured(tmp_path, [entry("v", "827")])
     doubtful = attempt(config, "v", state=S.IN_DOUBT, absences=1)
     held(only(plan(given(config, doubtful))), BlockReason.IN_DOUBT_CHECKING, "not found 1 time")
-    for note in ("no control: no task is known", f"{FOREIGN_TASK} 77, which is not made from 827"):
-        held(only(plan(given(config, replace(doubtful, note=note)))), BlockReason.IN_DOUBT, note, "adopt TASK")
+    for cause in (LookCause.NO_CONTROL, LookCause.FOREIGN_TASK):
+        looked_up = replace(doubtful, note="what was seen", cause=cause)
+        held(only(plan(given(config, looked_up))), BlockReason.IN_DOUBT, "what was seen", "adopt TASK")
     for submit_class in "BCD":
         other = replace(doubtful, submit_class=submit_class)
         held(only(plan(given(config, other))), BlockReason.IN_DOUBT, "provider's console", "resubmit", "write-off")
@@ -281,7 +284,7 @@ def test_a_result_that_our_own_rules_forbid_to_fetch_is_told_at_once_and_a_slow_
     config = configured(tmp_path, [entry("v", "827")], account(patience=60))
     words = "cdn.example.com is not among the account's download_hosts"
     paid = attempt(config, "v", state=S.SUCCEEDED, expires_at=NOON + DAY_MS)
-    refused = replace(paid, note=f"{FETCH_REFUSED}{words}")
+    refused = replace(paid, note=words, cause=LookCause.FETCH_REFUSED)
     held(only(plan(given(config, refused))), BlockReason.NOT_FETCHED, words, "mend", "kept until")
     flaky = replace(paid, note="HTTP 503")
     assert only(plan(given(config, flaky))).blocker is None

@@ -10,9 +10,10 @@ import pytest
 from extend_pipeline.config.load import Configuration
 from extend_pipeline.config.model.price import Price
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan.model import BlockReason, SourceView, VideoPlan
+from extend_pipeline.engine.plan.model import SourceView, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.status import status
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.home.every_provider import OTHERS, other_account, other_entry, other_home

@@ -28,11 +28,11 @@ def test_a_look_that_is_written_down_after_the_end_is_no_reason_to_look_again(
         advance(pipeline, publish=False)
         clock.skip(60_000)
         with pipeline.ledger.write(now_ms=clock(), actor="stopped") as tx:
-            taken = job_queue.claim_due(tx, states=POLLED, accounts=WAITS, hold_ms=1_000, limit=9, owner="stopped")
+            taken = job_queue.claim_due(tx, states=POLLED, accounts=WAITS, lease_ms=1_000, limit=9, owner="stopped")
         assert len(taken) == 1
         drive(pipeline)  # others finish it
         with pipeline.ledger.write(now_ms=clock(), actor="stopped") as tx:
-            observe(tx, pipeline.accounts["k"], taken[0], answer)
+            observe(tx, pipeline, taken[0], answer)
         with pipeline.ledger.read() as connection:
             assert connection.execute(select(tables.schedule)).all() == []
         clock.skip(DAY_MS)

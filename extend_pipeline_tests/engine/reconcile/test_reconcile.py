@@ -24,6 +24,7 @@ from extend_pipeline.engine.reconcile.statements import StatementUnavailable
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.read.attempt_row import ADOPTED
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import reconciliation
 from extend_pipeline.ledger.write.reconciliation import ReconciliationVerdict
@@ -67,7 +68,7 @@ def charged(home: EngineHome) -> Decimal:
 def orphans(pipeline: Pipeline) -> list[Row[Any]]:
     table = tables.attempts
     with pipeline.ledger.read() as connection:
-        return list(connection.execute(select(table).where(table.c.chain_digest == reconciliation.ORPHAN)))
+        return list(connection.execute(select(table).where(table.c.chain_digest == ADOPTED)))
 
 
 def test_books_that_agree_change_nothing(billed: EngineHome) -> None:

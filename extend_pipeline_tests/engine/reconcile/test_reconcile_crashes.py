@@ -18,7 +18,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
-from extend_pipeline.ledger.write import reconciliation
+from extend_pipeline.ledger.read.attempt_row import ADOPTED
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, drive, eventually
 from extend_pipeline_tests.support.ledger.reckoning import replays_to_the_same
 from extend_pipeline_tests.support.processes.children import CONTEXT, Child, write_to
@@ -82,7 +82,7 @@ def is_right(home: EngineHome, pipeline: Pipeline, folder: Path) -> None:
     table, attempts = tables.charges, tables.attempts
     with pipeline.ledger.read() as connection:
         adjusted = list(connection.execute(select(table.c.micros).where(table.c.entry == "adjust")).scalars())
-        orphaned = select(attempts.c.state).where(attempts.c.chain_digest == reconciliation.ORPHAN)
+        orphaned = select(attempts.c.state).where(attempts.c.chain_digest == ADOPTED)
         states = list(connection.execute(orphaned).scalars())
         rows = select(func.count()).select_from(tables.reconciliations)
         assert connection.execute(rows).scalar_one() >= 2 + STRANGERS

@@ -32,6 +32,7 @@ from extend_pipeline.engine.submit.prepare import claim_request
 from extend_pipeline.engine.submit.spool import UnrecordedError
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.read.attempt_row import ADOPTED
 from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import claims, transitions
@@ -81,7 +82,7 @@ def by_invoice(
 def orphans(pipeline: Pipeline) -> list[Row[Any]]:
     table = tables.attempts
     with pipeline.ledger.read() as connection:
-        return list(connection.execute(select(table).where(table.c.chain_digest == write_reconciliation.ORPHAN)))
+        return list(connection.execute(select(table).where(table.c.chain_digest == ADOPTED)))
 
 
 def committed(pipeline: Pipeline) -> Decimal:
