@@ -70,7 +70,7 @@ _COUNTED = {
 def advance(
     ctx: click.Context, until_idle: bool, max_seconds: float | None, videos: tuple[str, ...], as_json: bool
 ) -> None:
-    """Recover, poll, fetch and submit: one round, or until idle.
+    """Recover, poll, fetch, submit: one round, or until idle.
 
     Spends what the budgets allow. Ctrl-C ends it after the step that is under way, twice at once; either way nothing
     that was paid for is lost. While the catalogue or the accounts have a mistake, what is paid for is polled and

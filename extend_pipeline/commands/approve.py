@@ -10,8 +10,8 @@ import click
 from extend_pipeline.commands.controls import who_option, why_option
 from extend_pipeline.commands.render.describe import cost_of
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.tables import cost
 from extend_pipeline.commands.render.text import with_home_option
+from extend_pipeline.commands.render.videos import cost
 from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.config.issues import did_you_mean
@@ -39,7 +39,7 @@ def approve(
     who: str,
     as_json: bool,
 ) -> None:
-    """Decide about edits that would pay again for what was paid for.
+    """Decide about edits that would pay again: keep what is paid, or pay.
 
     `status` shows each with its price. To change nothing, put the old words back into the catalogue. Nothing is
     submitted by this command.

@@ -28,10 +28,11 @@ DEFAULT_PORT: Final = 8788
 )
 @click.pass_context
 def callbacks(ctx: click.Context, host: str, port: int) -> None:
-    """Receive callbacks of providers, for the accounts that ask for them in accounts.yaml.
+    """Receive callbacks of providers, until Ctrl-C.
 
-    A callback only makes its task due now; what became of it is asked for by the next poll. Put a proxy with TLS before
-    it. It runs until Ctrl-C. Without it everything is polled, and an unclear answer of a reseller waits for a person.
+    It serves the accounts that ask for callbacks in accounts.yaml. A callback only makes its task due now; what became
+    of it is asked for by the next poll. Put a proxy with TLS before it. Without it everything is polled, and an unclear
+    answer of a reseller waits for a person.
     """
     with open_home(settings_of(ctx.obj)) as pipeline:
         if print_mistakes(pipeline) and all(account.callbacks is None for account in pipeline.accounts.values()):

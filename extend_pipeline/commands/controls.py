@@ -40,7 +40,10 @@ why_option = click.option("--why", default="", help="Why, for whoever reads the 
 @json_option
 @click.pass_context
 def pause(ctx: click.Context, account: str | None, why: str, who: str, as_json: bool) -> None:
-    """Stop all submits, of one ACCOUNT or of all. What is in flight is still polled and fetched."""
+    """Stop all submits, of one account or of all.
+
+    What is in flight is still polled and fetched.
+    """
     home: Path | None = ctx.obj
     with open_home(settings_of(home)) as pipeline:
         name = _known(pipeline, account)
@@ -61,7 +64,10 @@ def pause(ctx: click.Context, account: str | None, why: str, who: str, as_json: 
 @json_option
 @click.pass_context
 def resume(ctx: click.Context, account: str | None, why: str, who: str, as_json: bool) -> None:
-    """Lift the pause and the stop of one ACCOUNT, or of everything that is paused or stopped."""
+    """Lift a pause or a stop.
+
+    Of one ACCOUNT, or of everything that is paused or stopped.
+    """
     home: Path | None = ctx.obj
     with open_home(settings_of(home)) as pipeline:
         name = _known(pipeline, account)

@@ -18,7 +18,7 @@ from extend_pipeline.ledger.write import files
 
 @click.group()
 def media() -> None:
-    """Decide about files that are gone from the media store."""
+    """Decide about films that are gone: fetch again, or forget."""
 
 
 @media.command()

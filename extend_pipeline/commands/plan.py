@@ -11,7 +11,8 @@ import click
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.commands.render.describe import plan_document
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.tables import print_obstacles, print_totals, print_videos, print_zone
+from extend_pipeline.commands.render.tables import print_obstacles, print_zone
+from extend_pipeline.commands.render.videos import print_totals, print_videos
 from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.load import read_configuration
@@ -32,7 +33,7 @@ from extend_pipeline.providers.registry import PROVIDERS
 @click.option("--measure", is_flag=True, help="Fetch sources that nobody has measured yet, to look at; costs nothing.")
 @click.pass_context
 def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
-    """Show what would be done and what it would cost.
+    """Show what would be done and what it would cost; changes nothing.
 
     Reads only: nothing is written, and nothing is sent without --measure. Exit code 1 when a video needs a person.
     Where a file has mistakes, they are all told, what is sound is planned all the same, and the exit code is 2.

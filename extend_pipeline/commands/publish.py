@@ -17,7 +17,10 @@ from extend_pipeline.warehouse.publish import AlreadyFresh, Busy, Published
 @json_option
 @click.pass_context
 def publish(ctx: click.Context, as_json: bool) -> None:
-    """Bring the warehouse file up to date; costs what changed since the last time."""
+    """Bring the warehouse file up to date.
+
+    Costs what changed since the last time.
+    """
     home: Path | None = ctx.obj
     settings = settings_of(home)
     with open_home(settings) as pipeline:

@@ -65,7 +65,7 @@ def reconcile(
     who: str,
     as_json: bool,
 ) -> None:
-    """Compare the ledger with what the providers show: their lists, their bills, or an invoice.
+    """Compare the ledger with the providers' lists, bills and invoices.
 
     Amounts are brought to what was billed; tasks that only the provider knows and that carry a key of ours are taken
     over, booked and fetched; what extends a film of ours without one is a question, the rest is counted. Sends nothing

@@ -38,7 +38,7 @@ Action = Literal["adopt", "take", "resubmit", "write-off"]
 def resolve(
     ctx: click.Context, where: str, action: Action, what: str | None, why: str, who: str, yes: bool, as_json: bool
 ) -> None:
-    """Decide about one extension.
+    """Decide about an extension: adopt, resubmit, write-off.
 
     \b
     adopt TASK   it is this task of the provider's: poll and fetch it

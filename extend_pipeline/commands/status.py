@@ -16,10 +16,10 @@ from extend_pipeline.commands.render.tables import (
     print_missing,
     print_obstacles,
     print_unplanned,
-    print_videos,
     print_zone,
 )
 from extend_pipeline.commands.render.text import with_home_option
+from extend_pipeline.commands.render.videos import print_videos
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.engine.guards.clock import describe_ahead
 from extend_pipeline.engine.home import open_home

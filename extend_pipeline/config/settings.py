@@ -103,11 +103,6 @@ class Settings(BaseSettings):
         return value
 
     @property
-    def resolved_ledger_url(self) -> str:
-        """The ledger's SQLAlchemy URL, absolute."""
-        return self.ledger_url
-
-    @property
     def state_dir(self) -> Path:
         """The folder of all that is generated."""
         return self.home / "state"

@@ -229,7 +229,7 @@ class Provider(Protocol):
     many: int  # most tasks that one query_many asks for in one request; 0 where the provider has no such question
 
     def body(self, request: SubmitRequest) -> dict[str, object]:
-        """The JSON body that `submit` sends, for the ledger to keep; pure. A picture that goes along inside the body
+        """The JSON body that `submit` sends, for the ledger to keep; pure. An image that goes along inside the body
         is named by its type, size and sha256 instead of its megabytes; everything else is exact."""
         ...
 

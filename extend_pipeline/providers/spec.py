@@ -29,7 +29,7 @@ class ResultKind(StrEnum):
 class LookUp(StrEnum):
     """How a submit without an answer can be looked up; an account's submit class chooses one of those there are."""
 
-    OWN_KEY = "own_key"  # class A: by the external_task_id that it carried
+    OWN_KEY = "own_key"  # class A: by the external_task_id that it carried; a key that is taken makes no second task
     CALLBACK = "callback"  # class C: a callback may name the task
     NOTHING = "nothing"  # class D: an operator must look
 

@@ -25,20 +25,23 @@ OWN = (
 """Besides each provider's folders: the lists of what there is, the examples, and what stored rows were called."""
 
 BRANDS = {spec.name.partition("-")[0] for spec in PROVIDERS} | {"modelverse"}
-IDENTIFIER = re.compile("|".join(BRANDS), re.IGNORECASE)
+PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 # a whole word: account names, units, hosts, paths and variables of examples may begin with one
-WORD = re.compile(rf"(?<![\w/*.-])({'|'.join(sorted({*BRANDS, *(spec.name for spec in PROVIDERS)}))})(?![\w-])", re.I)
+WORDS = "|".join(sorted({*BRANDS, *map(str.title, BRANDS), *(spec.name for spec in PROVIDERS), "ModelVerse"}))
+WORD = re.compile(rf"(?<![\w/*.-])({WORDS})(?![\w-])")
 EXAMPLES = {("commands/demo/sandbox.py", '"    provider: kling"')}
 """Text that shows the user how an account is written."""
 
 
 def named(path: Path, text: str) -> Iterator[str]:
+    relative = path.relative_to(PACKAGE).as_posix()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        pattern = IDENTIFIER if token.type == tokenize.NAME else WORD
-        found = pattern.search(token.string)
-        relative = path.relative_to(PACKAGE).as_posix()
-        if found is not None and (relative, token.string) not in EXAMPLES:
-            yield f"{relative}:{token.start[0]}: {found[0]}"
+        if token.type == tokenize.NAME:
+            found = BRANDS & {part.lower() for part in PARTS.findall(token.string)}
+        else:
+            found = set(WORD.findall(token.string))
+        if found and (relative, token.string) not in EXAMPLES:
+            yield f"{relative}:{token.start[0]}: {', '.join(sorted(found))}"
 
 
 def folders() -> set[str]:

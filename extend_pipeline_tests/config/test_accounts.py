@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.config.load import load_accounts, load_catalogue
-from extend_pipeline.config.model.account import Account, ApiKey, InDoubt, Poll, Price
+from extend_pipeline.config.model.account import Account, InDoubt, Poll
+from extend_pipeline.config.model.credentials import ApiKey
+from extend_pipeline.config.model.price import Price
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.providers.kling.models import KlingAccount, KlingKeys
 from extend_pipeline.providers.registry import PROVIDERS
@@ -169,7 +171,7 @@ def test_an_account_that_can_not_be_used_is_refused(
 
 def test_an_unsupported_provider_error_names_the_supported_ones(tmp_path: Path) -> None:
     problem = only_problem(write_home(tmp_path, entry(), accounts=accounts_with(provider="sora")))
-    assert problem.hint == "Supported: kling, kling-gateway, vidu, luma."
+    assert problem.hint == f"Supported: {', '.join(spec.name for spec in PROVIDERS)}."
 
 
 def test_a_field_of_another_provider_is_told_with_its_owner(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ MUTANTS: Final = (
     Mutant(
         "5xx as rejected",
         (
-            Edit(f"{_WIRE}/kling/parse.py", "400 <= self.status < 500) or", "400 <= self.status < 600) or"),
+            Edit(f"{_WIRE}/kling/parse.py", "400 <= status < 500) or", "400 <= status < 600) or"),
             Edit(f"{_WIRE}/wire/codes.py", "5000: CodeRule(None,", "5000: CodeRule(RejectReason.RATE,"),
         ),
         ("kling-gateway/poll.before_query/5xx_after@submit", "kling/poll.before_query/5xx_after@submit"),

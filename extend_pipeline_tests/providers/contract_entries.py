@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from extend_pipeline.providers.http.retry import RetryPolicy
+from extend_pipeline.providers.kling.auth import KlingAuth
 from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
 from extend_pipeline.providers.luma.provider import LumaProvider
@@ -14,8 +15,8 @@ from extend_pipeline.providers.protocol import (
     SubmitRequest,
 )
 from extend_pipeline.providers.vidu.provider import ViduProvider
-from extend_pipeline.providers.wire.api_key_client import KeyClient
-from extend_pipeline.providers.wire.credentials import SingleKey
+from extend_pipeline.providers.wire.api_client import ApiClient
+from extend_pipeline.providers.wire.credentials import Auth, KeyAuth, SingleKey
 from extend_pipeline_tests.providers.kling.bodies import DONE, done, envelope, failure
 from extend_pipeline_tests.providers.wire import upstream_bodies as bodies
 
@@ -46,11 +47,10 @@ class Upstream:
     next_source: str | None
 
 
-def client(url: str, deadline_s: float, prefix: str = "Bearer ") -> KeyClient:
-    return KeyClient(
+def client(url: str, deadline_s: float, auth: Auth | None = None) -> ApiClient:
+    return ApiClient(
         base_url=url,
-        key=SingleKey("C_KEY"),
-        prefix=prefix,
+        auth=auth or KeyAuth(SingleKey("C_KEY")),
         allow_local=True,
         post_deadline_s=deadline_s,
         get_deadline_s=deadline_s,
@@ -59,14 +59,7 @@ def client(url: str, deadline_s: float, prefix: str = "Bearer ") -> KeyClient:
 
 
 def _kling(url: str, deadline_s: float) -> Provider:
-    return KlingProvider(
-        base_url=url,
-        credentials=SingleKey("C_KEY"),
-        allow_local=True,
-        post_deadline_s=deadline_s,
-        get_deadline_s=deadline_s,
-        retry=FAST,
-    )
+    return KlingProvider(client(url, deadline_s, KlingAuth(SingleKey("C_KEY"))))
 
 
 KLING_REFUSALS = {
@@ -123,7 +116,7 @@ UPSTREAMS = {
         next_source=None,
     ),
     "vidu": Upstream(
-        make=lambda url, deadline_s: ViduProvider(client(url, deadline_s, "")),
+        make=lambda url, deadline_s: ViduProvider(client(url, deadline_s, KeyAuth(SingleKey("C_KEY"), ""))),
         request=SubmitRequest("own_1", "https://cdn.example.com/s.mp4", params=VIDU_PARAMS),
         task_id=bodies.VIDU_ID,
         submit_line="POST /v1/tasks/submit HTTP/1.1",

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from extend_pipeline.config.model.account import Account, ApiKey
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.providers.kling.models import KlingKeys
 from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.kling_gateway.provider import GatewayProvider

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
+from extend_pipeline.base.net import is_local
 from extend_pipeline.commands.doctor.diagnostics import Finding, ok, problem, warning
-from extend_pipeline.config.fields.addresses import is_local
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.keys import ask

@@ -39,11 +39,11 @@ MAX_ANSWER_S: Final = 5.0  # what takes longer is told, and a person waits
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None:
-    """Check everything that the work needs.
+    """Check everything that the work needs; spends nothing.
 
     Configuration, variables, ledger, media folder, films, disk, warehouse, clocks, what of this machine will hurt
     later, and whether the accounts answer.
-    Spends nothing and shows no secret. Exit code 1 when there is a problem, 2 when the configuration is wrong.
+    Shows no secret. Exit code 1 when there is a problem, 2 when the configuration is wrong.
     """
     home: Path | None = ctx.obj
     settings = settings_of(home)

@@ -24,7 +24,7 @@ def words_digest(params: Mapping[str, object]) -> str:
     line ends, the form of a letter and the signature of a link make no difference."""
     meant = {name: _meaning(value) for name, value in params.items()}
     if "last_frame_sha256" in meant:
-        meant.pop("last_frame_url", None)  # a file is the same picture wherever it lies
+        meant.pop("last_frame_url", None)  # a file is the same image at any path
     return digest({name: value for name, value in meant.items() if IMPLIED.get(name, _NOTHING) != value})
 
 

@@ -81,7 +81,7 @@ def build_catalogue(
 ) -> tuple[Catalogue, list[Use], list[ConfigIssue]]:
     """The catalogue of all sound rows, who uses which account, and what is wrong.
 
-    `now` is aware; pictures that are named by a path are looked for beside `path`.
+    `now` is aware; images that are named by a path are looked for beside `path`.
     """
     keyed: dict[str, Row] = {}
     for row in rows:

@@ -14,7 +14,7 @@ from extend_pipeline.config.issues import ConfigIssue, did_you_mean
 
 _UNDOTTED = {"branch_of": "source.branch_of", "hop": "source.hop"}
 _LISTS = frozenset({"extend.prompts"})
-# A field longer than this is refused by the csv module; a picture of 10 MB in base64 is 13.4 million characters.
+# A field longer than this is refused by the csv module; an image of 10 MB in base64 is 13.4 million characters.
 _MAX_CELL = 14_000_000
 
 

@@ -237,16 +237,3 @@ class Account(ConfigModel):
     @classmethod
     def _check_base_url(cls, value: object, info: ValidationInfo) -> str:
         return parse_base_url(value, allow_local=_loosened(info.data), private=_private(info.data))
-
-
-__all__ = [
-    "Account",
-    "ApiKey",
-    "Budget",
-    "Callbacks",
-    "DownloadHosts",
-    "InDoubt",
-    "Poll",
-    "Price",
-    "SubmitClass",
-]

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from extend_pipeline.config.fields.addresses import is_local, public_prefix
+from extend_pipeline.base.net import is_local
+from extend_pipeline.config.fields.addresses import public_prefix
 from extend_pipeline.config.fields.text import ConfigModel, field_error, schema_as
 from extend_pipeline.config.model.credentials import EnvName
 

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
+from extend_pipeline.base.net import is_local
 from extend_pipeline.config.checks.field_issues import FieldIssue
-from extend_pipeline.config.fields.addresses import is_local, source_url
+from extend_pipeline.config.fields.addresses import source_url
 from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.moments import Moment
 from extend_pipeline.config.fields.numbers import bounded, seconds_as_ms

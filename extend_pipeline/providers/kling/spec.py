@@ -23,18 +23,11 @@ ADDS: Final = always_adds(4_000, 5_000)  # docs/upstream/kling.md, "Length"
 
 
 def _build(account: KlingAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
-    from extend_pipeline.providers.http.route import route_of  # httpx takes 0.1 s to load; a plan sends nothing
+    from extend_pipeline.providers.base import client_of  # httpx takes 0.1 s to load; a plan sends nothing
+    from extend_pipeline.providers.kling.auth import KlingAuth
     from extend_pipeline.providers.kling.provider import KlingProvider
 
-    return KlingProvider(
-        base_url=account.base_url,
-        credentials=credentials_of(account),
-        allow_local=account.allow_local,
-        route=route_of(account),
-        post_deadline_s=settings.post_deadline_s,
-        get_deadline_s=settings.get_deadline_s,
-        now=now,
-    )
+    return KlingProvider(client_of(account, settings, now, KlingAuth(credentials_of(account), now=now)))
 
 
 def _bill(provider: Provider, since_ms: int, until_ms: int, *, pause: Callable[[float], None]) -> Bill | QueryFailed:

@@ -1,4 +1,4 @@
-"""One task of Kling's, as a query, a list row or a callback shows it (docs/upstream/kling.md, "Query"). Pure, and never
+"""One task of Kling's, as a query or a list row shows it (docs/upstream/kling.md, "Query"). Pure, and never
 raises."""
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from typing import Final
 from extend_pipeline.providers.protocol import Output, TaskState, TaskView
 from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, seconds_to_ms, timestamp_ms, units_to_micros
+from extend_pipeline.providers.wire.response import read_state
 
 STATES: Final = {
     "submitted": TaskState.SUBMITTED,
@@ -19,24 +20,14 @@ STATES: Final = {
 
 
 def read_task(data: object, *, guard: Guard, raw: str) -> TaskView | None:
-    """A task, or None where there is no object with a usable `task_id`.
-
-    A word that isn't documented, and a success without a URL, read as PROCESSING with a warning: asking again is free,
-    while a wrong end can't be taken back.
-    """
+    """Return a task, or None where there is no object with a usable `task_id`."""
     task_id = guard.id(child(data, "task_id"))
     if task_id is None:
         return None
     info, parent = child(data, "task_info"), child(child(data, "task_info"), "parent_video")
     outputs, warnings = _outputs(child(data, "task_result"), guard)
     word = guard.text(child(data, "task_status"), cap=64)
-    state = STATES.get(word.lower())
-    if state is None:
-        warnings.append(f"the status word {word!r} is not documented; taken as still running")
-        state = TaskState.PROCESSING
-    elif state is TaskState.SUCCEEDED and not outputs:
-        warnings.append("the task says it succeeded and shows no video URL; taken as still running")
-        state = TaskState.PROCESSING
+    state = read_state(word, STATES, has_output=bool(outputs), warnings=warnings)
     units = child(data, "final_unit_deduction")
     units_micros = units_to_micros(units)
     if units_micros is not None and units_micros < 0:

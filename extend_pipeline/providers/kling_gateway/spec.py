@@ -19,13 +19,14 @@ from extend_pipeline.providers.kling_gateway.models import (
 from extend_pipeline.providers.protocol import Provider
 from extend_pipeline.providers.spec import Deadlines, LookUp, ProviderSpec, ResultKind, SourceKind
 from extend_pipeline.providers.wire.callback_body import named_task
+from extend_pipeline.providers.wire.credentials import key_auth
 
 
 def _build(account: GatewayAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
-    from extend_pipeline.providers.kling_gateway.provider import GatewayProvider  # httpx takes 0.1 s to load
-    from extend_pipeline.providers.wire.api_key_client import key_client
+    from extend_pipeline.providers.base import client_of  # httpx takes 0.1 s to load
+    from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
 
-    client = key_client(account, settings, now)
+    client = client_of(account, settings, now, key_auth(account))
     return GatewayProvider(client, passes=account.passes, prefix=account.path_prefix)
 
 

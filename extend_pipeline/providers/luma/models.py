@@ -12,7 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.reachable import local_addresses
 from extend_pipeline.config.fields.ids import ExactId
-from extend_pipeline.config.fields.images import PictureAddress
+from extend_pipeline.config.fields.images import ImageAddress
 from extend_pipeline.config.fields.numbers import seconds_as_ms
 from extend_pipeline.config.fields.text import ExplicitOptional, YesNo, field_error, one_of, prompt_text, schema_as
 from extend_pipeline.config.model.account import Account, Poll, SubmitClass
@@ -90,10 +90,10 @@ class LumaExtend(Target):
     expand_prompt: YesNo | None = Field(
         default=None, description="Whether Luma may embellish the prompt.", examples=[True]
     )
-    image_url: PictureAddress | None = Field(
+    image_url: ImageAddress | None = Field(
         default=None, description="Reference picture: an address or a data URI.", examples=["https://…"]
     )
-    image_end_url: PictureAddress | None = Field(
+    image_end_url: ImageAddress | None = Field(
         default=None, description="Picture to end with: an address or a data URI.", examples=["https://…"]
     )
 

@@ -12,13 +12,14 @@ from extend_pipeline.providers.luma.models import PREFIX, LumaAccount, LumaExten
 from extend_pipeline.providers.protocol import Provider
 from extend_pipeline.providers.spec import Deadlines, LookUp, ProviderSpec, ResultKind, SourceKind
 from extend_pipeline.providers.wire.callback_body import named_task
+from extend_pipeline.providers.wire.credentials import key_auth
 
 
 def _build(account: LumaAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
-    from extend_pipeline.providers.luma.provider import LumaProvider  # httpx takes 0.1 s to load
-    from extend_pipeline.providers.wire.api_key_client import key_client
+    from extend_pipeline.providers.base import client_of  # httpx takes 0.1 s to load
+    from extend_pipeline.providers.luma.provider import LumaProvider
 
-    client = key_client(account, settings, now)
+    client = client_of(account, settings, now, key_auth(account))
     return LumaProvider(client, batch_query=account.batch_query, prefix=account.path_prefix)
 
 

@@ -17,6 +17,7 @@ from extend_pipeline.providers.vidu.models import (
     check,
 )
 from extend_pipeline.providers.vidu.prices import MAX_SECONDS, MIN_SECONDS, PRICE_KEYS, price_key
+from extend_pipeline.providers.wire.credentials import key_auth
 
 PATH: Final = "/v1/tasks/submit"
 
@@ -29,11 +30,11 @@ def _added_ms(extend: Target | None) -> tuple[int, int]:
 
 
 def _build(account: ViduAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
-    from extend_pipeline.providers.vidu.provider import ViduProvider  # httpx takes 0.1 s to load
-    from extend_pipeline.providers.wire.api_key_client import key_client
+    from extend_pipeline.providers.base import client_of  # httpx takes 0.1 s to load
+    from extend_pipeline.providers.vidu.provider import ViduProvider
 
-    # docs/upstream/vidu.md, "Authentication"
-    return ViduProvider(key_client(account, settings, now, prefix="" if account.auth == "raw" else "Bearer "))
+    prefix = "" if account.auth == "raw" else "Bearer "  # docs/upstream/vidu.md, "Authentication"
+    return ViduProvider(client_of(account, settings, now, key_auth(account, prefix)))
 
 
 SPEC: Final = ProviderSpec(

@@ -17,8 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extend_pipeline.commands.render import text
-from extend_pipeline.commands.render.progress import bar, draw
-from extend_pipeline.commands.render.tables import hops, length
+from extend_pipeline.commands.render.videos import bar, draw, hops, length
 from extend_pipeline.commands.sql.values import in_json, in_words
 from extend_pipeline.engine.plan.model import Plan, VideoPlan
 from extend_pipeline.ledger.database import has_ledger

@@ -18,11 +18,8 @@ from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.providers.http.retry import RetryPolicy
-from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.registry import build_provider
-from extend_pipeline.providers.wire.credentials import credentials_of
-from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
+from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive, impatient_provider
 from extend_pipeline_tests.support.home.every_provider import OTHERS, other_home
 from extend_pipeline_tests.support.ledger.reckoning import reckon
 
@@ -36,15 +33,7 @@ def provider_at(off_s: float) -> Any:
     def make(account: Account, *, settings: Settings) -> Any:
         if account.provider != "kling":
             return build_provider(account, settings=settings)
-        return KlingProvider(
-            base_url=account.base_url,
-            credentials=credentials_of(account),
-            allow_local=account.allow_local,
-            post_deadline_s=settings.post_deadline_s,
-            get_deadline_s=settings.get_deadline_s,
-            retry=RetryPolicy(wait_initial_s=0.01, wait_max_s=0.02),
-            now=lambda: time.time() + off_s,
-        )
+        return impatient_provider(account, settings=settings, now=lambda: time.time() + off_s)
 
     return make
 

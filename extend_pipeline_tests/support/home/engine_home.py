@@ -22,11 +22,7 @@ from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.providers.http.retry import RetryPolicy
-from extend_pipeline.providers.http.route import route_of
-from extend_pipeline.providers.kling.provider import KlingProvider
-from extend_pipeline.providers.protocol import Provider
 from extend_pipeline.providers.registry import PROVIDERS, build_provider
-from extend_pipeline.providers.wire.credentials import credentials_of
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle
 
 ACCESS_ENV, SECRET_ENV = "ENGINE_TEST_ACCESS_KEY", "ENGINE_TEST_SECRET_KEY"
@@ -152,19 +148,11 @@ class EngineHome:
             yield pipeline
 
 
-def impatient_provider(account: Account, *, settings: Settings) -> Provider:
-    """A real provider; Kling's repeats its questions after milliseconds."""
-    if account.provider != "kling":
-        return build_provider(account, settings=settings)
-    return KlingProvider(
-        base_url=account.base_url,
-        credentials=credentials_of(account),
-        allow_local=account.allow_local,
-        route=route_of(account),
-        post_deadline_s=settings.post_deadline_s,
-        get_deadline_s=settings.get_deadline_s,
-        retry=RetryPolicy(wait_initial_s=0.01, wait_max_s=0.02),
-    )
+def impatient_provider(account: Account, *, settings: Settings, **changes: Any) -> Any:
+    """Build a real provider that repeats its queries after milliseconds; `changes` go to `build_provider`."""
+    provider: Any = build_provider(account, settings=settings, **changes)
+    provider.client.retry = RetryPolicy(wait_initial_s=0.01, wait_max_s=0.02)
+    return provider
 
 
 def drive(pipeline: Pipeline, *, rounds: int = 200, publish: bool = False) -> Plan:
