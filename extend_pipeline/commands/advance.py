@@ -36,7 +36,7 @@ from extend_pipeline.engine.advance import (
 )
 from extend_pipeline.engine.advance import advance as advance_once
 from extend_pipeline.engine.guards.clock import describe_ahead, ledger_ahead_ms
-from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.status import Status
 from extend_pipeline.engine.status import status as read_status
@@ -78,7 +78,7 @@ def advance(
     key is missing here, 130 when it was stopped with work left; the last line says what that is and when it is due.
     """
     home: Path | None = ctx.obj
-    with open_pipeline(settings_of(home)) as pipeline:
+    with open_home(settings_of(home)) as pipeline:
         chosen = _chosen(pipeline, videos)
         ahead_ms = ledger_ahead_ms(pipeline)
         declare_catalogue(pipeline)

@@ -18,7 +18,7 @@ from extend_pipeline.config.issues import did_you_mean
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.doubt.approve import Approved, Decision
 from extend_pipeline.engine.doubt.approve import approve as decide
-from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.engine.home import Pipeline, open_home
 
 
 @click.command()
@@ -48,7 +48,7 @@ def approve(
         raise click.UsageError("say --keep or --pay; extend-pipeline status shows what each costs.")
     if everything == bool(videos):
         raise click.UsageError("name the videos, or say --all for every edit that waits.")
-    with open_pipeline(settings_of(home)) as pipeline:
+    with open_home(settings_of(home)) as pipeline:
         _check(pipeline, videos)
         declare_catalogue(pipeline)
         decided = decide(pipeline, decision=decision, videos=None if everything else videos, who=who, why=why)

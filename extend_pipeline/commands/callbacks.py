@@ -16,7 +16,7 @@ from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.guards.ledger_look import look, must_take_writes
-from extend_pipeline.engine.home import open_pipeline, wall_ms
+from extend_pipeline.engine.home import open_home, wall_ms
 
 DEFAULT_PORT: Final = 8788
 
@@ -34,7 +34,7 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
     of it is asked for by the next poll. Put a proxy with TLS before it. Without it everything is polled, and an unclear
     answer of a reseller waits for a person.
     """
-    with open_pipeline(settings_of(ctx.obj)) as pipeline:
+    with open_home(settings_of(ctx.obj)) as pipeline:
         if print_mistakes(pipeline) and all(account.callbacks is None for account in pipeline.accounts.values()):
             raise ConfigError(pipeline.configuration.problems)
         asking = check_accounts(pipeline.accounts)

@@ -13,7 +13,7 @@ from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.config.issues import did_you_mean
-from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import controls
@@ -45,7 +45,7 @@ def pause(ctx: click.Context, account: str | None, why: str, who: str, as_json: 
     What is in flight is still polled and fetched.
     """
     home: Path | None = ctx.obj
-    with open_pipeline(settings_of(home)) as pipeline:
+    with open_home(settings_of(home)) as pipeline:
         name = _known(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
             controls.pause(tx, name, why=why)
@@ -69,7 +69,7 @@ def resume(ctx: click.Context, account: str | None, why: str, who: str, as_json:
     Of one ACCOUNT, or of everything that is paused or stopped.
     """
     home: Path | None = ctx.obj
-    with open_pipeline(settings_of(home)) as pipeline:
+    with open_home(settings_of(home)) as pipeline:
         name = _known(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
             lifted = [EVERYTHING if key == tables.ALL_ACCOUNTS else key for key in controls.resume(tx, name, why=why)]

@@ -13,18 +13,18 @@ from extend_pipeline.commands.render.describe import plan_document
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.tables import print_obstacles, print_zone
 from extend_pipeline.commands.render.videos import print_totals, print_videos
-from extend_pipeline.commands.shared.home import open_for_reading, settings_of
+from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.load import read_configuration
 from extend_pipeline.engine.guards.clock import describe_ahead, ledger_ahead_ms
-from extend_pipeline.engine.home import Pipeline, wall_ms
+from extend_pipeline.engine.home import Pipeline, open_home, wall_ms
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import PlanInput
 from extend_pipeline.engine.plan.planner import plan as make_plan
 from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.engine.store.missing import store_now
 from extend_pipeline.engine.submit.source_probe import measured
-from extend_pipeline.media.store import MediaStore
+from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.providers.registry import PROVIDERS
 
 
@@ -45,7 +45,7 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
     configuration = replace(read, problems=())  # it shows what the sound part would do, once all is sound
     if wrong is not None and (not configuration.catalogue.videos or as_json):
         raise wrong
-    with open_for_reading(settings, configuration) as pipeline:
+    with open_home(settings, configuration=configuration, works=False) as pipeline:
         pipeline.store_doubt = store_now(pipeline).doubt
         made = make_plan(_measured(pipeline) if measure else plan_input(pipeline))
         if as_json:
@@ -69,4 +69,4 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
 def _measured(pipeline: Pipeline) -> PlanInput:
     """The plan's input with all sources measured; their files go to a place that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
-        return measured(replace(pipeline, store=MediaStore(Path(folder))), plan_input(pipeline))
+        return measured(replace(pipeline, store=LocalStore(Path(folder))), plan_input(pipeline))

@@ -16,7 +16,7 @@ from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.engine.doubt import resolve as decisions
 from extend_pipeline.engine.doubt.resolve import Declined, Resolved, split_where
-from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 
 Action = Literal["adopt", "take", "resubmit", "write-off"]
@@ -53,7 +53,7 @@ def resolve(
     if (what is not None) != (action in ("adopt", "take")):
         raise click.UsageError("adopt wants the id of the provider's task, take wants a file, and the others nothing.")
     home: Path | None = ctx.obj
-    with open_pipeline(settings_of(home)) as pipeline:
+    with open_home(settings_of(home)) as pipeline:
         seen = decisions.newest_attempt(pipeline, where)
         if action in ("resubmit", "write-off") and not yes:
             _confirm(consequence(where, seen, action), as_json=as_json)

@@ -1,7 +1,7 @@
 """The home as a Dagster resource: opens the engine's `Pipeline` at the moment of use, or tells what is wrong."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,14 +9,14 @@ import dagster as dg
 from pydantic import Field
 
 from extend_pipeline.base.days import NO_ZONE
+from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.files.text import is_there
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError
 from extend_pipeline.config.load import Configuration, file_marks, home_timezone, read_configuration
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.guards.state_in_use import StateInUseError, state_in_use
-from extend_pipeline.engine.home import Pipeline, opened_configuration
-from extend_pipeline.ledger.database import LedgerError, has_ledger, open_ledger
-from extend_pipeline.media.store import MediaStore
+from extend_pipeline.engine.guards.state_in_use import StateInUseError
+from extend_pipeline.engine.home import Pipeline, open_home, wall_ms
+from extend_pipeline.ledger.database import LedgerError, has_ledger
 from extend_pipeline.providers.registry import PROVIDERS
 
 _read: Final[dict[Settings, tuple[tuple[object, ...], Configuration]]] = {}
@@ -63,15 +63,13 @@ class HomeResource(dg.ConfigurableResource[Any]):
         """The open home; where catalogue or accounts have mistakes it opens all the same, to look after what is paid
         for, and they are told by whoever opened it. Raises Failure with every mistake of the settings, and of the files
         where there is no ledger yet; secrets stand in none of them."""
-        with ExitStack() as opened:
-            try:
-                pipeline = opened.enter_context(_open(self.settings()))
-            except (ConfigError, LedgerError, StateInUseError) as error:
-                raise failure(error) from None
-            try:
+        try:
+            settings = self.settings()
+            marks, configuration = _read_configuration(settings)
+            with open_home(settings, configuration=configuration, marks=marks) as pipeline:
                 yield pipeline
-            except LedgerError as error:  # it was moved to another place meanwhile, or before
-                raise failure(error) from None
+        except (ConfigError, LedgerError, StateInUseError) as error:  # the ledger may also be moved away meanwhile
+            raise failure(error) from None
 
 
 def failure(error: ConfigError | LedgerError | StateInUseError) -> dg.Failure:
@@ -83,23 +81,11 @@ def failure(error: ConfigError | LedgerError | StateInUseError) -> dg.Failure:
     return dg.Failure(f"{head}\n{error}", metadata={"mistakes": count}, allow_retries=False)
 
 
-@contextmanager
-def _open(settings: Settings) -> Iterator[Pipeline]:
+def _read_configuration(settings: Settings) -> tuple[tuple[object, ...], Configuration]:
+    """Return the marks of the home's files, and the configuration that was read from them."""
     marks = file_marks(settings.home)
     known = _read.get(settings)
     # mistakes are read again each time: a right that was lost and is given back changes no file
     if known is None or known[0] != marks or known[1].problems:
-        from datetime import UTC, datetime
-
-        known = _read[settings] = (marks, read_configuration(settings, PROVIDERS, now=datetime.now(UTC)))
-    if known[1].problems and not has_ledger(settings.ledger_url):
-        raise ConfigError(known[1].problems)
-    with state_in_use(settings.state_dir):
-        ledger = open_ledger(settings.ledger_url)
-        try:
-            configuration = opened_configuration(known[1], ledger, keep=True)
-        except BaseException:
-            ledger.close()
-            raise
-        with closing(Pipeline(configuration, ledger, MediaStore(settings.media_dir), marks=marks)) as pipeline:
-            yield pipeline
+        known = _read[settings] = (marks, read_configuration(settings, PROVIDERS, now=from_ms(wall_ms())))
+    return known

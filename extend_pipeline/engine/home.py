@@ -9,10 +9,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from extend_pipeline.base.units import from_ms
@@ -28,6 +29,7 @@ from extend_pipeline.ledger.database import Ledger, has_ledger, open_ledger
 from extend_pipeline.ledger.spending_rules import BudgetLimits
 from extend_pipeline.ledger.write.catalog_sync import Declaration
 from extend_pipeline.media.store import MediaStore
+from extend_pipeline.media.stores import open_store
 from extend_pipeline.providers.protocol import Provider
 from extend_pipeline.providers.registry import PROVIDERS, build_provider
 from extend_pipeline.providers.wire.credentials import key_fault
@@ -192,26 +194,43 @@ def opened_configuration(configuration: Configuration, ledger: Ledger, *, keep: 
 
 
 @contextmanager
-def open_pipeline(settings: Settings, *, now_ms: Callable[[], int] = wall_ms) -> Iterator[Pipeline]:
-    """Open a home: read its configuration first, then its ledger and store.
+def open_home(
+    settings: Settings,
+    *,
+    configuration: Configuration | None = None,
+    marks: tuple[object, ...] = (),
+    now_ms: Callable[[], int] = wall_ms,
+    make_provider: MakeProvider = build_provider,
+    works: bool = True,
+) -> Iterator[Pipeline]:
+    """Open a home: read its configuration first, then its ledger and store. All programs open it by this.
 
-    Mistakes in the configuration don't keep a home that has a ledger from opening: what is paid for is looked after,
-    and nothing is submitted. Raises ConfigError where there is no ledger, before anything is touched, and
-    StateInUseError while its state is being removed.
+    `configuration` and `marks` are those of a caller that has read the files already. Without `works` the home is only
+    looked at: one without a ledger is read against an empty one elsewhere, and stays without. Mistakes in the
+    configuration don't keep a home that has a ledger from opening: what is paid for is looked after, and nothing is
+    submitted. Raises ConfigError where there is no ledger, before anything is touched, LedgerError, and StateInUseError
+    while the state is being removed.
     """
-    marks = file_marks(settings.home)
-    configuration = read_configuration(settings, PROVIDERS, now=from_ms(now_ms()))
-    if configuration.problems and not has_ledger(settings.ledger_url):
+    if configuration is None:
+        marks = file_marks(settings.home)
+        configuration = read_configuration(settings, PROVIDERS, now=from_ms(now_ms()))
+    new = (configuration.problems or not works) and not has_ledger(settings.ledger_url)
+    if configuration.problems and new:
         raise ConfigError(configuration.problems)
-    with state_in_use(settings.state_dir):
-        ledger = open_ledger(settings.ledger_url)
-        try:
-            configuration = opened_configuration(configuration, ledger, keep=True)
-            pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir), now_ms=now_ms, marks=marks)
-        except BaseException:
-            ledger.close()
-            raise
-        try:
-            yield pipeline
-        finally:
-            pipeline.close()
+    with ExitStack() as stack:
+        if works:
+            stack.enter_context(state_in_use(settings.state_dir))
+        url = settings.ledger_url
+        if new:
+            url = f"sqlite:///{stack.enter_context(TemporaryDirectory(prefix='extend-pipeline-'))}/ledger.sqlite"
+        ledger = stack.enter_context(closing(open_ledger(url)))
+        pipeline = Pipeline(
+            opened_configuration(configuration, ledger, keep=works),
+            ledger,
+            open_store(settings),
+            now_ms=now_ms,
+            make_provider=make_provider,
+            marks=marks,
+            works=works,
+        )
+        yield stack.enter_context(closing(pipeline))

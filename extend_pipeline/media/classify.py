@@ -1,7 +1,7 @@
 """Whether a result is the whole film or only the new part, which providers do not say (docs/upstream/README.md, "What
 the result file contains").
 
-Decided by length first, by pictures where length allows both. `d` is the result's length minus the parent's; a segment
+Decided by length first, by frames where length allows both. `d` is the result's length minus the parent's; a segment
 is at most 8 s long, because no documented extension adds more.
 
 | d | seam: prefix | seam: not a prefix | no seam |
@@ -13,8 +13,8 @@ is at most 8 s long, because no documented extension adds more.
 | ≥ +0.5 s, result ≤ 8 s | full | segment ¹ | unknown |
 | ≥ +0.5 s, result > 8 s: too long for a segment | full | unknown (contradiction) | full |
 
-¹ unknown where the pictures do not bear it out either: the result's first picture is no closer to the parent's last one
-than its pictures at the parent's instants are. That is what a whole film looks like that was drawn or cropped anew.
+¹ unknown where the frames do not bear it out either: the result's first frame is no closer to the parent's last one
+than its frames at the parent's instants are. That is what a whole film looks like that was drawn or cropped anew.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from extend_pipeline.commands.demo.home_lock import (
 )
 from extend_pipeline.commands.demo.keeper import left_open
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.home import open_pipeline
+from extend_pipeline.engine.home import open_home
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.home.demo import write_demo
 from extend_pipeline_tests.support.home.engine_home import eventually
@@ -162,7 +162,7 @@ def test_nothing_is_removed_while_a_sandbox_runs_in_the_home(demo_home: Cli) -> 
 
 def test_nothing_is_removed_while_other_work_uses_the_state(demo_home: Cli) -> None:
     settings = Settings.for_home(demo_home.home)
-    with open_pipeline(settings), open_pipeline(settings):  # two may at once
+    with open_home(settings), open_home(settings):  # two may at once
         film = settings.media_dir / "film.mp4"
         assert film.exists()
         refused = demo_home("demo", "--fresh")

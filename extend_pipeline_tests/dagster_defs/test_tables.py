@@ -8,7 +8,7 @@ from dagster import evaluate_automation_conditions
 
 from extend_pipeline.dagster_defs.assets.table_metadata import DURATION_SOURCES
 from extend_pipeline.dagster_defs.checks.ledger import CHECKS
-from extend_pipeline.media.listing import mark
+from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.warehouse import schema
 from extend_pipeline_tests.dagster_defs.conftest import Place
 from extend_pipeline_tests.support.home.homes import video
@@ -121,7 +121,7 @@ def test_checks_find_a_warehouse_that_does_not_agree_with_the_ledger_and_a_budge
     with place.resource.open() as pipeline, duckdb.connect(str(pipeline.settings.warehouse_path)) as connection:
         connection.execute("UPDATE charges SET units = units + 1 WHERE entry = 'settle'")
         connection.execute("UPDATE completed_extensions SET added_duration_s = 0.2, seam_psnr_db = 9")
-    mark(media := place.home / "state" / "media", at_ms=0, new_id="ours")
+    LocalStore(media := place.home / "state" / "media").set_mark(at_ms=0, new_id="ours")
     next(media.glob("??/*.mp4")).unlink()
     job = place.defs.resolve_implicit_global_asset_job_def()
     keys = place.defs.resolve_asset_graph().asset_check_keys

@@ -31,7 +31,7 @@ _SUBMIT: Final = "extend_pipeline/engine/submit/submit.py"
 _RECOVER: Final = "extend_pipeline/engine/doubt/recover.py"
 _ADVANCE: Final = "extend_pipeline/engine/advance.py"
 _CLAIMS: Final = "extend_pipeline/ledger/write/claims.py"
-_STORE: Final = "extend_pipeline/media/store.py"
+_STORE: Final = "extend_pipeline/media/local_store.py"
 _WIRE: Final = "extend_pipeline/providers"
 
 MUTANTS: Final = (

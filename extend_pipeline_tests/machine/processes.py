@@ -18,7 +18,7 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.submit.spool import UnrecordedError
-from extend_pipeline.media.store import MediaStore
+from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.machine.gates import DEADLINE_S, Gate, GatedLedger, Killed, gate_posts
 from extend_pipeline_tests.support.home.engine_home import impatient_provider
@@ -116,7 +116,7 @@ def build_process(
     pipeline = Pipeline(
         load_configuration(settings, PROVIDERS, now=from_ms(now_ms())),
         GatedLedger(settings.ledger_url, gate),
-        MediaStore(settings.media_dir),
+        LocalStore(settings.media_dir),
         now_ms=now_ms,
         make_provider=make,
         owner=f"{socket.gethostname()}:{2**22 + int(name[1:])}:1" if looks_dead else name,

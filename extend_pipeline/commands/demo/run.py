@@ -36,7 +36,7 @@ def demo(home: Path | None, max_seconds: float, fresh: bool) -> None:
     Sandbox, Dagster daemon, sensors and runs do the work, which costs nothing. The next demo goes on with what this one
     has left.
     """
-    from extend_pipeline.engine.home import open_pipeline
+    from extend_pipeline.engine.home import open_home
 
     where = demo_home.find(home)
     end_children_too()
@@ -47,7 +47,7 @@ def demo(home: Path | None, max_seconds: float, fresh: bool) -> None:
             demo_home.prepared(where, verb="demo", fresh=fresh) as lock,
             demo_home.sandbox(where, lock) as sandbox,
             demo_home.dagster(where, lock, "dagster-daemon", "run") as daemon,
-            open_pipeline(where.settings) as pipeline,
+            open_home(where.settings) as pipeline,
         ):
             say(f"sandbox at {where.url}, Dagster instance in {where.dagster_home}; logs in {where.logs}")
             if not fresh and where.settings.warehouse_path.exists():

@@ -6,6 +6,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ from extend_pipeline.ledger.database import Ledger, LedgerError, has_ledger, ope
 from extend_pipeline.ledger.identity import written_by
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.media.stores import open_store
 
 FEW_FREE: Final = 10  # times what must stay free: some hundred films of 20 to 50 MB, a night's work
 
@@ -80,11 +82,12 @@ def _check_identity(settings: Settings, ledger: Ledger) -> Finding:
 
 def check_media(settings: Settings) -> Iterator[Finding]:
     """The media folder can be written by us and read by nobody else, and there is room."""
-    folder = settings.media_dir
-    yield from _folder("media", folder)
-    if opened := _open_to_others("media", folder):
-        yield opened
-    space = read_space(settings, awaited=_awaited(settings))
+    store = open_store(settings)
+    for folder in islice(store.folders(), 1):
+        yield from _folder("media", folder)
+        if opened := _open_to_others("media", folder):
+            yield opened
+    space = read_space(settings, store, awaited=_awaited(settings))
     if space.is_short:
         yield problem("disk", space.describe(), MAKE_ROOM)
     elif space.media_free is not None and space.media_free < FEW_FREE * space.needed:

@@ -19,13 +19,13 @@ from extend_pipeline.commands.doctor.machine_checks import check_names, check_pl
 from extend_pipeline.commands.doctor.result_checks import check_results
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.text import with_home_option
-from extend_pipeline.commands.shared.home import open_for_reading, settings_of
+from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.config.load import Configuration, read_configuration
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.home import wall_ms
+from extend_pipeline.engine.home import open_home, wall_ms
 from extend_pipeline.ledger.database import LedgerError, has_ledger
-from extend_pipeline.media.listing import FOLDERS
+from extend_pipeline.media.store import FOLDERS
 from extend_pipeline.providers.registry import PROVIDERS
 
 WRONG_CONFIGURATION: Final = 2
@@ -118,7 +118,7 @@ def _films(configuration: Configuration, *, deep: bool) -> Iterator[Finding]:
     if not has_ledger(configuration.settings.ledger_url):
         return
     try:
-        with open_for_reading(configuration.settings, configuration) as pipeline:
+        with open_home(configuration.settings, configuration=configuration, works=False) as pipeline:
             if deep:
                 with click.progressbar(length=len(FOLDERS), label="reading films", file=sys.stderr) as bar:
                     yield from check_store_deeply(pipeline, shown=lambda done: _show(bar, done.folder))

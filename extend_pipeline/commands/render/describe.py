@@ -180,7 +180,7 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
 
 def _disk(disk: DiskSpace) -> dict[str, Any]:
     return {
-        "media": {"folder": str(disk.media), "free_bytes": disk.media_free, "needed_bytes": disk.needed},
+        "media": {"folder": disk.media, "free_bytes": disk.media_free, "needed_bytes": disk.needed},
         "state": {"folder": str(disk.state), "free_bytes": disk.state_free, "needed_bytes": disk.min_free_bytes},
         "awaited": disk.awaited,
         "short": disk.is_short,

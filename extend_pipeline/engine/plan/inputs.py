@@ -84,7 +84,7 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             sources=sources,
             ledger=ledger,
             held=held_accounts(pipeline, rows),
-            disk=read_space(pipeline.settings, awaited=awaited),
+            disk=read_space(pipeline.settings, pipeline.store, awaited=awaited),
             names=names,
             on_change=pipeline.configuration.catalogue.on_change or "ask",
         )

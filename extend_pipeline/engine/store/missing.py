@@ -11,7 +11,6 @@ from extend_pipeline.engine.store.look import StoreLook, look
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import files
 from extend_pipeline.ledger.write.files import Cause, ExpectedFile, Role
-from extend_pipeline.media.listing import forget_look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +84,7 @@ def store_now(pipeline: Pipeline) -> StoreNow:
     known = tuple(_known(file, pipeline) for file in found.open if file.state in files.OPEN)
     new = () if found.doubt else tuple(_new(pipeline, found))
     if new:
-        forget_look(pipeline.settings.media_dir)
+        pipeline.store.forget_look()
     return StoreNow(
         found.doubt,
         (*known, *new),

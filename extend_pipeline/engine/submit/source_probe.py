@@ -51,9 +51,7 @@ def prepare(pipeline: Pipeline, *, videos: Collection[str] | None = None) -> Pre
             with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
                 if isinstance(got, Stored):
                     length = got.probe.duration_ms
-                    catalog_sync.source_stored(
-                        tx, video.key, sha256=got.sha256, path=got.relative_path, duration_ms=length
-                    )
+                    catalog_sync.source_stored(tx, video.key, sha256=got.sha256, path=got.path, duration_ms=length)
                     report.measured.append(video.key)
                 else:
                     catalog_sync.source_unreachable(tx, video.key, message=got.message)

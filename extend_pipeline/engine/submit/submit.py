@@ -73,7 +73,7 @@ def _room(pipeline: Pipeline) -> int | None:
     """For how many more results there is room on the disks now; None where there is no bound."""
     with pipeline.ledger.read() as connection:
         awaited = queries.awaited(connection)
-    return read_space(pipeline.settings, awaited=awaited).fits()
+    return read_space(pipeline.settings, pipeline.store, awaited=awaited).fits()
 
 
 def _wave(

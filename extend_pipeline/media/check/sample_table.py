@@ -1,6 +1,6 @@
 """One track's sample table (`stbl`): how many samples it lists, and whether every one of them lies within the file.
 
-This is what finds a faststart file that was cut: its header, at the front, is whole and goes on claiming every picture.
+This is what finds a faststart file that was cut: its header, at the front, is whole and goes on claiming every frame.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from extend_pipeline.media.check.isobmff import Box, StructureError, find, need
 
-MAX_VIDEO_SAMPLES: Final = 1_000_000  # 180 s at 60 pictures a second are 10,800
+MAX_VIDEO_SAMPLES: Final = 1_000_000  # 180 s at 60 frames a second are 10,800
 MAX_OTHER_SAMPLES: Final = 50_000_000  # uncompressed sound counts every sample: 180 s at 48 kHz are 8.6 million
 
 

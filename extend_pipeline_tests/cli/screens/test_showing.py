@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from extend_pipeline.commands.render import text
 from extend_pipeline.commands.render.videos import bar, draw, hops, length
-from extend_pipeline.commands.shared.home import has_ledger
 from extend_pipeline.commands.sql.values import in_json, in_words
 from extend_pipeline.engine.plan.model import Plan, VideoPlan
+from extend_pipeline.ledger.database import has_ledger
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.providers.kling.models import KlingAccount
 from extend_pipeline_tests.cli.conftest import CONFIG, Cli

@@ -18,7 +18,7 @@ from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.media.store import MediaStore
+from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock
 from extend_pipeline_tests.support.home.every_provider import OTHERS, other_home
 from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_the_same
@@ -75,7 +75,7 @@ def killed_and_finished(home: EngineHome, walk: Walk) -> Found:
     skipped = PAST_A_LEASE_MS if confined else 0
     heir = advancing(settings, home.path / "heir.txt", skipped_ms=skipped, confined=confined)
     ended = heir.wait()
-    MediaStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
+    LocalStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
     clock = JumpClock(skipped)
     with home.open(clock) as pipeline:
         found = reckon(home, pipeline.ledger)

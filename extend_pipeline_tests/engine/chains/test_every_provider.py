@@ -85,7 +85,7 @@ def test_a_luma_segment_is_kept_and_its_film_is_put_together_beside_it(home: Eng
         assert [row.output_kind for row in rows] == ["segment"] * 3
         whole = 5_000
         for row in rows:
-            segment, film = (pipeline.store.path_of(name) for name in (row.path, row.film_path))
+            segment, film = (pipeline.settings.media_dir / name for name in (row.path, row.film_path))
             assert row.sha256 != row.film_sha256
             assert isinstance(check_file(segment), ValidFile)
             assert isinstance(check_file(film), ValidFile)

@@ -54,7 +54,7 @@ def test_a_film_that_the_provider_sends_completes_the_video_and_pays_nothing(
         [row] = queries.attempts_of(connection, ["vidu-0"])
         stored = select(tables.events.c.actor).where(tables.events.c.kind == "attempt_stored")
         actors = connection.execute(stored).scalars().all()
-    assert lost.store.path_of(row.path).read_bytes() == film.read_bytes()
+    assert (lost.settings.media_dir / row.path).read_bytes() == film.read_bytes()
     assert actors == ["ann (sent by their support)"]
     assert replays_to_the_same(lost.ledger, home.path)
     assert isinstance(take(lost, film), Declined)  # it waits for none any more

@@ -94,7 +94,7 @@ def test_a_worker_that_can_be_had_no_more_after_the_check_leaves_the_film_for_la
 
     def only_checks(prober: Prober, task: dict[str, object], **options: float | None) -> object:
         if task["do"] != "check":
-            raise isolated_probe.CouldNotProbe("no memory for it")
+            raise isolated_probe.ProbeUnavailable("no memory for it")
         return original(prober, task, **options)
 
     with home.open(clock) as pipeline, pytest.MonkeyPatch.context() as patch:
@@ -112,7 +112,7 @@ def test_a_film_that_ends_every_worker_is_quarantined_after_two_fetches(home: En
     clock = JumpClock()
     with home.open(clock) as pipeline, pytest.MonkeyPatch.context() as patch:
         # workers that die of whatever they are given, as of a hole in a decoder
-        boot = "import os, sys; print('{\"ready\": true}', flush=True); sys.stdin.readline(); os.kill(os.getpid(), 11)"
+        boot = "import os, sys; print('{\"ok\": true}', flush=True); sys.stdin.readline(); os.kill(os.getpid(), 11)"
         patch.setattr("extend_pipeline.media.isolation.pool._BOOT", boot)
         for _ in range(4):
             advance(pipeline, publish=False)

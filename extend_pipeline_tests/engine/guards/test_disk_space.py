@@ -23,6 +23,7 @@ from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline_tests.engine.submit.test_full_disk import finishes, full_tmpfs
 from extend_pipeline_tests.support.home.engine_home import EngineHome, account, entry, source_id
 from extend_pipeline_tests.support.home.plan_inputs import configured, given
@@ -34,7 +35,7 @@ MIB = 1024**2
 
 def space(media_free: int | None, *, state_free: int | None = 500 * GIB, awaited: int = 0) -> DiskSpace:
     """Disks with the bounds that are the default."""
-    return DiskSpace(Path("/films"), media_free, Path("/state"), state_free, awaited, 128 * MIB, GIB)
+    return DiskSpace("/films", media_free, Path("/state"), state_free, awaited, 128 * MIB, GIB)
 
 
 def obstacles(folder: Path, disk: DiskSpace, *, steps: int = 20) -> list[BlockReason | None]:
@@ -77,10 +78,10 @@ def test_an_error_of_a_disk_names_folder_what_waits_and_what_to_do(code: int, ho
 
 
 def test_a_file_that_has_no_room_is_not_begun(tmp_path: Path) -> None:
-    require(tmp_path, None)
-    require(tmp_path / "later", 1)
+    require(LocalStore(tmp_path), None)
+    require(LocalStore(tmp_path / "later"), 1)
     with pytest.raises(OSError, match="No space") as told:
-        require(tmp_path, 1 << 60)
+        require(LocalStore(tmp_path), 1 << 60)
     assert told.value.errno == errno.ENOSPC
 
 

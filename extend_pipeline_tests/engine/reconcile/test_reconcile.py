@@ -105,7 +105,7 @@ def test_a_task_that_only_the_provider_knows_is_taken_over_with_its_cost_and_its
         drive(pipeline, publish=True)
         (orphan,) = orphans(pipeline)
         assert (orphan.state, orphan.settled_micros) == ("stored", to_micros(Decimal(2)))
-        assert pipeline.store.path_of(orphan.path).stat().st_size == orphan.bytes
+        assert (pipeline.settings.media_dir / orphan.path).stat().st_size == orphan.bytes
         assert status(pipeline).accounts[0].committed == Decimal(4) == charged(billed)
         assert verdicts(books(pipeline)["list"]) == {"matched": 2}
         assert status(pipeline).exit_code == 0

@@ -17,12 +17,10 @@ from extend_pipeline.config.load import load_configuration
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import MAX_WAIT_MS, Round, advance, next_wait_ms
-from extend_pipeline.engine.home import Pipeline, wall_ms
+from extend_pipeline.engine.home import MakeProvider, Pipeline, open_home, wall_ms
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.plan.planner import plan
-from extend_pipeline.ledger.database import open_ledger
-from extend_pipeline.media.store import MediaStore
 from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.registry import PROVIDERS, build_provider
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle
@@ -138,21 +136,16 @@ class EngineHome:
         return Settings(home=self.path, ledger_url=self.ledger_url, **self.options)
 
     @contextmanager
-    def open(self, clock: Any = None, **changes: Any) -> Iterator[Pipeline]:
-        """Open it as `open_pipeline` does, but with short waits between repeated questions."""
+    def open(
+        self, clock: Any = None, *, make_provider: MakeProvider | None = None, owner: str = ""
+    ) -> Iterator[Pipeline]:
+        """Open it as every program does, but with short waits between repeated questions."""
         settings, clock = self.settings, clock or JumpClock()
         configuration = load_configuration(settings, PROVIDERS, now=from_ms(clock()))
-        store = MediaStore(settings.media_dir)
-        pipeline = Pipeline(
-            configuration,
-            open_ledger(settings.ledger_url),
-            store,
-            **{"now_ms": clock, "make_provider": impatient_provider, **changes},
-        )
-        try:
+        made = make_provider or impatient_provider
+        with open_home(settings, configuration=configuration, now_ms=clock, make_provider=made) as pipeline:
+            pipeline.owner = owner or pipeline.owner
             yield pipeline
-        finally:
-            pipeline.close()
 
 
 def impatient_provider(account: Account, *, settings: Settings, **changes: Any) -> Any:
