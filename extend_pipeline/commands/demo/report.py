@@ -26,8 +26,7 @@ ORDER BY l.depth, l.video_key
 SPENT = "SELECT provider, sum(units) AS units FROM charges WHERE entry IN ('settle', 'adjust') GROUP BY ALL"
 COSTS = """
 SELECT account, if(grouping(charges.video_key) = 1, 'in all', video_key) AS video_key,
-       count(*) FILTER (entry = 'settle') AS hops,
-       sum(units) AS units, any_value(unit) AS unit, sum(amount) AS amount, currency
+       count(*) FILTER (entry = 'settle') AS hops, sum(units) AS units, any_value(unit) AS unit, sum(amount) AS amount, currency
 FROM charges WHERE entry IN ('settle', 'adjust')
 GROUP BY GROUPING SETS ((account, video_key, currency), (account, currency))
 ORDER BY grouping(charges.video_key), account, video_key
@@ -74,7 +73,7 @@ def print_report(pipeline: Pipeline, *, charged: dict[str, Decimal], seconds: fl
     say(f"lineage: {counted(len(edges), 'hop')}, {told}")
     for line in broken:
         say(f"broken promise: {line}")
-    say(f"done in {seconds:.0f} s. Files: {pipeline.store.place}")
+    say(f"done in {seconds:.0f} s. Files: {pipeline.settings.media_dir}")
     say(f'Warehouse: {target}   (extend-pipeline --home {pipeline.settings.home} sql "FROM duration_metrics")')
     return bool(edges) and spent == charged and grows and probed and not broken
 
