@@ -136,6 +136,7 @@ def test_a_partial_end_fails_names_what_is_missing_and_keeps_what_was_done(place
     assert error is not None
     assert error.user_failure_data is not None
     told = str(error.user_failure_data.description)
+    assert "2020-01-31" in told
     check_user_text(told)
     assert error.user_failure_data.metadata["missing"].value == 2
 

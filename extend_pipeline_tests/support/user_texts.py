@@ -27,7 +27,8 @@ _VARYING: Final = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
     (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{12,}\b"), "DIGEST"),
     (re.compile(r"\b\d{6,}\b"), "NUMBER"),
-    (re.compile(r"\bfor \d+ (?:s|minutes)\b"), "for AGE"),
+    (re.compile(r"\bfor \d+ (?:s|minutes?)\b"), "for AGE"),
+    (re.compile(r"\b\d+ minutes left\b"), "MINUTES left"),
 )
 
 

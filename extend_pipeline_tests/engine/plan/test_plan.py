@@ -130,7 +130,7 @@ def test_thirty_days_after_it_was_made_a_video_is_not_extended(hop: int, tmp_pat
     last_moment = only(plan(given(config, *attempts, now_ms=end - 1)))
     assert last_moment.due is not None
     video = only(plan(given(config, *attempts, now_ms=end)))
-    held(video, BlockReason.SOURCE_EXPIRED)
+    held(video, BlockReason.SOURCE_EXPIRED, "2026-11-19 00:00 UTC")
 
 
 def test_a_hop_that_could_pass_three_minutes_is_not_submitted(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_day_that_is_spent_waits_until_tomorrow_and_a_total_that_is_spent_wait
     assert today.blocker is not None
     assert today.blocker.until_ms == MIDNIGHT
     gone = {"k": AccountView(committed_micros=98_000_001)}
-    held(only(plan(given(config, views=gone))), BlockReason.TOTAL_BUDGET)
+    held(only(plan(given(config, views=gone))), BlockReason.TOTAL_BUDGET, "1.999999")
     dear = configured(tmp_path, [entry("v", "827")], account(budget={"per_day": 1, "total": 100}))
     held(only(plan(given(dear))), BlockReason.TOTAL_BUDGET)  # no tomorrow will be enough
 

@@ -54,7 +54,7 @@ def test_a_measured_source_is_due_with_what_one_hop_costs(provider: str, tmp_pat
 
 def test_a_source_of_a_gateway_that_is_too_old_is_told_before_anything_is_spent(tmp_path: Path) -> None:
     config = home_of(tmp_path, "kling-gateway", source={"created_at": "2025-01-15T08:00:00Z"})
-    held(planned(config), BlockReason.SOURCE_EXPIRED)
+    held(planned(config), BlockReason.SOURCE_EXPIRED, "2025-02-14")
 
 
 def test_a_hop_of_a_gateway_that_would_pass_three_minutes_is_not_sent(tmp_path: Path) -> None:

@@ -135,14 +135,14 @@ def stored_from(step: DueStep, added_ms: int) -> AttemptView:
     )
 
 
-def held(video: VideoPlan, reason: BlockReason, *inputs: str) -> None:
-    """A video waits for this reason, says so and what to do in the golden file's words, and names the test's inputs."""
+def held(video: VideoPlan, reason: BlockReason, *values: str) -> None:
+    """Assert that a video waits for this reason, and says so, with these values, and what to do."""
     assert video.due is None
     assert video.blocker is not None
     assert video.blocker.reason is reason, video.blocker
     told = f"{video.blocker.message} → {video.blocker.todo}"
-    for text in inputs:
-        assert text in told
+    for value in values:
+        assert value in told
     assert video.blocker.todo
     check_user_text(told)
     assert video.state is (VideoState.BLOCKED if reason.needs_person else VideoState.WAITING)
