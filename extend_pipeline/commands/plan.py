@@ -24,6 +24,7 @@ from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.engine.store.missing import store_now
 from extend_pipeline.engine.submit.source_probe import measured
 from extend_pipeline.media.store import MediaStore
+from extend_pipeline.providers.registry import PROVIDERS
 
 
 @click.command()
@@ -38,7 +39,7 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
     """
     home: Path | None = ctx.obj
     settings = settings_of(home)
-    read = read_configuration(settings, now=from_ms(wall_ms()))
+    read = read_configuration(settings, PROVIDERS, now=from_ms(wall_ms()))
     wrong = ConfigError(read.problems) if read.problems else None
     configuration = replace(read, problems=())  # it shows what the sound part would do, once all is sound
     if wrong is not None and (not configuration.catalogue.videos or as_json):

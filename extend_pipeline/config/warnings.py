@@ -64,7 +64,7 @@ def _alike(catalogue: Catalogue) -> Iterator[str]:
             continue
         by_step: dict[str, list[Video]] = defaultdict(list)
         for video in those:
-            by_step[words_digest(video.provider, video.extend.hop_params(1))].append(video)
+            by_step[words_digest(video.extend.hop_params(1))].append(video)
         for same in by_step.values():
             if len(same) > 1:
                 first = same[0].key

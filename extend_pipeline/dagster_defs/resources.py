@@ -16,6 +16,7 @@ from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.home import Pipeline, opened_configuration
 from extend_pipeline.ledger.database import LedgerError, has_ledger, open_ledger
 from extend_pipeline.media.store import MediaStore
+from extend_pipeline.providers.registry import PROVIDERS
 
 _read: Final[dict[Settings, tuple[tuple[object, ...], Configuration]]] = {}
 """What was read last, by settings: ticks come every few seconds, and 10,000 entries take 1.7 s to read and check."""
@@ -89,7 +90,7 @@ def _open(settings: Settings) -> Pipeline:
     if known is None or known[0] != marks or known[1].problems:
         from datetime import UTC, datetime
 
-        known = _read[settings] = (marks, read_configuration(settings, now=datetime.now(UTC)))
+        known = _read[settings] = (marks, read_configuration(settings, PROVIDERS, now=datetime.now(UTC)))
     if known[1].problems and not has_ledger(settings.ledger_url):
         raise ConfigError(known[1].problems)
     ledger = open_ledger(settings.ledger_url)

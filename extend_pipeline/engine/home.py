@@ -27,6 +27,7 @@ from extend_pipeline.ledger.write.catalog_sync import Declaration
 from extend_pipeline.ledger.write.claims import BudgetLimits
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline.providers.protocol import Provider
+from extend_pipeline.providers.registry import PROVIDERS, build_provider
 from extend_pipeline.providers.wire.credentials import key_fault
 
 
@@ -76,12 +77,6 @@ class MakeProvider(Protocol):
         ...
 
 
-def _build_provider(account: Account, *, settings: Settings) -> Provider:
-    from extend_pipeline.providers.registry import build_provider  # httpx costs 0.1 s; plan and status send nothing
-
-    return build_provider(account, settings=settings)
-
-
 @dataclass
 class Pipeline:
     """A home that is open for work. `now_ms` is the only clock the engine reads."""
@@ -90,7 +85,7 @@ class Pipeline:
     ledger: Ledger
     store: MediaStore
     now_ms: Callable[[], int] = wall_ms
-    make_provider: MakeProvider = _build_provider
+    make_provider: MakeProvider = build_provider
     owner: str = field(default_factory=process_name)
     new_token: Callable[[], str] = fresh_token
     _providers: dict[str, Provider] = field(default_factory=dict)
@@ -171,7 +166,7 @@ class Pipeline:
             return
         before = self.accounts
         self.configuration = opened_configuration(
-            read_configuration(self.settings, now=self.now()), self.ledger, keep=True
+            read_configuration(self.settings, PROVIDERS, now=self.now()), self.ledger, keep=True
         )
         self.marks = marks
         self.was_sound = self.was_sound or not self.configuration.problems
@@ -208,7 +203,7 @@ def open_pipeline(settings: Settings, *, now_ms: Callable[[], int] = wall_ms) ->
     and nothing is submitted. Raises ConfigError where there is no ledger, before anything is touched.
     """
     marks = file_marks(settings.home)
-    configuration = read_configuration(settings, now=from_ms(now_ms()))
+    configuration = read_configuration(settings, PROVIDERS, now=from_ms(now_ms()))
     if configuration.problems and not has_ledger(settings.ledger_url):
         raise ConfigError(configuration.problems)
     ledger = open_ledger(settings.ledger_url)

@@ -28,6 +28,7 @@ from extend_pipeline.ledger.read import budget_days, queries, reconciliation_que
 from extend_pipeline.ledger.read.budget_days import Today
 from extend_pipeline.ledger.states import LIVE, AttemptState
 from extend_pipeline.ledger.write.reconciliation import ORPHAN
+from extend_pipeline.providers.registry import spec_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,8 +247,6 @@ def _account(pipeline: Pipeline, name: str, row: Any, *, today: Today, doubtful:
 
 
 def _doubt(row: Any, now_ms: int, account: Account | None) -> Doubt:
-    from extend_pipeline.providers.registry import submit_path  # loads httpx
-
     return Doubt(
         where=f"{row.video_key}/{row.hop}",
         attempt_id=row.attempt_id,
@@ -258,6 +257,6 @@ def _doubt(row: Any, now_ms: int, account: Account | None) -> Doubt:
         age_s=max(now_ms - (row.in_doubt_at or now_ms), 0) / 1000,
         why=row.error_message or "",
         sent_at=row.sending_at,
-        path=submit_path(row.provider, row.parent_video_id, account),
+        path=spec_of(row.provider).submit_path(row.parent_video_id, account),
         request=row.request,
     )

@@ -25,7 +25,7 @@ from typing import Final
 from extend_pipeline.media.seam import Seam
 
 CLEARLY_MS: Final = 500  # below one second, the shortest extension on offer; above encoders' differences at the end
-MAX_SEGMENT_MS: Final = 8_000  # Vidu adds 1-7 s, Kling 4-5 s, Luma about 5 s; and a second of slack
+SLACK_MS: Final = 1_000  # what a segment may be longer than the most that any extension adds
 
 
 class OutputKind(StrEnum):
@@ -36,7 +36,7 @@ class OutputKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-def recognise(*, parent_ms: int | None, probed_ms: int, seam: Seam | None) -> OutputKind:
+def recognise(*, parent_ms: int | None, probed_ms: int, seam: Seam | None, longest_added_ms: int) -> OutputKind:
     """Tell the kind from the parent's length, the result's probed length and the seam; the table is the module's."""
     measured = seam if seam is not None and seam.compared_frames else None
     prefix = measured is not None and measured.parent_is_prefix
@@ -48,7 +48,7 @@ def recognise(*, parent_ms: int | None, probed_ms: int, seam: Seam | None) -> Ou
     longer = difference_ms >= CLEARLY_MS
     if prefix:
         return OutputKind.FULL if longer else OutputKind.UNKNOWN
-    too_long_for_segment = probed_ms > MAX_SEGMENT_MS
+    too_long_for_segment = probed_ms > longest_added_ms + SLACK_MS
     if measured is None:
         return OutputKind.FULL if longer and too_long_for_segment else OutputKind.UNKNOWN
     return OutputKind.SEGMENT if _continues(measured) and not too_long_for_segment else OutputKind.UNKNOWN

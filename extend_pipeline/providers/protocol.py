@@ -29,7 +29,7 @@ class RejectReason(StrEnum):
     UNSENT = "unsent"  # refused, DNS, TLS (but for the next), connect or pool time-out: no byte of the request left
     CERTIFICATE = "certificate"  # who answers shows a certificate that doesn't count here: no byte left
     PROXY = "proxy"  # the proxy lets nothing through, so no byte left
-    # the numbers are Kling's codes; what others answer is told by error_shapes.py
+    # the numbers are the business codes of wire/codes.py; other error bodies are read by wire/errors.py
     NO_KEY = "no_key"  # this process has no key that can be sent, so no byte left: its own matter, not the account's
     AUTH = "auth"  # 1000-1004 after one re-mint
     CLOCK = "clock"  # 1003, 1004 while our clock and the answer's Date differ: our clock's fault, not the key's
@@ -111,7 +111,7 @@ SubmitOutcome = Accepted | Rejected | Duplicate | Unknown
 class Output:
     """One video of a result.
 
-    `video_id` is what the next hop extends: an id, for Vidu the result's URL, for Luma the generation's id. It is
+    `video_id` is what the next hop extends (`SourceKind`): the id of a video or of a task, or the result's URL. It is
     missing where a gateway passes only a URL; such a video can't be extended. `duration_ms` is the file's, as reported.
     """
 
@@ -125,7 +125,7 @@ class Output:
 class TaskView:
     """A task as a query showed it. SUCCEEDED always carries at least one output with a URL.
 
-    `added_ms` is how much longer the task made its video, where a provider reports just that (Vidu), and only with
+    `added_ms` is how much longer the task made its video, where a provider reports just that, and only with
     SUCCEEDED. `expires_ms` is when the first output's URL stops working, where the URL says so; UTC milliseconds.
     """
 
@@ -205,8 +205,8 @@ PageOutcome = Page | QueryFailed
 class SubmitRequest:
     """One extension to be asked for.
 
-    `source_id` is what the provider extends: Kling a `video_id`, Vidu a URL, Luma a generation's id. `params` are the
-    hop's own, as the config model of the provider names them. The same `external_task_id` goes out on every try of one
+    `source_id` is what the provider extends (`SourceKind`). `params` are the hop's own, as the provider's models name
+    them. The same `external_task_id` goes out on every try of one
     attempt. `parent_task_id` is the task that made the source, where it is known; only some gateways ask for it.
     """
 

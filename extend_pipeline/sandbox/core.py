@@ -19,7 +19,6 @@ from extend_pipeline.sandbox.store.request_log import RequestLog
 from extend_pipeline.sandbox.store.seeding import plant
 from extend_pipeline.sandbox.surface.account_terms import all_terms
 from extend_pipeline.sandbox.surface.callbacks import Callbacks
-from extend_pipeline.sandbox.surface.links import surface_url
 
 # A task is "submitted" for the first quarter of its run time, then "processing".
 _WAITING_SHARE = 4
@@ -31,7 +30,10 @@ class Core:
     def __init__(self, state_dir: Path, config: SandboxConfig) -> None:
         """Open the state, plant the config's seeds. SandboxError if the state is in use or a seed is wrong."""
         state_dir.mkdir(parents=True, exist_ok=True)
-        self.config, self.terms = config, all_terms(config)
+        from extend_pipeline.sandbox.surfaces import SURFACES  # each of them works on a core
+
+        self.config, self.surfaces = config, {surface.provider: surface for surface in SURFACES}
+        self.terms = all_terms(config, SURFACES)
         self.clock = Clock(config.now_offset)
         self.store = Store(state_dir / "sandbox.sqlite")
         self.faults = FaultBook(self.store)
@@ -60,10 +62,15 @@ class Core:
     def media_url(self, base_url: str, video: Video) -> str:
         """The link to a film that its surface gives now."""
         ttl_s, now_ms = self.terms[video.surface].url_ttl, self.clock.now_ms()
-        return surface_url(base_url or self.base_url, video, now_ms=now_ms, ttl_s=ttl_s, key=self.store.signing_key)
+        link = self.surfaces[video.surface].link
+        return link(base_url or self.base_url, video, now_ms, ttl_s, self.store.signing_key)
+
+    def is_public(self, video: Video) -> bool:
+        """Whether a film may be had without a signature: a seed of a surface whose sources are URLs."""
+        return self.terms[video.surface].by_url and video.parent_id is None
 
     def public_url(self, video_id: str) -> str:
-        """Where a film that was seeded for vidu lies; any other video's id as it is, for the surface to refuse."""
+        """Where a film that was seeded in public lies; any other video's id as it is, for the surface to refuse."""
         video = self.store.video(video_id)
         return video_id if video is None else self.media_url("", video)
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from extend_pipeline.sandbox import SandboxConfig
 from extend_pipeline.sandbox.config import SandboxAccount
-from extend_pipeline.sandbox.surface.settings import GatewayConfig
+from extend_pipeline.sandbox.kling_gateway.settings import GatewayConfig
 from extend_pipeline_tests.support.home.engine_home import ACCESS_ENV, KEY_ENVS, SECRET_ENV, EngineHome, account, entry
 from extend_pipeline_tests.support.home.every_provider import other_account, other_entry
 

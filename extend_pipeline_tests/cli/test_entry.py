@@ -18,6 +18,7 @@ from extend_pipeline import cli as entry
 from extend_pipeline.cli import VERBS, cli
 from extend_pipeline.commands.shared.examples import EXAMPLES
 from extend_pipeline.config.json_schema import catalogue_schema
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.home.homes import account, video, write_home
 from extend_pipeline_tests.support.user_texts import check_user_text, line_with
@@ -163,7 +164,7 @@ def test_init_writes_examples_that_load_and_never_overwrites(tmp_path: Path) -> 
     assert "/state/" in (run.home / ".gitignore").read_text(encoding="utf-8")
     first = (run.home / "catalog.yaml").read_text(encoding="utf-8").splitlines()[0]
     schema = run.home / first.removeprefix("# yaml-language-server: $schema=")
-    assert json.loads(schema.read_text(encoding="utf-8")) == catalogue_schema()
+    assert json.loads(schema.read_text(encoding="utf-8")) == catalogue_schema(PROVIDERS)
 
 
 def test_init_does_not_add_examples_to_a_catalogue_kept_as_csv(tmp_path: Path) -> None:

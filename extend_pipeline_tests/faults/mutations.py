@@ -66,7 +66,7 @@ MUTANTS: Final = (
         "5xx as rejected",
         (
             Edit(f"{_WIRE}/kling/parse.py", "400 <= self.status < 500) or", "400 <= self.status < 600) or"),
-            Edit(f"{_WIRE}/kling/codes.py", "5000: CodeRule(None,", "5000: CodeRule(RejectReason.RATE,"),
+            Edit(f"{_WIRE}/wire/codes.py", "5000: CodeRule(None,", "5000: CodeRule(RejectReason.RATE,"),
         ),
         ("kling-gateway/poll.before_query/5xx_after@submit", "kling/poll.before_query/5xx_after@submit"),
     ),

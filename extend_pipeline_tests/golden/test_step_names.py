@@ -17,6 +17,7 @@ from extend_pipeline.config.checks.purchase import purchase_digest, words_digest
 from extend_pipeline.config.load import Configuration, load_configuration
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.plan import chain
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.golden.entries import COUNT, HOPS, write_home
 
 RECORDED = Path(__file__).with_name("steps.json")
@@ -32,7 +33,7 @@ def recorded() -> dict[str, Any]:
 
 def names_of(home: Path) -> dict[str, dict[str, list[str]]]:
     """Return all names of the first hops of every video of a home, by video and kind."""
-    configuration = load_configuration(Settings(home=home), now=NOW)
+    configuration = load_configuration(Settings(home=home), PROVIDERS, now=NOW)
     names = _names(configuration)
     return {key: _names_of_video(key, configuration, names) for key in configuration.catalogue.videos}
 
@@ -63,7 +64,7 @@ def _names_of_video(key: str, configuration: Configuration, names: chain.Names) 
     ]
     return {
         "steps": steps,
-        "words": [words_digest(video.provider, each) for each in params],
+        "words": [words_digest(each) for each in params],
         "purchases": [purchase_digest(video.provider, *pair) for pair in zip(parents, params, strict=False)],
         "keys": keys,
         "attempts": [chain.attempt_id(key, try_no) for try_no, key in enumerate(keys, start=1)],

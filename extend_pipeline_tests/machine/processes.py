@@ -20,7 +20,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.submit.spool import UnrecordedError
 from extend_pipeline.media.store import MediaStore
 from extend_pipeline.providers.http.retry import RetryPolicy
-from extend_pipeline.providers.registry import build_provider
+from extend_pipeline.providers.registry import PROVIDERS, build_provider
 from extend_pipeline_tests.machine.gates import DEADLINE_S, Gate, GatedLedger, Killed, gate_posts
 from extend_pipeline_tests.support.home.engine_home import impatient_provider
 
@@ -119,7 +119,7 @@ def build_process(
         return gate_posts(provider, gate)
 
     pipeline = Pipeline(
-        load_configuration(settings, now=from_ms(now_ms())),
+        load_configuration(settings, PROVIDERS, now=from_ms(now_ms())),
         GatedLedger(settings.ledger_url, gate),
         MediaStore(settings.media_dir),
         now_ms=now_ms,

@@ -282,7 +282,7 @@ def test_a_segment_is_told_apart_measured_and_drawn(tmp_path: Path) -> None:
     assert seam.psnr_db is not None
     assert seam.joint_db > seam.psnr_db
     assert not seam.parent_is_prefix
-    assert recognise(parent_ms=5000, probed_ms=5000, seam=seam) is OutputKind.SEGMENT
+    assert recognise(parent_ms=5000, probed_ms=5000, seam=seam, longest_added_ms=7000) is OutputKind.SEGMENT
     strip = make_poster(parent=parent, result=segment, parent_ms=5000, segment=True)
     assert strip[:2] == b"\xff\xd8"
     with pytest.raises(PictureError):

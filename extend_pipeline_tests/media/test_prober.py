@@ -214,7 +214,7 @@ def test_a_worker_ends_when_its_parent_is_killed(slow: Path, how: signal.Signals
 
 
 def test_workers_end_with_the_program(good: Path) -> None:
-    script = _PARENT.rpartition("confined.make_poster")[0]
+    script = _PARENT.rpartition("isolated_probe.make_poster")[0]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, str(good)], capture_output=True, text=True, check=True
     )

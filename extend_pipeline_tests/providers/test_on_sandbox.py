@@ -32,7 +32,10 @@ from extend_pipeline.providers.vidu.provider import ViduProvider
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 from extend_pipeline.providers.wire.credentials import SingleKey
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, Seed, running_sandbox
-from extend_pipeline.sandbox.surface.settings import ErrorShape, GatewayConfig, LumaConfig, Reserialised, ViduConfig
+from extend_pipeline.sandbox.kling_gateway.settings import GatewayConfig, Reserialised
+from extend_pipeline.sandbox.luma.settings import LumaConfig
+from extend_pipeline.sandbox.surface.settings import ErrorShape
+from extend_pipeline.sandbox.vidu.settings import ViduConfig
 from extend_pipeline_tests.providers.wire.image_bytes import png
 
 NAMES = ("kling-gateway", "vidu", "luma")

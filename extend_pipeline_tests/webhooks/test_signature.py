@@ -13,6 +13,7 @@ from standardwebhooks.webhooks import Webhook
 
 from extend_pipeline.config.load import load_configuration
 from extend_pipeline.config.model.account import Account
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline.providers.wire.credentials import SecretFault
 from extend_pipeline.webhooks.signature import HEADERS, TOLERANCE_MS, is_signed, read_signing_secrets
 from extend_pipeline_tests.support.home.engine_home import EngineHome, entry, source_id
@@ -89,7 +90,7 @@ def test_no_header_and_no_body_raises_or_passes(headers: dict[str, str], body: b
 
 def _account(home: EngineHome, **changes: Any) -> Account:
     home.write([entry("v", source_id(0))], called_back_account("kling", home.sandbox.base_url, 9, **changes))
-    return load_configuration(home.settings, now=datetime.now(UTC)).accounts["k"]
+    return load_configuration(home.settings, PROVIDERS, now=datetime.now(UTC)).accounts["k"]
 
 
 def test_secrets_are_read_by_name_and_told_by_name_alone(home: EngineHome) -> None:

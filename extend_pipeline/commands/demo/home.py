@@ -22,6 +22,7 @@ from extend_pipeline.commands.demo.sandbox import read_seeds
 from extend_pipeline.config.load import load_accounts, load_configuration
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.home import wall_ms
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline.sandbox import SandboxConfig, check_seeds
 
 WORKSPACE = """\
@@ -73,9 +74,7 @@ class DemoHome:
             "DAGSTER_HOME": str(self.dagster_home),
             "EXTEND_DEMO_ACCESS_KEY": config.access_key,
             "EXTEND_DEMO_SECRET_KEY": config.secret_key,
-            "EXTEND_DEMO_GATEWAY_KEY": config.gateway.key,
-            "EXTEND_DEMO_VIDU_KEY": config.vidu.key,
-            "EXTEND_DEMO_LUMA_KEY": config.luma.key,
+            **{f"EXTEND_DEMO_{name.upper()}_KEY": own.key for name, own in config.others.items()},
             "PYTHONUNBUFFERED": "1",
         }
 
@@ -87,7 +86,7 @@ def find(home: Path | None) -> DemoHome:
         raise click.ClickException(
             f"there is no demo in {settings.home}: run it in a checkout of the project, or name one with --home"
         )
-    urls = {account.base_url for account in load_accounts(settings).values()}
+    urls = {account.base_url for account in load_accounts(settings, PROVIDERS).values()}
     if len(urls) != 1 or not all(urlsplit(url).hostname == "127.0.0.1" for url in urls):
         raise click.ClickException(
             f"{settings.home}/accounts.yaml must name one base_url, on 127.0.0.1 with a port: the demo spends no money"
@@ -122,7 +121,7 @@ def _check(demo: DemoHome, ui_port: int | None) -> None:
     _check_port(urlsplit(demo.url).port or 80, f"change base_url in {demo.settings.home}/accounts.yaml")
     if ui_port is not None:
         _check_port(ui_port, f"say another: dev --port {ui_port % MAX_PORT + 1}")
-    load_configuration(demo.settings, now=from_ms(wall_ms()))
+    load_configuration(demo.settings, PROVIDERS, now=from_ms(wall_ms()))
     check_seeds(SandboxConfig(seeds=tuple(read_seeds(demo.seed_file))))
     for name in PROGRAMS:
         if not Path(tool(name)).exists():

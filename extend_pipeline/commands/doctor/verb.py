@@ -26,6 +26,7 @@ from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.home import wall_ms
 from extend_pipeline.ledger.database import LedgerError, has_ledger
 from extend_pipeline.media.listing import FOLDERS
+from extend_pipeline.providers.registry import PROVIDERS
 
 WRONG_CONFIGURATION: Final = 2
 MAX_ASKED_AT_ONCE: Final = 16
@@ -46,7 +47,7 @@ def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None
     """
     home: Path | None = ctx.obj
     settings = settings_of(home)
-    configuration = read_configuration(settings, now=from_ms(wall_ms()))
+    configuration = read_configuration(settings, PROVIDERS, now=from_ms(wall_ms()))
     findings: list[Finding] = []
     width = max(len(level.value) for level in Level)
     for finding in check_home(configuration, offline=offline, deep=deep):

@@ -19,6 +19,7 @@ from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.home import Pipeline, opened_configuration, wall_ms
 from extend_pipeline.ledger.database import has_ledger, open_ledger
 from extend_pipeline.media.store import MediaStore
+from extend_pipeline.providers.registry import PROVIDERS
 
 WRONG_CONFIGURATION: Final = 2
 
@@ -37,7 +38,7 @@ def open_for_reading(settings: Settings, configuration: Configuration | None = N
     """
     there = has_ledger(settings.ledger_url)
     if configuration is None:
-        configuration = read_configuration(settings, now=from_ms(wall_ms()))
+        configuration = read_configuration(settings, PROVIDERS, now=from_ms(wall_ms()))
         if configuration.problems and not there:
             raise ConfigError(configuration.problems)
     with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:

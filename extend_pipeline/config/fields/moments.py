@@ -79,7 +79,7 @@ def moment(value: object) -> datetime:
     text = in_iso_order(single_value(value))
     if isinstance(text, TwoDays):
         raise field_error(text.message, text.hint)
-    if _EPOCH_MS.fullmatch(text):  # as Kling itself answers (docs/upstream/kling.md, "Query")
+    if _EPOCH_MS.fullmatch(text):  # as a provider itself writes it (docs/upstream/kling.md, "Query")
         return from_ms(int(text))
     if _EPOCH_S.fullmatch(text):
         return from_ms(int(text) * 1000)

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from extend_pipeline.config.fields.numbers import seconds_as_ms, whole
 from extend_pipeline.config.fields.text import ConfigModel, field_error, prompt_text, schema_as
 
-MAX_STEPS = 45  # 180 s at 4 s a step, which is as far as Kling goes
+MAX_STEPS = 45  # 180 s at 4 s a step (docs/upstream/kling.md, "Length")
 MAX_HOPS = 1000  # where no limit is documented: more is a typing mistake
 TOLERANCE_MS: Final = 500  # another paid hop for less than half a second is hardly ever meant
 MAX_S: Final = "3600"  # more is milliseconds written for seconds, or another slip
@@ -116,11 +116,6 @@ class Target(ConfigModel, ABC):
         "not": {"required": ["prompt", "prompts"]},
         "dependentRequired": {"tolerance": ["to"]},
     }
-
-    @property
-    def added_ms(self) -> int | None:
-        """How much one extension adds, where the user chooses it; None where the provider does."""
-        return None
 
     @field_validator("steps", mode="before")
     @classmethod

@@ -11,7 +11,6 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.doubt.callback_lookup import look_into_callbacks
 from extend_pipeline.engine.doubt.late_callbacks import look_into_late_callbacks
 from extend_pipeline.engine.guards.keys import note_answers, try_other_keys
@@ -28,6 +27,7 @@ from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import job_queue, transitions
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
@@ -129,7 +129,7 @@ def _remember(pipeline: Pipeline) -> None:
 def _wants_hint(pipeline: Pipeline, row: Row[Any]) -> bool:
     account = pipeline.accounts.get(row.account)
     return account is not None and (
-        S(row.state) is not S.IN_DOUBT or provider_traits.looked_up_by_key(account, row.submit_class)
+        S(row.state) is not S.IN_DOUBT or hop_state.looked_up_by_key(account, row.submit_class)
     )
 
 
@@ -153,7 +153,7 @@ def _look_up(pipeline: Pipeline, names: list[str], report: RecoverReport) -> Non
 
 
 def _look_up_rows(pipeline: Pipeline, rows: list[Row[Any]], report: RecoverReport) -> None:
-    rows = [row for row in rows if provider_traits.looked_up_by_key(pipeline.accounts[row.account], row.submit_class)]
+    rows = [row for row in rows if hop_state.looked_up_by_key(pipeline.accounts[row.account], row.submit_class)]
     failpoint("recover.before_lookup")
     with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="recover") as pool:
         answers = list(pool.map(lambda row: pipeline.provider(row.account).find(row.external_task_id), rows))
@@ -181,7 +181,7 @@ def _decide_lookups(
 
 def _control(pipeline: Pipeline, account: str) -> str:
     """The positive control: does the same route find a task that is known to exist? Empty if so, else why not."""
-    since = pipeline.now_ms() - provider_traits.result_life_ms(pipeline.accounts[account].provider)
+    since = pipeline.now_ms() - spec_of(pipeline.accounts[account].provider).result_life_ms
     with pipeline.ledger.read() as connection:
         known = queries.known_key(connection, account, at_least_ms=since)
     if known is None:

@@ -9,7 +9,6 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from extend_pipeline.base.units import from_ms, to_ms
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.fetch.fetch import FetchFailure
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.hop_state import FETCH_REFUSED, SAID_GONE
@@ -18,6 +17,7 @@ from extend_pipeline.engine.polling.schedule import FETCH_FIRST_MS, FETCH_MAX_MS
 from extend_pipeline.engine.store.restore import lose_or_wait
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
@@ -45,7 +45,7 @@ def handle_failed_fetch(
     refusals, since_ms = _refusals(row.note) or (0, now_ms)
     refusals = refusals + 1 if missed.stale_url else 0
     patient = now_ms - since_ms >= pipeline.settings.lost_after_s * 1000
-    no_other = not provider_traits.refreshes_urls(row.provider) and refusals >= GONE_AFTER
+    no_other = not spec_of(row.provider).refreshes_urls and refusals >= GONE_AFTER
     tries = 0 if missed.progress else row.tries + 1  # a try that brought something is no failure
     gap = min(FETCH_FIRST_MS * 2 ** min(max(tries - 1, 0), 10), FETCH_MAX_MS)
     note = f"{FETCH_REFUSED}{missed.message}" if missed.refused else missed.message

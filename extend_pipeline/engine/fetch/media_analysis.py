@@ -19,6 +19,8 @@ from extend_pipeline.media.join.assemble import Film, Unassembled, assemble
 from extend_pipeline.media.libav import PictureError
 from extend_pipeline.media.seam import Seam
 from extend_pipeline.media.store import Stored
+from extend_pipeline.providers.registry import longest_added_ms, spec_of
+from extend_pipeline.providers.spec import ResultKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +102,16 @@ def _put_poster(pipeline: Pipeline, row: Row[Any], got: Stored, parent: Path | N
 def _kind(pipeline: Pipeline, row: Row[Any], probed_ms: int, seam: Seam | None) -> OutputKind:
     """What the account says that its files are, else what the file itself shows."""
     said = said_kind(pipeline, row.account)
-    return said or recognise(parent_ms=row.parent_duration_ms, probed_ms=probed_ms, seam=seam)
+    return said or recognise(
+        parent_ms=row.parent_duration_ms, probed_ms=probed_ms, seam=seam, longest_added_ms=longest_added_ms()
+    )
 
 
 def said_kind(pipeline: Pipeline, account: str) -> OutputKind | None:
-    """What accounts.yaml says of an account's files; None where it leaves that to the files."""
+    """Return what an account's files hold by its provider's documents or by accounts.yaml; None where both leave that
+    to the files. A result that is documented to be full is measured all the same, for the record."""
+    if spec_of(pipeline.accounts[account].provider).result_kind is ResultKind.SEGMENT:
+        return OutputKind.SEGMENT
     said = OutputKind(getattr(pipeline.accounts[account], "output", OutputKind.UNKNOWN))
     return None if said is OutputKind.UNKNOWN else said
 

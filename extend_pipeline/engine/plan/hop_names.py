@@ -99,7 +99,7 @@ def _latest(attempts: Sequence[AttemptView]) -> AttemptView:
 def _is_alike(attempt: AttemptView, video: Video, hop: int, parent: Parent, same_source: bool) -> bool:
     """Whether an attempt bought what the hop asks for, though it is written otherwise now."""
     params = video.extend.hop_params(hop)
-    if attempt.words is None or attempt.words != words_digest(video.provider, params):
+    if attempt.words is None or attempt.words != words_digest(params):
         return False
     if hop > 1 or same_source:
         return True

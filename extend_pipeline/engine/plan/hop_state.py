@@ -9,7 +9,6 @@ from typing import Final
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.plan.model import AttemptView, Blocker, BlockReason
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.states import AttemptState
@@ -65,6 +64,12 @@ class Blocked:
 
 
 HopState = Ready | InFlight | Blocked
+
+
+def looked_up_by_key(account: Account, submit_class: str) -> bool:
+    """Whether an attempt in doubt, sent under `submit_class`, is looked up by our own key. The account must be class A
+    now and have been so then: a request that went out without the key is never found by it, which proves nothing."""
+    return account.submit_class == "A" and submit_class == "A"
 
 
 def classify_hop(where: str, tries: Sequence[AttemptView], account: Account, now_ms: int) -> HopState:
@@ -171,7 +176,7 @@ def _in_doubt(where: str, last: AttemptView, account: Account, now_ms: int) -> B
     words = f" ({last.error_message})" if last.error_message else ""
     told = f"{where} may or may not have been accepted{words}, for {counted(minutes, 'minute')}"
     decide = f"extend-pipeline resolve {where} adopt TASK | resubmit | write-off"
-    if not provider_traits.looked_up_by_key(account, last.submit_class):
+    if not looked_up_by_key(account, last.submit_class):
         told += f"; {last.note}" if last.note else ""
         waits = last.called_back and account.callbacks is not None and minutes * 60 < account.patience_s
         look = (

@@ -13,7 +13,6 @@ from extend_pipeline.config.digest import digest
 from extend_pipeline.config.load import Configuration
 from extend_pipeline.config.model.catalogue import BranchSource, Video
 from extend_pipeline.config.model.target import LIMITS
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.guards.disk_space import read_space
 from extend_pipeline.engine.guards.ledger_look import look_at_home, look_inside
 from extend_pipeline.engine.guards.process import held_accounts
@@ -31,6 +30,7 @@ from extend_pipeline.ledger.write import files, webhook_inbox
 from extend_pipeline.ledger.write import names as names_ledger
 from extend_pipeline.ledger.write.catalog_sync import Declaration
 from extend_pipeline.ledger.write.names import Renames
+from extend_pipeline.providers.registry import spec_of
 
 _SETTLED = (VideoState.COMPLETE.value, VideoState.WITHDRAWN.value)
 
@@ -230,7 +230,7 @@ def _declaration(video: Video, configuration: Configuration) -> Declaration:
     source = root_source(video, catalogue)
     branch = video.source if isinstance(video.source, BranchSource) else None
     created = None if source.created_at is None else to_ms(source.created_at)
-    life = provider_traits.source_life_ms(video.provider)
+    life = spec_of(video.provider).source_life_ms
     limits = goal_of(video, configuration.accounts[video.account]).limits
     meaning = {
         "account": video.account,

@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.checks.purchase import purchase_digest
-from extend_pipeline.config.model.catalogue import BranchSource, Source, Video
-from extend_pipeline.engine import provider_traits
+from extend_pipeline.config.model.catalogue import BranchSource, Video
+from extend_pipeline.config.model.source import Source
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.plan.budget import AccountBudget, DiskBudget
 from extend_pipeline.engine.plan.goal import Goal, forecast, goal_of, past_at_most
 from extend_pipeline.engine.plan.hop_names import Edited, OtherAccount
 from extend_pipeline.engine.plan.hop_state import Blocked, InFlight, Ready, classify_hop
-from extend_pipeline.engine.plan.limits import impossible
+from extend_pipeline.engine.plan.limits import impossible, next_source
 from extend_pipeline.engine.plan.model import (
     AccountView,
     AttemptView,
@@ -36,6 +36,7 @@ from extend_pipeline.engine.plan.questions import repurchase, same_purchase, wor
 from extend_pipeline.engine.plan.walk import Position, Start, Step, Walk, change_policy, root, stored_hop, walk
 from extend_pipeline.ledger.states import LIVE, VideoState
 from extend_pipeline.ledger.write.names import Choice
+from extend_pipeline.providers.registry import spec_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +200,7 @@ def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView, disk
     """Why a root source can't be gone on from: nobody has measured it, and its length must be known."""
     length = seen.probed_ms if seen.probed_ms is not None else source.duration_ms
     if seen.probed_ms is not None or not (
-        provider_traits.measures_source(video) or (length is None and goal.needs_length)
+        spec_of(video.provider).source_range_ms is not None or (length is None and goal.needs_length)
     ):
         return None
     if seen.fault is None:
@@ -207,7 +208,7 @@ def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView, disk
             return full
         todo = "nothing: advance fetches and measures it first, which costs nothing"
         return Blocker(BlockReason.SOURCE_UNCHECKED, "the source has not been measured yet", todo)
-    if provider_traits.measures_source(video):
+    if spec_of(video.provider).source_range_ms is not None:
         todo = "mend the source's URL in the catalogue; it is tried again every ten minutes"
         return Blocker(BlockReason.UNREACHABLE_SOURCE, f"the source can't be fetched: {seen.fault}", todo)
     message = f"nobody knows how long the source is, and it can't be fetched: {seen.fault}"
@@ -263,7 +264,7 @@ def _step_ahead(way: Walk, step: Step, given: PlanInput, undecided: bool) -> Vid
         message = "an edit of the video that it branches off is undecided"
         return _told(here, Blocker(BlockReason.PARENT_BLOCKED, message, "decide about that video first"))
     params = here.video.extend.hop_params(hop)
-    price = here.account.price.quote(mode=here.mode, params=params)
+    price = _price(here, params)
     if price is None:
         message = f"account {here.account.name} has no price for mode {here.mode or 'that was asked for'}"
         todo = "give price.per_extension in accounts.yaml; nothing is submitted at an unknown price"
@@ -271,7 +272,7 @@ def _step_ahead(way: Walk, step: Step, given: PlanInput, undecided: bool) -> Vid
     source = (
         past_at_most(here.video, here.goal, hop, parent)
         or impossible(here.video, hop, parent, given.now_ms)
-        or provider_traits.next_source(here.account, parent, given.now_ms)
+        or next_source(here.account, parent, given.now_ms)
     )
     if isinstance(source, Blocker):
         return _told(here, source)
@@ -320,15 +321,20 @@ def _told(
     )
 
 
+def _price(here: Position, params: Mapping[str, object]) -> int | None:
+    """Return the price of one hop in micro-units; None where there is none."""
+    return here.account.price.quote(spec_of(here.video.provider).price_key(here.mode, params))
+
+
 def _costs(here: Position, hops: tuple[int, int]) -> tuple[int, int] | None:
     """What so many more hops cost in micro-units; None where there is no price."""
     params = here.video.extend.hop_params(here.hops_done + 1)
-    price = here.account.price.quote(mode=here.mode, params=params)
+    price = _price(here, params)
     return None if price is None else (hops[0] * price, hops[1] * price)
 
 
 def _extendable_until(here: Position) -> int | None:
-    life = provider_traits.source_life_ms(here.video.provider)
+    life = spec_of(here.video.provider).source_life_ms
     if here.parent is None or here.parent.born_ms is None or life is None:
         return None
     return here.parent.born_ms + life

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import Row
 
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.guards.clock import OF_THIS_MACHINE
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.deductions import check_deduction
@@ -18,6 +17,7 @@ from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import controls, transitions
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskState, TaskView
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
@@ -49,7 +49,7 @@ def success_data(provider: str, view: TaskView, now_ms: int) -> dict[str, object
         "parent_url": view.parent_url,
         "reported_duration_ms": output.duration_ms,
         "reported_micros": view.units_micros,
-        "expires_at": view.expires_ms or done_ms + provider_traits.result_life_ms(provider),
+        "expires_at": view.expires_ms or done_ms + spec_of(provider).result_life_ms,
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from extend_pipeline.base.units import amount_micros, from_micros, units_micros
-from extend_pipeline.engine.reconcile.invoice.lines import ROUNDED_BY
+from extend_pipeline.engine.reconcile.invoice.rows import ROUNDED_BY
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
 

@@ -11,7 +11,6 @@ from sqlalchemy import Row
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import chain_names
 from extend_pipeline.engine.polling.deductions import check_deduction
@@ -23,6 +22,7 @@ from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import reconciliation, statements
 from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.providers.protocol import Answer, Found, NotFound, QueryFailed, QueryFault, QueryOutcome, TaskView
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
@@ -160,7 +160,7 @@ def _looks(
 
 def _finds_what_is_known(pipeline: Pipeline, account: str) -> bool:
     """The positive control: "no such task" means something only where the same route finds one that there is."""
-    since = pipeline.now_ms() - provider_traits.result_life_ms(pipeline.accounts[account].provider)
+    since = pipeline.now_ms() - spec_of(pipeline.accounts[account].provider).result_life_ms
     with pipeline.ledger.read() as connection:
         known = queries.known_task(connection, account, at_least_ms=since)
     return known is not None and isinstance(pipeline.provider(account).query(known.task_id), Found)

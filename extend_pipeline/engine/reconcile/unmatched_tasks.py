@@ -11,7 +11,6 @@ from sqlalchemy import Connection, Row
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.config.model.price import Price
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.inputs import chain_names
@@ -24,6 +23,7 @@ from extend_pipeline.ledger.write import reconciliation, transitions
 from extend_pipeline.ledger.write.reconciliation import Orphan, ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
@@ -178,7 +178,7 @@ def _decide(
     if left is not None:
         return left
     given_up = _given_up(keyed, now, view)
-    if view.parent_video_id is None and not provider_traits.tells_parent(now.account.provider):
+    if view.parent_video_id is None and not spec_of(now.account.provider).reports_parent:
         return _unproven(mine, now, given_up, shown)
     ours = _why_ours(now, view, keyed, given_up)
     policy = now.account.adopt_orphans

@@ -16,7 +16,7 @@ from extend_pipeline.ledger.write import files, transitions
 from extend_pipeline.ledger.write.files import FileKey, Role
 from extend_pipeline.media.listing import mark, mark_of
 
-LOOK_EVERY_MS: Final = 600_000  # a Luma result lives for an hour; 100,000 files take about a second
+LOOK_EVERY_MS: Final = 600_000  # some results live for an hour; 100,000 files take about a second
 DOUBT_EVERY_MS: Final = 5_000  # while the store is in doubt, so that a mount is noticed soon
 _SEEN: Final = "media-store"  # the file of the home's state that names the store
 AT_ONCE: Final = 1_000  # files that are written down in one transaction; the next round takes the next

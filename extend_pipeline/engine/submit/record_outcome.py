@@ -8,9 +8,8 @@ from typing import Any, Final
 from sqlalchemy import Row
 
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.guards import keys
-from extend_pipeline.engine.plan.hop_state import UNCLEAR_VALUE
+from extend_pipeline.engine.plan.hop_state import UNCLEAR_VALUE, looked_up_by_key
 from extend_pipeline.ledger.clock import MAX_BACKOFF_MS
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import AttemptState
@@ -86,9 +85,7 @@ def in_doubt(
     if isinstance(moved, Stale):
         if moved.state is not S.IN_DOUBT:
             transitions.note(tx, "late_answer", attempt_id, data)
-    elif provider_traits.looked_up_by_key(account, attempt.submit_class) or webhook_inbox.named(
-        tx.connection, [attempt_id]
-    ):
+    elif looked_up_by_key(account, attempt.submit_class) or webhook_inbox.named(tx.connection, [attempt_id]):
         transitions.schedule(tx, attempt_id, account=account.name, due_at=tx.now_ms)
 
 

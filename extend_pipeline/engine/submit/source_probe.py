@@ -10,7 +10,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from extend_pipeline.config.model.catalogue import BranchSource, Video
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, source_key
 from extend_pipeline.engine.guards.disk_space import DiskError, explained
 from extend_pipeline.engine.home import Pipeline
@@ -21,6 +20,7 @@ from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import catalog_sync
 from extend_pipeline.media.store import Stored
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed
+from extend_pipeline.providers.registry import spec_of
 
 TRIES: Final = 3
 DONE: Final = ("complete", "withdrawn")
@@ -78,7 +78,7 @@ def _seen(got: Stored | FetchFailure) -> SourceView:
 
 def needs_source(video: Video) -> bool:
     """Whether the source is fetched before its first hop: to be measured, and to be there when a film is assembled."""
-    return not isinstance(video.source, BranchSource) and not provider_traits.tells_parent(video.provider)
+    return not isinstance(video.source, BranchSource) and not spec_of(video.provider).reports_parent
 
 
 def _waiting(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]:

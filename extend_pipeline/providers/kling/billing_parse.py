@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from extend_pipeline.providers.kling.codes import RULES, SUCCESS
-from extend_pipeline.providers.kling.task import Guard
 from extend_pipeline.providers.protocol import QueryFailed, QueryFault
+from extend_pipeline.providers.wire.codes import RULES, SUCCESS
+from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, integer, timestamp_ms, units_to_micros
 from extend_pipeline.providers.wire.response import (
     ParsedResponse,

@@ -14,8 +14,8 @@ from extend_pipeline.providers.http.results import HttpResult, Reply
 from extend_pipeline.providers.http.retry import AttemptResult, RetryPolicy, clock_skew, retry_after, with_retries
 from extend_pipeline.providers.http.route import Route
 from extend_pipeline.providers.kling.auth import KlingTokens
-from extend_pipeline.providers.kling.codes import TOKEN_REFUSED
 from extend_pipeline.providers.protocol import Answer, QueryFailed, QueryFault, Rejected, RejectReason, SubmitOutcome
+from extend_pipeline.providers.wire.codes import TOKEN_REFUSED
 from extend_pipeline.providers.wire.credentials import Bearer, Credentials, SecretFault
 from extend_pipeline.providers.wire.transport_outcome import WORTH_REPEATING, classify_query, classify_submit
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from extend_pipeline.base.scrub import RAW_CAP, scrub
-from extend_pipeline.providers.kling.codes import BAD_VALUE, NOT_FOUND, RULES, SUCCESS, concerns_our_key
-from extend_pipeline.providers.kling.task import Guard, read_task
+from extend_pipeline.providers.kling.task import read_task
 from extend_pipeline.providers.protocol import (
     Accepted,
     Answer,
@@ -24,7 +23,9 @@ from extend_pipeline.providers.protocol import (
     SubmitOutcome,
     Unknown,
 )
+from extend_pipeline.providers.wire.codes import BAD_VALUE, NOT_FOUND, RULES, SUCCESS, concerns_our_key
 from extend_pipeline.providers.wire.errors import UNDECIDED_4XX, fault_of_status
+from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import NotJson, child, error_message, integer, read_json, text
 
 MESSAGE_CAP: Final = 500

@@ -14,6 +14,7 @@ from extend_pipeline.providers.http.route import DIRECT, Route
 from extend_pipeline.providers.kling.body import submit_body
 from extend_pipeline.providers.kling.client import KlingClient
 from extend_pipeline.providers.kling.parse import parse_page, parse_query, parse_submit
+from extend_pipeline.providers.kling.spec import PATH
 from extend_pipeline.providers.protocol import (
     Answer,
     PageOutcome,
@@ -25,7 +26,6 @@ from extend_pipeline.providers.protocol import (
 )
 from extend_pipeline.providers.wire.credentials import Credentials
 
-PATH: Final = "/v1/videos/video-extend"
 MAX_PAGE: Final = 1000  # docs/upstream/kling.md, "List"
 MAX_PAGE_SIZE: Final = 500
 # 500 rows with three signed URLs each come to 1-2 MB; the cap of other bodies would refuse every full page.

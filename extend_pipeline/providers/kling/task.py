@@ -3,17 +3,11 @@ raises."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
 from typing import Final
 
-from extend_pipeline.base.scrub import scrub
 from extend_pipeline.providers.protocol import Output, TaskState, TaskView
-from extend_pipeline.providers.wire.json import child, seconds_to_ms, text, text_id, timestamp_ms, units_to_micros
-
-MESSAGE_CAP: Final = 1000
-_SECRET_MIN: Final = 12  # a shorter secret may be part of an id or a host name by chance
-_URL: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f]{1,8000}")
+from extend_pipeline.providers.wire.guard import Guard
+from extend_pipeline.providers.wire.json import child, seconds_to_ms, timestamp_ms, units_to_micros
 
 STATES: Final = {
     "submitted": TaskState.SUBMITTED,
@@ -22,31 +16,6 @@ STATES: Final = {
     "succeeded": TaskState.SUCCEEDED,  # a newer interface's spelling (docs/upstream/kling.md, "States")
     "failed": TaskState.FAILED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """Lets ids, URLs and texts through only as far as they can be stored and hold none of our own secrets."""
-
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-
-    def id(self, value: object) -> str | None:
-        """An id that can be used, or None."""
-        found = text_id(value)
-        return None if found is None or self._leaks(found) else found
-
-    def url(self, value: object) -> str | None:
-        """An absolute http(s) URL, or None. Whether it may be fetched is for the download to say."""
-        if not isinstance(value, str) or not _URL.fullmatch(value) or self._leaks(value):
-            return None
-        return value.encode("utf-8", "replace").decode("utf-8")
-
-    def text(self, value: object, cap: int = MESSAGE_CAP) -> str:
-        """Words for people, scrubbed and capped."""
-        return scrub(text(value).strip(), secrets=self.secrets, cap=cap)
-
-    def _leaks(self, value: str) -> bool:
-        return any(secret in value for secret in self.secrets if len(secret) >= _SECRET_MIN)
 
 
 def read_task(data: object, *, guard: Guard, raw: str) -> TaskView | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Final
 from urllib.parse import quote
 
+from extend_pipeline.providers.kling.spec import PATH  # below the prefix
 from extend_pipeline.providers.kling_gateway.body import check_passes, gateway_body
+from extend_pipeline.providers.kling_gateway.models import PREFIX
 from extend_pipeline.providers.kling_gateway.parse import parse_gateway_query, parse_gateway_submit
 from extend_pipeline.providers.protocol import (
     Answer,
@@ -19,9 +20,6 @@ from extend_pipeline.providers.protocol import (
     SubmitRequest,
 )
 from extend_pipeline.providers.wire.api_key_client import KeyClient
-
-PREFIX: Final = "/kling"
-PATH: Final = "/v1/videos/video-extend"  # below the prefix
 
 
 class GatewayProvider:

@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from extend_pipeline.base.scrub import scrub
-from extend_pipeline.providers.kling.codes import SUCCESS
-from extend_pipeline.providers.kling.task import Guard, read_task
-from extend_pipeline.providers.luma.task import WRAPPED, read_generation, wrapped_failure
+from extend_pipeline.providers.kling.task import read_task
+from extend_pipeline.providers.luma.task import read_generation, wrapped_failure
 from extend_pipeline.providers.protocol import (
     Accepted,
     Found,
@@ -23,6 +22,9 @@ from extend_pipeline.providers.protocol import (
     TaskView,
     Unknown,
 )
+from extend_pipeline.providers.wire.callback_body import WRAPPED
+from extend_pipeline.providers.wire.codes import SUCCESS
+from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, integer
 from extend_pipeline.providers.wire.response import (
     RawResponse,

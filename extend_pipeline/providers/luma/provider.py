@@ -8,6 +8,7 @@ from typing import Final
 from urllib.parse import quote
 
 from extend_pipeline.providers.luma.body import GENERATIONS, extend_path, ledger_body, luma_body
+from extend_pipeline.providers.luma.models import PREFIX
 from extend_pipeline.providers.luma.parse import parse_luma_many, parse_luma_query, parse_luma_submit
 from extend_pipeline.providers.protocol import (
     Answer,
@@ -20,7 +21,6 @@ from extend_pipeline.providers.protocol import (
 )
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 
-PREFIX: Final = "/luma"
 SEVERAL: Final = "/tasks"  # below the prefix
 MANY: Final = 50  # no source says how many ids are allowed; so many bodies of 2-6 kB stay well under the cap
 MANY_CAP: Final = 4_000_000  # bytes of the answer about several

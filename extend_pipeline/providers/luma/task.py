@@ -6,13 +6,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from extend_pipeline.providers.kling.task import Guard
 from extend_pipeline.providers.protocol import Output, TaskState, TaskView
+from extend_pipeline.providers.wire.callback_body import WRAPPED
 from extend_pipeline.providers.wire.errors import read_error
+from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, iso_ms, seconds_to_ms, timestamp_ms
 from extend_pipeline.providers.wire.presigned import presigned_expiry_ms
-
-WRAPPED: Final = "gen_api_response"
 
 STATES: Final = {
     "pending": TaskState.SUBMITTED,

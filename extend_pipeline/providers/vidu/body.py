@@ -6,11 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from extend_pipeline.providers.protocol import SubmitRequest
+from extend_pipeline.providers.vidu.prices import MAX_SECONDS, MIN_SECONDS, MODELS, RESOLUTIONS
 from extend_pipeline.providers.wire.inline_image import BadPicture, picture_for_the_ledger, picture_for_the_wire
-
-MODELS: Final = ("viduq2-turbo", "viduq2-pro")
-RESOLUTIONS: Final = ("540p", "720p", "1080p")
-MIN_SECONDS, MAX_SECONDS = 1, 7
 
 _PARAMS: Final = frozenset({"prompt", "model", "seconds", "resolution", "last_frame_url", "last_frame_sha256"})
 

@@ -19,10 +19,10 @@ from extend_pipeline.providers.protocol import (
 )
 from extend_pipeline.providers.vidu.body import ledger_body, wire_body
 from extend_pipeline.providers.vidu.parse import parse_vidu_query, parse_vidu_submit
+from extend_pipeline.providers.vidu.spec import PATH
 from extend_pipeline.providers.wire.api_key_client import KeyClient
 from extend_pipeline.providers.wire.inline_image import BadPicture
 
-SUBMIT: Final = "/v1/tasks/submit"
 STATUS: Final = "/v1/tasks/status"
 
 
@@ -53,7 +53,7 @@ class ViduProvider:
         body = wire_body(request)
         if isinstance(body, BadPicture):
             return Rejected(RejectReason.BAD_REQUEST, Answer(f"nothing was sent: {body.message}"))
-        return self._client.submit(SUBMIT, body, parse_vidu_submit)
+        return self._client.submit(PATH, body, parse_vidu_submit)
 
     def query(self, task_id: str) -> QueryOutcome:
         """Look a task up."""

@@ -6,13 +6,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from extend_pipeline.config.model.account import Account
 from extend_pipeline.providers.http.body import BODY_CAP
 from extend_pipeline.providers.http.client import HttpClient
 from extend_pipeline.providers.http.results import HttpResult, Reply
 from extend_pipeline.providers.http.retry import AttemptResult, RetryPolicy, retry_after, with_retries
-from extend_pipeline.providers.http.route import DIRECT, Route
+from extend_pipeline.providers.http.route import DIRECT, Route, route_of
 from extend_pipeline.providers.protocol import Answer, QueryFailed, QueryFault, Rejected, RejectReason, SubmitOutcome
-from extend_pipeline.providers.wire.credentials import Bearer, SecretFault, SingleKey, read_key
+from extend_pipeline.providers.spec import Deadlines
+from extend_pipeline.providers.wire.credentials import Bearer, SecretFault, SingleKey, credentials_of, read_key
 from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline.providers.wire.transport_outcome import WORTH_REPEATING, classify_query, classify_submit
 
@@ -109,3 +111,22 @@ class KeyClient:
     def _heard(self, reply: Reply, bearer: Bearer) -> RawResponse:
         wait = retry_after(reply.headers, now=self._now())
         return RawResponse(reply.status, reply.body, bearer.secrets, wait)
+
+
+def key_client(
+    account: Account, settings: Deadlines, now: Callable[[], float], *, prefix: str = "Bearer "
+) -> KeyClient:
+    """Return the client of an account. Raises ValueError for an account that has no single key."""
+    key = credentials_of(account)
+    if not isinstance(key, SingleKey):
+        raise ValueError(f"account {account.name}: {account.provider} signs in with one key: give it as api_key_env")
+    return KeyClient(
+        base_url=account.base_url,
+        key=key,
+        prefix=prefix,
+        allow_local=account.allow_local,
+        route=route_of(account),
+        post_deadline_s=settings.post_deadline_s,
+        get_deadline_s=settings.get_deadline_s,
+        now=now,
+    )

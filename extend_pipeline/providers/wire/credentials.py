@@ -7,7 +7,9 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from extend_pipeline.config.model.account import Account, ApiKey, KlingKeys
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.model.credentials import ApiKey
+from extend_pipeline.config.model.credentials import KeyPair as KeyPairNames
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def read_secret(variable: str, environment: Mapping[str, str] | None = None) -> 
 def credentials_of(account: Account) -> Credentials:
     """Return the names of an account's secrets, in this package's words."""
     match account.credentials:
-        case KlingKeys() as keys:
+        case KeyPairNames() as keys:
             return KeyPair(keys.access_key_env, keys.secret_key_env)
         case ApiKey() as key:
             return SingleKey(key.api_key_env)

@@ -1,7 +1,7 @@
 """Error bodies of resellers and gateways, in all the shapes they come in, and what each means (docs/upstream/README.md,
 "Error bodies"). Pure, and never raises.
 
-The shapes: Kling's `{code, message, request_id, data?}` · `{"error": {message, type, param, code}}` ·
+The shapes: the origin's `{code, message, request_id, data?}` · `{"error": {message, type, param, code}}` ·
 `{"code": "text", "message", "data": null}` · `{"error": "…"}` · `{"detail": "…"}` · `{"detail": {…}}` ·
 `{"success": false, "error": {code, message}}`. Of two JSON documents the first counts; a page of HTML is none of these.
 """
@@ -12,8 +12,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from extend_pipeline.providers.kling.codes import RULES, SUCCESS, CodeRule
 from extend_pipeline.providers.protocol import QueryFault, RejectReason
+from extend_pipeline.providers.wire.codes import RULES, SUCCESS, CodeRule
 from extend_pipeline.providers.wire.json import NotJson, child, error_message, integer, read_json, text
 
 # These say nothing of what became of the request, whatever code a proxy put beside them (docs/upstream/README.md,
@@ -109,8 +109,9 @@ def rule_for(
 ) -> CodeRule | None:
     """What an error means, or None where a submit that is answered so may have made a task all the same.
 
-    A code of Kling's decides by itself. Else a 4xx that the provider documents (`documented`) with a readable error
-    does, unless the words tell of trouble between a gateway and its origin. 5xx, 408, 409 and 425 never decide.
+    A business code (`wire/codes.py`) decides by itself. Else a 4xx that the provider documents (`documented`) with a
+    readable error does, unless the words tell of trouble between a gateway and its origin. 5xx, 408, 409 and 425 never
+    decide.
     """
     if error is None or not 400 <= status < 500 or status in UNDECIDED_4XX:
         return None

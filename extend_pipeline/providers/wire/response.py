@@ -1,4 +1,4 @@
-"""An answer as it was heard, and as it was read: what the parsers of the gateways, Vidu and Luma have in common."""
+"""Raw and parsed HTTP responses, shared by the providers' parsers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Final
 
 from extend_pipeline.base.scrub import RAW_CAP, scrub
 from extend_pipeline.providers.http.results import NoResponse, Reply
-from extend_pipeline.providers.kling.task import Guard
 from extend_pipeline.providers.protocol import (
     Answer,
     NotFound,
@@ -27,6 +26,7 @@ from extend_pipeline.providers.wire.errors import (
     rule_for,
     says_no_such_task,
 )
+from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import NotJson, child, read_json, text
 
 MESSAGE_CAP: Final = 500

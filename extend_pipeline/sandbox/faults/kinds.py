@@ -56,7 +56,7 @@ _KINDS: dict[str, _Kind] = {
 _CODES = (1000, 1001, 1002, 1003, 1004, 1100, 1101, 1102, 1103, 1200, 1201, 1202, 1203, 1300, 1301, 1302, 1303, 1304)
 _KINDS |= {f"code_{code}": _Kind(_API, ("before",)) for code in _CODES}
 _KINDS["auth_1004"] = _Kind(_API, ("before",))
-# Kling's commonest codes in words, each said by a surface in its own way.
+# The commonest codes in words, each said by a surface in its own way.
 REFUSALS = {
     "unauthorized": 1002,
     "no_money": 1102,
@@ -65,7 +65,7 @@ REFUSALS = {
     "content_refusal": 1301,
     "rate_limit": 1302,
 }
-# What was met at the other surfaces; each may be ordered anywhere, but without a `match` it strikes Kling's too.
+# What was met at the other surfaces; each may be ordered anywhere, but without a `match` it strikes all.
 _OTHER_KINDS: dict[str, _Kind] = {
     "two_documents": _Kind(_API, ("after",)),
     "expire_task": _Kind(frozenset({"submit"}), ("make",)),

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TypeGuard
 
 from extend_pipeline.sandbox.config import SandboxAccount
-from extend_pipeline.sandbox.kling.errors import Refusal
+from extend_pipeline.sandbox.surface.errors import Refusal
 
 
 def authenticate(

@@ -17,9 +17,9 @@ from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.kling import bills
 from extend_pipeline.sandbox.kling.auth import authenticate
 from extend_pipeline.sandbox.kling.bodies import envelope
-from extend_pipeline.sandbox.kling.errors import Refusal, refusal_response
 from extend_pipeline.sandbox.kling.surface import KlingWords
 from extend_pipeline.sandbox.kling.tasks import NAME
+from extend_pipeline.sandbox.surface.errors import Refusal, refusal_response
 from extend_pipeline.sandbox.surface.exchange import Json, Worked, exchange
 from extend_pipeline.sandbox.surface.making import request_ids
 

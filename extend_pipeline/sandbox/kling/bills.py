@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 
-from extend_pipeline.sandbox.kling.errors import Refusal
 from extend_pipeline.sandbox.store.records import Bill, Video, seconds_text
+from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.exchange import Json
 
 _MAX_ROWS = 500

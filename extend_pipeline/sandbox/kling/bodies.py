@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from extend_pipeline.sandbox.kling.errors import request_id
 from extend_pipeline.sandbox.store.records import Task, Video, seconds_text, status_at, units_text
+from extend_pipeline.sandbox.surface.errors import request_id
 from extend_pipeline.sandbox.surface.exchange import Json
 
 Link = Callable[[Video], str]

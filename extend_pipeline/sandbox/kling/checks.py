@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from extend_pipeline.sandbox.kling.errors import Refusal
 from extend_pipeline.sandbox.store.records import Task, Video, seconds_text
+from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.making import Purse
 
 _FIELDS = (

@@ -14,9 +14,9 @@ from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults.book import Ids
 from extend_pipeline.sandbox.kling import bodies, checks
 from extend_pipeline.sandbox.kling.auth import authenticate
-from extend_pipeline.sandbox.kling.errors import SERVER_ERRORS, Refusal, refusal_response
 from extend_pipeline.sandbox.kling.tasks import NAME, TaskMaker
 from extend_pipeline.sandbox.store.records import Task
+from extend_pipeline.sandbox.surface.errors import SERVER_ERRORS, Refusal, refusal_response
 from extend_pipeline.sandbox.surface.exchange import Json, Worked, exchange
 from extend_pipeline.sandbox.surface.making import request_ids, task_ids
 

@@ -10,14 +10,15 @@ from starlette.routing import Route
 
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults.book import Ids
-from extend_pipeline.sandbox.kling.errors import Refusal
 from extend_pipeline.sandbox.luma import bodies, checks
+from extend_pipeline.sandbox.luma.settings import LumaConfig
 from extend_pipeline.sandbox.luma.tasks import NAME, Generations
 from extend_pipeline.sandbox.surface.error_shapes import shaped, shaped_server_error
+from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.exchange import Json, Worked, exchange
 from extend_pipeline.sandbox.surface.keys import account_of
 from extend_pipeline.sandbox.surface.making import request_ids, task_ids
-from extend_pipeline.sandbox.surface.settings import KeyAccount, LumaConfig
+from extend_pipeline.sandbox.surface.settings import KeyAccount
 
 _ONE, _SEVERAL = "/luma/generations/{id}", "/luma/tasks"
 

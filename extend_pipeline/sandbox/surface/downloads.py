@@ -13,7 +13,7 @@ from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults.book import Ids
 from extend_pipeline.sandbox.faults.responses import Reset, faulty_answer
 from extend_pipeline.sandbox.store.records import Video
-from extend_pipeline.sandbox.surface.links import is_public, link_problem
+from extend_pipeline.sandbox.surface.links import link_problem
 from extend_pipeline.sandbox.surface.making import request_ids, task_ids
 
 _PATH = "/_sandbox/media/{video_id:path}.mp4"
@@ -59,11 +59,11 @@ class Downloads:
         now_ms = self._core.clock.now_ms()
         if video is None:
             return _denied(404, "NoSuchKey")
+        if self._core.is_public(video):
+            return None
         problem = link_problem(video, request.query_params, now_s=now_ms / 1000, key=self._core.store.signing_key)
         if problem is not None:
             return _denied(403, problem)
-        if is_public(video):
-            return None
         if now_ms - video.created_ms >= _KEPT_MS or (video.parent_id is not None and video.created_ms > now_ms):
             return _denied(404, "NoSuchKey")
         return None

@@ -36,7 +36,7 @@ class Words(Protocol):
     provider: str
 
     def coded(self, code: int) -> Response:
-        """The surface's error for what Kling says by that business code (docs/upstream/kling.md, "Codes")."""
+        """The surface's error for what that business code means (docs/upstream/kling.md, "Codes")."""
 
     def server_error(self, status: int) -> Response:
         """The surface's 500, 503 or 504."""

@@ -1,4 +1,4 @@
-"""Links in the form of presigned object-storage URLs (`X-Amz-Date` + `X-Amz-Expires`), as Luma's are."""
+"""Links in the form of presigned object-storage URLs (`X-Amz-Date` + `X-Amz-Expires`)."""
 
 from __future__ import annotations
 

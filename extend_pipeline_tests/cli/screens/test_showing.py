@@ -21,9 +21,9 @@ from extend_pipeline.commands.render.progress import bar, draw
 from extend_pipeline.commands.render.tables import hops, length
 from extend_pipeline.commands.shared.home import has_ledger
 from extend_pipeline.commands.sql.values import in_json, in_words
-from extend_pipeline.config.providers.kling import KlingAccount
 from extend_pipeline.engine.plan.model import Plan, VideoPlan
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.providers.kling.models import KlingAccount
 from extend_pipeline_tests.cli.conftest import CONFIG, Cli
 from extend_pipeline_tests.support.home.homes import account, credentials_env, video
 from extend_pipeline_tests.support.processes.terminal import read_to_end

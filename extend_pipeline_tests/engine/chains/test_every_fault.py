@@ -21,6 +21,7 @@ from extend_pipeline.engine.status import status
 from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import controls
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline.sandbox.faults.kinds import _KINDS
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, drive, entry, source_id
 from extend_pipeline_tests.support.ledger.reckoning import Reckoning, reckon, replays_to_the_same
@@ -56,7 +57,7 @@ class Trial:
         self.home.sandbox.seed([{"video_id": source_id(number), "duration": 5.0}])
         self.entries.append(entry(f"v{number:03}", source_id(number), **extend))
         self.home.catalogue(self.entries)
-        self.pipeline.configuration = load_configuration(self.pipeline.settings, now=self.pipeline.now())
+        self.pipeline.configuration = load_configuration(self.pipeline.settings, PROVIDERS, now=self.pipeline.now())
         return str(self.entries[-1]["key"])
 
     def outcome(self, key: str) -> VideoPlan:

@@ -16,7 +16,8 @@ from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.check.probe import ValidFile, check_file
-from extend_pipeline.sandbox.surface.settings import LumaConfig, ViduConfig
+from extend_pipeline.sandbox.luma.settings import LumaConfig
+from extend_pipeline.sandbox.vidu.settings import ViduConfig
 from extend_pipeline_tests.support.home.engine_home import EngineHome, drive
 from extend_pipeline_tests.support.home.every_provider import OTHERS, other_account, other_home, planted
 from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_the_same

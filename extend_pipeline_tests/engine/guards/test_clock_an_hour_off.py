@@ -20,7 +20,8 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.kling.provider import KlingProvider
-from extend_pipeline.providers.registry import build_provider, credentials_of
+from extend_pipeline.providers.registry import build_provider
+from extend_pipeline.providers.wire.credentials import credentials_of
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.home.every_provider import OTHERS, other_home
 from extend_pipeline_tests.support.ledger.reckoning import reckon

@@ -24,6 +24,7 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write.claims import RefusalReason, claim
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.support.home.engine_home import (
     ACCESS_ENV,
     SECRET_ENV,
@@ -351,5 +352,5 @@ def test_names_that_cannot_hold_are_told_with_their_field(
     written = [{**entry("v", source_id(n), steps=1), **changes} for n, changes in enumerate(entries)]
     home.write(written, *(account(**changes) for changes in accounts))
     with pytest.raises(ConfigError) as caught:
-        load_configuration(home.settings, now=from_ms(NOON))
+        load_configuration(home.settings, PROVIDERS, now=from_ms(NOON))
     assert [problem.field for problem in caught.value.problems] == fields

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.reconcile.invoice import read as invoice_module
-from extend_pipeline.engine.reconcile.invoice.lines import InvoiceRow
 from extend_pipeline.engine.reconcile.invoice.read import Invoice, InvoiceProblems, read_invoice
+from extend_pipeline.engine.reconcile.invoice.rows import InvoiceRow
 from extend_pipeline_tests.config.written import CREDIT, account_of, entry, load, write_home
 from extend_pipeline_tests.support.user_texts import check_user_text
 

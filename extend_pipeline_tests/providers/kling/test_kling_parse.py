@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extend_pipeline.providers.kling.codes import RULES
 from extend_pipeline.providers.kling.parse import parse_page, parse_query, parse_submit
 from extend_pipeline.providers.protocol import (
     Accepted,
@@ -28,6 +27,7 @@ from extend_pipeline.providers.protocol import (
     TaskView,
     Unknown,
 )
+from extend_pipeline.providers.wire.codes import RULES
 from extend_pipeline_tests.providers.kling.bodies import CREATED, DONE, LIST, SINGLE, body, done, envelope, failure
 
 ID = "827942411241803822"

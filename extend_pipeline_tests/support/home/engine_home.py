@@ -27,7 +27,8 @@ from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.http.route import route_of
 from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.protocol import Provider
-from extend_pipeline.providers.registry import build_provider, credentials_of
+from extend_pipeline.providers.registry import PROVIDERS, build_provider
+from extend_pipeline.providers.wire.credentials import credentials_of
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle
 
 ACCESS_ENV, SECRET_ENV = "ENGINE_TEST_ACCESS_KEY", "ENGINE_TEST_SECRET_KEY"
@@ -144,7 +145,7 @@ class EngineHome:
     def open(self, clock: Any = None, **changes: Any) -> Iterator[Pipeline]:
         """Open it as `open_pipeline` does, but with short waits between repeated questions."""
         settings, clock = self.settings, clock or JumpClock()
-        configuration = load_configuration(settings, now=from_ms(clock()))
+        configuration = load_configuration(settings, PROVIDERS, now=from_ms(clock()))
         store = MediaStore(settings.media_dir)
         pipeline = Pipeline(
             configuration,

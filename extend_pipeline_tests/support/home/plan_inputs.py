@@ -24,6 +24,7 @@ from extend_pipeline.engine.plan.model import (
     VideoPlan,
 )
 from extend_pipeline.ledger.states import AttemptState, VideoState
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.support.home.engine_home import EngineHome, account
 from extend_pipeline_tests.support.ledger.steps import NOON
 from extend_pipeline_tests.support.user_texts import check_user_text
@@ -35,7 +36,7 @@ def configured(folder: Path, entries: Sequence[Mapping[str, Any]], *accounts: Ma
     """The configuration of a home with these entries, and one plain account unless others are given."""
     home = EngineHome(folder / "planned", None, f"sqlite:///{folder}/none.sqlite")  # type: ignore[arg-type]
     home.write(entries, *(accounts or (account(),)))
-    return load_configuration(Settings(home=home.path), now=from_ms(NOON))
+    return load_configuration(Settings(home=home.path), PROVIDERS, now=from_ms(NOON))
 
 
 def given(
@@ -97,7 +98,7 @@ def attempt(
         parent_attempt_id=f"{key}-{hop - 1}-{S.STORED.value}" if hop > 1 else None,
         claimed_at=NOON - 3_000,
         params=canonical_json(params),
-        words=words_digest(video.provider, params),
+        words=words_digest(params),
         purchase=purchase_digest(video.provider, parent, params),
     )
     return replace(view, **changes)
@@ -130,7 +131,7 @@ def stored_from(step: DueStep, added_ms: int) -> AttemptView:
         parent_attempt_id=step.parent_attempt_id,
         claimed_at=NOON,
         params=canonical_json(dict(step.params)),
-        words=words_digest(step.video.provider, step.params),
+        words=words_digest(step.params),
         purchase=step.purchase,
     )
 

@@ -14,11 +14,11 @@ from extend_pipeline.config.fields.text import ExplicitOptional, field_error, on
 from extend_pipeline.config.model.account import Account, Poll, SubmitClass
 from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.config.model.network import PathPrefix
-from extend_pipeline.config.model.price import Price
-from extend_pipeline.config.providers import kling
-from extend_pipeline.config.providers.kling import KlingExtend, KlingSource
+from extend_pipeline.config.model.price import RESELLER_PRICES, Price
+from extend_pipeline.providers.kling import models as kling
+from extend_pipeline.providers.kling.models import KlingExtend, KlingSource
 
-RESELLER_PRICES: Final = "gateway prices are the reseller's"
+PREFIX: Final = "/kling"
 _PASSED: Final = ("negative_prompt", "cfg_scale", "watermark")
 _Passed = Literal["task_id", "negative_prompt", "cfg_scale", "callback_url", "external_task_id", "watermark"]
 _PASSES: Final = ("task_id", "negative_prompt", "cfg_scale", "callback_url", "external_task_id", "watermark")
@@ -62,7 +62,7 @@ class GatewayAccount(Account):
         examples=["C"],
     )
     path_prefix: PathPrefix = Field(
-        default="/kling",
+        default=PREFIX,
         description="What stands before /v1/videos at this reseller; /kling by default.",
         examples=["/kling"],
     )

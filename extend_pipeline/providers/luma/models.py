@@ -11,17 +11,18 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.reachable import local_addresses
-from extend_pipeline.config.fields.ids import ExactId, SourceById
+from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.images import PictureAddress
 from extend_pipeline.config.fields.numbers import seconds_as_ms
 from extend_pipeline.config.fields.text import ExplicitOptional, YesNo, field_error, one_of, prompt_text, schema_as
 from extend_pipeline.config.model.account import Account, Poll, SubmitClass
 from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.config.model.network import PathPrefix
-from extend_pipeline.config.model.price import Price
+from extend_pipeline.config.model.price import RESELLER_PRICES, Price
+from extend_pipeline.config.model.source import SourceById
 from extend_pipeline.config.model.target import MAX_HOPS, MAX_S, Target, prompt_list
-from extend_pipeline.config.providers.kling_gateway import RESELLER_PRICES
 
+PREFIX: Final = "/luma"
 POLL: Final = Poll(first_after_s=30, every_s=10)
 
 _seconds: Final = {"type": "number", "exclusiveMinimum": 0, "maximum": float(MAX_S)}
@@ -137,7 +138,7 @@ class LumaAccount(Account):
         examples=["C"],
     )
     path_prefix: PathPrefix = Field(
-        default="/luma",
+        default=PREFIX,
         description="What stands before /generations at this reseller; /luma by default.",
         examples=["/luma"],
     )

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.addresses import is_local, source_url
-from extend_pipeline.config.fields.ids import ExactId, SourceById
+from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.moments import Moment
 from extend_pipeline.config.fields.numbers import bounded, seconds_as_ms
 from extend_pipeline.config.fields.text import YesNo, field_error, one_of, prompt_text, schema_as
 from extend_pipeline.config.model.account import Account, Poll, SubmitClass
+from extend_pipeline.config.model.credentials import ApiKey, KeyPair, either_form, one_form
 from extend_pipeline.config.model.price import Price
+from extend_pipeline.config.model.source import SourceById
 from extend_pipeline.config.model.target import Target
 
 KlingModel = Literal["kling-v1-0", "kling-v1-5", "kling-v1-6"]
 MODES = ("std", "pro")
-
-# of a step's parameters that are left out (docs/upstream/kling.md, "Submit": 0.5, and no watermark)
-DEFAULTS: Mapping[str, object] = {"cfg_scale": 0.5, "watermark": False}
 
 # 2 units standard, 3.5 professional, 0.14 USD a unit: Kling's list price
 PRICE = Price(
@@ -117,11 +116,23 @@ class KlingExtend(Target):
         return {name: value for name, value in given.items() if value is not None}
 
 
+class KlingKeys(KeyPair):
+    """Kling's access key and secret key."""
+
+
 class KlingAccount(Account):
     """An account at Kling itself, with Kling's defaults."""
 
     provider: Annotated[Literal["kling"], schema_as({"const": "kling"})] = Field(
         default="kling", description="The system that the account belongs to.", examples=["kling"]
+    )
+    credentials: Annotated[
+        Annotated[KlingKeys, Tag("form:keys")] | Annotated[ApiKey, Tag("form:api_key")],
+        Discriminator(either_form),
+        BeforeValidator(one_form),
+    ] = Field(
+        description="Environment variables that hold the keys; the secrets themselves stand nowhere.",
+        examples=["{access_key_env: KLING_ACCESS_KEY, secret_key_env: KLING_SECRET_KEY}"],
     )
     price: Price = Field(
         default=PRICE,

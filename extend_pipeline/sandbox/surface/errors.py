@@ -1,4 +1,4 @@
-"""Kling's refusals: business codes, the HTTP status each comes with, and the error envelope."""
+"""Refusals: business codes, the HTTP status each comes with, and the error envelope."""
 
 from __future__ import annotations
 

@@ -12,19 +12,19 @@ from starlette.routing import Route
 
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults.book import Ids
-from extend_pipeline.sandbox.gateway import bodies, fields
 from extend_pipeline.sandbox.kling.bodies import Link, alter
-from extend_pipeline.sandbox.kling.errors import Refusal
 from extend_pipeline.sandbox.kling.tasks import TaskMaker
+from extend_pipeline.sandbox.kling_gateway import bodies, fields
+from extend_pipeline.sandbox.kling_gateway.settings import GatewayConfig
 from extend_pipeline.sandbox.store.records import Task, Video
-from extend_pipeline.sandbox.surface.account_terms import Surface
 from extend_pipeline.sandbox.surface.error_shapes import shaped, shaped_server_error
+from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.exchange import Json, Worked, exchange
 from extend_pipeline.sandbox.surface.keys import account_of
 from extend_pipeline.sandbox.surface.making import request_ids, task_ids
-from extend_pipeline.sandbox.surface.settings import GatewayConfig, KeyAccount
+from extend_pipeline.sandbox.surface.settings import KeyAccount
 
-NAME: Surface = "kling-gateway"
+NAME = "kling-gateway"
 _PATH = "/kling/v1/videos/video-extend"
 
 

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from extend_pipeline.sandbox.kling import bodies
 from extend_pipeline.sandbox.kling.bodies import Link
+from extend_pipeline.sandbox.kling_gateway.settings import Reserialised, Timestamps
 from extend_pipeline.sandbox.store.records import Task, Video, units_text
 from extend_pipeline.sandbox.surface.exchange import Json
-from extend_pipeline.sandbox.surface.settings import Reserialised, Timestamps
 
 _TIMES = ("created_at", "updated_at")
 

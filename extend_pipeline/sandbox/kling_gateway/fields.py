@@ -8,9 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from extend_pipeline.sandbox.kling import checks
-from extend_pipeline.sandbox.kling.errors import Refusal
+from extend_pipeline.sandbox.kling_gateway.settings import Passed
 from extend_pipeline.sandbox.store.records import Task
-from extend_pipeline.sandbox.surface.settings import Passed
+from extend_pipeline.sandbox.surface.errors import Refusal
 
 _FIELD_OF = {"watermark": "watermark_info"}
 

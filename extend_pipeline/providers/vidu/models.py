@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
@@ -14,53 +14,24 @@ from extend_pipeline.config.checks.reachable import local_addresses
 from extend_pipeline.config.fields.addresses import public_prefix, source_url
 from extend_pipeline.config.fields.images import FrameField
 from extend_pipeline.config.fields.numbers import seconds_as_ms, whole
-from extend_pipeline.config.fields.text import ConfigModel, field_error, one_of, prompt_text, schema_as
+from extend_pipeline.config.fields.text import field_error, one_of, prompt_text, schema_as
 from extend_pipeline.config.model.account import Account, Poll, SubmitClass
 from extend_pipeline.config.model.callbacks import Callbacks
 from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.config.model.price import Price
+from extend_pipeline.config.model.source import Source
 from extend_pipeline.config.model.target import Target, prompt_list
+from extend_pipeline.providers.vidu.prices import MAX_SECONDS, MIN_SECONDS, MODELS, PRICE, RESOLUTIONS
 
-MODELS: Final = ("viduq2-turbo", "viduq2-pro")
-RESOLUTIONS: Final = ("540p", "720p", "1080p")
-MIN_SECONDS, MAX_SECONDS = 1, 7
 SOURCE_RANGE_MS: Final = (4_000, 60_000)  # docs/upstream/vidu.md, "Source": 4 to 60 s
 MAX_MS: Final = SOURCE_RANGE_MS[1] + MAX_SECONDS * 1000
 MAX_STEPS: Final = (MAX_MS - SOURCE_RANGE_MS[0]) // 1000  # from the shortest source, a second at a time
-
-# credits of one extension: of its first second, and of each further one
-_CREDITS: Final[Mapping[str, Mapping[str, tuple[int, int]]]] = {
-    "viduq2-turbo": {"540p": (10, 2), "720p": (15, 5), "1080p": (40, 10)},
-    "viduq2-pro": {"540p": (15, 5), "720p": (30, 10), "1080p": (60, 15)},
-}
-
-
-def _list_price(model: str, resolution: str, seconds: int) -> int:
-    """Micro-CNY of one extension: a credit is 0.03125 CNY, and a call is rounded half up to 0.01."""
-    first, further = _CREDITS[model][resolution]
-    credits = first + further * (seconds - 1)
-    return (credits * 3125 + 500) // 1000 * 10_000
-
-
-_CALLS: Final = [
-    (model, resolution, seconds)
-    for model in MODELS
-    for resolution in RESOLUTIONS
-    for seconds in range(MIN_SECONDS, MAX_SECONDS + 1)
-]
-PRICE: Final = Price(
-    unit="CNY",
-    per_extension_micros={f"{m}/{r}/{s}": _list_price(m, r, s) for m, r, s in _CALLS},
-    unit_price_micros=1_000_000,
-    currency="CNY",
-)
-PRICE_KEYS: Final = (*MODELS, *dict.fromkeys(f"{m}/{r}" for m, r, _ in _CALLS), *(f"{m}/{r}/{s}" for m, r, s in _CALLS))
 POLL: Final = Poll(first_after_s=10, every_s=5)
 
 _PROMPT_SCHEMA: Final = {"type": "string", "minLength": 1, "maxLength": 2000}
 
 
-class ViduSource(ConfigModel):
+class ViduSource(Source):
     """A video that Vidu can fetch; it need not have made it. Duration in milliseconds, None where it was not given."""
 
     video_url: Annotated[str, BeforeValidator(source_url), schema_as({"type": "string", "format": "uri"})] = Field(
@@ -140,11 +111,6 @@ class ViduExtend(Target):
         description="Picture to lead to: an address, a data URI, or the path of a png, jpeg or webp beside this file.",
         examples=["frames/door.png"],
     )
-
-    @property
-    def added_ms(self) -> int | None:
-        """How much one extension adds: what was chosen."""
-        return self.seconds * 1000
 
     def hop_params(self, hop: int) -> dict[str, object]:
         """`model`, `seconds`, `resolution`, and where they were given `prompt`, `last_frame_url` (an address, a data

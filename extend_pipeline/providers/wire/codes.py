@@ -1,4 +1,5 @@
-"""Kling's business codes and what each means after a submit and after a query (docs/upstream/kling.md, "Codes").
+"""Numeric business codes, which resellers hand on from the origin, and what each means after a submit and after a query
+(docs/upstream/kling.md, "Codes").
 
 The code decides and never the HTTP status: 429 carries both "slow down" and "no money".
 """
