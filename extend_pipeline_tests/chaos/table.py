@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from extend_pipeline.base.units import from_micros
-from extend_pipeline_tests.chaos.crew import Tally
+from extend_pipeline_tests.chaos.crew import PAST_THE_LEASE, Tally
 from extend_pipeline_tests.chaos.homes import ACCOUNTS, CAPPED, CAPPED_TOTAL, GATEWAY_EXPOSURE, LUMA_A_DAY
 from extend_pipeline_tests.chaos.run import Chaos
 from extend_pipeline_tests.chaos.run_naive import Naive
@@ -59,7 +59,7 @@ def listed(counts: Mapping[str, int]) -> str:
 
 def _of_tally(tally: Tally) -> Iterable[tuple[str, str]]:
     counts = tally.counts
-    past = counts["stopped past the lease"]
+    past = counts[PAST_THE_LEASE]
     yield "kills", f"{tally.kills}, {counts['killed at a failpoint']} of them at failpoints"
     yield "stops", f"{tally.stops}, {counts['stopped at a failpoint']} at failpoints, {past} past the lease"
     yield "kills and stops", str(tally.kills + tally.stops)

@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from extend_pipeline.base.units import to_micros
+from extend_pipeline_tests.chaos.crew import PAST_THE_LEASE
 from extend_pipeline_tests.chaos.homes import ACCOUNTS, CAPPED, CAPPED_TOTAL, LUMA_A_DAY, storm_accounts
 from extend_pipeline_tests.chaos.run import Chaos, run_chaos, working_folder
 from extend_pipeline_tests.chaos.run_naive import run_naive
@@ -31,7 +32,7 @@ def test_a_storm_of_a_minute_costs_nothing_twice_and_loses_nothing(capsys: pytes
     # floors: a storm that hardly blew proves nothing
     assert run.tally.kills + run.tally.stops >= 300
     assert run.tally.kills >= 100
-    assert run.tally.counts["stopped past the lease"] >= 20
+    assert run.tally.counts[PAST_THE_LEASE] >= 20
     assert run.tally.faults.total() >= 60
     assert run.end.charges >= 500
     assert len(run.checks) >= 3

@@ -40,7 +40,6 @@ def test_the_workspace_validates(tmp_path: Path) -> None:
     dagster = str(Path(sys.executable).with_name("dagster"))
     told = _run(dagster, "definitions", "validate", "-w", "workspace.yaml", home=tmp_path)
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "Validation successful for code location extend_pipeline" in told.stdout + told.stderr
     warned = [line for line in (told.stdout + told.stderr).splitlines() if "Warning" in line or "WARNING" in line]
     # Dagster's own words about its command, whatever it is given
     assert [line for line in warned if "definitions_validate_command" not in line] == []

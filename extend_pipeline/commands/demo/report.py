@@ -26,7 +26,8 @@ ORDER BY l.depth, l.video_key
 SPENT = "SELECT provider, sum(units) AS units FROM charges WHERE entry IN ('settle', 'adjust') GROUP BY ALL"
 COSTS = """
 SELECT account, if(grouping(charges.video_key) = 1, 'in all', video_key) AS video_key,
-       count(*) FILTER (entry = 'settle') AS hops, sum(units) AS units, any_value(unit) AS unit, sum(amount) AS amount, currency
+       count(*) FILTER (entry = 'settle') AS hops, sum(units) AS units, any_value(unit) AS unit, sum(amount) AS amount,
+       currency
 FROM charges WHERE entry IN ('settle', 'adjust')
 GROUP BY GROUPING SETS ((account, video_key, currency), (account, currency))
 ORDER BY grouping(charges.video_key), account, video_key

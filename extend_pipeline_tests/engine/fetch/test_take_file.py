@@ -21,6 +21,7 @@ from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_th
 from extend_pipeline_tests.support.media.mp4 import make_clip
 
 WHERE = "vidu-0/1"
+WHY = "sent by their support"
 
 
 @pytest.fixture
@@ -33,13 +34,13 @@ def lost(home: EngineHome, ledger_url: str) -> Iterator[Pipeline]:
         (video,) = drive(pipeline).videos
         assert video.blocker is not None
         assert video.blocker.reason is BlockReason.RESULT_LOST
-        assert f"resolve {WHERE} take FILE" in video.blocker.todo
+        assert f"{WHERE} take FILE" in video.blocker.todo
         yield pipeline
 
 
 def take(pipeline: Pipeline, file: Path) -> Resolved | Declined:
     """Give the file as the film of the lost extension."""
-    return take_file(pipeline, WHERE, file, who="ann", why="sent by their support")
+    return take_file(pipeline, WHERE, file, who="ann", why=WHY)
 
 
 def test_a_film_that_the_provider_sends_completes_the_video_and_pays_nothing(
@@ -55,7 +56,7 @@ def test_a_film_that_the_provider_sends_completes_the_video_and_pays_nothing(
         stored = select(tables.events.c.actor).where(tables.events.c.kind == "attempt_stored")
         actors = connection.execute(stored).scalars().all()
     assert (lost.settings.media_dir / row.path).read_bytes() == film.read_bytes()
-    assert actors == ["ann (sent by their support)"]
+    assert actors == [f"ann ({WHY})"]
     assert replays_to_the_same(lost.ledger, home.path)
     assert isinstance(take(lost, film), Declined)  # it waits for none any more
 

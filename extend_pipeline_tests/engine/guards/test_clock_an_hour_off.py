@@ -22,6 +22,7 @@ from extend_pipeline.providers.registry import build_provider
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive, impatient_provider
 from extend_pipeline_tests.support.home.every_provider import OTHERS, other_home
 from extend_pipeline_tests.support.ledger.reckoning import reckon
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 HOUR_S = 3_600
 OFF = pytest.mark.parametrize("off_s", [HOUR_S, -HOUR_S], ids=["an hour ahead", "an hour behind"])
@@ -53,9 +54,7 @@ def test_a_token_dated_by_a_wrong_clock_is_the_clocks_fault_and_says_so(off_s: i
         assert home.sandbox.charges()["charges"] == []
         held = [video.blocker for video in status(pipeline).plan.videos if video.blocker]
         assert {each.reason for each in held} == {BlockReason.WRONG_CLOCK}
-        assert "check this machine's clock" in held[0].message
-        way = "ahead of" if off_s > 0 else "behind"
-        assert re.search(rf"clock is (3599|3600|3601) s {way} Kling's", held[0].message), held[0].message
+        check_user_text(re.sub(r"\b(3599|3600|3601) s\b", "3600 s", held[0].message))
     with home.open() as pipeline:  # the clock is right, and nobody says so
         complete(pipeline)
         assert reckon(home, pipeline.ledger).charges == 6

@@ -227,7 +227,8 @@ def test_every_verb_works_as_far_as_it_can_and_ends_with_2(home: EngineHome) -> 
     verbs = (("status",), ("publish",), ("pause", "--why", "x"), ("resume",), ("doctor", "--offline"), ("reconcile",))
     for verb in verbs:
         assert run(home, *verb).exit_code == 2, verb
-    assert run(home, "sql", "FROM completed_extensions").exit_code == 0
+    query = "FROM completed_extensions"
+    assert run(home, "sql", query).exit_code == 0
     assert run(home, "resolve", "v000/1", "write-off", "--yes").exit_code == 2
 
 

@@ -41,7 +41,8 @@ SIGNED = {
 @pytest.mark.parametrize("service", SIGNED)
 def test_a_link_that_is_signed_anew_names_the_same_file(service: str) -> None:
     first, second = (f"https://Bucket.example.com/a%20film.mp4?part=7&{query}" for query in SIGNED[service])
-    assert without_signature(first) == without_signature(second) == "https://bucket.example.com/a film.mp4?part=7"
+    unsigned = "https://bucket.example.com/a film.mp4?part=7"
+    assert without_signature(first) == without_signature(second) == unsigned
 
 
 @pytest.mark.parametrize("query", ["version=2", "sv=2", "Expires=2", "x-oss-process=video", "t=3", "Signature=ab"])

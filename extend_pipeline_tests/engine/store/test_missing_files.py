@@ -27,6 +27,7 @@ from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, account, drive
 from extend_pipeline_tests.support.home.every_provider import other_home
 from extend_pipeline_tests.support.ledger.reckoning import films_in
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 HOUR_MS = 3_600_000
 
@@ -99,8 +100,7 @@ def test_a_film_whose_account_has_left_the_file_says_what_brings_it_back(home: E
     with home.open(JumpClock()) as pipeline:
         look_and_drive(pipeline)
         (gone,) = status(pipeline).store.missing
-        assert "while accounts.yaml doesn't name account k" in gone.told()
-        assert what_to_do(gone) == "put account k back into accounts.yaml, or the file from a backup"
+        check_user_text(f"{gone.told()} → {what_to_do(gone)}")
     home.write([written])
     with home.open(JumpClock()) as pipeline:
         look_and_drive(pipeline)

@@ -14,12 +14,13 @@ from extend_pipeline.config.load import Configuration, load_configuration
 from extend_pipeline.config.model.changes import OnChange
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.plan import chain
-from extend_pipeline.engine.plan.model import AttemptView, DueStep, PlanInput, SourceView
-from extend_pipeline.ledger.spending_rules import AccountTotals
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.engine.plan.model import AttemptView, DueStep, PlanInput, SourceView, VideoPlan
+from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason
+from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.support.home.engine_home import EngineHome, account
 from extend_pipeline_tests.support.ledger.steps import NOON
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 S = AttemptState
 
@@ -128,3 +129,16 @@ def stored_from(step: DueStep, added_ms: int) -> AttemptView:
         words=words_digest(step.params),
         purchase=step.purchase,
     )
+
+
+def held(video: VideoPlan, reason: BlockReason, *values: str) -> None:
+    """Assert that a video waits for this reason, and says so, with these values, and what to do."""
+    assert video.due is None
+    assert video.blocker is not None
+    assert video.blocker.reason is reason, video.blocker
+    told = f"{video.blocker.message} → {video.blocker.todo}"
+    for value in values:
+        assert value in told
+    assert video.blocker.todo
+    check_user_text(told)
+    assert video.state is (VideoState.BLOCKED if reason.needs_person else VideoState.WAITING)
