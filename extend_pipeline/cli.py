@@ -58,7 +58,7 @@ class LazyGroup(click.Group):
     verbs: Mapping[str, str] = VERBS
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The verbs, in the order in which a person meets them."""
+        """Return the verbs, in the order in which a person meets them."""
         return list(self.verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's

@@ -25,8 +25,8 @@ from extend_pipeline.providers.registry import PROVIDERS
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """Everything that Dagster knows. Catalogue and accounts are read at a tick or in a run; here only the home's time
-    zone is, since Dagster wants to know a schedule's hours beforehand."""
+    """Return everything that Dagster knows. Catalogue and accounts are read at a tick or in a run; here only the home's
+    time zone is, since Dagster wants to know a schedule's hours beforehand."""
     resources = {"home": HomeResource(), **(resource_overrides or {})}
     home = resources["home"]
     timezone = home.timezone() if isinstance(home, HomeResource) else NO_ZONE

@@ -60,8 +60,8 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
 
 
 def check_accounts(accounts: Mapping[str, Account]) -> list[str]:
-    """Names of the accounts that ask for callbacks. Raises click.UsageError where none does, or where a secret can't be
-    used: a receiver that refuses every callback would only look like one."""
+    """Return names of the accounts that ask for callbacks. Raises click.UsageError where none does, or where a secret
+    can't be used: a receiver that refuses every callback would only look like one."""
     asking = [name for name, account in accounts.items() if account.callbacks is not None]
     if not asking:
         raise click.UsageError(

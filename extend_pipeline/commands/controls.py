@@ -22,7 +22,7 @@ EVERYTHING: Final = "everything"
 
 
 def login_name() -> str:
-    """Who is at the keyboard, as the machine knows them."""
+    """Return who is at the keyboard, as the machine knows them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have a number and no name

@@ -67,6 +67,6 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
 
 
 def _measured(pipeline: Pipeline) -> PlanInput:
-    """The plan's input with all sources measured; their files go to a place that is thrown away."""
+    """Return the plan's input with all sources measured; their files go to a place that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
         return measured(replace(pipeline, store=LocalStore(Path(folder))), plan_input(pipeline))

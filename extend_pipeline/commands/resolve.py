@@ -71,7 +71,7 @@ def resolve(
 
 
 def consequence(where: str, last: AttemptRow | None, action: Action) -> str:
-    """What a decision about an attempt does to money, in a sentence."""
+    """Return what a decision about an attempt does to money, in a sentence."""
     if last is None:
         return f"Nothing is known of {where}."
     micros = amount_micros(units_micros=last.predicted_micros, unit_price_micros=last.unit_price_micros)
@@ -84,7 +84,7 @@ def consequence(where: str, last: AttemptRow | None, action: Action) -> str:
 
 
 def asked_by_person() -> bool:
-    """Whether somebody is at the keyboard who can be asked."""
+    """Return whether somebody is at the keyboard who can be asked."""
     return sys.stdin.isatty()
 
 

@@ -19,7 +19,7 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def catalogue_schema(providers: Providers) -> dict[str, Any]:
-    """The JSON schema of catalog.yaml, as it is written: `to` and `duration` in seconds."""
+    """Return the JSON schema of catalog.yaml, as it is written: `to` and `duration` in seconds."""
     sources = [provider.source for provider in providers]
     extends = [provider.extend for provider in providers]
     definitions = _definitions(Entry, BranchSource, CatalogueDefaults, *sources, *extends)
@@ -38,7 +38,7 @@ def catalogue_schema(providers: Providers) -> dict[str, Any]:
 
 
 def accounts_schema(providers: Providers) -> dict[str, Any]:
-    """The JSON schema of accounts.yaml, as it is written: budgets and prices in units."""
+    """Return the JSON schema of accounts.yaml, as it is written: budgets and prices in units."""
     models = [provider.account for provider in providers]
     definitions = _definitions(AccountDefaults, *models)
     for model in models:
@@ -62,7 +62,7 @@ def schema_files(providers: Providers) -> dict[str, str]:
 
 
 def rendered(schema: Mapping[str, Any]) -> str:
-    """The text of a schema file."""
+    """Return the text of a schema file."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 

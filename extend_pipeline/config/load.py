@@ -82,7 +82,7 @@ class Configuration:
     kept_timezone: str | None = None
 
     def account_of(self, video: Video | str) -> Account:
-        """The account of a video or of its key. KeyError for an unknown key."""
+        """Return the account of a video or of its key. KeyError for an unknown key."""
         found = self.catalogue.videos[video] if isinstance(video, str) else video
         return self.accounts[found.account]
 
@@ -205,7 +205,7 @@ def _home_scope(tree: Node) -> Scope:
 
 
 def load_accounts(settings: Settings, providers: Providers) -> dict[str, Account]:
-    """The accounts by name, in the order of the file. Raises ConfigError with all problems of accounts.yaml."""
+    """Return the accounts by name, in the order of the file. Raises ConfigError with all problems of accounts.yaml."""
     accounts = _read_accounts(settings.home / ACCOUNTS_FILE, providers)
     if accounts.problems:
         raise ConfigError(accounts.problems)
@@ -215,7 +215,8 @@ def load_accounts(settings: Settings, providers: Providers) -> dict[str, Account
 def load_catalogue(
     settings: Settings, providers: Providers, accounts: Mapping[str, Account], *, now: datetime
 ) -> Catalogue:
-    """The catalogue, checked against accounts that are loaded already. Raises ConfigError with all problems of it.
+    """Return the catalogue, checked against accounts that are loaded already. Raises ConfigError with all problems of
+    it.
 
     Whether an account may spend and has a price for each mode is left to `load_configuration`.
     """
@@ -269,7 +270,7 @@ def _read_accounts(path: Path, providers: Providers) -> _Accounts:
 
 
 def _renamed(accounts: Mapping[str, Account], scopes: Mapping[str, Scope]) -> Iterator[ConfigIssue]:
-    """What can't hold of names that accounts had before: a name is one account's, now or before."""
+    """Yield what can't hold of names that accounts had before: a name is one account's, now or before."""
     before: dict[str, str] = {}
     for name, account in accounts.items():
         if account.was is None:
@@ -337,7 +338,7 @@ def _unsupported(name: str, known: Sequence[str]) -> FieldIssue:
 
 
 def _spending_problems(accounts: _Accounts, uses: Sequence[Use]) -> Iterator[ConfigIssue]:
-    """No budget, no spending; no price, no submit: told once for each account that a video uses."""
+    """Yield no budget, no spending; no price, no submit: told once for each account that a video uses."""
     users: dict[str, list[Use]] = defaultdict(list)
     for use in uses:
         users[use.account].append(use)

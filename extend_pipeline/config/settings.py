@@ -104,18 +104,18 @@ class Settings(BaseSettings):
 
     @property
     def state_dir(self) -> Path:
-        """The folder of all that is generated."""
+        """Return the folder of all that is generated."""
         return self.home / "state"
 
     @property
     def media_dir(self) -> Path:
-        """The folder of a media store that lies on this machine. For `media.stores` alone: everything else asks the
-        store."""
+        """Return the folder of a media store that lies on this machine. For `media.stores` alone: everything else asks
+        the store."""
         return Path(unquote(urlsplit(self.media_url).path))
 
     @property
     def warehouse_path(self) -> Path:
-        """The published DuckDB file."""
+        """Return the published DuckDB file."""
         return self.state_dir / "warehouse.duckdb"
 
 

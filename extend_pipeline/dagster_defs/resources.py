@@ -35,20 +35,20 @@ class HomeResource(dg.ConfigurableResource[Any]):
     )
 
     def settings(self) -> Settings:
-        """The settings, from this resource first and the environment for the rest. Raises ConfigError."""
+        """Return the settings, from this resource first and the environment for the rest. Raises ConfigError."""
         given: dict[str, Any] = {"home": Path(self.home)} if self.home else {}
         return Settings(**given, **({} if self.linger_s is None else {"linger_s": self.linger_s}))
 
     def timezone(self) -> str:
-        """The home's time zone by its IANA name; UTC where settings or accounts can't be read."""
+        """Return the home's time zone by its IANA name; UTC where settings or accounts can't be read."""
         try:
             return home_timezone(self.settings())
         except ConfigError:
             return NO_ZONE
 
     def lacks_accounts(self) -> str | None:
-        """Why there is nothing to do yet, where the home has neither accounts nor a ledger; None where it has. A file
-        that is gone from a home with a ledger is a mistake, and what is paid for is looked after."""
+        """Return why there is nothing to do yet, where the home has neither accounts nor a ledger; None where it has. A
+        file that is gone from a home with a ledger is a mistake, and what is paid for is looked after."""
         try:
             settings = self.settings()
         except ConfigError as error:
@@ -60,9 +60,9 @@ class HomeResource(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def open(self) -> Iterator[Pipeline]:
-        """The open home; where catalogue or accounts have mistakes it opens all the same, to look after what is paid
-        for, and they are told by whoever opened it. Raises Failure with every mistake of the settings, and of the files
-        where there is no ledger yet; secrets stand in none of them."""
+        """Yield the open home; where catalogue or accounts have mistakes it opens all the same, to look after what is
+        paid for, and they are told by whoever opened it. Raises Failure with every mistake of the settings, and of the
+        files where there is no ledger yet; secrets stand in none of them."""
         try:
             settings = self.settings()
             marks, configuration = _read_configuration(settings)
@@ -73,7 +73,7 @@ class HomeResource(dg.ConfigurableResource[Any]):
 
 
 def failure(error: ConfigError | LedgerError | StateInUseError) -> dg.Failure:
-    """An error of what the user wrote, as Dagster shows it: in words, without a retry."""
+    """Return an error of what the user wrote, as Dagster shows it: in words, without a retry."""
     if not isinstance(error, ConfigError):
         return dg.Failure(str(error), allow_retries=False)
     count = len(error.problems)

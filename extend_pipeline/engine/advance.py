@@ -63,7 +63,7 @@ class Round:
 
     @property
     def did_something(self) -> bool:
-        """Whether anything moved."""
+        """Return whether anything moved."""
         return bool(
             self.changed
             or self.prepared.measured
@@ -109,7 +109,8 @@ def advance(
     publish: bool = True,
     stop: threading.Event | None = None,
 ) -> Round:
-    """One round: recover → poll → collect → prepare → submit → write down progress → publish if anything changed.
+    """Return one round: recover → poll → collect → prepare → submit → write down progress → publish if anything
+    changed.
 
     `videos` bounds what is polled, collected and submitted; recovery is always for all, since it costs nothing. While
     the catalogue or the accounts are wrong, the ledger is not the one that the home knows, or the media store is not
@@ -225,7 +226,7 @@ def _sweep(pipeline: Pipeline) -> None:
 
 
 def next_wait_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | None = None) -> int | None:
-    """How long to wait before the next round; None when only a person or another day would help."""
+    """Return how long to wait before the next round; None when only a person or another day would help."""
     moment = next_moment_ms(pipeline, now, videos=videos)
     if moment is None:
         return None
@@ -233,7 +234,8 @@ def next_wait_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | No
 
 
 def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | None = None) -> int | None:
-    """When the next round will find something to do (UTC ms); None when only a person or another day would help."""
+    """Return when the next round will find something to do (UTC ms); None when only a person or another day would
+    help."""
     if now.did_something or now.plan.due:
         return pipeline.now_ms()
     pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
@@ -264,15 +266,15 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
 
 
 def goes_on_soon(video: VideoPlan) -> bool:
-    """Whether a video goes on by itself without waiting for another day."""
+    """Return whether a video goes on by itself without waiting for another day."""
     if video.blocker is None:
         return video.due is not None or video.running is not None
     return not video.blocker.reason.needs_person and video.blocker.reason is not BlockReason.DAY_BUDGET
 
 
 def _waits_for_files(pipeline: Pipeline, videos: Collection[str] | None) -> bool:
-    """Whether a mistake that came while this process worked keeps videos from going on. A home that was opened with one
-    is waited for by nobody."""
+    """Return whether a mistake that came while this process worked keeps videos from going on. A home that was opened
+    with one is waited for by nobody."""
     if not pipeline.configuration.problems or not pipeline.was_sound:
         return False
     with pipeline.ledger.read() as connection:
@@ -281,7 +283,7 @@ def _waits_for_files(pipeline: Pipeline, videos: Collection[str] | None) -> bool
 
 
 def _waits_for_disk(video: VideoPlan, now: Round) -> bool:
-    """Whether its source is still to be fetched, and our own disk doesn't take files."""
+    """Return whether its source is still to be fetched, and our own disk doesn't take files."""
     unchecked = video.blocker is not None and video.blocker.reason is BlockReason.SOURCE_UNCHECKED
     return unchecked and now.prepared.disk_error is not None
 

@@ -41,18 +41,19 @@ def wall_ms() -> int:
 
 
 def fresh_token() -> str:
-    """A path that nobody can guess: 256 bits, safe in an address."""
+    """Return a path that nobody can guess: 256 bits, safe in an address."""
     return secrets.token_urlsafe(32)
 
 
 def process_name() -> str:
-    """Who this process is, as leases name it: host, process id and its start, so that a reused id is another owner."""
+    """Return who this process is, as leases name it: host, process id and its start, so that a reused id is another
+    owner."""
     return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
 
 
 def owner_is_gone(owner: str) -> bool:
-    """Whether the owner of a lease is a process of this host that has ended. Never a guess: False where it can't be
-    told.
+    """Return whether the owner of a lease is a process of this host that has ended. Never a guess: False where it can't
+    be told.
 
     It only makes a recovery quicker. Even a wrong True could cost no money: a claim whose lease is taken is not sent,
     and a send that is put in doubt is looked up, not repeated.
@@ -118,12 +119,12 @@ class Pipeline:
 
     @property
     def settings(self) -> Settings:
-        """The settings of this home."""
+        """Return the settings of this home."""
         return self.configuration.settings
 
     @property
     def accounts(self) -> Mapping[str, Account]:
-        """Accounts by name."""
+        """Return accounts by name."""
         return self.configuration.accounts
 
     def now(self) -> datetime:
@@ -131,7 +132,7 @@ class Pipeline:
         return from_ms(self.now_ms())
 
     def provider(self, account: str) -> Provider:
-        """The upstream of an account; built at first use, shared by the threads."""
+        """Return the upstream of an account; built at first use, shared by the threads."""
         with self._lock:
             if account not in self._providers:
                 self._providers[account] = self.make_provider(self.accounts[account], settings=self.settings)

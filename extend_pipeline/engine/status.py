@@ -74,7 +74,8 @@ class Doubt:
 
     @property
     def sent_key(self) -> str:
-        """Our own key, where the request carried it; empty elsewhere, since nobody can find the task by it there."""
+        """Return our own key, where the request carried it; empty elsewhere, since nobody can find the task by it
+        there."""
         return self.external_task_id if self.external_task_id in self.request else ""
 
 
@@ -124,7 +125,7 @@ class Status:
 
     @property
     def needs_person(self) -> tuple[VideoPlan, ...]:
-        """Videos that wait for somebody."""
+        """Return videos that wait for somebody."""
         return self.plan.needs_person
 
     @property
@@ -194,7 +195,7 @@ def status(pipeline: Pipeline) -> Status:
 
 
 def accounts_now(pipeline: Pipeline) -> tuple[AccountStatus, ...]:
-    """Every account of accounts.yaml; costs a look at two small tables and the doubts, however many videos there
+    """Return every account of accounts.yaml; costs a look at two small tables and the doubts, however many videos there
     are."""
     with pipeline.ledger.read() as connection:
         zone = pipeline.configuration.timezone
@@ -203,14 +204,14 @@ def accounts_now(pipeline: Pipeline) -> tuple[AccountStatus, ...]:
 
 
 def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
-    """Every attempt in doubt, oldest claim first."""
+    """Return every attempt in doubt, oldest claim first."""
     with pipeline.ledger.read() as connection:
         rows = queries.attempts_in(connection, (AttemptState.IN_DOUBT,))
     return tuple(_doubt(row, pipeline.now_ms(), pipeline.accounts.get(row.account)) for row in rows)
 
 
 def disagreements_now(pipeline: Pipeline) -> tuple[ReconciliationRow, ...]:
-    """What the last comparisons with the providers' books left open."""
+    """Return what the last comparisons with the providers' books left open."""
     with pipeline.ledger.read() as connection:
         return tuple(reconciliation_queries.disagreements(connection))
 

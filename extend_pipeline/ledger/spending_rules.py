@@ -83,17 +83,18 @@ class BlockReason(StrEnum):
 
     @property
     def needs_person(self) -> bool:
-        """Whether nothing happens until an operator acts."""
+        """Return whether nothing happens until an operator acts."""
         return self.ends in (_Ends.BY_OPERATOR, _Ends.BY_OPERATOR_HERE)
 
     @property
     def waits_for_others(self) -> bool:
-        """Whether it ends only when something else of the account has ended."""
+        """Return whether it ends only when something else of the account has ended."""
         return self.ends is _Ends.WITH_OTHERS
 
     @property
     def is_local(self) -> bool:
-        """Whether it is a matter of the files or the process of this moment: shown, never written into the ledger."""
+        """Return whether it is a matter of the files or the process of this moment: shown, never written into the
+        ledger."""
         return self.ends is _Ends.BY_OPERATOR_HERE
 
 
@@ -214,7 +215,8 @@ def _slots(spending: Spending) -> BlockReason | None:
 
 
 def _exposure(spending: Spending) -> BlockReason | None:
-    """What is being sent is over in a moment; what is in doubt may need an operator, unless its own key finds it."""
+    """Return what is being sent is over in a moment; what is in doubt may need an operator, unless its own key finds
+    it."""
     account, price, cap = spending.account, spending.price_micros, spending.account.limits.exposure_micros
     if price > cap:
         return BlockReason.IN_DOUBT_CAP

@@ -55,5 +55,6 @@ def recognise(*, parent_ms: int | None, probed_ms: int, seam: Seam | None, longe
 
 
 def _continues(seam: Seam) -> bool:
-    """Whether the result starts where the parent ends, rather than running beside it; yes where it was not measured."""
+    """Return whether the result starts where the parent ends, rather than running beside it; yes where it was not
+    measured."""
     return seam.joint_db is None or seam.psnr_db is None or seam.joint_db > seam.psnr_db

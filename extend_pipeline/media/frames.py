@@ -32,7 +32,7 @@ class Clip:
     tick_s: Fraction
 
     def at_s(self, index: int) -> float:
-        """The instant of a frame in seconds after the first one."""
+        """Return the instant of a frame in seconds after the first one."""
         return float((self.ticks[index] - self.ticks[0]) * self.tick_s)
 
     @property
@@ -41,14 +41,14 @@ class Clip:
         return float((self.end - self.ticks[0]) * self.tick_s)
 
     def nearest(self, at_s: float) -> int:
-        """The frame whose start is nearest to an instant, in seconds after the first frame."""
+        """Return the frame whose start is nearest to an instant, in seconds after the first frame."""
         wanted = self.ticks[0] + Fraction(at_s) / self.tick_s
         after = bisect_left(self.ticks, wanted)
         around = [index for index in (after - 1, after) if 0 <= index < len(self.ticks)]
         return min(around, key=lambda index: abs(self.ticks[index] - wanted))
 
     def first_from(self, at_s: float) -> int | None:
-        """The first frame that starts at an instant or later; None where there is none."""
+        """Return the first frame that starts at an instant or later; None where there is none."""
         index = bisect_left(self.ticks, self.ticks[0] + Fraction(at_s) / self.tick_s)
         return index if index < len(self.ticks) else None
 
@@ -69,7 +69,8 @@ class Clip:
         return {wanted[tick]: upright(frame) for tick, frame in found.items()}
 
     def _groups(self, ticks: Sequence[int]) -> list[list[int]]:
-        """The wanted instants, those together that one keyframe serves: a seek between them would decode twice."""
+        """Return the wanted instants, those together that one keyframe serves: a seek between them would decode
+        twice."""
         groups: dict[int, list[int]] = {}
         for tick in ticks:
             groups.setdefault(bisect_right(self.keys, tick), []).append(tick)

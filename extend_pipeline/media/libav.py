@@ -24,7 +24,7 @@ class FrameError(Exception):
 
 @contextmanager
 def open_video(path: Path, *, edits: bool = True) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The opened file and its first stream of moving pictures; closed afterwards, whatever happens.
+    """Yield the opened file and its first stream of moving pictures; closed afterwards, whatever happens.
 
     `edits=False` ignores edit lists, so that every stored packet is seen. Whatever the content does to libav, in
     here or in the caller's block, comes out as FrameError; OSError where the file can't be read at all.
@@ -65,5 +65,5 @@ def end_of(spans: Sequence[tuple[int, int]]) -> int:
 
 
 def _words(error: Exception) -> str:
-    """What libav said, without the errno and the local path that its exceptions carry."""
+    """Return what libav said, without the errno and the local path that its exceptions carry."""
     return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -47,7 +47,7 @@ class LocalStore:
 
     @property
     def place(self) -> str:
-        """The root."""
+        """Return the root."""
         return str(self.root)
 
     def ingest(
@@ -220,7 +220,7 @@ class LocalStore:
 
     @contextmanager
     def _incoming(self) -> Iterator[tuple[BinaryIO, Path]]:
-        """A locked temporary file, mode 0600, gone afterwards unless it was renamed."""
+        """Yield a locked temporary file, mode 0600, gone afterwards unless it was renamed."""
         folder = self._folder(".incoming")
         descriptor, name = tempfile.mkstemp(suffix=".part", dir=folder)
         temporary = Path(name)

@@ -27,7 +27,7 @@ def make_poster(
     max_bytes: int = 10_000,
     segment: bool = False,
 ) -> bytes:
-    """A JPEG strip of at most `max_bytes`: the parent's last frame | the first new one | the result's last one.
+    """Return a JPEG strip of at most `max_bytes`: the parent's last frame | the first new one | the result's last one.
 
     Without a parent file, the first panel is the result's own frame just before `parent_ms`; without `parent_ms` too,
     its first frame, and the middle panel is half-way. `segment` says that the result holds only the new part, which
@@ -52,7 +52,7 @@ def make_poster(
 
 
 def _choose(clip: Clip, *, parent_ms: int | None, segment: bool) -> tuple[int, int, int]:
-    """The indexes of the panels in the result: before the seam, after it, at the end."""
+    """Return the indexes of the panels in the result: before the seam, after it, at the end."""
     last = len(clip.ticks) - 1
     if parent_ms is None:
         return 0, 0 if segment else last // 2, last
@@ -69,7 +69,7 @@ def _last_frame(path: Path) -> VideoFrame:
 
 
 def _strip(panels: Sequence[VideoFrame], width: int) -> np.ndarray:
-    """The panels side by side as RGB, each `width` wide and as high as the first one's shape asks."""
+    """Return the panels side by side as RGB, each `width` wide and as high as the first one's shape asks."""
     import numpy as np
 
     first = panels[0]
@@ -79,12 +79,12 @@ def _strip(panels: Sequence[VideoFrame], width: int) -> np.ndarray:
 
 
 def _fit(frame: VideoFrame, size: tuple[int, int]) -> VideoFrame:
-    """The frame scaled to a size. Averaging over an area keeps a much smaller frame free of shimmer."""
+    """Return the frame scaled to a size. Averaging over an area keeps a much smaller frame free of shimmer."""
     return frame.reformat(width=size[0], height=size[1], format="rgb24", interpolation="AREA")
 
 
 def _encodings(strip: np.ndarray) -> Iterator[bytes]:
-    """The strip as JPEG, from the best quality to the worst."""
+    """Yield the strip as JPEG, from the best quality to the worst."""
     from fractions import Fraction
 
     import av

@@ -81,7 +81,7 @@ def _measure(before: Clip, after: Clip) -> Seam:
 
 
 def _partner(before: Clip, index: int, after: Clip) -> int | None:
-    """The result's frame at the same instant: the nearest start, at most one of the parent's frames away."""
+    """Return the result's frame at the same instant: the nearest start, at most one of the parent's frames away."""
     at_s = before.at_s(index)
     near = after.nearest(at_s)
     reach_s = before.duration_s / len(before.ticks)

@@ -66,12 +66,12 @@ class Stored:
 
     @property
     def sha256(self) -> str:
-        """The hash of its bytes."""
+        """Return the hash of its bytes."""
         return self.ref.sha256
 
     @property
     def path(self) -> str:
-        """Its name in the ledger."""
+        """Return its name in the ledger."""
         return str(self.ref)
 
 
@@ -98,7 +98,7 @@ class MediaStore(Protocol):
 
     @property
     def place(self) -> str:
-        """Where the store is, for a person: a folder or an address."""
+        """Return where the store is, for a person: a folder or an address."""
         ...
 
     def ingest(

@@ -43,13 +43,13 @@ class RejectReason(StrEnum):
 
     @property
     def transient(self) -> bool:
-        """Whether the step is planned again by itself."""
+        """Return whether the step is planned again by itself."""
         return self in (RejectReason.UNSENT, RejectReason.RATE, RejectReason.SLOTS)
 
     @property
     def stops_account(self) -> bool:
-        """Whether nothing more may be submitted through the account until a person has looked, or what is wrong here
-        (the clock, whose certificates count, the proxy) is right."""
+        """Return whether nothing more may be submitted through the account until a person has looked, or what is wrong
+        here (the clock, whose certificates count, the proxy) is right."""
         return self in (
             RejectReason.CERTIFICATE,
             RejectReason.PROXY,
@@ -229,8 +229,8 @@ class Provider(Protocol):
     many: int  # most tasks that one query_many asks for in one request; 0 where the provider has no such question
 
     def body(self, request: SubmitRequest) -> dict[str, object]:
-        """The JSON body that `submit` sends, for the ledger to keep; pure. An image that goes along inside the body
-        is named by its type, size and sha256 instead of its megabytes; everything else is exact."""
+        """Return the JSON body that `submit` sends, for the ledger to keep; pure. An image that goes along inside the
+        body is named by its type, size and sha256 instead of its megabytes; everything else is exact."""
         ...
 
     def submit(self, request: SubmitRequest) -> SubmitOutcome:
@@ -254,7 +254,7 @@ class Provider(Protocol):
         ...
 
     def list_page(self, page: int, size: int) -> PageOutcome:
-        """One page of the account's tasks, `page` from 1."""
+        """Return one page of the account's tasks, `page` from 1."""
         ...
 
     def close(self) -> None:

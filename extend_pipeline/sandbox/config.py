@@ -114,12 +114,12 @@ class SandboxConfig:
 
     @property
     def others(self) -> Mapping[str, SurfaceConfig]:
-        """The settings of the surfaces that have their own, by the names of their fields."""
+        """Return the settings of the surfaces that have their own, by the names of their fields."""
         values = ((each.name, getattr(self, each.name)) for each in fields(self))
         return {name: value for name, value in values if isinstance(value, SurfaceConfig)}
 
     @property
     def accounts(self) -> tuple[SandboxAccount, ...]:
-        """The first account and the extra ones."""
+        """Return the first account and the extra ones."""
         first = SandboxAccount(self.account, self.access_key, self.secret_key, self.api_key)
         return (first, *self.extra_accounts)

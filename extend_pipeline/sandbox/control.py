@@ -25,7 +25,7 @@ class Control:
         self._core = core
 
     def routes(self) -> list[Route]:
-        """All control routes; wrong input is 400 with {"error": message}."""
+        """Return all control routes; wrong input is 400 with {"error": message}."""
         core = self._core
         reads: dict[str, Callable[[], object]] = {
             "health": lambda: {"status": "ok", "now": core.clock.now_ms(), "now_offset": core.clock.offset},

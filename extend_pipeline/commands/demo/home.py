@@ -49,12 +49,12 @@ class DemoHome:
 
     @property
     def state(self) -> Path:
-        """All that the demo generates."""
+        """Return all that the demo generates."""
         return self.settings.state_dir
 
     @property
     def dagster_home(self) -> Path:
-        """The demo's own DAGSTER_HOME."""
+        """Return the demo's own DAGSTER_HOME."""
         return self.state / "dagster"
 
     @property
@@ -64,11 +64,11 @@ class DemoHome:
 
     @property
     def seed_file(self) -> Path:
-        """The sources that the sandbox has."""
+        """Return the sources that the sandbox has."""
         return self.settings.home / "sandbox.json"
 
     def environment(self) -> dict[str, str]:
-        """What the children see. The keys are the sandbox's own and open nothing else."""
+        """Return what the children see. The keys are the sandbox's own and open nothing else."""
         config = SandboxConfig()
         return {
             "EXTEND_PIPELINE_HOME": str(self.settings.home),
@@ -81,7 +81,7 @@ class DemoHome:
 
 
 def find(home: Path | None) -> DemoHome:
-    """The demo home named on the command line, or data/demo. Raises ClickException where there is none."""
+    """Return the demo home named on the command line, or data/demo. Raises ClickException where there is none."""
     settings = Settings.for_home(home if home is not None else Path("data/demo"))
     if not (settings.home / "catalog.yaml").exists():
         raise click.ClickException(
@@ -161,7 +161,7 @@ def _write_configuration(demo: DemoHome) -> None:
 
 
 def template(name: str) -> Path:
-    """A file of `deploy/`: in the package where it was installed from a wheel, in the checkout otherwise."""
+    """Return a file of `deploy/`: in the package where it was installed from a wheel, in the checkout otherwise."""
     package = Path(__file__).resolve().parents[2]
     installed = package / "deploy" / name
     return installed if installed.exists() else package.parent / "deploy" / name
@@ -169,7 +169,7 @@ def template(name: str) -> Path:
 
 @contextmanager
 def sandbox(demo: DemoHome, lock: HomeLock) -> Iterator[Child]:
-    """The sandbox, running as a process of its own until the end of the block."""
+    """Yield the sandbox, running as a process of its own until the end of the block."""
     port = urlsplit(demo.url).port
     command = [
         sys.executable,
@@ -189,7 +189,7 @@ def sandbox(demo: DemoHome, lock: HomeLock) -> Iterator[Child]:
 
 @contextmanager
 def dagster(demo: DemoHome, lock: HomeLock, *words: str) -> Iterator[Child]:
-    """A Dagster program on the demo's instance, running until the end of the block."""
+    """Yield a Dagster program on the demo's instance, running until the end of the block."""
     command = [tool(words[0]), *words[1:], "-w", str(demo.state / "workspace.yaml")]
     log = demo.logs / f"{words[0]}.log"
     with running(words[0], command, log=log, environment=demo.environment(), lock=lock) as child:

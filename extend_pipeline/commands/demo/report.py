@@ -35,7 +35,7 @@ ORDER BY grouping(charges.video_key), account, video_key
 
 
 def sandbox_units(url: str) -> dict[str, Decimal]:
-    """What the sandbox charged, by its own book: units by provider."""
+    """Return what the sandbox charged, by its own book: units by provider."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"{url}/_sandbox/charges", timeout=10) as answer:
         book = json.load(answer)["by_account"].values()
@@ -85,7 +85,7 @@ def _rows(pipeline: Pipeline, sql: str) -> list[dict[str, Any]]:
 
 
 def _trees(edges: list[dict[str, Any]]) -> list[Tree]:
-    """A tree for each source; a branch hangs where it leaves its parent."""
+    """Return a tree for each source; a branch hangs where it leaves its parent."""
     from rich.tree import Tree
 
     made = {edge["video_id"] for edge in edges}

@@ -34,7 +34,7 @@ SET_IT: Final = "see the message; `ca` and `proxy` stand in the account or in de
 
 
 def check_variables(account: Account, *, used: bool) -> Iterator[Finding]:
-    """The environment variables that an account names hold something that can be a key."""
+    """Yield the environment variables that an account names hold something that can be a key."""
     check = f"account {account.name}"
     for name in variables_of(account):
         value = read_secret(name)
@@ -49,7 +49,7 @@ def check_variables(account: Account, *, used: bool) -> Iterator[Finding]:
 
 
 def check_route(account: Account) -> Iterator[Finding]:
-    """Which way the account's calls go, and whether what they need for it is there. Asks nobody."""
+    """Yield which way the account's calls go, and whether what they need for it is there. Asks nobody."""
     check, route = f"account {account.name}", route_of(account)
     parts = urlsplit(account.base_url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -78,7 +78,7 @@ def check_route(account: Account) -> Iterator[Finding]:
 
 
 def check_callbacks(account: Account) -> Iterator[Finding]:
-    """Where the provider shall call back it can call, and what it signs with is known here."""
+    """Yield where the provider shall call back it can call, and what it signs with is known here."""
     if account.callbacks is None:
         return
     check = f"callbacks of {account.name}"
@@ -100,7 +100,7 @@ def check_callbacks(account: Account) -> Iterator[Finding]:
 
 
 def check_upstream(account: Account, settings: Settings, *, now: Callable[[], float]) -> Iterator[Finding]:
-    """The account's upstream can be reached, its clock is ours, and it takes the credentials."""
+    """Yield the account's upstream can be reached, its clock is ours, and it takes the credentials."""
     check = f"account {account.name}"
     client = HttpClient(account.base_url, allow_local=account.allow_local, route=route_of(account))
     try:
@@ -127,7 +127,7 @@ def check_upstream(account: Account, settings: Settings, *, now: Callable[[], fl
 
 
 def judge_clock(check: str, skew_s: float | None) -> Finding:
-    """What the difference between two clocks means; `skew_s` is how far this machine's is ahead, in seconds."""
+    """Return what the difference between two clocks means; `skew_s` is how far this machine's is ahead, in seconds."""
     if skew_s is None:
         return ok(check, "it answers, without a date to compare clocks by")
     if abs(skew_s) < MAX_SKEW_S:
@@ -139,7 +139,7 @@ def judge_clock(check: str, skew_s: float | None) -> Finding:
 
 
 def judge_access(check: str, account: Account, answer: Page | QueryOutcome) -> Finding:
-    """What the answer to a free question says of the credentials."""
+    """Return what the answer to a free question says of the credentials."""
     match answer:
         case QueryFailed(QueryFault.CERTIFICATE | QueryFault.PROXY, told):
             return problem(check, told.message, SET_IT)

@@ -33,7 +33,7 @@ MAX_BROKEN: Final = 20  # broken promises that are told one by one
 
 
 def check_ledger(settings: Settings) -> Iterator[Finding]:
-    """The ledger opens and keeps its promises; a home may also have none yet."""
+    """Yield the ledger opens and keeps its promises; a home may also have none yet."""
     if not has_ledger(settings.ledger_url):
         with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
             empty = open_ledger(f"sqlite:///{folder}/ledger.sqlite")
@@ -73,7 +73,7 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_identity(settings: Settings, ledger: Ledger) -> Finding:
-    """The ledger is the one that this home has worked with."""
+    """Return the ledger is the one that this home has worked with."""
     verdict = look(settings, ledger)
     if not verdict.may_spend:
         return problem("ledger", verdict.message, verdict.todo)
@@ -81,7 +81,7 @@ def _check_identity(settings: Settings, ledger: Ledger) -> Finding:
 
 
 def check_media(settings: Settings) -> Iterator[Finding]:
-    """The media folder can be written by us and read by nobody else, and there is room."""
+    """Yield the media folder can be written by us and read by nobody else, and there is room."""
     store = open_store(settings)
     for folder in islice(store.folders(), 1):
         yield from _folder("media", folder)
@@ -97,7 +97,8 @@ def check_media(settings: Settings) -> Iterator[Finding]:
 
 
 def _awaited(settings: Settings) -> int:
-    """How many results are paid for, or may be, and not here yet; 0 where the ledger can't be read, which is told."""
+    """Return how many results are paid for, or may be, and not here yet; 0 where the ledger can't be read, which is
+    told."""
     if not has_ledger(settings.ledger_url):
         return 0
     try:
@@ -112,7 +113,7 @@ def _awaited(settings: Settings) -> int:
 
 
 def check_warehouse(path: Path, seq: int) -> Finding:
-    """The published file holds everything that the ledger does."""
+    """Return the published file holds everything that the ledger does."""
     from extend_pipeline.warehouse.errors import WarehouseError
     from extend_pipeline.warehouse.read import meta
 
@@ -173,7 +174,7 @@ def _folder(check: str, folder: Path) -> Iterator[Finding]:
 
 
 def _open_to_others(check: str, folder: Path) -> Finding | None:
-    """A warning where others may look into a folder that holds prompts or films."""
+    """Return a warning where others may look into a folder that holds prompts or films."""
     mode = stat.S_IMODE(folder.stat().st_mode) if folder.is_dir() else 0
     if not mode & 0o077:
         return None

@@ -17,13 +17,13 @@ MIB: Final = 1024**2
 
 
 def check_store(pipeline: Pipeline) -> Iterator[Finding]:
-    """Whether each file is there, by name and length."""
+    """Yield whether each file is there, by name and length."""
     yield from _told(store_now(pipeline), pipeline.store.place)
 
 
 def check_store_deeply(pipeline: Pipeline, *, shown: Callable[[DeepCheck], None]) -> Iterator[Finding]:
-    """Whether the bytes of each file have the hash that they had when it was stored. What is damaged is written down,
-    so that it is fetched again."""
+    """Yield whether the bytes of each file have the hash that they had when it was stored. What is damaged is written
+    down, so that it is fetched again."""
     done = check_deeply(pipeline, shown=shown)
     for path in done.damaged[:MAX_NAMED]:
         yield problem(CHECK, f"{path} is damaged: its bytes have another hash", "extend-pipeline advance")

@@ -112,7 +112,7 @@ def _read(configuration: Configuration) -> Iterator[Finding]:
 
 
 def _films(configuration: Configuration, *, deep: bool) -> Iterator[Finding]:
-    """Whether the films are there that the ledger knows. A ledger that can't be opened is told elsewhere."""
+    """Yield whether the films are there that the ledger knows. A ledger that can't be opened is told elsewhere."""
     from extend_pipeline.commands.doctor.store_checks import check_store, check_store_deeply
 
     if not has_ledger(configuration.settings.ledger_url):

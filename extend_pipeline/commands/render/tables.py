@@ -74,7 +74,7 @@ def print_zone(accounts: Sequence[AccountStatus], now_ms: int, timezone: str) ->
 
 
 def standing(account: AccountStatus) -> str:
-    """Whether an account may submit, in words."""
+    """Return whether an account may submit, in words."""
     words = ["paused"] if account.paused else []
     if account.stopped:
         words.append(f"stopped: {shortened(account.stopped, MAX_WORDS)}")

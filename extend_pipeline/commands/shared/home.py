@@ -16,7 +16,7 @@ WRONG_CONFIGURATION: Final = 2
 
 
 def settings_of(home: Path | None) -> Settings:
-    """The settings of the home named on the command line, or of the environment's. Raises ConfigError."""
+    """Return the settings of the home named on the command line, or of the environment's. Raises ConfigError."""
     return Settings() if home is None else Settings.for_home(home)
 
 

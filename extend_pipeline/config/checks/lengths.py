@@ -20,7 +20,7 @@ class Length:
 
 
 def after_hops(start: Length, hops: int, extend: Target | None, provider: ProviderConfig) -> Length:
-    """How long a video is after some hops by an extend, or by any where that could not be read."""
+    """Return how long a video is after some hops by an extend, or by any where that could not be read."""
     least, most = provider.added_ms(extend)
     return Length(start.least_ms + hops * least, start.most_ms + hops * most)
 
@@ -66,5 +66,5 @@ def default_complaints(extend: Target, account: Account) -> Iterator[FieldIssue]
 
 
 def seconds(ms: int) -> str:
-    """Milliseconds as seconds, without trailing zeros."""
+    """Return milliseconds as seconds, without trailing zeros."""
     return f"{ms / 1000:g}"

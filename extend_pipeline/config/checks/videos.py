@@ -34,7 +34,8 @@ class AccountBook:
     providers: Providers
 
     def provider_of(self, account: str | None) -> ProviderConfig | None:
-        """The provider whose fields an entry should have; a guess where the account is unknown and one is possible."""
+        """Return the provider whose fields an entry should have; a guess where the account is unknown and one is
+        possible."""
         providers = by_name(self.providers)
         claimed = self.claimed.get(account or "")
         if claimed is not None:
@@ -79,7 +80,7 @@ class _Given:
 def build_catalogue(
     rows: Sequence[Row], book: AccountBook, *, path: Path, now: datetime
 ) -> tuple[Catalogue, list[Use], list[ConfigIssue]]:
-    """The catalogue of all sound rows, who uses which account, and what is wrong.
+    """Return the catalogue of all sound rows, who uses which account, and what is wrong.
 
     `now` is aware; images that are named by a path are looked for beside `path`.
     """

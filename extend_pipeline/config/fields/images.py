@@ -31,7 +31,7 @@ class Frame:
 
     @property
     def identity(self) -> str:
-        """The name of the image where a path would say nothing."""
+        """Return the name of the image where a path would say nothing."""
         return self.url if self.sha256 is None else f"sha256:{self.sha256}"
 
 

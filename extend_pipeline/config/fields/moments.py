@@ -37,12 +37,12 @@ class TwoDays:
 
     @property
     def message(self) -> str:
-        """Both readings, continuing a sentence about the text."""
+        """Return both readings, continuing a sentence about the text."""
         return f"is {self.day_first} where the day comes first, and {self.month_first} where the month does"
 
     @property
     def hint(self) -> str:
-        """What to write instead."""
+        """Return what to write instead."""
         return f"Write {self.day_first} or {self.month_first}."
 
 

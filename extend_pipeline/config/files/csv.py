@@ -27,7 +27,7 @@ class _BadCell(Exception):
 
 
 def read_csv(text: str, file: str, columns: Collection[str]) -> tuple[list[Node], list[ConfigIssue]]:
-    """The rows as located entries, and what was wrong. `columns` are the dotted names that any provider knows.
+    """Return the rows as located entries, and what was wrong. `columns` are the dotted names that any provider knows.
 
     An empty cell is a field that was not written. The separator is the header's: comma, semicolon or tab. Column names
     may be in any case, with spaces or hyphens; a spreadsheet's `sep=` line is passed over.

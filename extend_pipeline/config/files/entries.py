@@ -152,7 +152,7 @@ def _twice(rows: list[Row]) -> list[ConfigIssue]:
 
 
 def _renamed(rows: list[Row]) -> list[ConfigIssue]:
-    """What can't hold of names that videos had before: a name is one video's, now or before."""
+    """Return what can't hold of names that videos had before: a name is one video's, now or before."""
     now = {row.key for row in rows}
     before: dict[str, Row] = {}
     problems = []

@@ -34,8 +34,8 @@ class Callbacks(ConfigModel):
 
 
 def checked(given: Callbacks | None, *, allow_local: bool) -> Callbacks | None:
-    """The same with its address in one form. Raises a complaint where the provider could not call it, or where what it
-    sends would travel in the open."""
+    """Return the same with its address in one form. Raises a complaint where the provider could not call it, or where
+    what it sends would travel in the open."""
     if given is None:
         return None
     url = public_prefix(given.url, allow_local=allow_local)

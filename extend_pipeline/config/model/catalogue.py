@@ -100,16 +100,16 @@ class Catalogue:
         return roots
 
     def root_of(self, key: str) -> Video:
-        """The video that a branch leads back to, or the video itself. KeyError for an unknown key."""
+        """Return the video that a branch leads back to, or the video itself. KeyError for an unknown key."""
         return self.videos[self._roots[key]]
 
     def parent_of(self, key: str) -> Video | None:
-        """The video that this one branches off, or None."""
+        """Return the video that this one branches off, or None."""
         source = self.videos[key].source
         return self.videos[source.branch_of] if isinstance(source, BranchSource) else None
 
     def source_of(self, key: str) -> Source:
-        """The provider's own source at the root of a video."""
+        """Return the provider's own source at the root of a video."""
         source = self.root_of(key).source
         if isinstance(source, BranchSource):
             raise TypeError(f"{key}: the root of a checked catalogue is no branch")

@@ -44,7 +44,7 @@ class Budget(ConfigModel):
 
     @property
     def exposure_micros(self) -> int:
-        """The cap on what may be at stake at a time, in micro-units."""
+        """Return the cap on what may be at stake at a time, in micro-units."""
         return self.per_day_micros if self.in_doubt_micros is None else self.in_doubt_micros
 
 

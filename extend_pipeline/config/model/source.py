@@ -17,19 +17,19 @@ class Source(ConfigModel):
 
         @property
         def source_id(self) -> str:
-            """What a submit names: an id, or a URL. It is part of the names of steps."""
+            """Return what a submit names: an id, or a URL. It is part of the names of steps."""
 
         @property
         def duration_ms(self) -> int | None:
-            """Its length in ms; None where it was not given, and is measured if needed."""
+            """Return its length in ms; None where it was not given, and is measured if needed."""
 
         @property
         def created_at(self) -> datetime | None:
-            """When it was made (UTC); None where it was not given, or where the provider has no limit of age."""
+            """Return when it was made (UTC); None where it was not given, or where the provider has no limit of age."""
 
         @property
         def mode(self) -> str | None:
-            """The mode that it was made in; None where the provider has none."""
+            """Return the mode that it was made in; None where the provider has none."""
 
 
 class SourceById(Source):

@@ -21,7 +21,7 @@ _HOW_LONG = "Write to: 30 (seconds) or steps: 3."
 
 
 def prompt_list(value: object) -> object:
-    """A list of one prompt and more, as a tuple; its items are looked at elsewhere."""
+    """Return a list of one prompt and more, as a tuple; its items are looked at elsewhere."""
     if not isinstance(value, list | tuple):
         raise field_error(
             "is not a list of prompts", 'Write ["first", "second"], or prompt: for the same one in every hop.'
@@ -160,7 +160,7 @@ class Target(ConfigModel, ABC):
         return value
 
     def prompt_of(self, hop: int) -> str | None:
-        """The prompt of a hop, counted from 1; the last one repeats. None where no prompt was given."""
+        """Return the prompt of a hop, counted from 1; the last one repeats. None where no prompt was given."""
         if hop < 1:
             raise ValueError(f"hops count from 1, not {hop}")
         if self.prompts is not None:

@@ -43,7 +43,7 @@ class _Doubt:
 
     @property
     def absence_counts(self) -> bool:
-        """Whether one more "no such task" is believed: not where the looks before had no answer at all."""
+        """Return whether one more "no such task" is believed: not where the looks before had no answer at all."""
         return self.look.tries + 1 >= MAX_LOOKUPS and self.look.cause is LookCause.NOT_THERE
 
 
@@ -75,7 +75,7 @@ def _look_at(pipeline: Pipeline, doubts: Sequence[_Doubt]) -> list[str]:
 
 
 def mismatch_reason(attempt: AttemptRow, view: TaskView, *, asked: str, post_deadline_ms: int) -> str:
-    """Why a task that a callback named can't be taken for an attempt's; empty where nothing speaks against it.
+    """Return why a task that a callback named can't be taken for an attempt's; empty where nothing speaks against it.
 
     The task's own words decide: our key, or the video that it was made from. Where it tells neither, it must have
     been made while the attempt's POST was under way. A task that doesn't tell that either is a person's to adopt.

@@ -38,7 +38,7 @@ class MediaAnalysis:
     """The film is not assembled yet, since the file that it continues is missing in the store for now."""
 
     def columns(self) -> dict[str, object]:
-        """The columns of the `attempt_stored` event that come from looking."""
+        """Return the columns of the `attempt_stored` event that come from looking."""
         film = self.film
         return {
             "output_kind": self.kind,
@@ -109,7 +109,7 @@ def _put_poster(
 
 
 def _kind(pipeline: Pipeline, attempt: AttemptRow, probed_ms: int, seam: Seam | None) -> OutputKind:
-    """What the account says that its files are, else what the file itself shows."""
+    """Return what the account says that its files are, else what the file itself shows."""
     said = said_kind(pipeline, attempt.account)
     return said or recognise(
         parent_ms=attempt.parent_duration_ms, probed_ms=probed_ms, seam=seam, longest_added_ms=longest_added_ms()
@@ -178,8 +178,8 @@ class ParentFile:
 
 
 def parent_file(pipeline: Pipeline, attempt: AttemptRow) -> ParentFile:
-    """The file of the hop before; for a first hop a copy of the source, which is fetched once if the provider tells
-    where it is: it costs nothing, and upstream forgets it after 30 days."""
+    """Return the file of the hop before; for a first hop a copy of the source, which is fetched once if the provider
+    tells where it is: it costs nothing, and upstream forgets it after 30 days."""
     gone = False
     with pipeline.ledger.read() as connection:
         if attempt.parent_attempt_id is not None:

@@ -54,17 +54,17 @@ class DiskSpace:
 
     @property
     def needed(self) -> int:
-        """How many bytes what is awaited takes, and what must stay free besides."""
+        """Return how many bytes what is awaited takes, and what must stay free besides."""
         return self.awaited * self.result_bytes + self.min_free_bytes
 
     @property
     def is_short(self) -> bool:
-        """Whether there is no room for what is awaited already."""
+        """Return whether there is no room for what is awaited already."""
         return (self.media_free is not None and self.media_free < self.needed) or self.state_is_full
 
     @property
     def state_is_full(self) -> bool:
-        """Whether the disk of ledger, answers and warehouse has less than must stay free."""
+        """Return whether the disk of ledger, answers and warehouse has less than must stay free."""
         return self.state_free is not None and self.state_free < self.min_free_bytes
 
     def fits(self) -> int | None:
@@ -137,7 +137,8 @@ def explained(error: OSError, settings: Settings, *, awaited: int) -> DiskError 
 
 
 def _folder_of(error: OSError, settings: Settings) -> Path:
-    """The folder that the user knows: of the file that the error names, else of the films, which are the largest."""
+    """Return the folder that the user knows: of the file that the error names, else of the films, which are the
+    largest."""
     films = Path(open_store(settings).place)
     named = Path(str(error.filename)) if error.filename is not None else films
     ours = (films, settings.state_dir)

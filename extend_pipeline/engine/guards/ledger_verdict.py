@@ -40,12 +40,12 @@ class Kind(StrEnum):
 
     @property
     def may_spend(self) -> bool:
-        """Whether nobody need be asked."""
+        """Return whether nobody need be asked."""
         return self in _KNOWN
 
     @property
     def can_be_accepted(self) -> bool:
-        """Whether a person's word is all that is missing."""
+        """Return whether a person's word is all that is missing."""
         return not self.may_spend and self not in (Kind.SEALED, Kind.UNFINISHED_COPY)
 
 
@@ -81,7 +81,7 @@ class LedgerVerdict:
 
     @property
     def may_spend(self) -> bool:
-        """Whether nobody need be asked."""
+        """Return whether nobody need be asked."""
         return self.kind.may_spend
 
     def blocker(self) -> Blocker | None:

@@ -50,8 +50,9 @@ HopState = Ready | InFlight | Blocked
 
 
 def looked_up_by_key(account: Account, submit_class: str) -> bool:
-    """Whether an attempt in doubt, sent under `submit_class`, is looked up by our own key. The account must be class A
-    now and have been so then: a request that went out without the key is never found by it, which proves nothing."""
+    """Return whether an attempt in doubt, sent under `submit_class`, is looked up by our own key. The account must be
+    class A now and have been so then: a request that went out without the key is never found by it, which proves
+    nothing."""
     return account.submit_class == "A" and submit_class == "A"
 
 
@@ -133,7 +134,7 @@ def _overdue(where: str, last: AttemptView, account: Account, now_ms: int) -> Bl
 
 
 def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -> Blocked | None:
-    """A paid result that only a person can bring home, or that has not come for as long as a task may run."""
+    """Return a paid result that only a person can bring home, or that has not come for as long as a task may run."""
     if last.cause is LookCause.NO_ROOM:
         message = f"{where} is paid, and its file waits at the provider: {last.note}"
         return _blocked(BlockReason.NO_DISK_SPACE, last, message, "see above; it is tried again every half minute")

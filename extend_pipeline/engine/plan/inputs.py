@@ -37,7 +37,7 @@ _SETTLED = (VideoState.COMPLETE.value, VideoState.WITHDRAWN.value)
 
 
 def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unfinished: bool = False) -> PlanInput:
-    """The input of a plan for the named videos (all by default), in catalogue order.
+    """Return the input of a plan for the named videos (all by default), in catalogue order.
 
     `unfinished` leaves out videos that the ledger has as complete, so that a round costs what is open, not what was
     ever done.
@@ -175,7 +175,8 @@ def view_of(attempt: AttemptRow, look: LastLook, *, film_gone: bool = False) -> 
 
 
 def output_ms(attempt: AttemptRow) -> int | None:
-    """How long the film is after a stored hop: the file's length, or with its parent's where only the new part came."""
+    """Return how long the film is after a stored hop: the file's length, or with its parent's where only the new part
+    came."""
     if attempt.film_duration_ms is not None:
         return attempt.film_duration_ms
     if attempt.probed_duration_ms is None:

@@ -18,7 +18,7 @@ MIN_URL_LIFE_MS: Final = 600_000
 
 
 def impossible(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | None:
-    """Why hop `hop` can't be made from this parent; None where nothing speaks against it."""
+    """Return why hop `hop` can't be made from this parent; None where nothing speaks against it."""
     return _expired(video, hop, parent, now_ms) or _too_long(video, parent) or _out_of_range(video, parent)
 
 
@@ -33,8 +33,8 @@ def _expired(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | N
 
 
 def _too_long(video: Video, parent: Parent) -> Blocker | None:
-    """Whether source or result must stay below the limit is unsure (docs/upstream/kling.md, "Length"), so the result
-    must."""
+    """Return whether source or result must stay below the limit is unsure (docs/upstream/kling.md, "Length"), so the
+    result must."""
     longest = spec_of(video.provider).longest_ms
     if (
         longest is None
@@ -47,7 +47,7 @@ def _too_long(video: Video, parent: Parent) -> Blocker | None:
 
 
 def _out_of_range(video: Video, parent: Parent) -> Blocker | None:
-    """Where the provider takes sources of some lengths only, and this is none of them."""
+    """Return where the provider takes sources of some lengths only, and this is none of them."""
     limits = spec_of(video.provider).source_range_ms
     if limits is None or parent.file_ms is None:
         return None
@@ -90,8 +90,8 @@ def next_source(account: Account, parent: Parent, now_ms: int) -> str | Blocker:
 
 
 def unknown_kind(account: Account, hop: int, parent: Parent) -> Blocker | None:
-    """Where nobody knows whether a result is the whole film or only its new part, its length is not known either, and
-    going on could pay for hops past the target."""
+    """Return where nobody knows whether a result is the whole film or only its new part, its length is not known
+    either, and going on could pay for hops past the target."""
     if parent.kind != "unknown" or spec_of(account.provider).result_kind is not ResultKind.MEASURED:
         return None
     message = f"nobody can tell whether the file of hop {hop} is the whole film or only the new part"

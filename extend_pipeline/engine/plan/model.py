@@ -227,15 +227,15 @@ class Plan:
 
     @property
     def due(self) -> tuple[DueStep, ...]:
-        """Steps that may be submitted now."""
+        """Return steps that may be submitted now."""
         return tuple(video.due for video in self.videos if video.due is not None)
 
     @property
     def needs_person(self) -> tuple[VideoPlan, ...]:
-        """Videos that wait for somebody."""
+        """Return videos that wait for somebody."""
         return tuple(v for v in self.videos if v.blocker is not None and v.blocker.reason.needs_person)
 
     @property
     def unfinished(self) -> tuple[VideoPlan, ...]:
-        """Videos that are neither complete nor waiting for somebody: they go on by themselves."""
+        """Return videos that are neither complete nor waiting for somebody: they go on by themselves."""
         return tuple(v for v in self.videos if v.state in (VideoState.WORKING, VideoState.WAITING))

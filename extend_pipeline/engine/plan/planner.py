@@ -70,7 +70,7 @@ def purchases_ahead(ahead: Mapping[str, VideoPlan | Ahead]) -> dict[str, Purchas
 
 
 def root_source(video: Video, catalogue: Mapping[str, Video]) -> Source:
-    """The source at the top of a video's branches."""
+    """Return the source at the top of a video's branches."""
     source = video.source
     while isinstance(source, BranchSource):
         source = catalogue[source.branch_of].source
@@ -185,7 +185,7 @@ def _start_of(video: Video, goal: Goal, source: Source, given: PlanInput) -> Sta
 
 
 def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView, disk: DiskSpace | None) -> Blocker | None:
-    """Why a root source can't be gone on from: nobody has measured it, and its length must be known."""
+    """Return why a root source can't be gone on from: nobody has measured it, and its length must be known."""
     length = seen.probed_ms if seen.probed_ms is not None else source.duration_ms
     if seen.probed_ms is not None or not (
         spec_of(video.provider).source_range_ms is not None or (length is None and goal.needs_length)
@@ -204,7 +204,7 @@ def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView, disk
 
 
 def _parent_state(above: Video, hop: int, given: PlanInput) -> Blocker | None:
-    """Why hop `hop` of the video above will not come by itself; None where it will."""
+    """Return why hop `hop` of the video above will not come by itself; None where it will."""
     told = plan(replace(given, videos=[above], ahead={})).videos[0]
     if told.state is VideoState.COMPLETE and told.hops_done < hop:
         message = (
@@ -268,8 +268,8 @@ def _step_ahead(way: Walk, step: Step, given: PlanInput, undecided: bool) -> Vid
 
 
 def _task_of(video: Video, parent: Parent) -> str | None:
-    """The task that made a root source, where the catalogue says so (docs/upstream/kling-gateway.md, "Submit": some
-    gateways want it beside the video)."""
+    """Return the task that made a root source, where the catalogue says so (docs/upstream/kling-gateway.md, "Submit":
+    some gateways want it beside the video)."""
     return None if parent.attempt_id is not None else getattr(video.source, "task_id", None)
 
 
@@ -315,7 +315,7 @@ def _price(here: Position, params: Mapping[str, object]) -> int | None:
 
 
 def _costs(here: Position, hops: tuple[int, int]) -> tuple[int, int] | None:
-    """What so many more hops cost in micro-units; None where there is no price."""
+    """Return what so many more hops cost in micro-units; None where there is no price."""
     params = here.video.extend.hop_params(here.hops_done + 1)
     price = _price(here, params)
     return None if price is None else (hops[0] * price, hops[1] * price)

@@ -72,8 +72,8 @@ def change_policy(video: Video, account: Account, given: PlanInput) -> OnChange:
 
 
 def _is_of_another_source(video: Video, given: PlanInput) -> bool:
-    """Whether all that was bought of a video was made from another root source than the catalogue names, and nobody
-    has decided about that."""
+    """Return whether all that was bought of a video was made from another root source than the catalogue names, and
+    nobody has decided about that."""
     if isinstance(video.source, BranchSource) or given.sources.get(video.key, SourceView()).same_file_as_before:
         return False
     bought = [a for a in given.attempts.get(video.key, ()) if a.hop == 1 and a.state in _BOUGHT]

@@ -48,8 +48,8 @@ def observe(tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt, ou
 
 
 def success_data(provider: str, view: TaskView, now_ms: int) -> dict[str, object]:
-    """The columns of a success. A result is kept until the time that it tells itself, else for as long as its provider
-    keeps results, from when it was done: no later than now, whatever an upstream's clock says."""
+    """Return the columns of a success. A result is kept until the time that it tells itself, else for as long as its
+    provider keeps results, from when it was done: no later than now, whatever an upstream's clock says."""
     output = view.outputs[0]
     done_ms = min(view.updated_ms or now_ms, now_ms)
     return {

@@ -16,7 +16,7 @@ GENERATIONS: Final = 3  # the first, and what a person may have had sent again
 def steps_by_key(
     account: str, videos: Mapping[str, Video], keys: Collection[str], names: chain.Names
 ) -> dict[str, str]:
-    """Which of some keys an account's steps in the catalogue have, and of which step: VIDEO/HOP by key."""
+    """Return which of some keys an account's steps in the catalogue have, and of which step: VIDEO/HOP by key."""
     wanted, found = set(keys), dict[str, str]()
     for video in videos.values():
         if video.account != account:

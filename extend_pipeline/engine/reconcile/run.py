@@ -45,7 +45,7 @@ class Reconciled:
 
     @property
     def disagreements(self) -> tuple[ReconciliationItem, ...]:
-        """What a person should look at."""
+        """Return what a person should look at."""
         return tuple(each for each in self.compared if each.verdict in DISAGREEMENTS)
 
 
@@ -160,7 +160,7 @@ def _looks(
 
 
 def _finds_what_is_known(pipeline: Pipeline, account: str) -> bool:
-    """The positive control: "no such task" means something only where the same route finds one that there is."""
+    """Return the positive control: "no such task" means something only where the same route finds one that there is."""
     since = pipeline.now_ms() - spec_of(pipeline.accounts[account].provider).result_life_ms
     with pipeline.ledger.read() as connection:
         known = queries.known_task(connection, account, at_least_ms=since)
@@ -193,7 +193,7 @@ def _settle(
 
 
 def ledger_line(row: ChargedAttempt, booked_micros: int) -> LedgerLine:
-    """A ledger row as a comparison sees it."""
+    """Return a ledger row as a comparison sees it."""
     return LedgerLine(
         attempt_id=row.attempt_id,
         task_id=row.task_id,

@@ -46,8 +46,8 @@ class StatementUnavailable:
 def read_statements(
     pipeline: Pipeline, account: str, *, pause: Callable[[float], None]
 ) -> Iterator[ProviderStatement | StatementUnavailable]:
-    """Every book that an account's provider keeps and shows, from the account's first claim on. `pause` waits so many
-    seconds, since bills may allow one request a second."""
+    """Yield every book that an account's provider keeps and shows, from the account's first claim on. `pause` waits so
+    many seconds, since bills may allow one request a second."""
     with pipeline.ledger.read() as connection:
         first = reconciliation_queries.first_claim(connection, account)
     if first is None:
@@ -76,8 +76,8 @@ def read_statements(
 
 
 def invoice_statement(invoice: Invoice, *, now_ms: int, since_ms: int = 0) -> Statement:
-    """An invoice as a book. It is held to be whole from a day and a half after its first line to as long before its
-    last, where those have dates that can be: one that is still to come is a slip, and its others may be too.
+    """Return an invoice as a book. It is held to be whole from a day and a half after its first line to as long before
+    its last, where those have dates that can be: one that is still to come is a slip, and its others may be too.
     `since_ms` is the account's first claim."""
     shown = {
         row.task_id: StatementLine(
@@ -100,8 +100,8 @@ def invoice_statement(invoice: Invoice, *, now_ms: int, since_ms: int = 0) -> St
 
 
 def _list(account: str, provider: Provider, since: int, now_ms: int) -> ProviderStatement | StatementUnavailable:
-    """All pages, since their order is not documented, up to one without rows: a server may give less than it is asked
-    for. New tasks shift pages while one reads: what is seen twice is one task."""
+    """Return all pages, since their order is not documented, up to one without rows: a server may give less than it is
+    asked for. New tasks shift pages while one reads: what is seen twice is one task."""
     views: dict[str, TaskView] = {}
     malformed, old_pages = 0, 0
     for number in range(1, MAX_PAGES + 1):

@@ -39,7 +39,7 @@ class StoreLook:
 
     @property
     def doubt(self) -> str:
-        """Why the store seems to be another one than the ledger's; empty where it is ours."""
+        """Return why the store seems to be another one than the ledger's; empty where it is ours."""
         return doubt_about_store(
             marked=self.marked,
             folder_there=self.folder_there,

@@ -32,7 +32,7 @@ class MissingFile:
 
     @property
     def lost(self) -> bool:
-        """Whether nobody has the file any more."""
+        """Return whether nobody has the file any more."""
         return self.state == "lost"
 
     def told(self) -> str:
@@ -70,7 +70,7 @@ class StoreNow:
 
     @property
     def sound(self) -> bool:
-        """Whether every file that the ledger knows is there."""
+        """Return whether every file that the ledger knows is there."""
         return not self.doubt and not self.missing
 
 
@@ -133,7 +133,7 @@ def _known(file: files.MissingFileRow, pipeline: Pipeline) -> MissingFile:
 
 
 def what_to_do(missing: MissingFile) -> str:
-    """What a person may type or do about one file."""
+    """Return what a person may type or do about one file."""
     if missing.lost:
         return (
             f"put it back as {missing.path} from a backup, or hear of it no more: "

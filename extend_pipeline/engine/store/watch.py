@@ -83,7 +83,8 @@ def accept_store(pipeline: Pipeline, *, actor: str) -> int:
 
 
 def _known_id(pipeline: Pipeline) -> str:
-    """The id of the store that this home last saw; another store may carry a mark too, and be looked at by its home."""
+    """Return the id of the store that this home last saw; another store may carry a mark too, and be looked at by its
+    home."""
     try:
         return (pipeline.settings.state_dir / _SEEN).read_text(encoding="utf-8")
     except OSError:

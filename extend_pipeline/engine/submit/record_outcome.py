@@ -64,7 +64,8 @@ def record_outcome(tx: LedgerTransaction, answered: SubmitResult, account: Accou
 
 
 def belongs(view: TaskView, external_task_id: str, parent_video_id: str) -> bool:
-    """Whether a task that was found can be this attempt's: nothing that it tells of itself may contradict that."""
+    """Return whether a task that was found can be this attempt's: nothing that it tells of itself may contradict
+    that."""
     own_key = view.external_task_id in (None, external_task_id)
     return own_key and view.parent_video_id in (None, parent_video_id)
 
@@ -85,7 +86,7 @@ def in_doubt(
 
 
 def evidence(reason: str, answer: Answer) -> dict[str, str | None]:
-    """The columns that tell a person what the upstream said."""
+    """Return the columns that tell a person what the upstream said."""
     return {
         "error_reason": reason,
         "error_code": answer.code or (str(answer.http_status) if answer.http_status else None),

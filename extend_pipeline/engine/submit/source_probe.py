@@ -60,8 +60,8 @@ def prepare(pipeline: Pipeline, *, videos: Collection[str] | None = None) -> Pre
 
 
 def measured(pipeline: Pipeline, given: PlanInput) -> PlanInput:
-    """The input of a plan with the sources measured now that nobody has measured yet. The ledger is told nothing; the
-    files go to the pipeline's store, which may be one that is thrown away."""
+    """Return the input of a plan with the sources measured now that nobody has measured yet. The ledger is told
+    nothing; the files go to the pipeline's store, which may be one that is thrown away."""
     waiting = [v for v in given.videos if needs_source(v) and given.sources.get(v.key, SourceView()).probed_ms is None]
     with ThreadPoolExecutor(pipeline.settings.max_downloads, thread_name_prefix="measure") as pool:
         found = zip(waiting, pool.map(lambda video: fetch_source(pipeline, video), waiting), strict=True)
@@ -74,7 +74,8 @@ def _seen(got: Stored | FetchFailure) -> SourceView:
 
 
 def needs_source(video: Video) -> bool:
-    """Whether the source is fetched before its first hop: to be measured, and to be there when a film is assembled."""
+    """Return whether the source is fetched before its first hop: to be measured, and to be there when a film is
+    assembled."""
     return not isinstance(video.source, BranchSource) and not spec_of(video.provider).reports_parent
 
 

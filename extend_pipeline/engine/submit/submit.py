@@ -48,7 +48,7 @@ class SubmitReport:
 
     @property
     def posts(self) -> int:
-        """How many requests went out."""
+        """Return how many requests went out."""
         return len(self.accepted) + len(self.rejected) + len(self.in_doubt)
 
 

@@ -63,7 +63,7 @@ class ClaimRequest:
     choices: tuple[Choice, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """The columns that the event carries."""
+        """Return the columns that the event carries."""
         return {name: getattr(self, name) for name in self.__slots__ if name not in _NOT_IN_THE_EVENT}
 
 
@@ -142,8 +142,8 @@ def _block_reason(
 
 
 def _tried_meanwhile(tx: LedgerTransaction, request: ClaimRequest) -> bool:
-    """Whether the hop has an attempt that the plan did not see, also one with the words of before or after an edit, or
-    a live one."""
+    """Return whether the hop has an attempt that the plan did not see, also one with the words of before or after an
+    edit, or a live one."""
     table = tables.attempts
     columns = (table.c.attempt_id, table.c.chain_digest, table.c.state)
     at_hop = (table.c.video_key == request.video_key) & (table.c.hop == request.hop)
@@ -162,7 +162,7 @@ def _is_declared(tx: LedgerTransaction, request: ClaimRequest) -> bool:
 
 
 def _bought_by_another(tx: LedgerTransaction, request: ClaimRequest) -> bool:
-    """Whether another video, or this one with another account, has bought the same, or may have."""
+    """Return whether another video, or this one with another account, has bought the same, or may have."""
     if request.purchase is None:
         return False
     return any(

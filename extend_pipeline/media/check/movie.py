@@ -37,7 +37,7 @@ class Track:
 
     @property
     def is_video(self) -> bool:
-        """Whether it holds video."""
+        """Return whether it holds video."""
         return self.handler == "vide"
 
 
@@ -49,7 +49,7 @@ class Movie:
     fragmented: bool
 
     def video(self, track_id: int) -> Track | None:
-        """The video track of that id."""
+        """Return the video track of that id."""
         return next((track for track in self.tracks if track.is_video and track.track_id == track_id), None)
 
 
@@ -156,7 +156,7 @@ def _description(data: bytes, stsd: Box, handler: bytes) -> tuple[str, int, int]
 
 
 def _fragmented_ticks(data: bytes, mvex: Box) -> int:
-    """The length of all fragments together in ticks of the movie's clock, where the header has it; else 0."""
+    """Return the length of all fragments together in ticks of the movie's clock, where the header has it; else 0."""
     mehd = find(data, mvex, b"mehd")
     if mehd is None:
         return 0

@@ -70,7 +70,7 @@ class _Scan:
 
 
 def is_possible(probe: Probe) -> bool:
-    """Whether a film may be so: what everything after the check relies on."""
+    """Return whether a film may be so: what everything after the check relies on."""
     return (
         0 < probe.duration_ms <= MAX_DURATION_MS
         and _unfit(probe.width, probe.height) is None
@@ -152,7 +152,7 @@ def _check_mp4(path: Path) -> ValidFile | InvalidFile:
 
 
 def _impossible(movie: Movie) -> str | None:
-    """What in the header alone rules the file out."""
+    """Return what in the header alone rules the file out."""
     tracks = [track for track in movie.tracks if track.is_video]
     if not tracks:
         return "there is no video track in the file"
@@ -173,7 +173,7 @@ def _unfit(width: int, height: int) -> str | None:
 
 
 def _shortfall(track: Track, *, probed: Probe, packets: int, damaged: int) -> str | None:
-    """What the header claims and the packets do not hold; None where they agree."""
+    """Return what the header claims and the packets do not hold; None where they agree."""
     if packets != track.samples:
         return f"the header claims {track.samples:,} pictures, but {packets:,} can be read: the file was cut short"
     if damaged:

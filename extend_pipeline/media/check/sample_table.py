@@ -24,7 +24,8 @@ def bound_samples(samples: int, handler: str) -> None:
 
 
 def count_samples(data: bytes, stbl: Box, *, size: int, handler: str) -> int:
-    """How many samples the table lists. StructureError where one lies beyond the file's end, or tables disagree."""
+    """Return how many samples the table lists. StructureError where one lies beyond the file's end, or tables
+    disagree."""
     sizes, constant, count = _sizes(data, stbl)
     bound_samples(count, handler)
     for kind in (b"stts", b"ctts"):
@@ -77,7 +78,7 @@ def _chunks(data: bytes, stbl: Box) -> Sequence[int]:
 
 
 def _table(data: bytes, box: Box, row: str) -> Sequence[int]:
-    """The rows of a counted table, flattened."""
+    """Return the rows of a counted table, flattened."""
     (count,) = struct.unpack_from(">I", data, box.body + 4)
     return _unpack(data, box.body + 8, box.end, row[1], count * (len(row) - 1))
 

@@ -113,7 +113,7 @@ def _written(path: Path) -> str:
 
 
 def _sentence(text: str) -> str:
-    """Words for a person: what can't be seen is left out, so that no file speaks to a terminal."""
+    """Return words for a person: what can't be seen is left out, so that no file speaks to a terminal."""
     return "".join(char for char in text if char.isprintable())[:_MAX_REASON]
 
 

@@ -168,7 +168,7 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Return its process id."""
         return self._process.pid
 
     def ask(self, line: bytes, *, within_s: float) -> Mapping[str, Any] | _Ended:

@@ -27,7 +27,7 @@ _GAP_S: Final = 0.005  # above what containers round by, below a packet of any c
 
 
 def copied_audio(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[AudioStream]]:
-    """The packets of both, unchanged but for their instants. Adds the stream now."""
+    """Return the packets of both, unchanged but for their instants. Adds the stream now."""
     with open_video(parent.path) as (container, _):
         source = audio_of(container)
         if source is None or source.time_base is None:
@@ -38,7 +38,7 @@ def copied_audio(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[
 
 
 def encoded_audio(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[AudioStream]]:
-    """Code both again as AAC, silence where a part has none or can't be decoded. Adds the stream now.
+    """Return code both again as AAC, silence where a part has none or can't be decoded. Adds the stream now.
 
     The film takes the higher of both sampling rates, and stereo where one part has more than one channel.
     """

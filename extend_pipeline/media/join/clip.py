@@ -76,12 +76,12 @@ class Clip:
 
     @property
     def first(self) -> int:
-        """When the first frame is shown, in ticks."""
+        """Return when the first frame is shown, in ticks."""
         return self.starts[0]
 
     @property
     def start_s(self) -> Fraction:
-        """When the first frame is shown, in seconds of the file's own clock."""
+        """Return when the first frame is shown, in seconds of the file's own clock."""
         return self.first * self.tick_s
 
     @property
@@ -96,14 +96,14 @@ class Clip:
 
     @property
     def constant_frame_rate(self) -> bool:
-        """Whether all frames stay equally long, but for a tick of rounding."""
+        """Return whether all frames stay equally long, but for a tick of rounding."""
         edges = (*self.starts, self.end)
         lengths = [after - before for before, after in pairwise(edges)]
         return max(lengths) - min(lengths) <= 2
 
 
 def audio_of(container: InputContainer) -> AudioStream | None:
-    """The first stream of audio that can be read here; None where there is none."""
+    """Return the first stream of audio that can be read here; None where there is none."""
     return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
 
 

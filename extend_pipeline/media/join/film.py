@@ -163,12 +163,13 @@ def _write(
 
 
 def _due(packet: Packet[VideoStream] | Packet[AudioStream]) -> float:
-    """When a packet is decoded, in seconds."""
+    """Return when a packet is decoded, in seconds."""
     return float((packet.dts or 0) * packet.time_base)
 
 
 def _checked(path: Path, parent: Clip, segment: Clip, *, copy: bool) -> ValidFile | InvalidFile:
-    """Whether the file is the film that was to be made: whole, as long as both parts, and readable over the seam."""
+    """Return whether the file is the film that was to be made: whole, as long as both parts, and readable over the
+    seam."""
     import numpy as np
 
     checked = check_file(path)
@@ -198,7 +199,8 @@ def _checked(path: Path, parent: Clip, segment: Clip, *, copy: bool) -> ValidFil
 
 @contextmanager
 def _new_mp4(path: Path) -> Iterator[OutputContainer]:
-    """An MP4 that is written to that path, its header in front. FrameError, OSError where the disk is the reason."""
+    """Yield an MP4 that is written to that path, its header in front. FrameError, OSError where the disk is the
+    reason."""
     import av
 
     try:

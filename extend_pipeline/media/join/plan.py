@@ -40,7 +40,7 @@ class FrameSlot:
 
 
 def copy_obstacle(parent: Clip, segment: Clip) -> str | None:
-    """Why the frames can't be copied one after the other, as the end of a sentence; None where they can."""
+    """Return why the frames can't be copied one after the other, as the end of a sentence; None where they can."""
     before, after = parent.video, segment.video
     if before.codec != after.codec:
         return f"the parent is coded as {before.codec} and the segment as {after.codec}"
@@ -78,13 +78,14 @@ def _fits_mp4(audio: AudioCoding | None) -> bool:
 
 
 def common_clock(parent: Clip, segment: Clip) -> Fraction:
-    """Seconds a tick, such that both parts' instants are whole ticks; the parent's own where that gets too fine."""
+    """Return seconds a tick, such that both parts' instants are whole ticks; the parent's own where that gets too
+    fine."""
     ticks = lcm(parent.tick_s.denominator, segment.tick_s.denominator)
     return Fraction(1, ticks) if ticks <= FINEST_CLOCK else parent.tick_s
 
 
 def slots(parent: Clip, segment: Clip, clock_s: Fraction) -> list[FrameSlot]:
-    """The segment's frames at the parent's rate, in ticks of `clock_s`.
+    """Return the segment's frames at the parent's rate, in ticks of `clock_s`.
 
     At their own instants where the rates agree, or where the parent has no steady rate to follow. Otherwise each of
     the parent's intervals shows what the segment shows in its middle. ValueError where that makes too many frames.
@@ -124,7 +125,7 @@ def _resampled(own: list[int], count: int, length: Fraction) -> Iterator[FrameSl
 
 
 def _same_parameters(before: VideoCoding, after: VideoCoding) -> bool:
-    """Whether one decoder configuration serves both. Two `avcC` may differ in bytes and hold the same sets."""
+    """Return whether one decoder configuration serves both. Two `avcC` may differ in bytes and hold the same sets."""
     if before.parameters == after.parameters:
         return True
     if before.codec != "h264":
@@ -136,7 +137,8 @@ def _same_parameters(before: VideoCoding, after: VideoCoding) -> bool:
 
 
 def _parameter_sets(avcc: bytes) -> tuple[int, list[bytes]]:
-    """The size of a NAL unit's length field, and all SPS and PPS (ISO/IEC 14496-15, AVCDecoderConfigurationRecord)."""
+    """Return the size of a NAL unit's length field, and all SPS and PPS (ISO/IEC 14496-15,
+    AVCDecoderConfigurationRecord)."""
     if avcc[0] != 1:
         raise ValueError("not an avcC")
     at = 6

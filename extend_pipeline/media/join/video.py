@@ -23,7 +23,8 @@ _KEYFRAME_EVERY: Final = 60  # frames: players can seek, and the next hop's seam
 
 
 def copied_video(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[VideoStream]]:
-    """All packets of both, unchanged but for their instants; the first frame is shown at 0. Adds the stream now."""
+    """Return all packets of both, unchanged but for their instants; the first frame is shown at 0. Adds the stream
+    now."""
     clock_s = common_clock(parent, segment)
     with open_video(parent.path) as (_, template):
         stream = out.add_stream_from_template(template, opaque=True)
@@ -32,7 +33,8 @@ def copied_video(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[
 
 
 def encoded_video(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[VideoStream]]:
-    """Code both again as H.264 yuv420p, upright, at the parent's size and rate; black borders fit the segment in.
+    """Return code both again as H.264 yuv420p, upright, at the parent's size and rate; black borders fit the segment
+    in.
 
     Adds the stream now. FrameError where that would take too many frames.
     """
@@ -98,14 +100,14 @@ def _encoded(
 
 
 def _timed(packets: list[Packet[VideoStream]], lengths: dict[int, int]) -> Iterator[Packet[VideoStream]]:
-    """The packets with their frames' own lengths: the encoder gives each the length of a steady rate."""
+    """Yield the packets with their frames' own lengths: the encoder gives each the length of a steady rate."""
     for packet in packets:
         packet.duration = lengths.get(packet.pts or 0, packet.duration)
         yield packet
 
 
 def _chosen(part: Clip, wanted: list[FrameSlot]) -> Iterator[tuple[FrameSlot, VideoFrame]]:
-    """Each slot with the frame it shows, decoding the part once. FrameError where one is missing."""
+    """Yield each slot with the frame it shows, decoding the part once. FrameError where one is missing."""
     numbers = {tick: index for index, tick in enumerate(part.starts)}
     at = 0
     with open_video(part.path) as (container, source):
@@ -122,7 +124,8 @@ def _chosen(part: Clip, wanted: list[FrameSlot]) -> Iterator[tuple[FrameSlot, Vi
 
 
 def _framed(frame: VideoFrame, part: Clip, parent: Clip) -> VideoFrame:
-    """A new frame of the film's format: the part's, scaled without distortion, black around it where it is short."""
+    """Return a new frame of the film's format: the part's, scaled without distortion, black around it where it is
+    short."""
     import av
     import numpy as np
 

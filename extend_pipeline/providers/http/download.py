@@ -130,7 +130,7 @@ def open_download(url: str, policy: DownloadPolicy, resume: Resume | None = None
 
 
 def check_url(url: str, policy: DownloadPolicy, *, private: bool = True) -> tuple[UrlParts, AddressPolicy] | Fault:
-    """Where a URL leads and which addresses it may lead to, or why it isn't fetched. Pure: no name is looked up.
+    """Return where a URL leads and which addresses it may lead to, or why it isn't fetched. Pure: no name is looked up.
     Without `private`, as for a redirect from another host, the policy's private host is one like any other."""
     target = parse_url(url)
     if isinstance(target, AddressFault):
@@ -172,7 +172,7 @@ def _check_private(target: UrlParts, own: PrivateHost) -> tuple[UrlParts, Addres
 
 
 def host_matches(host: str, pattern: str) -> bool:
-    """Whether a host is meant by a pattern. An address is only ever meant by itself, written out."""
+    """Return whether a host is meant by a pattern. An address is only ever meant by itself, written out."""
     pattern = pattern.lower().strip("[]").removesuffix(".")
     if parse_address(host) is not None or not pattern.startswith("*"):
         return host == pattern
@@ -272,7 +272,7 @@ def _guarded(chunks: Iterator[bytes], length: int | None, max_bytes: int) -> Ite
 
 
 def _word(header: str) -> str:
-    """The beginning of a header, to be repeated to a person."""
+    """Return the beginning of a header, to be repeated to a person."""
     return "".join(char for char in header if "!" <= char <= "~")[:40]
 
 

@@ -55,7 +55,7 @@ class UrlParts:
 
     @property
     def authority(self) -> str:
-        """What the Host header says."""
+        """Return what the Host header says."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         default = {"https": 443, "http": 80}[self.scheme]
         return host if self.port == default else f"{host}:{self.port}"

@@ -157,7 +157,7 @@ def _pack(row: object, guard: Guard) -> Pack | None:
 
 
 def _signed_micros(value: object) -> int | None:
-    """Units in millionths, given as a number or as text, with a minus where they were given back."""
+    """Return units in millionths, given as a number or as text, with a minus where they were given back."""
     if isinstance(value, str) and value.strip().startswith("-"):
         back = units_to_micros(value.strip()[1:])
     elif isinstance(value, int) and not isinstance(value, bool) and value < 0:

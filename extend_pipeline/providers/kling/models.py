@@ -79,7 +79,7 @@ class KlingSource(SourceById):
 
     @property
     def source_id(self) -> str:
-        """What Kling extends: its own id of the video."""
+        """Return what Kling extends: its own id of the video."""
         return self.video_id
 
 
@@ -157,7 +157,7 @@ class KlingAccount(Account):
 def check(
     *, source: KlingSource | None, root: KlingSource | None, extend: KlingExtend | None, account: Account | None
 ) -> Iterator[FieldIssue]:
-    """What Kling would refuse although every field is well by itself.
+    """Yield what Kling would refuse although every field is well by itself.
 
     `source` is the entry's own, None for a branch; `root` is the source that a branch leads back to, else the same.
     Whatever could not be read is None.

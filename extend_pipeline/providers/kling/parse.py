@@ -56,7 +56,7 @@ class _Envelope:
 
     @property
     def undecided(self) -> bool:
-        """Whether the HTTP status alone forbids to believe that nothing was made."""
+        """Return whether the HTTP status alone forbids to believe that nothing was made."""
         status = self.raw.status
         return not (200 <= status < 300 or 400 <= status < 500) or status in UNDECIDED_4XX
 

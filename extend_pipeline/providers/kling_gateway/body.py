@@ -18,7 +18,7 @@ _PARAMS_TO_PASS: Final = frozenset({"negative_prompt", "cfg_scale", "watermark"}
 
 
 def check_passes(passes: Collection[str]) -> frozenset[str]:
-    """The set of fields. Raises ValueError for one that no gateway passes."""
+    """Return the set of fields. Raises ValueError for one that no gateway passes."""
     unknown = sorted(set(passes) - PASSES)
     if unknown:
         raise ValueError(f"passes: {', '.join(unknown)} is none of {', '.join(sorted(PASSES))}")

@@ -101,7 +101,7 @@ class GatewayAccount(Account):
 def check(
     *, source: GatewaySource | None, root: GatewaySource | None, extend: GatewayExtend | None, account: Account | None
 ) -> Iterator[FieldIssue]:
-    """What Kling would refuse, and what this account's gateway would drop or miss."""
+    """Yield what Kling would refuse, and what this account's gateway would drop or miss."""
     yield from kling.check(source=source, root=root, extend=extend, account=account)
     if not isinstance(account, GatewayAccount):
         return

@@ -45,12 +45,12 @@ class LumaSource(SourceById):
 
     @property
     def source_id(self) -> str:
-        """What Luma extends: a generation."""
+        """Return what Luma extends: a generation."""
         return self.task_id
 
     @property
     def created_at(self) -> datetime | None:
-        """No limit of age is documented."""
+        """Return no limit of age is documented."""
         return None
 
     @property
@@ -164,7 +164,7 @@ class LumaAccount(Account):
 
 
 def check(*, extend: LumaExtend | None, account: Account | None, **_: object) -> Iterator[FieldIssue]:
-    """Addresses that Luma could not fetch from."""
+    """Yield addresses that Luma could not fetch from."""
     if extend is not None:
         yield from local_addresses(
             account,

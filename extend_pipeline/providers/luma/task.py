@@ -86,7 +86,7 @@ def _flat(value: object, *, guard: Guard, raw: str) -> TaskView | None:
 
 
 def _output(value: object, task_id: str, guard: Guard) -> Output | None:
-    """The clean file (`download_url`) where there is one; `url` may be watermarked."""
+    """Return the clean file (`download_url`) where there is one; `url` may be watermarked."""
     video = child(value, "video")
     shown, clean = guard.url(child(video, "url")), guard.url(child(video, "download_url"))
     url = clean or shown

@@ -49,7 +49,7 @@ class ViduSource(Source):
 
     @property
     def source_id(self) -> str:
-        """What Vidu extends: whatever lies at this address."""
+        """Return what Vidu extends: whatever lies at this address."""
         return self.video_url
 
     @property
@@ -189,7 +189,7 @@ class ViduAccount(Account):
 def check(
     *, source: ViduSource | None, extend: ViduExtend | None, account: Account | None, **_: object
 ) -> Iterator[FieldIssue]:
-    """Addresses that Vidu could not fetch from."""
+    """Yield addresses that Vidu could not fetch from."""
     frame = None if extend is None or extend.last_frame is None else extend.last_frame.url
     video = None if source is None else source.video_url
     yield from local_addresses(account, (("source", "video_url"), video), (("extend", "last_frame_url"), frame))

@@ -19,7 +19,7 @@ _ENVELOPES: Final = ("data", WRAPPED)  # an answer's envelope around the task
 
 
 def named_task(body: bytes) -> str | None:
-    """The id of the task that a callback's body names, or None.
+    """Return the id of the task that a callback's body names, or None.
 
     It stands at the top or in an envelope. `task_id` counts before `id`, which may be the
     message's own. A body that names two tasks, or one that no id can be, names none.

@@ -69,7 +69,7 @@ _OTHER_FIELD: Final = re.compile(
 
 
 def concerns_our_key(message: str, external_task_id: str) -> bool:
-    """Whether a 1201 may mean that our own `external_task_id` is taken.
+    """Return whether a 1201 may mean that our own `external_task_id` is taken.
 
     Yes unless the message names another field and nothing in it hints at a duplicate. In doubt yes, because the two
     mistakes don't weigh the same: a bad value that is looked up costs some queries and is then not found; a duplicate

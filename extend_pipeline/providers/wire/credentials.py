@@ -51,7 +51,7 @@ class Bearer:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header to send."""
+        """Return the header to send."""
         return {"authorization": f"{self.prefix}{self.token}"}
 
 

@@ -63,7 +63,7 @@ class UpstreamError:
 
 
 def read_error(value: object) -> UpstreamError | None:
-    """The error that a JSON value tells of, or None where it has none of the shapes."""
+    """Return the error that a JSON value tells of, or None where it has none of the shapes."""
     if not isinstance(value, dict):
         return None
     error, detail, code = value.get("error"), value.get("detail"), value.get("code")
@@ -86,8 +86,8 @@ def read_error(value: object) -> UpstreamError | None:
 
 
 def names_a_task(value: object) -> bool:
-    """Whether an error body has anything beside the error that could be a task's id. An id that can't be read counts:
-    it is no proof of nothing."""
+    """Return whether an error body has anything beside the error that could be a task's id. An id that can't be read
+    counts: it is no proof of nothing."""
     for place in (value, *(child(value, key) for key in ("data", "output", "gen_api_response"))):
         if any(child(place, key) not in (None, "") for key in ("task_id", "id")):
             return True
@@ -98,7 +98,8 @@ def names_a_task(value: object) -> bool:
 
 
 def says_no_such_task(status: int, error: UpstreamError | None) -> bool:
-    """Whether a well-formed 400 or 404 says of a look-up that there is no such task. A bare 404 may be anybody's."""
+    """Return whether a well-formed 400 or 404 says of a look-up that there is no such task. A bare 404 may be
+    anybody's."""
     if error is None or status not in (400, 404):
         return False
     return _NO_TASK.search(error.message) is not None or _NO_TASK.search(error.words) is not None
@@ -107,7 +108,7 @@ def says_no_such_task(status: int, error: UpstreamError | None) -> bool:
 def rule_for(
     status: int, error: UpstreamError | None, *, documented: frozenset[int] = GATEWAY_STATUSES
 ) -> CodeRule | None:
-    """What an error means, or None where a submit that is answered so may have made a task all the same.
+    """Return what an error means, or None where a submit that is answered so may have made a task all the same.
 
     A business code (`wire/codes.py`) decides by itself. Else a 4xx that the provider documents (`documented`) with a
     readable error does, unless the words tell of trouble between a gateway and its origin. 5xx, 408, 409 and 425 never
@@ -128,7 +129,7 @@ def rule_for(
 
 
 def fault_of(status: int, error: UpstreamError | None) -> tuple[QueryFault, str]:
-    """Why a query told nothing, and what to do about it."""
+    """Return why a query told nothing, and what to do about it."""
     if error is not None and error.number in RULES:
         return RULES[error.number].fault, RULES[error.number].advice
     rule = None if error is None else rule_for(status, error)
@@ -136,7 +137,7 @@ def fault_of(status: int, error: UpstreamError | None) -> tuple[QueryFault, str]
 
 
 def fault_of_status(status: int) -> QueryFault:
-    """Where there is no code to go by, as with a proxy's own page, the status is all there is."""
+    """Return where there is no code to go by, as with a proxy's own page, the status is all there is."""
     match status:
         case 401:
             return QueryFault.AUTH
@@ -186,7 +187,7 @@ def _of_a_list(detail: object) -> str:
 
 
 def _passed_on(error: UpstreamError) -> UpstreamError | None:
-    """The origin's own error, where a gateway put its whole body into a message."""
+    """Return the origin's own error, where a gateway put its whole body into a message."""
     start = error.message.find("{")
     if start < 0:
         return None

@@ -48,7 +48,7 @@ class RawResponse:
 
     @property
     def guard(self) -> Guard:
-        """What lets ids, URLs and words of this response through."""
+        """Return what lets ids, URLs and words of this response through."""
         return Guard(self.secrets)
 
     def scrubbed(self, value: str, cap: int) -> str:
@@ -79,7 +79,7 @@ class ParsedResponse:
 
     @property
     def guard(self) -> Guard:
-        """What lets ids, URLs and words of this response through."""
+        """Return what lets ids, URLs and words of this response through."""
         return self.raw.guard
 
 

@@ -106,16 +106,16 @@ class FaultSpec:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """When it can strike; a kind that fits both sides takes the side that `after` says."""
+        """Return when it can strike; a kind that fits both sides takes the side that `after` says."""
         phases = RULES[self.kind].phases
         if phases == ("before", "after"):
             return ("after",) if self.after else ("before",)
         return phases
 
     def fits(self, ids: Mapping[str, Collection[str]]) -> bool:
-        """Whether every id asked for is among the request's."""
+        """Return whether every id asked for is among the request's."""
         return all(wanted in ids.get(name, ()) for name, wanted in self.match.items())
 
     def as_mapping(self) -> dict[str, object]:
-        """The order as JSON, readable by `read_fault`."""
+        """Return the order as JSON, readable by `read_fault`."""
         return asdict(self)

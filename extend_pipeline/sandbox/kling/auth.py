@@ -18,7 +18,7 @@ from extend_pipeline.sandbox.surface.errors import Refusal
 def authenticate(
     authorization: str | None, accounts: Sequence[SandboxAccount], now_s: float
 ) -> SandboxAccount | Refusal:
-    """The account of an `Authorization` header. `now_s` is the real time: tokens are minted by real clocks."""
+    """Return the account of an `Authorization` header. `now_s` is the real time: tokens are minted by real clocks."""
     if authorization is None:
         return Refusal(1000)
     if not authorization.strip():

@@ -85,11 +85,12 @@ class BillingSurface:
         return None
 
     def _seen_ms(self) -> int:
-        """Up to when the bills are written."""
+        """Return up to when the bills are written."""
         return self._core.clock.now_ms() - round(self._core.config.billing_delay * 1000)
 
     def _packs(self, account: SandboxAccount, period: bills.Period) -> Json:
-        """The pack that `balance` stands for, if it was bought in that time; an account without limit has none."""
+        """Return the pack that `balance` stands for, if it was bought in that time; an account without limit has
+        none."""
         core, seen_ms = self._core, self._seen_ms()
         data: Json = {"code": 0, "msg": "success"}
         balance = core.config.balance

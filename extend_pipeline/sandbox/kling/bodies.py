@@ -12,7 +12,7 @@ Link = Callable[[Video], str]
 
 
 def envelope(data: object) -> Json:
-    """A success: `{code: 0, message, request_id, data}`."""
+    """Return a success: `{code: 0, message, request_id, data}`."""
     return {"code": 0, "message": "SUCCEED", "request_id": request_id(), "data": data}
 
 
@@ -51,8 +51,8 @@ def queried(task: Task, videos: dict[str, Video], now_ms: int, link: Link) -> Js
 
 
 def called_back(task: Task, videos: dict[str, Video], at_ms: int, link: Link) -> Json:
-    """The body of a callback: a query's `data`, not wrapped, without anything about watermarks (docs/upstream/kling.md,
-    "Callbacks")."""
+    """Return the body of a callback: a query's `data`, not wrapped, without anything about watermarks
+    (docs/upstream/kling.md, "Callbacks")."""
     body = queried(task, videos, at_ms, link)
     del body["watermark_info"]
     for video in _videos(body):

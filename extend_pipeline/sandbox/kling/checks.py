@@ -95,7 +95,7 @@ def _read_limits(given: dict[str, object]) -> Submit | Refusal:
 
 
 def refuse_source(submit: Submit, source: Video | None, now_ms: int) -> Refusal | None:
-    """Whether this account's video can be extended at all, and with these fields.
+    """Return whether this account's video can be extended at all, and with these fields.
 
     `source` is None for a video that does not exist, is not finished or belongs to another account.
     """
@@ -137,7 +137,7 @@ def _text(value: object) -> str | None:
 
 
 def _is_text(value: object) -> bool:
-    """A string that can be written as UTF-8; JSON also allows halves of surrogate pairs."""
+    """Return a string that can be written as UTF-8; JSON also allows halves of surrogate pairs."""
     return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
 
 

@@ -30,7 +30,7 @@ class KlingWords:
     provider: str = NAME
 
     def coded(self, code: int) -> Response:
-        """An error envelope."""
+        """Return an error envelope."""
         return refusal_response(Refusal(code))
 
     def server_error(self, status: int) -> Response:
@@ -131,7 +131,7 @@ class KlingSurface:
 
 
 def _submit_ids(body: bytes) -> Ids:
-    """The ids of a create request that may be no good otherwise."""
+    """Return the ids of a create request that may be no good otherwise."""
     try:
         given = json.loads(body)
     except ValueError:

@@ -14,7 +14,7 @@ _TIMES = ("created_at", "updated_at")
 
 
 def created(task: Task, how: Reserialised | None) -> Json:
-    """The answer to a create request: `data` holds id, state and two times, nothing else
+    """Return the answer to a create request: `data` holds id, state and two times, nothing else
     (docs/upstream/kling-gateway.md, "Submit")."""
     data = bodies.created(task)
     del data["task_info"]
@@ -24,14 +24,15 @@ def created(task: Task, how: Reserialised | None) -> Json:
 def queried(
     task: Task, videos: dict[str, Video], now_ms: int, link: Link, *, origin_units: Decimal | None = None
 ) -> Json:
-    """A query's envelope. `origin_units` is what Kling took from the reseller; None leaves it out of the body."""
+    """Return a query's envelope. `origin_units` is what Kling took from the reseller; None leaves it out of the
+    body."""
     return bodies.envelope(_with_origin_units(bodies.queried(task, videos, now_ms, link), origin_units))
 
 
 def called_back(
     task: Task, videos: dict[str, Video], at_ms: int, link: Link, *, origin_units: Decimal | None = None
 ) -> Json:
-    """A callback's body: the origin's own, which knows nothing of what the reseller charges."""
+    """Return a callback's body: the origin's own, which knows nothing of what the reseller charges."""
     return _with_origin_units(bodies.called_back(task, videos, at_ms, link), origin_units)
 
 
@@ -42,7 +43,7 @@ def _with_origin_units(data: Json, origin_units: Decimal | None) -> Json:
 
 
 def written(envelope: Json, how: Reserialised | None) -> Json:
-    """An envelope as a reseller writes it anew; None passes it through as it is."""
+    """Return an envelope as a reseller writes it anew; None passes it through as it is."""
     if how is None:
         return envelope
     data = dict(envelope["data"]) if isinstance(envelope["data"], dict) else {}

@@ -43,7 +43,8 @@ def read_submit(content_type: str, body: bytes, passes: Collection[Passed]) -> G
 
 
 def refuse_parent(given: GatewaySubmit, made_by: Task | None) -> Refusal | None:
-    """A parent's task id must be that of the task which made the video; seeds were made before anybody counted."""
+    """Return a parent's task id must be that of the task which made the video; seeds were made before anybody
+    counted."""
     if given.parent_task_id is None or made_by is None or made_by.task_id == given.parent_task_id:
         return None
     return Refusal(1203, f"video {given.submit.video_id} does not belong to task {given.parent_task_id}")

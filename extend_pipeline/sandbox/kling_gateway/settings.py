@@ -45,7 +45,7 @@ class GatewayConfig(SurfaceConfig):
     origin_units: bool = False
 
     def problems(self) -> list[str]:
-        """What is wrong with these settings, a sentence each."""
+        """Return what is wrong with these settings, a sentence each."""
         strange = sorted(set(self.passes) - set(get_args(Passed)))
         times = "ms" if self.reserialised is None else self.reserialised.timestamps
         return super().problems() + problems_of(

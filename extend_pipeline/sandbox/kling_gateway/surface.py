@@ -38,7 +38,7 @@ class GatewayWords:
         self._shape = config.error_shape
 
     def coded(self, code: int) -> Response:
-        """An error body of the configured shape."""
+        """Return an error body of the configured shape."""
         return shaped(self._shape, Refusal(code))
 
     def server_error(self, status: int) -> Response:
@@ -123,14 +123,14 @@ class GatewaySurface:
         return bodies.called_back(task, videos, at_ms, link, origin_units=units)
 
     def _origin_units(self, parent: Video) -> Decimal | None:
-        """What Kling takes from the reseller, where its bodies tell."""
+        """Return what Kling takes from the reseller, where its bodies tell."""
         if not self._config.origin_units:
             return None
         return self._core.config.price_pro if parent.mode == "pro" else self._core.config.price_std
 
 
 def _submit_ids(body: bytes) -> Ids:
-    """The ids of a create request that may be no good otherwise."""
+    """Return the ids of a create request that may be no good otherwise."""
     try:
         given = json.loads(body)
     except ValueError:

@@ -30,7 +30,7 @@ class LumaConfig(SurfaceConfig):
     error_shape: ErrorShape = "error_object"
 
     def problems(self) -> list[str]:
-        """What is wrong with these settings, a sentence each."""
+        """Return what is wrong with these settings, a sentence each."""
         return super().problems() + problems_of(
             (self.price < 0, f"price must not be negative, got {self.price}"),
             (self.submit_status not in (200, 201), f"submit_status must be 200 or 201, got {self.submit_status}"),

@@ -33,7 +33,7 @@ class LumaWords:
         self._shape = config.error_shape
 
     def coded(self, code: int) -> Response:
-        """An error body of the configured shape."""
+        """Return an error body of the configured shape."""
         return shaped(self._shape, Refusal(code))
 
     def server_error(self, status: int) -> Response:
@@ -110,7 +110,7 @@ class LumaSurface:
         return Worked(payload, self._ids(key))
 
     def _read_several(self, request: Request, body: bytes) -> Worked | Response:
-        """Those of the ids that are known, in the order asked for."""
+        """Return those of the ids that are known, in the order asked for."""
         account, ids = self._account(request), checks.read_ids(body)
         if account is None:
             return self._words.coded(1002)

@@ -73,7 +73,7 @@ class Generations:
         return task
 
     def body(self, account: str, generation_id: str, base_url: str) -> Json | None:
-        """What a query says now; None for a generation that this account does not have."""
+        """Return what a query says now; None for a generation that this account does not have."""
         core = self._core
         task = core.store.task_with_id(NAME, account, generation_id)
         if task is not None:

@@ -29,7 +29,7 @@ class Downloads:
         self._core = core
 
     def routes(self) -> list[Route]:
-        """The one route."""
+        """Return the one route."""
         return [Route(_PATH, self._core.requests.counted(_PATH, self._download), methods=["GET", "HEAD"])]
 
     async def _download(self, request: Request) -> Response:
@@ -78,7 +78,8 @@ class Downloads:
 
 
 def _film(request: Request, content: bytes) -> Response:
-    """The film, or the rest of it from the byte that is asked for on (RFC 9110, 14.2), as object stores serve it."""
+    """Return the film, or the rest of it from the byte that is asked for on (RFC 9110, 14.2), as object stores serve
+    it."""
     tag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
     headers = {"etag": tag, "accept-ranges": "bytes"}
     asked = re.fullmatch(r"bytes=(\d{1,18})-", request.headers.get("range", ""))

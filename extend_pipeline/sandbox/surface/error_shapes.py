@@ -27,7 +27,7 @@ _OWN_STATUS = {1100: 403, 1101: 403, 1102: 403, 1304: 403}
 
 
 def shaped(shape: ErrorShape, refusal: Refusal) -> Response:
-    """A refusal in that shape."""
+    """Return a refusal in that shape."""
     code = refusal.code
     status, text = status_and_text(code)
     message = refusal.message or text
@@ -55,5 +55,5 @@ def shaped(shape: ErrorShape, refusal: Refusal) -> Response:
 
 
 def shaped_server_error(shape: ErrorShape, status: int) -> Response:
-    """The 500, 503 or 504 of that shape."""
+    """Return the 500, 503 or 504 of that shape."""
     return shaped(shape, Refusal(SERVER_ERRORS[status]))

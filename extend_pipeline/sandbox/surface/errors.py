@@ -43,12 +43,12 @@ class Refusal:
 
 
 def request_id() -> str:
-    """The id that every answer carries."""
+    """Return the id that every answer carries."""
     return str(uuid.uuid4())
 
 
 def status_and_text(code: int) -> tuple[int, str]:
-    """The HTTP status that a code comes with, and the error table's text for it."""
+    """Return the HTTP status that a code comes with, and the error table's text for it."""
     return _CODES[code]
 
 

@@ -17,7 +17,8 @@ def fresh_link(base_url: str, video: Video, now_ms: int, ttl_s: float, key: byte
 
 
 def media_url(base_url: str, video: Video, *, expires_s: int, key: bytes) -> str:
-    """A link that works until `expires_s` (sandbox time, seconds since the epoch) or until links are withdrawn."""
+    """Return a link that works until `expires_s` (sandbox time, seconds since the epoch) or until links are
+    withdrawn."""
     signature = _signature(video.video_id, str(expires_s), str(video.url_version), key)
     return f"{public_url(base_url, video)}?expires={expires_s}&v={video.url_version}&sig={signature}"
 
@@ -28,7 +29,7 @@ def public_url(base_url: str, video: Video) -> str:
 
 
 def link_problem(video: Video, query: Mapping[str, str], *, now_s: float, key: bytes) -> str | None:
-    """Why a link must not be served, or None if it is good."""
+    """Return why a link must not be served, or None if it is good."""
     if is_presigned(query):
         return presigned_problem(video, query, now_s=now_s, key=key)
     expires, version = query.get("expires", ""), query.get("v", "")

@@ -42,11 +42,11 @@ class SurfaceConfig:
 
     @property
     def accounts(self) -> tuple[KeyAccount, ...]:
-        """The first account and the extra ones."""
+        """Return the first account and the extra ones."""
         return (KeyAccount(self.account, self.key), *self.extra_accounts)
 
     def problems(self) -> list[str]:
-        """What is wrong with these settings, a sentence each."""
+        """Return what is wrong with these settings, a sentence each."""
         low, high = self.run_time or (0, 0)
         keys = [account.key for account in self.accounts]
         return problems_of(
@@ -59,7 +59,7 @@ class SurfaceConfig:
 
 
 def name_problems(accounts: Iterable[str]) -> list[str]:
-    """Accounts of all surfaces share one charge book, so that their names must differ."""
+    """Return accounts of all surfaces share one charge book, so that their names must differ."""
     names = list(accounts)
     return problems_of((len(set(names)) != len(names), f"account names must differ, got {names}"))
 

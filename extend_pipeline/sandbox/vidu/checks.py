@@ -30,7 +30,7 @@ class Submit:
     resolution: str
 
     def params(self) -> list[object]:
-        """All that decides what the film looks like, but for its source."""
+        """Return all that decides what the film looks like, but for its source."""
         frame = None if self.last_frame_url is None else hashlib.sha256(self.last_frame_url.encode()).hexdigest()
         return [self.model, self.prompt, self.seconds, self.resolution, frame]
 

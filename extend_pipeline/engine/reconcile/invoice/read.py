@@ -49,7 +49,7 @@ class InvoiceProblems:
     problems: tuple[ConfigIssue, ...]
 
     def text(self) -> str:
-        """One line for each mistake: file, line, column, what was given, what to do."""
+        """Return one line for each mistake: file, line, column, what was given, what to do."""
         return "\n".join(problem.text() for problem in self.problems)
 
 
