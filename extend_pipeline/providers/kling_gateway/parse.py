@@ -17,6 +17,7 @@ from extend_pipeline.providers.protocol import (
     TaskView,
     Unknown,
 )
+from extend_pipeline.providers.wire.errors import GATEWAY_STATUSES
 from extend_pipeline.providers.wire.response import (
     RawResponse,
     classify_query_failure,
@@ -39,7 +40,7 @@ def parse_gateway_submit(
             # taken for the new task, the parent would be fetched a second time as its own extension
             return Unknown("the answer names the parent's task, not a new one", outcome.answer)
         case Unknown():
-            gateways_own = classify_rejection(parsed)
+            gateways_own = classify_rejection(parsed, documented=GATEWAY_STATUSES)
             return outcome if isinstance(gateways_own, Unknown) else gateways_own
         case _:
             return outcome

@@ -22,6 +22,7 @@ from extend_pipeline.providers.protocol import (
 )
 from extend_pipeline.providers.wire.callback_body import WRAPPED
 from extend_pipeline.providers.wire.codes import SUCCESS
+from extend_pipeline.providers.wire.errors import GATEWAY_STATUSES
 from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, integer
 from extend_pipeline.providers.wire.response import (
@@ -48,7 +49,7 @@ def parse_luma_submit(raw: RawResponse, *, parent_task_id: str) -> SubmitOutcome
         return Unknown(f"the gateway's record says FAILED, and {named}", parsed.answer)
     inner_status = integer(child(parsed.value, "gen_api_status"))
     if not parsed.ok or not (inner_status is None or 200 <= inner_status < 300):
-        return classify_rejection(parsed)
+        return classify_rejection(parsed, documented=GATEWAY_STATUSES)
     view = _one(parsed.value, parsed.guard, parsed.answer.raw)
     if view is None:
         return Unknown("the answer says success and names no generation", parsed.answer)

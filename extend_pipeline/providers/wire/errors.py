@@ -105,9 +105,7 @@ def says_no_such_task(status: int, error: UpstreamError | None) -> bool:
     return _NO_TASK.search(error.message) is not None or _NO_TASK.search(error.words) is not None
 
 
-def rule_for(
-    status: int, error: UpstreamError | None, *, documented: frozenset[int] = GATEWAY_STATUSES
-) -> CodeRule | None:
+def rule_for(status: int, error: UpstreamError | None, *, documented: frozenset[int]) -> CodeRule | None:
     """Return what an error means, or None where a submit that is answered so may have made a task all the same.
 
     A business code (`wire/codes.py`) decides by itself. Else a 4xx that the provider documents (`documented`) with a
@@ -132,7 +130,7 @@ def fault_of(status: int, error: UpstreamError | None) -> tuple[QueryFault, str]
     """Return why a query told nothing, and what to do about it."""
     if error is not None and error.number in RULES:
         return RULES[error.number].fault, RULES[error.number].advice
-    rule = None if error is None else rule_for(status, error)
+    rule = None if error is None else rule_for(status, error, documented=GATEWAY_STATUSES)
     return (fault_of_status(status), "") if rule is None else (rule.fault, rule.advice)
 
 

@@ -21,7 +21,6 @@ from extend_pipeline.providers.protocol import (
     Unknown,
 )
 from extend_pipeline.providers.wire.errors import (
-    GATEWAY_STATUSES,
     UpstreamError,
     fault_of,
     names_a_task,
@@ -102,7 +101,7 @@ def parse_response(raw: RawResponse) -> ParsedResponse:
     return ParsedResponse(raw, value, error, answer)
 
 
-def classify_rejection(parsed: ParsedResponse, *, documented: frozenset[int] = GATEWAY_STATUSES) -> SubmitOutcome:
+def classify_rejection(parsed: ParsedResponse, *, documented: frozenset[int]) -> SubmitOutcome:
     """Return what a response that is no acceptance means for the submit: Rejected only where it is documented that
     nothing was made, else Unknown."""
     status = parsed.raw.status
