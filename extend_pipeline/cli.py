@@ -5,11 +5,11 @@ Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration, 70
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,60 +20,54 @@ from extend_pipeline.base import failpoints
 WRONG_USE: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
-    """Where a command lives (`module:attribute`) and what --help says of it, so that --help imports none of them."""
-
-    target: str
-    help: str
-
-
-_COMMANDS: Final = "extend_pipeline.commands"
-
-VERBS: Final[Mapping[str, Verb]] = {
-    "demo": Verb(
-        f"{_COMMANDS}.demo.run:demo", "Watch eleven videos grow in the sandbox, through a real Dagster; ends by itself."
-    ),
-    "dev": Verb(f"{_COMMANDS}.demo.run:dev", "Keep the sandbox and Dagster with its UI running, until Ctrl-C."),
-    "init": Verb(f"{_COMMANDS}.init:init", "Write commented example files into the home."),
-    "sandbox": Verb(f"{_COMMANDS}.demo.sandbox:sandbox", "Run the pretended providers on this machine."),
-    "doctor": Verb(f"{_COMMANDS}.doctor.verb:doctor", "Check everything that the work needs; spends nothing."),
-    "plan": Verb(f"{_COMMANDS}.plan:plan", "Show what would be done and what it would cost; changes nothing."),
-    "advance": Verb(f"{_COMMANDS}.advance:advance", "Recover, poll, fetch, submit: one round, or until idle."),
-    "status": Verb(f"{_COMMANDS}.status:status", "Show where everything stands and what needs a person."),
-    "resolve": Verb(f"{_COMMANDS}.resolve:resolve", "Decide about an extension: adopt, resubmit, write-off."),
-    "approve": Verb(
-        f"{_COMMANDS}.approve:approve", "Decide about edits that would pay again: keep what is paid, or pay."
-    ),
-    "reconcile": Verb(
-        f"{_COMMANDS}.reconcile:reconcile", "Compare the ledger with the providers' lists, bills and invoices."
-    ),
-    "ledger": Verb(f"{_COMMANDS}.ledger:ledger", "Accept another ledger, or move this one to another database."),
-    "pause": Verb(f"{_COMMANDS}.controls:pause", "Stop all submits, of one account or of all."),
-    "resume": Verb(f"{_COMMANDS}.controls:resume", "Lift a pause or a stop."),
-    "media": Verb(f"{_COMMANDS}.media:media", "Decide about films that are gone: fetch again, or forget."),
-    "callbacks": Verb(f"{_COMMANDS}.callbacks:callbacks", "Receive callbacks of providers, until Ctrl-C."),
-    "publish": Verb(f"{_COMMANDS}.publish:publish", "Bring the warehouse file up to date."),
-    "sql": Verb(f"{_COMMANDS}.sql.verb:sql", "Ask the warehouse a question in SQL."),
+VERBS: Final[Mapping[str, str]] = {
+    "demo": "demo.run:demo",
+    "dev": "demo.run:dev",
+    "init": "init:init",
+    "sandbox": "demo.sandbox:sandbox",
+    "doctor": "doctor.verb:doctor",
+    "plan": "plan:plan",
+    "advance": "advance:advance",
+    "status": "status:status",
+    "resolve": "resolve:resolve",
+    "approve": "approve:approve",
+    "reconcile": "reconcile:reconcile",
+    "ledger": "ledger:ledger",
+    "pause": "controls:pause",
+    "resume": "controls:resume",
+    "media": "media:media",
+    "callbacks": "callbacks:callbacks",
+    "publish": "publish:publish",
+    "sql": "sql.verb:sql",
 }
+"""Where each verb's command lives below `commands` (`module:function`), in the order in which a person meets them."""
+
+
+def summary(verb: str) -> str:
+    """Return the first sentence of a verb's own help, read from its source, so that `--help` imports no verb."""
+    module, _, name = VERBS[verb].partition(":")
+    source = Path(__file__).parent.joinpath("commands", *module.split(".")).with_suffix(".py")
+    functions = (node for node in ast.parse(source.read_bytes()).body if isinstance(node, ast.FunctionDef))
+    documented = next(ast.get_docstring(function) for function in functions if function.name == name)
+    return (documented or "").partition("\n\n")[0].replace("\n", " ")
 
 
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are run, and whose errors end as one of the exit codes."""
 
-    verbs: Mapping[str, Verb] = VERBS
+    verbs: Mapping[str, str] = VERBS
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The verbs, in the order in which a person meets them."""
+        """Return the verbs, in the order in which a person meets them."""
         return list(self.verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
         """Import the command of one verb; None for a word that is no verb."""
-        verb = self.verbs.get(cmd_name)
-        if verb is None:
+        target = self.verbs.get(cmd_name)
+        if target is None:
             return None
-        module, _, attribute = verb.target.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        module, _, name = target.partition(":")
+        command: click.Command = getattr(importlib.import_module(f"extend_pipeline.commands.{module}"), name)
         _add_examples(command, cmd_name)
         return command
 
@@ -97,9 +91,9 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """List the verbs from the map."""
+        """List the verbs with the first sentence of each one's help."""
         with formatter.section("Verbs"):
-            formatter.write_dl([(name, verb.help) for name, verb in self.verbs.items()])
+            formatter.write_dl([(verb, summary(verb)) for verb in self.verbs])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb. What it raises becomes a message for a person and an exit code."""

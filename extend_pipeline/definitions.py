@@ -6,7 +6,6 @@ from typing import Any
 import dagster as dg
 
 from extend_pipeline.base.days import NO_ZONE
-from extend_pipeline.config.registry import PROVIDERS
 from extend_pipeline.dagster_defs.assets.partitioned import extend_videos
 from extend_pipeline.dagster_defs.assets.tables import publish_tables
 from extend_pipeline.dagster_defs.checks.ledger import check_tables
@@ -22,11 +21,12 @@ from extend_pipeline.dagster_defs.sensors.doubt import doubt_sensor
 from extend_pipeline.dagster_defs.sensors.ledger import ledger_sensor
 from extend_pipeline.dagster_defs.sensors.retention import retention_sensor
 from extend_pipeline.dagster_defs.sensors.work import build_poll_sensor, build_tables_sensor, catalog_sensor
+from extend_pipeline.providers.registry import PROVIDERS
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """Everything that Dagster knows. Catalogue and accounts are read at a tick or in a run; here only the home's time
-    zone is, since Dagster wants to know a schedule's hours beforehand."""
+    """Return everything that Dagster knows. Catalogue and accounts are read at a tick or in a run; here only the home's
+    time zone is, since Dagster wants to know a schedule's hours beforehand."""
     resources = {"home": HomeResource(), **(resource_overrides or {})}
     home = resources["home"]
     timezone = home.timezone() if isinstance(home, HomeResource) else NO_ZONE
@@ -37,7 +37,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
         schedules=[build_nightly_backfill_schedule(timezone), build_daily_reconciliation_schedule(timezone)],
         sensors=[
             catalog_sensor,
-            *(build_poll_sensor(provider) for provider in PROVIDERS),
+            *(build_poll_sensor(spec.name) for spec in PROVIDERS),
             retention_sensor,
             doubt_sensor,
             ledger_sensor,

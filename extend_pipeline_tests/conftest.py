@@ -54,9 +54,11 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No setting of whoever runs the tests reaches them, and no failpoint outlives its test."""
-    for name in ("HOME", "LEDGER_URL", "MEDIA_URL", "LEASE_S", "POST_DEADLINE_S", "FAILPOINTS"):
-        monkeypatch.delenv(f"EXTEND_PIPELINE_{name}", raising=False)
+    """Keep the shell's settings from the tests, and what a test sets from the next one."""
+    ours = ("HOME", "LEDGER_URL", "MEDIA_URL", "LEASE_S", "POST_DEADLINE_S", "FAILPOINTS")
+    for name in ("DAGSTER_HOME", *(f"EXTEND_PIPELINE_{name}" for name in ours)):
+        monkeypatch.setenv(name, "")  # what was never set would not be unset again at the end
+        monkeypatch.delenv(name)
     yield
     failpoints.disarm()
 

@@ -30,6 +30,7 @@ DEEP: Final = (
     "engine/chains/test_crash_walk.py::test_a_kill_around_a_submit",
     "engine/chains/test_crash_walk.py::test_the_command_itself_is_killed",
     "engine/chains/test_crash_walk_without_key.py",
+    "engine/chains/test_home_of_0009.py::test_it_goes_on",
     "engine/reconcile/test_reconcile_crashes.py::test_a_kill_costs_a_comparison",
     # every fault of the sandbox at every place
     "engine/chains/test_every_fault.py::test_whatever_goes_wrong",

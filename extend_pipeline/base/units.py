@@ -30,25 +30,26 @@ def to_micros(value: Decimal | str | int) -> int:
 
 
 def from_micros(micros: int) -> Decimal:
-    """The decimal quantity of so many millionths, without trailing zeros: 3_500_000 → Decimal('3.5')."""
+    """Return the decimal quantity of so many millionths, without trailing zeros: 3_500_000 → Decimal('3.5')."""
     return Decimal(format(Decimal(micros).scaleb(-6).normalize(), "f"))
 
 
 def amount_micros(*, units_micros: int, unit_price_micros: int) -> int:
-    """What the units cost, in millionths of the currency; the twelfth decimal is rounded half to even, once, here."""
+    """Return what the units cost, in millionths of the currency; the twelfth decimal is rounded half to even, once,
+    here."""
     exact = Decimal(units_micros) * Decimal(unit_price_micros) / MICRO
     return int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
 
 
 def units_micros(*, amount_micros: int, unit_price_micros: int) -> int:
-    """How many units an amount pays for at a price above 0, in millionths; half to even."""
+    """Return how many units an amount pays for at a price above 0, in millionths; half to even."""
     exact = Decimal(amount_micros) * MICRO / unit_price_micros
     return int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
 
 
 def to_ms(moment: datetime) -> int:
-    """Milliseconds of UTC since 1970 of an aware datetime. Raises ValueError for a naive one: its zone would be a
-    guess."""
+    """Return milliseconds of UTC since 1970 of an aware datetime. Raises ValueError for a naive one: its zone would be
+    a guess."""
     if moment.tzinfo is None:
         raise ValueError("a time without a zone can't be placed")
     delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,5 +57,5 @@ def to_ms(moment: datetime) -> int:
 
 
 def from_ms(ms: int) -> datetime:
-    """The aware UTC datetime of so many milliseconds since 1970."""
+    """Return the aware UTC datetime of so many milliseconds since 1970."""
     return datetime.fromtimestamp(ms // 1000, tz=UTC).replace(microsecond=(ms % 1000) * 1000)

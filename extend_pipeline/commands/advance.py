@@ -10,7 +10,6 @@ from typing import Final
 import click
 
 from extend_pipeline.base.wording import counted
-from extend_pipeline.commands.demo.home_lock import state_in_use
 from extend_pipeline.commands.render.describe import status_document
 from extend_pipeline.commands.render.event_tail import EventTail
 from extend_pipeline.commands.render.output import emit, json_option, say
@@ -37,7 +36,7 @@ from extend_pipeline.engine.advance import (
 )
 from extend_pipeline.engine.advance import advance as advance_once
 from extend_pipeline.engine.guards.clock import describe_ahead, ledger_ahead_ms
-from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.status import Status
 from extend_pipeline.engine.status import status as read_status
@@ -71,7 +70,7 @@ _COUNTED = {
 def advance(
     ctx: click.Context, until_idle: bool, max_seconds: float | None, videos: tuple[str, ...], as_json: bool
 ) -> None:
-    """Recover, poll, fetch and submit: one round, or until idle.
+    """Recover, poll, fetch, submit: one round, or until idle.
 
     Spends what the budgets allow. Ctrl-C ends it after the step that is under way, twice at once; either way nothing
     that was paid for is lost. While the catalogue or the accounts have a mistake, what is paid for is polled and
@@ -79,7 +78,7 @@ def advance(
     key is missing here, 130 when it was stopped with work left; the last line says what that is and when it is due.
     """
     home: Path | None = ctx.obj
-    with open_pipeline(settings_of(home)) as pipeline, state_in_use(pipeline.settings.state_dir):
+    with open_home(settings_of(home)) as pipeline:
         chosen = _chosen(pipeline, videos)
         ahead_ms = ledger_ahead_ms(pipeline)
         declare_catalogue(pipeline)

@@ -10,15 +10,15 @@ import click
 from extend_pipeline.commands.controls import who_option, why_option
 from extend_pipeline.commands.render.describe import cost_of
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.tables import cost
 from extend_pipeline.commands.render.text import with_home_option
+from extend_pipeline.commands.render.videos import cost
 from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.config.issues import did_you_mean
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.doubt.approve import Approved, Decision
 from extend_pipeline.engine.doubt.approve import approve as decide
-from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.engine.home import Pipeline, open_home
 
 
 @click.command()
@@ -39,7 +39,7 @@ def approve(
     who: str,
     as_json: bool,
 ) -> None:
-    """Decide about edits that would pay again for what was paid for.
+    """Decide about edits that would pay again: keep what is paid, or pay.
 
     `status` shows each with its price. To change nothing, put the old words back into the catalogue. Nothing is
     submitted by this command.
@@ -48,7 +48,7 @@ def approve(
         raise click.UsageError("say --keep or --pay; extend-pipeline status shows what each costs.")
     if everything == bool(videos):
         raise click.UsageError("name the videos, or say --all for every edit that waits.")
-    with open_pipeline(settings_of(home)) as pipeline:
+    with open_home(settings_of(home)) as pipeline:
         _check(pipeline, videos)
         declare_catalogue(pipeline)
         decided = decide(pipeline, decision=decision, videos=None if everything else videos, who=who, why=why)

@@ -10,14 +10,13 @@ from typing import Final
 import click
 
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.commands.demo.home_lock import state_in_use
 from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.guards.ledger_look import look, must_take_writes
-from extend_pipeline.engine.home import open_pipeline, wall_ms
+from extend_pipeline.engine.home import open_home, wall_ms
 
 DEFAULT_PORT: Final = 8788
 
@@ -29,12 +28,13 @@ DEFAULT_PORT: Final = 8788
 )
 @click.pass_context
 def callbacks(ctx: click.Context, host: str, port: int) -> None:
-    """Receive callbacks of providers, for the accounts that ask for them in accounts.yaml.
+    """Receive callbacks of providers, until Ctrl-C.
 
-    A callback only makes its task due now; what became of it is asked for by the next poll. Put a proxy with TLS before
-    it. It runs until Ctrl-C. Without it everything is polled, and an unclear answer of a reseller waits for a person.
+    It serves the accounts that ask for callbacks in accounts.yaml. A callback only makes its task due now; what became
+    of it is asked for by the next poll. Put a proxy with TLS before it. Without it everything is polled, and an unclear
+    answer of a reseller waits for a person.
     """
-    with open_pipeline(settings_of(ctx.obj)) as pipeline, state_in_use(pipeline.settings.state_dir):
+    with open_home(settings_of(ctx.obj)) as pipeline:
         if print_mistakes(pipeline) and all(account.callbacks is None for account in pipeline.accounts.values()):
             raise ConfigError(pipeline.configuration.problems)
         asking = check_accounts(pipeline.accounts)
@@ -60,8 +60,8 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
 
 
 def check_accounts(accounts: Mapping[str, Account]) -> list[str]:
-    """Names of the accounts that ask for callbacks. Raises click.UsageError where none does, or where a secret can't be
-    used: a receiver that refuses every callback would only look like one."""
+    """Return names of the accounts that ask for callbacks. Raises click.UsageError where none does, or where a secret
+    can't be used: a receiver that refuses every callback would only look like one."""
     asking = [name for name, account in accounts.items() if account.callbacks is not None]
     if not asking:
         raise click.UsageError(

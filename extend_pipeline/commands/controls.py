@@ -13,7 +13,7 @@ from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.config.issues import did_you_mean
-from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import controls
@@ -22,7 +22,7 @@ EVERYTHING: Final = "everything"
 
 
 def login_name() -> str:
-    """Who is at the keyboard, as the machine knows them."""
+    """Return who is at the keyboard, as the machine knows them."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user may have a number and no name
@@ -40,9 +40,12 @@ why_option = click.option("--why", default="", help="Why, for whoever reads the 
 @json_option
 @click.pass_context
 def pause(ctx: click.Context, account: str | None, why: str, who: str, as_json: bool) -> None:
-    """Stop all submits, of one ACCOUNT or of all. What is in flight is still polled and fetched."""
+    """Stop all submits, of one account or of all.
+
+    What is in flight is still polled and fetched.
+    """
     home: Path | None = ctx.obj
-    with open_pipeline(settings_of(home)) as pipeline:
+    with open_home(settings_of(home)) as pipeline:
         name = _known(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
             controls.pause(tx, name, why=why)
@@ -61,9 +64,12 @@ def pause(ctx: click.Context, account: str | None, why: str, who: str, as_json: 
 @json_option
 @click.pass_context
 def resume(ctx: click.Context, account: str | None, why: str, who: str, as_json: bool) -> None:
-    """Lift the pause and the stop of one ACCOUNT, or of everything that is paused or stopped."""
+    """Lift a pause or a stop.
+
+    Of one ACCOUNT, or of everything that is paused or stopped.
+    """
     home: Path | None = ctx.obj
-    with open_pipeline(settings_of(home)) as pipeline:
+    with open_home(settings_of(home)) as pipeline:
         name = _known(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
             lifted = [EVERYTHING if key == tables.ALL_ACCOUNTS else key for key in controls.resume(tx, name, why=why)]

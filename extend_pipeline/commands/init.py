@@ -45,6 +45,7 @@ def write_examples(folder: Path) -> tuple[list[str], list[str]]:
     """Write what is missing, and the schemas of this version in any case. Return the names of what was written and of
     what was there. Raises UsageError where the folder can't be written."""
     from extend_pipeline.config.json_schema import schema_files
+    from extend_pipeline.providers.registry import PROVIDERS
 
     examples = files("extend_pipeline.config") / "examples"
     contents = {name: (examples / name).read_text(encoding="utf-8") for name in ("catalog.yaml", "accounts.yaml")}
@@ -58,7 +59,7 @@ def write_examples(folder: Path) -> tuple[list[str], list[str]]:
     try:
         make_private_folder(folder)
         make_private_folder(folder / _SCHEMAS)
-        for name, text in schema_files().items():
+        for name, text in schema_files(PROVIDERS).items():
             with open_private(folder / _SCHEMAS / name, "w") as file:
                 file.write(text)
         for name, content in contents.items():

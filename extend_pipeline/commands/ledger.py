@@ -23,7 +23,7 @@ from extend_pipeline.ledger.handover import Moved, move, reopen
 
 @click.group()
 def ledger() -> None:
-    """Accept the ledger that is opened where it is another than before, or move it to another database."""
+    """Accept another ledger, or move this one to another database."""
 
 
 @ledger.command()

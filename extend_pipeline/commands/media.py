@@ -11,14 +11,14 @@ from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.commands.shared.names import NAME
-from extend_pipeline.engine.home import open_pipeline
+from extend_pipeline.engine.home import open_home
 from extend_pipeline.engine.store.watch import accept_store
 from extend_pipeline.ledger.write import files
 
 
 @click.group()
 def media() -> None:
-    """Decide about files that are gone from the media store."""
+    """Decide about films that are gone: fetch again, or forget."""
 
 
 @media.command()
@@ -30,11 +30,11 @@ def refetch(home: Path | None, who: str, as_json: bool) -> None:
 
     For a store that was really emptied. Costs nothing; what no provider has any more is told as lost.
     """
-    with open_pipeline(settings_of(home)) as pipeline:
+    with open_home(settings_of(home)) as pipeline:
         gone = accept_store(pipeline, actor=who)
-        folder = pipeline.settings.media_dir
+        folder = pipeline.store.place
     if as_json:
-        emit({"folder": str(folder), "missing": gone, "who": who})
+        emit({"folder": folder, "missing": gone, "who": who})
     elif gone:
         todo = with_home_option("extend-pipeline advance", home)
         say(f"{gone} files are gone from {folder}; fetch them again: {todo}")
@@ -53,7 +53,7 @@ def forget(ctx: click.Context, where: tuple[str, ...], everything: bool, who: st
     home: Path | None = ctx.obj
     if bool(where) == everything:
         raise click.UsageError("name the films as VIDEO/HOP, or say --all.")
-    with open_pipeline(settings_of(home)) as pipeline:
+    with open_home(settings_of(home)) as pipeline:
         with pipeline.ledger.read() as connection:
             lost = files.found_missing(connection, states=("lost",))
         chosen = [file for file in lost if everything or file.where in where]

@@ -11,19 +11,21 @@ import click
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.commands.render.describe import plan_document
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.tables import print_obstacles, print_totals, print_videos, print_zone
-from extend_pipeline.commands.shared.home import open_for_reading, settings_of
+from extend_pipeline.commands.render.tables import print_obstacles, print_zone
+from extend_pipeline.commands.render.videos import print_totals, print_videos
+from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.load import read_configuration
 from extend_pipeline.engine.guards.clock import describe_ahead, ledger_ahead_ms
-from extend_pipeline.engine.home import Pipeline, wall_ms
+from extend_pipeline.engine.home import Pipeline, open_home, wall_ms
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import PlanInput
 from extend_pipeline.engine.plan.planner import plan as make_plan
 from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.engine.store.missing import store_now
 from extend_pipeline.engine.submit.source_probe import measured
-from extend_pipeline.media.store import MediaStore
+from extend_pipeline.media.local_store import LocalStore
+from extend_pipeline.providers.registry import PROVIDERS
 
 
 @click.command()
@@ -31,19 +33,19 @@ from extend_pipeline.media.store import MediaStore
 @click.option("--measure", is_flag=True, help="Fetch sources that nobody has measured yet, to look at; costs nothing.")
 @click.pass_context
 def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
-    """Show what would be done and what it would cost.
+    """Show what would be done and what it would cost; changes nothing.
 
     Reads only: nothing is written, and nothing is sent without --measure. Exit code 1 when a video needs a person.
     Where a file has mistakes, they are all told, what is sound is planned all the same, and the exit code is 2.
     """
     home: Path | None = ctx.obj
     settings = settings_of(home)
-    read = read_configuration(settings, now=from_ms(wall_ms()))
+    read = read_configuration(settings, PROVIDERS, now=from_ms(wall_ms()))
     wrong = ConfigError(read.problems) if read.problems else None
     configuration = replace(read, problems=())  # it shows what the sound part would do, once all is sound
     if wrong is not None and (not configuration.catalogue.videos or as_json):
         raise wrong
-    with open_for_reading(settings, configuration) as pipeline:
+    with open_home(settings, configuration=configuration, works=False) as pipeline:
         pipeline.store_doubt = store_now(pipeline).doubt
         made = make_plan(_measured(pipeline) if measure else plan_input(pipeline))
         if as_json:
@@ -65,6 +67,6 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
 
 
 def _measured(pipeline: Pipeline) -> PlanInput:
-    """The plan's input with all sources measured; their files go to a place that is thrown away."""
+    """Return the plan's input with all sources measured; their files go to a place that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
-        return measured(replace(pipeline, store=MediaStore(Path(folder))), plan_input(pipeline))
+        return measured(replace(pipeline, store=LocalStore(Path(folder))), plan_input(pipeline))

@@ -8,7 +8,7 @@ import click
 
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
-from extend_pipeline.engine.home import open_pipeline
+from extend_pipeline.engine.home import open_home
 from extend_pipeline.engine.publish import publish_if_changed
 from extend_pipeline.warehouse.publish import AlreadyFresh, Busy, Published
 
@@ -17,10 +17,13 @@ from extend_pipeline.warehouse.publish import AlreadyFresh, Busy, Published
 @json_option
 @click.pass_context
 def publish(ctx: click.Context, as_json: bool) -> None:
-    """Bring the warehouse file up to date; costs what changed since the last time."""
+    """Bring the warehouse file up to date.
+
+    Costs what changed since the last time.
+    """
     home: Path | None = ctx.obj
     settings = settings_of(home)
-    with open_pipeline(settings) as pipeline:
+    with open_home(settings) as pipeline:
         outcome = publish_if_changed(pipeline)
         code = print_mistakes(pipeline)
     path = str(settings.warehouse_path)

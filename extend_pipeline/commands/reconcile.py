@@ -17,7 +17,7 @@ from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.config.issues import did_you_mean
 from extend_pipeline.engine.doubt.resolve import Declined, Resolved
-from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.reconcile.adopt_task import adopt_task
 from extend_pipeline.engine.reconcile.invoice.read import InvoiceProblems
@@ -65,7 +65,7 @@ def reconcile(
     who: str,
     as_json: bool,
 ) -> None:
-    """Compare the ledger with what the providers show: their lists, their bills, or an invoice.
+    """Compare the ledger with the providers' lists, bills and invoices.
 
     Amounts are brought to what was billed; tasks that only the provider knows and that carry a key of ours are taken
     over, booked and fetched; what extends a film of ours without one is a question, the rest is counted. Sends nothing
@@ -78,7 +78,7 @@ def reconcile(
         )
     if sum(option is not None for option in (invoice, accept, adopt)) > 1:
         raise click.UsageError("--invoice, --accept and --adopt are three things: compare first, then decide")
-    with open_pipeline(settings_of(home)) as pipeline:
+    with open_home(settings_of(home)) as pipeline:
         if account is not None and account not in pipeline.accounts:
             hint = did_you_mean(account, pipeline.accounts, label="Accounts")
             raise click.UsageError(f"accounts.yaml has no account {account!r}. {hint}")

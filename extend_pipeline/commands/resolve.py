@@ -16,7 +16,7 @@ from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.engine.doubt import resolve as decisions
 from extend_pipeline.engine.doubt.resolve import Declined, Resolved, split_where
-from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 
 Action = Literal["adopt", "take", "resubmit", "write-off"]
@@ -38,7 +38,7 @@ Action = Literal["adopt", "take", "resubmit", "write-off"]
 def resolve(
     ctx: click.Context, where: str, action: Action, what: str | None, why: str, who: str, yes: bool, as_json: bool
 ) -> None:
-    """Decide about one extension.
+    """Decide about an extension: adopt, resubmit, write-off.
 
     \b
     adopt TASK   it is this task of the provider's: poll and fetch it
@@ -53,7 +53,7 @@ def resolve(
     if (what is not None) != (action in ("adopt", "take")):
         raise click.UsageError("adopt wants the id of the provider's task, take wants a file, and the others nothing.")
     home: Path | None = ctx.obj
-    with open_pipeline(settings_of(home)) as pipeline:
+    with open_home(settings_of(home)) as pipeline:
         seen = decisions.newest_attempt(pipeline, where)
         if action in ("resubmit", "write-off") and not yes:
             _confirm(consequence(where, seen, action), as_json=as_json)
@@ -71,7 +71,7 @@ def resolve(
 
 
 def consequence(where: str, last: AttemptRow | None, action: Action) -> str:
-    """What a decision about an attempt does to money, in a sentence."""
+    """Return what a decision about an attempt does to money, in a sentence."""
     if last is None:
         return f"Nothing is known of {where}."
     micros = amount_micros(units_micros=last.predicted_micros, unit_price_micros=last.unit_price_micros)
@@ -84,7 +84,7 @@ def consequence(where: str, last: AttemptRow | None, action: Action) -> str:
 
 
 def asked_by_person() -> bool:
-    """Whether somebody is at the keyboard who can be asked."""
+    """Return whether somebody is at the keyboard who can be asked."""
     return sys.stdin.isatty()
 
 

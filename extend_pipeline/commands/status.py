@@ -16,12 +16,13 @@ from extend_pipeline.commands.render.tables import (
     print_missing,
     print_obstacles,
     print_unplanned,
-    print_videos,
     print_zone,
 )
 from extend_pipeline.commands.render.text import with_home_option
-from extend_pipeline.commands.shared.home import open_for_reading, print_mistakes, settings_of
+from extend_pipeline.commands.render.videos import print_videos
+from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.engine.guards.clock import describe_ahead
+from extend_pipeline.engine.home import open_home
 from extend_pipeline.engine.status import status as read_status
 
 
@@ -34,7 +35,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
     Reads only. Exit code 1 when something needs a person, 2 when the catalogue or the accounts have a mistake.
     """
     home: Path | None = ctx.obj
-    with open_for_reading(settings_of(home)) as pipeline:
+    with open_home(settings_of(home), works=False) as pipeline:
         found = read_status(pipeline)
         if as_json:
             emit(status_document(found, pipeline.accounts, home=home) | {"timezone": pipeline.configuration.timezone})

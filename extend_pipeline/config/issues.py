@@ -28,7 +28,7 @@ class ConfigIssue:
     hint: str
 
     def text(self) -> str:
-        """One readable line: file, line, subject, field, what is wrong, what would do."""
+        """Return one readable line: file, line, subject, field, what is wrong, what would do."""
         where = self.file if self.line is None else f"{self.file}:{self.line}"
         parts = [where]
         if self.subject is not None:
@@ -54,8 +54,8 @@ class ConfigError(Exception):
 
 
 def shorten_value(value: str) -> str:
-    """A value as it is repeated to its writer: cut short, control characters visible, quoted unless it is one word.
-    An address is shown without what stands before its host, since that may be a password."""
+    """Return a value as it is repeated to its writer: cut short, control characters visible, quoted unless it is one
+    word. An address is shown without what stands before its host, since that may be a password."""
     cut = _cut(hide_to_last_at(value))
     return cut if cut.isprintable() and cut and " " not in cut else f'"{_visible(cut)}"'
 
@@ -77,7 +77,7 @@ class Suggestions:
         self._found: dict[str, str | None] = {}
 
     def nearest(self, name: str) -> str | None:
-        """The known name most like this one, or None. After `most` different questions always None."""
+        """Return the known name most like this one, or None. After `most` different questions always None."""
         if name not in self._found:
             if self._left <= 0 or len(name) > 200:
                 return None
@@ -87,7 +87,7 @@ class Suggestions:
 
 
 def did_you_mean(name: str, known: Iterable[str], *, label: str) -> str:
-    """A hint that names the nearest known name, and all of them where there are few."""
+    """Return a hint that names the nearest known name, and all of them where there are few."""
     names = list(known)
     near = _nearest(name, names)
     if near is not None:

@@ -1,11 +1,9 @@
-"""JSON schemas of the files that users write, for their editors: `python -m extend_pipeline.config.json_schema`."""
+"""JSON schemas of the files that users write, for their editors; `python -m extend_pipeline.providers` writes them."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -15,15 +13,15 @@ from extend_pipeline.config.fields.timezone import HomeFields
 from extend_pipeline.config.model.account_defaults import AccountDefaults
 from extend_pipeline.config.model.catalogue import BranchSource, Entry
 from extend_pipeline.config.model.changes import CatalogueDefaults
-from extend_pipeline.config.registry import PROVIDERS
+from extend_pipeline.config.model.provider import Providers
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
-def catalogue_schema() -> dict[str, Any]:
-    """The JSON schema of catalog.yaml, as it is written: `to` and `duration` in seconds."""
-    sources = [provider.source for provider in PROVIDERS.values()]
-    extends = [provider.extend for provider in PROVIDERS.values()]
+def catalogue_schema(providers: Providers) -> dict[str, Any]:
+    """Return the JSON schema of catalog.yaml, as it is written: `to` and `duration` in seconds."""
+    sources = [provider.source for provider in providers]
+    extends = [provider.extend for provider in providers]
     definitions = _definitions(Entry, BranchSource, CatalogueDefaults, *sources, *extends)
     for extend in extends:
         definitions[extend.__name__] |= dict(extend.written_schema)
@@ -39,9 +37,9 @@ def catalogue_schema() -> dict[str, Any]:
     return schema
 
 
-def accounts_schema() -> dict[str, Any]:
-    """The JSON schema of accounts.yaml, as it is written: budgets and prices in units."""
-    models = [provider.account for provider in PROVIDERS.values()]
+def accounts_schema(providers: Providers) -> dict[str, Any]:
+    """Return the JSON schema of accounts.yaml, as it is written: budgets and prices in units."""
+    models = [provider.account for provider in providers]
     definitions = _definitions(AccountDefaults, *models)
     for model in models:
         # code may leave the provider to the class; a file has only this to choose the class by
@@ -55,27 +53,16 @@ def accounts_schema() -> dict[str, Any]:
     return schema
 
 
-def write(folder: Path) -> list[Path]:
-    """Write both schemas into a folder; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, text in schema_files().items():
-        path = folder / name
-        path.write_text(text, encoding="utf-8")
-        written.append(path)
-    return written
-
-
-def schema_files() -> dict[str, str]:
+def schema_files(providers: Providers) -> dict[str, str]:
     """Return the text of both schema files, by their names."""
     return {
-        "catalog.schema.json": rendered(catalogue_schema()),
-        "accounts.schema.json": rendered(accounts_schema()),
+        "catalog.schema.json": rendered(catalogue_schema(providers)),
+        "accounts.schema.json": rendered(accounts_schema(providers)),
     }
 
 
 def rendered(schema: Mapping[str, Any]) -> str:
-    """The text of a schema file."""
+    """Return the text of a schema file."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -115,8 +102,3 @@ def _file(
 
 def _ref(model: type[Any]) -> dict[str, str]:
     return {"$ref": f"#/$defs/{model.__name__}"}
-
-
-if __name__ == "__main__":
-    for path in write(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/schema")):
-        sys.stdout.write(f"{path}\n")

@@ -23,8 +23,7 @@ from extend_pipeline.config.last_good import last_good_path
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.account_defaults import DEFAULTS_FIELD, read_defaults, with_defaults
 from extend_pipeline.config.model.catalogue import BranchSource, Catalogue, Video
-from extend_pipeline.config.model.price import price_key
-from extend_pipeline.config.registry import PROVIDERS, Provider, owners
+from extend_pipeline.config.model.provider import ProviderConfig, Providers, by_name, owners
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.config.warnings import notes_on
 
@@ -83,7 +82,7 @@ class Configuration:
     kept_timezone: str | None = None
 
     def account_of(self, video: Video | str) -> Account:
-        """The account of a video or of its key. KeyError for an unknown key."""
+        """Return the account of a video or of its key. KeyError for an unknown key."""
         found = self.catalogue.videos[video] if isinstance(video, str) else video
         return self.accounts[found.account]
 
@@ -97,15 +96,15 @@ class _Accounts:
     """None where the file doesn't give one that can be used."""
 
 
-def load_configuration(settings: Settings, *, now: datetime) -> Configuration:
+def load_configuration(settings: Settings, providers: Providers, *, now: datetime) -> Configuration:
     """Read both files. `now` is aware. Raises ConfigError with all problems of both at once."""
-    configuration = read_configuration(settings, now=now)
+    configuration = read_configuration(settings, providers, now=now)
     if configuration.problems:
         raise ConfigError(configuration.problems)
     return configuration
 
 
-def read_configuration(settings: Settings, *, now: datetime) -> Configuration:
+def read_configuration(settings: Settings, providers: Providers, *, now: datetime) -> Configuration:
     """Read what is sound in both files, and all problems of the rest. `now` is aware.
 
     Where accounts.yaml has mistakes, the catalogue is checked against the last accounts that were good. A file that
@@ -113,7 +112,7 @@ def read_configuration(settings: Settings, *, now: datetime) -> Configuration:
     """
     for _ in range(MAX_READS):
         marks = file_marks(settings.home)
-        configuration = _read_once(settings, now=now)
+        configuration = _read_once(settings, providers, now=now)
         if file_marks(settings.home) == marks:
             break
     return configuration
@@ -132,14 +131,15 @@ def file_marks(home: Path) -> tuple[object, ...]:
     return tuple(marks)
 
 
-def _read_once(settings: Settings, *, now: datetime) -> Configuration:
-    accounts = _read_accounts(settings.home / ACCOUNTS_FILE)
+def _read_once(settings: Settings, providers: Providers, *, now: datetime) -> Configuration:
+    accounts = _read_accounts(settings.home / ACCOUNTS_FILE, providers)
     kept_path = last_good_path(settings.state_dir)
-    kept = _read_accounts(kept_path) if is_file(kept_path) else _Accounts(AccountBook({}, {}, readable=True), {}, [])
+    nothing = AccountBook({}, {}, readable=True, providers=providers)
+    kept = _read_accounts(kept_path, providers) if is_file(kept_path) else _Accounts(nothing, {}, [])
     book = accounts.book
     if accounts.problems:
         known = {**kept.book.accounts, **book.accounts}
-        book = AccountBook(known, {**kept.book.claimed, **book.claimed}, readable=book.readable)
+        book = replace(book, accounts=known, claimed={**kept.book.claimed, **book.claimed})
     catalogue, uses, found = _read_catalogue(settings.home, book, now=now)
     problems = (*accounts.problems, *found, *_spending_problems(accounts, uses))
     if problems:
@@ -182,45 +182,63 @@ def _rooted(video: Video, sound: Mapping[str, Video]) -> bool:
 
 
 def home_timezone(settings: Settings) -> str:
-    """Return the home's time zone by its IANA name, without a look at the catalogue; UTC where nothing gives one."""
+    """Return the home's time zone by its IANA name, without a look at the accounts; UTC where nothing gives one."""
     path = settings.home / ACCOUNTS_FILE
-    if is_there(path) and (zone := _read_accounts(path).timezone) is not None:
+    if is_there(path) and (zone := _timezone_in(path)) is not None:
         return zone
     kept = last_good_path(settings.state_dir)
-    return (_read_accounts(kept).timezone if is_file(kept) else None) or NO_ZONE
+    return (_timezone_in(kept) if is_file(kept) else None) or NO_ZONE
 
 
-def load_accounts(settings: Settings) -> dict[str, Account]:
-    """The accounts by name, in the order of the file. Raises ConfigError with all problems of accounts.yaml."""
-    accounts = _read_accounts(settings.home / ACCOUNTS_FILE)
+def _timezone_in(path: Path) -> str | None:
+    _, _, tree = _account_nodes(path)
+    fields = None if tree is None else _home_scope(tree).read(HomeFields)[0]
+    return None if fields is None else fields.timezone
+
+
+def _account_nodes(path: Path) -> tuple[list[Node], list[ConfigIssue], Node | None]:
+    return read_list(path, "accounts", beside=(*HomeFields.model_fields, DEFAULTS_FIELD))
+
+
+def _home_scope(tree: Node) -> Scope:
+    return Scope(ACCOUNTS_FILE, tree, None, _tellable)
+
+
+def load_accounts(settings: Settings, providers: Providers) -> dict[str, Account]:
+    """Return the accounts by name, in the order of the file. Raises ConfigError with all problems of accounts.yaml."""
+    accounts = _read_accounts(settings.home / ACCOUNTS_FILE, providers)
     if accounts.problems:
         raise ConfigError(accounts.problems)
     return dict(accounts.book.accounts)
 
 
-def load_catalogue(settings: Settings, accounts: Mapping[str, Account], *, now: datetime) -> Catalogue:
-    """The catalogue, checked against accounts that are loaded already. Raises ConfigError with all problems of it.
+def load_catalogue(
+    settings: Settings, providers: Providers, accounts: Mapping[str, Account], *, now: datetime
+) -> Catalogue:
+    """Return the catalogue, checked against accounts that are loaded already. Raises ConfigError with all problems of
+    it.
 
     Whether an account may spend and has a price for each mode is left to `load_configuration`.
     """
     claimed = {name: account.provider for name, account in accounts.items()}
-    catalogue, _, problems = _read_catalogue(settings.home, AccountBook(accounts, claimed, readable=True), now=now)
+    book = AccountBook(accounts, claimed, readable=True, providers=providers)
+    catalogue, _, problems = _read_catalogue(settings.home, book, now=now)
     if problems:
         raise ConfigError(problems)
     return catalogue
 
 
 def _read_catalogue(home: Path, book: AccountBook, *, now: datetime) -> tuple[Catalogue, list[Use], list[ConfigIssue]]:
-    rows, problems, path, defaults = read_rows(home)
+    rows, problems, path, defaults = read_rows(home, book.providers)
     catalogue, uses, found = build_catalogue(rows, book, path=path, now=now)
     return replace(catalogue, on_change=defaults.on_change), uses, problems + found
 
 
-def _read_accounts(path: Path) -> _Accounts:
+def _read_accounts(path: Path, providers: Providers) -> _Accounts:
     if not is_there(path):
         problem = missing(path, what="list of accounts", misnamed=("accounts.yml", "account.yaml"))
-        return _Accounts(AccountBook({}, {}, readable=False), {}, [problem])
-    nodes, problems, tree = read_list(path, "accounts", beside=(*HomeFields.model_fields, DEFAULTS_FIELD))
+        return _Accounts(AccountBook({}, {}, readable=False, providers=providers), {}, [problem])
+    nodes, problems, tree = _account_nodes(path)
     defaults, wrong_defaults = read_defaults(None if tree is None else tree.child(DEFAULTS_FIELD))
     problems += wrong_defaults
     accounts: dict[str, Account] = {}
@@ -229,7 +247,7 @@ def _read_accounts(path: Path) -> _Accounts:
     unreadable = bool(problems) and not nodes
     fields = None
     if tree is not None:
-        fields, found = Scope(ACCOUNTS_FILE, tree, None, _tellable).read(HomeFields)
+        fields, found = _home_scope(tree).read(HomeFields)
         problems += found
     for node in nodes:
         scope, provider = _scope(with_defaults(node, defaults)), node.child("provider")
@@ -241,17 +259,18 @@ def _read_accounts(path: Path) -> _Accounts:
                 continue
             scopes[scope.subject] = scope
             claimed[scope.subject] = (provider.text if provider is not None else None) or ""
-        account, found = _account(scope)
+        account, found = _account(scope, providers)
         problems += found
         if account is not None and not wrong_defaults:  # else it would go out without what holds for all
             accounts[account.name] = account
     problems += _renamed(accounts, scopes)
     timezone = None if fields is None else fields.timezone
-    return _Accounts(AccountBook(accounts, claimed, readable=not unreadable), scopes, problems, timezone)
+    book = AccountBook(accounts, claimed, readable=not unreadable, providers=providers)
+    return _Accounts(book, scopes, problems, timezone)
 
 
 def _renamed(accounts: Mapping[str, Account], scopes: Mapping[str, Scope]) -> Iterator[ConfigIssue]:
-    """What can't hold of names that accounts had before: a name is one account's, now or before."""
+    """Yield what can't hold of names that accounts had before: a name is one account's, now or before."""
     before: dict[str, str] = {}
     for name, account in accounts.items():
         if account.was is None:
@@ -278,24 +297,24 @@ def _tellable(field: str, given: str) -> bool:
     return top in _TELLABLE or (address and not set("@?#") & set(given))
 
 
-def _account(scope: Scope) -> tuple[Account | None, list[ConfigIssue]]:
+def _account(scope: Scope, providers: Providers) -> tuple[Account | None, list[ConfigIssue]]:
     node = scope.node.child("provider")
     if not scope.node.is_mapping:
         return None, [scope.problem(FieldIssue((), "an account is a set of fields", "Write - name: kling-main"))]
     if node is None or node.value is None:
-        example = f"Write provider: {next(iter(PROVIDERS))}"
+        example = f"Write provider: {providers[0].name}"
         return None, [scope.problem(FieldIssue(("provider",), "is missing", example))]
-    provider = PROVIDERS.get(node.text or "")
+    provider = by_name(providers).get(node.text or "")
     if provider is None:
-        return None, [scope.problem(_unsupported(node.text or ""))]
-    account, problems = scope.read(provider.account, owners=owners("account"))
+        return None, [scope.problem(_unsupported(node.text or "", [known.name for known in providers]))]
+    account, problems = scope.read(provider.account, owners=owners(providers, "account"))
     if account is not None and not isinstance(account.price.per_extension_micros, int):
         unknown = account.price.per_extension_micros.keys() - set(provider.price_keys)
         problems += [scope.problem(_no_such_price(provider, key)) for key in sorted(unknown)]
     return account, problems
 
 
-def _no_such_price(provider: Provider, key: str) -> FieldIssue:
+def _no_such_price(provider: ProviderConfig, key: str) -> FieldIssue:
     loc = ("price", "per_extension", key)
     if provider.modes:
         hint = f"Its modes are: {', '.join(provider.modes)}."
@@ -309,9 +328,9 @@ def _no_such_price(provider: Provider, key: str) -> FieldIssue:
     return FieldIssue(loc, f"{provider.name} has nothing to price by that name", hint, about_value=False)
 
 
-def _unsupported(name: str) -> FieldIssue:
-    supported = f"Supported: {', '.join(PROVIDERS)}."
-    if (near := did_you_mean(name, PROVIDERS, label="")).startswith("Did"):
+def _unsupported(name: str, known: Sequence[str]) -> FieldIssue:
+    supported = f"Supported: {', '.join(known)}."
+    if (near := did_you_mean(name, known, label="")).startswith("Did"):
         supported = f"{near} {supported}"
     return FieldIssue(
         ("provider",), f"provider {shorten_value(name)} is not supported by this version", supported, about_value=False
@@ -319,7 +338,7 @@ def _unsupported(name: str) -> FieldIssue:
 
 
 def _spending_problems(accounts: _Accounts, uses: Sequence[Use]) -> Iterator[ConfigIssue]:
-    """No budget, no spending; no price, no submit: told once for each account that a video uses."""
+    """Yield no budget, no spending; no price, no submit: told once for each account that a video uses."""
     users: dict[str, list[Use]] = defaultdict(list)
     for use in uses:
         users[use.account].append(use)
@@ -336,13 +355,14 @@ def _spending_problems(accounts: _Accounts, uses: Sequence[Use]) -> Iterator[Con
                     "Write budget: {per_day: 100, total: 2000}, in units.",
                 )
             )
+        provider = by_name(accounts.book.providers)[account.provider]
         by_price: dict[str, list[Use]] = defaultdict(list)
         for use in those:
-            key = price_key(mode=use.mode, params=use.params)
+            key = provider.price_key(use.mode, use.params or {})
             if key is not None:
                 by_price[key].append(use)
         for key, needing in by_price.items():
-            if account.price.quote(mode=needing[0].mode, params=needing[0].params) is None:
+            if account.price.quote(key) is None:
                 what = key if needing[0].mode is None else f"mode {key}"
                 yield scope.problem(
                     FieldIssue(

@@ -18,6 +18,9 @@ PREFIX = "EXTEND_PIPELINE_"
 # between the end of a POST and the commit of its outcome; a lease that ends first would put a good submit in doubt
 LEASE_MARGIN_S = 5.0
 
+MEDIA_SCHEMES = ("file",)
+"""Schemes of EXTEND_PIPELINE_MEDIA_URL; `media.stores.STORES` has a store for each."""
+
 _Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=1, le=1000)]
 
@@ -82,7 +85,7 @@ class Settings(BaseSettings):
         resolved = value.replace("{home}", quote(str(info.data.get("home", ""))))
         parts = urlsplit(resolved)
         hint = "Write file:///folder or file://{home}/folder."
-        if parts.scheme != "file":
+        if parts.scheme not in MEDIA_SCHEMES:
             raise field_error("is not a file:// address, and no other media store is supported", hint)
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
             raise field_error("names no absolute folder of this machine", hint)
@@ -100,23 +103,19 @@ class Settings(BaseSettings):
         return value
 
     @property
-    def resolved_ledger_url(self) -> str:
-        """The ledger's SQLAlchemy URL, absolute."""
-        return self.ledger_url
-
-    @property
     def state_dir(self) -> Path:
-        """The folder of all that is generated."""
+        """Return the folder of all that is generated."""
         return self.home / "state"
 
     @property
     def media_dir(self) -> Path:
-        """The folder of the media store."""
+        """Return the folder of a media store that lies on this machine. For `media.stores` alone: everything else asks
+        the store."""
         return Path(unquote(urlsplit(self.media_url).path))
 
     @property
     def warehouse_path(self) -> Path:
-        """The published DuckDB file."""
+        """Return the published DuckDB file."""
         return self.state_dir / "warehouse.duckdb"
 
 

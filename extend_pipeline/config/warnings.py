@@ -22,7 +22,7 @@ def notes_on(catalogue: Catalogue, accounts: Mapping[str, Account]) -> Iterator[
 
 
 def _prefixes(accounts: Mapping[str, Account]) -> Iterator[str]:
-    """Accounts whose paths begin with the same twice: a few gateways are mounted so, most are not."""
+    """Yield accounts whose paths begin with the same twice: a few gateways are mounted so, most are not."""
     for account in accounts.values():
         prefix = getattr(account, "path_prefix", "")
         if prefix and urlsplit(account.base_url).path.endswith(prefix):
@@ -33,7 +33,7 @@ def _prefixes(accounts: Mapping[str, Account]) -> Iterator[str]:
 
 
 def _class_b(accounts: Mapping[str, Account]) -> Iterator[str]:
-    """Accounts of class B: files of before may have it, and what is under way there must not be left alone."""
+    """Yield accounts of class B: files of before may have it, and what is under way there must not be left alone."""
     for account in accounts.values():
         if account.submit_class == "B":
             yield (
@@ -44,7 +44,7 @@ def _class_b(accounts: Mapping[str, Account]) -> Iterator[str]:
 
 
 def _zeros(accounts: Mapping[str, Account]) -> Iterator[str]:
-    """Accounts with a 0 that means something: said, since a 0 may be meant as "no limit"."""
+    """Yield accounts with a 0 that means something: said, since a 0 may be meant as "no limit"."""
     for name, account in accounts.items():
         budget = account.budget
         if budget is not None and 0 in (budget.per_day_micros, budget.total_micros, budget.exposure_micros):
@@ -54,7 +54,7 @@ def _zeros(accounts: Mapping[str, Account]) -> Iterator[str]:
 
 
 def _alike(catalogue: Catalogue) -> Iterator[str]:
-    """Videos that begin with the very same extension: it is bought for the first of them only."""
+    """Yield videos that begin with the very same extension: it is bought for the first of them only."""
     by_start: dict[tuple[str, ...], list[Video]] = defaultdict(list)
     for video in catalogue.videos.values():
         if not video.again:
@@ -64,7 +64,7 @@ def _alike(catalogue: Catalogue) -> Iterator[str]:
             continue
         by_step: dict[str, list[Video]] = defaultdict(list)
         for video in those:
-            by_step[words_digest(video.provider, video.extend.hop_params(1))].append(video)
+            by_step[words_digest(video.extend.hop_params(1))].append(video)
         for same in by_step.values():
             if len(same) > 1:
                 first = same[0].key

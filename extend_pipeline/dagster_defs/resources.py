@@ -9,13 +9,15 @@ import dagster as dg
 from pydantic import Field
 
 from extend_pipeline.base.days import NO_ZONE
+from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.files.text import is_there
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigError
 from extend_pipeline.config.load import Configuration, file_marks, home_timezone, read_configuration
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.home import Pipeline, opened_configuration
-from extend_pipeline.ledger.database import LedgerError, has_ledger, open_ledger
-from extend_pipeline.media.store import MediaStore
+from extend_pipeline.engine.guards.state_in_use import StateInUseError
+from extend_pipeline.engine.home import Pipeline, open_home, wall_ms
+from extend_pipeline.ledger.database import LedgerError, has_ledger
+from extend_pipeline.providers.registry import PROVIDERS
 
 _read: Final[dict[Settings, tuple[tuple[object, ...], Configuration]]] = {}
 """What was read last, by settings: ticks come every few seconds, and 10,000 entries take 1.7 s to read and check."""
@@ -33,20 +35,20 @@ class HomeResource(dg.ConfigurableResource[Any]):
     )
 
     def settings(self) -> Settings:
-        """The settings, from this resource first and the environment for the rest. Raises ConfigError."""
+        """Return the settings, from this resource first and the environment for the rest. Raises ConfigError."""
         given: dict[str, Any] = {"home": Path(self.home)} if self.home else {}
         return Settings(**given, **({} if self.linger_s is None else {"linger_s": self.linger_s}))
 
     def timezone(self) -> str:
-        """The home's time zone by its IANA name; UTC where settings or accounts can't be read."""
+        """Return the home's time zone by its IANA name; UTC where settings or accounts can't be read."""
         try:
             return home_timezone(self.settings())
         except ConfigError:
             return NO_ZONE
 
     def lacks_accounts(self) -> str | None:
-        """Why there is nothing to do yet, where the home has neither accounts nor a ledger; None where it has. A file
-        that is gone from a home with a ledger is a mistake, and what is paid for is looked after."""
+        """Return why there is nothing to do yet, where the home has neither accounts nor a ledger; None where it has. A
+        file that is gone from a home with a ledger is a mistake, and what is paid for is looked after."""
         try:
             settings = self.settings()
         except ConfigError as error:
@@ -58,23 +60,20 @@ class HomeResource(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def open(self) -> Iterator[Pipeline]:
-        """The open home; where catalogue or accounts have mistakes it opens all the same, to look after what is paid
-        for, and they are told by whoever opened it. Raises Failure with every mistake of the settings, and of the files
-        where there is no ledger yet; secrets stand in none of them."""
+        """Yield the open home; where catalogue or accounts have mistakes it opens all the same, to look after what is
+        paid for, and they are told by whoever opened it. Raises Failure with every mistake of the settings, and of the
+        files where there is no ledger yet; secrets stand in none of them."""
         try:
-            pipeline = _open(self.settings())
-        except (ConfigError, LedgerError) as error:
+            settings = self.settings()
+            marks, configuration = _read_configuration(settings)
+            with open_home(settings, configuration=configuration, marks=marks) as pipeline:
+                yield pipeline
+        except (ConfigError, LedgerError, StateInUseError) as error:  # the ledger may also be moved away meanwhile
             raise failure(error) from None
-        try:
-            yield pipeline
-        except LedgerError as error:  # it was moved to another place meanwhile, or before
-            raise failure(error) from None
-        finally:
-            pipeline.close()
 
 
-def failure(error: ConfigError | LedgerError) -> dg.Failure:
-    """An error of what the user wrote, as Dagster shows it: in words, without a retry."""
+def failure(error: ConfigError | LedgerError | StateInUseError) -> dg.Failure:
+    """Return an error of what the user wrote, as Dagster shows it: in words, without a retry."""
     if not isinstance(error, ConfigError):
         return dg.Failure(str(error), allow_retries=False)
     count = len(error.problems)
@@ -82,20 +81,11 @@ def failure(error: ConfigError | LedgerError) -> dg.Failure:
     return dg.Failure(f"{head}\n{error}", metadata={"mistakes": count}, allow_retries=False)
 
 
-def _open(settings: Settings) -> Pipeline:
+def _read_configuration(settings: Settings) -> tuple[tuple[object, ...], Configuration]:
+    """Return the marks of the home's files, and the configuration that was read from them."""
     marks = file_marks(settings.home)
     known = _read.get(settings)
     # mistakes are read again each time: a right that was lost and is given back changes no file
     if known is None or known[0] != marks or known[1].problems:
-        from datetime import UTC, datetime
-
-        known = _read[settings] = (marks, read_configuration(settings, now=datetime.now(UTC)))
-    if known[1].problems and not has_ledger(settings.ledger_url):
-        raise ConfigError(known[1].problems)
-    ledger = open_ledger(settings.ledger_url)
-    try:
-        configuration = opened_configuration(known[1], ledger, keep=True)
-    except BaseException:
-        ledger.close()
-        raise
-    return Pipeline(configuration, ledger, MediaStore(settings.media_dir), marks=marks)
+        known = _read[settings] = (marks, read_configuration(settings, PROVIDERS, now=from_ms(wall_ms())))
+    return known

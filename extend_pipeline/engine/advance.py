@@ -20,7 +20,7 @@ from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.leftover_tasks import left_over
 from extend_pipeline.engine.plan.inputs import declared, pending_renames, plan_input
-from extend_pipeline.engine.plan.model import BlockReason, Plan, VideoPlan
+from extend_pipeline.engine.plan.model import Plan, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_now
 from extend_pipeline.engine.polling.poll import PollReport, poll_due
@@ -30,6 +30,7 @@ from extend_pipeline.engine.store.watch import watch_store
 from extend_pipeline.engine.submit.source_probe import PrepareReport, prepare
 from extend_pipeline.engine.submit.submit import SubmitReport, submit_due
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline.ledger.write import catalog_sync, names
 from extend_pipeline.ledger.write.catalog_sync import Progress
@@ -62,7 +63,7 @@ class Round:
 
     @property
     def did_something(self) -> bool:
-        """Whether anything moved."""
+        """Return whether anything moved."""
         return bool(
             self.changed
             or self.prepared.measured
@@ -108,7 +109,8 @@ def advance(
     publish: bool = True,
     stop: threading.Event | None = None,
 ) -> Round:
-    """One round: recover → poll → collect → prepare → submit → write down progress → publish if anything changed.
+    """Return one round: recover → poll → collect → prepare → submit → write down progress → publish if anything
+    changed.
 
     `videos` bounds what is polled, collected and submitted; recovery is always for all, since it costs nothing. While
     the catalogue or the accounts are wrong, the ledger is not the one that the home knows, or the media store is not
@@ -224,7 +226,7 @@ def _sweep(pipeline: Pipeline) -> None:
 
 
 def next_wait_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | None = None) -> int | None:
-    """How long to wait before the next round; None when only a person or another day would help."""
+    """Return how long to wait before the next round; None when only a person or another day would help."""
     moment = next_moment_ms(pipeline, now, videos=videos)
     if moment is None:
         return None
@@ -232,7 +234,8 @@ def next_wait_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | No
 
 
 def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | None = None) -> int | None:
-    """When the next round will find something to do (UTC ms); None when only a person or another day would help."""
+    """Return when the next round will find something to do (UTC ms); None when only a person or another day would
+    help."""
     if now.did_something or now.plan.due:
         return pipeline.now_ms()
     pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
@@ -255,22 +258,23 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
         for video in now.plan.videos
         if video.account in pollable and goes_on_soon(video) and not _waits_for_disk(video, now)
     ]
-    if not moments and all(_waits_for_others(video) for video in going_on) and not _anything_on_the_way(pipeline):
+    others_only = all(video.blocker is not None and video.blocker.reason.waits_for_others for video in going_on)
+    if not moments and others_only and not _anything_on_the_way(pipeline):
         return None
     moments += [video.blocker.until_ms for video in going_on if video.blocker and video.blocker.until_ms]
     return min(moments, default=pipeline.now_ms() + MAX_WAIT_MS)
 
 
 def goes_on_soon(video: VideoPlan) -> bool:
-    """Whether a video goes on by itself without waiting for another day."""
+    """Return whether a video goes on by itself without waiting for another day."""
     if video.blocker is None:
         return video.due is not None or video.running is not None
     return not video.blocker.reason.needs_person and video.blocker.reason is not BlockReason.DAY_BUDGET
 
 
 def _waits_for_files(pipeline: Pipeline, videos: Collection[str] | None) -> bool:
-    """Whether a mistake that came while this process worked keeps videos from going on. A home that was opened with one
-    is waited for by nobody."""
+    """Return whether a mistake that came while this process worked keeps videos from going on. A home that was opened
+    with one is waited for by nobody."""
     if not pipeline.configuration.problems or not pipeline.was_sound:
         return False
     with pipeline.ledger.read() as connection:
@@ -278,17 +282,8 @@ def _waits_for_files(pipeline: Pipeline, videos: Collection[str] | None) -> bool
     return any(row.state != VideoState.BLOCKED.value for row in rows)
 
 
-def _waits_for_others(video: VideoPlan) -> bool:
-    """Whether it goes on only when something else of its account has ended."""
-    return video.blocker is not None and video.blocker.reason in (
-        BlockReason.SLOTS,
-        BlockReason.AT_STAKE,
-        BlockReason.DISK_RESERVED,
-    )
-
-
 def _waits_for_disk(video: VideoPlan, now: Round) -> bool:
-    """Whether its source is still to be fetched, and our own disk doesn't take files."""
+    """Return whether its source is still to be fetched, and our own disk doesn't take files."""
     unchecked = video.blocker is not None and video.blocker.reason is BlockReason.SOURCE_UNCHECKED
     return unchecked and now.prepared.disk_error is not None
 

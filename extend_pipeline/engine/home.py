@@ -9,10 +9,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from extend_pipeline.base.units import from_ms
@@ -22,11 +23,15 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.active_accounts import keep_accounts, with_accounts_in_use
 from extend_pipeline.engine.guards.ledger_look import look
+from extend_pipeline.engine.guards.state_in_use import state_in_use
+from extend_pipeline.engine.plan.budget import budget_limits
 from extend_pipeline.ledger.database import Ledger, has_ledger, open_ledger
+from extend_pipeline.ledger.spending_rules import BudgetLimits
 from extend_pipeline.ledger.write.catalog_sync import Declaration
-from extend_pipeline.ledger.write.claims import BudgetLimits
 from extend_pipeline.media.store import MediaStore
+from extend_pipeline.media.stores import open_store
 from extend_pipeline.providers.protocol import Provider
+from extend_pipeline.providers.registry import PROVIDERS, build_provider
 from extend_pipeline.providers.wire.credentials import key_fault
 
 
@@ -36,18 +41,19 @@ def wall_ms() -> int:
 
 
 def fresh_token() -> str:
-    """A path that nobody can guess: 256 bits, safe in an address."""
+    """Return a path that nobody can guess: 256 bits, safe in an address."""
     return secrets.token_urlsafe(32)
 
 
 def process_name() -> str:
-    """Who this process is, as leases name it: host, process id and its start, so that a reused id is another owner."""
+    """Return who this process is, as leases name it: host, process id and its start, so that a reused id is another
+    owner."""
     return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
 
 
 def owner_is_gone(owner: str) -> bool:
-    """Whether the owner of a lease is a process of this host that has ended. Never a guess: False where it can't be
-    told.
+    """Return whether the owner of a lease is a process of this host that has ended. Never a guess: False where it can't
+    be told.
 
     It only makes a recovery quicker. Even a wrong True could cost no money: a claim whose lease is taken is not sent,
     and a send that is put in doubt is looked up, not repeated.
@@ -76,12 +82,6 @@ class MakeProvider(Protocol):
         ...
 
 
-def _build_provider(account: Account, *, settings: Settings) -> Provider:
-    from extend_pipeline.providers.registry import build_provider  # httpx costs 0.1 s; plan and status send nothing
-
-    return build_provider(account, settings=settings)
-
-
 @dataclass
 class Pipeline:
     """A home that is open for work. `now_ms` is the only clock the engine reads."""
@@ -90,7 +90,7 @@ class Pipeline:
     ledger: Ledger
     store: MediaStore
     now_ms: Callable[[], int] = wall_ms
-    make_provider: MakeProvider = _build_provider
+    make_provider: MakeProvider = build_provider
     owner: str = field(default_factory=process_name)
     new_token: Callable[[], str] = fresh_token
     _providers: dict[str, Provider] = field(default_factory=dict)
@@ -119,12 +119,12 @@ class Pipeline:
 
     @property
     def settings(self) -> Settings:
-        """The settings of this home."""
+        """Return the settings of this home."""
         return self.configuration.settings
 
     @property
     def accounts(self) -> Mapping[str, Account]:
-        """Accounts by name."""
+        """Return accounts by name."""
         return self.configuration.accounts
 
     def now(self) -> datetime:
@@ -132,7 +132,7 @@ class Pipeline:
         return from_ms(self.now_ms())
 
     def provider(self, account: str) -> Provider:
-        """The upstream of an account; built at first use, shared by the threads."""
+        """Return the upstream of an account; built at first use, shared by the threads."""
         with self._lock:
             if account not in self._providers:
                 self._providers[account] = self.make_provider(self.accounts[account], settings=self.settings)
@@ -145,13 +145,7 @@ class Pipeline:
             return {}
         lacking = self.without_key()
         return {
-            name: BudgetLimits(
-                account.budget.per_day_micros,
-                account.budget.total_micros,
-                account.max_in_flight,
-                account.budget.exposure_micros,
-                self.configuration.timezone,
-            )
+            name: budget_limits(account, self.configuration.timezone)
             for name, account in self.accounts.items()
             if account.budget is not None and name not in lacking
         }
@@ -171,7 +165,7 @@ class Pipeline:
             return
         before = self.accounts
         self.configuration = opened_configuration(
-            read_configuration(self.settings, now=self.now()), self.ledger, keep=True
+            read_configuration(self.settings, PROVIDERS, now=self.now()), self.ledger, keep=True
         )
         self.marks = marks
         self.was_sound = self.was_sound or not self.configuration.problems
@@ -201,24 +195,43 @@ def opened_configuration(configuration: Configuration, ledger: Ledger, *, keep: 
 
 
 @contextmanager
-def open_pipeline(settings: Settings, *, now_ms: Callable[[], int] = wall_ms) -> Iterator[Pipeline]:
-    """Open a home: read its configuration first, then its ledger and store.
+def open_home(
+    settings: Settings,
+    *,
+    configuration: Configuration | None = None,
+    marks: tuple[object, ...] = (),
+    now_ms: Callable[[], int] = wall_ms,
+    make_provider: MakeProvider = build_provider,
+    works: bool = True,
+) -> Iterator[Pipeline]:
+    """Open a home: read its configuration first, then its ledger and store. All programs open it by this.
 
-    Mistakes in the configuration don't keep a home that has a ledger from opening: what is paid for is looked after,
-    and nothing is submitted. Raises ConfigError where there is no ledger, before anything is touched.
+    `configuration` and `marks` are those of a caller that has read the files already. Without `works` the home is only
+    looked at: one without a ledger is read against an empty one elsewhere, and stays without. Mistakes in the
+    configuration don't keep a home that has a ledger from opening: what is paid for is looked after, and nothing is
+    submitted. Raises ConfigError where there is no ledger, before anything is touched, LedgerError, and StateInUseError
+    while the state is being removed.
     """
-    marks = file_marks(settings.home)
-    configuration = read_configuration(settings, now=from_ms(now_ms()))
-    if configuration.problems and not has_ledger(settings.ledger_url):
+    if configuration is None:
+        marks = file_marks(settings.home)
+        configuration = read_configuration(settings, PROVIDERS, now=from_ms(now_ms()))
+    new = (configuration.problems or not works) and not has_ledger(settings.ledger_url)
+    if configuration.problems and new:
         raise ConfigError(configuration.problems)
-    ledger = open_ledger(settings.ledger_url)
-    try:
-        configuration = opened_configuration(configuration, ledger, keep=True)
-        pipeline = Pipeline(configuration, ledger, MediaStore(settings.media_dir), now_ms=now_ms, marks=marks)
-    except BaseException:
-        ledger.close()
-        raise
-    try:
-        yield pipeline
-    finally:
-        pipeline.close()
+    with ExitStack() as stack:
+        if works:
+            stack.enter_context(state_in_use(settings.state_dir))
+        url = settings.ledger_url
+        if new:
+            url = f"sqlite:///{stack.enter_context(TemporaryDirectory(prefix='extend-pipeline-'))}/ledger.sqlite"
+        ledger = stack.enter_context(closing(open_ledger(url)))
+        pipeline = Pipeline(
+            opened_configuration(configuration, ledger, keep=works),
+            ledger,
+            open_store(settings),
+            now_ms=now_ms,
+            make_provider=make_provider,
+            marks=marks,
+            works=works,
+        )
+        yield stack.enter_context(closing(pipeline))

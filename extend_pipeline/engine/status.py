@@ -21,11 +21,13 @@ from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_n
 from extend_pipeline.engine.reconcile.last_reads import StatementStatus, statements_now
 from extend_pipeline.engine.store.missing import StoreNow, store_now
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.read import budget_days, queries, reconciliation_queries
+from extend_pipeline.ledger.read import queries, reconciliation_queries
+from extend_pipeline.ledger.read.account_totals import account_totals
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
-from extend_pipeline.ledger.read.budget_days import Today
-from extend_pipeline.ledger.read.rows import AccountRow, ReconciliationRow
+from extend_pipeline.ledger.read.rows import ReconciliationRow
+from extend_pipeline.ledger.spending_rules import AccountTotals
 from extend_pipeline.ledger.states import LIVE, AttemptState
+from extend_pipeline.providers.registry import spec_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,8 @@ class Doubt:
 
     @property
     def sent_key(self) -> str:
-        """Our own key, where the request carried it; empty elsewhere, since nobody can find the task by it there."""
+        """Return our own key, where the request carried it; empty elsewhere, since nobody can find the task by it
+        there."""
         return self.external_task_id if self.external_task_id in self.request else ""
 
 
@@ -122,7 +125,7 @@ class Status:
 
     @property
     def needs_person(self) -> tuple[VideoPlan, ...]:
-        """Videos that wait for somebody."""
+        """Return videos that wait for somebody."""
         return self.plan.needs_person
 
     @property
@@ -192,60 +195,53 @@ def status(pipeline: Pipeline) -> Status:
 
 
 def accounts_now(pipeline: Pipeline) -> tuple[AccountStatus, ...]:
-    """Every account of accounts.yaml; costs a look at two small tables and the doubts, however many videos there
+    """Return every account of accounts.yaml; costs a look at two small tables and the doubts, however many videos there
     are."""
     with pipeline.ledger.read() as connection:
-        rows = queries.accounts(connection)
-        today = budget_days.committed(connection, pipeline.now_ms(), zone=pipeline.configuration.timezone)
-        doubtful = queries.predicted_in(connection, (AttemptState.IN_DOUBT,))
-    return tuple(
-        _account(pipeline, name, rows.get(name), today=today.get(name, Today()), doubtful=doubtful.get(name, 0))
-        for name in pipeline.accounts
-    )
+        zone = pipeline.configuration.timezone
+        totals = account_totals(connection, pipeline.accounts, pipeline.now_ms(), zone=zone)
+    return tuple(_account(pipeline, name, totals[name]) for name in pipeline.accounts)
 
 
 def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
-    """Every attempt in doubt, oldest claim first."""
+    """Return every attempt in doubt, oldest claim first."""
     with pipeline.ledger.read() as connection:
         rows = queries.attempts_in(connection, (AttemptState.IN_DOUBT,))
     return tuple(_doubt(row, pipeline.now_ms(), pipeline.accounts.get(row.account)) for row in rows)
 
 
 def disagreements_now(pipeline: Pipeline) -> tuple[ReconciliationRow, ...]:
-    """What the last comparisons with the providers' books left open."""
+    """Return what the last comparisons with the providers' books left open."""
     with pipeline.ledger.read() as connection:
         return tuple(reconciliation_queries.disagreements(connection))
 
 
-def _account(pipeline: Pipeline, name: str, row: AccountRow | None, *, today: Today, doubtful: int) -> AccountStatus:
+def _account(pipeline: Pipeline, name: str, totals: AccountTotals) -> AccountStatus:
     account = pipeline.accounts[name]
-    committed = row.committed_micros if row else 0
-    amount = amount_micros(units_micros=committed, unit_price_micros=account.price.unit_price_micros)
-    stopped = f"{row.stopped_reason}: {row.stopped_message}" if row and row.stopped_reason else None
+    amount = amount_micros(units_micros=totals.committed_micros, unit_price_micros=account.price.unit_price_micros)
+    stopped = f"{totals.stopped_reason}: {totals.stopped_message}" if totals.stopped_reason else None
     return AccountStatus(
         account=name,
         provider=account.provider,
         unit=account.price.unit,
         currency=account.price.currency,
-        committed=from_micros(committed),
-        committed_today=from_micros(today.micros),
-        other_days=today.other_days,
+        committed=from_micros(totals.committed_micros),
+        committed_today=from_micros(totals.committed_today_micros),
+        other_days=totals.other_days,
         per_day=from_micros(account.budget.per_day_micros) if account.budget else None,
         total=from_micros(account.budget.total_micros) if account.budget else None,
-        in_doubt=from_micros(doubtful),
+        in_doubt=from_micros(totals.in_doubt_micros),
         in_doubt_cap=from_micros(account.budget.exposure_micros) if account.budget else None,
         amount=from_micros(amount),
-        in_flight=row.in_flight if row else 0,
+        in_flight=totals.in_flight,
         max_in_flight=account.max_in_flight,
-        paused=bool(row and row.paused),
+        paused=totals.paused,
         stopped=stopped,
         last_good=name not in pipeline.configuration.written and bool(pipeline.configuration.last_good.get(name)),
     )
 
 
 def _doubt(row: AttemptRow, now_ms: int, account: Account | None) -> Doubt:
-    from extend_pipeline.providers.registry import submit_path  # loads httpx
-
     return Doubt(
         where=row.where,
         attempt_id=row.attempt_id,
@@ -256,6 +252,6 @@ def _doubt(row: AttemptRow, now_ms: int, account: Account | None) -> Doubt:
         age_s=max(now_ms - (row.in_doubt_at or now_ms), 0) / 1000,
         why=row.error_message or "",
         sent_at=row.sending_at,
-        path=submit_path(row.provider, row.parent_video_id, account),
+        path=spec_of(row.provider).submit_path(row.parent_video_id, account),
         request=row.request,
     )

@@ -63,7 +63,7 @@ class Ledger:
 
     @property
     def engine(self) -> Engine:
-        """The SQLAlchemy engine of this process."""
+        """Return the SQLAlchemy engine of this process."""
         if os.getpid() != self._pid:
             # a forked child must neither use nor close its parent's connection: closing would drop the parent's locks
             self._engine.dispose(close=False)
@@ -74,7 +74,7 @@ class Ledger:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A consistent snapshot to read from; nothing is written."""
+        """Yield a consistent snapshot to read from; nothing is written."""
         with self.engine.connect() as connection:
             connection.info["mode"] = "read"
             if self.dialect == "postgresql":
@@ -84,8 +84,8 @@ class Ledger:
 
     @contextmanager
     def write(self, *, now_ms: int, actor: str) -> Iterator[LedgerTransaction]:
-        """A transaction that holds the ledger alone until it ends. It commits at the end of the block or leaves no
-        trace.
+        """Yield a transaction that holds the ledger alone until it ends. It commits at the end of the block or leaves
+        no trace.
 
         `actor` says who is acting (a process, a person), and goes into every event. The event numbers of two
         transactions never interleave, so that a reader who has seen number n will never find a smaller one later.
@@ -152,8 +152,8 @@ def _program(connection: Connection) -> str:
 
 
 def has_ledger(url: str) -> bool:
-    """Whether there is a ledger at a URL; creates nothing. A database that can't be reached counts as there: opening it
-    tells why it can't be."""
+    """Return whether there is a ledger at a URL; creates nothing. A database that can't be reached counts as there:
+    opening it tells why it can't be."""
     try:
         parsed = parse_address(url)
         if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):

@@ -40,12 +40,12 @@ class Identity:
 
     @property
     def origin(self) -> str:
-        """Where an incoming or opened copy was made from, for a person to read."""
+        """Return where an incoming or opened copy was made from, for a person to read."""
         return shown_address(self.origin_url or "")
 
     @property
     def moved_to(self) -> str:
-        """Where a sealed ledger goes on, for a person to read."""
+        """Return where a sealed ledger goes on, for a person to read."""
         return shown_address(self.moved_to_url or "")
 
     def why_not_open(self) -> str:

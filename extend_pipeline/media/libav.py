@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
-class PictureError(Exception):
-    """The file's pictures can't be read; the message is a sentence for a person."""
+class FrameError(Exception):
+    """The file's frames can't be read; the message is a sentence for a person."""
 
 
 @contextmanager
 def open_video(path: Path, *, edits: bool = True) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The opened file and its first stream of moving pictures; closed afterwards, whatever happens.
+    """Yield the opened file and its first stream of moving pictures; closed afterwards, whatever happens.
 
     `edits=False` ignores edit lists, so that every stored packet is seen. Whatever the content does to libav, in
-    here or in the caller's block, comes out as PictureError; OSError where the file can't be read at all.
+    here or in the caller's block, comes out as FrameError; OSError where the file can't be read at all.
     """
     import av
 
     kind = recognise(path)  # a missing or forbidden file is an OSError of this process, not a fault of the content
     if isinstance(kind, NoFilm):
-        raise PictureError(kind.reason)
+        raise FrameError(kind.reason)
     # The format is forced and only files are allowed: a play list that calls itself .mp4 would make libav fetch URLs.
     options = {"protocol_whitelist": "file", "format_whitelist": kind.demuxer}
     if not edits:
@@ -43,21 +43,21 @@ def open_video(path: Path, *, edits: bool = True) -> Iterator[tuple[InputContain
             f"file:{path}", "r", format=kind.demuxer, container_options=options, metadata_errors="replace"
         ) as container:
             if len(container.streams) > MAX_TRACKS:
-                raise PictureError(f"the file has more than {MAX_TRACKS} tracks, the most allowed")
+                raise FrameError(f"the file has more than {MAX_TRACKS} tracks, the most allowed")
             stream = next((s for s in container.streams.video if not s.disposition & s.disposition.attached_pic), None)
             if stream is None:
-                raise PictureError("there is no video stream in the file")
+                raise FrameError("there is no video stream in the file")
             if stream.codec_context is None:
-                raise PictureError("the video is coded in a way that is not known here")
+                raise FrameError("the video is coded in a way that is not known here")
             # Small files, several processes: starting threads costs more than they give back.
             stream.codec_context.thread_count = 1
             yield container, stream
     except (av.FFmpegError, ValueError, ArithmeticError) as error:
-        raise PictureError(f"the pictures can't be read: {_words(error)}") from error
+        raise FrameError(f"the pictures can't be read: {_words(error)}") from error
 
 
 def end_of(spans: Sequence[tuple[int, int]]) -> int:
-    """Return when the last picture stops, from start and length of each: one without a length stays as long as the one
+    """Return when the last frame stops, from start and length of each: one without a length stays as long as the one
     before it, since some containers don't say."""
     ends = max(start + length for start, length in spans)
     *_, before, last = sorted({start for start, _ in spans} | {min(start for start, _ in spans) - 1})
@@ -65,5 +65,5 @@ def end_of(spans: Sequence[tuple[int, int]]) -> int:
 
 
 def _words(error: Exception) -> str:
-    """What libav said, without the errno and the local path that its exceptions carry."""
+    """Return what libav said, without the errno and the local path that its exceptions carry."""
     return str(getattr(error, "strerror", None) or error or type(error).__name__)

@@ -1,19 +1,15 @@
-"""What lies in the media store, folder by folder, and the mark that tells our store from an empty mount point."""
+"""What lies in the folder of a media store, and the mark that tells our store from an empty mount point."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from extend_pipeline.base.private import open_private
-
-FOLDERS: Final = tuple(f"{number:02x}" for number in range(256))
-"""The names of the folders that hold films: the first two digits of their hashes."""
+from extend_pipeline.media.store import ListedFilm, Mark
 
 _FILM: Final = re.compile(r"[0-9a-f]{64}\.[0-9a-z]{1,8}")  # a poster's name has one dot more
 _MARK: Final = ".media-store"
@@ -23,36 +19,23 @@ _WORDS: Final = (
 )
 
 
-def films_in(root: Path, folder: str) -> dict[str, int]:
-    """The films of one folder: their paths below the root, and their sizes in bytes. Empty where there is no such
-    folder; OSError where it can't be read."""
-    found: dict[str, int] = {}
+def films_in(root: Path, folder: str) -> dict[str, ListedFilm]:
+    """Return the films of one folder by their names in the ledger. Empty where there is no such folder; OSError where
+    it can't be read."""
+    films: dict[str, ListedFilm] = {}
     try:
         with os.scandir(root / folder) as entries:
             for entry in entries:
                 if _FILM.fullmatch(entry.name) and entry.is_file(follow_symlinks=True):
-                    found[f"{folder}/{entry.name}"] = entry.stat().st_size
+                    status = entry.stat()
+                    films[f"{folder}/{entry.name}"] = ListedFilm(status.st_size, status.st_mtime_ns // 1_000_000)
     except FileNotFoundError:
         pass
-    return found
+    return films
 
 
-def films(root: Path) -> Iterator[tuple[str, int]]:
-    """Every film in the store, one folder after the other: its path below the root, and its size in bytes."""
-    for folder in FOLDERS:
-        yield from sorted(films_in(root, folder).items())
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The mark of a store: its id, and when the whole store was last looked at (UTC ms)."""
-
-    id: str
-    at_ms: int
-
-
-def mark_of(root: Path) -> Mark | None:
-    """The mark of the store at `root`; None where the folder has none, or where it can't be read."""
+def read_mark(root: Path) -> Mark | None:
+    """Return the mark of the store at `root`; None where the folder has none, or where it can't be read."""
     try:
         with (root / _MARK).open(encoding="utf-8", errors="replace") as file:
             return Mark(file.readline().strip(), os.fstat(file.fileno()).st_mtime_ns // 1_000_000)
@@ -66,7 +49,7 @@ def forget_look(root: Path) -> None:
         os.utime(root / _MARK, ns=(0, 0))
 
 
-def mark(root: Path, *, at_ms: int, new_id: str) -> str:
+def set_mark(root: Path, *, at_ms: int, new_id: str) -> str:
     """Mark the folder as a store that was looked at just now. Return its id, which is `new_id` where it had none.
     OSError where it can't be written."""
     path = root / _MARK
@@ -74,5 +57,5 @@ def mark(root: Path, *, at_ms: int, new_id: str) -> str:
         with open_private(path, "w") as file:
             file.write(f"{new_id}\n{_WORDS}")
     os.utime(path, ns=(at_ms * 1_000_000, at_ms * 1_000_000))
-    seen = mark_of(root)
+    seen = read_mark(root)
     return new_id if seen is None else seen.id

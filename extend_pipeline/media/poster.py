@@ -1,4 +1,4 @@
-"""The poster strip: three pictures side by side, by which a person judges an extension without opening the file."""
+"""The poster strip: three frames side by side, by which a person judges an extension without opening the file."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from extend_pipeline.media.frames import Clip, open_clip
-from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.libav import FrameError
 
 if TYPE_CHECKING:
     import numpy as np
     from av.video.frame import VideoFrame
 
 PANEL_WIDTHS: Final = (200, 160, 120, 80, 48)  # the first that fits; below 48 nobody recognises anything
-MAX_PANEL_HEIGHT: Final = 360  # an upright 9:16 picture 200 wide is 356 high
+MAX_PANEL_HEIGHT: Final = 360  # an upright 9:16 frame 200 wide is 356 high
 QUALITIES: Final = (4, 8, 14, 22, 31)  # mjpeg's quantiser: 2 is the best, 31 the coarsest
-SEAM_SLACK_S: Final = 0.01  # durations are kept in whole milliseconds, pictures start at fractions of one
+SEAM_SLACK_S: Final = 0.01  # durations are kept in whole milliseconds, frames start at fractions of one
 
 
 def make_poster(
@@ -27,32 +27,32 @@ def make_poster(
     max_bytes: int = 10_000,
     segment: bool = False,
 ) -> bytes:
-    """A JPEG strip of at most `max_bytes`: the parent's last picture | the first new one | the result's last one.
+    """Return a JPEG strip of at most `max_bytes`: the parent's last frame | the first new one | the result's last one.
 
-    Without a parent file, the first panel is the result's own picture just before `parent_ms`; without `parent_ms` too,
-    its first picture, and the middle panel is half-way. `segment` says that the result holds only the new part, which
-    then starts with its first picture; a result that is no longer than the parent is taken for one.
+    Without a parent file, the first panel is the result's own frame just before `parent_ms`; without `parent_ms` too,
+    its first frame, and the middle panel is half-way. `segment` says that the result holds only the new part, which
+    then starts with its first frame; a result that is no longer than the parent is taken for one.
 
-    Raises PictureError where pictures can't be decoded or no strip fits, OSError where a file can't be read.
+    Raises FrameError where frames can't be decoded or no strip fits, OSError where a file can't be read.
     """
     with open_clip(result) as clip:
         before, new, last = _choose(clip, parent_ms=parent_ms, segment=segment)
         if parent is None:
-            shown = clip.pictures({before, new, last})
+            shown = clip.frames({before, new, last})
             panels = [shown[before], shown[new], shown[last]]
         else:
-            shown = clip.pictures({new, last})
-            panels = [_last_picture(parent), shown[new], shown[last]]
+            shown = clip.frames({new, last})
+            panels = [_last_frame(parent), shown[new], shown[last]]
         for width in PANEL_WIDTHS:
             strip = _strip(panels, width)
             for jpeg in _encodings(strip):
                 if len(jpeg) <= max_bytes:
                     return jpeg
-    raise PictureError(f"no poster fits into {max_bytes:,} bytes; allow more")
+    raise FrameError(f"no poster fits into {max_bytes:,} bytes; allow more")
 
 
 def _choose(clip: Clip, *, parent_ms: int | None, segment: bool) -> tuple[int, int, int]:
-    """The indexes of the panels in the result: before the seam, after it, at the end."""
+    """Return the indexes of the panels in the result: before the seam, after it, at the end."""
     last = len(clip.ticks) - 1
     if parent_ms is None:
         return 0, 0 if segment else last // 2, last
@@ -62,14 +62,14 @@ def _choose(clip: Clip, *, parent_ms: int | None, segment: bool) -> tuple[int, i
     return max(0, first_new - 1), first_new, last
 
 
-def _last_picture(path: Path) -> VideoFrame:
+def _last_frame(path: Path) -> VideoFrame:
     with open_clip(path) as clip:
         last = len(clip.ticks) - 1
-        return clip.pictures({last})[last]
+        return clip.frames({last})[last]
 
 
 def _strip(panels: Sequence[VideoFrame], width: int) -> np.ndarray:
-    """The panels side by side as RGB, each `width` wide and as high as the first one's shape asks."""
+    """Return the panels side by side as RGB, each `width` wide and as high as the first one's shape asks."""
     import numpy as np
 
     first = panels[0]
@@ -78,13 +78,13 @@ def _strip(panels: Sequence[VideoFrame], width: int) -> np.ndarray:
     return np.hstack([np.asarray(_fit(panel, size).to_ndarray(), dtype=np.uint8) for panel in panels])
 
 
-def _fit(picture: VideoFrame, size: tuple[int, int]) -> VideoFrame:
-    """The picture scaled to a size. Averaging over an area keeps a much smaller picture free of shimmer."""
-    return picture.reformat(width=size[0], height=size[1], format="rgb24", interpolation="AREA")
+def _fit(frame: VideoFrame, size: tuple[int, int]) -> VideoFrame:
+    """Return the frame scaled to a size. Averaging over an area keeps a much smaller frame free of shimmer."""
+    return frame.reformat(width=size[0], height=size[1], format="rgb24", interpolation="AREA")
 
 
 def _encodings(strip: np.ndarray) -> Iterator[bytes]:
-    """The strip as JPEG, from the best quality to the worst."""
+    """Yield the strip as JPEG, from the best quality to the worst."""
     from fractions import Fraction
 
     import av

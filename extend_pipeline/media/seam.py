@@ -1,4 +1,4 @@
-"""How well a result continues its parent: the parent's last pictures against the result's at the same instants."""
+"""How well a result continues its parent: the parent's last frames against the result's at the same instants."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from extend_pipeline.media.frames import Clip, open_clip
-from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.libav import FrameError
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-LAST_PICTURES: Final = 5  # the seam is where a provider's model takes over; a few pictures even out one bad one
+LAST_FRAMES: Final = 5  # the seam is where a provider's model takes over; a few frames even out one bad one
 SAMPLED_AT: Final = (0.0, 0.25, 0.5, 0.75)  # earlier instants, as shares of the parent: a prefix matches all along
-IDENTICAL_DB: Final = 99.0  # PSNR of identical pictures is infinite; databases and charts want a number
-# The same picture encoded again measures 30-45 dB, 28 dB at very low rates; two instants of one moving scene 10-22 dB.
-# 25 dB lies between. A scene that stands still matches at any instant, and can't be told apart by pictures alone.
+IDENTICAL_DB: Final = 99.0  # PSNR of identical frames is infinite; databases and charts want a number
+# The same frame encoded again measures 30-45 dB, 28 dB at very low rates; two instants of one moving scene 10-22 dB.
+# 25 dB lies between. A scene that stands still matches at any instant, and can't be told apart by frames alone.
 PREFIX_DB: Final = 25.0
 _WORST_MSE: Final = 255.0**2
 
@@ -27,9 +27,9 @@ _WORST_MSE: Final = 255.0**2
 class Seam:
     """What was measured.
 
-    `psnr_db`: over the parent's last pictures together, at most 99.0; None where none could be compared (the result is
+    `psnr_db`: over the parent's last frames together, at most 99.0; None where none could be compared (the result is
     shorter than the parent, or one of both can't be decoded). `parent_is_prefix`: the result begins with the parent.
-    `compared_frames`: how many of the last pictures `psnr_db` is over. `joint_db`: the parent's last picture against
+    `compared_frames`: how many of the last frames `psnr_db` is over. `joint_db`: the parent's last frame against
     the result's first one, which are close where the result is only the new part; None where it was not measured.
     """
 
@@ -39,27 +39,31 @@ class Seam:
     joint_db: float | None = None
 
 
+UNMEASURED: Final = Seam(psnr_db=None, parent_is_prefix=False, compared_frames=0)
+"""Of a pair of which one file can't be read."""
+
+
 def measure_seam(*, parent: Path, result: Path) -> Seam:
     """Compare both files by time. Content never raises; OSError where a file can't be read."""
     try:
         with open_clip(parent) as before, open_clip(result) as after:
             return _measure(before, after)
-    except PictureError:
-        return Seam(psnr_db=None, parent_is_prefix=False, compared_frames=0)
+    except FrameError:
+        return UNMEASURED
 
 
 def _measure(before: Clip, after: Clip) -> Seam:
     count = len(before.ticks)
-    last = range(max(0, count - LAST_PICTURES), count)
+    last = range(max(0, count - LAST_FRAMES), count)
     earlier = {before.nearest(share * before.duration_s) for share in SAMPLED_AT} - set(last)
     partners = {index: _partner(before, index, after) for index in (*last, *earlier)}
-    old = before.pictures(partners)
-    new = after.pictures({0, *(partner for partner in partners.values() if partner is not None)})
+    old = before.frames(partners)
+    new = after.frames({0, *(partner for partner in partners.values() if partner is not None)})
 
     def errors(indexes: Iterable[int]) -> list[float]:
-        """Mean squared errors of the pictures that have a partner in the result."""
+        """Mean squared errors of the frames that have a partner in the result."""
         pairs = ((old[index], partners[index]) for index in indexes)
-        return [_mse(picture, new[partner]) for picture, partner in pairs if partner is not None]
+        return [_mse(frame, new[partner]) for frame, partner in pairs if partner is not None]
 
     at_end, on_the_way = errors(last), errors(earlier)
     psnr_db = _decibels(sum(at_end) / len(at_end)) if at_end else None
@@ -77,7 +81,7 @@ def _measure(before: Clip, after: Clip) -> Seam:
 
 
 def _partner(before: Clip, index: int, after: Clip) -> int | None:
-    """The result's picture at the same instant: the nearest start, at most one of the parent's pictures away."""
+    """Return the result's frame at the same instant: the nearest start, at most one of the parent's frames away."""
     at_s = before.at_s(index)
     near = after.nearest(at_s)
     reach_s = before.duration_s / len(before.ticks)
@@ -85,7 +89,7 @@ def _partner(before: Clip, index: int, after: Clip) -> int | None:
 
 
 def _mse(old: VideoFrame, new: VideoFrame) -> float:
-    """Mean squared error over Y, U and V samples together, at the old picture's size (made even: chroma is halved)."""
+    """Mean squared error over Y, U and V samples together, at the old frame's size (made even: chroma is halved)."""
     import numpy as np
 
     size = {"width": old.width & ~1, "height": old.height & ~1, "format": "yuv420p"}

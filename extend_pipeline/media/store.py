@@ -1,58 +1,105 @@
-"""The media store: files by the hash of their bytes, whole or not there at all.
+"""The media store as the rest of the package sees it: files by the hash of their bytes, whole or not there at all.
 
-Layout below the root, folders 0700 and files 0600:
-
-    ab/abcd….mp4           a stored film; its name is the sha256 of its bytes, and .webm, .mov, … where it is one
-    ab/abcd….poster.jpg    its poster strip
-    .incoming/….part       being written now, or left by a writer that died; same file system: rename is atomic
-    .incoming/….partial    what has come so far of a result, with its facts (partial.py)
-    quarantine/….bin       bytes that arrived whole but are no sound film: evidence of what was paid for; at most
-                           KEPT_OF_ONE files of each attempt or source
-
-Nothing from outside, no id and no URL, ever becomes a part of a path.
+A store is chosen by the scheme of EXTEND_PIPELINE_MEDIA_URL (`stores.py`). Nothing but a store knows where its files
+lie: a caller that needs one on this machine asks for it with `local`.
 """
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
-import os
 import re
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO, Final
+from typing import Final, NamedTuple, Protocol, Self
 
-from extend_pipeline.base.failpoints import failpoint
-from extend_pipeline.base.private import make_private_folder
-from extend_pipeline.media.check.container import Container, recognise
 from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile
-from extend_pipeline.media.partial import Partial, open_partial, sweep_partials
+from extend_pipeline.media.partial import Partial
 
-KEPT_OF_ONE: Final = 4  # unsound files of one attempt or source; the same bytes count once
+FOLDERS: Final = tuple(f"{number:02x}" for number in range(256))
+"""The names of the folders that hold films: the first two digits of their hashes."""
+
+POSTER: Final = ".poster.jpg"
+"""The extension of a film's poster strip."""
+
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_EXTENSION: Final = re.compile(r"\.[0-9a-z]{1,8}")
+
+Check = Callable[[Path], ValidFile | InvalidFile]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRef:
+    """A file of the store: the sha256 of its film's bytes in lower-case hexadecimal, and the extension that says what
+    it is. Its text is the name that the ledger keeps: `ab/abcd….mp4`. ValueError for anything else, so that no text
+    from outside becomes a part of a path."""
+
+    sha256: str
+    extension: str
+
+    def __post_init__(self) -> None:
+        if not _SHA256.fullmatch(self.sha256):
+            raise ValueError(f"{self.sha256!r} is not a sha256 in lower-case hexadecimal")
+        if self.extension != POSTER and not _EXTENSION.fullmatch(self.extension):
+            raise ValueError(f"{self.extension!r} is not the extension of a film or a poster")
+
+    def __str__(self) -> str:
+        return f"{self.sha256[:2]}/{self.sha256}{self.extension}"
+
+    @classmethod
+    def parse(cls, name: str) -> Self:
+        """Read a name of the ledger."""
+        sha256, dot, extension = name[3:].partition(".")
+        ref = cls(sha256, dot + extension)
+        if str(ref) != name:
+            raise ValueError(f"{name!r} is not a name in the media store")
+        return ref
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A film that is durably in the store. `relative_path` is below the store's root: `ab/abcd….webm`."""
+    """A film that is durably in the store."""
 
-    sha256: str
+    ref: MediaRef
     bytes: int
-    relative_path: str
     probe: Probe
 
+    @property
+    def sha256(self) -> str:
+        """Return the hash of its bytes."""
+        return self.ref.sha256
 
-class MediaStore:
-    """The files below one root. Several threads and processes may use the same root at once.
+    @property
+    def path(self) -> str:
+        """Return its name in the ledger."""
+        return str(self.ref)
 
-    The root is made when the first file comes; a root that already exists keeps its mode.
+
+class ListedFilm(NamedTuple):
+    """A film as a listing of the store shows it; `modified_ms` is in UTC."""
+
+    bytes: int
+    modified_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The mark of a store: its id, and when the whole store was last looked at (UTC ms)."""
+
+    id: str
+    at_ms: int
+
+
+class MediaStore(Protocol):
+    """Films, posters, unfinished downloads and refused files. Several threads and processes use a store at once.
+
+    Every method may raise OSError where the store can't be read or written.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    @property
+    def place(self) -> str:
+        """Return where the store is, for a person: a folder or an address."""
+        ...
 
     def ingest(
         self,
@@ -60,247 +107,88 @@ class MediaStore:
         *,
         expected_bytes: int | None,
         max_bytes: int,
-        check: Callable[[Path], ValidFile | InvalidFile],
+        check: Check,
         wanted_for: str = "",
     ) -> Stored | InvalidFile:
-        """Write the bytes beside their place while hashing them, check them, and move them in: whole, or not at all.
+        """Store what comes, whole or not at all, and only once it is durable.
 
-        Broken where more than `max_bytes` come, other than `expected_bytes` come, or `check` refuses the file. Refused
-        bytes that came whole are kept in quarantine for `wanted_for`, and `Broken.kept` says where. What `chunks`
-        raises is passed on, and so is OSError (a full disk); no temporary file stays behind. The same bytes may come
-        again, at any time.
+        InvalidFile where more than `max_bytes` come, other than `expected_bytes` come, or `check` refuses the file.
+        Refused bytes that came whole are quarantined for `wanted_for`, and `InvalidFile.kept` says where. An exception
+        of `chunks` or `check` is passed on, and nothing is left behind. The same bytes may come again, at any time.
         """
-        if expected_bytes is not None and expected_bytes > max_bytes:
-            return InvalidFile(f"the server announced {expected_bytes:,} bytes; {max_bytes:,} is the most allowed")
-        with self._incoming() as (file, temporary):
-            sha256, written = _write(file, chunks, max_bytes=max_bytes)
-            if written > max_bytes:
-                return InvalidFile(f"more than {max_bytes:,} bytes came, the most allowed; the download was stopped")
-            if expected_bytes is not None and written != expected_bytes:
-                return InvalidFile(f"the server announced {expected_bytes:,} bytes, but {written:,} came")
-            return self._checked(file, temporary, sha256, written, check, wanted_for=wanted_for)
-
-    @contextmanager
-    def partial(self, key: str) -> Iterator[Partial | None]:
-        """Open what has come so far of the download that `key` names, to go on with it; see `open_partial`."""
-        with open_partial(self._folder(".incoming"), key) as partial:
-            yield partial
-
-    def take_in(
-        self, partial: Partial, sha256: str, *, check: Callable[[Path], ValidFile | InvalidFile], quarantine: bool
-    ) -> Stored | InvalidFile:
-        """Check a download that is whole and move it in, as `ingest` does. Without `quarantine` bytes that `check`
-        refuses stay where they are. What `check` raises is passed on, and the bytes stay."""
-        got = self._checked(
-            partial.file, partial.path, sha256, partial.size, check, wanted_for=partial.key, quarantine=quarantine
-        )
-        if isinstance(got, Stored) or quarantine:
-            partial.discard()
-        return got
-
-    def _checked(
-        self,
-        file: IO[bytes],
-        temporary: Path,
-        sha256: str,
-        written: int,
-        check: Callable[[Path], ValidFile | InvalidFile],
-        *,
-        wanted_for: str,
-        quarantine: bool = True,
-    ) -> Stored | InvalidFile:
-        match check(temporary):
-            case InvalidFile(reason):
-                if not written:
-                    return InvalidFile(reason)
-                kept = self._quarantine(file, temporary, sha256, wanted_for) if quarantine else None
-                return InvalidFile(reason, kept, sha256)
-            case ValidFile(probe):
-                relative = _relative(sha256, _suffix(temporary))
-                self._place(file, temporary, relative)
-                return Stored(sha256, written, relative, probe)
+        ...
 
     def build(
-        self,
-        write: Callable[[Path], InvalidFile | None],
-        *,
-        max_bytes: int,
-        check: Callable[[Path], ValidFile | InvalidFile],
+        self, write: Callable[[Path], InvalidFile | None], *, max_bytes: int, check: Check
     ) -> Stored | InvalidFile:
-        """As `ingest`, for a film that is made here: `write` fills the empty file at the path that it is given.
+        """Store a film that is made here: `write` fills the empty file at the path that it gets. Nothing is
+        quarantined: nobody paid for these bytes, and they can be made again."""
+        ...
 
-        Broken where `write` says so, where the film is larger than `max_bytes`, or where `check` refuses it. Nothing is
-        kept in quarantine: nobody paid for these bytes, and they can be made again.
-        """
-        with self._incoming() as (file, temporary):
-            if (failed := write(temporary)) is not None:
-                return failed
-            size = temporary.stat().st_size
-            if size > max_bytes:
-                return InvalidFile(f"the film has {size:,} bytes; {max_bytes:,} is the most allowed")
-            match check(temporary):
-                case InvalidFile() as broken:
-                    return broken
-                case ValidFile(probe):
-                    with temporary.open("rb") as written:
-                        sha256 = hashlib.file_digest(written, "sha256").hexdigest()
-                    relative = _relative(sha256, ".mp4")
-                    self._place(file, temporary, relative)
-                    return Stored(sha256, size, relative, probe)
+    def partial(self, key: str) -> AbstractContextManager[Partial | None]:
+        """Open what has come so far of the download that `key` names, to go on with it; None while another process or
+        thread writes it. It is kept on this machine."""
+        ...
 
-    def path_of(self, relative: str) -> Path:
-        """Where a path below the root lies. ValueError for one that leads out of it, by `..`, root or symbolic link."""
-        root = self.root.resolve()
-        path = (root / relative).resolve() if "\0" not in relative else root
-        if path == root or not path.is_relative_to(root):
-            raise ValueError(f"{relative!r} is not a path below the media store")
-        return path
-
-    def put_poster(self, sha256: str, jpeg: bytes) -> str:
-        """Keep a film's poster, in place of an earlier one; returns its path below the root."""
-        relative = _relative(sha256, ".poster.jpg")
-        with self._incoming() as (file, temporary):
-            file.write(jpeg)
-            _sync(file)
-            self._rename(temporary, self.root / relative)
-            self._make_lasting(self.root / relative)
-        return relative
-
-    def poster_of(self, sha256: str) -> Path | None:
-        """Where a film's poster lies; None where it has none."""
-        path = self.root / _relative(sha256, ".poster.jpg")
-        return path if path.is_file() else None
+    def take_in(self, partial: Partial, sha256: str, *, check: Check, quarantine: bool) -> Stored | InvalidFile:
+        """Store a download that is whole, as `ingest` does. Without `quarantine` refused bytes stay where they are, and
+        so they do where `check` raises."""
+        ...
 
     def forget(self, key: str) -> None:
         """Remove what has come of a download that is given up."""
-        with self.partial(key) as partial:
-            if partial is not None:
-                partial.discard()
+        ...
 
     def sweep(self, *, older_than_s: float, now: float, keep: Iterable[str] = ()) -> int:
-        """Remove what dead writers left in `.incoming`; returns how many files. `now` is in seconds since 1970. The
-        downloads that `keep` names are still to be finished: what has come of them stays.
+        """Remove what dead writers left more than `older_than_s` seconds before `now` (seconds since 1970); return how
+        many files. The downloads that `keep` names are still to be finished: what has come of them stays."""
+        ...
 
-        A file goes when it was last written more than `older_than_s` ago and nobody holds its lock. The lock ends with
-        its process; the age protects writers on other machines where the file system does not pass locks on.
-        """
-        removed = sweep_partials(self.root / ".incoming", keep=keep, older_than_s=older_than_s, now=now)
-        for path in sorted(self.root.glob(".incoming/*.part")):
-            try:
-                with path.open("rb") as file:
-                    if now - os.fstat(file.fileno()).st_mtime <= older_than_s:
-                        continue
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink()
-                    removed += 1
-            except (BlockingIOError, FileNotFoundError):
-                continue  # a living writer's, or finished meanwhile
-        return removed
+    def put_poster(self, sha256: str, jpeg: bytes) -> MediaRef:
+        """Keep a film's poster strip, in place of an earlier one."""
+        ...
 
-    @contextmanager
-    def _incoming(self) -> Iterator[tuple[BinaryIO, Path]]:
-        """A locked temporary file, mode 0600, gone afterwards unless it was renamed."""
-        folder = self._folder(".incoming")
-        descriptor, name = tempfile.mkstemp(suffix=".part", dir=folder)
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                yield file, temporary
-        finally:
-            temporary.unlink(missing_ok=True)
+    def local(self, ref: MediaRef) -> AbstractContextManager[Path]:
+        """Open a file on this machine, to be read until the end of the block. FileNotFoundError where it is gone."""
+        ...
 
-    def _place(self, file: IO[bytes], temporary: Path, relative: str) -> None:
-        """Make the checked file durable under its name."""
-        failpoint("collect.before_fsync")
-        _sync(file)
-        failpoint("collect.before_rename")
-        final = self.root / relative
-        # A file with other bytes under this name was damaged since: the new one, whose hash is known, replaces it.
-        if not _has_hash(final, final.stem):
-            self._rename(temporary, final)
-            failpoint("collect.after_rename")
-        # Also where it was there: its writer may have died before this, and the name must last.
-        self._make_lasting(final)
+    def exists(self, ref: MediaRef) -> bool:
+        """Return whether a file is there."""
+        ...
 
-    def _quarantine(self, file: IO[bytes], temporary: Path, sha256: str, wanted_for: str) -> str | None:
-        """Keep refused bytes; returns their path below the root. Of more files than KEPT_OF_ONE the largest stay: what
-        was paid for is larger than the pages that are sent in its place."""
-        owner = hashlib.sha256(wanted_for.encode()).hexdigest()[:16]
-        relative = f"quarantine/{owner}-{sha256}.bin"
-        kept = sorted(self.root.glob(f"quarantine/{owner}-*.bin"), key=lambda path: path.stat().st_size)
-        if len(kept) >= KEPT_OF_ONE and self.root / relative not in kept:
-            if kept[0].stat().st_size >= temporary.stat().st_size:
-                return None
-            kept[0].unlink(missing_ok=True)
-        _sync(file)
-        self._rename(temporary, self.root / relative)
-        self._make_lasting(self.root / relative)
-        return relative
+    def location(self, ref: MediaRef) -> str:
+        """Return where a person finds a file: an absolute path of this machine, or an address."""
+        ...
 
-    def _rename(self, temporary: Path, final: Path) -> None:
-        self._folder(final.parent.name)
-        temporary.replace(final)
+    def films_in(self, folder: str) -> Mapping[str, ListedFilm]:
+        """List the films of one of FOLDERS, by their names in the ledger."""
+        ...
 
-    def _make_lasting(self, final: Path) -> None:
-        """A rename lasts only once the folders that hold the names are on the disk too."""
-        _sync_folder(final.parent)
-        _sync_folder(self.root)
+    def is_there(self) -> bool:
+        """Return whether there is a store at its place; one that is not mounted isn't."""
+        ...
 
-    def _folder(self, name: str) -> Path:
-        if not self.root.is_dir():
-            make_private_folder(self.root)
-            _sync_folder(self.root.parent)
-        folder = self.root / name
-        make_private_folder(folder)
-        return folder
+    def make(self) -> None:
+        """Make the store, empty, where there is none."""
+        ...
 
+    def mark(self) -> Mark | None:
+        """Return the mark by which our store is told from an empty mount point; None where it has none, or can't be
+        read."""
+        ...
 
-def _write(file: BinaryIO, chunks: Iterable[bytes], *, max_bytes: int) -> tuple[str, int]:
-    """Write the chunks; their sha256 and length. Once `max_bytes` is exceeded it stops, and the length says so."""
-    digest = hashlib.sha256()
-    written = 0
-    for number, chunk in enumerate(chunks):
-        written += len(chunk)
-        if written > max_bytes:
-            break
-        file.write(chunk)
-        digest.update(chunk)
-        if number == 0:
-            file.flush()
-            failpoint("collect.mid_download")
-    file.flush()
-    return digest.hexdigest(), written
+    def set_mark(self, *, at_ms: int, new_id: str) -> str:
+        """Mark the store as looked at (UTC ms). Return its id, which is `new_id` where it had none."""
+        ...
 
+    def forget_look(self) -> None:
+        """Let the next look at the store be due at once; nothing where the mark can't be written."""
+        ...
 
-def _suffix(checked: Path) -> str:
-    """Return the extension of a film by its own bytes."""
-    kind = recognise(checked)
-    return kind.suffix if isinstance(kind, Container) else ".mp4"
+    def free_bytes(self) -> int | None:
+        """Return how many bytes have room; None where there is no bound, or it isn't known."""
+        ...
 
-
-def _has_hash(path: Path, sha256: str) -> bool:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
-    except OSError:
-        return False
-
-
-def _relative(sha256: str, suffix: str) -> str:
-    if not _SHA256.fullmatch(sha256):
-        raise ValueError(f"{sha256!r} is not a sha256 in lower-case hexadecimal")
-    return f"{sha256[:2]}/{sha256}{suffix}"
-
-
-def _sync(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def folders(self) -> Iterable[Path]:
+        """Return the folders of this machine that the store writes to, its root first, for `doctor` to look at."""
+        ...

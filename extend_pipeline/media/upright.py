@@ -1,4 +1,4 @@
-"""Pictures as a viewer sees them: a film may be stored turned or mirrored, with a mark (display matrix) for it."""
+"""Frames as a viewer sees them: a film may be stored turned or mirrored, with a mark (display matrix) for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One of the eight ways to turn and mirror a picture by quarters: transpose first, then mirror.
+    """One of the eight ways to turn and mirror a frame by quarters: transpose first, then mirror.
 
     `odd`: the mark asks for something else (an angle between quarters), which is not applied here.
     """
@@ -27,25 +27,25 @@ class Turn:
 STANDING: Final = Turn()
 
 
-def turn_of(picture: VideoFrame) -> Turn:
-    """Return how a decoded picture has to be turned to be seen upright."""
-    mark: Any = picture.side_data.get("DISPLAYMATRIX")
+def turn_of(frame: VideoFrame) -> Turn:
+    """Return how a decoded frame has to be turned to be seen upright."""
+    mark: Any = frame.side_data.get("DISPLAYMATRIX")
     if mark is None:
         return STANDING
     a, b, _, c, d, *_ = struct.unpack_from("=9i", bytes(mark))
     return _turn(a, b, c, d)
 
 
-def upright(picture: VideoFrame) -> VideoFrame:
-    """Return the picture as it is seen: itself where nothing is to be turned, else a new one in yuv420p."""
+def upright(frame: VideoFrame) -> VideoFrame:
+    """Return the frame as it is seen: itself where nothing is to be turned, else a new one in yuv420p."""
     import av
     import numpy as np
 
-    turn = turn_of(picture)
+    turn = turn_of(frame)
     if not (turn.transposed or turn.left_right or turn.upside_down):
-        return picture
-    width, height = picture.width & ~1, picture.height & ~1
-    flat = np.asarray(picture.reformat(width=width, height=height, format="yuv420p").to_ndarray(), dtype=np.uint8)
+        return frame
+    width, height = frame.width & ~1, frame.height & ~1
+    flat = np.asarray(frame.reformat(width=width, height=height, format="yuv420p").to_ndarray(), dtype=np.uint8)
     planes, at = [], 0
     flat = flat.reshape(-1)
     for halved in (1, 2, 2):
@@ -56,8 +56,8 @@ def upright(picture: VideoFrame) -> VideoFrame:
     seen = av.VideoFrame.from_ndarray(
         np.concatenate(planes).reshape(seen_height * 3 // 2, seen_width), format="yuv420p"
     )
-    seen.pts, seen.time_base = picture.pts, picture.time_base
-    seen.colorspace, seen.color_range = picture.colorspace, picture.color_range
+    seen.pts, seen.time_base = frame.pts, frame.time_base
+    seen.colorspace, seen.color_range = frame.colorspace, frame.color_range
     return seen
 
 

@@ -1,8 +1,9 @@
 """What an upstream can answer, as types. Callers branch on these; nothing here speaks HTTP.
 
-A submit has three ends and never two (`providers.md`, "Reading an answer to a submit"): accepted with a task id,
-rejected so that provably nothing was made, or unknown. `Duplicate` is the fourth word of class A only: the upstream
-says that our own key is taken, which is evidence of an earlier acceptance and is looked up, never believed or denied.
+A submit has three ends and never two (docs/upstream/README.md, "Reading the response to a submit"): accepted with a
+task id, rejected so that provably nothing was made, or unknown. `Duplicate` is the fourth word of class A only: the
+upstream says that our own key is taken, which is evidence of an earlier acceptance and is looked up, never believed or
+denied.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class RejectReason(StrEnum):
     UNSENT = "unsent"  # refused, DNS, TLS (but for the next), connect or pool time-out: no byte of the request left
     CERTIFICATE = "certificate"  # who answers shows a certificate that doesn't count here: no byte left
     PROXY = "proxy"  # the proxy lets nothing through, so no byte left
-    # the numbers are Kling's codes; what others answer is told by error_shapes.py
+    # the numbers are the business codes of wire/codes.py; other error bodies are read by wire/errors.py
     NO_KEY = "no_key"  # this process has no key that can be sent, so no byte left: its own matter, not the account's
     AUTH = "auth"  # 1000-1004 after one re-mint
     CLOCK = "clock"  # 1003, 1004 while our clock and the answer's Date differ: our clock's fault, not the key's
@@ -42,13 +43,13 @@ class RejectReason(StrEnum):
 
     @property
     def transient(self) -> bool:
-        """Whether the step is planned again by itself."""
+        """Return whether the step is planned again by itself."""
         return self in (RejectReason.UNSENT, RejectReason.RATE, RejectReason.SLOTS)
 
     @property
     def stops_account(self) -> bool:
-        """Whether nothing more may be submitted through the account until a person has looked, or what is wrong here
-        (the clock, whose certificates count, the proxy) is right."""
+        """Return whether nothing more may be submitted through the account until a person has looked, or what is wrong
+        here (the clock, whose certificates count, the proxy) is right."""
         return self in (
             RejectReason.CERTIFICATE,
             RejectReason.PROXY,
@@ -110,7 +111,7 @@ SubmitOutcome = Accepted | Rejected | Duplicate | Unknown
 class Output:
     """One video of a result.
 
-    `video_id` is what the next hop extends: an id, for Vidu the result's URL, for Luma the generation's id. It is
+    `video_id` is what the next hop extends (`SourceKind`): the id of a video or of a task, or the result's URL. It is
     missing where a gateway passes only a URL; such a video can't be extended. `duration_ms` is the file's, as reported.
     """
 
@@ -124,7 +125,7 @@ class Output:
 class TaskView:
     """A task as a query showed it. SUCCEEDED always carries at least one output with a URL.
 
-    `added_ms` is how much longer the task made its video, where a provider reports just that (Vidu), and only with
+    `added_ms` is how much longer the task made its video, where a provider reports just that, and only with
     SUCCEEDED. `expires_ms` is when the first output's URL stops working, where the URL says so; UTC milliseconds.
     """
 
@@ -204,8 +205,8 @@ PageOutcome = Page | QueryFailed
 class SubmitRequest:
     """One extension to be asked for.
 
-    `source_id` is what the provider extends: Kling a `video_id`, Vidu a URL, Luma a generation's id. `params` are the
-    hop's own, as the config model of the provider names them. The same `external_task_id` goes out on every try of one
+    `source_id` is what the provider extends (`SourceKind`). `params` are the hop's own, as the provider's models name
+    them. The same `external_task_id` goes out on every try of one
     attempt. `parent_task_id` is the task that made the source, where it is known; only some gateways ask for it.
     """
 
@@ -228,8 +229,8 @@ class Provider(Protocol):
     many: int  # most tasks that one query_many asks for in one request; 0 where the provider has no such question
 
     def body(self, request: SubmitRequest) -> dict[str, object]:
-        """The JSON body that `submit` sends, for the ledger to keep; pure. A picture that goes along inside the body
-        is named by its type, size and sha256 instead of its megabytes; everything else is exact."""
+        """Return the JSON body that `submit` sends, for the ledger to keep; pure. An image that goes along inside the
+        body is named by its type, size and sha256 instead of its megabytes; everything else is exact."""
         ...
 
     def submit(self, request: SubmitRequest) -> SubmitOutcome:
@@ -253,7 +254,7 @@ class Provider(Protocol):
         ...
 
     def list_page(self, page: int, size: int) -> PageOutcome:
-        """One page of the account's tasks, `page` from 1."""
+        """Return one page of the account's tasks, `page` from 1."""
         ...
 
     def close(self) -> None:

@@ -5,8 +5,11 @@ For tests and the demo: a real HTTP server with checks, run times, faults, a cha
 
 from extend_pipeline.sandbox.config import SandboxAccount, SandboxConfig, SandboxError, Seed
 from extend_pipeline.sandbox.handle import SandboxHandle
+from extend_pipeline.sandbox.kling_gateway.settings import GatewayConfig, Reserialised
+from extend_pipeline.sandbox.luma.settings import LumaConfig
 from extend_pipeline.sandbox.server import check_seeds, running_sandbox, serve
-from extend_pipeline.sandbox.surface.settings import GatewayConfig, KeyAccount, LumaConfig, Reserialised, ViduConfig
+from extend_pipeline.sandbox.surface.settings import KeyAccount
+from extend_pipeline.sandbox.vidu.settings import ViduConfig
 
 __all__ = [
     "GatewayConfig",

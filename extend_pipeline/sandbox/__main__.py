@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=default.billing_delay,
         metavar="SECONDS",
-        help="how late Kling's bills are",
+        help="how late bills are",
     )
     parser.add_argument("--now-offset", type=float, default=0.0, metavar="SECONDS", help="shift the clock")
     parser.add_argument("--share-media", action="store_true", help="films of equal make-up share one file")

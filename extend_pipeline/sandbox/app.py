@@ -12,12 +12,8 @@ from starlette.responses import Response
 
 from extend_pipeline.sandbox.control import Control
 from extend_pipeline.sandbox.core import Core
-from extend_pipeline.sandbox.gateway import GatewaySurface
-from extend_pipeline.sandbox.kling import BillingSurface, KlingSurface
-from extend_pipeline.sandbox.kling.errors import Refusal, refusal_response
-from extend_pipeline.sandbox.luma import LumaSurface
 from extend_pipeline.sandbox.surface.downloads import Downloads
-from extend_pipeline.sandbox.vidu import ViduSurface
+from extend_pipeline.sandbox.surface.errors import Refusal, refusal_response
 
 
 def build_app(core: Core) -> Starlette:
@@ -34,8 +30,8 @@ def build_app(core: Core) -> Starlette:
         finally:
             core.close()
 
-    surfaces = (KlingSurface(core), GatewaySurface(core), ViduSurface(core), LumaSurface(core))
-    parts = (*surfaces, BillingSurface(core), Downloads(core), Control(core))
+    surfaces = [make(core) for surface in core.surfaces.values() for make in surface.parts]
+    parts = (*surfaces, Downloads(core), Control(core))
     return Starlette(
         routes=[route for part in parts for route in part.routes()],
         exception_handlers={404: no_such_route, 405: no_such_route, HTTPException: no_such_route},

@@ -15,9 +15,9 @@ class Clock:
         self._real = real
 
     def now_ms(self) -> int:
-        """The shifted time."""
+        """Return the shifted time."""
         return int((self._real() + self.offset) * 1000)
 
     def real_s(self) -> float:
-        """The unshifted time in seconds."""
+        """Return the unshifted time in seconds."""
         return self._real()

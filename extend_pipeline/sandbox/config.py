@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 
-from extend_pipeline.sandbox.surface.settings import GatewayConfig, LumaConfig, SurfaceConfig, ViduConfig, name_problems
+from extend_pipeline.sandbox.kling_gateway.settings import GatewayConfig
+from extend_pipeline.sandbox.luma.settings import LumaConfig
+from extend_pipeline.sandbox.surface.settings import SurfaceConfig, name_problems
+from extend_pipeline.sandbox.vidu.settings import ViduConfig
 
 
 class SandboxError(Exception):
@@ -28,8 +31,8 @@ class SandboxAccount:
 class Seed:
     """A video that exists before any extension: `duration` in seconds, `created_at` None meaning now.
 
-    `provider` is whose it is. For luma `video_id` is the generation's id. For vidu, whose sources are URLs, the sandbox
-    serves the film under `/_sandbox/media/`; `video_url` names one more URL that shall be known as this film.
+    `provider` is whose it is, None meaning the first surface's. Where sources are URLs, the sandbox serves the film
+    under `/_sandbox/media/`; `video_url` names one more URL that shall be known as this film.
     """
 
     video_id: str
@@ -38,7 +41,7 @@ class Seed:
     mode: str = "std"
     created_at: datetime | None = None
     account: str | None = None
-    provider: str = "kling"
+    provider: str | None = None
     video_url: str | None = None
 
 
@@ -88,7 +91,6 @@ class SandboxConfig:
 
     def __post_init__(self) -> None:
         low, high = self.run_time
-        others: dict[str, SurfaceConfig] = {"gateway": self.gateway, "vidu": self.vidu, "luma": self.luma}
         names = [account.name for account in self.accounts]
         problems = [
             (not 0 <= low <= high, f"run_time must be (low, high) with 0 <= low <= high, got {self.run_time}"),
@@ -104,14 +106,20 @@ class SandboxConfig:
             ),
         ]
         told = [message for wrong, message in problems if wrong]
-        told += [f"{name}.{problem}" for name, other in others.items() for problem in other.problems()]
-        names += [account.name for other in others.values() for account in other.accounts]
+        told += [f"{name}.{problem}" for name, other in self.others.items() for problem in other.problems()]
+        names += [account.name for other in self.others.values() for account in other.accounts]
         told += name_problems(names)
         if told:
             raise SandboxError("; ".join(told))
 
     @property
+    def others(self) -> Mapping[str, SurfaceConfig]:
+        """Return the settings of the surfaces that have their own, by the names of their fields."""
+        values = ((each.name, getattr(self, each.name)) for each in fields(self))
+        return {name: value for name, value in values if isinstance(value, SurfaceConfig)}
+
+    @property
     def accounts(self) -> tuple[SandboxAccount, ...]:
-        """The first account and the extra ones."""
+        """Return the first account and the extra ones."""
         first = SandboxAccount(self.account, self.access_key, self.secret_key, self.api_key)
         return (first, *self.extra_accounts)

@@ -15,7 +15,6 @@ from extend_pipeline.sandbox.faults.orders import read_fault
 from extend_pipeline.sandbox.store.charges import charge_summary, holders
 from extend_pipeline.sandbox.store.foreign_tasks import make_foreign_task, read_foreign_task
 from extend_pipeline.sandbox.store.records import Task, status_at, units_text
-from extend_pipeline.sandbox.surface.links import is_public
 
 
 class Control:
@@ -26,12 +25,15 @@ class Control:
         self._core = core
 
     def routes(self) -> list[Route]:
-        """All control routes; wrong input is 400 with {"error": message}."""
+        """Return all control routes; wrong input is 400 with {"error": message}."""
         core = self._core
         reads: dict[str, Callable[[], object]] = {
             "health": lambda: {"status": "ok", "now": core.clock.now_ms(), "now_offset": core.clock.offset},
             "charges": lambda: charge_summary(
-                core.store.charges(), holders(core.terms, core.store), core.clock.now_ms()
+                core.store.charges(),
+                holders(core.terms, core.store),
+                core.clock.now_ms(),
+                total_of=next(iter(core.terms)),
             ),
             "tasks": self._tasks,
             "requests": core.requests.describe,
@@ -64,7 +66,7 @@ class Control:
             seeds.append(seed)
         videos = self._core.seed(seeds)
         # A public film's address never changes; a signed one is for those who are given it.
-        public = [{"url": self._core.media_url("", video)} if is_public(video) else {} for video in videos]
+        public = [{"url": self._core.media_url("", video)} if self._core.is_public(video) else {} for video in videos]
         return {"videos": [asdict(video) | more for video, more in zip(videos, public, strict=True)]}
 
     def _order_faults(self, given: object) -> dict[str, object]:

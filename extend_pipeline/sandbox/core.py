@@ -19,7 +19,6 @@ from extend_pipeline.sandbox.store.request_log import RequestLog
 from extend_pipeline.sandbox.store.seeding import plant
 from extend_pipeline.sandbox.surface.account_terms import all_terms
 from extend_pipeline.sandbox.surface.callbacks import Callbacks
-from extend_pipeline.sandbox.surface.links import surface_url
 
 # A task is "submitted" for the first quarter of its run time, then "processing".
 _WAITING_SHARE = 4
@@ -31,7 +30,10 @@ class Core:
     def __init__(self, state_dir: Path, config: SandboxConfig) -> None:
         """Open the state, plant the config's seeds. SandboxError if the state is in use or a seed is wrong."""
         state_dir.mkdir(parents=True, exist_ok=True)
-        self.config, self.terms = config, all_terms(config)
+        from extend_pipeline.sandbox.surfaces import SURFACES  # each of them works on a core
+
+        self.config, self.surfaces = config, {surface.provider: surface for surface in SURFACES}
+        self.terms = all_terms(config, SURFACES)
         self.clock = Clock(config.now_offset)
         self.store = Store(state_dir / "sandbox.sqlite")
         self.faults = FaultBook(self.store)
@@ -58,17 +60,24 @@ class Core:
         return plant(self.store, self.config, self.terms, seeds, now_ms=self.clock.now_ms())
 
     def media_url(self, base_url: str, video: Video) -> str:
-        """The link to a film that its surface gives now."""
+        """Return the link to a film that its surface gives now."""
         ttl_s, now_ms = self.terms[video.surface].url_ttl, self.clock.now_ms()
-        return surface_url(base_url or self.base_url, video, now_ms=now_ms, ttl_s=ttl_s, key=self.store.signing_key)
+        link = self.surfaces[video.surface].link
+        return link(base_url or self.base_url, video, now_ms, ttl_s, self.store.signing_key)
+
+    def is_public(self, video: Video) -> bool:
+        """Return whether a film may be had without a signature: a seed of a surface whose sources are URLs."""
+        return self.terms[video.surface].by_url and video.parent_id is None
 
     def public_url(self, video_id: str) -> str:
-        """Where a film that was seeded for vidu lies; any other video's id as it is, for the surface to refuse."""
+        """Return where a film that was seeded in public lies; any other video's id as it is, for the surface to
+        refuse."""
         video = self.store.video(video_id)
         return video_id if video is None else self.media_url("", video)
 
     def times(self, task_id: str, created_ms: int, run_time: tuple[float, float]) -> tuple[int, int]:
-        """When a task made now turns to processing, and when it ends (ms), its run time drawn from a range (s)."""
+        """Return when a task made now turns to processing, and when it ends (ms), its run time drawn from a range
+        (s)."""
         run_ms = seeded_random.draw_run_time_ms(self.config.seed, task_id, run_time)
         return created_ms + run_ms // _WAITING_SHARE, created_ms + run_ms
 
@@ -82,7 +91,7 @@ class Core:
         added_ms: int | None = None,
         segment: bool = False,
     ) -> Video:
-        """The film that a task makes of its parent, there from `done_ms` on, under the parent's account.
+        """Return the film that a task makes of its parent, there from `done_ms` on, under the parent's account.
 
         It is `added_ms` longer, by default 4.5-5.0 s; its file is the whole or, as a `segment`, the new frames alone.
         """
@@ -106,7 +115,7 @@ class Core:
         )
 
     async def film(self, video: Video) -> bytes:
-        """The mp4 of a video, rendered now if nobody has asked for it before."""
+        """Return the mp4 of a video, rendered now if nobody has asked for it before."""
         path = self._library.path(video.media_key)
         if not path.exists():
             chain = self._segments(self.store.lineage(video))
@@ -115,11 +124,11 @@ class Core:
         return path.read_bytes()
 
     def file_ms(self, video: Video) -> int:
-        """How long a video's file is, which is less than the video where the file is a segment."""
+        """Return how long a video's file is, which is less than the video where the file is a segment."""
         return sum(segment.length_ms for _, segment in self._segments(self.store.lineage(video)))
 
     def _segments(self, lineage: list[Video]) -> list[tuple[str, Segment]]:
-        """What a film's file is made of: a file that is a segment begins anew."""
+        """Return what a film's file is made of: a file that is a segment begins anew."""
         segments: list[tuple[str, Segment]] = []
         start_ms = 0
         for video in lineage:

@@ -21,16 +21,17 @@ class SandboxHandle:
         self._stop = stop
 
     def charges(self) -> dict[str, Any]:
-        """The charge book: `charges`, `total_units` (Kling's), `by_account`, `by_external_task_id`, `double`."""
+        """Return the charge book: `charges`, `total_units` (of the first surface), `by_account`, `by_external_task_id`,
+        `double`."""
         return self._object("GET", "charges")
 
     def tasks(self) -> list[dict[str, Any]]:
-        """Every task of all surfaces (`surface`), oldest first, with its `status` now in Kling's words."""
+        """Return every task of all surfaces (`surface`), oldest first, with its `status` now in one set of words."""
         return list(self._object("GET", "tasks")["tasks"])
 
     def foreign_task(self, **fields: Any) -> dict[str, Any]:
-        """A finished task that somebody else paid for: {provider?, account?, video_id?, external_task_id?, prompt?,
-        age? (s)}; the row that `tasks` has of it. It shows in queries, lists and bills as any other.
+        """Return a finished task that somebody else paid for: {provider?, account?, video_id?, external_task_id?,
+        prompt?, age? (s)}; the row that `tasks` has of it. It shows in queries, lists and bills as any other.
 
         The source is a new one unless `video_id` names it. What it costs can be changed by ordering `odd_deduction`.
         """
@@ -47,12 +48,13 @@ class SandboxHandle:
     def seed(self, videos: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """Plant source videos: {video_id, duration (s), model?, mode?, created_at?, account?, provider?, video_url?}.
 
-        `provider` is kling by default. The rows of vidu's have the `url` that the sandbox serves them at.
+        `provider` is the first surface's by default. Rows that lie in public have the `url` that they are
+        served at.
         """
         return list(self._object("POST", "videos", list(videos))["videos"])
 
     def source_url(self, video_id: str) -> str:
-        """Where the sandbox serves a film that was seeded for vidu: the `video_url` to extend."""
+        """Return where the sandbox serves a film that was seeded in public: the `video_url` to extend."""
         return f"{self.base_url}/_sandbox/media/{urllib.parse.quote(video_id, safe='')}.mp4"
 
     def faults(self, orders: Sequence[dict[str, Any]] | None = None) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from extend_pipeline.base.disk import sync_folder
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.warehouse import staging_db
 from extend_pipeline.warehouse.errors import PublishError
@@ -25,7 +26,7 @@ def replace(target: Path, *, work: Path, now_ms: int) -> int:
     except BaseException:
         staging_db.remove(temporary)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
     failpoint("publish.after_rename")
     return target.stat().st_size
 
@@ -56,11 +57,3 @@ def _move_wal_away(target: Path, *, now_ms: int) -> None:
     wal = target.with_name(target.name + ".wal")
     if wal.exists():
         wal.replace(wal.with_name(f"{wal.name}.stale-{now_ms}"))
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

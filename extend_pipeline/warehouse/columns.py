@@ -48,7 +48,7 @@ def seconds_of(expression: str) -> str:
 
 
 def derived(name: str, type_: str, description: str, sql: str, *sources: str) -> Column:
-    """A column made by an expression of its own."""
+    """Return a column made by an expression of its own."""
     return Column(name, type_, description, sources, sql)
 
 
@@ -57,26 +57,26 @@ def _plain(type_: str, source: str, description: str, name: str, sql: str) -> Co
 
 
 def text(source: str, description: str, *, name: str = "") -> Column:
-    """Text as it is; every id is text."""
+    """Return text as it is; every id is text."""
     return _plain("VARCHAR", source, description, name, source)
 
 
 def locator(source: str, description: str, *, name: str = "") -> Column:
-    """An id as it is, or a URL without its query, which may be a signature: instead of it stands the beginning of the
-    whole URL's SHA-256, so that what was equal stays equal and what was different stays different."""
+    """Return an id as it is, or a URL without its query, which may be a signature: instead of it stands the beginning
+    of the whole URL's SHA-256, so that what was equal stays equal and what was different stays different."""
     cut = f"regexp_extract({source}, '^[^?#]*') || '?sha256=' || substr(sha256({source}), 1, 12)"
     sql = f"CASE WHEN regexp_matches({source}, '^(?i:https?)://[^?#]*[?#]') THEN {cut} ELSE {source} END"
     return _plain("VARCHAR", source, description, name, sql)
 
 
 def unsigned(source: str, description: str, *, name: str = "") -> Column:
-    """A JSON document without the queries of the URLs in it."""
+    """Return a JSON document without the queries of the URLs in it."""
     sql = rf"""regexp_replace({source}, '((?i:https?)://[^\s"\\?#]*)[?#][^\s"\\]+', '\1?[query]', 'g')"""
     return _plain("VARCHAR", source, description, name, sql)
 
 
 def integer(source: str, description: str, *, name: str = "") -> Column:
-    """A whole number."""
+    """Return a whole number."""
     return _plain("BIGINT", source, description, name, source)
 
 
@@ -86,31 +86,31 @@ def flag(source: str, description: str, *, name: str = "") -> Column:
 
 
 def day(source: str, description: str, *, name: str = "") -> Column:
-    """A calendar day of a time zone, kept as YYYY-MM-DD or YYYY-MM-DD[Zone] in the ledger (`base/days.py`)."""
+    """Return a calendar day of a time zone, kept as YYYY-MM-DD or YYYY-MM-DD[Zone] in the ledger (`base/days.py`)."""
     return _plain("DATE", source, description, name, f"CAST(regexp_replace({source}, '\\[.*\\]$', '') AS DATE)")
 
 
 def zone_of_day(name: str, source: str, description: str) -> Column:
-    """The time zone of such a day, by its IANA name."""
+    """Return the time zone of such a day, by its IANA name."""
     named = f"regexp_extract({source}, '\\[(.*)\\]$', 1)"
     return derived(name, "VARCHAR", description, f"CASE {named} WHEN '' THEN 'UTC' ELSE {named} END", source)
 
 
 def moment(source: str, description: str, *, name: str = "") -> Column:
-    """A moment, from milliseconds of UTC."""
+    """Return a moment, from milliseconds of UTC."""
     return _plain("TIMESTAMPTZ", source, description, name, f"make_timestamptz({source} * 1000)")
 
 
 def units(source: str, description: str, *, name: str = "") -> Column:
-    """A quantity of units, from millionths."""
+    """Return a quantity of units, from millionths."""
     return _plain(UNITS, source, description, name, decimal_of(source, UNITS))
 
 
 def amount(source: str, description: str, *, name: str = "") -> Column:
-    """An amount of money, from millionths of the currency."""
+    """Return an amount of money, from millionths of the currency."""
     return _plain(AMOUNT, source, description, name, decimal_of(source, AMOUNT))
 
 
 def seconds(source: str, description: str, *, name: str = "") -> Column:
-    """A length of film, from milliseconds."""
+    """Return a length of film, from milliseconds."""
     return _plain(SECONDS, source, description, name, seconds_of(source))

@@ -22,7 +22,7 @@ def views() -> dict[str, tuple[str, str]]:
 
 
 def statements() -> list[str]:
-    """The statements that make an empty warehouse, comments included."""
+    """Return the statements that make an empty warehouse, comments included."""
     made = []
     for table in schema.TABLES:
         listed = ", ".join(f"{_name(column.name)} {column.type}" for column in table.columns)
@@ -41,7 +41,7 @@ def statements() -> list[str]:
 
 
 def schema_version() -> str:
-    """A digest of everything that decides what stands in the file: a work file of another one is built anew."""
+    """Return a digest of everything that decides what stands in the file: a work file of another one is built anew."""
     made = [column.sql for table in schema.TABLES for column in table.columns]
     made += [f"{table.key} {table.changed} {table.rows}" for table in schema.TABLES]
     return hashlib.sha256("\n".join([schema.STORAGE_VERSION, *statements(), *made]).encode()).hexdigest()[:16]

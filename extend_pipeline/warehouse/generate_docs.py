@@ -40,7 +40,7 @@ This page is written from the definitions: `python -m extend_pipeline.warehouse.
 
 
 def render() -> str:
-    """The page as Markdown."""
+    """Return the page as Markdown."""
     parts = [HEAD]
     for table in TABLES:
         rows = [(column.name, column.type, column.description) for column in table.columns]

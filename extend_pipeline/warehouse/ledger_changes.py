@@ -70,7 +70,8 @@ def read_changes(ledger: Ledger, *, after: Mark) -> Changes | Diverged:
 
 
 def _renamed(connection: Connection, after: Mark) -> bool:
-    """Whether a video or an account has got another name since a mark; a warehouse that begins has no old names."""
+    """Return whether a video or an account has got another name since a mark; a warehouse that begins has no old
+    names."""
     table = tables.events
     renames = table.c.kind.in_(("video_renamed", "account_renamed"))
     query = select(table.c.seq).where(table.c.seq > after.seq, renames).limit(1)
@@ -78,18 +79,19 @@ def _renamed(connection: Connection, after: Mark) -> bool:
 
 
 def prompt_of(params: str) -> str | None:
-    """The prompt in an extension's parameters; lone surrogates, which no UTF-8 file can hold, become question marks."""
+    """Return the prompt in an extension's parameters; lone surrogates, which no UTF-8 file can hold, become question
+    marks."""
     value = json.loads(params).get("prompt")
     return None if value is None else str(value).encode("utf-8", "replace").decode("utf-8")
 
 
 def head(connection: Connection) -> Mark:
-    """The newest event of the ledger."""
+    """Return the newest event of the ledger."""
     return mark_at(connection, connection.execute(select(tables.ledger_head.c.seq)).scalar_one())
 
 
 def mark_at(connection: Connection, seq: int) -> Mark:
-    """The ledger's event of that number, with an empty fingerprint where it has none."""
+    """Return the ledger's event of that number, with an empty fingerprint where it has none."""
     row = connection.execute(select(tables.events).where(tables.events.c.seq == seq)).first()
     if row is None:
         return Mark(seq, "")

@@ -101,7 +101,7 @@ def _bring_up(ledger: Ledger, work: Path, *, now_ms: int) -> tuple[int, dict[str
 
 
 def _published(target: Path) -> Mark | None:
-    """What the published file holds; None where there is none that can be read, or one of another schema."""
+    """Return what the published file holds; None where there is none that can be read, or one of another schema."""
     try:
         found = meta(target)
     except WarehouseError:

@@ -143,7 +143,8 @@ def kept(relation: DuckDBPyRelation, *, most: int) -> DuckDBPyRelation:
 
 
 def table_frame(target: Path, name: str) -> pd.DataFrame:
-    """A whole table or view as a frame. Decimals stay `Decimal` in object columns: pandas would make floats of money.
+    """Return a whole table or view as a frame. Decimals stay `Decimal` in object columns: pandas would make floats of
+    money.
 
     Raises NotPublishedError; QueryError for a name that is no table or view.
     """
@@ -166,7 +167,7 @@ def table_frame(target: Path, name: str) -> pd.DataFrame:
 
 
 def meta(target: Path) -> Meta | None:
-    """How fresh the published file is; None where nothing has been published yet."""
+    """Return how fresh the published file is; None where nothing has been published yet."""
     if not target.exists():
         return None
     names = ", ".join(name for name, _, _ in schema.META_COLUMNS)

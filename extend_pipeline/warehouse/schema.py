@@ -62,7 +62,7 @@ SOURCE_VIDEOS: Final = TableSchema(
     columns=(
         text("videos.video_key", "key of the catalogue entry, and Dagster's partition key"),
         text("videos.account", "account that made the source and pays for every extension"),
-        text("videos.provider", "protocol of the account: kling, kling-gateway, vidu or luma"),
+        text("videos.provider", "protocol of the account, as accounts.yaml names it"),
         locator("videos.source_video_id", "the provider's id or URL of the source; empty for a branch"),
         text("videos.branch_of", "video whose hop is the source of this one, if it is a branch"),
         integer("videos.branch_hop", "hop of that video"),

@@ -62,7 +62,8 @@ def _create(connection: DuckDBPyConnection) -> None:
 
 
 def mark(connection: DuckDBPyConnection) -> Mark:
-    """How far the open file has come. Raises Unsound where it is of another schema or storage version, or half made."""
+    """Return how far the open file has come. Raises Unsound where it is of another schema or storage version, or half
+    made."""
     import duckdb
 
     try:
@@ -76,7 +77,7 @@ def mark(connection: DuckDBPyConnection) -> Mark:
 
 
 def storage_version(connection: DuckDBPyConnection) -> str:
-    """The storage version that DuckDB finds in the file, like `v1.2.0+`. Raises Unsound where it is not ours."""
+    """Return the storage version that DuckDB finds in the file, like `v1.2.0+`. Raises Unsound where it is not ours."""
     asked = "SELECT tags['storage_version'] FROM duckdb_databases() WHERE database_name = 'warehouse'"
     (found,) = _only(connection, asked)
     # DuckDB names the range that it is in: v1.2.0+ is what 1.2 and every later version reads

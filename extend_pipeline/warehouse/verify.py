@@ -31,7 +31,7 @@ _Books = dict[tuple[str, str, str, str], tuple[int, Decimal, Decimal]]  # by acc
 
 
 def compare(ledger: Ledger, target: Path) -> list[str]:
-    """Every figure of the published file that differs from the ledger's at `_meta.ledger_seq`, in words.
+    """Return every figure of the published file that differs from the ledger's at `_meta.ledger_seq`, in words.
 
     Row counts and the books are compared at that number, however far the ledger has gone on; the numbers of videos and
     attempts by state only while it is still the newest, since the ledger keeps states of now. Raises NotPublishedError.
@@ -85,7 +85,7 @@ def _compare_books(ledger: _Books, warehouse: _Books) -> list[str]:
 
 
 def _ledger_counts(connection: Connection, seq: int) -> dict[str, int]:
-    """Rows of each table at that number, from the events: every row has one event that began it."""
+    """Return rows of each table at that number, from the events: every row has one event that began it."""
     e = tables.events.c
 
     def events(counted: Any, *kinds: str) -> int:

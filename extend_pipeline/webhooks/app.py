@@ -34,8 +34,8 @@ def build_app(
     tell: Callable[[str], None] = lambda _: None,
     counts: Counters | None = None,
 ) -> Starlette:
-    """The receiver of a home's callbacks. `environment` holds the signing secrets (by default the process's own),
-    `tell` gets lines for the log, `tally` counts."""
+    """Return the receiver of a home's callbacks. `environment` holds the signing secrets (by default the process's
+    own), `tell` gets lines for the log, `tally` counts."""
     limits, counts = limits or Limits(), counts or Counters()
 
     def work(requests: Sequence[WebhookRequest]) -> list[IngestResult]:
@@ -83,7 +83,7 @@ class Receiver:
         await send({"type": "http.response.body", "body": b""})
 
     async def _read(self, receive: Receive) -> bytes | None:
-        """The body as it was sent, or None: it was too long, too slow, or its sender left."""
+        """Return the body as it was sent, or None: it was too long, too slow, or its sender left."""
         parts: list[bytes] = []
         size = 0
         try:
@@ -106,7 +106,7 @@ class Receiver:
 
 
 def _signature_headers(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    """The headers of a signature; one that comes twice is none, since nobody can tell which was meant."""
+    """Return the headers of a signature; one that comes twice is none, since nobody can tell which was meant."""
     found = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
     counts = Counter(name for name, _ in found)
     return {name: value for name, value in found if name in HEADERS and counts[name] == 1}

@@ -31,12 +31,12 @@ class Counters:
 
     @property
     def total(self) -> dict[str, int]:
-        """How many met each fate since the start."""
+        """Return how many met each fate since the start."""
         with self._lock:
             return dict(self._total)
 
     def lines(self) -> list[str]:
-        """What there is to tell since the last time; none where nothing happened."""
+        """Return what there is to tell since the last time; none where nothing happened."""
         with self._lock:
             told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(self._fresh.items()))
             trouble, self._trouble = self._trouble, ""

@@ -11,7 +11,7 @@ from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.write import webhook_inbox
 from extend_pipeline.ledger.write.webhook_inbox import DuplicateDelivery, Message, QuotaExceeded, Stored, WebhookTarget
-from extend_pipeline.providers.wire.callback_body import named_task
+from extend_pipeline.providers.registry import spec_of
 from extend_pipeline.providers.wire.credentials import SecretFault
 from extend_pipeline.webhooks.signature import is_signed, read_signing_secrets
 
@@ -79,7 +79,9 @@ def _sort(
     if secrets is not None and not is_signed(secrets, request.headers, request.body, now_ms=pipeline.now_ms()):
         return IngestResult.UNSIGNED
     hidden = (request.token, *(secrets or ()))
-    return webhook_inbox.message(to, request.body, task_id=named_task(request.body), secrets=hidden)
+    read = spec_of(to.provider).callback
+    task_id = None if read is None else read(request.body)
+    return webhook_inbox.message(to, request.body, task_id=task_id, secrets=hidden)
 
 
 def _result(found: Stored | DuplicateDelivery | QuotaExceeded | None) -> IngestResult:

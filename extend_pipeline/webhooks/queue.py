@@ -80,7 +80,7 @@ class IngestQueue:
                 self._report()
 
     def _next(self) -> list[_Waiting] | None:
-        """What waits now; nothing where nothing came for a while; None where all is done."""
+        """Return what waits now; nothing where nothing came for a while; None where all is done."""
         with self._changed:
             if not self._queue and not self._closed:
                 self._changed.wait(EVERY_S)

@@ -39,7 +39,7 @@ class Server(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening address; port 0 takes a free one. Raises ReceiverError with what to do."""
+    """Return a listening address; port 0 takes a free one. Raises ReceiverError with what to do."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
@@ -62,7 +62,7 @@ def build_server(
     tell: Callable[[str], None] = lambda _: None,
     counts: Counters | None = None,
 ) -> Server:
-    """The receiver, ready to `run(sockets=[…])`. Its own log is off: paths hold tokens."""
+    """Return the receiver, ready to `run(sockets=[…])`. Its own log is off: paths hold tokens."""
     bounds = limits or Limits()
     config = uvicorn.Config(
         build_app(pipeline, limits=bounds, environment=environment, tell=tell, counts=counts),

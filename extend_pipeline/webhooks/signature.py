@@ -29,7 +29,7 @@ _SECONDS: Final = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
 def read_signing_secrets(
     account: Account, environment: Mapping[str, str] | None = None
 ) -> tuple[str, ...] | SecretFault | None:
-    """An account's signing secrets, read now: None where it names no variable, two during a rotation."""
+    """Return an account's signing secrets, read now: None where it names no variable, two during a rotation."""
     variable = None if account.callbacks is None else account.callbacks.secret_env
     if variable is None:
         return None
@@ -54,7 +54,8 @@ def read_signing_secrets(
 
 
 def is_signed(secrets: tuple[str, ...], headers: Mapping[str, str], body: bytes, *, now_ms: int) -> bool:
-    """Whether one of the signatures is one of the secrets', over exactly these bytes, within five minutes of `now_ms`.
+    """Return whether one of the signatures is one of the secrets', over exactly these bytes, within five minutes of
+    `now_ms`.
 
     The library signs; comparing is done here. Its own `verify` reads the wall clock, raises ValueError for a signature
     without a comma, and rounds a fractional timestamp before it signs.

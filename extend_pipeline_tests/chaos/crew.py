@@ -22,6 +22,9 @@ WITH_THE_LEDGER_S: Final = 0.05
 """Who is stopped in a transaction holds the ledger and everybody waits, from which there is not more to be learnt in
 two seconds than in this time."""
 
+PAST_THE_LEASE: Final = "stopped past the lease"
+"""Counts processes that were stopped for longer than their lease."""
+
 _TICK_S: Final = 0.01
 
 
@@ -138,7 +141,7 @@ class Crew:
     def _hold(self, worker: Worker, seconds: float) -> None:
         worker.goes_on_at = time.monotonic() + seconds
         if seconds > LEASE_S:
-            self.tally.counts["stopped past the lease"] += 1
+            self.tally.counts[PAST_THE_LEASE] += 1
 
     def _tally_end(self, worker: Worker) -> None:
         point, _, action = worker.orders.points.partition("=")

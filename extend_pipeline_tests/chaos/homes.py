@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from extend_pipeline.sandbox import SandboxConfig
 from extend_pipeline.sandbox.config import SandboxAccount
-from extend_pipeline.sandbox.surface.settings import GatewayConfig
+from extend_pipeline.sandbox.kling_gateway.settings import GatewayConfig
 from extend_pipeline_tests.support.home.engine_home import ACCESS_ENV, KEY_ENVS, SECRET_ENV, EngineHome, account, entry
 from extend_pipeline_tests.support.home.every_provider import other_account, other_entry
 
@@ -22,7 +22,7 @@ ACCOUNTS: Final = ("kling", CAPPED, "kling-gateway", "vidu", "luma")
 CAPPED_TOTAL: Final = 40  # units, of 2 an extension: spent long before a storm is over
 LUMA_A_DAY: Final = 60  # units, of 1 an extension: met in the storm, raised in the calm
 LUMA_LATER: Final = 10_000
-GATEWAY_AT_STAKE: Final = 10  # units, of 1 an extension: met whenever some are in doubt and a wave is sent
+GATEWAY_EXPOSURE: Final = 10  # units, of 1 an extension: met whenever some are in doubt and a wave is sent
 _CAPPED_ENVS: Final = ("ENGINE_TEST_CAPPED_ACCESS_KEY", "ENGINE_TEST_CAPPED_SECRET_KEY")
 _CAPPED_KEYS: Final = SandboxAccount(CAPPED, "capped-access", "capped-secret-of-32-bytes-or-more", "capped-api-key")
 _SHARES: Final = ("kling", "kling-gateway", "kling", "vidu", "kling-gateway", "luma")  # of the videos, in turn
@@ -84,7 +84,7 @@ def storm_accounts(base_url: str, *, luma_a_day: int = LUMA_A_DAY) -> list[dict[
             base_url,
             max_in_flight=30,
             failed_tasks_charged="no",
-            budget={"per_day": 1_000, "total": 2_000, "in_doubt": GATEWAY_AT_STAKE},
+            budget={"per_day": 1_000, "total": 2_000, "in_doubt": GATEWAY_EXPOSURE},
         ),
         other_account("vidu", base_url, max_in_flight=30, output="full", failed_tasks_charged="no"),
         other_account(

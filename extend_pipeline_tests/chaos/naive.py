@@ -34,7 +34,7 @@ class Wire:
     key: str
 
     def submit(self, parent: str, prompt: str) -> tuple[str, Mapping[str, Any]]:
-        """Path and body of an extension (upstream/001 to 004)."""
+        """Path and body of an extension (docs/upstream/README.md)."""
         match self.account:
             case "vidu":
                 parameters = {"vidu_type": "extend", "duration": 1, "resolution": "540p"}

@@ -15,10 +15,10 @@ from sqlalchemy import Row, select
 from extend_pipeline.engine.doubt import resolve
 from extend_pipeline.engine.home import Pipeline, owner_is_gone
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import controls
 from extend_pipeline.sandbox import SandboxHandle

@@ -17,15 +17,16 @@ from typing import Any, Final
 from sqlalchemy import func, select
 
 from extend_pipeline.base.units import to_micros
-from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import BlockReason, VideoPlan
+from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.ledger.read import budget_days, queries
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.media.store import MediaStore
+from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline_tests.chaos.counting import Count, count, ledger_writing
 from extend_pipeline_tests.chaos.crew import Tally, crew, tail
 from extend_pipeline_tests.chaos.holders import holders
@@ -114,7 +115,7 @@ def run_chaos(folder: Path, ledger_url: str, *, seed: int, seconds: float) -> Ch
             catalogue.luma_may_go_on()
             videos = _finish(home, folder, seed, did)
             calmed = time.monotonic()
-            MediaStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
+            LocalStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
             end = count(sandbox.charges(), ledger_writing(ledger))
             result = Chaos(
                 seed=seed,
@@ -170,7 +171,7 @@ class _Meanwhile:
     def _run(self) -> None:
         home = self.catalogue.home
         try:
-            with open_pipeline(home.settings) as pipeline:
+            with open_home(home.settings) as pipeline:
                 ann = Person(pipeline, home.sandbox, random.Random(self.seed + 2), self.did)
                 checked = time.monotonic()
                 while not self.over.wait(_LOOK_EVERY_S):
@@ -206,7 +207,7 @@ def _finish(home: EngineHome, folder: Path, seed: int, did: Counter[str]) -> tup
     skipped_ms = 0
     for turn in range(15):
         _advance_once(home, folder, skipped_ms)
-        with open_pipeline(home.settings, now_ms=JumpClock(skipped_ms)) as pipeline:
+        with open_home(home.settings, now_ms=JumpClock(skipped_ms)) as pipeline:
             decided = Person(pipeline, home.sandbox, random.Random(seed + 3 + turn), did).look(calm=True)
             videos = plan(plan_input(pipeline)).videos
         if decided:

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from extend_pipeline.base.units import from_micros
-from extend_pipeline_tests.chaos.crew import Tally
-from extend_pipeline_tests.chaos.homes import ACCOUNTS, CAPPED, CAPPED_TOTAL, GATEWAY_AT_STAKE, LUMA_A_DAY
+from extend_pipeline_tests.chaos.crew import PAST_THE_LEASE, Tally
+from extend_pipeline_tests.chaos.homes import ACCOUNTS, CAPPED, CAPPED_TOTAL, GATEWAY_EXPOSURE, LUMA_A_DAY
 from extend_pipeline_tests.chaos.run import Chaos
 from extend_pipeline_tests.chaos.run_naive import Naive
 
@@ -28,7 +28,7 @@ def chaos_table(run: Chaos) -> str:
         ("settled for tasks = the charge book", _settled(run)),
         (f"most committed by {CAPPED}", f"{from_micros(run.peaks.total[CAPPED])} of {CAPPED_TOTAL}"),
         ("most committed by luma on a day", f"{_luma(run)} of {LUMA_A_DAY}"),
-        ("most at stake at kling-gateway", f"{from_micros(run.peaks.at_stake['kling-gateway'])} of {GATEWAY_AT_STAKE}"),
+        ("most exposed at kling-gateway", f"{from_micros(run.peaks.exposed['kling-gateway'])} of {GATEWAY_EXPOSURE}"),
         ("attempts", listed(run.reckoning.states)),
         ("videos", listed(run.videos)),
         ("  that wait for a person", listed(waiting) or "none"),
@@ -59,7 +59,7 @@ def listed(counts: Mapping[str, int]) -> str:
 
 def _of_tally(tally: Tally) -> Iterable[tuple[str, str]]:
     counts = tally.counts
-    past = counts["stopped past the lease"]
+    past = counts[PAST_THE_LEASE]
     yield "kills", f"{tally.kills}, {counts['killed at a failpoint']} of them at failpoints"
     yield "stops", f"{tally.stops}, {counts['stopped at a failpoint']} at failpoints, {past} past the lease"
     yield "kills and stops", str(tally.kills + tally.stops)

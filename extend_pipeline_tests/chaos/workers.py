@@ -157,10 +157,10 @@ def publish_for_ever(orders: Orders) -> None:
 
 @contextmanager
 def _open(orders: Orders) -> Iterator[Any]:
-    from extend_pipeline.engine.home import open_pipeline
+    from extend_pipeline.engine.home import open_home
 
     settings = Settings(**orders.settings).model_copy(update={"lease_s": LEASE_S})
-    with open_pipeline(settings, now_ms=JumpClock(orders.skipped_ms)) as pipeline:
+    with open_home(settings, now_ms=JumpClock(orders.skipped_ms)) as pipeline:
         # it is the settings of the configuration that the engine reads, and they are as they were given
         assert pipeline.settings.lease_s == LEASE_S
         yield pipeline

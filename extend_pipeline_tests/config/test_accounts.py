@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.config.load import load_accounts, load_catalogue
-from extend_pipeline.config.model.account import Account, ApiKey, InDoubt, KlingKeys, Poll, Price
-from extend_pipeline.config.providers.kling import KlingAccount
+from extend_pipeline.config.model.account import Account, InDoubt, Poll
+from extend_pipeline.config.model.credentials import ApiKey
+from extend_pipeline.config.model.price import Price
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.providers.kling.models import KlingAccount, KlingKeys
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.config.written import (
     ACCOUNTS,
     NOW,
@@ -43,7 +46,7 @@ def account(home: Path, **changes: str | None) -> Account:
 def test_an_account_has_klings_defaults(tmp_path: Path) -> None:
     read = account(tmp_path)
     assert isinstance(read, KlingAccount)
-    assert [read.price.quote(mode=mode) for mode in ("std", "pro", "ultra", None)] == [2_000_000, 3_500_000, None, None]
+    assert [read.price.quote(mode) for mode in ("std", "pro", "ultra", None)] == [2_000_000, 3_500_000, None, None]
     assert (read.price.unit, read.price.unit_price_micros, read.price.currency) == ("kling-unit", 140_000, "USD")
     assert (read.submit_class, read.failed_tasks_charged, read.max_in_flight) == ("A", "unknown", 20)
     assert read.poll == Poll(first_after_s=60, every_s=15)
@@ -74,7 +77,7 @@ def test_every_field_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert read.credentials == ApiKey(api_key_env="THE_KEY")
     assert read.budget is not None
     assert (read.budget.per_day_micros, read.budget.total_micros) == (500_000, 2_000_000_001)
-    assert read.price.quote(mode=None) == read.price.quote(mode="std") == 1_250_000
+    assert read.price.quote(None) == read.price.quote("std") == 1_250_000
     assert (read.max_in_flight, read.submit_class, read.failed_tasks_charged) == (3, "B", "no")
     assert (read.download_hosts, read.download_http) == (("cdn.example.com", "*.example.com"), True)
     assert account(tmp_path, download_hosts="null").download_hosts is None
@@ -168,7 +171,7 @@ def test_an_account_that_can_not_be_used_is_refused(
 
 def test_an_unsupported_provider_error_names_the_supported_ones(tmp_path: Path) -> None:
     problem = only_problem(write_home(tmp_path, entry(), accounts=accounts_with(provider="sora")))
-    assert problem.hint == "Supported: kling, kling-gateway, vidu, luma."
+    assert problem.hint == f"Supported: {', '.join(spec.name for spec in PROVIDERS)}."
 
 
 def test_a_field_of_another_provider_is_told_with_its_owner(tmp_path: Path) -> None:
@@ -240,9 +243,9 @@ def test_a_missing_budget_is_told_once_even_where_its_videos_are_wrong(tmp_path:
 
 def test_accounts_and_catalogue_can_be_loaded_one_by_one(tmp_path: Path) -> None:
     settings = Settings.for_home(write_home(tmp_path, entry()))
-    accounts = load_accounts(settings)
+    accounts = load_accounts(settings, PROVIDERS)
     assert list(accounts) == ["kling-main"]
-    assert list(load_catalogue(settings, accounts, now=NOW).videos) == ["one"]
+    assert list(load_catalogue(settings, PROVIDERS, accounts, now=NOW).videos) == ["one"]
 
 
 def test_code_constructs_in_micro_units_and_seconds() -> None:
@@ -256,7 +259,7 @@ def test_code_constructs_in_micro_units_and_seconds() -> None:
         download_hosts=("127.0.0.1",),
         allow_local=True,
     )
-    assert (made.provider, made.price.quote(mode="std"), made.poll.every_s) == ("kling", 5, 0.05)
+    assert (made.provider, made.price.quote("std"), made.poll.every_s) == ("kling", 5, 0.05)
 
 
 def test_an_unknown_account_suggests_the_nearest_and_the_entry_is_still_checked(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.config.model.catalogue import BranchSource
-from extend_pipeline.config.providers.kling import KlingExtend, KlingSource
+from extend_pipeline.providers.kling.models import KlingExtend, KlingSource
 from extend_pipeline_tests.config.written import (
     entry,
     load,

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.fields.image_header import Picture, read_picture
-from extend_pipeline.config.fields.images import DECODED_LIMIT
+from extend_pipeline.base.images import MAX_BYTES, Image, read_header
 from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline_tests.config.written import (
     account_of,
@@ -71,13 +70,13 @@ def loaded(folder: Path, frame: str) -> Video:
 
 
 @pytest.mark.parametrize(
-    ("data", "picture"),
+    ("data", "image"),
     [
-        (png(1280, 720), Picture("image/png", 1280, 720)),
-        (jpeg(720, 1280), Picture("image/jpeg", 720, 1280)),
-        (webp(b"VP8X", 4000, 1000), Picture("image/webp", 4000, 1000)),
-        (webp(b"VP8L", 3000, 750), Picture("image/webp", 3000, 750)),
-        (webp(b"VP8 ", 640, 480), Picture("image/webp", 640, 480)),
+        (png(1280, 720), Image("image/png", 1280, 720)),
+        (jpeg(720, 1280), Image("image/jpeg", 720, 1280)),
+        (webp(b"VP8X", 4000, 1000), Image("image/webp", 4000, 1000)),
+        (webp(b"VP8L", 3000, 750), Image("image/webp", 3000, 750)),
+        (webp(b"VP8 ", 640, 480), Image("image/webp", 640, 480)),
         (png(1280, 720)[:20], None),
         (jpeg(720, 1280)[:24], None),
         (png(0, 720), None),
@@ -85,8 +84,8 @@ def loaded(folder: Path, frame: str) -> Video:
         (b"", None),
     ],
 )
-def test_kind_and_size_are_read_from_the_header(data: bytes, picture: Picture | None) -> None:
-    assert read_picture(data) == picture
+def test_kind_and_size_are_read_from_the_header(data: bytes, image: Image | None) -> None:
+    assert read_header(data) == image
 
 
 @pytest.mark.parametrize("data", [png(1280, 720), jpeg(400, 100), webp(b"VP8X", 100, 400)])
@@ -135,7 +134,7 @@ def test_addresses_and_data_uris_stay_as_they_are(tmp_path: Path, frame: str) ->
         (data_uri(png(401, 100)), "is 401×100"),
         ("data:image/png;base64,%%%", "holds no base64"),
         ("data:image/png;base64", "is a data URI without ;base64"),
-        (" ", "is no picture"),
+        (" ", "is no image"),
     ],
 )
 def test_a_picture_that_would_be_refused_is_told_before_anything_is_spent(
@@ -145,7 +144,7 @@ def test_a_picture_that_would_be_refused_is_told_before_anything_is_spent(
     (tmp_path / "text.png").write_text("not a picture")
     (tmp_path / "wide.png").write_bytes(png(401, 100))
     (tmp_path / "tall.png").write_bytes(png(100, 401))
-    (tmp_path / "huge.png").write_bytes(png(16, 9).ljust(DECODED_LIMIT, b"\0"))
+    (tmp_path / "huge.png").write_bytes(png(16, 9).ljust(MAX_BYTES, b"\0"))
     problem = only_problem(home(tmp_path, frame))
     assert (problem.file, problem.line, problem.subject, problem.field) == (
         "catalog.yaml",
@@ -159,7 +158,7 @@ def test_a_picture_that_would_be_refused_is_told_before_anything_is_spent(
 
 
 def test_a_picture_of_almost_ten_megabytes_may_stand_in_either_file(tmp_path: Path) -> None:
-    frame = data_uri(png(16, 9).ljust(DECODED_LIMIT - 1, b"\0"))
+    frame = data_uri(png(16, 9).ljust(MAX_BYTES - 1, b"\0"))
     assert loaded(tmp_path / "yaml", frame).extend.hop_params(1)["last_frame_url"] == frame
     table = (
         "key,account,source.video_url,extend.to,extend.model,extend.last_frame_url\n"
@@ -167,7 +166,7 @@ def test_a_picture_of_almost_ten_megabytes_may_stand_in_either_file(tmp_path: Pa
     )
     read = load(write_home(tmp_path / "csv", table=table, accounts=account_of("vidu", name="v")))
     assert read.catalogue.videos["one"].extend.hop_params(1)["last_frame_url"] == frame
-    larger = data_uri(png(16, 9).ljust(DECODED_LIMIT, b"\0"))
+    larger = data_uri(png(16, 9).ljust(MAX_BYTES, b"\0"))
     assert only_problem(home(tmp_path / "large", larger)).message == "has 10 MB or more"
 
 

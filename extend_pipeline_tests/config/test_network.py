@@ -9,6 +9,7 @@ import pytest
 from extend_pipeline.config.load import read_configuration
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.config.written import CREDIT, NOW, entry, load, only_problem, problems_of, write_home
 
 
@@ -70,7 +71,7 @@ def test_defaults_that_are_wrong_are_told_once(tmp_path: Path, defaults: str) ->
 def test_while_defaults_are_wrong_no_account_is_taken_without_them(tmp_path: Path) -> None:
     defaults = "{proxy: 'http://proxy:3128', ca: sytem}"
     configuration = read_configuration(
-        Settings.for_home(write_home(tmp_path, entry(), accounts=accounts(defaults=defaults))), now=NOW
+        Settings.for_home(write_home(tmp_path, entry(), accounts=accounts(defaults=defaults))), PROVIDERS, now=NOW
     )
     assert configuration.accounts == {}
     assert configuration.written == {}

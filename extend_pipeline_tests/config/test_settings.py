@@ -17,7 +17,7 @@ def test_everything_lies_under_the_home_by_default(tmp_path: Path, monkeypatch: 
     assert read.state_dir == tmp_path / "data/state"
     assert read.media_dir == tmp_path / "data/state/media"
     assert read.warehouse_path == tmp_path / "data/state/warehouse.duckdb"
-    assert read.ledger_url == read.resolved_ledger_url == f"sqlite:///{tmp_path}/data/state/ledger.sqlite"
+    assert read.ledger_url == f"sqlite:///{tmp_path}/data/state/ledger.sqlite"
     assert (read.lease_s, read.post_deadline_s, read.get_deadline_s, read.linger_s) == (180, 60, 30, 120)
     assert (read.download_silence_s, read.max_downloads, read.max_submits, read.max_polls) == (60, 4, 8, 8)
     assert read.max_file_bytes == 2 * 1024**3

@@ -11,6 +11,7 @@ from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.last_good import last_good_path, write_last_good
 from extend_pipeline.config.load import home_timezone, load_configuration
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.config.written import ACCOUNTS, NOW, entry
 
 
@@ -35,7 +36,7 @@ def home_with(home: Path, line: str, *, catalogue_line: str = "") -> Settings:
 )
 def test_a_home_has_the_zone_that_it_names_and_utc_without(tmp_path: Path, line: str, zone: str) -> None:
     settings = home_with(tmp_path, line)
-    assert load_configuration(settings, now=NOW).timezone == zone
+    assert load_configuration(settings, PROVIDERS, now=NOW).timezone == zone
     assert home_timezone(settings) == zone
 
 
@@ -62,7 +63,7 @@ def test_a_home_has_the_zone_that_it_names_and_utc_without(tmp_path: Path, line:
 def test_what_names_no_place_is_a_mistake_that_says_what_to_write(tmp_path: Path, written: str, hint: str) -> None:
     settings = home_with(tmp_path, f"timezone: {written}")
     with pytest.raises(ConfigError) as caught:
-        load_configuration(settings, now=NOW)
+        load_configuration(settings, PROVIDERS, now=NOW)
     (problem,) = caught.value.problems
     assert (problem.file, problem.line, problem.field) == ("accounts.yaml", 1, "timezone")
     assert hint in problem.hint
@@ -85,5 +86,5 @@ def test_the_zone_that_was_good_last_holds_while_the_file_gives_none_that_can_be
 def test_the_catalogue_has_no_zone(tmp_path: Path) -> None:
     settings = home_with(tmp_path, "", catalogue_line="timezone: Asia/Shanghai")
     with pytest.raises(ConfigError) as caught:
-        load_configuration(settings, now=NOW)
+        load_configuration(settings, PROVIDERS, now=NOW)
     assert [problem.field for problem in caught.value.problems] == ["timezone"]

@@ -11,6 +11,7 @@ import pytest
 from extend_pipeline.config.issues import ConfigError, ConfigIssue
 from extend_pipeline.config.load import Configuration, load_configuration
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.providers.registry import PROVIDERS
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -82,7 +83,7 @@ def write_home(
 
 def load(home: Path) -> Configuration:
     """The configuration of a home, at NOW."""
-    return load_configuration(Settings.for_home(home), now=NOW)
+    return load_configuration(Settings.for_home(home), PROVIDERS, now=NOW)
 
 
 def problems_of(home: Path) -> tuple[ConfigIssue, ...]:

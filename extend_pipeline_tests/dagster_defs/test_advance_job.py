@@ -6,6 +6,7 @@ import dagster as dg
 
 from extend_pipeline_tests.dagster_defs.conftest import Place
 from extend_pipeline_tests.support.home.homes import video
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 
 def _told(result: dg.ExecuteInProcessResult) -> list[tuple[str, str | None]]:
@@ -72,7 +73,7 @@ def test_a_video_that_waits_for_a_person_does_not_keep_the_run_going(place: Plac
     source = place.latest("source_videos", "old")
     assert source is not None
     assert source.metadata["state"].value == "blocked"
-    assert "its source could be extended until" in str(source.metadata["reason"].value)
+    check_user_text(str(source.metadata["reason"].value))
     assert place.latest("completed_extensions", "old") is None
 
 

@@ -10,7 +10,7 @@ from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState
-from extend_pipeline.media.store import MediaStore
+from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.warehouse.read import reading
 from extend_pipeline_tests.faults.person import unfinished
 from extend_pipeline_tests.faults.scene import Scene
@@ -78,7 +78,7 @@ def close_the_books(scene: Scene, trial: Trial, *, publish: bool = False) -> Non
         trial.findings.append(f"at the end {len(stored)} of {hops} hops are stored")
     if len(book.kept) != hops:
         trial.findings.append(f"at the end {hops} hops took {len(book.kept)} charges: {book.kept}")
-    MediaStore(scene.settings.media_dir).sweep(older_than_s=0, now=2**40)
+    LocalStore(scene.settings.media_dir).sweep(older_than_s=0, now=2**40)
     if parts := list(scene.settings.media_dir.glob(".incoming/*")):
         trial.findings.append(f"half files are left: {parts}")
     if publish:

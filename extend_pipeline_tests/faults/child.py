@@ -15,7 +15,7 @@ from extend_pipeline.engine.advance import MAX_WAIT_MS, Round, advance, next_wai
 from extend_pipeline.engine.doubt import resolve
 from extend_pipeline.engine.doubt.resolve import Declined
 from extend_pipeline.engine.guards import ledger_look
-from extend_pipeline.engine.home import Pipeline, open_pipeline
+from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.polling import poll
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.ledger.read import queries
@@ -101,7 +101,7 @@ def work(job: Job) -> None:
     read_films_here()
     poll.LIST_WORTH = job.list_worth  # type: ignore[misc]
     clock = FileClock(job.clock, job.skipped_ms, behind=job.behind)
-    with open_pipeline(Settings(**job.settings), now_ms=clock) as pipeline:
+    with open_home(Settings(**job.settings), now_ms=clock) as pipeline:
         share_compiled(pipeline.ledger)
         declined = [told for word in job.words if (told := _carry_out(pipeline, word)) is not None]
         ingest(pipeline, [WebhookRequest(token, body.encode()) for token, body in job.letters])

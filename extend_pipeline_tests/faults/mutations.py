@@ -31,7 +31,7 @@ _SUBMIT: Final = "extend_pipeline/engine/submit/submit.py"
 _RECOVER: Final = "extend_pipeline/engine/doubt/recover.py"
 _ADVANCE: Final = "extend_pipeline/engine/advance.py"
 _CLAIMS: Final = "extend_pipeline/ledger/write/claims.py"
-_STORE: Final = "extend_pipeline/media/store.py"
+_STORE: Final = "extend_pipeline/media/local_store.py"
 _WIRE: Final = "extend_pipeline/providers"
 
 MUTANTS: Final = (
@@ -65,8 +65,8 @@ MUTANTS: Final = (
     Mutant(
         "5xx as rejected",
         (
-            Edit(f"{_WIRE}/kling/parse.py", "400 <= self.status < 500) or", "400 <= self.status < 600) or"),
-            Edit(f"{_WIRE}/kling/codes.py", "5000: CodeRule(None,", "5000: CodeRule(RejectReason.RATE,"),
+            Edit(f"{_WIRE}/kling/parse.py", "400 <= status < 500) or", "400 <= status < 600) or"),
+            Edit(f"{_WIRE}/wire/codes.py", "5000: CodeRule(None,", "5000: CodeRule(RejectReason.RATE,"),
         ),
         ("kling-gateway/poll.before_query/5xx_after@submit", "kling/poll.before_query/5xx_after@submit"),
     ),
@@ -91,16 +91,11 @@ MUTANTS: Final = (
     Mutant(
         "budget outside the transaction",
         (
-            Edit(_CLAIMS, "if committed + request.predicted_micros > caps.total_micros:", "if committed < 0:"),
             Edit(
                 _CLAIMS,
-                "if _committed_today(tx, request.account, caps.zone) + request.predicted_micros > caps.per_day_micros:",
-                "if _committed_today(tx, request.account, caps.zone) < 0:",
-            ),
-            Edit(
-                _CLAIMS,
-                "if _at_stake(tx, request.account) + request.predicted_micros > caps.in_doubt_micros:",
-                "if _at_stake(tx, request.account) < 0:",
+                "limits=limits, ledger_accepted=ledger_accepted)",
+                "limits=limits, ledger_accepted=ledger_accepted, committed_micros=0, committed_today_micros=0, "
+                "in_doubt_micros=0, sending_micros=0)",
             ),
         ),
         ("special/budget-race/kling", "special/budget-race/kling-gateway"),

@@ -16,7 +16,10 @@ from typing import Any, Final
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
 from extend_pipeline.sandbox.config import SandboxAccount
-from extend_pipeline.sandbox.surface.settings import GatewayConfig, KeyAccount, LumaConfig, ViduConfig
+from extend_pipeline.sandbox.kling_gateway.settings import GatewayConfig
+from extend_pipeline.sandbox.luma.settings import LumaConfig
+from extend_pipeline.sandbox.surface.settings import KeyAccount
+from extend_pipeline.sandbox.vidu.settings import ViduConfig
 from extend_pipeline_tests.faults.child import work
 from extend_pipeline_tests.faults.nursery import Nursery
 from extend_pipeline_tests.faults.scene import Scene

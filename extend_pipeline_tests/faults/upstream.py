@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from extend_pipeline.sandbox.config import SandboxConfig
 from extend_pipeline.sandbox.faults.kinds import REFUSALS, RULES
-from extend_pipeline.sandbox.gateway.surface import GatewayWords
 from extend_pipeline.sandbox.kling.surface import KlingWords
+from extend_pipeline.sandbox.kling_gateway.surface import GatewayWords
 from extend_pipeline.sandbox.luma.surface import LumaWords
 from extend_pipeline.sandbox.surface.exchange import Words
 from extend_pipeline.sandbox.vidu.surface import ViduWords

@@ -1,0 +1,1 @@
+"""Recordings of what an earlier version computed, which every later one computes again."""

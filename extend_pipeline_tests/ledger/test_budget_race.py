@@ -16,9 +16,9 @@ from extend_pipeline.base.units import MICRO, from_micros
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.spending_rules import BlockReason, BudgetLimits
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import controls
-from extend_pipeline.ledger.write.claims import BudgetLimits, RefusalReason
 from extend_pipeline_tests.support.home.engine_home import eventually
 from extend_pipeline_tests.support.ledger.committed import Peaks, peaks
 from extend_pipeline_tests.support.ledger.steps import NOON, claim, move, request, send, submit
@@ -40,7 +40,7 @@ class Race:
 
     name: str
     caps: BudgetLimits
-    reason: RefusalReason
+    reason: BlockReason
     most: Callable[[Peaks], int]
     cap: int
 
@@ -55,13 +55,13 @@ RACES: Final = (
     Race(
         "a day",
         _caps(per_day=_UNITS),
-        RefusalReason.DAY_BUDGET,
+        BlockReason.DAY_BUDGET,
         lambda p: p.day[ACCOUNT, day_of(NOON, "UTC")],
         _UNITS * MICRO,
     ),
-    Race("in total", _caps(total=_UNITS), RefusalReason.TOTAL_BUDGET, lambda p: p.total[ACCOUNT], _UNITS * MICRO),
-    Race("in flight", _caps(slots=ROOM), RefusalReason.SLOTS, lambda p: p.in_flight[ACCOUNT], ROOM),
-    Race("at stake", _caps(in_doubt=_UNITS), RefusalReason.IN_DOUBT_CAP, lambda p: p.at_stake[ACCOUNT], _UNITS * MICRO),
+    Race("in total", _caps(total=_UNITS), BlockReason.TOTAL_BUDGET, lambda p: p.total[ACCOUNT], _UNITS * MICRO),
+    Race("in flight", _caps(slots=ROOM), BlockReason.SLOTS, lambda p: p.in_flight[ACCOUNT], ROOM),
+    Race("exposed", _caps(in_doubt=_UNITS), BlockReason.EXPOSED, lambda p: p.exposed[ACCOUNT], _UNITS * MICRO),
 )
 
 
@@ -119,16 +119,16 @@ def test_no_event_of_the_history_passes_a_cap_and_all_that_fits_is_claimed(
     race: Race, ledger_url: str, ledger: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start, results = CONTEXT.Barrier(CROWD), CONTEXT.Queue()
-    at_stake = race.reason is RefusalReason.IN_DOUBT_CAP
     began = time.monotonic()
-    given = [(ledger_url, number, race.caps, at_stake, start, results) for number in range(CROWD)]
-    ran = _in_processes(_claim_and_give_back, given)
+    moves_on = race.reason is BlockReason.EXPOSED
+    arguments = [(ledger_url, number, race.caps, moves_on, start, results) for number in range(CROWD)]
+    ran = _in_processes(_claim_and_give_back, arguments)
     took = time.monotonic() - began
     found = peaks(ledger)
     made = sum(each.made for each in ran)
     assert sum(each.tried for each in ran) == CROWD * TRIES
     assert race.most(found) <= race.cap
-    assert race.most(found) == (ROOM if race.reason is RefusalReason.SLOTS else ROOM * PRICE * MICRO)
+    assert race.most(found) == (ROOM if race.reason is BlockReason.SLOTS else ROOM * PRICE * MICRO)
     assert sum(each.made > 0 for each in ran) > 1
     assert set().union(*(each.reasons for each in ran)) == {race.reason.value}
     with ledger.read() as connection:
@@ -136,7 +136,7 @@ def test_no_event_of_the_history_passes_a_cap_and_all_that_fits_is_claimed(
         assert connection.execute(still).scalar_one() == ROOM  # whatever was given back was claimed again
     assert made > ROOM
     assert check_invariants(ledger) == []
-    unit = "tasks" if race.reason is RefusalReason.SLOTS else "units"
+    unit = "tasks" if race.reason is BlockReason.SLOTS else "units"
     cap, most = (race.cap, race.most(found)) if unit == "tasks" else map(from_micros, (race.cap, race.most(found)))
     with capsys.disabled():
         print(
@@ -161,7 +161,7 @@ def _claim_all(url: str, number: int, paused: Any, begun: Any, results: Any) -> 
                 assert time.monotonic() < deadline, "nobody lifted the pause"
                 result = claim(ledger, request(f"v{number}", hop), owner=f"p{number}", caps={ACCOUNT: _caps()})
                 claimed, tried = result.claimed, tried + 1
-                assert {refused.reason for refused in result.refused} <= {RefusalReason.PAUSED}
+                assert {refused.reason for refused in result.refused} <= {BlockReason.PAUSED}
                 with paused.get_lock():
                     paused.value += len(result.refused)
             made += 1

@@ -17,9 +17,9 @@ from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.projection.replay import differences, replay
 from extend_pipeline.ledger.read import budget_days
+from extend_pipeline.ledger.spending_rules import BlockReason, BudgetLimits
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import late_acceptance, reconciliation
-from extend_pipeline.ledger.write.claims import BudgetLimits, RefusalReason
 from extend_pipeline.ledger.write.reconciliation import Orphan
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline_tests.support.ledger.steps import claim, move, request, send
@@ -37,7 +37,7 @@ def caps(zone: str, *, steps: int = 1) -> dict[str, BudgetLimits]:
     return {ACCOUNT: BudgetLimits(steps * 2_000_000, 2_000_000_000, 1_000, 2_000_000_000, zone)}
 
 
-def spend(ledger: Ledger, video: str, at: str | int, zone: str, *, steps: int = 1) -> RefusalReason | None:
+def spend(ledger: Ledger, video: str, at: str | int, zone: str, *, steps: int = 1) -> BlockReason | None:
     """Claim a step of two units; return why not."""
     now_ms = at if isinstance(at, int) else ms(at)
     refused = claim(ledger, request(video), now_ms=now_ms, caps=caps(zone, steps=steps)).refused
@@ -62,7 +62,7 @@ def test_a_budget_holds_from_midnight_to_midnight_of_the_zone(
     assert spend(ledger, "before", begins - 1, zone) is None
     assert spend(ledger, "first", begins, zone) is None
     for number, at in enumerate((begins + 1, begins + 12 * HOUR_MS, ends - 1)):
-        assert spend(ledger, f"more{number}", at, zone) is RefusalReason.DAY_BUDGET
+        assert spend(ledger, f"more{number}", at, zone) is BlockReason.DAY_BUDGET
     assert spend(ledger, "after", ends, zone) is None
     with ledger.read() as connection:
         days = list(connection.execute(select(tables.attempts.c.budget_day).order_by(tables.attempts.c.claimed_at)))
@@ -89,13 +89,13 @@ def test_a_budget_holds_from_midnight_to_midnight_of_the_zone(
 def test_a_change_of_the_zone_opens_no_budget_anew(ledger: Ledger, before: str, after: str, at: str) -> None:
     now_ms = ms(at)
     assert spend(ledger, "a", now_ms, before) is None
-    assert spend(ledger, "b", now_ms + 60_000, after) is RefusalReason.DAY_BUDGET
+    assert spend(ledger, "b", now_ms + 60_000, after) is BlockReason.DAY_BUDGET
     found = today(ledger, at, after)
     assert found.micros == 2_000_000
     assert [day.partition("[")[2].removesuffix("]") or "UTC" for day in found.other_days] == [before]
     # and what is spent after it is not spent again by changing back
     assert spend(ledger, "c", now_ms + 120_000, after, steps=2) is None
-    assert spend(ledger, "d", now_ms + 180_000, before, steps=2) is RefusalReason.DAY_BUDGET
+    assert spend(ledger, "d", now_ms + 180_000, before, steps=2) is BlockReason.DAY_BUDGET
     assert spend(ledger, "e", now_ms + 49 * HOUR_MS, after) is None, "at the latest after two days all is as ever"
     assert today(ledger, "2026-12-02T00:00+00:00", after).other_days == ()
     assert check_invariants(ledger) == []
@@ -123,7 +123,7 @@ def test_a_clock_that_is_ahead_costs_no_other_day_of_the_zone_its_budget(ledger:
     move(ledger, right.attempt_id, S.RELEASED, now_ms=ms("2026-11-28T02:00+00:00"))
     assert spend(ledger, "b", "2026-12-09T02:00+00:00", zone) is None
     assert today(ledger, "2026-11-28T03:00+00:00", zone).micros == 2_000_000
-    assert spend(ledger, "c", "2026-11-28T03:00+00:00", zone) is RefusalReason.DAY_BUDGET
+    assert spend(ledger, "c", "2026-11-28T03:00+00:00", zone) is BlockReason.DAY_BUDGET
     assert spend(ledger, "d", "2026-11-28T15:59+00:00", zone, steps=2) is None
     assert spend(ledger, "e", "2026-11-28T16:00+00:00", zone) is None
 

@@ -12,9 +12,9 @@ from sqlalchemy import select
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.spending_rules import BlockReason, BudgetLimits
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import controls
-from extend_pipeline.ledger.write.claims import BudgetLimits, RefusalReason
 from extend_pipeline_tests.support.ledger.steps import NOON, claim, move, request, send, submit
 from extend_pipeline_tests.support.processes.children import CONTEXT
 
@@ -28,7 +28,7 @@ def caps(*, per_day: int = 10**12, total: int = 10**12, slots: int = 10**4) -> d
     return {"kling-main": BudgetLimits(per_day * 1_000_000, total * 1_000_000, slots, total * 1_000_000)}
 
 
-def reasons(result: Any) -> list[RefusalReason]:
+def reasons(result: Any) -> list[BlockReason]:
     return [refused.reason for refused in result.refused]
 
 
@@ -100,30 +100,31 @@ def test_twenty_threads_that_claim_one_extension_get_it_once(ledger: Ledger) -> 
 def test_a_group_is_claimed_as_far_as_it_fits_in_its_order(ledger: Ledger) -> None:
     result = claim(ledger, *(request(key) for key in "abcde"), caps=caps(per_day=6))
     assert [each.video_key for each in result.claimed] == ["a", "b", "c"]
-    assert reasons(result) == [RefusalReason.DAY_BUDGET] * 2
+    assert reasons(result) == [BlockReason.DAY_BUDGET] * 2
     other = claim(ledger, request("d"), caps=caps(per_day=6, total=6))
-    assert reasons(other) == [RefusalReason.TOTAL_BUDGET]
+    assert reasons(other) == [BlockReason.TOTAL_BUDGET]
 
 
 def test_a_day_begins_at_midnight_utc_and_a_total_never(ledger: Ledger) -> None:
     tight = caps(per_day=2, total=6)
     midnight = (NOON // DAY_MS + 1) * DAY_MS
     assert claim(ledger, request("a"), caps=tight, now_ms=midnight - 1).claimed
-    assert reasons(claim(ledger, request("b"), caps=tight, now_ms=midnight - 1)) == [RefusalReason.DAY_BUDGET]
+    assert reasons(claim(ledger, request("b"), caps=tight, now_ms=midnight - 1)) == [BlockReason.DAY_BUDGET]
     assert claim(ledger, request("b"), caps=tight, now_ms=midnight).claimed
     assert claim(ledger, request("c"), caps=tight, now_ms=midnight + DAY_MS).claimed
     late = claim(ledger, request("d"), caps=tight, now_ms=midnight + 2 * DAY_MS)
-    assert reasons(late) == [RefusalReason.TOTAL_BUDGET]
+    assert reasons(late) == [BlockReason.TOTAL_BUDGET]
 
 
 def test_what_is_given_back_can_be_claimed_again_and_what_is_in_doubt_can_not(ledger: Ledger) -> None:
     tight = caps(total=2, slots=1)
+    slots = caps(slots=1)
     first = request("a")
     claim(ledger, first, caps=tight)
     send(ledger, first.attempt_id)
     move(ledger, first.attempt_id, S.IN_DOUBT)
-    assert reasons(claim(ledger, request("b"), caps=tight)) == [RefusalReason.SLOTS]
-    assert reasons(claim(ledger, request("b"), caps=caps(total=2))) == [RefusalReason.TOTAL_BUDGET]
+    assert reasons(claim(ledger, request("b"), caps=slots)) == [BlockReason.SLOTS]
+    assert reasons(claim(ledger, request("b"), caps=tight)) == [BlockReason.TOTAL_BUDGET]
     move(ledger, first.attempt_id, S.RELEASED)
     assert claim(ledger, request("b"), caps=tight).claimed
     assert check_invariants(ledger) == []
@@ -141,7 +142,7 @@ def test_a_pause_holds_from_the_next_claim_on_and_is_lifted_by_a_person(ledger: 
     assert claim(ledger, request("a")).claimed
     with ledger.write(now_ms=NOON, actor="ann") as tx:
         controls.pause(tx, account, why="the bill")
-    assert reasons(claim(ledger, request("b"), request("c"))) == [RefusalReason.PAUSED] * 2
+    assert reasons(claim(ledger, request("b"), request("c"))) == [BlockReason.PAUSED] * 2
     with ledger.write(now_ms=NOON, actor="ann") as tx:
         assert controls.resume(tx, why="paid") == [account]
         assert controls.resume(tx, why="paid") == []
@@ -152,7 +153,7 @@ def test_a_stop_is_said_once_and_holds_until_a_person_resumes(ledger: Ledger) ->
     for message in ("arrears", "arrears again"):
         with ledger.write(now_ms=NOON, actor="me") as tx:
             controls.stop_account(tx, "kling-main", reason="balance", message=message)
-    assert reasons(claim(ledger, request("a"))) == [RefusalReason.STOPPED]
+    assert reasons(claim(ledger, request("a"))) == [BlockReason.ACCOUNT_STOPPED]
     with ledger.read() as connection:
         kinds = list(connection.execute(select(tables.events.c.kind)).scalars())
         assert connection.execute(select(tables.accounts.c.stopped_message)).scalar_one() == "arrears"
@@ -170,14 +171,14 @@ def test_a_rest_ends_with_one_probe_and_with_its_success_everything_goes(ledger:
 
     rest(NOON, 1_000)
     rest(NOON + 10, 50_000)  # the same burst: one failure, and the rest that was set first
-    assert reasons(claim(ledger, request("a"), now_ms=NOON + 999)) == [RefusalReason.BACKOFF]
+    assert reasons(claim(ledger, request("a"), now_ms=NOON + 999)) == [BlockReason.BACKOFF]
     probing = claim(ledger, request("a"), request("b"), now_ms=NOON + 1_000)
     assert [each.video_key for each in probing.claimed] == ["a"]
-    assert reasons(probing) == [RefusalReason.BACKOFF]
-    assert reasons(claim(ledger, request("b"), now_ms=NOON + 1_001)) == [RefusalReason.BACKOFF]
+    assert reasons(probing) == [BlockReason.BACKOFF]
+    assert reasons(claim(ledger, request("b"), now_ms=NOON + 1_001)) == [BlockReason.BACKOFF]
     (probe,) = probing.claimed
     send(ledger, probe.attempt_id, now_ms=NOON + 1_001)
-    assert reasons(claim(ledger, request("b"), now_ms=NOON + 1_002)) == [RefusalReason.BACKOFF]
+    assert reasons(claim(ledger, request("b"), now_ms=NOON + 1_002)) == [BlockReason.BACKOFF]
     move(ledger, probe.attempt_id, S.REJECTED, error_reason="rate")
     rest(NOON + 1_100, 2_000)
     with ledger.write(now_ms=NOON, actor="me") as tx:
@@ -196,5 +197,5 @@ def test_a_claim_made_from_an_old_plan_is_refused(ledger: Ledger) -> None:
     claim(ledger, first)
     move(ledger, first.attempt_id, S.RELEASED)
     stale = request("a", try_no=2)  # this plan has not seen the first
-    assert reasons(claim(ledger, stale)) == [RefusalReason.CHANGED]
+    assert reasons(claim(ledger, stale)) == [BlockReason.CHANGED]
     assert claim(ledger, request("a", try_no=2, last_attempt_id=first.attempt_id)).claimed

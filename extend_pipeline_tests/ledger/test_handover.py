@@ -93,7 +93,7 @@ class _NotReallyError(Exception):
 
 
 def _caps() -> dict[str, Any]:
-    from extend_pipeline.ledger.write.claims import BudgetLimits
+    from extend_pipeline.ledger.spending_rules import BudgetLimits
 
     return {"kling-main": BudgetLimits(10**12, 10**12, 1000, 10**12)}
 
@@ -249,6 +249,8 @@ def test_a_seal_is_lifted_by_a_persons_word_once_the_copy_is_lost(new_url: Calla
         with closing_ledger(target) as copy, copy.alone() as (connection, _):
             # as where only an older version works with it
             connection.execute(text("ALTER TABLE ledger_head DROP COLUMN program"))
+            for column in ("cause", "refusals", "refused_since", "sha256"):
+                connection.execute(text(f"ALTER TABLE schedule DROP COLUMN {column}"))
             connection.execute(text("UPDATE alembic_version SET version_num = '0008'"))
         with pytest.raises(LedgerError, match="is there and goes on"):
             reopen(ledger, now_ms=LATER, actor="ann", why="tired")

@@ -13,9 +13,9 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.ledger.projection import invariants, replay
 from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.spending_rules import BlockReason, BudgetLimits
 from extend_pipeline.ledger.states import LIVE, MOVES, AttemptState
 from extend_pipeline.ledger.write import controls, transitions
-from extend_pipeline.ledger.write.claims import BudgetLimits, RefusalReason
 from extend_pipeline.ledger.write.transitions import Moved, Stale
 from extend_pipeline_tests.support.ledger.steps import (
     NOON,
@@ -128,7 +128,7 @@ def test_one_extension_has_one_live_attempt_at_most(ledger: Ledger) -> None:
     first = request()
     claim(ledger, first)
     again = claim(ledger, request(try_no=2, last_attempt_id=first.attempt_id))
-    assert [refused.reason for refused in again.refused] == [RefusalReason.CHANGED]
+    assert [refused.reason for refused in again.refused] == [BlockReason.CHANGED]
 
 
 def test_the_database_itself_refuses_a_second_live_attempt(ledger: Ledger) -> None:

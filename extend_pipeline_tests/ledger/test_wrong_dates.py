@@ -10,9 +10,9 @@ from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.read import budget_days
+from extend_pipeline.ledger.spending_rules import BlockReason, BudgetLimits
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import controls, job_queue, transitions
-from extend_pipeline.ledger.write.claims import BudgetLimits, RefusalReason
 from extend_pipeline.ledger.write.transitions import Moved, Stale
 from extend_pipeline_tests.support.ledger.steps import NOON, claim, move, request, send, submit, succeed
 
@@ -26,7 +26,7 @@ def committed(connection: Connection, now_ms: int) -> dict[str, int]:
     return {name: today.micros for name, today in budget_days.committed(connection, now_ms, zone="UTC").items()}
 
 
-def refusals(ledger: Ledger, *videos: str, now_ms: int) -> list[RefusalReason]:
+def refusals(ledger: Ledger, *videos: str, now_ms: int) -> list[BlockReason]:
     """Why each of the videos' first hops was not claimed."""
     return [each.reason for each in claim(ledger, *map(request, videos), now_ms=now_ms, caps=SMALL).refused]
 
@@ -40,7 +40,7 @@ def test_what_was_claimed_under_a_later_day_counts_against_today_and_no_other_da
     claim(ledger, request("b"), now_ms=NOON + ahead_ms, caps=SMALL)
     with ledger.read() as connection:
         assert committed(connection, NOON + HOUR_MS) == {"kling-main": 2_000_000}
-    assert refusals(ledger, "c", "d", now_ms=NOON + HOUR_MS) == [RefusalReason.DAY_BUDGET]
+    assert refusals(ledger, "c", "d", now_ms=NOON + HOUR_MS) == [BlockReason.DAY_BUDGET]
     with ledger.read() as connection:
         assert committed(connection, NOON + HOUR_MS) == {"kling-main": 4_000_000}
         tomorrow = committed(connection, NOON + DAY_MS + HOUR_MS)
@@ -91,7 +91,7 @@ def test_a_due_time_counts_up_to_the_longest_wait_and_is_due_now_beyond_it(ledge
 
 
 def test_a_rest_that_ends_farther_ahead_than_any_rest_is_none(ledger: Ledger) -> None:
-    for ahead_ms, refused in ((0, [RefusalReason.BACKOFF]), (2 * HOUR_MS, [])):
+    for ahead_ms, refused in ((0, [BlockReason.BACKOFF]), (2 * HOUR_MS, [])):
         with ledger.write(now_ms=NOON + ahead_ms, actor="me") as tx:
             controls.clear_backoff(tx, "kling-main")
             controls.back_off(tx, "kling-main", wait_ms=MAX_BACKOFF_MS, note="busy")

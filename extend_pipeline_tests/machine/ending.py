@@ -10,10 +10,10 @@ from extend_pipeline.base.units import to_micros
 from extend_pipeline.engine.advance import advance, next_moment_ms
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import reconciliation_queries
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
 from extend_pipeline_tests.machine import person
 from extend_pipeline_tests.machine.bills import compare_invoice, compare_kling

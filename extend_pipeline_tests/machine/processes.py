@@ -18,9 +18,8 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.submit.spool import UnrecordedError
-from extend_pipeline.media.store import MediaStore
-from extend_pipeline.providers.http.retry import RetryPolicy
-from extend_pipeline.providers.registry import build_provider
+from extend_pipeline.media.local_store import LocalStore
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.machine.gates import DEADLINE_S, Gate, GatedLedger, Killed, gate_posts
 from extend_pipeline_tests.support.home.engine_home import impatient_provider
 
@@ -112,16 +111,12 @@ def build_process(
     gate = Gate()
 
     def make(account: Account, *, settings: Settings) -> Any:
-        if account.provider == "kling":
-            return gate_posts(impatient_provider(account, settings=settings), gate)
-        provider: Any = build_provider(account, settings=settings)
-        provider._client._retry = RetryPolicy(wait_initial_s=0.01, wait_max_s=0.02)
-        return gate_posts(provider, gate)
+        return gate_posts(impatient_provider(account, settings=settings), gate)
 
     pipeline = Pipeline(
-        load_configuration(settings, now=from_ms(now_ms())),
+        load_configuration(settings, PROVIDERS, now=from_ms(now_ms())),
         GatedLedger(settings.ledger_url, gate),
-        MediaStore(settings.media_dir),
+        LocalStore(settings.media_dir),
         now_ms=now_ms,
         make_provider=make,
         owner=f"{socket.gethostname()}:{2**22 + int(name[1:])}:1" if looks_dead else name,

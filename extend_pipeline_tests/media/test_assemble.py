@@ -13,10 +13,10 @@ import pytest
 from extend_pipeline.media.check.probe import Probe, ValidFile, check_file, probe
 from extend_pipeline.media.classify import OutputKind, recognise
 from extend_pipeline.media.join.assemble import Film, Unassembled, assemble
-from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.libav import FrameError
+from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.media.poster import make_poster
 from extend_pipeline.media.seam import measure_seam
-from extend_pipeline.media.store import MediaStore
 from extend_pipeline_tests.support.media.mp4 import cut, make_clip
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ SAME_DB = 35.0  # a picture encoded once more at crf 16; 28 dB would show
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> MediaStore:
-    return MediaStore(tmp_path / "media")
+def store(tmp_path: Path) -> LocalStore:
+    return LocalStore(tmp_path / "media")
 
 
 def pair(folder: Path, *, parent: dict[str, Any] | None = None, segment: dict[str, Any] | None = None) -> list[Path]:
@@ -38,11 +38,11 @@ def pair(folder: Path, *, parent: dict[str, Any] | None = None, segment: dict[st
     ]
 
 
-def made(parts: list[Path], store: MediaStore) -> Film:
+def made(parts: list[Path], store: LocalStore) -> Film:
     film = assemble(parent=parts[0], segment=parts[1], store=store, max_bytes=MOST)
     assert isinstance(film, Film), film
     assert not list(store.root.glob(".incoming/*"))
-    assert isinstance(check_file(store.path_of(film.stored.relative_path)), ValidFile)
+    assert isinstance(check_file(store.root / film.stored.path), ValidFile)
     return film
 
 
@@ -92,7 +92,7 @@ ALIKE: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("shape", ALIKE, ids=str)
-def test_parts_of_one_encoder_are_joined_bit_by_bit(tmp_path: Path, store: MediaStore, shape: dict[str, Any]) -> None:
+def test_parts_of_one_encoder_are_joined_bit_by_bit(tmp_path: Path, store: LocalStore, shape: dict[str, Any]) -> None:
     if shape.get("codec") == "mpeg4":
         parts = pair(tmp_path, parent={"fps": 15}, segment={"fps": 15})
         parts = [_as_mpeg4(part) for part in parts]
@@ -101,7 +101,7 @@ def test_parts_of_one_encoder_are_joined_bit_by_bit(tmp_path: Path, store: Media
 
     film = made(parts, store)
 
-    path = store.path_of(film.stored.relative_path)
+    path = store.root / film.stored.path
     both = [*pictures(parts[0]), *pictures(parts[1])]
     shown = pictures(path)
     assert film.lossless
@@ -118,7 +118,7 @@ def test_parts_of_one_encoder_are_joined_bit_by_bit(tmp_path: Path, store: Media
         assert sound_s(path) == pytest.approx(5.0, abs=0.05)
 
 
-def test_another_rate_with_the_same_settings_is_still_copied(tmp_path: Path, store: MediaStore) -> None:
+def test_another_rate_with_the_same_settings_is_still_copied(tmp_path: Path, store: LocalStore) -> None:
     film = made(pair(tmp_path, segment={"fps": 24}), store)
 
     assert film.lossless
@@ -135,13 +135,13 @@ DIFFERENT: list[tuple[dict[str, Any], dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("first", "second", "why"), DIFFERENT, ids=lambda value: str(value))
 def test_parts_that_do_not_fit_are_coded_again_and_the_note_says_why(
-    tmp_path: Path, store: MediaStore, first: dict[str, Any], second: dict[str, Any], why: str
+    tmp_path: Path, store: LocalStore, first: dict[str, Any], second: dict[str, Any], why: str
 ) -> None:
     parts = pair(tmp_path, parent=first, segment=second)
 
     film = made(parts, store)
 
-    shown = pictures(store.path_of(film.stored.relative_path))
+    shown = pictures(store.root / film.stored.path)
     before = pictures(parts[0])
     assert not film.lossless
     assert film.note.startswith("The pictures were coded again, because ")
@@ -160,7 +160,7 @@ def test_parts_that_do_not_fit_are_coded_again_and_the_note_says_why(
         assert film.stored.probe.frames == 72 + 48, "the segment takes on the parent's rate"
 
 
-def test_another_codec_is_coded_again(tmp_path: Path, store: MediaStore) -> None:
+def test_another_codec_is_coded_again(tmp_path: Path, store: LocalStore) -> None:
     parts = pair(tmp_path)
     parts[1] = _as_mpeg4(parts[1])
 
@@ -170,12 +170,12 @@ def test_another_codec_is_coded_again(tmp_path: Path, store: MediaStore) -> None
     assert "the parent is coded as h264 and the segment as mpeg4" in film.note
 
 
-def test_sound_of_another_rate_is_coded_again_beside_copied_pictures(tmp_path: Path, store: MediaStore) -> None:
+def test_sound_of_another_rate_is_coded_again_beside_copied_pictures(tmp_path: Path, store: LocalStore) -> None:
     parts = pair(tmp_path, parent={"audio": True}, segment={"audio": True, "sound_rate": 44_100})
 
     film = made(parts, store)
 
-    path = store.path_of(film.stored.relative_path)
+    path = store.root / film.stored.path
     assert not film.lossless
     assert "copied unchanged. The sound was coded again" in film.note
     assert sound_s(path) == pytest.approx(5.0, abs=0.05)
@@ -183,41 +183,41 @@ def test_sound_of_another_rate_is_coded_again_beside_copied_pictures(tmp_path: P
 
 
 @pytest.mark.parametrize("trimmed", [0, 1], ids=["parent", "segment"])
-def test_what_an_edit_list_hides_is_not_in_the_film(tmp_path: Path, store: MediaStore, trimmed: int) -> None:
+def test_what_an_edit_list_hides_is_not_in_the_film(tmp_path: Path, store: LocalStore, trimmed: int) -> None:
     parts = pair(tmp_path)
     parts[trimmed] = _first_second_hidden(parts[trimmed])
 
     film = made(parts, store)
 
-    shown = pictures(store.path_of(film.stored.relative_path))
+    shown = pictures(store.root / film.stored.path)
     both = [*pictures(parts[0]), *pictures(parts[1])]
     assert film.stored.probe.duration_ms == pytest.approx(4000, abs=1)
     assert "an edit list hides some of the stored pictures" in film.note
     assert min(psnr(one, other) for one, other in zip(shown, both, strict=True)) > SAME_DB
 
 
-def test_copied_sound_follows_on_without_an_overlap(tmp_path: Path, store: MediaStore) -> None:
+def test_copied_sound_follows_on_without_an_overlap(tmp_path: Path, store: LocalStore) -> None:
     import av
 
     film = made(pair(tmp_path, parent={"audio": True}, segment={"audio": True}), store)
 
-    with av.open(str(store.path_of(film.stored.relative_path))) as clip:
+    with av.open(str(store.root / film.stored.path)) as clip:
         heard = [(frame.time, frame.samples / frame.sample_rate) for frame in clip.decode(audio=0)]
     gaps = [after - (at + length) for (at, length), (after, _) in pairwise(heard)]
     assert all(-0.0005 < gap < 0.022 for gap in gaps), "nothing twice, and at most one packet of nothing"
 
 
-def test_the_same_parts_give_the_same_film(tmp_path: Path, store: MediaStore) -> None:
+def test_the_same_parts_give_the_same_film(tmp_path: Path, store: LocalStore) -> None:
     for segment in ({}, {"bframes": 2}):
         parts = pair(tmp_path, segment=segment)
         assert made(parts, store) == made(parts, store)
     assert len(list(store.root.rglob("*.mp4"))) == 2
 
 
-def test_a_film_can_be_the_parent_of_the_next_hop(tmp_path: Path, store: MediaStore) -> None:
+def test_a_film_can_be_the_parent_of_the_next_hop(tmp_path: Path, store: LocalStore) -> None:
     parts = pair(tmp_path, parent={"bframes": 2}, segment={"bframes": 2})
     first = made(parts, store)
-    second = made([store.path_of(first.stored.relative_path), parts[1]], store)
+    second = made([store.root / first.stored.path, parts[1]], store)
 
     assert second.lossless
     assert second.stored.probe.duration_ms == 7000
@@ -225,7 +225,7 @@ def test_a_film_can_be_the_parent_of_the_next_hop(tmp_path: Path, store: MediaSt
 
 @pytest.mark.parametrize("broken", [0, 1], ids=["parent", "segment"])
 @pytest.mark.parametrize("fraction", [0.0, 0.05, 0.7])
-def test_a_broken_part_is_a_reason_and_no_film(tmp_path: Path, store: MediaStore, broken: int, fraction: float) -> None:
+def test_a_broken_part_is_a_reason_and_no_film(tmp_path: Path, store: LocalStore, broken: int, fraction: float) -> None:
     parts = pair(tmp_path)
     cut(parts[broken], fraction)
 
@@ -237,7 +237,7 @@ def test_a_broken_part_is_a_reason_and_no_film(tmp_path: Path, store: MediaStore
 
 
 def test_damaged_pictures_end_in_a_film_or_a_reason_and_never_in_an_exception(
-    tmp_path: Path, store: MediaStore
+    tmp_path: Path, store: LocalStore
 ) -> None:
     parts = pair(tmp_path)
     whole = parts[1].read_bytes()
@@ -249,7 +249,7 @@ def test_damaged_pictures_end_in_a_film_or_a_reason_and_never_in_an_exception(
 
 
 @pytest.mark.parametrize("segment", [{}, {"bframes": 2}], ids=["copied", "coded again"])
-def test_a_film_above_the_limit_is_not_stored(tmp_path: Path, store: MediaStore, segment: dict[str, Any]) -> None:
+def test_a_film_above_the_limit_is_not_stored(tmp_path: Path, store: LocalStore, segment: dict[str, Any]) -> None:
     parts = pair(tmp_path, segment=segment)
 
     outcome = assemble(parent=parts[0], segment=parts[1], store=store, max_bytes=10_000)
@@ -259,7 +259,7 @@ def test_a_film_above_the_limit_is_not_stored(tmp_path: Path, store: MediaStore,
     assert not [path for path in store.root.rglob("*") if path.is_file()]
 
 
-def test_a_full_disk_and_a_missing_file_are_errors_of_the_machine(tmp_path: Path, store: MediaStore) -> None:
+def test_a_full_disk_and_a_missing_file_are_errors_of_the_machine(tmp_path: Path, store: LocalStore) -> None:
     parts = pair(tmp_path, parent={"noise": 60}, segment={"noise": 60})
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
@@ -282,10 +282,10 @@ def test_a_segment_is_told_apart_measured_and_drawn(tmp_path: Path) -> None:
     assert seam.psnr_db is not None
     assert seam.joint_db > seam.psnr_db
     assert not seam.parent_is_prefix
-    assert recognise(parent_ms=5000, probed_ms=5000, seam=seam) is OutputKind.SEGMENT
+    assert recognise(parent_ms=5000, probed_ms=5000, seam=seam, longest_added_ms=7000) is OutputKind.SEGMENT
     strip = make_poster(parent=parent, result=segment, parent_ms=5000, segment=True)
     assert strip[:2] == b"\xff\xd8"
-    with pytest.raises(PictureError):
+    with pytest.raises(FrameError):
         make_poster(parent=parent, result=cut(segment, 0.05), parent_ms=5000, segment=True)
 
 

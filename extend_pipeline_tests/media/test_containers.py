@@ -10,9 +10,10 @@ import pytest
 from extend_pipeline.media.check.container import Container, NoFilm, recognise, recognise_bytes
 from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file, probe
 from extend_pipeline.media.join.film import Joined, join
+from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.media.poster import make_poster
 from extend_pipeline.media.seam import measure_seam
-from extend_pipeline.media.store import MediaStore, Stored
+from extend_pipeline.media.store import Stored
 from extend_pipeline_tests.support.media.containers import RECIPES, make
 
 MOST = 50_000_000
@@ -41,12 +42,12 @@ def test_a_film_is_kept_byte_for_byte_under_its_true_extension(
 ) -> None:
     data = films[name].read_bytes()
 
-    stored = MediaStore(tmp_path).ingest([data], expected_bytes=len(data), max_bytes=MOST, check=check_file)
+    stored = LocalStore(tmp_path).ingest([data], expected_bytes=len(data), max_bytes=MOST, check=check_file)
 
     assert isinstance(stored, Stored), stored
     sha256 = hashlib.sha256(data).hexdigest()
-    assert stored.relative_path == f"{sha256[:2]}/{sha256}{RECIPES[name].suffix}"
-    assert (tmp_path / stored.relative_path).read_bytes() == data
+    assert stored.path == f"{sha256[:2]}/{sha256}{RECIPES[name].suffix}"
+    assert (tmp_path / stored.path).read_bytes() == data
     assert (stored.probe.width, stored.probe.height, stored.probe.frames) == (160, 96, 48)
     assert stored.probe.duration_ms == pytest.approx(2000, abs=42)
     assert stored.probe.has_audio == (RECIPES[name].sound is not None)

@@ -14,7 +14,7 @@ from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.isolation.pool import Prober
 from extend_pipeline.media.isolation.rlimits import Bounds
-from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.libav import FrameError
 from extend_pipeline_tests.support.media.hostile import ABSURD, absurd, endless_runs, picture_bomb
 from extend_pipeline_tests.support.media.mp4 import make_clip
 
@@ -68,7 +68,7 @@ def test_a_picture_bomb_that_takes_more_memory_than_allowed_is_refused(bomb: Pat
     try:
         verdict = isolated_probe.check_file(bomb, by=prober)
         assert isinstance(verdict, InvalidFile), "libav, or the process, gives up"
-        with pytest.raises(PictureError):
+        with pytest.raises(FrameError):
             isolated_probe.make_poster(parent=None, result=bomb, parent_ms=None, by=prober)
         assert isolated_probe.measure_seam(parent=bomb, result=bomb, by=prober).compared_frames == 0
         assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
@@ -92,7 +92,7 @@ def test_a_film_that_takes_more_computing_than_allowed_is_refused(tmp_path: Path
     try:
         began = time.monotonic()
         # the last picture of two hundred, which all have to be decoded: ten seconds of computing
-        with pytest.raises(PictureError, match="takes more than 1 s of computing"):
+        with pytest.raises(FrameError, match="takes more than 1 s of computing"):
             prober_poster(path, prober)
         assert time.monotonic() - began < 100
         assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
@@ -103,7 +103,7 @@ def test_a_film_that_takes_more_computing_than_allowed_is_refused(tmp_path: Path
 def prober_poster(path: Path, prober: Prober) -> bytes:
     """A poster under a second of computing."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(isolated_probe, "PICTURES_CPU_S", 1.0)
+        patch.setattr(isolated_probe, "FRAMES_CPU_S", 1.0)
         return isolated_probe.make_poster(parent=None, result=path, parent_ms=None, by=prober)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from extend_pipeline.media.frames import open_clip
-from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.libav import FrameError
 from extend_pipeline.media.poster import make_poster
 from extend_pipeline_tests.support.media.mp4 import extend_clip, make_clip
 
@@ -42,7 +42,7 @@ def panels(jpeg: bytes) -> list[np.ndarray]:
 def picture(path: Path, index: int, like: np.ndarray) -> np.ndarray:
     with open_clip(path) as clip:
         index %= len(clip.ticks)
-        frame = clip.pictures({index})[index]
+        frame = clip.frames({index})[index]
         return frame.reformat(
             width=like.shape[1], height=like.shape[0], format="rgb24", interpolation="AREA"
         ).to_ndarray()
@@ -113,9 +113,9 @@ def test_what_can_not_be_drawn_says_why(clips: tuple[Path, Path], tmp_path: Path
     page = tmp_path / "page.mp4"
     page.write_bytes(b"<html>")
 
-    with pytest.raises(PictureError, match="fits into 100 bytes"):
+    with pytest.raises(FrameError, match="fits into 100 bytes"):
         make_poster(parent=parent, result=result, parent_ms=2000, max_bytes=100)
-    with pytest.raises(PictureError, match="not a video"):
+    with pytest.raises(FrameError, match="not a video"):
         make_poster(parent=parent, result=page, parent_ms=2000)
     with pytest.raises(FileNotFoundError):
         make_poster(parent=tmp_path / "nowhere.mp4", result=result, parent_ms=2000)
@@ -133,7 +133,7 @@ def test_chosen_pictures_are_those_a_full_decode_gives(tmp_path: Path, shape: di
     chosen = {0, 1, 6, 7, 8, 20, 34, 35}
 
     with open_clip(path) as clip:
-        found = clip.pictures(chosen)
+        found = clip.frames(chosen)
 
     assert set(found) == chosen
     assert all((found[index].to_ndarray() == expected[index]).all() for index in chosen)

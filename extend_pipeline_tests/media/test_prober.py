@@ -22,7 +22,7 @@ from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.isolation import pool as probing
 from extend_pipeline.media.isolation.pool import Prober, ProbeUnavailable, Worker
 from extend_pipeline.media.isolation.rlimits import Bounds
-from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.libav import FrameError
 from extend_pipeline_tests.support.media.hostile import picture_bomb
 from extend_pipeline_tests.support.media.mp4 import make_clip
 
@@ -187,7 +187,7 @@ def test_a_worker_that_the_film_ends_twice_is_the_films_doing(slow: Path, make: 
         first = until(lambda: busy(before))
         os.kill(first, signal.SIGSEGV)
         os.kill(until(lambda: busy(before | {first})), signal.SIGSEGV)
-        with pytest.raises(PictureError, match="the process that reads it ends, by SIGSEGV"):
+        with pytest.raises(FrameError, match="the process that reads it ends, by SIGSEGV"):
             poster.result(60)
 
 
@@ -214,7 +214,7 @@ def test_a_worker_ends_when_its_parent_is_killed(slow: Path, how: signal.Signals
 
 
 def test_workers_end_with_the_program(good: Path) -> None:
-    script = _PARENT.rpartition("confined.make_poster")[0]
+    script = _PARENT.rpartition("isolated_probe.make_poster")[0]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, str(good)], capture_output=True, text=True, check=True
     )
@@ -250,27 +250,28 @@ def test_a_missing_film_is_the_callers_problem(make: Callable[..., Prober], tmp_
 
 def answering(text: str) -> str:
     """A worker's program that answers every task with the same."""
-    ready = json.dumps({"ready": True})
+    ready = json.dumps({"ok": True})
     answer = repr(text) if text != "long" else "'x' * 10**6"
     return f"import sys\nprint({ready!r}, flush=True)\nfor _ in sys.stdin: print({answer}, flush=True)"
 
 
-SOUND = {
+VALID = {
     "duration_ms": 1000, "width": 320, "height": 180, "codec": "h264", "frames": 12, "fps": 12.0, "has_audio": False,
 }  # fmt: skip
 
 
 def told(**changes: Any) -> str:
-    return json.dumps({"ok": {"sound": {**SOUND, **changes}}})
+    return json.dumps({"ok": {"valid": {**VALID, **changes}}})
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "", "garbage", "{}", "[]", "null", "[" * 100_000,
-        '{"ok": null}', '{"ok": {"sound": {}}}', '{"ok": {"broken": 5}}',
-        '{"ok": {"broken": ""}}', '{"ok": 1, "broken": 2}',
-        '{"surprise": true}', '{"memory": true}', '{"stumbled": "x"}',
+        '{"ok": null}', '{"ok": {"valid": {}}}', '{"ok": {"invalid": 5}}',
+        '{"ok": {"invalid": ""}}', '{"ok": 1, "invalid": 2}',
+        '{"surprise": true}', '{"failed": [12, ""]}',
+        '{"failed": [0, "x"]}', '{"failed": [true, "x"]}', '{"failed": "x"}',
         '{"ok": {}}\n{"ok": {}}', "long", told(duration_ms=-1), told(duration_ms=10**18), told(width=10**6),
         told(height="180"), told(codec="\x1b[2J"), told(codec="x" * 100), told(frames=0), told(frames=True),
         told(fps=float("nan")), told(fps=float("inf")), told(has_audio="no"), told(extra=1),
@@ -293,12 +294,14 @@ def test_an_answer_that_says_so_makes_it_sound(
     assert isinstance(isolated_probe.check_file(good, by=make()), ValidFile)
 
 
-@pytest.mark.parametrize("text", ['{"ok": {"jpeg": "AAAA"}}', '{"ok": {"jpeg": "/9j/!!"}}', '{"ok": {}}', told()])
+@pytest.mark.parametrize(
+    "text", ['{"ok": {"jpeg": "AAAA"}}', '{"ok": {"jpeg": "/9j/!!"}}', '{"ok": {}}', '{"ok": {"invalid": "x"}}', told()]
+)
 def test_a_poster_is_a_picture_or_an_error(
     text: str, good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering(text))
-    with pytest.raises(PictureError):
+    with pytest.raises(FrameError):
         isolated_probe.make_poster(parent=None, result=good, parent_ms=None, by=make())
 
 

@@ -78,7 +78,7 @@ def test_a_clip_is_probed_and_looked_at_as_it_is_seen(tmp_path: Path, mark: dict
     assert turn != STANDING
 
     with open_clip(clip) as opened:
-        picture = opened.pictures({3})[3]
+        picture = opened.frames({3})[3]
 
     seen = as_seen(luma, mark)
     assert isinstance(probed, Probe)

@@ -24,8 +24,8 @@ from extend_pipeline.providers.protocol import (
     TaskState,
     Unknown,
 )
-from extend_pipeline.providers.wire.api_key_client import KeyClient
-from extend_pipeline.providers.wire.credentials import SingleKey
+from extend_pipeline.providers.wire.api_client import ApiClient
+from extend_pipeline.providers.wire.credentials import KeyAuth, SingleKey
 from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline_tests.providers.http.raw_server import RawServer, always, answer, raw_server
 from extend_pipeline_tests.providers.kling.bodies import done, envelope, failure
@@ -45,7 +45,7 @@ def gateway(
     *passes: str, status: int = 200, body: bytes = bodies.GATEWAY_CREATED
 ) -> Iterator[tuple[Provider, RawServer]]:
     with raw_server(always(answer(status, body))) as server:
-        client = KeyClient(base_url=f"{server.base_url}/relay", key=SingleKey("G_KEY"), allow_local=True)
+        client = ApiClient(base_url=f"{server.base_url}/relay", auth=KeyAuth(SingleKey("G_KEY")), allow_local=True)
         provider: Provider = GatewayProvider(client, passes=passes)
         yield provider, server
         provider.close()
@@ -122,7 +122,7 @@ def test_an_answer_that_names_the_parents_task_is_unknown() -> None:
 
 
 def test_a_body_written_anew_is_read_as_klings() -> None:
-    outcome = parse_gateway_query(RawResponse(200, bodies.gateway()), asked=bodies.GATEWAY_ID)
+    outcome = parse_gateway_query(RawResponse(200, bodies.gateway()), requested=bodies.GATEWAY_ID)
     assert isinstance(outcome, Found)
     view = outcome.view
     assert (view.state, view.created_ms, view.updated_ms) == (TaskState.SUCCEEDED, 1762419870_000, 1762420170_000)
@@ -131,7 +131,7 @@ def test_a_body_written_anew_is_read_as_klings() -> None:
 
 
 def test_klings_deduction_is_not_what_the_gateway_charges() -> None:
-    outcome = parse_gateway_query(RawResponse(200, envelope(done())), asked=done()["task_id"])
+    outcome = parse_gateway_query(RawResponse(200, envelope(done())), requested=done()["task_id"])
     assert isinstance(outcome, Found)
     assert outcome.view.units_micros is None
     assert outcome.view.warnings == ()
@@ -145,7 +145,7 @@ def test_klings_own_error_inside_the_gateways_message_decides() -> None:
     assert outcome.reason is RejectReason.BALANCE
     assert outcome.answer.message.startswith("Account balance not enough")
     assert isinstance(parse_gateway_submit(RawResponse(500, outer)), Unknown)
-    asked = parse_gateway_query(RawResponse(429, outer), asked="5")
+    asked = parse_gateway_query(RawResponse(429, outer), requested="5")
     assert isinstance(asked, QueryFailed)
     assert asked.fault is QueryFault.BALANCE
 

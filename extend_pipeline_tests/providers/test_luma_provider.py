@@ -24,8 +24,8 @@ from extend_pipeline.providers.protocol import (
     TaskView,
     Unknown,
 )
-from extend_pipeline.providers.wire.api_key_client import KeyClient
-from extend_pipeline.providers.wire.credentials import SingleKey
+from extend_pipeline.providers.wire.api_client import ApiClient
+from extend_pipeline.providers.wire.credentials import KeyAuth, SingleKey
 from extend_pipeline.providers.wire.presigned import presigned_expiry_ms
 from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline_tests.providers.http.raw_server import (
@@ -46,7 +46,7 @@ FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, least_left_
 @contextmanager
 def luma(script: Script, *, batch_query: bool = False) -> Iterator[tuple[Provider, RawServer]]:
     with raw_server(script) as server:
-        client = KeyClient(base_url=server.base_url, key=SingleKey("L_KEY"), allow_local=True, retry=FAST)
+        client = ApiClient(base_url=server.base_url, auth=KeyAuth(SingleKey("L_KEY")), allow_local=True, retry=FAST)
         provider: Provider = LumaProvider(client, batch_query=batch_query)
         yield provider, server
         provider.close()
@@ -62,7 +62,7 @@ def submit(body: bytes, status: int = 200) -> object:
 
 
 def view_of(body: bytes, asked: str = bodies.LUMA_ID) -> TaskView:
-    outcome = parse_luma_query(RawResponse(200, body), asked=asked)
+    outcome = parse_luma_query(RawResponse(200, body), requested=asked)
     assert isinstance(outcome, Found), outcome
     return outcome.view
 
@@ -197,9 +197,9 @@ def test_a_wrapped_failure_is_the_end_unless_a_finished_video_is_shown() -> None
     finished = view_of(bodies.wrapped("completed"))
     assert finished.state is TaskState.SUCCEEDED
     assert finished.warnings
-    other = parse_luma_query(RawResponse(200, bodies.wrapped()), asked="another")
+    other = parse_luma_query(RawResponse(200, bodies.wrapped()), requested="another")
     assert isinstance(other, QueryFailed)
-    assert isinstance(parse_luma_query(RawResponse(500, bodies.wrapped()), asked=bodies.LUMA_ID), QueryFailed)
+    assert isinstance(parse_luma_query(RawResponse(500, bodies.wrapped()), requested=bodies.LUMA_ID), QueryFailed)
 
 
 def test_a_task_in_klings_form_is_seen() -> None:
@@ -250,7 +250,7 @@ def test_the_question_by_post_is_repeated_like_a_get() -> None:
 
 def test_one_id_twice_in_an_answer_is_no_answer_for_it() -> None:
     rows = [bodies.generation(id="a"), bodies.generation("failed", id="a"), bodies.generation(id="b")]
-    found = parse_luma_many(RawResponse(200, bodies.body(rows)), asked=["a", "b"])
+    found = parse_luma_many(RawResponse(200, bodies.body(rows)), requested=["a", "b"])
     assert isinstance(found, dict)
     assert set(found) == {"b"}
 

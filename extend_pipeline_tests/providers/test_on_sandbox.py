@@ -29,10 +29,13 @@ from extend_pipeline.providers.protocol import (
     Unknown,
 )
 from extend_pipeline.providers.vidu.provider import ViduProvider
-from extend_pipeline.providers.wire.api_key_client import KeyClient
-from extend_pipeline.providers.wire.credentials import SingleKey
+from extend_pipeline.providers.wire.api_client import ApiClient
+from extend_pipeline.providers.wire.credentials import KeyAuth, SingleKey
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, Seed, running_sandbox
-from extend_pipeline.sandbox.surface.settings import ErrorShape, GatewayConfig, LumaConfig, Reserialised, ViduConfig
+from extend_pipeline.sandbox.kling_gateway.settings import GatewayConfig, Reserialised
+from extend_pipeline.sandbox.luma.settings import LumaConfig
+from extend_pipeline.sandbox.surface.settings import ErrorShape
+from extend_pipeline.sandbox.vidu.settings import ViduConfig
 from extend_pipeline_tests.providers.wire.image_bytes import png
 
 NAMES = ("kling-gateway", "vidu", "luma")
@@ -47,7 +50,7 @@ class Side:
 
     key: str
     prefix: str
-    make: Callable[[KeyClient], Provider]
+    make: Callable[[ApiClient], Provider]
     params: dict[str, object]
 
 
@@ -87,10 +90,9 @@ def provider(
 ) -> Iterator[Provider]:
     side = SIDES[name]
     monkeypatch.setenv("O_KEY", key or side.key)
-    client = KeyClient(
+    client = ApiClient(
         base_url=sandbox.base_url,
-        key=SingleKey("O_KEY"),
-        prefix=side.prefix,
+        auth=KeyAuth(SingleKey("O_KEY"), side.prefix),
         allow_local=True,
         post_deadline_s=deadline_s,
         get_deadline_s=deadline_s,

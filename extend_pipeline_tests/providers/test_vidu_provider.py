@@ -24,8 +24,8 @@ from extend_pipeline.providers.protocol import (
 )
 from extend_pipeline.providers.vidu.parse import parse_vidu_query, parse_vidu_submit
 from extend_pipeline.providers.vidu.provider import ViduProvider
-from extend_pipeline.providers.wire.api_key_client import KeyClient
-from extend_pipeline.providers.wire.credentials import SingleKey
+from extend_pipeline.providers.wire.api_client import ApiClient
+from extend_pipeline.providers.wire.credentials import KeyAuth, SingleKey
 from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline_tests.providers.http.raw_server import RawServer, always, answer, raw_server
 from extend_pipeline_tests.providers.wire import upstream_bodies as bodies
@@ -44,7 +44,7 @@ PARAMS = {
 @contextmanager
 def vidu(body: bytes = bodies.VIDU_CREATED, prefix: str = "") -> Iterator[tuple[Provider, RawServer]]:
     with raw_server(always(answer(200, body))) as server:
-        client = KeyClient(base_url=server.base_url, key=SingleKey("V_KEY"), prefix=prefix, allow_local=True)
+        client = ApiClient(base_url=server.base_url, auth=KeyAuth(SingleKey("V_KEY"), prefix), allow_local=True)
         provider: Provider = ViduProvider(client)
         yield provider, server
         provider.close()
@@ -56,7 +56,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def view_of(body: bytes, asked: str = bodies.VIDU_ID) -> TaskView:
-    outcome = parse_vidu_query(RawResponse(200, body), asked=asked)
+    outcome = parse_vidu_query(RawResponse(200, body), requested=asked)
     assert isinstance(outcome, Found), outcome
     return outcome.view
 

@@ -27,6 +27,8 @@ _VARYING: Final = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "UUID"),
     (re.compile(r"\b(?=[0-9a-f]*\d)[0-9a-f]{12,}\b"), "DIGEST"),
     (re.compile(r"\b\d{6,}\b"), "NUMBER"),
+    (re.compile(r"\bfor \d+ (?:s|minutes?)\b"), "for AGE"),
+    (re.compile(r"\b\d+ minutes left\b"), "MINUTES left"),
 )
 
 
@@ -45,6 +47,13 @@ def check_user_text(text: str, *, without: dict[str, str] | None = None) -> None
         return
     known = json.loads(GOLDEN.read_text(encoding="utf-8")).get(test, [])
     assert text in known, f"a text that the golden file has not for {test} (make texts writes it anew): {text!r}"
+
+
+def line_with(text: str, marker: str) -> str:
+    """Return the only line of a text that has the marker, without space at its ends."""
+    lines = [line.strip() for line in text.splitlines() if marker in line]
+    assert len(lines) == 1, f"{len(lines)} lines have {marker!r}: {text}"
+    return lines[0]
 
 
 def write_golden(recording: Path) -> None:

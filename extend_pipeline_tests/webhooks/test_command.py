@@ -26,6 +26,7 @@ from extend_pipeline.ledger.write.webhook_inbox import MAX_CALLBACK_LOOKUPS, MAX
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive, eventually
 from extend_pipeline_tests.support.ledger.reckoning import reckon
 from extend_pipeline_tests.support.servers.ports import free_port
+from extend_pipeline_tests.support.user_texts import check_user_text
 from extend_pipeline_tests.webhooks.receiving import (
     SECRET_ENV,
     Receiver,
@@ -85,7 +86,7 @@ def running(home: EngineHome, port: int = 0, **environment: str) -> Iterator[Run
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert "callbacks are received on http://127.0.0.1:" in line, line + process.stdout.read()
+        assert "http://127.0.0.1:" in line, line + process.stdout.read()
         yield Running(process, int(line.split("http://127.0.0.1:")[1].split()[0]))
     finally:
         process.kill()
@@ -111,24 +112,24 @@ def refused(home: EngineHome, *options: str) -> str:
 
 def test_without_an_account_that_asks_it_says_so_and_ends(home: EngineHome) -> None:
     home.seeded(1)
-    assert "no account asks for callbacks" in refused(home)
+    check_user_text(refused(home))
 
 
 def test_a_secret_that_is_not_there_or_no_secret_keeps_it_from_starting(
     home: EngineHome, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called_back_home(home, "kling", 9, signed=True)
-    assert f"account k: the environment variable {SECRET_ENV} is not set" in refused(home)
+    check_user_text(refused(home))
     monkeypatch.setenv(SECRET_ENV, "whsec_%%%")
     told = refused(home)
-    assert "no base64" in told
     assert "%%%" not in told
+    check_user_text(told)
 
 
 def test_a_port_that_is_taken_is_told(home: EngineHome) -> None:
     called_back_home(home, "kling", 9)
     with open_receiving(home) as other:
-        assert f"port {other.port} on 127.0.0.1 is in use" in refused(home, "--port", str(other.port))
+        check_user_text(refused(home, "--port", str(other.port)), without={f"port {other.port}": "port PORT"})
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -142,8 +143,7 @@ def test_it_ends_cleanly_by_either_signal_and_tells_counts_alone(
         assert verb.post("A" * 43, b"rubbish-in-the-body") == 204
         code, told = verb.stop(number)
     assert code == 0
-    assert "callbacks: 1 kept, 1 to an unknown address" in told
-    assert "stopped" in told
+    check_user_text(told)
     for hidden in (token, task_id, "rubbish", "A" * 43):
         assert hidden not in told
 
@@ -209,7 +209,7 @@ def test_a_receiver_that_is_killed_loses_a_hint_at_most(point: str, home: Engine
             task_id = next(task["task_id"] for task in home.sandbox.tasks() if task["task_id"] not in held)
             token = next(token for token in tokens if token_digest(token) == row.callback_digest)
             body = json.dumps({"id": task_id}).encode()
-            with pytest.raises(OSError, match=r"closed connection|reset"):
+            with pytest.raises(ConnectionError):
                 verb.post(token, body)
             assert verb.process.wait(20) == -signal.SIGKILL
         assert len(inbox_rows(pipeline.ledger)) == (point == "callbacks.after_inbox")

@@ -9,12 +9,13 @@ import pytest
 
 from extend_pipeline.dagster_defs.sensors.due import what_is_due
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan.model import BlockReason
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import webhook_inbox
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive, eventually
 from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_the_same
 from extend_pipeline_tests.support.servers.ports import free_port
+from extend_pipeline_tests.support.user_texts import check_user_text
 from extend_pipeline_tests.webhooks.receiving import (
     CALLED_BACK,
     attempts,
@@ -58,11 +59,13 @@ def test_a_tick_of_dagsters_sensor_sees_what_a_callback_named(home: EngineHome) 
     with open_receiving(home, port=port) as receiver, home.open(JumpClock()) as pipeline:
         tokens = tokens_of(pipeline)
         advance(pipeline, publish=False)
-        assert "in doubt" not in what_is_due(pipeline, ["luma"])
+        nothing_to_look_up = what_is_due(pipeline, ["luma"])
         receiver.post(tokens[0], b'{"id": "%s"}' % home.sandbox.tasks()[0]["task_id"].encode())
-        assert "attempts in doubt to look up" in what_is_due(pipeline, ["luma"])
+        named = what_is_due(pipeline, ["luma"])
+        assert named != nothing_to_look_up
+        check_user_text(named)
         assert advance(pipeline, publish=False).recovered.found == ["luma-0/1"]
-        assert "in doubt" not in what_is_due(pipeline, ["luma"])
+        assert what_is_due(pipeline, ["luma"]) == nothing_to_look_up
 
 
 @pytest.mark.parametrize("provider", CALLED_BACK)

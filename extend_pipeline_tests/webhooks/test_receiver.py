@@ -16,8 +16,10 @@ from sqlalchemy import text
 
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.webhooks.ingest import IngestResult
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, eventually
 from extend_pipeline_tests.support.servers.ports import free_port
+from extend_pipeline_tests.support.user_texts import check_user_text, line_with
 from extend_pipeline_tests.webhooks.receiving import (
     QUICK,
     Receiver,
@@ -96,7 +98,7 @@ def test_every_method_and_path_gets_the_same_answer(ingest_queue: Desk) -> None:
         upgrade = b"GET /x HTTP/1.1\r\nhost: h\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
         assert receiver.raw(upgrade) == ANSWER
         assert ingest_queue.rows == []
-        assert receiver.counts.total.keys() <= {"to an unknown address"}
+        assert receiver.counts.total.keys() <= {IngestResult.UNKNOWN}
 
 
 def test_a_token_is_found_below_any_prefix(ingest_queue: Desk) -> None:
@@ -146,12 +148,13 @@ def test_a_body_is_read_up_to_its_bound_and_not_beyond(ingest_queue: Desk) -> No
 
 def test_lengths_that_lie_are_answered_and_a_cut_body_is_not_kept(ingest_queue: Desk) -> None:
     path = f"/hooks/{ingest_queue.token}"
+    chunks_without_sizes = "transfer-encoding: chunked"
     with ingest_queue.receiving() as receiver:
         body = ingest_queue.body()
         assert receiver.raw(written(receiver, body, f"content-length: {len(body) + 9}", path=path)) == ANSWER
         assert receiver.raw(written(receiver, body, "content-length: 99999999999", path=path)) == ANSWER
         assert receiver.raw(written(receiver, body, "content-length: -1", path=path)) == ANSWER
-        assert receiver.raw(written(receiver, body, "transfer-encoding: chunked", path=path)) == ANSWER
+        assert receiver.raw(written(receiver, body, chunks_without_sizes, path=path)) == ANSWER
         assert ingest_queue.rows == []
         # too short a length: what is there counts, the rest is nobody's request
         assert receiver.raw(written(receiver, body, "content-length: 2", path=path)).startswith(ANSWER)
@@ -230,8 +233,8 @@ def test_a_ledger_that_is_broken_is_told_in_the_log_and_to_nobody_else(ingest_qu
             tx.connection.execute(text("ALTER TABLE away RENAME TO inbox"))
         assert receiver.post(ingest_queue.token, ingest_queue.body()) == 204
         assert len(ingest_queue.rows) == 1
-    assert receiver.counts.total == {"kept": 1, "lost: the ledger could not be written": 1}
-    assert any("could not be kept (OperationalError)" in line for line in receiver.lines)
+    assert receiver.counts.total == {IngestResult.KEPT: 1, IngestResult.LOST: 1}
+    check_user_text(line_with("\n".join(receiver.lines), "OperationalError"))
     assert not any(ingest_queue.token in line or ingest_queue.task_id in line for line in receiver.lines)
 
 
@@ -246,7 +249,7 @@ def test_what_waits_for_the_ledger_is_bounded(ingest_queue: Desk) -> None:
             other.execute("ROLLBACK")
         other.close()
         eventually(lambda: sum(receiver.counts.total.values()) == 31)
-    assert 20 <= receiver.counts.total["dropped: too many were waiting"] <= 23
+    assert 20 <= receiver.counts.total[IngestResult.DROPPED] <= 23
 
 
 def test_accounts_that_change_while_it_runs_are_read_again(ingest_queue: Desk, secret: str) -> None:
@@ -258,5 +261,5 @@ def test_accounts_that_change_while_it_runs_are_read_again(ingest_queue: Desk, s
         receiver.post(ingest_queue.token, ingest_queue.body(n=2))
         (ingest_queue.home.path / "accounts.yaml").write_text("accounts: {")
         receiver.post(ingest_queue.token, ingest_queue.body(n=3))
-    assert receiver.counts.total == {"kept": 1, "without a valid signature": 2}
-    assert any("accounts.yaml or the catalogue is wrong" in line for line in receiver.lines)
+    assert receiver.counts.total == {IngestResult.KEPT: 1, IngestResult.UNSIGNED: 2}
+    check_user_text(line_with("\n".join(receiver.lines), "accounts.yaml"))

@@ -16,12 +16,14 @@ import click
 
 from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.commands.demo.home_lock import IN_USE, RECORD, HomeLock, lock_home, state_in_use
+from extend_pipeline.commands.demo.home_lock import RECORD, HomeLock, lock_home
 from extend_pipeline.commands.demo.processes import Child, answers, running, tool, wait_for
 from extend_pipeline.commands.demo.sandbox import read_seeds
 from extend_pipeline.config.load import load_accounts, load_configuration
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.engine.guards.state_in_use import IN_USE, state_in_use
 from extend_pipeline.engine.home import wall_ms
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline.sandbox import SandboxConfig, check_seeds
 
 WORKSPACE = """\
@@ -47,12 +49,12 @@ class DemoHome:
 
     @property
     def state(self) -> Path:
-        """All that the demo generates."""
+        """Return all that the demo generates."""
         return self.settings.state_dir
 
     @property
     def dagster_home(self) -> Path:
-        """The demo's own DAGSTER_HOME."""
+        """Return the demo's own DAGSTER_HOME."""
         return self.state / "dagster"
 
     @property
@@ -62,32 +64,30 @@ class DemoHome:
 
     @property
     def seed_file(self) -> Path:
-        """The sources that the sandbox has."""
+        """Return the sources that the sandbox has."""
         return self.settings.home / "sandbox.json"
 
     def environment(self) -> dict[str, str]:
-        """What the children see. The keys are the sandbox's own and open nothing else."""
+        """Return what the children see. The keys are the sandbox's own and open nothing else."""
         config = SandboxConfig()
         return {
             "EXTEND_PIPELINE_HOME": str(self.settings.home),
             "DAGSTER_HOME": str(self.dagster_home),
             "EXTEND_DEMO_ACCESS_KEY": config.access_key,
             "EXTEND_DEMO_SECRET_KEY": config.secret_key,
-            "EXTEND_DEMO_GATEWAY_KEY": config.gateway.key,
-            "EXTEND_DEMO_VIDU_KEY": config.vidu.key,
-            "EXTEND_DEMO_LUMA_KEY": config.luma.key,
+            **{f"EXTEND_DEMO_{name.upper()}_KEY": own.key for name, own in config.others.items()},
             "PYTHONUNBUFFERED": "1",
         }
 
 
 def find(home: Path | None) -> DemoHome:
-    """The demo home named on the command line, or data/demo. Raises ClickException where there is none."""
+    """Return the demo home named on the command line, or data/demo. Raises ClickException where there is none."""
     settings = Settings.for_home(home if home is not None else Path("data/demo"))
     if not (settings.home / "catalog.yaml").exists():
         raise click.ClickException(
             f"there is no demo in {settings.home}: run it in a checkout of the project, or name one with --home"
         )
-    urls = {account.base_url for account in load_accounts(settings).values()}
+    urls = {account.base_url for account in load_accounts(settings, PROVIDERS).values()}
     if len(urls) != 1 or not all(urlsplit(url).hostname == "127.0.0.1" for url in urls):
         raise click.ClickException(
             f"{settings.home}/accounts.yaml must name one base_url, on 127.0.0.1 with a port: the demo spends no money"
@@ -122,7 +122,7 @@ def _check(demo: DemoHome, ui_port: int | None) -> None:
     _check_port(urlsplit(demo.url).port or 80, f"change base_url in {demo.settings.home}/accounts.yaml")
     if ui_port is not None:
         _check_port(ui_port, f"say another: dev --port {ui_port % MAX_PORT + 1}")
-    load_configuration(demo.settings, now=from_ms(wall_ms()))
+    load_configuration(demo.settings, PROVIDERS, now=from_ms(wall_ms()))
     check_seeds(SandboxConfig(seeds=tuple(read_seeds(demo.seed_file))))
     for name in PROGRAMS:
         if not Path(tool(name)).exists():
@@ -161,7 +161,7 @@ def _write_configuration(demo: DemoHome) -> None:
 
 
 def template(name: str) -> Path:
-    """A file of `deploy/`: in the package where it was installed from a wheel, in the checkout otherwise."""
+    """Return a file of `deploy/`: in the package where it was installed from a wheel, in the checkout otherwise."""
     package = Path(__file__).resolve().parents[2]
     installed = package / "deploy" / name
     return installed if installed.exists() else package.parent / "deploy" / name
@@ -169,7 +169,7 @@ def template(name: str) -> Path:
 
 @contextmanager
 def sandbox(demo: DemoHome, lock: HomeLock) -> Iterator[Child]:
-    """The sandbox, running as a process of its own until the end of the block."""
+    """Yield the sandbox, running as a process of its own until the end of the block."""
     port = urlsplit(demo.url).port
     command = [
         sys.executable,
@@ -189,7 +189,7 @@ def sandbox(demo: DemoHome, lock: HomeLock) -> Iterator[Child]:
 
 @contextmanager
 def dagster(demo: DemoHome, lock: HomeLock, *words: str) -> Iterator[Child]:
-    """A Dagster program on the demo's instance, running until the end of the block."""
+    """Yield a Dagster program on the demo's instance, running until the end of the block."""
     command = [tool(words[0]), *words[1:], "-w", str(demo.state / "workspace.yaml")]
     log = demo.logs / f"{words[0]}.log"
     with running(words[0], command, log=log, environment=demo.environment(), lock=lock) as child:

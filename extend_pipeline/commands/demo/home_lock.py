@@ -7,7 +7,6 @@ The lock is on the home's folder, so that removing the state doesn't release it.
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -20,13 +19,12 @@ from typing import Any, Final
 
 import click
 
-from extend_pipeline.base.private import FILE_MODE, make_private_folder, open_private
+from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.base.units import from_ms
+from extend_pipeline.engine.guards.state_in_use import try_lock
 
 RECORD: Final = "running.json"
 """Name of the file in the state folder that says what runs in the home; it counts only while the home is locked."""
-IN_USE: Final = "in-use.lock"
-"""Name of the file in the state folder that work locks together, and alone whoever removes the state."""
 
 
 class HomeInUseError(click.ClickException):
@@ -95,7 +93,7 @@ def lock_home(home: Path, *, state: Path, verb: str, now_ms: int) -> Iterator[Ho
     make_private_folder(home)
     descriptor = os.open(home, os.O_RDONLY)
     try:
-        if not _locked(descriptor, fcntl.LOCK_EX):
+        if not try_lock(descriptor, fcntl.LOCK_EX):
             raise HomeInUseError(describe_holder(home, read_record(state / RECORD)))
         lock = HomeLock(descriptor, state / RECORD, verb, now_ms)
         lock.write()
@@ -105,39 +103,6 @@ def lock_home(home: Path, *, state: Path, verb: str, now_ms: int) -> Iterator[Ho
             lock.close()
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def state_in_use(state: Path, *, alone: bool = False) -> Iterator[None]:
-    """Keep the state from being removed until the end of the block: for work that goes on beside other work. With
-    `alone`, there is no other: for whoever removes it. Raises HomeInUseError."""
-    try:
-        make_private_folder(state)
-        # a file of its own: the ledger's memory locks the folder for a moment, now and then
-        descriptor = os.open(state / IN_USE, os.O_RDWR | os.O_CREAT, FILE_MODE)
-    except OSError:
-        if alone:
-            raise
-        yield  # what can't be written can't be removed either, and the work itself says what is wrong
-        return
-    try:
-        if not _locked(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
-            others = "an `advance` or `callbacks`" if alone else "a `demo` that removes it"
-            raise HomeInUseError(f"{state} is in use by {others}: end it, or wait for its end")
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _locked(descriptor: int, how: int) -> bool:
-    """Lock a folder; return False where another process has it."""
-    try:
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
-            return False
-        raise  # a network disk without locks
-    return True
 
 
 def read_record(path: Path) -> dict[str, Any] | None:

@@ -40,7 +40,7 @@ class Child:
             raise ChildError(f"{self.name} ended with code {code}. The end of {self.log}:\n{self.tail()}")
 
     def tail(self) -> str:
-        """The last lines of its log."""
+        """Return the last lines of its log."""
         lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join(f"  {line}" for line in lines[-TAIL_LINES:])
 
@@ -106,12 +106,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def tool(name: str) -> str:
-    """A program of the environment that runs us."""
+    """Return a program of the environment that runs us."""
     return str(Path(sys.executable).parent / name)
 
 
 def answers(url: str) -> bool:
-    """Whether something answers at a local URL."""
+    """Return whether something answers at a local URL."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=2) as answer:

@@ -25,19 +25,17 @@ ORDER BY l.depth, l.video_key
 """
 SPENT = "SELECT provider, sum(units) AS units FROM charges WHERE entry IN ('settle', 'adjust') GROUP BY ALL"
 COSTS = """
-SELECT account, video_key, count(*) FILTER (entry = 'settle') AS hops, sum(units) AS units, any_value(unit) AS unit,
-       sum(amount) AS amount, currency
-FROM charges WHERE entry IN ('settle', 'adjust') GROUP BY ALL ORDER BY account, video_key
-"""
-TOTALS = """
-SELECT account, 'in all' AS video_key, count(*) FILTER (entry = 'settle') AS hops, sum(units) AS units,
-       any_value(unit) AS unit, sum(amount) AS amount, currency
-FROM charges WHERE entry IN ('settle', 'adjust') GROUP BY ALL ORDER BY account
+SELECT account, if(grouping(charges.video_key) = 1, 'in all', video_key) AS video_key,
+       count(*) FILTER (entry = 'settle') AS hops, sum(units) AS units, any_value(unit) AS unit, sum(amount) AS amount,
+       currency
+FROM charges WHERE entry IN ('settle', 'adjust')
+GROUP BY GROUPING SETS ((account, video_key, currency), (account, currency))
+ORDER BY grouping(charges.video_key), account, video_key
 """
 
 
 def sandbox_units(url: str) -> dict[str, Decimal]:
-    """What the sandbox charged, by its own book: units by provider."""
+    """Return what the sandbox charged, by its own book: units by provider."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(f"{url}/_sandbox/charges", timeout=10) as answer:
         book = json.load(answer)["by_account"].values()
@@ -63,8 +61,7 @@ def print_report(pipeline: Pipeline, *, charged: dict[str, Decimal], seconds: fl
     say("")
     columns = [Column("account"), Column("video"), Column("hops", right=True, rank=2), Column("units", right=True)]
     columns += [Column("unit", rank=1), Column("amount", right=True), Column("currency")]
-    costs = _rows(pipeline, COSTS) + _rows(pipeline, TOTALS)
-    rows = [[_shown(value) for value in row.values()] for row in costs]
+    rows = [[_shown(value) for value in row.values()] for row in _rows(pipeline, COSTS)]
     print_table(columns, rows, title="what it cost, by account in its own unit and currency")
     spent = {row["provider"]: row["units"] for row in _rows(pipeline, SPENT)}
     grows = all(e["duration_after_s"] > e["duration_before_s"] for e in edges)
@@ -88,7 +85,7 @@ def _rows(pipeline: Pipeline, sql: str) -> list[dict[str, Any]]:
 
 
 def _trees(edges: list[dict[str, Any]]) -> list[Tree]:
-    """A tree for each source; a branch hangs where it leaves its parent."""
+    """Return a tree for each source; a branch hangs where it leaves its parent."""
     from rich.tree import Tree
 
     made = {edge["video_id"] for edge in edges}

@@ -14,7 +14,7 @@ from extend_pipeline.commands.demo import home as demo_home
 from extend_pipeline.commands.demo.processes import Child, ChildError, answers, end_children_too, wait_for
 from extend_pipeline.commands.demo.report import print_report, sandbox_units
 from extend_pipeline.commands.render.output import say
-from extend_pipeline.commands.render.watch import Watcher
+from extend_pipeline.commands.render.progress import progress
 from extend_pipeline.commands.shared.options import Seconds
 
 if TYPE_CHECKING:
@@ -31,9 +31,12 @@ LOOK_S: Final = 0.5
 @click.option("--fresh", is_flag=True, help="Begin anew, and remove the films and the ledger of the demo before.")
 @click.pass_obj
 def demo(home: Path | None, max_seconds: float, fresh: bool) -> None:
-    """Watch eleven videos grow: sandbox, Dagster daemon, sensors and runs do the work; it ends by itself and costs
-    nothing. The next demo goes on with what this one has left."""
-    from extend_pipeline.engine.home import open_pipeline
+    """Watch eleven videos grow in the sandbox, through a real Dagster; ends by itself.
+
+    Sandbox, Dagster daemon, sensors and runs do the work, which costs nothing. The next demo goes on with what this one
+    has left.
+    """
+    from extend_pipeline.engine.home import open_home
 
     where = demo_home.find(home)
     end_children_too()
@@ -44,7 +47,7 @@ def demo(home: Path | None, max_seconds: float, fresh: bool) -> None:
             demo_home.prepared(where, verb="demo", fresh=fresh) as lock,
             demo_home.sandbox(where, lock) as sandbox,
             demo_home.dagster(where, lock, "dagster-daemon", "run") as daemon,
-            open_pipeline(where.settings) as pipeline,
+            open_home(where.settings) as pipeline,
         ):
             say(f"sandbox at {where.url}, Dagster instance in {where.dagster_home}; logs in {where.logs}")
             if not fresh and where.settings.warehouse_path.exists():
@@ -69,7 +72,7 @@ def demo(home: Path | None, max_seconds: float, fresh: bool) -> None:
 @click.option("--fresh", is_flag=True, help="Begin with an empty state.")
 @click.pass_obj
 def dev(home: Path | None, port: int, fresh: bool) -> None:
-    """Keep sandbox, Dagster webserver and daemon running for the UI, until Ctrl-C."""
+    """Keep the sandbox and Dagster with its UI running, until Ctrl-C."""
     where = demo_home.find(home)
     end_children_too()
     try:
@@ -96,10 +99,10 @@ def _watch(pipeline: Pipeline, children: list[Child], *, until: float) -> bool:
     """Show progress until no video goes on by itself; False when the time was up first."""
     from extend_pipeline.engine.status import status
 
-    with Watcher(pipeline.accounts) as watcher:
+    with progress(pipeline.accounts, watches=True) as shown:
         while True:
             now = status(pipeline)
-            watcher.show(now)
+            shown.planned(now.plan)
             started = any(video.hops_done for video in now.plan.videos)
             if started and not now.plan.unfinished:
                 return True

@@ -85,7 +85,7 @@ def sandbox(ctx: click.Context, /, port: int, state: Path | None, **options: Any
 
 
 def read_seeds(path: Path) -> list[dict[str, object]]:
-    """The source videos of a seed file. Raises click.UsageError where it holds no list of objects."""
+    """Return the source videos of a seed file. Raises click.UsageError where it holds no list of objects."""
     try:
         seeds = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

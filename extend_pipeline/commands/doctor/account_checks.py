@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
+from extend_pipeline.base.net import is_local
 from extend_pipeline.commands.doctor.diagnostics import Finding, ok, problem, warning
-from extend_pipeline.config.fields.addresses import is_local
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.keys import ask
@@ -26,14 +26,15 @@ from extend_pipeline.providers.registry import build_provider
 from extend_pipeline.providers.wire.credentials import SecretFault, read_secret, variables_of
 from extend_pipeline.webhooks.signature import read_signing_secrets
 
-# tokens are valid from 5 s before they are minted (upstream/001), and an HTTP date is whole seconds
+# tokens are valid from 5 s before they are minted (docs/upstream/kling.md, "Authentication"), and an HTTP date is whole
+# seconds
 MAX_SKEW_S: Final = 4.0
 FAR_SKEW_S: Final = 60.0
 SET_IT: Final = "see the message; `ca` and `proxy` stand in the account or in defaults: of accounts.yaml"
 
 
 def check_variables(account: Account, *, used: bool) -> Iterator[Finding]:
-    """The environment variables that an account names hold something that can be a key."""
+    """Yield the environment variables that an account names hold something that can be a key."""
     check = f"account {account.name}"
     for name in variables_of(account):
         value = read_secret(name)
@@ -48,7 +49,7 @@ def check_variables(account: Account, *, used: bool) -> Iterator[Finding]:
 
 
 def check_route(account: Account) -> Iterator[Finding]:
-    """Which way the account's calls go, and whether what they need for it is there. Asks nobody."""
+    """Yield which way the account's calls go, and whether what they need for it is there. Asks nobody."""
     check, route = f"account {account.name}", route_of(account)
     parts = urlsplit(account.base_url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -77,7 +78,7 @@ def check_route(account: Account) -> Iterator[Finding]:
 
 
 def check_callbacks(account: Account) -> Iterator[Finding]:
-    """Where the provider shall call back it can call, and what it signs with is known here."""
+    """Yield where the provider shall call back it can call, and what it signs with is known here."""
     if account.callbacks is None:
         return
     check = f"callbacks of {account.name}"
@@ -99,7 +100,7 @@ def check_callbacks(account: Account) -> Iterator[Finding]:
 
 
 def check_upstream(account: Account, settings: Settings, *, now: Callable[[], float]) -> Iterator[Finding]:
-    """The account's upstream can be reached, its clock is ours, and it takes the credentials."""
+    """Yield the account's upstream can be reached, its clock is ours, and it takes the credentials."""
     check = f"account {account.name}"
     client = HttpClient(account.base_url, allow_local=account.allow_local, route=route_of(account))
     try:
@@ -126,7 +127,7 @@ def check_upstream(account: Account, settings: Settings, *, now: Callable[[], fl
 
 
 def judge_clock(check: str, skew_s: float | None) -> Finding:
-    """What the difference between two clocks means; `skew_s` is how far this machine's is ahead, in seconds."""
+    """Return what the difference between two clocks means; `skew_s` is how far this machine's is ahead, in seconds."""
     if skew_s is None:
         return ok(check, "it answers, without a date to compare clocks by")
     if abs(skew_s) < MAX_SKEW_S:
@@ -138,7 +139,7 @@ def judge_clock(check: str, skew_s: float | None) -> Finding:
 
 
 def judge_access(check: str, account: Account, answer: Page | QueryOutcome) -> Finding:
-    """What the answer to a free question says of the credentials."""
+    """Return what the answer to a free question says of the credentials."""
     match answer:
         case QueryFailed(QueryFault.CERTIFICATE | QueryFault.PROXY, told):
             return problem(check, told.message, SET_IT)

@@ -25,7 +25,7 @@ class Finding:
 
 
 def ok(check: str, message: str) -> Finding:
-    """All is well with this."""
+    """Return all is well with this."""
     return Finding(Level.OK, check, message)
 
 

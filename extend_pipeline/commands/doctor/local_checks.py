@@ -6,6 +6,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ from extend_pipeline.ledger.database import Ledger, LedgerError, has_ledger, ope
 from extend_pipeline.ledger.identity import written_by
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.media.stores import open_store
 
 FEW_FREE: Final = 10  # times what must stay free: some hundred films of 20 to 50 MB, a night's work
 
@@ -31,7 +33,7 @@ MAX_BROKEN: Final = 20  # broken promises that are told one by one
 
 
 def check_ledger(settings: Settings) -> Iterator[Finding]:
-    """The ledger opens and keeps its promises; a home may also have none yet."""
+    """Yield the ledger opens and keeps its promises; a home may also have none yet."""
     if not has_ledger(settings.ledger_url):
         with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
             empty = open_ledger(f"sqlite:///{folder}/ledger.sqlite")
@@ -71,7 +73,7 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_identity(settings: Settings, ledger: Ledger) -> Finding:
-    """The ledger is the one that this home has worked with."""
+    """Return the ledger is the one that this home has worked with."""
     verdict = look(settings, ledger)
     if not verdict.may_spend:
         return problem("ledger", verdict.message, verdict.todo)
@@ -79,12 +81,13 @@ def _check_identity(settings: Settings, ledger: Ledger) -> Finding:
 
 
 def check_media(settings: Settings) -> Iterator[Finding]:
-    """The media folder can be written by us and read by nobody else, and there is room."""
-    folder = settings.media_dir
-    yield from _folder("media", folder)
-    if opened := _open_to_others("media", folder):
-        yield opened
-    space = read_space(settings, awaited=_awaited(settings))
+    """Yield the media folder can be written by us and read by nobody else, and there is room."""
+    store = open_store(settings)
+    for folder in islice(store.folders(), 1):
+        yield from _folder("media", folder)
+        if opened := _open_to_others("media", folder):
+            yield opened
+    space = read_space(settings, store, awaited=_awaited(settings))
     if space.is_short:
         yield problem("disk", space.describe(), MAKE_ROOM)
     elif space.media_free is not None and space.media_free < FEW_FREE * space.needed:
@@ -94,7 +97,8 @@ def check_media(settings: Settings) -> Iterator[Finding]:
 
 
 def _awaited(settings: Settings) -> int:
-    """How many results are paid for, or may be, and not here yet; 0 where the ledger can't be read, which is told."""
+    """Return how many results are paid for, or may be, and not here yet; 0 where the ledger can't be read, which is
+    told."""
     if not has_ledger(settings.ledger_url):
         return 0
     try:
@@ -109,7 +113,7 @@ def _awaited(settings: Settings) -> int:
 
 
 def check_warehouse(path: Path, seq: int) -> Finding:
-    """The published file holds everything that the ledger does."""
+    """Return the published file holds everything that the ledger does."""
     from extend_pipeline.warehouse.errors import WarehouseError
     from extend_pipeline.warehouse.read import meta
 
@@ -170,7 +174,7 @@ def _folder(check: str, folder: Path) -> Iterator[Finding]:
 
 
 def _open_to_others(check: str, folder: Path) -> Finding | None:
-    """A warning where others may look into a folder that holds prompts or films."""
+    """Return a warning where others may look into a folder that holds prompts or films."""
     mode = stat.S_IMODE(folder.stat().st_mode) if folder.is_dir() else 0
     if not mode & 0o077:
         return None

@@ -17,7 +17,7 @@ from extend_pipeline.base.version import program_version
 from extend_pipeline.commands.doctor.diagnostics import Finding, ok, problem, warning
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.ledger.address import AddressError, parse_address
-from extend_pipeline.media.listing import FOLDERS
+from extend_pipeline.media.stores import open_store
 
 Mount = tuple[str, str]
 """Where a file system is mounted, and its kind as the system names it."""
@@ -93,7 +93,7 @@ def synchronised(folder: Path) -> str | None:
 
 def check_rights(settings: Settings) -> Iterator[Finding]:
     """Yield a problem for files of ours that this user may not write, as after a command that was run as root."""
-    foreign = [path for path in _ours(settings) if not os.access(path, os.W_OK)]
+    foreign = [path for path in dict.fromkeys(_ours(settings)) if not os.access(path, os.W_OK)]
     if foreign:
         named = ", ".join(map(str, foreign[:MAX_NAMED]))
         more = f" and {len(foreign) - MAX_NAMED} more" if len(foreign) > MAX_NAMED else ""
@@ -109,7 +109,7 @@ def _ours(settings: Settings) -> Iterator[Path]:
     yield settings.state_dir
     with suppress(OSError), os.scandir(settings.state_dir) as found:
         yield from (Path(entry.path) for entry in found if not entry.is_symlink())
-    yield from (folder for name in FOLDERS if (folder := settings.media_dir / name).is_dir())
+    yield from (folder for folder in open_store(settings).folders() if folder.is_dir())
 
 
 def check_names(settings: Settings, keys: Iterable[str], accounts: Iterable[str]) -> Iterator[Finding]:

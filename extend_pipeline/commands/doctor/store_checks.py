@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Final
 
 from extend_pipeline.commands.doctor.diagnostics import Finding, ok, problem, warning
@@ -18,13 +17,13 @@ MIB: Final = 1024**2
 
 
 def check_store(pipeline: Pipeline) -> Iterator[Finding]:
-    """Whether each file is there, by name and length."""
-    yield from _told(store_now(pipeline), pipeline.settings.media_dir)
+    """Yield whether each file is there, by name and length."""
+    yield from _told(store_now(pipeline), pipeline.store.place)
 
 
 def check_store_deeply(pipeline: Pipeline, *, shown: Callable[[DeepCheck], None]) -> Iterator[Finding]:
-    """Whether the bytes of each file have the hash that they had when it was stored. What is damaged is written down,
-    so that it is fetched again."""
+    """Yield whether the bytes of each file have the hash that they had when it was stored. What is damaged is written
+    down, so that it is fetched again."""
     done = check_deeply(pipeline, shown=shown)
     for path in done.damaged[:MAX_NAMED]:
         yield problem(CHECK, f"{path} is damaged: its bytes have another hash", "extend-pipeline advance")
@@ -37,7 +36,7 @@ def check_store_deeply(pipeline: Pipeline, *, shown: Callable[[DeepCheck], None]
     yield ok(CHECK, message)
 
 
-def _told(now: StoreNow, folder: Path) -> Iterator[Finding]:
+def _told(now: StoreNow, folder: str) -> Iterator[Finding]:
     if now.doubt:
         yield problem(CHECK, f"{folder}: {now.doubt}. Nothing is submitted meanwhile", DOUBT_TODO)
     for missing in now.missing[:MAX_NAMED]:

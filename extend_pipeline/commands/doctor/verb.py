@@ -19,13 +19,14 @@ from extend_pipeline.commands.doctor.machine_checks import check_names, check_pl
 from extend_pipeline.commands.doctor.result_checks import check_results
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.text import with_home_option
-from extend_pipeline.commands.shared.home import open_for_reading, settings_of
+from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.config.load import Configuration, read_configuration
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.home import wall_ms
+from extend_pipeline.engine.home import open_home, wall_ms
 from extend_pipeline.ledger.database import LedgerError, has_ledger
-from extend_pipeline.media.listing import FOLDERS
+from extend_pipeline.media.store import FOLDERS
+from extend_pipeline.providers.registry import PROVIDERS
 
 WRONG_CONFIGURATION: Final = 2
 MAX_ASKED_AT_ONCE: Final = 16
@@ -38,15 +39,15 @@ MAX_ANSWER_S: Final = 5.0  # what takes longer is told, and a person waits
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None:
-    """Check everything that the work needs.
+    """Check everything that the work needs; spends nothing.
 
     Configuration, variables, ledger, media folder, films, disk, warehouse, clocks, what of this machine will hurt
     later, and whether the accounts answer.
-    Spends nothing and shows no secret. Exit code 1 when there is a problem, 2 when the configuration is wrong.
+    Shows no secret. Exit code 1 when there is a problem, 2 when the configuration is wrong.
     """
     home: Path | None = ctx.obj
     settings = settings_of(home)
-    configuration = read_configuration(settings, now=from_ms(wall_ms()))
+    configuration = read_configuration(settings, PROVIDERS, now=from_ms(wall_ms()))
     findings: list[Finding] = []
     width = max(len(level.value) for level in Level)
     for finding in check_home(configuration, offline=offline, deep=deep):
@@ -111,13 +112,13 @@ def _read(configuration: Configuration) -> Iterator[Finding]:
 
 
 def _films(configuration: Configuration, *, deep: bool) -> Iterator[Finding]:
-    """Whether the films are there that the ledger knows. A ledger that can't be opened is told elsewhere."""
+    """Yield whether the films are there that the ledger knows. A ledger that can't be opened is told elsewhere."""
     from extend_pipeline.commands.doctor.store_checks import check_store, check_store_deeply
 
     if not has_ledger(configuration.settings.ledger_url):
         return
     try:
-        with open_for_reading(configuration.settings, configuration) as pipeline:
+        with open_home(configuration.settings, configuration=configuration, works=False) as pipeline:
             if deep:
                 with click.progressbar(length=len(FOLDERS), label="reading films", file=sys.stderr) as bar:
                     yield from check_store_deeply(pipeline, shown=lambda done: _show(bar, done.folder))

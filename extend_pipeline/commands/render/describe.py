@@ -27,7 +27,7 @@ class Cost:
     amount: tuple[Decimal, Decimal]
 
     def document(self) -> dict[str, Any]:
-        """The cost for --json."""
+        """Return the cost for --json."""
         return {
             "unit": self.unit,
             "units": _range(self.units),
@@ -37,7 +37,7 @@ class Cost:
 
 
 def cost_of(account: Account, micros: tuple[int, int]) -> Cost:
-    """What a range of micro-units costs with an account."""
+    """Return what a range of micro-units costs with an account."""
     least, most = (
         from_micros(amount_micros(units_micros=units, unit_price_micros=account.price.unit_price_micros))
         for units in micros
@@ -52,13 +52,14 @@ def cost_of(account: Account, micros: tuple[int, int]) -> Cost:
 
 
 def start_unknown(video: VideoPlan) -> bool:
-    """Whether the length of a video's start isn't known yet, and so not how many hops its target takes: a branch off a
-    hop that isn't there, or a source that was not measured."""
+    """Return whether the length of a video's start isn't known yet, and so not how many hops its target takes: a branch
+    off a hop that isn't there, or a source that was not measured."""
     return video.current_ms is None and video.target_ms is not None
 
 
 def totals(videos: Iterable[VideoPlan], accounts: Mapping[str, Account]) -> list[Cost]:
-    """What is left to spend, by account, in the order of the accounts. Videos whose cost can't be told are left out."""
+    """Return what is left to spend, by account, in the order of the accounts. Videos whose cost can't be told are left
+    out."""
     sums: dict[str, list[int]] = {}
     for video in videos:
         if video.micros_left is not None and not start_unknown(video):
@@ -69,7 +70,7 @@ def totals(videos: Iterable[VideoPlan], accounts: Mapping[str, Account]) -> list
 
 
 def plan_document(plan: Plan, accounts: Mapping[str, Account], *, home: Path | None) -> dict[str, Any]:
-    """A plan for --json."""
+    """Return a plan for --json."""
     return {
         "as_of": iso(plan.now_ms),
         "ledger": None
@@ -84,7 +85,7 @@ def plan_document(plan: Plan, accounts: Mapping[str, Account], *, home: Path | N
 
 
 def status_document(status: Status, accounts: Mapping[str, Account], *, home: Path | None) -> dict[str, Any]:
-    """A status for --json."""
+    """Return a status for --json."""
     return {
         **plan_document(status.plan, accounts, home=home),
         "accounts": [_account(account) for account in status.accounts],
@@ -180,7 +181,7 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
 
 def _disk(disk: DiskSpace) -> dict[str, Any]:
     return {
-        "media": {"folder": str(disk.media), "free_bytes": disk.media_free, "needed_bytes": disk.needed},
+        "media": {"folder": disk.media, "free_bytes": disk.media_free, "needed_bytes": disk.needed},
         "state": {"folder": str(disk.state), "free_bytes": disk.state_free, "needed_bytes": disk.min_free_bytes},
         "awaited": disk.awaited,
         "short": disk.is_short,

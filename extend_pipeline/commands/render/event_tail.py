@@ -34,7 +34,7 @@ class Happening:
 
     @property
     def routine(self) -> bool:
-        """Whether it only says that things go on as they should."""
+        """Return whether it only says that things go on as they should."""
         return self.kind in _ROUTINE
 
     def line(self) -> str:
@@ -53,7 +53,7 @@ class EventTail:
         self.counts: dict[str, int] = {}
 
     def news(self) -> list[Happening]:
-        """What happened since the last call, oldest first."""
+        """Return what happened since the last call, oldest first."""
         events, attempts = tables.events, tables.attempts
         told: list[Happening] = []
         query = (
@@ -90,7 +90,7 @@ class EventTail:
 
 
 def describe(kind: str, data: Mapping[str, Any], attempt: Any) -> str | None:
-    """An event in words; None for what nobody watches. `attempt` is the attempt's row as it is now."""
+    """Return an event in words; None for what nobody watches. `attempt` is the attempt's row as it is now."""
     said = shortened(str(data.get("error_message") or data.get("message") or data.get("why") or ""), _MAX_WORDS)
     match kind:
         case "attempt_submitted":

@@ -30,7 +30,7 @@ def emit(document: object) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console on stdout or stderr as they are now."""
+    """Return a console on stdout or stderr as they are now."""
     from rich.console import Console
 
     file: TextIO = sys.stderr if stderr else sys.stdout
@@ -39,7 +39,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def text(value: str, style: str = "") -> Text:
-    """A piece of text that is shown as it stands: no markup, no control characters."""
+    """Return a piece of text that is shown as it stands: no markup, no control characters."""
     from rich.text import Text
 
     return Text(on_screen(value), style=style)

@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from extend_pipeline.commands.render.event_tail import Happening
 from extend_pipeline.commands.render.output import console, say, text
-from extend_pipeline.commands.render.table import Column, drawn
-from extend_pipeline.commands.render.tables import cost_left, hops, length, state_word
+from extend_pipeline.commands.render.text import clock
+from extend_pipeline.commands.render.videos import draw_on, hops, length, state
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine.plan.model import Plan, VideoPlan
-from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.engine.plan.model import Plan
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console
     from rich.live import Live
-    from rich.text import Text
-
-_BAR: Final = 16  # characters of a bar
-_FRAME: Final = 8  # lines that the table's head, its end and the prompt take
-_COLUMNS: Final = (
-    Column("video"),
-    Column("", rank=2),
-    Column("length", right=True),
-    Column("hop", right=True, rank=1),
-    Column("state", prose=True),
-    Column("left", rank=3),
-)
-_ORDER: Final = {VideoState.WORKING: 0, VideoState.WAITING: 1, VideoState.BLOCKED: 2, VideoState.COMPLETE: 3}
 
 
 class Progress(Protocol):
@@ -76,6 +61,22 @@ class Lines:
         """Nothing to give back."""
 
 
+class ChangedVideos(Lines):
+    """One line a video that has changed, for work of which no events are read."""
+
+    def __init__(self) -> None:
+        super().__init__(err=False)
+        self._lines: dict[str, str] = {}
+
+    def planned(self, plan: Plan) -> None:
+        """Write what has changed since the last plan."""
+        for video in plan.videos:
+            line = f"{video.key}: {length(video)}, hops {hops(video)}, {state(video)}"
+            if self._lines.get(video.key) != line:
+                self._lines[video.key] = line
+                self.say(f"{clock(plan.now_ms)} {line}")
+
+
 class LiveTable:
     """A table that is drawn again while it changes; what is worth a look stays above it."""
 
@@ -107,63 +108,14 @@ class LiveTable:
 
 
 @contextmanager
-def progress(accounts: Mapping[str, Account], *, as_json: bool) -> Iterator[Progress]:
-    """The fitting way to show work: stdout belongs to the document where JSON was asked for."""
+def progress(accounts: Mapping[str, Account], *, as_json: bool = False, watches: bool = False) -> Iterator[Progress]:
+    """Yield the fitting way to show work: stdout belongs to the document where JSON was asked for. What only `watches`
+    the work of other processes shows plans and no events, and leaves its table on the terminal."""
     if as_json or not sys.stdout.isatty():
-        yield Lines(err=as_json)
+        yield ChangedVideos() if watches else Lines(err=as_json)
         return
     from rich.live import Live
 
     screen = console()
-    with Live(console=screen, auto_refresh=False, transient=True) as live:
+    with Live(console=screen, auto_refresh=False, transient=not watches) as live:
         yield LiveTable(live, screen, accounts)
-
-
-def draw_on(screen: Console, plan: Plan, accounts: Mapping[str, Account]) -> RenderableType:
-    """Return the table for a screen as large as it is now."""
-    return draw(plan, accounts, rows=max(screen.height - _FRAME, 3), width=screen.width)
-
-
-def draw(plan: Plan, accounts: Mapping[str, Account], *, rows: int, width: int) -> RenderableType:
-    """Return a table of at most so many videos: those at work first, a line for the rest."""
-    from rich.console import Group
-
-    ordered = sorted(plan.videos, key=lambda video: _ORDER.get(video.state, 9))
-    table = drawn(_COLUMNS, [_row(video, accounts[video.account]) for video in ordered[:rows]], width)
-    if len(ordered) <= rows:
-        return table
-    counts = Counter(map(state_word, ordered[rows:]))
-    rest = ", ".join(f"{count} {name}" for name, count in counts.items())
-    return Group(table, text(f"and {len(ordered) - rows} more: {rest}"))
-
-
-def _row(video: VideoPlan, account: Account) -> list[str | Text]:
-    return [
-        text(video.key, "bold"),
-        text(bar(video), "green" if video.state is VideoState.COMPLETE else "cyan"),
-        length(video),
-        hops(video),
-        text(state(video), "red" if video.state is VideoState.BLOCKED else ""),
-        cost_left(video, account)[0],
-    ]
-
-
-def bar(video: VideoPlan) -> str:
-    """How far a video is on its way to its target, as a bar of text."""
-    if video.state is VideoState.COMPLETE:
-        share = 1.0
-    elif video.target_ms is not None:
-        share = (video.current_ms or 0) / video.target_ms
-    else:
-        share = video.hops_done / max(video.target_steps or 1, 1)
-    full = min(int(share * _BAR), _BAR)
-    return "█" * full + "░" * (_BAR - full)
-
-
-def state(video: VideoPlan) -> str:
-    """What a video is doing: its running attempt's state, what it waits for, or its own state."""
-    if video.blocker is not None:
-        return video.blocker.reason.value.replace("_", " ")
-    if video.running is not None:
-        return video.running.state.value
-    return "due" if video.due is not None else video.state.value

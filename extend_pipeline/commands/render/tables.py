@@ -2,133 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
 from extend_pipeline.base.days import NO_ZONE, zone_of
 from extend_pipeline.base.wording import counted
-from extend_pipeline.commands.render.describe import Cost, cost_of, start_unknown, totals
 from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.table import Column, print_table
-from extend_pipeline.commands.render.text import age, format_range, minute, plain, seconds, shortened, with_home_option
+from extend_pipeline.commands.render.text import age, minute, plain, shortened, with_home_option
+from extend_pipeline.commands.render.videos import named
 from extend_pipeline.commands.render.zone import describe_today
-from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.doubt.resolve import split_where
 from extend_pipeline.engine.fetch.retention import Urgency
 from extend_pipeline.engine.guards.process import DOUBT_TODO
-from extend_pipeline.engine.plan.model import Plan, VideoPlan
+from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.status import AccountStatus, Status
 from extend_pipeline.engine.store.missing import what_to_do
-from extend_pipeline.ledger.states import VideoState
 
 MAX_FILES: Final = 20  # files that are gone; the rest is counted
-MAX_NAMES: Final = 5  # videos named where many wait for the same thing; --json names them all
 LONG_MS: Final = 3_600_000  # a task that was taken over and still runs: nobody's plan waits for it
 MAX_UNPLANNED: Final = 20  # open attempts named one by one; --json names them all
-DUE: Final = "due"
 VIDEO: Final = "VIDEO…"  # stands for their keys where many videos wait for one decision
 MAX_WORDS: Final = 500  # characters of a provider's words
 MAX_REQUEST: Final = 6_000  # a prompt and a negative prompt of 2,500 characters, and the rest
-
-_VIDEOS: Final = (
-    Column("video"),
-    Column("account", rank=5),
-    Column("state"),
-    Column("hops", right=True, rank=2),
-    Column("length", right=True),
-    Column("lands at", right=True, rank=6),
-    Column("cost left", right=True, rank=3),
-    Column("amount left", right=True, rank=4),
-    Column("waits for", prose=True, rank=1),
-)
-
-
-def print_videos(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
-    """Every video: how far it is, what is left, what it waits for."""
-    print_table(_VIDEOS, (video_row(video, accounts[video.account]) for video in videos))
-    counts = Counter(map(state_word, videos))
-    told = ", ".join(f"{counts[word]} {word}" for word in (DUE, *VideoState) if counts[word])
-    say(f"{counted(len(videos), 'video')}{': ' + told if told else ''}")
-
-
-def video_row(video: VideoPlan, account: Account) -> list[str]:
-    """One row of the table of videos."""
-    return [
-        video.key,
-        video.account,
-        state_word(video),
-        hops(video),
-        length(video),
-        lands_at(video),
-        *cost_left(video, account),
-        video.blocker.reason.value.replace("_", " ") if video.blocker else "",
-    ]
-
-
-def state_word(video: VideoPlan) -> str:
-    """Return a video's state; `due` for one that has a step to submit and nothing under way."""
-    return DUE if video.due is not None else video.state.value
-
-
-def hops(video: VideoPlan) -> str:
-    """Hops done and to do: `2 + 3–4`."""
-    if video.state is VideoState.COMPLETE:
-        return str(video.hops_done)
-    if start_unknown(video):
-        return f"{video.hops_done} + ?"
-    return f"{video.hops_done} + {format_range(str(video.hops_left[0]), str(video.hops_left[1]))}"
-
-
-def length(video: VideoPlan) -> str:
-    """Length now and to be: `9.6 → 30 s`; where steps were asked for, `9.6 s, 3 steps`."""
-    now = seconds(video.current_ms) or "?"
-    if video.target_ms is not None:
-        return f"{now} → {seconds(video.target_ms)} s"
-    return f"{now} s, {counted(video.target_steps or 0, 'step')}"
-
-
-def lands_at(video: VideoPlan) -> str:
-    """Return how long it is at the end: `29.5–34.5 s`; nothing where it is finished or its start is not known."""
-    if video.end_ms is None or video.state is VideoState.COMPLETE:
-        return ""
-    return f"{format_range(seconds(video.end_ms[0]) or '', seconds(video.end_ms[1]) or '')} s"
-
-
-def cost_left(video: VideoPlan, account: Account) -> tuple[str, str]:
-    """Return what a video still costs, in units and in money, or that it can't be known; nothing where it costs
-    nothing."""
-    if start_unknown(video) or video.micros_left is None:
-        return "not known yet", ""
-    return ("", "") if video.micros_left == (0, 0) else _units_and_amount(cost_of(account, video.micros_left))
-
-
-def cost(of: Cost) -> str:
-    """`6–8 kling-unit (0.84–1.12 USD)`."""
-    units, amount = _units_and_amount(of)
-    return f"{units} ({amount})"
-
-
-def _units_and_amount(of: Cost) -> tuple[str, str]:
-    units, amount = (format_range(plain(least), plain(most)) for least, most in (of.units, of.amount))
-    return f"{units} {of.unit}", f"{amount} {of.currency}"
-
-
-def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
-    """What is left to spend by account; never added across accounts."""
-    for total in totals(videos, accounts):
-        say(f"left to spend with {total.account}: {cost(total)}")
-    branches = sum(start_unknown(video) and video.is_branch for video in videos)
-    if branches:
-        say(f"not counted: {counted(branches, 'video')} off a hop that isn't there yet")
-    unmeasured = sum(start_unknown(video) and not video.is_branch for video in videos)
-    if unmeasured:
-        say(f"not counted: {counted(unmeasured, 'source')} of unknown length; plan --measure looks at it")
-    short = [video.key for video in videos if video.may_fall_short and video.blocker is None]
-    if short:
-        say(f"may end below their target, and ask then: {_named(short)} (at_most or the provider's longest)")
 
 
 def print_obstacles(plan: Plan, *, home: Path | None) -> None:
@@ -146,13 +44,8 @@ def print_obstacles(plan: Plan, *, home: Path | None) -> None:
     for (by_itself, message, todo), keys in sorted(groups.items(), key=lambda group: group[0][0]):
         if len(keys) == 1:
             todo = todo.replace(f"approve {VIDEO} ", f"approve {keys[0]} ")
-        say(f"{'waits' if by_itself else 'needs you'}: {_named(keys)}: {shortened(message, MAX_WORDS)}")
+        say(f"{'waits' if by_itself else 'needs you'}: {named(keys)}: {shortened(message, MAX_WORDS)}")
         say(f"    → {with_home_option(todo, home)}")
-
-
-def _named(keys: Sequence[str]) -> str:
-    more = f" and {len(keys) - MAX_NAMES} more" if len(keys) > MAX_NAMES else ""
-    return f"{', '.join(keys[:MAX_NAMES])}{more}"
 
 
 def print_accounts(accounts: Sequence[AccountStatus]) -> None:
@@ -181,7 +74,7 @@ def print_zone(accounts: Sequence[AccountStatus], now_ms: int, timezone: str) ->
 
 
 def standing(account: AccountStatus) -> str:
-    """Whether an account may submit, in words."""
+    """Return whether an account may submit, in words."""
     words = ["paused"] if account.paused else []
     if account.stopped:
         words.append(f"stopped: {shortened(account.stopped, MAX_WORDS)}")

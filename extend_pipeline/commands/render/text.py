@@ -56,22 +56,22 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def shortened(text: str, longest: int) -> str:
-    """The text, cut to so many characters."""
+    """Return the text, cut to so many characters."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def format_range(least: str, most: str) -> str:
-    """A range as a person writes it: `2`, or `2–3`."""
+    """Return a range as a person writes it: `2`, or `2–3`."""
     return least if least == most else f"{least}–{most}"
 
 
 def plain(number: Decimal) -> str:
-    """A decimal without exponent: 100, 3.5."""
+    """Return a decimal without exponent: 100, 3.5."""
     return format(number, "f")
 
 
 def seconds(ms: int | None) -> str | None:
-    """Milliseconds as exact seconds: 9600 → `9.6`."""
+    """Return milliseconds as exact seconds: 9600 → `9.6`."""
     return None if ms is None else plain((Decimal(ms) / 1000).normalize())
 
 
@@ -94,7 +94,7 @@ def minute(ms: int) -> str:
 
 
 def age(seconds_: float) -> str:
-    """A duration in words: `40 s`, `12 min`, `3 h`, `2 d`."""
+    """Return a duration in words: `40 s`, `12 min`, `3 h`, `2 d`."""
     for size, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds_ >= size * 2 or (word != "d" and seconds_ >= size):
             return f"{int(seconds_ // size)} {word}"
@@ -102,7 +102,7 @@ def age(seconds_: float) -> str:
 
 
 def with_home_option(words: str, home: Path | None) -> str:
-    """Words that name an `extend-pipeline …` command, with the command as it must be typed for this home."""
+    """Return words that name an `extend-pipeline …` command, with the command as it must be typed for this home."""
     if home is None:
         return words
     return words.replace("extend-pipeline ", f"extend-pipeline --home {shlex.quote(str(home))} ")

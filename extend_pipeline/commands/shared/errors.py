@@ -28,6 +28,7 @@ _FORESEEN: Final[Mapping[str, int]] = {
     "PublishError": NEEDS_PERSON,
     "WarehouseError": WRONG_USE,
     "LedgerError": WRONG_USE,
+    "StateInUseError": NEEDS_PERSON,
     "SQLAlchemyError": NEEDS_PERSON,  # the ledger's disk is full, it may not be written, or somebody holds it
     "UnrecordedError": NEEDS_PERSON,
     "SandboxError": WRONG_USE,
@@ -71,7 +72,7 @@ def tell(error: Exception, *, home: Path | None) -> int:
 
 
 def _of_the_ledger(error: Exception) -> str:
-    """What the database said, without the statement that it said it of."""
+    """Return what the database said, without the statement that it said it of."""
     cause = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
     return (
         f"the ledger could not be read or written: {cause[0]}. Nothing is sent without it, and the next advance goes "
@@ -91,7 +92,8 @@ def _of_the_output() -> str | None:
 
 
 def _of_a_disk(error: OSError, home: Path | None) -> str | None:
-    """What a full or read-only disk means; None where it is another error, or where nobody knows what is ours."""
+    """Return what a full or read-only disk means; None where it is another error, or where nobody knows what is
+    ours."""
     # here, since a verb that has failed may not have loaded them
     from extend_pipeline.config.settings import Settings
     from extend_pipeline.engine.guards.disk_space import explained

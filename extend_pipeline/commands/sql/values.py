@@ -14,7 +14,7 @@ _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 
 
 def in_words(value: Any) -> str:
-    """A value as text: decimals exact and without exponent, times ISO 8601, nothing for NULL."""
+    """Return a value as text: decimals exact and without exponent, times ISO 8601, nothing for NULL."""
     match value:
         case None:
             return ""
@@ -33,14 +33,15 @@ def in_words(value: Any) -> str:
 
 
 def in_sheet(value: Any) -> str:
-    """A value as a cell of CSV: as `in_words`, and text that a spreadsheet would compute begins with an apostrophe."""
+    """Return a value as a cell of CSV: as `in_words`, and text that a spreadsheet would compute begins with an
+    apostrophe."""
     words = in_words(value)
     is_number = isinstance(value, int | float | Decimal)
     return words if is_number or not words.startswith(_FORMULA) else f"'{words}"
 
 
 def in_json(value: Any) -> Any:
-    """A value for --json: decimals and times (UTC) as strings, whole numbers and truth values as they are."""
+    """Return a value for --json: decimals and times (UTC) as strings, whole numbers and truth values as they are."""
     match value:
         case None | bool() | int() | str():
             return value

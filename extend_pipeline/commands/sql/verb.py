@@ -46,9 +46,10 @@ EXAMPLE: Final = 'extend-pipeline sql "FROM cost_by_video"'
 @json_option
 @click.pass_obj
 def sql(home: Path | None, query: str, as_csv: bool, workbook: Path | None, as_json: bool) -> None:
-    """Ask the warehouse a question in SQL (DuckDB's); of several statements, each shows its result.
+    """Ask the warehouse a question in SQL.
 
-    A table that is wider than the screen becomes a block of lines a row. On a terminal it stops at 1,000 rows.
+    The SQL is DuckDB's; of several statements, each shows its result. A table that is wider than the screen becomes a
+    block of lines a row. On a terminal it stops at 1,000 rows.
 
     CSV is safe to open in a spreadsheet: text that begins like a formula gets an apostrophe in front of it, and so does
     text that begins with one, so that taking one away gives back exactly what was there. Numbers stay as they are.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.config.model.catalogue import Extend
-from extend_pipeline.config.registry import Provider
+from extend_pipeline.config.model.provider import ProviderConfig
+from extend_pipeline.config.model.target import Target
 
 
 @dataclass(frozen=True)
@@ -19,13 +19,13 @@ class Length:
     most_ms: int
 
 
-def after_hops(start: Length, hops: int, extend: Extend | None, provider: Provider) -> Length:
-    """How long a video is after some hops by an extend, or by any where that could not be read."""
-    least, most = _added(extend, provider)
+def after_hops(start: Length, hops: int, extend: Target | None, provider: ProviderConfig) -> Length:
+    """Return how long a video is after some hops by an extend, or by any where that could not be read."""
+    least, most = provider.added_ms(extend)
     return Length(start.least_ms + hops * least, start.most_ms + hops * most)
 
 
-def length_complaints(start: Length, extend: Extend, provider: Provider) -> Iterator[FieldIssue]:
+def length_complaints(start: Length, extend: Target, provider: ProviderConfig) -> Iterator[FieldIssue]:
     """Targets that are no longer than the source, and steps that may lead past what the provider makes."""
     limit = provider.longest_ms
     if extend.to_ms is not None and extend.to_ms <= start.least_ms:
@@ -37,7 +37,7 @@ def length_complaints(start: Length, extend: Extend, provider: Provider) -> Iter
     if extend.steps is not None and limit is not None:
         most = after_hops(start, extend.steps, extend, provider).most_ms
         if most > limit:
-            fitting = (limit - start.most_ms) // _added(extend, provider)[1]
+            fitting = (limit - start.most_ms) // provider.added_ms(extend)[1]
             yield FieldIssue(
                 ("extend", "steps"),
                 f"steps may end at {seconds(most)} s, and {provider.name} makes nothing over {seconds(limit)} s",
@@ -45,7 +45,7 @@ def length_complaints(start: Length, extend: Extend, provider: Provider) -> Iter
             )
 
 
-def default_complaints(extend: Extend, account: Account) -> Iterator[FieldIssue]:
+def default_complaints(extend: Target, account: Account) -> Iterator[FieldIssue]:
     """Yield targets that contradict what their account says for all of its videos."""
     defaults = account.extend
     if extend.to_ms is None:
@@ -66,10 +66,5 @@ def default_complaints(extend: Extend, account: Account) -> Iterator[FieldIssue]
 
 
 def seconds(ms: int) -> str:
-    """Milliseconds as seconds, without trailing zeros."""
+    """Return milliseconds as seconds, without trailing zeros."""
     return f"{ms / 1000:g}"
-
-
-def _added(extend: Extend | None, provider: Provider) -> tuple[int, int]:
-    chosen = None if extend is None else extend.added_ms
-    return (provider.least_added_ms, provider.most_added_ms) if chosen is None else (chosen, chosen)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from extend_pipeline.base.net import is_local
 from extend_pipeline.config.checks.field_issues import FieldIssue
-from extend_pipeline.config.fields.addresses import is_local
 from extend_pipeline.config.model.account import Account
 
 

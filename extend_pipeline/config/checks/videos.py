@@ -15,8 +15,10 @@ from extend_pipeline.config.fields.images import FrameFolder
 from extend_pipeline.config.files.entries import Row
 from extend_pipeline.config.issues import ConfigIssue, Suggestions
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.config.model.catalogue import BranchSource, Catalogue, Extend, Source, Video
-from extend_pipeline.config.registry import PROVIDERS, Provider, owners
+from extend_pipeline.config.model.catalogue import BranchSource, Catalogue, Video
+from extend_pipeline.config.model.provider import ProviderConfig, Providers, by_name, owners
+from extend_pipeline.config.model.source import Source
+from extend_pipeline.config.model.target import Target
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,17 @@ class AccountBook:
     accounts: Mapping[str, Account]
     claimed: Mapping[str, str]
     readable: bool
+    providers: Providers
 
-    def provider_of(self, account: str | None) -> Provider | None:
-        """The provider whose fields an entry should have; a guess where the account is unknown and one is possible."""
+    def provider_of(self, account: str | None) -> ProviderConfig | None:
+        """Return the provider whose fields an entry should have; a guess where the account is unknown and one is
+        possible."""
+        providers = by_name(self.providers)
         claimed = self.claimed.get(account or "")
         if claimed is not None:
-            return PROVIDERS.get(claimed)
-        possible = (set(self.claimed.values()) & PROVIDERS.keys()) or set(PROVIDERS)
-        return PROVIDERS.get(possible.pop()) if len(possible) == 1 else None
+            return providers.get(claimed)
+        possible = (set(self.claimed.values()) & providers.keys()) or set(providers)
+        return providers.get(possible.pop()) if len(possible) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class _Read:
     row: Row
     account: str | None
     source: Source | BranchSource | None
-    extend: Extend | None
+    extend: Target | None
     root: Source | None = None
     start: Length | None = None
 
@@ -75,9 +80,9 @@ class _Given:
 def build_catalogue(
     rows: Sequence[Row], book: AccountBook, *, path: Path, now: datetime
 ) -> tuple[Catalogue, list[Use], list[ConfigIssue]]:
-    """The catalogue of all sound rows, who uses which account, and what is wrong.
+    """Return the catalogue of all sound rows, who uses which account, and what is wrong.
 
-    `now` is aware; pictures that are named by a path are looked for beside `path`.
+    `now` is aware; images that are named by a path are looked for beside `path`.
     """
     keyed: dict[str, Row] = {}
     for row in rows:
@@ -137,13 +142,15 @@ def _read(row: Row, parent: _Read | None, given: _Given) -> tuple[_Read, list[Co
         complaints.append(FieldIssue(("account",), "is no account of accounts.yaml", hint))
     provider = book.provider_of(account)
     source: Source | BranchSource | None = row.branch
-    extend: Extend | None = None
+    extend: Target | None = None
     problems: list[ConfigIssue] = []
     if provider is not None and _has(row, "extend"):
-        extend, found = scope.read(provider.extend, "extend", context=given.frames, owners=owners("extend"))
+        extend, found = scope.read(
+            provider.extend, "extend", context=given.frames, owners=owners(book.providers, "extend")
+        )
         problems += found
     if provider is not None and not row.is_branch and _has(row, "source"):
-        source, found = scope.read(provider.source, "source", owners=owners("source"))
+        source, found = scope.read(provider.source, "source", owners=owners(book.providers, "source"))
         problems += found
     root, start = _start(source, parent, provider)
     if provider is not None:
@@ -168,7 +175,7 @@ def _has(row: Row, field: str) -> bool:
 
 
 def _start(
-    source: Source | BranchSource | None, parent: _Read | None, provider: Provider | None
+    source: Source | BranchSource | None, parent: _Read | None, provider: ProviderConfig | None
 ) -> tuple[Source | None, Length | None]:
     if source is None:
         return None, None

@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Iterable
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+from extend_pipeline.base.net import (
+    LABEL,
+    IPAddress,
+    ends_in_number,
+    is_host_name,
+    is_local,
+    is_loopback,
+    is_private,
+    is_reachable,
+    parse_address,
+)
 from extend_pipeline.config.fields.text import field_error
 
-_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
-_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\Z", re.ASCII)
-_PATTERN = re.compile(rf"\*\.{_LABEL}(\.{_LABEL})+\Z", re.ASCII)
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-# what networks of one's own are numbered with; the last two are this machine
-PRIVATE_NETWORKS = tuple(
-    ipaddress.ip_network(network)
-    for network in (
-        "10.0.0.0/8",
-        "172.16.0.0/12",
-        "192.168.0.0/16",
-        "100.64.0.0/10",
-        "fc00::/7",
-        "127.0.0.0/8",
-        "::1/128",
-    )
-)
-# where clouds tell a machine its own keys; link-local addresses, where most of them are, are in no list above
-METADATA_NETWORKS = tuple(
-    ipaddress.ip_network(network)
-    for network in ("100.100.100.200/32", "168.63.129.16/32", "fd00:ec2::/32", "fd20:ce::/64")
-)
-_LOCAL_ENDINGS = (".localhost", ".local", ".internal", ".test", ".lan", ".home.arpa")
+_PATTERN: Final = re.compile(rf"\*\.{LABEL}(?:\.{LABEL})+", re.ASCII)
 
 
 def base_url(value: object, *, allow_local: bool, private: bool = False) -> str:
-    """An account's base URL without a trailing slash.
+    """Return an account's base URL without a trailing slash.
 
     https to a public host; with `allow_local` also http and https to this machine; with `private` also http and https
     to a host that lies in a private network. http to a public host is never allowed: the credentials would travel in
@@ -46,7 +34,7 @@ def base_url(value: object, *, allow_local: bool, private: bool = False) -> str:
     if parts.query or parts.fragment:
         raise field_error("holds more than an address", f"Leave out what follows ? or #. {hint}")
     local = is_local(parts.hostname or "")
-    address = _address(parts.hostname or "")
+    address = parse_address(parts.hostname or "")
     if private:
         _check_private(parts.scheme, address)
         return str(value).rstrip("/")
@@ -55,7 +43,7 @@ def base_url(value: object, *, allow_local: bool, private: bool = False) -> str:
             "is an address of this machine or of a private network",
             "Write network: private if a gateway of yours answers there; allow_local: true is for the sandbox alone.",
         )
-    if local and address is not None and not (address.is_loopback and getattr(address, "ipv4_mapped", None) is None):
+    if local and address is not None and not is_loopback(address):
         raise field_error(
             "is an address of a private network", "allow_local opens this machine alone: http://127.0.0.1:PORT."
         )
@@ -65,7 +53,7 @@ def base_url(value: object, *, allow_local: bool, private: bool = False) -> str:
 
 
 def proxy_address(value: object) -> str:
-    """The address of an HTTP proxy, as `http://host:port`. It may be anywhere but where no proxy can be."""
+    """Return the address of an HTTP proxy, as `http://host:port`. It may be anywhere but where no proxy can be."""
     hint = "Write it like http://proxy.example.com:3128."
     if isinstance(value, str) and "://" in value and not value.lower().startswith("http://"):
         raise field_error("is no http:// proxy", f"{hint} What goes through it is encrypted all the same.")
@@ -74,7 +62,7 @@ def proxy_address(value: object) -> str:
     parts = _split(value, hint)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise field_error("holds more than an address", hint)
-    address = _address(parts.hostname or "")
+    address = parse_address(parts.hostname or "")
     if address is not None and not is_reachable(address):
         raise field_error("is no address that a proxy can be at", hint)
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -91,18 +79,19 @@ def _check_private(scheme: str, address: IPAddress | None) -> None:
 
 
 def source_url(value: object) -> str:
-    """An http or https address of a source file, unchanged."""
+    """Return the http or https address of a source file, unchanged."""
     return web_address(value, "Write the https address of the source file.")
 
 
 def web_address(value: object, hint: str) -> str:
-    """An http or https address, unchanged; `hint` says what would do instead of anything else."""
+    """Return an http or https address, unchanged; `hint` says what would do instead of anything else."""
     _split(value, hint)
     return str(value)
 
 
 def public_prefix(value: object, *, allow_local: bool) -> str:
-    """An http or https address that others append paths to, without a trailing slash; public unless `allow_local`."""
+    """Return an http or https address that paths are appended to, without a trailing slash; public unless
+    `allow_local`."""
     hint = "Write it like https://media.example.com/store."
     parts = _split(value, hint)
     if parts.query or parts.fragment:
@@ -115,7 +104,7 @@ def public_prefix(value: object, *, allow_local: bool) -> str:
 
 
 def host_pattern(value: object, *, allow_local: bool) -> str:
-    """A host (`cdn.example.com`) or a domain with everything below it (`*.example.com`), in lower case."""
+    """Return a host (`cdn.example.com`) or a domain with everything below it (`*.example.com`), in lower case."""
     hint = "Write a host such as cdn.example.com, or *.example.com for all below it."
     if not isinstance(value, str):
         raise field_error("is not a host", hint)
@@ -123,41 +112,16 @@ def host_pattern(value: object, *, allow_local: bool) -> str:
     if "/" in host or "@" in host:
         raise field_error("is more than a host", hint)
     if host.startswith("*"):
-        if not _PATTERN.match(host):
+        if not _PATTERN.fullmatch(host):
             raise field_error("is too wide or no domain", hint)
         return host
     if is_local(host) and not allow_local:
         raise field_error(
             "is an address of this machine or of a private network", "Set allow_local: true for the sandbox only."
         )
-    if _address(host) is None and not _HOST.match(host):
+    if parse_address(host) is None and not is_host_name(host):
         raise field_error("is not a host", hint)
     return host
-
-
-def is_local(host: str) -> bool:
-    """Whether a host is this machine, a private network, or a name that only such a network knows. Resolves nothing."""
-    host = host.lower().rstrip(".")
-    address = _address(host)
-    if address is not None:
-        return not address.is_global
-    return "." not in host or host.endswith(_LOCAL_ENDINGS)
-
-
-def is_private(address: IPAddress) -> bool:
-    """Whether an address that is written out lies in a network of one's own, or is this machine's; none of a cloud's
-    metadata is."""
-    return is_in(address, PRIVATE_NETWORKS) and not is_in(address, METADATA_NETWORKS)
-
-
-def is_reachable(address: IPAddress) -> bool:
-    """Whether an address that is written out is public or in a network of one's own, and no cloud's metadata."""
-    return is_private(address) or (address.is_global and not is_in(address, METADATA_NETWORKS))
-
-
-def is_in(address: IPAddress, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
-    """Whether an address lies in one of the networks."""
-    return any(address in network for network in networks if network.version == address.version)
 
 
 def _split(value: object, hint: str) -> SplitResult:
@@ -176,16 +140,8 @@ def _split(value: object, hint: str) -> SplitResult:
         raise field_error(
             "holds credentials", "Name their environment variables under credentials; keep them out of addresses."
         )
-    if not host or port == 0 or (_address(host) is None and not _HOST.match(host)):
+    if not host or port == 0 or (parse_address(host) is None and not is_host_name(host)):
         raise field_error("names no host that can be reached", hint)
-    # 127.1, 0x7f.1 and 2130706433 are loopback to a resolver and a name to everyone else
-    if _address(host) is None and re.fullmatch(r"[0-9]+|0x[0-9a-f]*", host.rsplit(".", 1)[-1]):
+    if parse_address(host) is None and ends_in_number(host):
         raise field_error("is an unusual spelling of a network address", "Write the four numbers, such as 127.0.0.1.")
     return parts
-
-
-def _address(host: str) -> IPAddress | None:
-    try:
-        return ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return None

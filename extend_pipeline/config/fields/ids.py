@@ -6,9 +6,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field, ValidationInfo
+from pydantic import BeforeValidator, ValidationInfo
 
-from extend_pipeline.config.fields.text import ConfigModel, YesNo, field_error, schema_as
+from extend_pipeline.config.fields.text import field_error, schema_as
 
 _DIGITS_KEPT: Final = 15  # that a spreadsheet keeps of a number; it writes 0 for the others
 _MAX_LENGTH: Final = 256
@@ -68,14 +68,3 @@ def _exact_id(value: object, info: ValidationInfo) -> str:
 
 # an unquoted id of digits is a number to an editor, and exact text here
 ExactId = Annotated[str, BeforeValidator(_exact_id), schema_as({"type": ["string", "number"], "minLength": 1})]
-
-
-class SourceById(ConfigModel):
-    """A source that is named by an id. `exact` stands above the ids, since a validator sees only what is above."""
-
-    exact: YesNo = Field(
-        default=False,
-        exclude=True,  # it says nothing of the video, so that it changes no definition
-        description="true if the id really ends in the zeros that look as if a spreadsheet had rounded it.",
-        examples=[True],
-    )

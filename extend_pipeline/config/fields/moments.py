@@ -37,12 +37,12 @@ class TwoDays:
 
     @property
     def message(self) -> str:
-        """Both readings, continuing a sentence about the text."""
+        """Return both readings, continuing a sentence about the text."""
         return f"is {self.day_first} where the day comes first, and {self.month_first} where the month does"
 
     @property
     def hint(self) -> str:
-        """What to write instead."""
+        """Return what to write instead."""
         return f"Write {self.day_first} or {self.month_first}."
 
 
@@ -79,7 +79,7 @@ def moment(value: object) -> datetime:
     text = in_iso_order(single_value(value))
     if isinstance(text, TwoDays):
         raise field_error(text.message, text.hint)
-    if _EPOCH_MS.fullmatch(text):  # as Kling itself answers (upstream/001, created_at)
+    if _EPOCH_MS.fullmatch(text):  # as a provider itself writes it (docs/upstream/kling.md, "Query")
         return from_ms(int(text))
     if _EPOCH_S.fullmatch(text):
         return from_ms(int(text) * 1000)

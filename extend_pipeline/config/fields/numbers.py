@@ -27,7 +27,8 @@ _WITH_UNIT = re.compile(r"[^0-9+-]?\s*[+-]?[0-9]+([.,][0-9]+)?\s*[^0-9\s.,:]+", 
 
 
 def decimal(value: object, *, least: str | None, most: str | None, above: str | None = None) -> Decimal:
-    """A plain decimal number between bounds. Exponents, NaN and infinities are refused: here they are mistakes."""
+    """Return a plain decimal number between bounds. Exponents, NaN and infinities are refused: here they are
+    mistakes."""
     allowed = _range_hint(least=least, most=most, above=above)
     number = value if isinstance(value, Decimal) else _plain(value, allowed, most)
     if not number.is_finite():
@@ -91,12 +92,12 @@ def _range_hint(*, least: str | None, most: str | None, above: str | None) -> st
 
 
 def bounded(*, least: str | None = None, most: str | None = None, above: str | None = None) -> BeforeValidator:
-    """A decimal number between bounds."""
+    """Return a decimal number between bounds."""
     return BeforeValidator(lambda value: decimal(value, least=least, most=most, above=above))
 
 
 def whole(*, least: int, most: int) -> BeforeValidator:
-    """A whole number between bounds."""
+    """Return a whole number between bounds."""
 
     def parse(value: object) -> int:
         number = decimal(value, least=str(least), most=str(most))
@@ -108,7 +109,7 @@ def whole(*, least: int, most: int) -> BeforeValidator:
 
 
 def seconds_as_ms(*, most: str | None, least: str | None = None) -> BeforeValidator:
-    """Text is seconds, above 0 unless `least` is given, and becomes milliseconds, to the nearest; an int is
+    """Return text is seconds, above 0 unless `least` is given, and becomes milliseconds, to the nearest; an int is
     milliseconds already."""
     above = "0" if least is None else None
 
@@ -125,7 +126,7 @@ def seconds_as_ms(*, most: str | None, least: str | None = None) -> BeforeValida
 
 
 def as_micros(*, above: str | None = None, least: str | None = None, most: str | None = None) -> BeforeValidator:
-    """Text is units (or currency) and becomes millionths, exactly; an int is millionths already."""
+    """Return text is units (or currency) and becomes millionths, exactly; an int is millionths already."""
 
     def parse(value: object) -> int:
         if isinstance(value, int) and not isinstance(value, bool):

@@ -21,8 +21,8 @@ NO: Final = frozenset({"false", "no", "off"})
 
 
 def field_error(message: str, hint: str, *, at: str | None = None) -> PydanticCustomError:
-    """A refusal in plain words: `message` goes on from the value that was given, `hint` says what would do. `at` is the
-    written name of the field beside this one that the mistake belongs to."""
+    """Return a refusal in plain words: `message` goes on from the value that was given, `hint` says what would do. `at`
+    is the written name of the field beside this one that the mistake belongs to."""
     context = {"message": message, "hint": hint} | ({} if at is None else {"at": at})
     return PydanticCustomError(FIELD_ERROR, "{message}. {hint}", context)
 
@@ -52,19 +52,19 @@ class ConfigModel(BaseModel):
 
 
 def aliases(model: type[BaseModel]) -> Mapping[str, str]:
-    """Field names by the names that users write."""
+    """Return field names by the names that users write."""
     return {str(info.validation_alias or name): name for name, info in model.model_fields.items()}
 
 
 def single_value(value: object) -> str:
-    """The text of a single value, without spaces around it; refuses lists and sets of fields."""
+    """Return the text of a single value, without spaces around it; refuses lists and sets of fields."""
     if isinstance(value, str):
         return value.strip()
     raise field_error("is not a single value", "Write one value here.")
 
 
 def one_of(*values: str, also: Mapping[str, str] | None = None) -> BeforeValidator:
-    """One of a few words, in any case; `also` are other spellings of them."""
+    """Return one of a few words, in any case; `also` are other spellings of them."""
     spellings = {value.lower(): value for value in values} | dict(also or {})
 
     def parse(value: object) -> str:
@@ -77,7 +77,7 @@ def one_of(*values: str, also: Mapping[str, str] | None = None) -> BeforeValidat
 
 
 def matching(pattern: str, message: str, hint: str) -> BeforeValidator:
-    """Text that matches a whole pattern, unchanged."""
+    """Return text that matches a whole pattern, unchanged."""
     compiled = re.compile(pattern, re.ASCII)
 
     def parse(value: object) -> str:
@@ -113,7 +113,7 @@ def _yes_no(value: object) -> bool:
 
 
 def prompt_text(*, most: int) -> BeforeValidator:
-    """A prompt: text, not blank, of so many characters (not bytes) at most, without control characters."""
+    """Return a prompt: text, not blank, of so many characters (not bytes) at most, without control characters."""
 
     def parse(value: object) -> str:
         if not isinstance(value, str):
@@ -130,7 +130,7 @@ def prompt_text(*, most: int) -> BeforeValidator:
 
 
 def schema_as(schema: Mapping[str, Any]) -> WithJsonSchema:
-    """How an editor sees the field: as it is written, not as it is kept."""
+    """Return how an editor sees the field: as it is written, not as it is kept."""
     return WithJsonSchema(dict(schema), mode="validation")
 
 

@@ -14,7 +14,7 @@ from extend_pipeline.config.issues import ConfigIssue, did_you_mean
 
 _UNDOTTED = {"branch_of": "source.branch_of", "hop": "source.hop"}
 _LISTS = frozenset({"extend.prompts"})
-# A field longer than this is refused by the csv module; a picture of 10 MB in base64 is 13.4 million characters.
+# A field longer than this is refused by the csv module; an image of 10 MB in base64 is 13.4 million characters.
 _MAX_CELL = 14_000_000
 
 
@@ -27,7 +27,7 @@ class _BadCell(Exception):
 
 
 def read_csv(text: str, file: str, columns: Collection[str]) -> tuple[list[Node], list[ConfigIssue]]:
-    """The rows as located entries, and what was wrong. `columns` are the dotted names that any provider knows.
+    """Return the rows as located entries, and what was wrong. `columns` are the dotted names that any provider knows.
 
     An empty cell is a field that was not written. The separator is the header's: comma, semicolon or tab. Column names
     may be in any case, with spaces or hyphens; a spreadsheet's `sep=` line is passed over.

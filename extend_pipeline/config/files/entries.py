@@ -17,7 +17,7 @@ from extend_pipeline.config.files.yaml import read_yaml
 from extend_pipeline.config.issues import ConfigIssue, did_you_mean
 from extend_pipeline.config.model.catalogue import BranchSource, Entry
 from extend_pipeline.config.model.changes import CatalogueDefaults
-from extend_pipeline.config.registry import columns
+from extend_pipeline.config.model.provider import Providers, columns
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def read_list(
     return nodes, _with_subjects(problems, nodes), tree
 
 
-def read_rows(home: Path) -> tuple[list[Row], list[ConfigIssue], Path, CatalogueDefaults]:
+def read_rows(home: Path, providers: Providers) -> tuple[list[Row], list[ConfigIssue], Path, CatalogueDefaults]:
     """Return all entries of both catalogue files, what is wrong with their outer shape, the file that was read first,
     and what catalog.yaml says for all of them."""
     as_yaml, as_csv = home / "catalog.yaml", home / "catalog.csv"
@@ -91,7 +91,9 @@ def read_rows(home: Path) -> tuple[list[Row], list[ConfigIssue], Path, Catalogue
         rows += [_row(node, as_yaml.name, problems) for node in nodes]
     if is_there(as_csv):
         text = read_text(as_csv)
-        nodes, found = ([], [text]) if isinstance(text, ConfigIssue) else read_csv(text, as_csv.name, columns())
+        nodes, found = (
+            ([], [text]) if isinstance(text, ConfigIssue) else read_csv(text, as_csv.name, columns(providers))
+        )
         problems += found
         rows += [_row(node, as_csv.name, problems) for node in nodes]
     problems += _twice(rows)
@@ -150,7 +152,7 @@ def _twice(rows: list[Row]) -> list[ConfigIssue]:
 
 
 def _renamed(rows: list[Row]) -> list[ConfigIssue]:
-    """What can't hold of names that videos had before: a name is one video's, now or before."""
+    """Return what can't hold of names that videos had before: a name is one video's, now or before."""
     now = {row.key for row in rows}
     before: dict[str, Row] = {}
     problems = []

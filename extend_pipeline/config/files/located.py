@@ -18,23 +18,23 @@ class Node:
     children: Mapping[str | int, tuple[int, Node]] = field(default_factory=dict)
 
     def child(self, key: str | int) -> Node | None:
-        """The node under a key or index, or None."""
+        """Return the node under a key or index, or None."""
         found = self.children.get(key)
         return None if found is None else found[1]
 
     @property
     def text(self) -> str | None:
-        """The text of a scalar; None for anything else and for null."""
+        """Return the text of a scalar; None for anything else and for null."""
         return self.value if isinstance(self.value, str) else None
 
     @property
     def is_mapping(self) -> bool:
-        """True for a set of fields."""
+        """Return True for a set of fields."""
         return isinstance(self.value, dict)
 
     @property
     def is_sequence(self) -> bool:
-        """True for a list."""
+        """Return True for a list."""
         return isinstance(self.value, list)
 
 
@@ -48,17 +48,17 @@ class Place:
 
 
 def scalar(text: str | None, line: int) -> Node:
-    """A single value."""
+    """Return a single value."""
     return Node(line, text)
 
 
 def sequence(items: Sequence[Node], line: int) -> Node:
-    """A list; its items' lines are their own."""
+    """Return a list; its items' lines are their own."""
     return Node(line, [item.value for item in items], {n: (item.line, item) for n, item in enumerate(items)})
 
 
 def mapping(fields: Mapping[str, tuple[int, Node]], line: int) -> Node:
-    """A set of fields: (line of the key, value) by key."""
+    """Return a set of fields: (line of the key, value) by key."""
     children: dict[str | int, tuple[int, Node]] = {}
     children.update(fields)
     return Node(line, {key: node.value for key, (_, node) in fields.items()}, children)

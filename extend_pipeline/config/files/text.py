@@ -51,7 +51,7 @@ def is_file(path: Path) -> bool:
 
 
 def missing(path: Path, *, what: str, misnamed: tuple[str, ...]) -> ConfigIssue:
-    """The problem of a file that is not there, and how to come by one."""
+    """Return the problem of a file that is not there, and how to come by one."""
     for name in misnamed:
         if path.with_name(name).exists():
             return _problem(path, None, f"there is no such file, only {name}", f"Rename it to {path.name}.")

@@ -33,7 +33,7 @@ class Scope:
     tellable: Callable[[str, str], bool]
 
     def problem(self, complaint: FieldIssue) -> ConfigIssue:
-        """The complaint with the place where it stands."""
+        """Return the complaint with the place where it stands."""
         place = locate(self.node, complaint.loc)
         given = place.given
         if given is None or place.field is None or not complaint.about_value or not self.tellable(place.field, given):
@@ -47,7 +47,8 @@ class Scope:
         context: object = None,
         owners: Mapping[str, Sequence[str]] | None = None,
     ) -> tuple[M | None, list[ConfigIssue]]:
-        """The part of the entry under some keys as a model, by written names; or None and everything that is wrong.
+        """Return the part of the entry under some keys as a model, by written names; or None and everything that is
+        wrong.
 
         Validators are handed `context`. `owners` are the providers by the fields that they have: a field that the model
         hasn't may be another provider's.

@@ -26,7 +26,7 @@ class _Unreadable(Exception):
 
 
 def read_yaml(text: str, file: str) -> tuple[Node | None, list[ConfigIssue]]:
-    """The root node, or None where the text is no YAML or holds no document, and what was wrong on the way.
+    """Return the root node, or None where the text is no YAML or holds no document, and what was wrong on the way.
 
     Merge keys and anchors work. Twice the same key, tags, several documents and syntax errors are problems.
     """

@@ -1,6 +1,7 @@
 """An account: where it is, how to sign in, what it may spend, what a step costs, how its answers are awaited.
 
-Each provider has a subclass with its defaults (kling.py); a field without a default here must be decided there.
+Each provider has a subclass with its defaults (`providers/*/models.py`); a field without a default here must be decided
+there.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from extend_pipeline.config.fields.text import (
 )
 from extend_pipeline.config.model.callbacks import Callbacks, checked
 from extend_pipeline.config.model.changes import OnChange
-from extend_pipeline.config.model.credentials import ApiKey, Credentials, EnvName, KlingKeys
+from extend_pipeline.config.model.credentials import ApiKey, EnvName, KeyPair
 from extend_pipeline.config.model.network import (
     CA_DESCRIPTION,
     NETWORK_DESCRIPTION,
@@ -116,7 +117,7 @@ class Account(ConfigModel):
         description="The name that this account had before: what was paid for under it goes on under the new one.",
         examples=["kling-old"],
     )
-    provider: str = Field(description="The system that the account belongs to.", examples=["kling"])
+    provider: str = Field(description="The system that the account belongs to.")
     # before all that it loosens: a validator sees only the fields above its own
     allow_local: YesNo = Field(
         default=False,
@@ -126,9 +127,8 @@ class Account(ConfigModel):
     base_url: Annotated[str, schema_as({"type": "string", "format": "uri"})] = Field(
         description="Address of the API.", examples=["https://api-singapore.klingai.com"]
     )
-    credentials: Credentials = Field(
-        description="Environment variables that hold the keys; the secrets themselves stand nowhere.",
-        examples=["{access_key_env: KLING_ACCESS_KEY, secret_key_env: KLING_SECRET_KEY}"],
+    credentials: KeyPair | ApiKey = Field(
+        description="Environment variables that hold the keys; the secrets themselves stand nowhere."
     )
     max_in_flight: Annotated[
         int, whole(least=1, most=10_000), schema_as({"type": "integer", "minimum": 1, "maximum": 10000})
@@ -237,18 +237,3 @@ class Account(ConfigModel):
     @classmethod
     def _check_base_url(cls, value: object, info: ValidationInfo) -> str:
         return parse_base_url(value, allow_local=_loosened(info.data), private=_private(info.data))
-
-
-__all__ = [
-    "Account",
-    "ApiKey",
-    "Budget",
-    "Callbacks",
-    "Credentials",
-    "DownloadHosts",
-    "InDoubt",
-    "KlingKeys",
-    "Poll",
-    "Price",
-    "SubmitClass",
-]

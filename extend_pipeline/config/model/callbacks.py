@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from extend_pipeline.config.fields.addresses import is_local, public_prefix
+from extend_pipeline.base.net import is_local
+from extend_pipeline.config.fields.addresses import public_prefix
 from extend_pipeline.config.fields.text import ConfigModel, field_error, schema_as
 from extend_pipeline.config.model.credentials import EnvName
 
@@ -33,8 +34,8 @@ class Callbacks(ConfigModel):
 
 
 def checked(given: Callbacks | None, *, allow_local: bool) -> Callbacks | None:
-    """The same with its address in one form. Raises a complaint where the provider could not call it, or where what it
-    sends would travel in the open."""
+    """Return the same with its address in one form. Raises a complaint where the provider could not call it, or where
+    what it sends would travel in the open."""
     if given is None:
         return None
     url = public_prefix(given.url, allow_local=allow_local)

@@ -13,11 +13,8 @@ from pydantic import Field
 from extend_pipeline.config.fields.numbers import whole
 from extend_pipeline.config.fields.text import ConfigModel, EarlierName, Name, YesNo, schema_as
 from extend_pipeline.config.model.changes import OnChange
-from extend_pipeline.config.model.target import MAX_HOPS
-from extend_pipeline.config.providers.kling import KlingExtend, KlingSource
-from extend_pipeline.config.providers.kling_gateway import GatewayExtend, GatewaySource
-from extend_pipeline.config.providers.luma import LumaExtend, LumaSource
-from extend_pipeline.config.providers.vidu import ViduExtend, ViduSource
+from extend_pipeline.config.model.source import Source
+from extend_pipeline.config.model.target import MAX_HOPS, Target
 
 
 class BranchSource(ConfigModel):
@@ -29,11 +26,6 @@ class BranchSource(ConfigModel):
         whole(least=1, most=MAX_HOPS),
         schema_as({"type": "integer", "minimum": 1, "maximum": MAX_HOPS}),
     ] = Field(description="Which extension of it, counted from 1.", examples=[3])
-
-
-# One member a provider. All sources have source_id, duration_ms, created_at and mode; all extends what Target has.
-Source = KlingSource | GatewaySource | ViduSource | LumaSource
-Extend = KlingExtend | GatewayExtend | ViduExtend | LumaExtend
 
 
 class Entry(ConfigModel):
@@ -74,7 +66,7 @@ class Video:
     account: str
     provider: str
     source: Source | BranchSource
-    extend: Extend
+    extend: Target
     file: str
     line: int
     was: str | None = None
@@ -108,16 +100,16 @@ class Catalogue:
         return roots
 
     def root_of(self, key: str) -> Video:
-        """The video that a branch leads back to, or the video itself. KeyError for an unknown key."""
+        """Return the video that a branch leads back to, or the video itself. KeyError for an unknown key."""
         return self.videos[self._roots[key]]
 
     def parent_of(self, key: str) -> Video | None:
-        """The video that this one branches off, or None."""
+        """Return the video that this one branches off, or None."""
         source = self.videos[key].source
         return self.videos[source.branch_of] if isinstance(source, BranchSource) else None
 
     def source_of(self, key: str) -> Source:
-        """The provider's own source at the root of a video."""
+        """Return the provider's own source at the root of a video."""
         source = self.root_of(key).source
         if isinstance(source, BranchSource):
             raise TypeError(f"{key}: the root of a checked catalogue is no branch")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Field
 
 from extend_pipeline.config.fields.text import ConfigModel, field_error, schema_as
 
@@ -27,7 +27,7 @@ def _env_name(value: object) -> str:
 EnvName = Annotated[str, BeforeValidator(_env_name), schema_as({"type": "string", "pattern": "^[A-Z_][A-Z0-9_]*$"})]
 
 
-class KlingKeys(ConfigModel):
+class KeyPair(ConfigModel):
     """A pair of keys that a JWT is signed with; the names of their environment variables."""
 
     access_key_env: EnvName = Field(
@@ -44,20 +44,15 @@ class ApiKey(ConfigModel):
     api_key_env: EnvName = Field(description="Environment variable that holds the API key.", examples=["KLING_API_KEY"])
 
 
-def _form_of(value: object) -> str:
-    if isinstance(value, KlingKeys | ApiKey):
-        return "form:keys" if isinstance(value, KlingKeys) else "form:api_key"
+def either_form(value: object) -> str:
+    """Return the tag of the form that an account's credentials are written in: `form:keys` or `form:api_key`."""
+    if isinstance(value, KeyPair | ApiKey):
+        return "form:keys" if isinstance(value, KeyPair) else "form:api_key"
     return "form:api_key" if isinstance(value, Mapping) and "api_key_env" in value else "form:keys"
 
 
-def _one_form(value: object) -> object:
+def one_form(value: object) -> object:
+    """Refuse credentials that are written in both forms at once."""
     if isinstance(value, Mapping) and "api_key_env" in value and value.keys() & {"access_key_env", "secret_key_env"}:
         raise field_error("two ways to sign in are given", "Keep api_key_env, or access_key_env with secret_key_env.")
     return value
-
-
-Credentials = Annotated[
-    Annotated[KlingKeys, Tag("form:keys")] | Annotated[ApiKey, Tag("form:api_key")],
-    Discriminator(_form_of),
-    BeforeValidator(_one_form),
-]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
@@ -12,6 +12,9 @@ from extend_pipeline.config.fields.numbers import as_micros, decimal
 from extend_pipeline.config.fields.text import ConfigModel, field_error, matching, schema_as
 
 _number = {"type": "number"}
+
+RESELLER_PRICES: Final = "gateway prices are the reseller's"
+"""Why there is no default price where a provider is reached through a reseller."""
 
 # A thousand million units, or as much money: more is a slip, and no column of the warehouse holds it.
 _MAX_UNITS = "1000000000"
@@ -41,7 +44,7 @@ class Budget(ConfigModel):
 
     @property
     def exposure_micros(self) -> int:
-        """The cap on what may be at stake at a time, in micro-units."""
+        """Return the cap on what may be at stake at a time, in micro-units."""
         return self.per_day_micros if self.in_doubt_micros is None else self.in_doubt_micros
 
 
@@ -115,28 +118,13 @@ class Price(ConfigModel):
     def __hash__(self) -> int:
         return hash((self.unit, self.unit_price_micros, self.currency))
 
-    def quote(self, *, mode: str | None, params: Mapping[str, object] | None = None) -> int | None:
-        """Micro-units for one extension in a mode, or with a hop's parameters.
-
-        None where there is no price, and nothing may be submitted. `model/resolution` and `model` are the prices of all
-        that begins like this and has none of its own.
-        """
-        return self.quote_key(price_key(mode=mode, params=params))
-
-    def quote_key(self, key: str | None) -> int | None:
-        """Return micro-units for one extension by its price key (see `price_key`); None where it has no price."""
+    def quote(self, key: str | None) -> int | None:
+        """Return micro-units for one extension by what its price depends on (`ProviderConfig.price_key`); None where it
+        has no price, and nothing may be submitted. `a/b` and `a` are the prices of all that begins like this and has
+        none of its own."""
         price = self.per_extension_micros
         if isinstance(price, int):
             return price
         while key is not None and key not in price:
             key = key.rpartition("/")[0] or None
         return None if key is None else price[key]
-
-
-def price_key(*, mode: str | None, params: Mapping[str, object] | None = None) -> str | None:
-    """What the price of an extension depends on: the mode, else `model/resolution/seconds` of the hop's parameters,
-    such as `viduq2-turbo/720p/5`; None where neither is known."""
-    if mode is not None:
-        return mode
-    parts = [(params or {}).get(name) for name in ("model", "resolution", "seconds")]
-    return None if None in parts else "/".join(str(part) for part in parts)

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from extend_pipeline.config.fields.numbers import seconds_as_ms, whole
 from extend_pipeline.config.fields.text import ConfigModel, field_error, prompt_text, schema_as
 
-MAX_STEPS = 45  # 180 s at 4 s a step, which is as far as Kling goes
+MAX_STEPS = 45  # 180 s at 4 s a step (docs/upstream/kling.md, "Length")
 MAX_HOPS = 1000  # where no limit is documented: more is a typing mistake
 TOLERANCE_MS: Final = 500  # another paid hop for less than half a second is hardly ever meant
 MAX_S: Final = "3600"  # more is milliseconds written for seconds, or another slip
@@ -21,7 +21,7 @@ _HOW_LONG = "Write to: 30 (seconds) or steps: 3."
 
 
 def prompt_list(value: object) -> object:
-    """A list of one prompt and more, as a tuple; its items are looked at elsewhere."""
+    """Return a list of one prompt and more, as a tuple; its items are looked at elsewhere."""
     if not isinstance(value, list | tuple):
         raise field_error(
             "is not a list of prompts", 'Write ["first", "second"], or prompt: for the same one in every hop.'
@@ -117,11 +117,6 @@ class Target(ConfigModel, ABC):
         "dependentRequired": {"tolerance": ["to"]},
     }
 
-    @property
-    def added_ms(self) -> int | None:
-        """How much one extension adds, where the user chooses it; None where the provider does."""
-        return None
-
     @field_validator("steps", mode="before")
     @classmethod
     def _check_steps(cls, value: object, info: ValidationInfo) -> object:
@@ -165,7 +160,7 @@ class Target(ConfigModel, ABC):
         return value
 
     def prompt_of(self, hop: int) -> str | None:
-        """The prompt of a hop, counted from 1; the last one repeats. None where no prompt was given."""
+        """Return the prompt of a hop, counted from 1; the last one repeats. None where no prompt was given."""
         if hop < 1:
             raise ValueError(f"hops count from 1, not {hop}")
         if self.prompts is not None:

@@ -24,7 +24,7 @@ CHUNK: Final = 300  # videos told of in one go: an event takes 16-26 ms on SQLit
 
 
 def materialization(asset: dg.AssetKey, facts: VideoFacts, store: MediaStore) -> dg.AssetMaterialization | None:
-    """What to log of one partition; None where the asset has nothing of it yet."""
+    """Return what to log of one partition; None where the asset has nothing of it yet."""
     metadata: Metadata
     if asset == SOURCE_VIDEOS:
         version, metadata = facts.source_version, source_metadata(facts)
@@ -39,7 +39,7 @@ def materialization(asset: dg.AssetKey, facts: VideoFacts, store: MediaStore) ->
 
 
 def version_tags(version: str) -> dict[str, str]:
-    """The tags by which Dagster knows the data version of a materialization that an op logs by itself."""
+    """Return the tags by which Dagster knows the data version of a materialization that an op logs by itself."""
     return {DATA_VERSION_TAG: version, _USER_PROVIDED_TAG: "true"}
 
 
@@ -71,7 +71,7 @@ class Recorder:
 
     @property
     def done(self) -> bool:
-        """Whether everything that was seen has been told."""
+        """Return whether everything that was seen has been told."""
         return not self._waiting
 
 

@@ -13,7 +13,7 @@ from extend_pipeline.base.wording import counted
 from extend_pipeline.dagster_defs.assets.partition_state import VideoFacts
 from extend_pipeline.engine.plan.inputs import output_ms
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
-from extend_pipeline.media.store import MediaStore
+from extend_pipeline.media.store import MediaRef, MediaStore
 from extend_pipeline.warehouse.ledger_changes import prompt_of
 
 POSTER_CAP: Final = 10_000  # bytes; each event keeps its own copy, and a page of the UI shows dozens of them
@@ -93,7 +93,7 @@ def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
         "provider": _text(last.provider),
         "task_id": _text(last.task_id),
         "prompt": _text(prompt_of(last.params)),
-        "file": dg.MetadataValue.path(str(store.path_of(last.path))),
+        "file": dg.MetadataValue.path(store.location(MediaRef.parse(last.path))),
         "sha256": _text(last.sha256),
         "bytes": dg.MetadataValue.int(last.bytes),
         "picture": _text(f"{last.width} x {last.height}, {last.codec}"),
@@ -102,10 +102,16 @@ def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
 
 
 def _poster(attempt: AttemptRow, store: MediaStore) -> dg.MarkdownMetadataValue | None:
-    path = None if attempt.poster_path is None else store.path_of(attempt.poster_path)
-    if path is None or not path.is_file() or path.stat().st_size > POSTER_CAP:
+    if attempt.poster_path is None:
         return None
-    picture = base64.b64encode(path.read_bytes()).decode()
+    try:
+        with store.local(MediaRef.parse(attempt.poster_path)) as path:
+            if path.stat().st_size > POSTER_CAP:
+                return None
+            jpeg = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    picture = base64.b64encode(jpeg).decode()
     return dg.MetadataValue.md(f"![before, after the seam, and the end](data:image/jpeg;base64,{picture})")
 
 

@@ -12,11 +12,11 @@ from extend_pipeline.config.digest import digest
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.inputs import chain_names
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.rows import VideoRow
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 
 _SPENT: Final = ("settle", "adjust")
@@ -45,19 +45,19 @@ class VideoFacts:
 
     @property
     def source_version(self) -> str:
-        """Changes with the entry, and where the video begins or ceases to go on by itself; not while it merely waits
-        for a slot or for its turn, which is not worth an event each time."""
+        """Return changes with the entry, and where the video begins or ceases to go on by itself; not while it merely
+        waits for a slot or for its turn, which is not worth an event each time."""
         state = "open" if self.row.state in _OPEN else f"{self.row.state} {self.row.state_reason}"
         return digest({"definition": self.row.definition_digest, "state": state})[:16]
 
     @property
     def request_version(self) -> str:
-        """Changes when a hop is submitted, or an attempt comes to an end without a result."""
+        """Return changes when a hop is submitted, or an attempt comes to an end without a result."""
         return digest({a.attempt_id: _request_state(a) for a in self.attempts})[:16]
 
     @property
     def completed_version(self) -> str:
-        """Changes when a hop of the film is stored."""
+        """Return changes when a hop of the film is stored."""
         return digest([[a.attempt_id, a.sha256] for a in self.stored])[:16]
 
 
@@ -78,15 +78,15 @@ def read_facts(pipeline: Pipeline, keys: Collection[str]) -> dict[str, VideoFact
 
 
 def _request_state(attempt: AttemptRow) -> str:
-    """The same word from submit to store: how far it is upstream is no news about the request."""
+    """Return the same word from submit to store: how far it is upstream is no news about the request."""
     state = attempt.state
     going_well = (AttemptState.SUBMITTED, AttemptState.PROCESSING, AttemptState.SUCCEEDED, AttemptState.STORED)
     return "submitted" if state in going_well else state.value
 
 
 def _film(pipeline: Pipeline, row: VideoRow, attempts: Sequence[AttemptRow], names: chain.Names) -> list[AttemptRow]:
-    """The stored hops of the entry as it stands; for a video that left the catalogue, or waits for a decision about an
-    edit, the newest of each hop."""
+    """Return the stored hops of the entry as it stands; for a video that left the catalogue, or waits for a decision
+    about an edit, the newest of each hop."""
     stored = [a for a in attempts if a.state is AttemptState.STORED]
     catalogue = pipeline.configuration.catalogue.videos
     video = catalogue.get(row.video_key)

@@ -112,7 +112,8 @@ def extend_videos(
 
 
 def _hidden_by_mistakes(pipeline: Pipeline, keys: Collection[str]) -> list[str]:
-    """Videos that the ledger knows and that a mistake in the files hides: what is paid for them is looked after."""
+    """Return videos that the ledger knows and that a mistake in the files hides: what is paid for them is looked
+    after."""
     if not pipeline.configuration.problems:
         return []
     with pipeline.ledger.read() as connection:

@@ -36,22 +36,22 @@ no record of that."""
 
 
 def column_schema(table: TableSchema) -> dg.TableSchema:
-    """A warehouse table's columns as Dagster shows them."""
+    """Return a warehouse table's columns as Dagster shows them."""
     return dg.TableSchema(columns=[dg.TableColumn(c.name, c.type, description=c.description) for c in table.columns])
 
 
 def schema_metadata(table: TableSchema) -> dict[str, Any]:
-    """The metadata entry of a table's columns."""
+    """Return the metadata entry of a table's columns."""
     return {"dagster/column_schema": column_schema(table)}
 
 
 def column_lineage(table: TableSchema) -> dg.TableColumnLineage:
-    """Which columns of the assets above each column comes from."""
+    """Return which columns of the assets above each column comes from."""
     return dg.TableColumnLineage({column.name: list(_above(column)) for column in table.columns})
 
 
 def duration_lineage() -> dg.TableColumnLineage:
-    """The same for the view duration_metrics."""
+    """Return the same for the view duration_metrics."""
     return dg.TableColumnLineage(
         {
             name: [dg.TableColumnDep(COMPLETED_EXTENSIONS, source) for source in sources]
@@ -61,8 +61,8 @@ def duration_lineage() -> dg.TableColumnLineage:
 
 
 def _above(column: Column) -> Iterator[dg.TableColumnDep]:
-    """The columns of the nearest asset that are made of the same ledger columns; for an entry of the books, which has
-    rows of its own, the column of the same name."""
+    """Yield the columns of the nearest asset that are made of the same ledger columns; for an entry of the books, which
+    has rows of its own, the column of the same name."""
     for asset, table in UPSTREAM:
         shared = [c for c in table.columns if set(c.sources) & set(column.sources)]
         named = [c for c in shared if c.name == column.name]

@@ -134,7 +134,7 @@ def _schema_of(table: Table) -> dg.TableSchema:
 
 
 def _records(table: Table) -> list[dg.TableRecord]:
-    """Rows as Dagster keeps them. Exact numbers and moments are text: floats of money would lie."""
+    """Return rows as Dagster keeps them. Exact numbers and moments are text: floats of money would lie."""
     return [dg.TableRecord({n: _shown(v) for n, v in zip(table.columns, row, strict=True)}) for row in table.rows]
 
 

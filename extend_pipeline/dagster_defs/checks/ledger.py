@@ -6,7 +6,6 @@ from typing import Final
 
 import dagster as dg
 
-from extend_pipeline.config.registry import PROVIDERS
 from extend_pipeline.dagster_defs.assets.tables import COSTS, DURATIONS, LINEAGE
 from extend_pipeline.dagster_defs.checks.outcome import CheckOutcome, shown_in
 from extend_pipeline.dagster_defs.checks.provider import books_agree, nothing_ends_soon, nothing_in_doubt
@@ -18,6 +17,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.media.seam import PREFIX_DB
+from extend_pipeline.providers.registry import spec_of
 from extend_pipeline.warehouse.errors import NotPublishedError
 from extend_pipeline.warehouse.read import query
 from extend_pipeline.warehouse.verify import compare
@@ -57,8 +57,8 @@ def budgets_hold(pipeline: Pipeline) -> CheckOutcome:
 
 
 def _as_promised(added_s: Decimal | None, provider: str) -> bool:
-    rules = PROVIDERS[provider]
-    return added_s is not None and rules.least_added_ms - SLACK_MS <= added_s * 1000 <= rules.most_added_ms + SLACK_MS
+    least_ms, most_ms = spec_of(provider).added_ms(None)
+    return added_s is not None and least_ms - SLACK_MS <= added_s * 1000 <= most_ms + SLACK_MS
 
 
 # what was taken over from the provider's books is not what anybody here asked for

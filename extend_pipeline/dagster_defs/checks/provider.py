@@ -30,12 +30,12 @@ def nothing_in_doubt(pipeline: Pipeline) -> CheckOutcome:
         for doubt in doubts
         if doubt.age_s > DOUBT_S
     ]
-    at_stake: dict[tuple[str, str], Decimal] = {}  # two resellers' credits are not the same thing
+    exposure: dict[tuple[str, str], Decimal] = {}  # two resellers' credits are not the same thing
     for doubt in doubts:
         of = doubt.account, doubt.unit
-        at_stake[of] = at_stake.get(of, Decimal(0)) + doubt.exposure
+        exposure[of] = exposure.get(of, Decimal(0)) + doubt.exposure
     shown: dict[str, Any] = {"in_doubt": len(doubts)}
-    shown |= {f"at_stake_{account}_{unit}": f"{units:f}" for (account, unit), units in at_stake.items()}
+    shown |= {f"at_stake_{account}_{unit}": f"{units:f}" for (account, unit), units in exposure.items()}
     if doubts:
         shown["requests"] = dg.MetadataValue.table(
             [_doubt_record(doubt, pipeline.configuration.timezone) for doubt in doubts[:MAX_REPORTED]],

@@ -13,7 +13,7 @@ def films_are_there(pipeline: Pipeline) -> CheckOutcome:
     warning, one that is lost an error, and so is a store that is not there."""
     now = store_now(pipeline)
     if now.doubt:
-        return CheckOutcome([f"{pipeline.settings.media_dir}: {now.doubt}; nothing is submitted"], DOUBT_TODO)
+        return CheckOutcome([f"{pipeline.store.place}: {now.doubt}; nothing is submitted"], DOUBT_TODO)
     grave = any(missing.lost for missing in now.missing)
     todo = "extend-pipeline advance fetches what is to be had; for the rest: extend-pipeline media forget VIDEO/HOP"
     severity = dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN

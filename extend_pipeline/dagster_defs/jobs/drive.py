@@ -34,7 +34,7 @@ def rounds(pipeline: Pipeline, *, linger_s: float, max_seconds: float) -> Iterat
 
 
 def due_within(pipeline: Pipeline, now: Round, seconds: float) -> bool:
-    """Whether anything goes on by itself within so many seconds."""
+    """Return whether anything goes on by itself within so many seconds."""
     if now.did_something or now.plan.due:
         return True
     with pipeline.ledger.read() as connection:

@@ -51,7 +51,7 @@ def tell_round(log: Logger, now: Round) -> None:
 
 
 def mistakes_in_short(wrong: Sequence[str]) -> str:
-    """What a tick says of mistakes in the files; empty where there is none."""
+    """Return what a tick says of mistakes in the files; empty where there is none."""
     if not wrong:
         return ""
     more = f"; {len(wrong) - 1} more" if len(wrong) > 1 else ""
@@ -59,7 +59,7 @@ def mistakes_in_short(wrong: Sequence[str]) -> str:
 
 
 def names(where: Sequence[str]) -> str:
-    """The first few by name, and how many there are."""
+    """Return the first few by name, and how many there are."""
     more = len(where) - MAX_NAMES
     return ", ".join(where[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
@@ -73,8 +73,8 @@ def partial_end(
     timezone: str,
     mistakes: Sequence[str] = (),
 ) -> dg.Failure:
-    """A run's failure: which of the chosen videos are missing, why, and what to do. What was done is kept. Mistakes in
-    the files are all told. Times are those of `timezone` (an IANA name)."""
+    """Return a run's failure: which of the chosen videos are missing, why, and what to do. What was done is kept.
+    Mistakes in the files are all told. Times are those of `timezone` (an IANA name)."""
     lines = [f"{key}: it is not in the catalogue → put it back, or leave the partition alone" for key in unknown]
     lines += [f"{video.key}: {why(video, timezone)}" for video in missing]
     count = len(lines)
@@ -92,7 +92,7 @@ def partial_end(
 
 
 def why(video: VideoPlan, timezone: str) -> str:
-    """Why a video is not done, and what to do; times are those of `timezone` (an IANA name)."""
+    """Return why a video is not done, and what to do; times are those of `timezone` (an IANA name)."""
     so_far = f"{counted(video.hops_done, 'hop')} done"
     if video.blocker is not None:
         return in_zone(f"{so_far}; {video.blocker.message} → {video.blocker.todo}", timezone)

@@ -63,7 +63,7 @@ def build_daily_reconciliation_schedule(timezone: str) -> dg.ScheduleDefinition:
     return dg.ScheduleDefinition(
         name="daily_reconciliation_schedule",
         job=reconcile_job,
-        cron_schedule="40 13 * * *",  # Kling's bills are 12 h late: by then yesterday is in them
+        cron_schedule="40 13 * * *",  # bills may be 12 h late: by then yesterday is in them
         execution_timezone=timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Once a day, reads only: lists and bills of every account that was used.",

@@ -43,7 +43,8 @@ def _next_look(pipeline: Pipeline, account: str) -> int:
 
 
 def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
-    """What a run would have to do for the accounts now, in words; empty: nothing. Plans everything unfinished."""
+    """Return what a run would have to do for the accounts now, in words; empty: nothing. Plans everything
+    unfinished."""
     now_ms, ledger = pipeline.now_ms(), pipeline.ledger
     pollable = [name for name in accounts if name not in pipeline.without_key()]
     found = []
@@ -73,7 +74,7 @@ def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
 
 
 def _moved(row: VideoRow | None, video: VideoPlan) -> bool:
-    """Whether a video's state in words is out of date. Not its detail, which counts minutes."""
+    """Return whether a video's state in words is out of date. Not its detail, which counts minutes."""
     if video.blocker is not None and video.blocker.reason.is_local:
         return False
     reason = video.blocker.reason.value if video.blocker else ""

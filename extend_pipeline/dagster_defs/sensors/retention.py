@@ -56,14 +56,14 @@ def retention_sensor(context: dg.SensorEvaluationContext, home: HomeResource) ->
 
 
 def cursor_of(ending: list[Expiring]) -> str:
-    """What was told, as marks of a fixed length: how many things end, and a digest of each with its urgency."""
+    """Return what was told, as marks of a fixed length: how many things end, and a digest of each with its urgency."""
     if not ending:
         return ""
     return f"{len(ending)}:{''.join(sorted({_mark(each) for each in ending[:MAX_MARKS]}))}"
 
 
 def marks_in(cursor: str | None) -> frozenset[str]:
-    """The marks that a cursor holds."""
+    """Return the marks that a cursor holds."""
     marks = (cursor or "").partition(":")[2]
     return frozenset(marks[at : at + MARK] for at in range(0, len(marks), MARK))
 

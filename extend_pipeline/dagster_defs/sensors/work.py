@@ -84,7 +84,7 @@ def _tell_check(instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
 def build_poll_sensor(
     provider: str, *, clock: Callable[[], float] = time.monotonic, tick_s: float = TICK_S
 ) -> dg.SensorDefinition:
-    """The sensor that looks after one provider's accounts: `<provider>_poll_sensor`.
+    """Return the sensor that looks after one provider's accounts: `<provider>_poll_sensor`.
 
     Each tick polls, writes down what it saw, and asks for one run of advance_job when something is due, unless one is
     queued or running. There is no run_key: a key that was used once could never ask again, and a doubled run costs no

@@ -10,8 +10,8 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.hop_state import looked_up_by_key
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.lease import released_on_error
 from extend_pipeline.engine.submit.record_outcome import belongs
@@ -43,7 +43,7 @@ class _Doubt:
 
     @property
     def absence_counts(self) -> bool:
-        """Whether one more "no such task" is believed: not where the looks before had no answer at all."""
+        """Return whether one more "no such task" is believed: not where the looks before had no answer at all."""
         return self.look.tries + 1 >= MAX_LOOKUPS and self.look.cause is LookCause.NOT_THERE
 
 
@@ -75,10 +75,10 @@ def _look_at(pipeline: Pipeline, doubts: Sequence[_Doubt]) -> list[str]:
 
 
 def mismatch_reason(attempt: AttemptRow, view: TaskView, *, asked: str, post_deadline_ms: int) -> str:
-    """Why a task that a callback named can't be taken for an attempt's; empty where nothing speaks against it.
+    """Return why a task that a callback named can't be taken for an attempt's; empty where nothing speaks against it.
 
-    The task's own words decide: our key, or the video that it was made from. Where it tells neither (Luma), it must
-    have been made while the attempt's POST was under way. A task that doesn't tell that either is a person's to adopt.
+    The task's own words decide: our key, or the video that it was made from. Where it tells neither, it must have
+    been made while the attempt's POST was under way. A task that doesn't tell that either is a person's to adopt.
     """
     if view.task_id != asked:
         return f"the answer is about task {view.task_id}"
@@ -129,8 +129,7 @@ def _in_doubt(connection: Connection, pipeline: Pipeline, accounts: Collection[s
     return [
         row
         for row in queries.attempts_in(connection, (S.IN_DOUBT,))
-        if row.account in accounts
-        and not provider_traits.looked_up_by_key(pipeline.accounts[row.account], row.submit_class)
+        if row.account in accounts and not looked_up_by_key(pipeline.accounts[row.account], row.submit_class)
     ]
 
 

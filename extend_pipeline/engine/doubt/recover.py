@@ -9,11 +9,11 @@ from typing import Final
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.doubt.callback_lookup import look_into_callbacks
 from extend_pipeline.engine.doubt.late_callbacks import look_into_late_callbacks
 from extend_pipeline.engine.guards.keys import note_answers, try_other_keys
 from extend_pipeline.engine.home import Pipeline, owner_is_gone
+from extend_pipeline.engine.plan import hop_state
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.lease import released_on_error
 from extend_pipeline.engine.submit.record_outcome import belongs, in_doubt
@@ -28,6 +28,7 @@ from extend_pipeline.ledger.write import job_queue, transitions
 from extend_pipeline.ledger.write.job_queue import Unscheduled
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
@@ -130,7 +131,7 @@ def _remember(pipeline: Pipeline) -> None:
 def _wants_hint(pipeline: Pipeline, row: Unscheduled) -> bool:
     account = pipeline.accounts.get(row.account)
     return account is not None and (
-        row.state is not S.IN_DOUBT or provider_traits.looked_up_by_key(account, row.submit_class)
+        row.state is not S.IN_DOUBT or hop_state.looked_up_by_key(account, row.submit_class)
     )
 
 
@@ -155,7 +156,7 @@ def _look_up(pipeline: Pipeline, names: list[str], report: RecoverReport) -> Non
 
 
 def _look_up_attempts(pipeline: Pipeline, rows: list[AttemptRow], report: RecoverReport) -> None:
-    rows = [row for row in rows if provider_traits.looked_up_by_key(pipeline.accounts[row.account], row.submit_class)]
+    rows = [row for row in rows if hop_state.looked_up_by_key(pipeline.accounts[row.account], row.submit_class)]
     failpoint("recover.before_lookup")
     with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="recover") as pool:
         answers = list(pool.map(lambda row: pipeline.provider(row.account).find(row.external_task_id), rows))
@@ -184,7 +185,7 @@ def _decide_lookups(
 def _control(pipeline: Pipeline, account: str) -> LastLook | None:
     """Look up a task that is known to exist by the same route: the positive control. Return None where it is found,
     else what to leave of look-ups that found nothing."""
-    since = pipeline.now_ms() - provider_traits.result_life_ms(pipeline.accounts[account].provider)
+    since = pipeline.now_ms() - spec_of(pipeline.accounts[account].provider).result_life_ms
     with pipeline.ledger.read() as connection:
         known = queries.known_key(connection, account, at_least_ms=since)
     if known is None:

@@ -112,15 +112,15 @@ def write_off(
 
 
 def newest_attempt(pipeline: Pipeline, where: str) -> AttemptRow | None:
-    """The attempt that a decision about VIDEO/HOP is about, for a person to look at first; None where nothing was ever
-    submitted."""
+    """Return the attempt that a decision about VIDEO/HOP is about, for a person to look at first; None where nothing
+    was ever submitted."""
     with pipeline.ledger.read() as connection:
         return _newest(connection, pipeline, where)
 
 
 def _newest(connection: Connection, pipeline: Pipeline, where: str) -> AttemptRow | None:
-    """The attempt that is live, else the last one of the parameters that the catalogue has now, which is the one that a
-    plan tells of, else the last one."""
+    """Return the attempt that is live, else the last one of the parameters that the catalogue has now, which is the one
+    that a plan tells of, else the last one."""
     key, hop = split_where(where)
     rows = [row for row in queries.attempts_of(connection, [key]) if row.hop == hop]
     live = [row for row in rows if row.state in LIVE]
@@ -138,8 +138,8 @@ def _newest(connection: Connection, pipeline: Pipeline, where: str) -> AttemptRo
 
 
 def _changed(tx: LedgerTransaction, pipeline: Pipeline, where: str, seen: AttemptRow) -> Declined | None:
-    """Why a decision about what was seen can't stand: a look-up, a callback or somebody else was quicker. To give up a
-    task that has been found would lose its file, and to pay again would pay twice."""
+    """Return why a decision about what was seen can't stand: a look-up, a callback or somebody else was quicker. To
+    give up a task that has been found would lose its file, and to pay again would pay twice."""
     now = _newest(tx.connection, pipeline, where)
     if now is None or (now.attempt_id, now.state) == (seen.attempt_id, seen.state):
         return None

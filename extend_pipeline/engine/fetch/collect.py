@@ -217,7 +217,7 @@ def _two_tries(first: FetchFailure, second: Stored | FetchFailure) -> Stored | F
 
 def keep_film(pipeline: Pipeline, attempt: AttemptRow, got: Stored, *, actor: str) -> Moved | Stale:
     """Write down that an attempt's film is in the store, with what it looks like beside its parent. Raises
-    CouldNotProbe where this machine can't look at it now."""
+    ProbeUnavailable where this machine can't look at it now."""
     seen = analyse(pipeline, attempt, got)
     failpoint("collect.before_stored")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
@@ -234,6 +234,6 @@ def keep_film(pipeline: Pipeline, attempt: AttemptRow, got: Stored, *, actor: st
             attempt.video_key,
             attempt.hop,
             state,
-            got.relative_path,
+            got.path,
         )
     return moved

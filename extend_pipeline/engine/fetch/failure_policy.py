@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Final
 
 from extend_pipeline.base.units import from_ms
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.fetch.fetch import FetchFailure
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
@@ -17,6 +16,7 @@ from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read.attempt_row import ScheduledAttempt
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
@@ -51,7 +51,7 @@ def handle_failed_fetch(
     since_ms = now_ms if before.refused_since is None else before.refused_since
     refusals = before.refusals + 1 if missed.stale_url else 0
     patient = now_ms - since_ms >= pipeline.settings.lost_after_s * 1000
-    no_other = not provider_traits.refreshes_urls(attempt.provider) and refusals >= GONE_AFTER
+    no_other = not spec_of(attempt.provider).refreshes_urls and refusals >= GONE_AFTER
     gone = missed.stale_url and patient and (no_other or is_over(expires_at, now_ms))
     same = missed.sha256 is not None and before.sha256 == missed.sha256
     tries = 0 if missed.progress else before.tries + 1  # a try that brought something is no failure

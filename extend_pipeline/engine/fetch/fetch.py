@@ -71,5 +71,5 @@ def source_key(account: str, url: str) -> str:
 
 
 def could_not_probe(error: isolated_probe.ProbeUnavailable) -> FetchFailure:
-    """A fetch whose file could not be looked at here and now; it is fetched again later."""
+    """Return a fetch whose file could not be looked at here and now; it is fetched again later."""
     return FetchFailure(f"what came could not be checked, and is fetched again: {error}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +16,11 @@ from extend_pipeline.media.check.probe import Probe
 from extend_pipeline.media.classify import OutputKind, recognise
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.join.assemble import Film, Unassembled, assemble
-from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.libav import FrameError
 from extend_pipeline.media.seam import Seam
-from extend_pipeline.media.store import Stored
+from extend_pipeline.media.store import MediaRef, Stored
+from extend_pipeline.providers.registry import longest_added_ms, spec_of
+from extend_pipeline.providers.spec import ResultKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class MediaAnalysis:
     """The film is not assembled yet, since the file that it continues is missing in the store for now."""
 
     def columns(self) -> dict[str, object]:
-        """The columns of the `attempt_stored` event that come from looking."""
+        """Return the columns of the `attempt_stored` event that come from looking."""
         film = self.film
         return {
             "output_kind": self.kind,
@@ -42,7 +46,7 @@ class MediaAnalysis:
             "parent_is_prefix": self.parent_is_prefix,
             "poster_path": self.poster_path,
             "film_sha256": None if film is None else film.sha256,
-            "film_path": None if film is None else film.relative_path,
+            "film_path": None if film is None else film.path,
             "film_duration_ms": None if film is None else film.probe.duration_ms,
             "film_note": self.film_note,
         }
@@ -52,7 +56,7 @@ def file_columns(got: Stored) -> dict[str, object]:
     """Return the columns of an attempt that tell of its stored file."""
     return {
         "sha256": got.sha256,
-        "path": got.relative_path,
+        "path": got.path,
         "bytes": got.bytes,
         "width": got.probe.width,
         "height": got.probe.height,
@@ -63,48 +67,60 @@ def file_columns(got: Stored) -> dict[str, object]:
 
 def analyse(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> MediaAnalysis:
     """Compare a stored result with its parent, and make the film where only the new part came. A picture or a film that
-    can't be made never keeps a paid file from being stored. CouldNotProbe where this machine is what fails."""
-    result = pipeline.store.path_of(got.relative_path)
+    can't be made never keeps a paid file from being stored. ProbeUnavailable where this machine is what fails."""
     before = parent_file(pipeline, attempt)
-    parent = before.path
-    seam = None if parent is None else isolated_probe.measure_seam(parent=parent, result=result)
-    kind = _kind(pipeline, attempt, got.probe.duration_ms, seam)
-    segment = kind is OutputKind.SEGMENT
-    poster_path = _put_poster(pipeline, attempt, got, parent, segment=segment)
+    with _opened(pipeline, before.ref, got.ref) as (parent, result):
+        seam = None if parent is None else isolated_probe.measure_seam(parent=parent, result=result)
+        kind = _kind(pipeline, attempt, got.probe.duration_ms, seam)
+        segment = kind is OutputKind.SEGMENT
+        poster_path = _put_poster(pipeline, attempt, got, parent, result, segment=segment)
+        film, note = _film(pipeline, parent, result) if segment else (None, None)
     psnr = None if seam is None or seam.psnr_db is None else round(seam.psnr_db * 100)
     prefix = None if seam is None else seam.parent_is_prefix
-    film, note = _film(pipeline, parent, result) if segment else (None, None)
     waits = segment and before.missing
     return MediaAnalysis(kind.value, psnr, prefix, poster_path, film, note, film_waits=waits)
 
 
 def put_poster(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> str | None:
     """Make the poster of a stored attempt's file again; None where it has no pictures for one."""
-    parent = parent_file(pipeline, attempt).path
-    return _put_poster(pipeline, attempt, got, parent, segment=attempt.output_kind == OutputKind.SEGMENT.value)
+    segment = attempt.output_kind == OutputKind.SEGMENT.value
+    with _opened(pipeline, parent_file(pipeline, attempt).ref, got.ref) as (parent, result):
+        return _put_poster(pipeline, attempt, got, parent, result, segment=segment)
+
+
+@contextmanager
+def _opened(pipeline: Pipeline, parent: MediaRef | None, result: MediaRef) -> Iterator[tuple[Path | None, Path]]:
+    """Open a result and the file that it continues, where there is one, on this machine."""
+    with ExitStack() as stack:
+        before = None if parent is None else stack.enter_context(pipeline.store.local(parent))
+        yield before, stack.enter_context(pipeline.store.local(result))
 
 
 def _put_poster(
-    pipeline: Pipeline, attempt: AttemptRow, got: Stored, parent: Path | None, *, segment: bool
+    pipeline: Pipeline, attempt: AttemptRow, got: Stored, parent: Path | None, result: Path, *, segment: bool
 ) -> str | None:
-    result = pipeline.store.path_of(got.relative_path)
     try:
         poster = isolated_probe.make_poster(
             parent=parent, result=result, parent_ms=attempt.parent_duration_ms, segment=segment
         )
-    except PictureError:
+    except FrameError:
         return None
-    return pipeline.store.put_poster(got.sha256, poster)
+    return str(pipeline.store.put_poster(got.sha256, poster))
 
 
 def _kind(pipeline: Pipeline, attempt: AttemptRow, probed_ms: int, seam: Seam | None) -> OutputKind:
-    """What the account says that its files are, else what the file itself shows."""
+    """Return what the account says that its files are, else what the file itself shows."""
     said = said_kind(pipeline, attempt.account)
-    return said or recognise(parent_ms=attempt.parent_duration_ms, probed_ms=probed_ms, seam=seam)
+    return said or recognise(
+        parent_ms=attempt.parent_duration_ms, probed_ms=probed_ms, seam=seam, longest_added_ms=longest_added_ms()
+    )
 
 
 def said_kind(pipeline: Pipeline, account: str) -> OutputKind | None:
-    """What accounts.yaml says of an account's files; None where it leaves that to the files."""
+    """Return what an account's files hold by its provider's documents or by accounts.yaml; None where both leave that
+    to the files. A result that is documented to be full is measured all the same, for the record."""
+    if spec_of(pipeline.accounts[account].provider).result_kind is ResultKind.SEGMENT:
+        return OutputKind.SEGMENT
     said = OutputKind(getattr(pipeline.accounts[account], "output", OutputKind.UNKNOWN))
     return None if said is OutputKind.UNKNOWN else said
 
@@ -128,12 +144,11 @@ def examine_again(pipeline: Pipeline) -> list[str]:
 
 def stored_file(attempt: AttemptRow) -> Stored:
     """Return what a stored attempt's row knows of its file."""
-    assert attempt.sha256 is not None
     assert attempt.path is not None
     assert attempt.bytes is not None
     length_ms, width, height, codec = attempt.probed_duration_ms, attempt.width, attempt.height, attempt.codec
     probe = Probe(length_ms or 0, width or 0, height or 0, codec or "", frames=0, fps=None, has_audio=False)
-    return Stored(attempt.sha256, attempt.bytes, attempt.path, probe)
+    return Stored(MediaRef.parse(attempt.path), attempt.bytes, probe)
 
 
 def _film(pipeline: Pipeline, parent: Path | None, segment: Path) -> tuple[Stored | None, str]:
@@ -158,13 +173,13 @@ def _film(pipeline: Pipeline, parent: Path | None, segment: Path) -> tuple[Store
 class ParentFile:
     """The file that a result continues. `missing`: the ledger knows of one, and it is not in the store now."""
 
-    path: Path | None
+    ref: MediaRef | None
     missing: bool = False
 
 
 def parent_file(pipeline: Pipeline, attempt: AttemptRow) -> ParentFile:
-    """The file of the hop before; for a first hop a copy of the source, which is fetched once if the provider tells
-    where it is: it costs nothing, and upstream forgets it after 30 days."""
+    """Return the file of the hop before; for a first hop a copy of the source, which is fetched once if the provider
+    tells where it is: it costs nothing, and upstream forgets it after 30 days."""
     gone = False
     with pipeline.ledger.read() as connection:
         if attempt.parent_attempt_id is not None:
@@ -182,12 +197,12 @@ def parent_file(pipeline: Pipeline, attempt: AttemptRow) -> ParentFile:
                     tx,
                     attempt.video_key,
                     sha256=got.sha256,
-                    path=got.relative_path,
+                    path=got.path,
                     duration_ms=got.probe.duration_ms,
                 )
-            relative = got.relative_path
+            relative = got.path
     if relative is None:
         return ParentFile(None)
-    path = pipeline.store.path_of(relative)
-    there = path.is_file() and not gone
-    return ParentFile(path) if there else ParentFile(None, missing=True)
+    ref = MediaRef.parse(relative)
+    there = pipeline.store.exists(ref) and not gone
+    return ParentFile(ref) if there else ParentFile(None, missing=True)

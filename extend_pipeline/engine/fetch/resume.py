@@ -30,7 +30,7 @@ def fetch_whole(
             if isinstance(body, Fault):
                 return _missed(body)
             assert not isinstance(body, NoRange)
-            require(store.root, body.content_length)
+            require(store, body.content_length)
             got = store.ingest(
                 _beating(body.chunks, beat),
                 expected_bytes=body.content_length,
@@ -84,7 +84,7 @@ def _once(
                     partial.begin(body.validator, body.total)
                 else:
                     partial.note(joined=True, refused=0, total=body.total)
-                require(store.root, body.content_length)
+                require(store, body.content_length)
                 partial.append(_beating(body.chunks, beat))
     except DownloadInterrupted as error:
         if error.kind is FaultKind.REFUSED:

@@ -62,9 +62,9 @@ class Expiring:
 
 
 def urgency_of(*, begun_ms: int, ends_ms: int, now_ms: int, refused: bool = False) -> Urgency:
-    """How soon a result ends that is kept from one moment to another. The last hour counts from the half of the keeping
-    time on: a URL that lives for an hour is not urgent at once. A result whose last fetch was `refused` never is early,
-    because the next one will be refused too."""
+    """Return how soon a result ends that is kept from one moment to another. The last hour counts from the half of the
+    keeping time on: a URL that lives for an hour is not urgent at once. A result whose last fetch was `refused` never
+    is early, because the next one will be refused too."""
     if now_ms >= ends_ms:
         return Urgency.OVER
     # where a clock that was ahead dated its beginning, nobody knows how much of the keeping time is left
@@ -100,8 +100,8 @@ def results(attempts: Iterable[AttemptRow], hints: Mapping[str, Hint], now_ms: i
 
 
 def missing_results(missing: Iterable[MissingFileRow], now_ms: int) -> list[Expiring]:
-    """Results that are gone from the store and that their provider still keeps; soonest end first. Each is a matter of
-    now: what could be fetched at once would not be told of here."""
+    """Return results that are gone from the store and that their provider still keeps; soonest end first. Each is a
+    matter of now: what could be fetched at once would not be told of here."""
     found = [
         Expiring(
             what="missing",
@@ -122,7 +122,7 @@ def _late(left_ms: int) -> Urgency:
 
 
 def sources(videos: Iterable[VideoPlan], now_ms: int) -> list[Expiring]:
-    """What unfinished videos go on from, while it can be extended; soonest end first."""
+    """Return what unfinished videos go on from, while it can be extended; soonest end first."""
     found = []
     for video in videos:
         ends = video.extendable_until_ms
@@ -136,7 +136,7 @@ def sources(videos: Iterable[VideoPlan], now_ms: int) -> list[Expiring]:
 
 
 def retention(pipeline: Pipeline, now: Plan) -> list[Expiring]:
-    """Everything that ends, early or not: results first, then sources; soonest first."""
+    """Return everything that ends, early or not: results first, then sources; soonest first."""
     now_ms = pipeline.now_ms()
     return unfetched(pipeline.ledger, now_ms) + sources(now.videos, now_ms)
 
@@ -151,12 +151,12 @@ def unfetched(ledger: Ledger, now_ms: int) -> list[Expiring]:
 
 
 def urgent(expiring: Iterable[Expiring]) -> list[Expiring]:
-    """What a person should hear of."""
+    """Return what a person should hear of."""
     return [each for each in expiring if each.urgency is not Urgency.EARLY]
 
 
 def ending_now(pipeline: Pipeline) -> list[Expiring]:
-    """What a person should hear of now. Reads what is unfinished: complete videos have nothing that ends."""
+    """Return what a person should hear of now. Reads what is unfinished: complete videos have nothing that ends."""
     return urgent(retention(pipeline, plan(plan_input(pipeline, unfinished=True))))
 
 

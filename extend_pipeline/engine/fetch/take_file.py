@@ -30,7 +30,7 @@ def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str)
     if row is None or row.state not in _AWAITED:
         return Declined(f"{where} waits for no film{state_of(row)}")
     key, size = result_key(row.attempt_id), file.stat().st_size
-    require(pipeline.store.root, size)
+    require(pipeline.store, size)
     try:
         got = pipeline.store.ingest(
             _pieces(file),

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from extend_pipeline.base.disk import free_bytes
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.media.store import MediaStore
+from extend_pipeline.media.stores import open_store
 
 GIB: Final = 1024**3
 
@@ -42,7 +44,7 @@ class DiskSpace:
     """Free bytes of the disks that hold films and state (None: not known), and what is asked of them. `awaited` are
     results that are paid for, or may be, and not here yet."""
 
-    media: Path
+    media: str
     media_free: int | None
     state: Path
     state_free: int | None
@@ -52,17 +54,17 @@ class DiskSpace:
 
     @property
     def needed(self) -> int:
-        """How many bytes what is awaited takes, and what must stay free besides."""
+        """Return how many bytes what is awaited takes, and what must stay free besides."""
         return self.awaited * self.result_bytes + self.min_free_bytes
 
     @property
     def is_short(self) -> bool:
-        """Whether there is no room for what is awaited already."""
+        """Return whether there is no room for what is awaited already."""
         return (self.media_free is not None and self.media_free < self.needed) or self.state_is_full
 
     @property
     def state_is_full(self) -> bool:
-        """Whether the disk of ledger, answers and warehouse has less than must stay free."""
+        """Return whether the disk of ledger, answers and warehouse has less than must stay free."""
         return self.state_free is not None and self.state_free < self.min_free_bytes
 
     def fits(self) -> int | None:
@@ -98,11 +100,11 @@ MAKE_ROOM: Final = (
 )
 
 
-def read_space(settings: Settings, *, awaited: int) -> DiskSpace:
-    """Look how much is free on the disks of a home."""
+def read_space(settings: Settings, store: MediaStore, *, awaited: int) -> DiskSpace:
+    """Look how much is free in the media store and on the disk of the state."""
     return DiskSpace(
-        media=settings.media_dir,
-        media_free=free_bytes(settings.media_dir),
+        media=store.place,
+        media_free=store.free_bytes(),
         state=settings.state_dir,
         state_free=free_bytes(settings.state_dir),
         awaited=awaited,
@@ -111,21 +113,11 @@ def read_space(settings: Settings, *, awaited: int) -> DiskSpace:
     )
 
 
-def free_bytes(folder: Path) -> int | None:
-    """Return the bytes that this user may still write on the folder's disk; None where the disk doesn't tell."""
-    nearest = next((path for path in (folder, *folder.parents) if path.is_dir()), Path("/"))
-    try:
-        usage = shutil.disk_usage(nearest)
-    except OSError:
-        return None
-    return usage.free if usage.total else None
-
-
-def require(folder: Path, needed: int | None) -> None:
+def require(store: MediaStore, needed: int | None) -> None:
     """Raise OSError (ENOSPC) where a file of that many bytes has no room, before its first byte is asked for."""
-    free = free_bytes(folder)
+    free = store.free_bytes()
     if needed is not None and free is not None and free < needed:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), store.place)
 
 
 def explained(error: OSError, settings: Settings, *, awaited: int) -> DiskError | None:
@@ -145,9 +137,11 @@ def explained(error: OSError, settings: Settings, *, awaited: int) -> DiskError 
 
 
 def _folder_of(error: OSError, settings: Settings) -> Path:
-    """The folder that the user knows: of the file that the error names, else of the films, which are the largest."""
-    named = Path(str(error.filename)) if error.filename is not None else settings.media_dir
-    ours = (settings.media_dir, settings.state_dir)
+    """Return the folder that the user knows: of the file that the error names, else of the films, which are the
+    largest."""
+    films = Path(open_store(settings).place)
+    named = Path(str(error.filename)) if error.filename is not None else films
+    ours = (films, settings.state_dir)
     return next((folder for folder in ours if named.is_relative_to(folder)), named)
 
 

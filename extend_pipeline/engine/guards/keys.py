@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries
@@ -25,6 +24,7 @@ from extend_pipeline.providers.protocol import (
     QueryOutcome,
     RejectReason,
 )
+from extend_pipeline.providers.registry import spec_of
 from extend_pipeline.providers.wire.credentials import key_mark
 
 OF_A_KEY: Final = frozenset({RejectReason.AUTH.value, RejectReason.FORBIDDEN.value})
@@ -98,7 +98,7 @@ def ask(provider: Provider) -> Page | QueryOutcome:
 
 def _ask_about_key(pipeline: Pipeline, account: Account) -> Page | QueryOutcome:
     """Ask for a task that is known, where there is one: a provider may refuse an id that it never gave."""
-    since = pipeline.now_ms() - provider_traits.result_life_ms(account.provider)
+    since = pipeline.now_ms() - spec_of(account.provider).result_life_ms
     with pipeline.ledger.read() as connection:
         known = queries.known_task(connection, account.name, at_least_ms=since)
     provider = pipeline.provider(account.name)

@@ -4,8 +4,6 @@ never makes the ledger look older than the memory."""
 from __future__ import annotations
 
 import logging
-import os
-import re
 import socket
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -22,10 +20,11 @@ from extend_pipeline.ledger.address import shown_address
 from extend_pipeline.ledger.database import Ledger, NotOpenError
 from extend_pipeline.ledger.identity import Standing, event_digest, has_attempts, read_identity
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.media.store import FOLDERS, MediaRef, MediaStore
+from extend_pipeline.media.stores import open_store
 
 _log = logging.getLogger(__name__)
 
-_FILM: Final = re.compile(r"([0-9a-f]{64})\.(?!poster\.)[a-z0-9]+")
 _LATER_MS: Final = 3_600_000
 """A film that is not an hour younger than the ledger's last event may be of a fetch that a crash interrupted."""
 
@@ -46,7 +45,7 @@ def look_at_home(settings: Settings) -> HomeSide:
     folder = settings.state_dir
     (memory, anchor), films, published_seq = read_home(folder), dict[str, int](), 0
     if memory is None:
-        films, published_seq = _films(settings.media_dir), _published_seq(settings.warehouse_path)
+        films, published_seq = _films(open_store(settings)), _published_seq(settings.warehouse_path)
         # another process may just be making the first of them; it writes the memory before
         memory, anchor = read_home(folder)
     return HomeSide(settings, memory, anchor, films, published_seq)
@@ -167,11 +166,10 @@ def _committed(connection: Connection) -> dict[str, int]:
     return {name: row.committed_micros for name, row in queries.accounts(connection).items() if row.committed_micros}
 
 
-def _films(root: Path) -> dict[str, int]:
-    """Return the films of the store: hash → mtime in ms."""
-    entries = (entry for folder in root.glob("??") if folder.is_dir() for entry in os.scandir(folder))
-    named = ((_FILM.fullmatch(entry.name), entry) for entry in entries)
-    return {match[1]: entry.stat().st_mtime_ns // 1_000_000 for match, entry in named if match}
+def _films(store: MediaStore) -> dict[str, int]:
+    """Return the films of the store: hash → time of the last change in ms of UTC."""
+    listed = (item for folder in FOLDERS for item in store.films_in(folder).items())
+    return {MediaRef.parse(name).sha256: film.modified_ms for name, film in listed}
 
 
 def _unknown_films(films: Mapping[str, int], connection: Connection, *, bought: bool) -> int:

@@ -10,8 +10,9 @@ from enum import StrEnum
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.guards.ledger_memory import Memory, Unreadable
-from extend_pipeline.engine.plan.model import Blocker, BlockReason
+from extend_pipeline.engine.plan.model import Blocker
 from extend_pipeline.ledger.identity import Identity, Standing
+from extend_pipeline.ledger.spending_rules import BlockReason
 
 
 class Kind(StrEnum):
@@ -39,12 +40,12 @@ class Kind(StrEnum):
 
     @property
     def may_spend(self) -> bool:
-        """Whether nobody need be asked."""
+        """Return whether nobody need be asked."""
         return self in _KNOWN
 
     @property
     def can_be_accepted(self) -> bool:
-        """Whether a person's word is all that is missing."""
+        """Return whether a person's word is all that is missing."""
         return not self.may_spend and self not in (Kind.SEALED, Kind.UNFINISHED_COPY)
 
 
@@ -80,7 +81,7 @@ class LedgerVerdict:
 
     @property
     def may_spend(self) -> bool:
-        """Whether nobody need be asked."""
+        """Return whether nobody need be asked."""
         return self.kind.may_spend
 
     def blocker(self) -> Blocker | None:

@@ -8,9 +8,10 @@ from typing import Final
 
 from extend_pipeline.engine.guards.keys import refused_here
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.model import Blocker, BlockReason, Plan
+from extend_pipeline.engine.plan.model import Blocker, Plan
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.rows import AccountRow
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.providers.wire.credentials import variables_of
 

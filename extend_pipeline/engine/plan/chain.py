@@ -38,7 +38,7 @@ class Names:
 
 
 def source_digest(video: Video, names: Names) -> str:
-    """The name of a root source: which account holds which video."""
+    """Return the name of a root source: which account holds which video."""
     if isinstance(video.source, BranchSource):
         raise TypeError(f"{video.key} is a branch; its chain begins in the video that it branches from")
     account = names.account(video.account)
@@ -46,8 +46,8 @@ def source_digest(video: Video, names: Names) -> str:
 
 
 def hop_digest(parent_digest: str, params: Mapping[str, object]) -> str:
-    """The name of a hop: its parent's name and its own parameters, nothing else. A local picture counts by its bytes,
-    not by where it lies: a home that moves has paid for its hops all the same."""
+    """Return the name of a hop: its parent's name and its own parameters, nothing else. A local picture counts by its
+    bytes, not by where it lies: a home that moves has paid for its hops all the same."""
     meant = dict(params)
     if "last_frame_sha256" in meant:
         meant.pop("last_frame_url", None)
@@ -55,7 +55,7 @@ def hop_digest(parent_digest: str, params: Mapping[str, object]) -> str:
 
 
 def digests(video: Video, hops: int, *, videos: Mapping[str, Video], names: Names | None = None) -> list[str]:
-    """Names of the source (index 0) and the first `hops` hops of a video, through the branches above it."""
+    """Return names of the source (index 0) and the first `hops` hops of a video, through the branches above it."""
     names = names or Names()
     if isinstance(video.source, BranchSource):
         above = videos[video.source.branch_of]
@@ -69,11 +69,11 @@ def digests(video: Video, hops: int, *, videos: Mapping[str, Video], names: Name
 
 
 def external_task_id(*, video_key: str, hop: int, generation: int, chain_digest: str) -> str:
-    """Our own key of one generation of one extension, `[A-Za-z0-9_-]{1,64}`; the same on every try."""
+    """Return our own key of one generation of one extension, `[A-Za-z0-9_-]{1,64}`; the same on every try."""
     text = "\x1f".join((video_key, str(hop), str(generation), chain_digest))
     return "ep-" + hashlib.sha256(text.encode()).hexdigest()[:40]
 
 
 def attempt_id(external_id: str, try_no: int) -> str:
-    """The ledger's name of one try of one generation."""
+    """Return the ledger's name of one try of one generation."""
     return f"{external_id.removeprefix('ep-')[:16]}-{try_no}"

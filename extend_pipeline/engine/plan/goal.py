@@ -8,8 +8,9 @@ from itertools import count
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.config.model.target import TOLERANCE_MS
-from extend_pipeline.engine import provider_traits
-from extend_pipeline.engine.plan.model import Blocker, BlockReason, Parent
+from extend_pipeline.engine.plan.model import Blocker, Parent
+from extend_pipeline.ledger.spending_rules import BlockReason
+from extend_pipeline.providers.registry import spec_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def past_at_most(video: Video, goal: Goal, hop: int, parent: Parent) -> Blocker 
     """Return why hop `hop` may not be bought: by the longest that it may add, the video would pass its at_most."""
     if goal.at_most_ms is None or parent.duration_ms is None:
         return None
-    longest = parent.duration_ms + provider_traits.added_ms(video, hop)[1]
+    longest = parent.duration_ms + spec_of(video.provider).added_ms(video.extend)[1]
     if longest <= goal.at_most_ms:
         return None
     now, could, limit = _seconds(parent.duration_ms), _seconds(longest), _seconds(goal.at_most_ms)
@@ -93,7 +94,7 @@ def forecast(video: Video, goal: Goal, start_ms: int | None, hops_done: int) -> 
     if start_ms is None:
         left = 0 if goal.steps is None else max(goal.steps - hops_done, 0)
         return Forecast((left, left), None)
-    least, most = provider_traits.added_ms(video, hops_done + 1)
+    least, most = spec_of(video.provider).added_ms(video.extend)
     longest = _longest_parent_ms(video, goal, most)
     low = high = start_ms
     ends: list[tuple[int, int, int]] = []  # after so many hops: shortest and longest of the chains that end there
@@ -118,7 +119,7 @@ def forecast(video: Video, goal: Goal, start_ms: int | None, hops_done: int) -> 
 
 def _longest_parent_ms(video: Video, goal: Goal, most_added_ms: int) -> int | None:
     """Return how long a parent may be at most for another hop to be bought; None where no limit is known."""
-    limits = [limit for limit in (goal.at_most_ms, provider_traits.longest_ms(video.provider)) if limit is not None]
+    limits = [limit for limit in (goal.at_most_ms, spec_of(video.provider).longest_ms) if limit is not None]
     return min(limits) - most_added_ms if limits else None
 
 

@@ -89,7 +89,8 @@ def name_hop(
 
 
 def _latest(attempts: Sequence[AttemptView]) -> AttemptView:
-    """The attempt that was made last. Tries of one step are numbered; a clock that was wrong dates only steps."""
+    """Return the attempt that was made last. Tries of one step are numbered; a clock that was wrong dates only
+    steps."""
     last: dict[str, AttemptView] = {}
     for attempt in sorted(attempts, key=lambda a: (a.generation, a.try_no)):
         last[attempt.chain_digest] = attempt
@@ -97,9 +98,9 @@ def _latest(attempts: Sequence[AttemptView]) -> AttemptView:
 
 
 def _is_alike(attempt: AttemptView, video: Video, hop: int, parent: Parent, same_source: bool) -> bool:
-    """Whether an attempt bought what the hop asks for, though it is written otherwise now."""
+    """Return whether an attempt bought what the hop asks for, though it is written otherwise now."""
     params = video.extend.hop_params(hop)
-    if attempt.words is None or attempt.words != words_digest(video.provider, params):
+    if attempt.words is None or attempt.words != words_digest(params):
         return False
     if hop > 1 or same_source:
         return True

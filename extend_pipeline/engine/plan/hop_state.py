@@ -9,10 +9,10 @@ from typing import Final
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
-from extend_pipeline.engine.plan.model import AttemptView, Blocker, BlockReason
+from extend_pipeline.engine.plan.model import AttemptView, Blocker
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.look import LookCause
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.providers.protocol import RejectReason
 
@@ -47,6 +47,13 @@ class Blocked:
 
 
 HopState = Ready | InFlight | Blocked
+
+
+def looked_up_by_key(account: Account, submit_class: str) -> bool:
+    """Return whether an attempt in doubt, sent under `submit_class`, is looked up by our own key. The account must be
+    class A now and have been so then: a request that went out without the key is never found by it, which proves
+    nothing."""
+    return account.submit_class == "A" and submit_class == "A"
 
 
 def classify_hop(where: str, tries: Sequence[AttemptView], account: Account, now_ms: int) -> HopState:
@@ -127,7 +134,7 @@ def _overdue(where: str, last: AttemptView, account: Account, now_ms: int) -> Bl
 
 
 def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -> Blocked | None:
-    """A paid result that only a person can bring home, or that has not come for as long as a task may run."""
+    """Return a paid result that only a person can bring home, or that has not come for as long as a task may run."""
     if last.cause is LookCause.NO_ROOM:
         message = f"{where} is paid, and its file waits at the provider: {last.note}"
         return _blocked(BlockReason.NO_DISK_SPACE, last, message, "see above; it is tried again every half minute")
@@ -151,7 +158,7 @@ def _in_doubt(where: str, last: AttemptView, account: Account, now_ms: int) -> B
     words = f" ({last.error_message})" if last.error_message else ""
     told = f"{where} may or may not have been accepted{words}, for {counted(minutes, 'minute')}"
     decide = f"extend-pipeline resolve {where} adopt TASK | resubmit | write-off"
-    if not provider_traits.looked_up_by_key(account, last.submit_class):
+    if not looked_up_by_key(account, last.submit_class):
         told += f"; {last.note}" if last.note else ""
         waits = last.called_back and account.callbacks is not None and minutes * 60 < account.patience_s
         look = (

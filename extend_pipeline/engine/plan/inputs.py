@@ -12,7 +12,6 @@ from extend_pipeline.config.digest import digest
 from extend_pipeline.config.load import Configuration
 from extend_pipeline.config.model.catalogue import BranchSource, Video
 from extend_pipeline.config.model.target import LIMITS
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.guards.disk_space import read_space
 from extend_pipeline.engine.guards.ledger_look import look_at_home, look_inside
 from extend_pipeline.engine.guards.process import held_accounts
@@ -20,25 +19,25 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.duplicates import twins
 from extend_pipeline.engine.plan.goal import goal_of
-from extend_pipeline.engine.plan.model import AccountView, AttemptView, PlanInput, SourceView
+from extend_pipeline.engine.plan.model import AttemptView, PlanInput, SourceView
 from extend_pipeline.engine.plan.planner import look_ahead, purchases_ahead, root_source
-from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.look import LastLook
-from extend_pipeline.ledger.read import budget_days, queries
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.read.account_totals import account_totals
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
-from extend_pipeline.ledger.read.budget_days import Today
-from extend_pipeline.ledger.read.rows import AccountRow, BackoffRow, VideoRow
+from extend_pipeline.ledger.read.rows import VideoRow
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline.ledger.write import files, webhook_inbox
 from extend_pipeline.ledger.write import names as names_ledger
 from extend_pipeline.ledger.write.catalog_sync import Declaration
 from extend_pipeline.ledger.write.names import Renames
+from extend_pipeline.providers.registry import spec_of
 
 _SETTLED = (VideoState.COMPLETE.value, VideoState.WITHDRAWN.value)
 
 
 def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unfinished: bool = False) -> PlanInput:
-    """The input of a plan for the named videos (all by default), in catalogue order.
+    """Return the input of a plan for the named videos (all by default), in catalogue order.
 
     `unfinished` leaves out videos that the ledger has as complete, so that a round costs what is open, not what was
     ever done.
@@ -72,33 +71,20 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             attempts.setdefault(key, []).append(replace(view, video_key=key, account=account))
         rows = queries.accounts(connection)
         awaited = queries.awaited(connection)
-        zone = pipeline.configuration.timezone
-        today = budget_days.committed(connection, now_ms, zone=zone)
-        backoffs = queries.backoffs(connection)
-        doubtful = queries.predicted_in(connection, (AttemptState.IN_DOUBT,))
-        moving = queries.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
         rows |= {new: rows[old] for new, old in renames.accounts.items() if new not in rows}
-        everywhere = rows.get(tables.ALL_ACCOUNTS)
+        name_of = {name: rows[name].account if name in rows else name for name in pipeline.accounts}
+        totals = account_totals(connection, name_of.values(), now_ms, zone=pipeline.configuration.timezone)
         read = PlanInput(
             now_ms=now_ms,
             videos=chosen,
             catalogue=catalogue,
             accounts=pipeline.accounts,
             attempts=attempts,
-            account_views={
-                name: replace(
-                    _account_view(rows.get(name), backoffs.get(name), doubtful.get(name, 0), moving.get(name, 0)),
-                    committed_today_micros=today.get(name, Today()).micros,
-                    other_days=today.get(name, Today()).other_days,
-                    zone=zone,
-                )
-                for name in pipeline.accounts
-            },
-            everything_paused=bool(everywhere is not None and everywhere.paused),
+            account_totals={name: totals[in_ledger] for name, in_ledger in name_of.items()},
             sources=sources,
             ledger=ledger,
             held=held_accounts(pipeline, rows),
-            disk=read_space(pipeline.settings, awaited=awaited),
+            disk=read_space(pipeline.settings, pipeline.store, awaited=awaited),
             names=names,
             on_change=pipeline.configuration.catalogue.on_change or "ask",
         )
@@ -189,7 +175,8 @@ def view_of(attempt: AttemptRow, look: LastLook, *, film_gone: bool = False) -> 
 
 
 def output_ms(attempt: AttemptRow) -> int | None:
-    """How long the film is after a stored hop: the file's length, or with its parent's where only the new part came."""
+    """Return how long the film is after a stored hop: the file's length, or with its parent's where only the new part
+    came."""
     if attempt.film_duration_ms is not None:
         return attempt.film_duration_ms
     if attempt.probed_duration_ms is None:
@@ -202,20 +189,6 @@ def output_ms(attempt: AttemptRow) -> int | None:
 def _source_view(row: VideoRow) -> SourceView:
     same = row.source_sha256 is not None and row.source_sha256 == row.earlier_source_sha256
     return SourceView(row.source_probed_ms, row.source_path, row.source_fault, same_file_as_before=same)
-
-
-def _account_view(row: AccountRow | None, backoff: BackoffRow | None, doubtful: int, moving: int) -> AccountView:
-    return AccountView(
-        paused=bool(row.paused) if row else False,
-        stopped_reason=row.stopped_reason if row else None,
-        stopped_message=row.stopped_message if row else None,
-        committed_micros=row.committed_micros if row else 0,
-        in_flight=row.in_flight if row else 0,
-        backing_off_until=backoff.not_before if backoff else None,
-        probing=bool(backoff and backoff.failures),
-        in_doubt_micros=doubtful,
-        sending_micros=moving,
-    )
 
 
 def declared(pipeline: Pipeline) -> Sequence[Declaration]:
@@ -235,7 +208,7 @@ def _declaration(video: Video, configuration: Configuration) -> Declaration:
     source = root_source(video, catalogue)
     branch = video.source if isinstance(video.source, BranchSource) else None
     created = None if source.created_at is None else to_ms(source.created_at)
-    life = provider_traits.source_life_ms(video.provider)
+    life = spec_of(video.provider).source_life_ms
     limits = goal_of(video, configuration.accounts[video.account]).limits
     meaning = {
         "account": video.account,

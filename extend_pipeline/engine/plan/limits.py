@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Final
+from urllib.parse import quote
+
 from extend_pipeline.base.units import from_ms
+from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Video
-from extend_pipeline.engine import provider_traits
-from extend_pipeline.engine.plan.model import Blocker, BlockReason, Parent
+from extend_pipeline.engine.plan.model import Blocker, Parent
+from extend_pipeline.ledger.spending_rules import BlockReason
+from extend_pipeline.providers.registry import spec_of
+from extend_pipeline.providers.spec import ResultKind, SourceKind
+
+MIN_URL_LIFE_MS: Final = 600_000
+"""A source's URL must live at least so long when a hop is submitted: the provider fetches it while the task runs."""
 
 
 def impossible(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | None:
-    """Why hop `hop` can't be made from this parent; None where nothing speaks against it."""
-    return (
-        _expired(video, hop, parent, now_ms)
-        or _too_long(video, hop, parent)
-        or provider_traits.out_of_range(video, parent)
-    )
+    """Return why hop `hop` can't be made from this parent; None where nothing speaks against it."""
+    return _expired(video, hop, parent, now_ms) or _too_long(video, parent) or _out_of_range(video, parent)
 
 
 def _expired(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | None:
-    life = provider_traits.source_life_ms(video.provider)
+    life = spec_of(video.provider).source_life_ms
     if life is None or parent.born_ms is None or now_ms < parent.born_ms + life:
         return None
     what = "its source" if parent.attempt_id is None else f"hop {hop - 1}"
@@ -27,14 +32,68 @@ def _expired(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | N
     return Blocker(BlockReason.SOURCE_EXPIRED, message, "make the source anew and give its new video_id and created_at")
 
 
-def _too_long(video: Video, hop: int, parent: Parent) -> Blocker | None:
-    """Whether source or result must stay below the limit is unsure (upstream/000), so the result must."""
-    longest = provider_traits.longest_ms(video.provider)
+def _too_long(video: Video, parent: Parent) -> Blocker | None:
+    """Return whether source or result must stay below the limit is unsure (docs/upstream/kling.md, "Length"), so the
+    result must."""
+    longest = spec_of(video.provider).longest_ms
     if (
         longest is None
         or parent.duration_ms is None
-        or parent.duration_ms + provider_traits.added_ms(video, hop)[1] <= longest
+        or parent.duration_ms + spec_of(video.provider).added_ms(video.extend)[1] <= longest
     ):
         return None
     message = f"it is {parent.duration_ms / 1000:g} s long; another hop could pass the provider's {longest / 1000:g} s"
     return Blocker(BlockReason.LENGTH_CAP, message, "lower the target")
+
+
+def _out_of_range(video: Video, parent: Parent) -> Blocker | None:
+    """Return where the provider takes sources of some lengths only, and this is none of them."""
+    limits = spec_of(video.provider).source_range_ms
+    if limits is None or parent.file_ms is None:
+        return None
+    least, most = limits
+    if least <= parent.file_ms <= most:
+        return None
+    allowed = f"{video.provider} extends {least / 1000:g} to {most / 1000:g} s"
+    message = f"the source is {parent.file_ms / 1000:g} s long; {allowed}"
+    if parent.attempt_id is None:
+        todo = "give a longer source" if parent.file_ms < least else "cut the source, or give a shorter one"
+    else:
+        todo = "lower the target to what is there"
+    return Blocker(BlockReason.SOURCE_LENGTH, message, todo)
+
+
+def next_source(account: Account, parent: Parent, now_ms: int) -> str | Blocker:
+    """Return what the next hop names as its source, or why there is nothing that the provider could take.
+
+    A provider that takes URLs (docs/upstream/vidu.md, "Source") fetches them while the hop runs: the last result's
+    while it lives, else the studio's own address of the store.
+    """
+    if parent.video_id is None:
+        message = "the last result came without a video id, so it can't be extended further"
+        return Blocker(
+            BlockReason.NOT_EXTENDABLE, message, "ask the reseller for it, or lower the target to what is there"
+        )
+    if spec_of(account.provider).source_kind is SourceKind.ID or parent.attempt_id is None:
+        return parent.video_id
+    if parent.expires_ms is None or now_ms + MIN_URL_LIFE_MS < parent.expires_ms:
+        return parent.video_id
+    public = getattr(account, "public_media_url", None)
+    if public and parent.film_gone:
+        message = "the last result's URL has expired, and its film is gone from the store that the provider would read"
+        return Blocker(BlockReason.FILM_GONE, message, "put the film back; status says whether it can be fetched again")
+    if public and parent.path is not None:
+        return f"{public.rstrip('/')}/{quote(parent.path)}"
+    message = "the last result's URL has expired, and the provider can't reach the file in the store"
+    todo = f"serve the media store on the internet and give account {account.name} its public_media_url"
+    return Blocker(BlockReason.UNREACHABLE_SOURCE, message, todo)
+
+
+def unknown_kind(account: Account, hop: int, parent: Parent) -> Blocker | None:
+    """Return where nobody knows whether a result is the whole film or only its new part, its length is not known
+    either, and going on could pay for hops past the target."""
+    if parent.kind != "unknown" or spec_of(account.provider).result_kind is not ResultKind.MEASURED:
+        return None
+    message = f"nobody can tell whether the file of hop {hop} is the whole film or only the new part"
+    todo = f"look at it, and say output: full or output: segment for account {account.name} in accounts.yaml"
+    return Blocker(BlockReason.UNKNOWN_KIND, message, todo)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
-from extend_pipeline.base.days import NO_ZONE
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.config.model.changes import OnChange
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.plan.chain import Names
 from extend_pipeline.ledger.look import LookCause
+from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline.ledger.write.names import Choice
 
@@ -110,25 +109,6 @@ class Parent:
     """The file at `path` is missing in the media store."""
 
 
-@dataclass(frozen=True, slots=True)
-class AccountView:
-    """What the ledger knows of an account's spending."""
-
-    paused: bool = False
-    stopped_reason: str | None = None
-    stopped_message: str | None = None
-    committed_micros: int = 0
-    committed_today_micros: int = 0
-    in_flight: int = 0
-    backing_off_until: int | None = None
-    probing: bool = False
-    in_doubt_micros: int = 0
-    sending_micros: int = 0
-    zone: str = NO_ZONE
-    other_days: tuple[str, ...] = ()
-    """Days of a time zone that the home had before, of which something counts for today too."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanInput:
     """Everything that a plan looks at. `attempts` holds those of the planned videos and of the videos they branch
@@ -139,8 +119,7 @@ class PlanInput:
     catalogue: Mapping[str, Video]
     accounts: Mapping[str, Account]
     attempts: Mapping[str, Sequence[AttemptView]]
-    account_views: Mapping[str, AccountView]
-    everything_paused: bool = False
+    account_totals: Mapping[str, AccountTotals]
     ledger: Blocker | None = None
     sources: Mapping[str, SourceView] = field(default_factory=dict)
     held: Mapping[str, Blocker] = field(default_factory=dict)
@@ -152,80 +131,6 @@ class PlanInput:
     ahead: Mapping[str, Any] = field(default_factory=dict)
     """By video: how far it leads, where that was found out already (`plan.look_ahead`)."""
     disk: DiskSpace | None = None
-
-
-class BlockReason(StrEnum):
-    """Why a video doesn't go on now."""
-
-    # these end by themselves
-    SOURCE_UNCHECKED = "source_unchecked"
-    PARENT = "waiting_for_parent"
-    SLOTS = "no_free_slot"
-    DAY_BUDGET = "day_budget"
-    BACKOFF = "backing_off"
-    AT_STAKE = "as_much_at_stake_as_allowed"
-    EARLIER_TAKE = "earlier_take_running"
-    IN_DOUBT_CHECKING = "in_doubt_checking"
-    DISK_RESERVED = "disk_reserved"
-    # these wait for a person
-    CONFIGURATION = "configuration"
-    LEDGER = "ledger_not_accepted"
-    REPURCHASE = "repurchase"
-    SAME_PURCHASE = "same_purchase"
-    NO_KEY = "no_key"
-    PAUSED = "paused"
-    ACCOUNT_STOPPED = "account_stopped"
-    WRONG_CLOCK = "wrong_clock"
-    NO_DISK_SPACE = "no_disk_space"
-    TOTAL_BUDGET = "total_budget"
-    IN_DOUBT_CAP = "in_doubt_cap"
-    NO_BUDGET = "no_budget"
-    MEDIA_STORE = "media_store"
-    NO_PRICE = "no_price"
-    SOURCE_EXPIRED = "source_expired"
-    SOURCE_LENGTH = "source_length"
-    UNKNOWN_LENGTH = "unknown_length"
-    UNREACHABLE_SOURCE = "unreachable_source"
-    LENGTH_CAP = "length_cap"
-    AT_MOST = "at_most"
-    REJECTED = "rejected"
-    FAILED = "failed"
-    IN_DOUBT = "in_doubt"
-    OVERDUE = "overdue"
-    NOT_FETCHED = "not_fetched"
-    RESULT_LOST = "result_lost"
-    QUARANTINED = "quarantined"
-    WRITTEN_OFF = "written_off"
-    NOT_EXTENDABLE = "not_extendable"
-    UNKNOWN_KIND = "unknown_kind"
-    FILM_GONE = "film_gone"
-    PARENT_BLOCKED = "parent_blocked"
-
-    @property
-    def needs_person(self) -> bool:
-        """Whether nothing happens until somebody acts."""
-        return self not in _PASSING
-
-    @property
-    def is_local(self) -> bool:
-        """Whether it is a matter of the files or the process of this moment: shown, never written into the ledger."""
-        return self in _LOCAL
-
-
-_LOCAL = frozenset({BlockReason.CONFIGURATION, BlockReason.NO_KEY})
-_PASSING = frozenset(
-    {
-        BlockReason.SOURCE_UNCHECKED,
-        BlockReason.PARENT,
-        BlockReason.SLOTS,
-        BlockReason.DAY_BUDGET,
-        BlockReason.BACKOFF,
-        BlockReason.AT_STAKE,
-        BlockReason.EARLIER_TAKE,
-        BlockReason.IN_DOUBT_CHECKING,
-        BlockReason.DISK_RESERVED,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,15 +227,15 @@ class Plan:
 
     @property
     def due(self) -> tuple[DueStep, ...]:
-        """Steps that may be submitted now."""
+        """Return steps that may be submitted now."""
         return tuple(video.due for video in self.videos if video.due is not None)
 
     @property
     def needs_person(self) -> tuple[VideoPlan, ...]:
-        """Videos that wait for somebody."""
+        """Return videos that wait for somebody."""
         return tuple(v for v in self.videos if v.blocker is not None and v.blocker.reason.needs_person)
 
     @property
     def unfinished(self) -> tuple[VideoPlan, ...]:
-        """Videos that are neither complete nor waiting for somebody: they go on by themselves."""
+        """Return videos that are neither complete nor waiting for somebody: they go on by themselves."""
         return tuple(v for v in self.videos if v.state in (VideoState.WORKING, VideoState.WAITING))

@@ -9,19 +9,17 @@ from dataclasses import dataclass, replace
 
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.checks.purchase import purchase_digest
-from extend_pipeline.config.model.catalogue import BranchSource, Source, Video
-from extend_pipeline.engine import provider_traits
+from extend_pipeline.config.model.catalogue import BranchSource, Video
+from extend_pipeline.config.model.source import Source
 from extend_pipeline.engine.guards.disk_space import DiskSpace
-from extend_pipeline.engine.plan.budget import AccountBudget, DiskBudget
+from extend_pipeline.engine.plan.budget import AccountBudget, DiskBudget, account_budget
 from extend_pipeline.engine.plan.goal import Goal, forecast, goal_of, past_at_most
 from extend_pipeline.engine.plan.hop_names import Edited, OtherAccount
 from extend_pipeline.engine.plan.hop_state import Blocked, InFlight, Ready, classify_hop
-from extend_pipeline.engine.plan.limits import impossible
+from extend_pipeline.engine.plan.limits import impossible, next_source
 from extend_pipeline.engine.plan.model import (
-    AccountView,
     AttemptView,
     Blocker,
-    BlockReason,
     DueStep,
     Edit,
     Parent,
@@ -34,8 +32,10 @@ from extend_pipeline.engine.plan.model import (
 )
 from extend_pipeline.engine.plan.questions import repurchase, same_purchase, words_now, words_paid
 from extend_pipeline.engine.plan.walk import Position, Start, Step, Walk, change_policy, root, stored_hop, walk
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import LIVE, VideoState
 from extend_pipeline.ledger.write.names import Choice
+from extend_pipeline.providers.registry import spec_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +53,8 @@ class Ahead:
 def plan(given: PlanInput) -> Plan:
     """Plan every video of the input, in its order; earlier videos take slots and budget first."""
     disk = DiskBudget(given.disk)
-    rooms = {
-        name: AccountBudget(
-            account,
-            given.account_views.get(name, AccountView()),
-            given.now_ms,
-            given.everything_paused,
-            disk,
-            given.held.get(name),
-            given.ledger,
-        )
-        for name, account in given.accounts.items()
-    }
-    planned = tuple(_plan_video(video, given, rooms[video.account]) for video in given.videos)
+    budgets = {name: account_budget(account, given, disk) for name, account in given.accounts.items()}
+    planned = tuple(_plan_video(video, given, budgets[video.account]) for video in given.videos)
     return Plan(given.now_ms, planned, given.ledger)
 
 
@@ -81,21 +70,21 @@ def purchases_ahead(ahead: Mapping[str, VideoPlan | Ahead]) -> dict[str, Purchas
 
 
 def root_source(video: Video, catalogue: Mapping[str, Video]) -> Source:
-    """The source at the top of a video's branches."""
+    """Return the source at the top of a video's branches."""
     source = video.source
     while isinstance(source, BranchSource):
         source = catalogue[source.branch_of].source
     return source
 
 
-def _plan_video(video: Video, given: PlanInput, room: AccountBudget) -> VideoPlan:
+def _plan_video(video: Video, given: PlanInput, budget: AccountBudget) -> VideoPlan:
     ahead = given.ahead.get(video.key) or _look_ahead(video, given)
     if isinstance(ahead, VideoPlan):
         return ahead
     here, step = ahead.here, ahead.step
     twin = given.twins.get(video.key)
     held = None if twin is None else same_purchase(video, step.hop, twin, given)
-    if (held := held or room.take(ahead.price)) is not None:
+    if (held := held or budget.try_reserve(ahead.price)) is not None:
         return _told(here, held)
     parent = here.parent
     assert parent is not None
@@ -196,10 +185,10 @@ def _start_of(video: Video, goal: Goal, source: Source, given: PlanInput) -> Sta
 
 
 def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView, disk: DiskSpace | None) -> Blocker | None:
-    """Why a root source can't be gone on from: nobody has measured it, and its length must be known."""
+    """Return why a root source can't be gone on from: nobody has measured it, and its length must be known."""
     length = seen.probed_ms if seen.probed_ms is not None else source.duration_ms
     if seen.probed_ms is not None or not (
-        provider_traits.measures_source(video) or (length is None and goal.needs_length)
+        spec_of(video.provider).source_range_ms is not None or (length is None and goal.needs_length)
     ):
         return None
     if seen.fault is None:
@@ -207,7 +196,7 @@ def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView, disk
             return full
         todo = "nothing: advance fetches and measures it first, which costs nothing"
         return Blocker(BlockReason.SOURCE_UNCHECKED, "the source has not been measured yet", todo)
-    if provider_traits.measures_source(video):
+    if spec_of(video.provider).source_range_ms is not None:
         todo = "mend the source's URL in the catalogue; it is tried again every ten minutes"
         return Blocker(BlockReason.UNREACHABLE_SOURCE, f"the source can't be fetched: {seen.fault}", todo)
     message = f"nobody knows how long the source is, and it can't be fetched: {seen.fault}"
@@ -215,7 +204,7 @@ def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView, disk
 
 
 def _parent_state(above: Video, hop: int, given: PlanInput) -> Blocker | None:
-    """Why hop `hop` of the video above will not come by itself; None where it will."""
+    """Return why hop `hop` of the video above will not come by itself; None where it will."""
     told = plan(replace(given, videos=[above], ahead={})).videos[0]
     if told.state is VideoState.COMPLETE and told.hops_done < hop:
         message = (
@@ -263,7 +252,7 @@ def _step_ahead(way: Walk, step: Step, given: PlanInput, undecided: bool) -> Vid
         message = "an edit of the video that it branches off is undecided"
         return _told(here, Blocker(BlockReason.PARENT_BLOCKED, message, "decide about that video first"))
     params = here.video.extend.hop_params(hop)
-    price = here.account.price.quote(mode=here.mode, params=params)
+    price = _price(here, params)
     if price is None:
         message = f"account {here.account.name} has no price for mode {here.mode or 'that was asked for'}"
         todo = "give price.per_extension in accounts.yaml; nothing is submitted at an unknown price"
@@ -271,7 +260,7 @@ def _step_ahead(way: Walk, step: Step, given: PlanInput, undecided: bool) -> Vid
     source = (
         past_at_most(here.video, here.goal, hop, parent)
         or impossible(here.video, hop, parent, given.now_ms)
-        or provider_traits.next_source(here.account, parent, given.now_ms)
+        or next_source(here.account, parent, given.now_ms)
     )
     if isinstance(source, Blocker):
         return _told(here, source)
@@ -279,7 +268,8 @@ def _step_ahead(way: Walk, step: Step, given: PlanInput, undecided: bool) -> Vid
 
 
 def _task_of(video: Video, parent: Parent) -> str | None:
-    """The task that made a root source, where the catalogue says so (upstream/002 may want it beside the video)."""
+    """Return the task that made a root source, where the catalogue says so (docs/upstream/kling-gateway.md, "Submit":
+    some gateways want it beside the video)."""
     return None if parent.attempt_id is not None else getattr(video.source, "task_id", None)
 
 
@@ -319,15 +309,20 @@ def _told(
     )
 
 
+def _price(here: Position, params: Mapping[str, object]) -> int | None:
+    """Return the price of one hop in micro-units; None where there is none."""
+    return here.account.price.quote(spec_of(here.video.provider).price_key(here.mode, params))
+
+
 def _costs(here: Position, hops: tuple[int, int]) -> tuple[int, int] | None:
-    """What so many more hops cost in micro-units; None where there is no price."""
+    """Return what so many more hops cost in micro-units; None where there is no price."""
     params = here.video.extend.hop_params(here.hops_done + 1)
-    price = here.account.price.quote(mode=here.mode, params=params)
+    price = _price(here, params)
     return None if price is None else (hops[0] * price, hops[1] * price)
 
 
 def _extendable_until(here: Position) -> int | None:
-    life = provider_traits.source_life_ms(here.video.provider)
+    life = spec_of(here.video.provider).source_life_ms
     if here.parent is None or here.parent.born_ms is None or life is None:
         return None
     return here.parent.born_ms + life

@@ -10,7 +10,8 @@ from extend_pipeline.base.units import from_micros
 from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import BranchSource, Video
-from extend_pipeline.engine.plan.model import AttemptView, Blocker, BlockReason, Edit, PlanInput, Twin
+from extend_pipeline.engine.plan.model import AttemptView, Blocker, Edit, PlanInput, Twin
+from extend_pipeline.ledger.spending_rules import BlockReason
 
 SHOWN: Final = 80  # characters of a text that is held against another
 

@@ -11,10 +11,10 @@ from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import BranchSource, Video
 from extend_pipeline.config.model.changes import OnChange
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.goal import Goal, goal_of
 from extend_pipeline.engine.plan.hop_names import Edited, Named, OtherAccount, name_hop
+from extend_pipeline.engine.plan.limits import unknown_kind
 from extend_pipeline.engine.plan.model import AttemptView, Blocker, Parent, PlanInput, SourceView
 from extend_pipeline.ledger.states import LIVE, AttemptState
 from extend_pipeline.ledger.write.names import Choice
@@ -72,8 +72,8 @@ def change_policy(video: Video, account: Account, given: PlanInput) -> OnChange:
 
 
 def _is_of_another_source(video: Video, given: PlanInput) -> bool:
-    """Whether all that was bought of a video was made from another root source than the catalogue names, and nobody
-    has decided about that."""
+    """Return whether all that was bought of a video was made from another root source than the catalogue names, and
+    nobody has decided about that."""
     if isinstance(video.source, BranchSource) or given.sources.get(video.key, SourceView()).same_file_as_before:
         return False
     bought = [a for a in given.attempts.get(video.key, ()) if a.hop == 1 and a.state in _BOUGHT]
@@ -104,7 +104,7 @@ def walk(start: Position, given: PlanInput, *, on_change: OnChange, hops: int | 
         tries = [attempt for attempt in at_hop if attempt.chain_digest == named.name]
         if enough and not any(attempt.state in _BOUGHT for attempt in tries):
             return Walk(here, None)
-        if hops is None and (doubt := provider_traits.unknown_kind(here.account, here.hops_done, parent)) is not None:
+        if hops is None and (doubt := unknown_kind(here.account, here.hops_done, parent)) is not None:
             return Walk(here, doubt)
         if named.choice is not None:
             here = replace(here, choices=(*here.choices, named.choice))

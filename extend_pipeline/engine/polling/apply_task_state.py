@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from enum import StrEnum
 
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.guards.clock import OF_THIS_MACHINE
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
@@ -18,6 +17,7 @@ from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import controls, transitions
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskState, TaskView
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
@@ -48,8 +48,8 @@ def observe(tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt, ou
 
 
 def success_data(provider: str, view: TaskView, now_ms: int) -> dict[str, object]:
-    """The columns of a success. A result is kept until the time that it tells itself, else for as long as its provider
-    keeps results, from when it was done: no later than now, whatever an upstream's clock says."""
+    """Return the columns of a success. A result is kept until the time that it tells itself, else for as long as its
+    provider keeps results, from when it was done: no later than now, whatever an upstream's clock says."""
     output = view.outputs[0]
     done_ms = min(view.updated_ms or now_ms, now_ms)
     return {
@@ -59,7 +59,7 @@ def success_data(provider: str, view: TaskView, now_ms: int) -> dict[str, object
         "parent_url": view.parent_url,
         "reported_duration_ms": output.duration_ms,
         "reported_micros": view.units_micros,
-        "expires_at": view.expires_ms or done_ms + provider_traits.result_life_ms(provider),
+        "expires_at": view.expires_ms or done_ms + spec_of(provider).result_life_ms,
     }
 
 

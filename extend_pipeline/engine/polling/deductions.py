@@ -12,13 +12,14 @@ from typing import Final
 
 from extend_pipeline.base.units import from_micros
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.config.model.price import Price, price_key
+from extend_pipeline.config.model.price import Price
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.reconciliation_queries import ChargedAttempt
 from extend_pipeline.ledger.write import controls, lower_charges
+from extend_pipeline.providers.registry import spec_of
 
 ODD_DEDUCTION: Final = "odd_deduction"
 
@@ -61,7 +62,7 @@ def check_deduction(
         case Deduction.LESS:
             whole = queries.attempt(tx.connection, attempt.attempt_id)
             assert whole is not None
-            key = price_key(mode=whole.mode, params=json.loads(whole.params)) or ""
+            key = spec_of(whole.provider).price_key(whole.mode, json.loads(whole.params)) or ""
             lower_charges.record(tx, whole, price_key=key, charged_micros=charged, predicted_micros=predicted)
         case Deduction.MORE:
             message = (
@@ -111,7 +112,7 @@ def lower_prices_now(pipeline: Pipeline, *, since_ms: int | None = None) -> tupl
             price_line(prices[row.account], row.price_key, row.charged_micros),
         )
         for row in rows
-        if row.account in prices and row.charged_micros < (prices[row.account].quote_key(row.price_key or None) or 0)
+        if row.account in prices and row.charged_micros < (prices[row.account].quote(row.price_key or None) or 0)
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from extend_pipeline.base.units import amount_micros, from_micros, units_micros
-from extend_pipeline.engine.reconcile.invoice.lines import ROUNDED_BY
+from extend_pipeline.engine.reconcile.invoice.rows import ROUNDED_BY
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
 
@@ -66,7 +66,7 @@ class LedgerLine:
     price_micros: int
 
     def is_within(self, from_ms: int, to_ms: int) -> bool:
-        """Whether it was made and ended in a period, so that a book of that period must have it."""
+        """Return whether it was made and ended in a period, so that a book of that period must have it."""
         if self.sent_ms is None or self.ended_ms is None:
             return False
         return from_ms <= self.sent_ms and self.ended_ms < to_ms
@@ -123,14 +123,15 @@ def compare_statement(book: Statement, booked: Iterable[LedgerLine], *, unit: st
 
 
 def _is_unrelated(book: Statement, shown: StatementLine) -> bool:
-    """Whether nobody need look at a stranger: it is no extension, older than our work, or costs nothing by a bill."""
+    """Return whether nobody need look at a stranger: it is no extension, older than our work, or costs nothing by a
+    bill."""
     free = book.name != "list" and shown.micros is not None and shown.micros <= 0
     return shown.early or shown.task_id in book.no_extensions or free
 
 
 def _in_its_own_units(each: LedgerLine, shown: StatementLine) -> StatementLine:
-    """An amount of money in the attempt's own units: at the price that it was claimed at, and as booked where the two
-    differ by no more than the amount was rounded by."""
+    """Return an amount of money in the attempt's own units: at the price that it was claimed at, and as booked where
+    the two differ by no more than the amount was rounded by."""
     if not shown.amount_micros or not each.price_micros:
         return shown
     booked = amount_micros(units_micros=each.booked_micros, unit_price_micros=each.price_micros)
@@ -178,7 +179,7 @@ def _on_statement(book: Statement, each: LedgerLine, shown: StatementLine) -> tu
 
 
 def _not_on_statement(book: Statement, each: LedgerLine) -> tuple[ReconciliationItem | None, int | None]:
-    """What it means that a book does not show an attempt: nothing, unless the book is whole and must have it."""
+    """Return what it means that a book does not show an attempt: nothing, unless the book is whole and must have it."""
     inside = each.is_within(book.from_ms, book.to_ms)
     if each.state in _FREE or each.state in _RUNNING or not book.complete or not inside:
         return None, None
@@ -197,8 +198,8 @@ def _not_on_statement(book: Statement, each: LedgerLine) -> tuple[Reconciliation
 def _without_task(
     book: Statement, each: LedgerLine, strangers: tuple[StatementLine, ...]
 ) -> tuple[ReconciliationItem | None, int | None]:
-    """What a bill says of an attempt that was given up in doubt: nothing was charged where the whole bill holds no task
-    that may be it. A task that a person has let be may be it all the same, so the charge stays."""
+    """Return what a bill says of an attempt that was given up in doubt: nothing was charged where the whole bill holds
+    no task that may be it. A task that a person has let be may be it all the same, so the charge stays."""
     if book.name == "list" or each.state is not S.WRITTEN_OFF or not each.booked_micros:
         return None, None
     if not book.complete or not each.is_within(book.from_ms, book.to_ms):

@@ -1,5 +1,5 @@
 """Keys that this home's own catalogue asks for. A ledger that was put back from a backup knows nothing of what was paid
-since; its steps come to those tasks again by their keys, which Kling takes only once. Pure."""
+since; its steps come to those tasks again by their keys, which a provider takes only once. Pure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from extend_pipeline.config.model.catalogue import Video
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.plan import chain
+from extend_pipeline.providers.registry import spec_of
 
 GENERATIONS: Final = 3  # the first, and what a person may have had sent again
 
@@ -16,7 +16,7 @@ GENERATIONS: Final = 3  # the first, and what a person may have had sent again
 def steps_by_key(
     account: str, videos: Mapping[str, Video], keys: Collection[str], names: chain.Names
 ) -> dict[str, str]:
-    """Which of some keys an account's steps in the catalogue have, and of which step: VIDEO/HOP by key."""
+    """Return which of some keys an account's steps in the catalogue have, and of which step: VIDEO/HOP by key."""
     wanted, found = set(keys), dict[str, str]()
     for video in videos.values():
         if video.account != account:
@@ -38,5 +38,5 @@ def steps_by_key(
 def _most_hops(video: Video) -> int:
     if video.extend.steps is not None:
         return video.extend.steps
-    least_ms, _ = provider_traits.added_ms(video, 1)
+    least_ms, _ = spec_of(video.provider).added_ms(video.extend)
     return -(-(video.extend.to_ms or 0) // least_ms)

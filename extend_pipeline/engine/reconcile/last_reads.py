@@ -29,7 +29,7 @@ class StatementStatus:
     others_newest_ms: int | None
 
     def is_unread_long(self, now_ms: int) -> bool:
-        """Whether it has been asked for in vain for so long that somebody must look."""
+        """Return whether it has been asked for in vain for so long that somebody must look."""
         return self.unread_since_ms is not None and now_ms - self.unread_since_ms >= UNREAD_MS
 
     @property

@@ -9,7 +9,6 @@ from typing import Final
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import chain_names
 from extend_pipeline.engine.polling.deductions import check_deduction
@@ -22,6 +21,7 @@ from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import reconciliation, statements
 from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.providers.protocol import Answer, Found, NotFound, QueryFailed, QueryFault, QueryOutcome, TaskView
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
@@ -45,7 +45,7 @@ class Reconciled:
 
     @property
     def disagreements(self) -> tuple[ReconciliationItem, ...]:
-        """What a person should look at."""
+        """Return what a person should look at."""
         return tuple(each for each in self.compared if each.verdict in DISAGREEMENTS)
 
 
@@ -160,8 +160,8 @@ def _looks(
 
 
 def _finds_what_is_known(pipeline: Pipeline, account: str) -> bool:
-    """The positive control: "no such task" means something only where the same route finds one that there is."""
-    since = pipeline.now_ms() - provider_traits.result_life_ms(pipeline.accounts[account].provider)
+    """Return the positive control: "no such task" means something only where the same route finds one that there is."""
+    since = pipeline.now_ms() - spec_of(pipeline.accounts[account].provider).result_life_ms
     with pipeline.ledger.read() as connection:
         known = queries.known_task(connection, account, at_least_ms=since)
     return known is not None and isinstance(pipeline.provider(account).query(known.task), Found)
@@ -193,7 +193,7 @@ def _settle(
 
 
 def ledger_line(row: ChargedAttempt, booked_micros: int) -> LedgerLine:
-    """A ledger row as a comparison sees it."""
+    """Return a ledger row as a comparison sees it."""
     return LedgerLine(
         attempt_id=row.attempt_id,
         task_id=row.task_id,

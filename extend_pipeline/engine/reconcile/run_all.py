@@ -69,7 +69,7 @@ def reconcile_invoice(
 
 
 def _may_be_ours(invoice: Invoice, attempts: Sequence[ChargedAttempt]) -> bool:
-    """Whether an invoice shows a task of ours, or may: where something was sent and never found."""
+    """Return whether an invoice shows a task of ours, or may: where something was sent and never found."""
     if any(row.task_id is None and row.state not in (S.RELEASED, S.REJECTED) for row in attempts):
         return True
     held = {row.task_id for row in attempts}

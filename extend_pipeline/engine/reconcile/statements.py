@@ -1,23 +1,23 @@
-"""The providers' books, read: Kling's list and bill, and invoices that somebody has saved as CSV."""
+"""Read the providers' statements: the list and the bill that can be asked for, and invoices that were saved as CSV."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.reconcile.compare import Statement, StatementLine
-from extend_pipeline.engine.reconcile.invoice.lines import MAX_MICROS
 from extend_pipeline.engine.reconcile.invoice.read import Invoice
+from extend_pipeline.engine.reconcile.invoice.rows import MAX_MICROS
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.providers.protocol import Provider, QueryFailed, TaskState, TaskView
+from extend_pipeline.providers.registry import spec_of
+from extend_pipeline.providers.spec import ReadBill
 
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
-MAX_PAGES: Final = 1_000  # what Kling's list has at most, see upstream/001
+MAX_PAGES: Final = 1_000  # see docs/upstream/kling.md, "List"
 LATE_MS: Final = DAY_MS  # a bill is 12 h late; twice that is surely there
 CLOCKS_MS: Final = HOUR_MS  # a task may be dated earlier upstream than its claim is here
 EDGE_MS: Final = 36 * HOUR_MS  # an invoice's first and last day may be cut, and be days of another zone (-12 to +14 h)
@@ -46,25 +46,26 @@ class StatementUnavailable:
 def read_statements(
     pipeline: Pipeline, account: str, *, pause: Callable[[float], None]
 ) -> Iterator[ProviderStatement | StatementUnavailable]:
-    """Every book that an account's provider keeps and shows, from the account's first claim on. `pause` waits so many
-    seconds: Kling's bills allow one request a second."""
+    """Yield every book that an account's provider keeps and shows, from the account's first claim on. `pause` waits so
+    many seconds, since bills may allow one request a second."""
     with pipeline.ledger.read() as connection:
         first = reconciliation_queries.first_claim(connection, account)
     if first is None:
         return  # nothing of ours can be in them
     now_ms = pipeline.now_ms()
-    since = max(first - CLOCKS_MS, now_ms - provider_traits.result_life_ms(pipeline.accounts[account].provider))
+    spec = spec_of(pipeline.accounts[account].provider)
+    since = max(first - CLOCKS_MS, now_ms - spec.result_life_ms)
     if since >= now_ms:
         yield StatementUnavailable(
             account, "list", f"account {account} was first claimed for after now: look at the clock"
         )
         return
     provider = pipeline.provider(account)
-    if provider.list_page_size:
+    if spec.has_list:
         yield _list(account, provider, since, now_ms)
-    if pipeline.accounts[account].provider == "kling":
-        yield _bill(account, provider, since, now_ms, pause)
-    if not provider.list_page_size:
+    if spec.bill is not None:
+        yield _bill(account, spec.bill, provider, since, now_ms, pause)
+    if not spec.has_list:
         hint = f"extend-pipeline reconcile {account} --invoice FILE"
         yield StatementUnavailable(
             account,
@@ -75,8 +76,8 @@ def read_statements(
 
 
 def invoice_statement(invoice: Invoice, *, now_ms: int, since_ms: int = 0) -> Statement:
-    """An invoice as a book. It is held to be whole from a day and a half after its first line to as long before its
-    last, where those have dates that can be: one that is still to come is a slip, and its others may be too.
+    """Return an invoice as a book. It is held to be whole from a day and a half after its first line to as long before
+    its last, where those have dates that can be: one that is still to come is a slip, and its others may be too.
     `since_ms` is the account's first claim."""
     shown = {
         row.task_id: StatementLine(
@@ -99,8 +100,8 @@ def invoice_statement(invoice: Invoice, *, now_ms: int, since_ms: int = 0) -> St
 
 
 def _list(account: str, provider: Provider, since: int, now_ms: int) -> ProviderStatement | StatementUnavailable:
-    """All pages, since their order is not documented, up to one without rows: a server may give less than it is asked
-    for. New tasks shift pages while one reads: what is seen twice is one task."""
+    """Return all pages, since their order is not documented, up to one without rows: a server may give less than it is
+    asked for. New tasks shift pages while one reads: what is seen twice is one task."""
     views: dict[str, TaskView] = {}
     malformed, old_pages = 0, 0
     for number in range(1, MAX_PAGES + 1):
@@ -132,26 +133,16 @@ def _list(account: str, provider: Provider, since: int, now_ms: int) -> Provider
 
 
 def _bill(
-    account: str, provider: Provider, since: int, now_ms: int, pause: Callable[[float], None]
+    account: str, read: ReadBill, provider: Provider, since: int, now_ms: int, pause: Callable[[float], None]
 ) -> ProviderStatement | StatementUnavailable:
-    from extend_pipeline.providers.kling.billing import KlingBilling
-    from extend_pipeline.providers.kling.provider import KlingProvider  # loads httpx
-
-    if not isinstance(provider, KlingProvider):
-        return StatementUnavailable(account, "billing", f"account {account} has no bill that can be asked for")
-    billing = KlingBilling(provider, pause=pause)
-    bill = billing.bill(since, now_ms)
+    bill = read(provider, since, now_ms, pause=pause)
     if isinstance(bill, QueryFailed):
         return StatementUnavailable(account, "billing", f"the bill was not answered: {bill.answer.message}")
-    elsewhere = billing.paid_from_balance(since, now_ms)
-    amounts: dict[str, int] = defaultdict(int)
-    for row in bill.rows:
-        amounts[row.task_id] += row.units_micros
     shown = {
-        task_id: StatementLine(task_id, micros) for task_id, micros in amounts.items() if abs(micros) <= MAX_MICROS
+        task_id: StatementLine(task_id, micros) for task_id, micros in bill.micros.items() if abs(micros) <= MAX_MICROS
     }
-    whole = not bill.malformed and not isinstance(elsewhere, QueryFailed) and len(shown) == len(amounts)
-    if not isinstance(elsewhere, QueryFailed):  # money, and perhaps for a part of the task only: no number of units
-        shown |= {task_id: StatementLine(task_id, None, note="paid from the balance") for task_id in elsewhere}
+    whole = bill.whole and bill.paid_otherwise is not None and len(shown) == len(bill.micros)
+    # money, and perhaps for a part of the task only: no number of units
+    shown |= {task: StatementLine(task, None, note="paid from the balance") for task in bill.paid_otherwise or ()}
     from_ms, to_ms = since + CLOCKS_MS, max(since, now_ms - LATE_MS)
     return ProviderStatement(Statement(name="billing", shown=shown, from_ms=from_ms, to_ms=to_ms, complete=whole))

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import Video
 from extend_pipeline.config.model.price import Price
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.inputs import chain_names
@@ -26,6 +25,7 @@ from extend_pipeline.ledger.write import reconciliation, transitions
 from extend_pipeline.ledger.write.reconciliation import Orphan, ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
+from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
@@ -101,7 +101,7 @@ def match_context(
 
 
 def keys_of(views: Mapping[str, QueryOutcome]) -> set[str]:
-    """The keys that some tasks carry."""
+    """Return the keys that some tasks carry."""
     return {answer.view.external_task_id or "" for answer in views.values() if isinstance(answer, Found)} - {""}
 
 
@@ -182,7 +182,7 @@ def _decide(
     if left is not None:
         return left
     given_up = _given_up(keyed, now, view)
-    if view.parent_video_id is None and not provider_traits.tells_parent(now.account.provider):
+    if view.parent_video_id is None and not spec_of(now.account.provider).reports_parent:
         return _unproven(mine, now, given_up, shown)
     ours = _why_ours(now, view, keyed, given_up)
     policy = now.account.adopt_orphans
@@ -290,7 +290,7 @@ def _adopt(
 
 
 def _unrelated_reason(now: MatchContext, shown: StatementLine, view: TaskView) -> str | None:
-    """Why a task that the account shows is none of this home's business."""
+    """Return why a task that the account shows is none of this home's business."""
     if (owner := now.elsewhere.get(shown.task_id)) is not None:
         return f"account {owner.account} holds it as {owner.where}"
     if (video := now.sources.get(shown.task_id)) is not None:
@@ -308,8 +308,8 @@ def _looked_up(tx: LedgerTransaction, now: MatchContext, row: AttemptRow) -> str
 
 
 def _is_tried_again(now: MatchContext, keyed: Sequence[AttemptRow]) -> bool:
-    """Whether the step may still go out under the same key, and will find the task: taken over, it could not. It will
-    not once its video has left the catalogue, or a changed prompt has made the hop another step."""
+    """Return whether the step may still go out under the same key, and will find the task: taken over, it could not. It
+    will not once its video has left the catalogue, or a changed prompt has made the hop another step."""
     last, videos = keyed[-1], now.catalogue
     if last.video_key not in videos or any(row.resubmit_allowed for row in keyed):
         return False
@@ -318,7 +318,7 @@ def _is_tried_again(now: MatchContext, keyed: Sequence[AttemptRow]) -> bool:
 
 
 def _possible(now: MatchContext, view: TaskView) -> tuple[ReconciliationVerdict, str] | None:
-    """Whose a task without a key may be, of what is on its way or in doubt."""
+    """Return whose a task without a key may be, of what is on its way or in doubt."""
     attempts = [candidate.attempt for candidate in now.may_be]
     own = [row for row in attempts if row.state in EXPOSED and row.task_id is None]
     rows = [row for row in own if view.parent_video_id in (None, row.parent_video_id)]
@@ -332,8 +332,8 @@ def _possible(now: MatchContext, view: TaskView) -> tuple[ReconciliationVerdict,
 
 
 def _given_up(keyed: Sequence[AttemptRow], now: MatchContext, view: TaskView) -> AttemptRow | None:
-    """The attempt without a task that was written off and booked, and is what this task was made for: by its key, or
-    by its parent and the time that it was sent."""
+    """Return the attempt without a task that was written off and booked, and is what this task was made for: by its
+    key, or by its parent and the time that it was sent."""
     booked = [candidate.attempt for candidate in now.may_be if candidate.booked_micros > 0]
     rows = [row for row in booked if row.state is S.WRITTEN_OFF and row.task_id is None]
     if view.external_task_id:
@@ -349,7 +349,8 @@ def _given_up(keyed: Sequence[AttemptRow], now: MatchContext, view: TaskView) ->
 def _unproven(
     mine: ReconciliationItem, now: MatchContext, given_up: AttemptRow | None, shown: StatementLine
 ) -> ReconciliationItem:
-    """A task of a provider that doesn't tell what it was made from: a source, another product, or an extension."""
+    """Return a task of a provider that doesn't tell what it was made from: a source, another product, or an
+    extension."""
     if given_up is None:
         return replace(
             mine, verdict=ReconciliationVerdict.OTHER, note="nothing tells that it is an extension, and none is missing"
@@ -360,7 +361,7 @@ def _unproven(
 
 
 def max_price_micros(price: Price) -> int:
-    """The most that one extension can cost, in micro-units: what is reserved for a task of unknown mode."""
+    """Return the most that one extension can cost, in micro-units: what is reserved for a task of unknown mode."""
     amounts = price.per_extension_micros
     return amounts if isinstance(amounts, int) else max(amounts.values())
 

@@ -1,4 +1,4 @@
-"""Hashes every file of the media store that the ledger expects, and writes down those whose bytes have changed.
+"""Hash every file of the media store that the ledger expects, and write down those whose bytes have changed.
 
 Goes through the store folder by folder; how far it has come is kept beside the ledger after each folder, so that a
 check that was ended goes on there the next time. Memory is bounded by one folder.
@@ -16,7 +16,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.store.watch import fetch_again
 from extend_pipeline.ledger.write import files, transitions
 from extend_pipeline.ledger.write.files import Cause, ExpectedFile, Role
-from extend_pipeline.media.listing import FOLDERS
+from extend_pipeline.media.store import FOLDERS, MediaRef
 
 _POSITION: Final = "deep-check"
 
@@ -52,9 +52,8 @@ def check_deeply(pipeline: Pipeline, *, shown: Callable[[DeepCheck], None] = lam
 
 
 def _check(pipeline: Pipeline, expected: ExpectedFile, done: DeepCheck) -> None:
-    path = pipeline.store.path_of(expected.path)
     try:
-        with path.open("rb") as file:
+        with pipeline.store.local(MediaRef.parse(expected.path)) as path, path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             done.bytes += file.tell()
     except FileNotFoundError:

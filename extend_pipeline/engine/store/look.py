@@ -15,7 +15,7 @@ from extend_pipeline.base.wording import counted
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.write import files
 from extend_pipeline.ledger.write.files import Cause, ExpectedFile, FileKey, FileTuple, MissingFileRow, Role
-from extend_pipeline.media.listing import FOLDERS, films_in, mark_of
+from extend_pipeline.media.store import FOLDERS, ListedFilm
 
 MANY: Final = 100  # files: more than that, and more than half of all, are not deleted one by one
 EXAMPLES: Final = 5  # unknown files that are named
@@ -39,7 +39,7 @@ class StoreLook:
 
     @property
     def doubt(self) -> str:
-        """Why the store seems to be another one than the ledger's; empty where it is ours."""
+        """Return why the store seems to be another one than the ledger's; empty where it is ours."""
         return doubt_about_store(
             marked=self.marked,
             folder_there=self.folder_there,
@@ -72,8 +72,8 @@ def doubt_about_store(*, marked: bool, folder_there: bool, expected: int, gone: 
 
 def look(pipeline: Pipeline) -> StoreLook:
     """Look at the whole store; writes nothing. OSError where a folder can't be read."""
-    root = pipeline.settings.media_dir
-    found = StoreLook(mark_of(root) is not None, root.is_dir())
+    store = pipeline.store
+    found = StoreLook(store.mark() is not None, store.is_there())
     with pipeline.ledger.read() as connection:
         known = files.found_missing(connection, states=(*files.OPEN, "forgotten"))
     missing = {file.key: file for file in known}
@@ -83,7 +83,7 @@ def look(pipeline: Pipeline) -> StoreLook:
         # commits while somebody reads
         with pipeline.ledger.read() as connection:
             expected = list(files.rows_in(connection, folders[0], folders[-1]))
-        there = {path: size for folder in folders for path, size in films_in(root, folder).items()}
+        there = {name: film for folder in folders for name, film in store.films_in(folder).items()}
         _compare_folders(found, expected, there, missing)
         start += width
         width = width * 4 if len(expected) * 4 <= AT_A_TIME else max(1, width // 4)
@@ -95,14 +95,14 @@ def look(pipeline: Pipeline) -> StoreLook:
 def _compare_folders(
     found: StoreLook,
     expected: Sequence[tuple[Role, FileTuple]],
-    there: Mapping[str, int],
+    there: Mapping[str, ListedFilm],
     missing: Mapping[FileKey, MissingFileRow],
 ) -> None:
     names: set[str] = set()
     for role, row in expected:
         _, _, _, _, path, _, stored_bytes = row  # by names it takes twice as long
         names.add(path)
-        size = there.get(path)
+        size = there[path].bytes if path in there else None
         if not missing and size and (stored_bytes is None or stored_bytes == size):
             found.expected += 1  # as nearly all are; making values of them would take half of the time
             continue
@@ -110,7 +110,7 @@ def _compare_folders(
         _compare(found, file, size, missing.get(file.key))
     for path in there.keys() - names:
         found.unknown += 1
-        found.unknown_bytes += there[path]
+        found.unknown_bytes += there[path].bytes
         if len(found.unknown_paths) < EXAMPLES:
             found.unknown_paths.append(path)
 

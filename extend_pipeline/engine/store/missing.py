@@ -11,7 +11,6 @@ from extend_pipeline.engine.store.look import StoreLook, look
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import files
 from extend_pipeline.ledger.write.files import Cause, ExpectedFile, Role
-from extend_pipeline.media.listing import forget_look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +32,7 @@ class MissingFile:
 
     @property
     def lost(self) -> bool:
-        """Whether nobody has the file any more."""
+        """Return whether nobody has the file any more."""
         return self.state == "lost"
 
     def told(self) -> str:
@@ -71,7 +70,7 @@ class StoreNow:
 
     @property
     def sound(self) -> bool:
-        """Whether every file that the ledger knows is there."""
+        """Return whether every file that the ledger knows is there."""
         return not self.doubt and not self.missing
 
 
@@ -85,7 +84,7 @@ def store_now(pipeline: Pipeline) -> StoreNow:
     known = tuple(_known(file, pipeline) for file in found.open if file.state in files.OPEN)
     new = () if found.doubt else tuple(_new(pipeline, found))
     if new:
-        forget_look(pipeline.settings.media_dir)
+        pipeline.store.forget_look()
     return StoreNow(
         found.doubt,
         (*known, *new),
@@ -134,7 +133,7 @@ def _known(file: files.MissingFileRow, pipeline: Pipeline) -> MissingFile:
 
 
 def what_to_do(missing: MissingFile) -> str:
-    """What a person may type or do about one file."""
+    """Return what a person may type or do about one file."""
     if missing.lost:
         return (
             f"put it back as {missing.path} from a backup, or hear of it no more: "

@@ -20,7 +20,7 @@ from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import catalog_sync, files, job_queue, transitions
 from extend_pipeline.ledger.write.files import FileKey, MissingFileRow, Role
 from extend_pipeline.media.isolation.pool import ProbeUnavailable
-from extend_pipeline.media.store import Stored
+from extend_pipeline.media.store import MediaRef, Stored
 
 SOURCE_GONE_AFTER: Final = 3  # times in a row that a source is said to be gone
 _log = logging.getLogger(__name__)
@@ -28,9 +28,9 @@ _log = logging.getLogger(__name__)
 
 def keep_restored(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> None:
     """Write down that a result came again. Other bytes than before are kept as the attempt's file, since they are all
-    that there is, and the event says so. CouldNotProbe where this machine can't look at the film."""
+    that there is, and the event says so. ProbeUnavailable where this machine can't look at the film."""
     key = FileKey(attempt.attempt_id, Role.RESULT)
-    same = got.relative_path == attempt.path
+    same = got.path == attempt.path
     message = (
         "fetched again" if same else f"the provider sent another file than before: {got.sha256}, not {attempt.sha256}"
     )
@@ -101,9 +101,9 @@ def _assemble(pipeline: Pipeline, missing: MissingFileRow) -> bool:
     with pipeline.ledger.read() as connection:
         row = queries.attempt(connection, missing.owner)
         own = files.state_of_file(connection, FileKey(missing.owner, Role.RESULT))
-    if row is None or own in files.OPEN or row.path is None or not pipeline.store.path_of(row.path).is_file():
+    if row is None or own in files.OPEN or row.path is None or not pipeline.store.exists(MediaRef.parse(row.path)):
         return False
-    if parent_file(pipeline, row).path is None:
+    if parent_file(pipeline, row).ref is None:
         return False
     try:
         seen = analyse(pipeline, row, stored_file(row))
@@ -130,7 +130,7 @@ def _fetch_source(pipeline: Pipeline, missing: MissingFileRow) -> bool:
                 files.lost(tx, FileKey(missing.owner, Role.SOURCE), missing, got.message)
             return False
         length = got.probe.duration_ms
-        catalog_sync.source_stored(tx, missing.video_key, sha256=got.sha256, path=got.relative_path, duration_ms=length)
+        catalog_sync.source_stored(tx, missing.video_key, sha256=got.sha256, path=got.path, duration_ms=length)
         files.restored(tx, FileKey(missing.owner, Role.SOURCE), missing, "fetched again")
     return True
 

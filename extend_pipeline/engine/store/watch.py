@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from typing import Final
 
-from extend_pipeline.base.private import make_private_folder, open_private
+from extend_pipeline.base.private import open_private
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.store.look import StoreLook, look
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import files, transitions
 from extend_pipeline.ledger.write.files import FileKey, Role
-from extend_pipeline.media.listing import mark, mark_of
 
-LOOK_EVERY_MS: Final = 600_000  # a Luma result lives for an hour; 100,000 files take about a second
+LOOK_EVERY_MS: Final = 600_000  # some results live for an hour; 100,000 files take about a second
 DOUBT_EVERY_MS: Final = 5_000  # while the store is in doubt, so that a mount is noticed soon
 _SEEN: Final = "media-store"  # the file of the home's state that names the store
 AT_ONCE: Final = 1_000  # files that are written down in one transaction; the next round takes the next
@@ -25,8 +24,7 @@ AT_ONCE: Final = 1_000  # files that are written down in one transaction; the ne
 def watch_store(pipeline: Pipeline) -> None:
     """Look at the store if a look is due, and write down what is gone and what is back. Sets the pipeline's
     `store_doubt` where the store seems not to be the ledger's, or can't be used; plans hold all submits then."""
-    now_ms, root = pipeline.now_ms(), pipeline.settings.media_dir
-    looked = mark_of(root)
+    now_ms, looked = pipeline.now_ms(), pipeline.store.mark()
     if looked is not None and looked.id == _known_id(pipeline) and 0 <= now_ms - looked.at_ms < LOOK_EVERY_MS:
         pipeline.store_doubt = ""
         return
@@ -44,7 +42,7 @@ def watch_store(pipeline: Pipeline) -> None:
             if len(found.gone) <= AT_ONCE and found.folder_there:
                 _mark(pipeline)
     except OSError as error:
-        pipeline.store_doubt = f"{error.filename or root} can't be used: {error.strerror or error}"
+        pipeline.store_doubt = f"{error.filename or pipeline.store.place} can't be used: {error.strerror or error}"
 
 
 def write_down(pipeline: Pipeline, found: StoreLook, *, actor: str) -> None:
@@ -69,10 +67,9 @@ def fetch_again(tx: LedgerTransaction, key: FileKey, *, account: str) -> None:
 
 
 def accept_store(pipeline: Pipeline, *, actor: str) -> int:
-    """Take the media folder as it is for our store, on a person's word: all that is gone from it is fetched again as
-    far as possible. Return how many files are."""
-    root = pipeline.settings.media_dir
-    make_private_folder(root)
+    """Take the media store as it is for ours, on an operator's word: all that is gone from it is fetched again as far
+    as possible. Return how many files are."""
+    pipeline.store.make()
     gone = 0
     while True:
         found = look(pipeline)
@@ -86,7 +83,8 @@ def accept_store(pipeline: Pipeline, *, actor: str) -> int:
 
 
 def _known_id(pipeline: Pipeline) -> str:
-    """The id of the store that this home last saw; another store may carry a mark too, and be looked at by its home."""
+    """Return the id of the store that this home last saw; another store may carry a mark too, and be looked at by its
+    home."""
     try:
         return (pipeline.settings.state_dir / _SEEN).read_text(encoding="utf-8")
     except OSError:
@@ -95,7 +93,7 @@ def _known_id(pipeline: Pipeline) -> str:
 
 def _mark(pipeline: Pipeline) -> None:
     """Mark the store as looked at just now, and remember it as this home's."""
-    seen = mark(pipeline.settings.media_dir, at_ms=pipeline.now_ms(), new_id=pipeline.new_token())
+    seen = pipeline.store.set_mark(at_ms=pipeline.now_ms(), new_id=pipeline.new_token())
     if seen != _known_id(pipeline):
         with open_private(pipeline.settings.state_dir / _SEEN, "w") as file:
             file.write(seen)

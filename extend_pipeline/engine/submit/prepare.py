@@ -35,7 +35,7 @@ def prepare_submit(pipeline: Pipeline, step: DueStep) -> PreparedSubmit:
 
 
 def claim_request(pipeline: Pipeline, step: DueStep, *, token: str | None = None) -> ClaimRequest:
-    """A due step as the claim wants it, with the exact body that will go out, but for the token."""
+    """Return a due step as the claim wants it, with the exact body that will go out, but for the token."""
     account = pipeline.accounts[step.video.account]
     external_id = chain.external_task_id(
         video_key=step.named_as, hop=step.hop, generation=step.generation, chain_digest=step.chain_digest
@@ -76,7 +76,7 @@ def claim_request(pipeline: Pipeline, step: DueStep, *, token: str | None = None
 
 
 def to_request(pipeline: Pipeline, step: DueStep, external_id: str, token: str | None) -> SubmitRequest:
-    """What the provider is asked for; with a token, it is also asked to call back."""
+    """Return what the provider is asked for; with a token, it is also asked to call back."""
     callbacks = pipeline.accounts[step.video.account].callbacks
     address = None if callbacks is None or token is None else f"{callbacks.url}/{token}"
     return SubmitRequest(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.guards import keys
-from extend_pipeline.engine.plan.hop_state import UNCLEAR_VALUE
+from extend_pipeline.engine.plan.hop_state import UNCLEAR_VALUE, looked_up_by_key
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
@@ -65,7 +64,8 @@ def record_outcome(tx: LedgerTransaction, answered: SubmitResult, account: Accou
 
 
 def belongs(view: TaskView, external_task_id: str, parent_video_id: str) -> bool:
-    """Whether a task that was found can be this attempt's: nothing that it tells of itself may contradict that."""
+    """Return whether a task that was found can be this attempt's: nothing that it tells of itself may contradict
+    that."""
     own_key = view.external_task_id in (None, external_task_id)
     return own_key and view.parent_video_id in (None, parent_video_id)
 
@@ -81,14 +81,12 @@ def in_doubt(
     if isinstance(moved, Stale):
         if moved.state is not S.IN_DOUBT:
             transitions.note(tx, "late_answer", attempt_id, data)
-    elif provider_traits.looked_up_by_key(account, attempt.submit_class) or webhook_inbox.named(
-        tx.connection, [attempt_id]
-    ):
+    elif looked_up_by_key(account, attempt.submit_class) or webhook_inbox.named(tx.connection, [attempt_id]):
         transitions.schedule(tx, attempt_id, account=account.name, due_at=tx.now_ms)
 
 
 def evidence(reason: str, answer: Answer) -> dict[str, str | None]:
-    """The columns that tell a person what the upstream said."""
+    """Return the columns that tell a person what the upstream said."""
     return {
         "error_reason": reason,
         "error_code": answer.code or (str(answer.http_status) if answer.http_status else None),

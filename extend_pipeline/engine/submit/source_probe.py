@@ -10,7 +10,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from extend_pipeline.config.model.catalogue import BranchSource, Video
-from extend_pipeline.engine import provider_traits
 from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, source_key
 from extend_pipeline.engine.guards.disk_space import DiskError, explained
 from extend_pipeline.engine.home import Pipeline
@@ -20,6 +19,7 @@ from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import catalog_sync
 from extend_pipeline.media.store import Stored
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed
+from extend_pipeline.providers.registry import spec_of
 
 TRIES: Final = 3
 DONE: Final = ("complete", "withdrawn")
@@ -51,9 +51,7 @@ def prepare(pipeline: Pipeline, *, videos: Collection[str] | None = None) -> Pre
             with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
                 if isinstance(got, Stored):
                     length = got.probe.duration_ms
-                    catalog_sync.source_stored(
-                        tx, video.key, sha256=got.sha256, path=got.relative_path, duration_ms=length
-                    )
+                    catalog_sync.source_stored(tx, video.key, sha256=got.sha256, path=got.path, duration_ms=length)
                     report.measured.append(video.key)
                 else:
                     catalog_sync.source_unreachable(tx, video.key, message=got.message)
@@ -62,8 +60,8 @@ def prepare(pipeline: Pipeline, *, videos: Collection[str] | None = None) -> Pre
 
 
 def measured(pipeline: Pipeline, given: PlanInput) -> PlanInput:
-    """The input of a plan with the sources measured now that nobody has measured yet. The ledger is told nothing; the
-    files go to the pipeline's store, which may be one that is thrown away."""
+    """Return the input of a plan with the sources measured now that nobody has measured yet. The ledger is told
+    nothing; the files go to the pipeline's store, which may be one that is thrown away."""
     waiting = [v for v in given.videos if needs_source(v) and given.sources.get(v.key, SourceView()).probed_ms is None]
     with ThreadPoolExecutor(pipeline.settings.max_downloads, thread_name_prefix="measure") as pool:
         found = zip(waiting, pool.map(lambda video: fetch_source(pipeline, video), waiting), strict=True)
@@ -76,8 +74,9 @@ def _seen(got: Stored | FetchFailure) -> SourceView:
 
 
 def needs_source(video: Video) -> bool:
-    """Whether the source is fetched before its first hop: to be measured, and to be there when a film is assembled."""
-    return not isinstance(video.source, BranchSource) and not provider_traits.tells_parent(video.provider)
+    """Return whether the source is fetched before its first hop: to be measured, and to be there when a film is
+    assembled."""
+    return not isinstance(video.source, BranchSource) and not spec_of(video.provider).reports_parent
 
 
 def _waiting(pipeline: Pipeline, videos: Collection[str] | None) -> list[Video]:

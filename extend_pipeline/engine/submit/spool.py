@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from extend_pipeline.base.disk import sync_folder
 from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.home import Pipeline
@@ -143,9 +144,5 @@ def _write(folder: Path, answer: SpooledAcceptance) -> None:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
         raise
-    for each in (folder, folder.parent):  # the folder's own name is new as well, the first time
-        held = os.open(each, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(held)
-        finally:
-            os.close(held)
+    sync_folder(folder)
+    sync_folder(folder.parent)  # the folder's own name is new as well, the first time

@@ -19,9 +19,10 @@ from extend_pipeline.engine.submit.record_outcome import SubmitResult, record_ou
 from extend_pipeline.engine.submit.spool import UnrecordedError, spool_acceptances
 from extend_pipeline.ledger.clock import lease_runs
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.spending_rules import BudgetLimits
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
-from extend_pipeline.ledger.write.claims import BudgetLimits, ClaimRefused, ClaimRequest, claim
+from extend_pipeline.ledger.write.claims import ClaimRefused, ClaimRequest, claim
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import (
     Accepted,
@@ -47,7 +48,7 @@ class SubmitReport:
 
     @property
     def posts(self) -> int:
-        """How many requests went out."""
+        """Return how many requests went out."""
         return len(self.accepted) + len(self.rejected) + len(self.in_doubt)
 
 
@@ -72,7 +73,7 @@ def _room(pipeline: Pipeline) -> int | None:
     """For how many more results there is room on the disks now; None where there is no bound."""
     with pipeline.ledger.read() as connection:
         awaited = queries.awaited(connection)
-    return read_space(pipeline.settings, awaited=awaited).fits()
+    return read_space(pipeline.settings, pipeline.store, awaited=awaited).fits()
 
 
 def _wave(

@@ -21,7 +21,7 @@ def _attempt_claimed(connection: Connection, event: Event) -> None:
     data = event.data
     params = json.loads(data["params"])
     # computed here and not kept in the event, so that a home of before gets them by its migration and by a replay alike
-    words = words_digest(data["provider"], params)
+    words = words_digest(params)
     purchase = purchase_digest(data["provider"], data["parent_video_id"], params)
     _begin(connection, event, state=S.CLAIMED, words=words, purchase=purchase)
 

@@ -20,13 +20,13 @@ _SCHEDULED: Final = frozenset({S.SUBMITTED, S.PROCESSING, S.SUCCEEDED})
 
 
 def check_invariants(ledger: Ledger) -> list[str]:
-    """Every promise of the ledger that does not hold, in words; an empty list is the only good answer."""
+    """Return every promise of the ledger that does not hold, in words; an empty list is the only good answer."""
     with ledger.read() as connection:
         return findings(connection)
 
 
 def findings(connection: Connection) -> list[str]:
-    """The same, inside a transaction that is open already."""
+    """Return the same, inside a transaction that is open already."""
     attempts = list(connection.execute(select(tables.attempts)))
     charges = list(connection.execute(select(tables.charges)))
     return [
@@ -130,7 +130,7 @@ def _evidence(attempts: list[Any]) -> list[str]:
 
 
 def _generations(attempts: list[Any]) -> list[str]:
-    """A higher generation needs an end of the one before it that a provider or a person confirmed."""
+    """Return a higher generation needs an end of the one before it that a provider or a person confirmed."""
     ends: dict[tuple[str, int, str, int], list[Any]] = defaultdict(list)
     for a in attempts:
         ends[a.video_key, a.hop, a.chain_digest, a.generation].append(a)

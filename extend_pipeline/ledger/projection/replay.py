@@ -47,7 +47,7 @@ def reapply(reading: Connection, into: Connection) -> int:
 
 
 def differences(left: Ledger, right: Ledger) -> list[str]:
-    """Rows of the folded tables that are not the same in both ledgers, in words; empty when they agree."""
+    """Return rows of the folded tables that are not the same in both ledgers, in words; empty when they agree."""
     found: list[str] = []
     with left.read() as one, right.read() as two:
         for table in tables.FOLDED:

@@ -98,17 +98,18 @@ class AttemptRow(NamedTuple):
 
     @property
     def is_adopted(self) -> bool:
-        """Whether its task was adopted from a provider's statement, and was never predicted or planned here."""
+        """Return whether its task was adopted from a provider's statement, and was never predicted or planned here."""
         return self.chain_digest == ADOPTED
 
     @property
     def task(self) -> str:
-        """The task's ID, which every attempt has from `submitted` on. Raises ValueError where none is known."""
+        """Return the task's ID, which every attempt has from `submitted` on. Raises ValueError where none is known."""
         return _known(self.task_id, "task", self.attempt_id)
 
     @property
     def result_url(self) -> str:
-        """The result's URL, which every attempt has from `succeeded` on. Raises ValueError where none is known."""
+        """Return the result's URL, which every attempt has from `succeeded` on. Raises ValueError where none is
+        known."""
         return _known(self.url, "URL", self.attempt_id)
 
 

@@ -58,7 +58,7 @@ def committed(connection: Connection, now_ms: int, *, zone: str, account: str | 
 
 
 def _made_today(connection: Connection, account: str, ahead: Collection[str], midnight_ms: int) -> int:
-    """What the account committed on days after today, by claims that no event of an earlier day follows."""
+    """Return what the account committed on days after today, by claims that no event of an earlier day follows."""
     charges, events = tables.charges, tables.events
     # from the end: today's events alone are read
     before = select(events.c.seq).where(events.c.at < midnight_ms).order_by(events.c.seq.desc()).limit(1)

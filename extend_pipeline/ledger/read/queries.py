@@ -17,7 +17,7 @@ _CHUNK = 500  # SQLite's older builds take 999 parameters a statement
 
 
 def videos(connection: Connection, *, keys: Collection[str] | None = None, unfinished: bool = False) -> list[VideoRow]:
-    """Rows of `videos`: all, or the named ones; `unfinished` leaves out what is complete or withdrawn."""
+    """Return rows of `videos`: all, or the named ones; `unfinished` leaves out what is complete or withdrawn."""
     table = tables.videos
     query = select(table).order_by(table.c.video_key)
     if unfinished:
@@ -27,7 +27,7 @@ def videos(connection: Connection, *, keys: Collection[str] | None = None, unfin
 
 
 def attempts_of(connection: Connection, keys: Collection[str]) -> list[AttemptRow]:
-    """All attempts of the named videos, in the order hop, claim."""
+    """Return all attempts of the named videos, in the order hop, claim."""
     table = tables.attempts
     query = select(table).order_by(table.c.video_key, table.c.hop, table.c.generation, table.c.try_no)
     parts = (query.where(table.c.video_key.in_(part)) for part in chunks(keys))
@@ -52,12 +52,12 @@ def of_unknown_kind(connection: Connection, accounts: Collection[str]) -> list[A
 
 
 def attempt(connection: Connection, attempt_id: str) -> AttemptRow | None:
-    """One attempt, or None."""
+    """Return one attempt, or None."""
     return _first_attempt(connection, select(tables.attempts).where(tables.attempts.c.attempt_id == attempt_id))
 
 
 def first_hop(connection: Connection, video_key: str) -> AttemptRow | None:
-    """The stored attempt of a video's first hop, the newest of several; None where there is none."""
+    """Return the stored attempt of a video's first hop, the newest of several; None where there is none."""
     table = tables.attempts
     this = (table.c.video_key == video_key) & (table.c.hop == 1) & (table.c.state == AttemptState.STORED.value)
     return _first_attempt(connection, select(table).where(this).order_by(table.c.stored_at.desc()))
@@ -75,21 +75,21 @@ def expiries(connection: Connection, attempt_ids: Collection[str]) -> dict[str, 
 
 
 def attempts_in(connection: Connection, states: Collection[AttemptState]) -> list[AttemptRow]:
-    """Every attempt in one of the states, oldest claim first."""
+    """Return every attempt in one of the states, oldest claim first."""
     table = tables.attempts
     names = [state.value for state in states]
     return _attempts(connection, select(table).where(table.c.state.in_(names)).order_by(table.c.claimed_at))
 
 
 def awaited(connection: Connection) -> int:
-    """How many results are paid for, or may be, whose file is not here yet: every live attempt."""
+    """Return how many results are paid for, or may be, whose file is not here yet: every live attempt."""
     table = tables.attempts
     query = select(func.count()).select_from(table).where(table.c.state.in_([state.value for state in LIVE]))
     return int(connection.execute(query).scalar_one())
 
 
 def predicted_in(connection: Connection, states: Collection[AttemptState]) -> dict[str, int]:
-    """Micro-units that attempts in these states were predicted to cost, by account."""
+    """Return micro-units that attempts in these states were predicted to cost, by account."""
     table = tables.attempts
     total = func.sum(table.c.predicted_micros).label("micros")
     query = select(table.c.account, total).where(table.c.state.in_([s.value for s in states])).group_by(table.c.account)
@@ -97,7 +97,8 @@ def predicted_in(connection: Connection, states: Collection[AttemptState]) -> di
 
 
 def open_accounts(connection: Connection) -> dict[tuple[str, str], int]:
-    """How many attempts are open, by account and provider: claimed, sent, in doubt, running, or paid and not stored."""
+    """Return how many attempts are open, by account and provider: claimed, sent, in doubt, running, or paid and not
+    stored."""
     table = tables.attempts
     query = select(table.c.account, table.c.provider, func.count().label("attempts"))
     query = query.where(table.c.state.in_([state.value for state in LIVE])).group_by(table.c.account, table.c.provider)
@@ -105,14 +106,15 @@ def open_accounts(connection: Connection) -> dict[tuple[str, str], int]:
 
 
 def known_task(connection: Connection, account: str, *, at_least_ms: int) -> AttemptRow | None:
-    """The newest attempt of the account whose task is known to exist upstream and was claimed after `at_least_ms`: the
-    positive control for "no such task" (upstream forgets tasks after 30 days)."""
+    """Return the newest attempt of the account whose task is known to exist upstream and was claimed after
+    `at_least_ms`: the positive control for "no such task" (upstream forgets tasks after 30 days)."""
     return _first_attempt(connection, _known(account, at_least_ms))
 
 
 def known_key(connection: Connection, account: str, *, at_least_ms: int) -> AttemptRow | None:
-    """The newest attempt of the account whose task is known and can be found by a key: the positive control for "no
-    such key". What was taken over from a provider's book may carry none, and what was sent before class A had none."""
+    """Return the newest attempt of the account whose task is known and can be found by a key: the positive control for
+    "no such key". What was taken over from a provider's book may carry none, and what was sent before class A had
+    none."""
     table = tables.attempts
     keyed = (table.c.external_task_id != "") & (table.c.submit_class == "A")
     return _first_attempt(connection, _known(account, at_least_ms).where(keyed))
@@ -137,7 +139,7 @@ def newest_results(connection: Connection, *, limit: int = 1000) -> list[tuple[s
 
 
 def backoffs(connection: Connection) -> dict[str, BackoffRow]:
-    """Accounts that rest, by name."""
+    """Return accounts that rest, by name."""
     return {row.account: BackoffRow(*row) for row in connection.execute(select(tables.backoff))}
 
 
@@ -149,9 +151,9 @@ def hints(connection: Connection) -> dict[str, Hint]:
 def scheduled_videos(
     connection: Connection, *, accounts: Collection[str] | None = None, orphans_since_ms: int = 0
 ) -> dict[str, int]:
-    """When somebody will next look at something of each video (UTC ms), for videos of which something is scheduled;
-    `accounts` leaves out the others', at which nobody can look. Tasks that were taken over before `orphans_since_ms`
-    are left out, and files that are fetched again in vain: nobody need sit and watch them."""
+    """Return when somebody will next look at something of each video (UTC ms), for videos of which something is
+    scheduled; `accounts` leaves out the others', at which nobody can look. Tasks that were taken over before
+    `orphans_since_ms` are left out, and files that are fetched again in vain: nobody need sit and watch them."""
     table, schedule = tables.attempts, tables.schedule
     query = (
         select(table.c.video_key, func.min(schedule.c.due_at).label("due_at"))
@@ -170,19 +172,19 @@ def scheduled_videos(
 
 
 def head(connection: Connection) -> int:
-    """The number of the last event."""
+    """Return the number of the last event."""
     return int(connection.execute(select(tables.ledger_head.c.seq)).scalar_one())
 
 
 def last_event_at(connection: Connection) -> int | None:
-    """When the last event was written, by its writer's clock (UTC ms); None in an empty ledger."""
+    """Return when the last event was written, by its writer's clock (UTC ms); None in an empty ledger."""
     newest = select(tables.events.c.at).order_by(tables.events.c.seq.desc()).limit(1)
     value = connection.execute(newest).scalar()
     return None if value is None else int(value)
 
 
 def changed_videos(connection: Connection, *, after_seq: int) -> list[str]:
-    """Keys of videos of which something changed after an event number."""
+    """Return keys of videos of which something changed after an event number."""
     table, attempts = tables.videos, tables.attempts
     keys = set(connection.execute(select(table.c.video_key).where(table.c.seq > after_seq)).scalars())
     keys.update(connection.execute(select(attempts.c.video_key).where(attempts.c.seq > after_seq)).scalars())

@@ -38,7 +38,7 @@ class ChargedAttempt:
 
     @property
     def is_adopted(self) -> bool:
-        """Whether its task was adopted from a provider's statement, and was never predicted here."""
+        """Return whether its task was adopted from a provider's statement, and was never predicted here."""
         return self.chain_digest == ADOPTED
 
 
@@ -65,7 +65,7 @@ class TaskOwner:
 
 
 def attempts_of_account(connection: Connection, account: str) -> list[ChargedAttempt]:
-    """Every attempt of an account, oldest claim first: the columns that a comparison needs, not the requests and
+    """Return every attempt of an account, oldest claim first: the columns that a comparison needs, not the requests and
     answers that make up most of a row."""
     table = tables.attempts
     columns = (table.c[name] for name in ChargedAttempt.__slots__)
@@ -74,7 +74,7 @@ def attempts_of_account(connection: Connection, account: str) -> list[ChargedAtt
 
 
 def booked(connection: Connection, account: str) -> dict[str, int]:
-    """Micro-units that stand in the books for each attempt of an account: reservation, or settlement with
+    """Return micro-units that stand in the books for each attempt of an account: reservation, or settlement with
     adjustments."""
     table = tables.charges
     total = func.sum(table.c.micros).label("micros")
@@ -83,15 +83,15 @@ def booked(connection: Connection, account: str) -> dict[str, int]:
 
 
 def first_claim(connection: Connection, account: str) -> int | None:
-    """When the account was first claimed for (UTC ms); None where it never was."""
+    """Return when the account was first claimed for (UTC ms); None where it never was."""
     table = tables.attempts
     value = connection.execute(select(func.min(table.c.claimed_at)).where(table.c.account == account)).scalar()
     return None if value is None else int(value)
 
 
 def orphans_not_stored(connection: Connection) -> list[AttemptRow]:
-    """Tasks that were taken over from a provider's books and whose file is not here; what failed or was given up has
-    none."""
+    """Return tasks that were taken over from a provider's books and whose file is not here; what failed or was given up
+    has none."""
     table = tables.attempts
     ended = [state.value for state in (AttemptState.STORED, AttemptState.FAILED, AttemptState.WRITTEN_OFF)]
     query = select(table).where(table.c.chain_digest == ADOPTED, table.c.state.not_in(ended))
@@ -100,8 +100,8 @@ def orphans_not_stored(connection: Connection) -> list[AttemptRow]:
 
 
 def no_extensions(connection: Connection, account: str, source: str) -> frozenset[str]:
-    """Tasks of a provider's book that were found to be no extensions: they needn't be asked for again. What merely cost
-    nothing may cost something tomorrow."""
+    """Return tasks of a provider's book that were found to be no extensions: they needn't be asked for again. What
+    merely cost nothing may cost something tomorrow."""
     table = tables.reconciliations
     query = select(table.c.task_id).where(
         table.c.account == account,
@@ -113,7 +113,7 @@ def no_extensions(connection: Connection, account: str, source: str) -> frozense
 
 
 def accepted_strangers(connection: Connection, account: str) -> frozenset[str]:
-    """Tasks that no attempt holds and that a person has let be, in any of the account's books."""
+    """Return tasks that no attempt holds and that a person has let be, in any of the account's books."""
     table = tables.reconciliations
     query = select(table.c.task_id).where(
         table.c.account == account,
@@ -124,8 +124,8 @@ def accepted_strangers(connection: Connection, account: str) -> frozenset[str]:
 
 
 def told_by_better_books(connection: Connection, account: str, source: str) -> frozenset[str]:
-    """Attempts whose amount was told by a book that counts for more than `source`, also where a person has let the
-    difference be: it counts all the same."""
+    """Return attempts whose amount was told by a book that counts for more than `source`, also where a person has let
+    the difference be: it counts all the same."""
     table = tables.reconciliations
     better = RANKS[RANKS.index(source) + 1 :] if source in RANKS else ()
     amounts = (ReconciliationVerdict.MATCHED, ReconciliationVerdict.DIFFERENT_AMOUNT, ReconciliationVerdict.ACCEPTED)
@@ -178,8 +178,8 @@ def holders_elsewhere(
 
 
 def known_films(connection: Connection, provider: str, ids: Collection[str]) -> frozenset[str]:
-    """Which of some of the provider's films are results or sources of this home. What was adopted doesn't count: a
-    colleague may extend it further."""
+    """Return which of some of the provider's films are results or sources of this home. What was adopted doesn't count:
+    a colleague may extend it further."""
     attempts, videos = tables.attempts, tables.videos
     results = select(attempts.c.video_id).where(attempts.c.provider == provider, attempts.c.chain_digest != ADOPTED)
     sources = select(videos.c.source_video_id).where(videos.c.provider == provider)
@@ -192,7 +192,8 @@ def known_films(connection: Connection, provider: str, ids: Collection[str]) -> 
 
 
 def questions_elsewhere(connection: Connection, account: str, source: str) -> dict[str, str]:
-    """Tasks that no attempt holds and that another book of the account has a difference about, with that book."""
+    """Return tasks that no attempt holds and that another book of the account has a difference about, with that
+    book."""
     table = tables.reconciliations
     query = select(table.c.task_id, table.c.source).where(
         table.c.account == account,
@@ -204,8 +205,8 @@ def questions_elsewhere(connection: Connection, account: str, source: str) -> di
 
 
 def disagreements(connection: Connection) -> list[ReconciliationRow]:
-    """What the newest comparisons left open: tasks that only one book has, or that have other amounts. What was taken
-    over, is booked and has its file here needs nobody any more."""
+    """Return what the newest comparisons left open: tasks that only one book has, or that have other amounts. What was
+    taken over, is booked and has its file here needs nobody any more."""
     table, attempts = tables.reconciliations, tables.attempts
     at_home = select(attempts.c.attempt_id).where(
         attempts.c.chain_digest == ADOPTED, attempts.c.state == AttemptState.STORED.value

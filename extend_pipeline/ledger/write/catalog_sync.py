@@ -41,7 +41,7 @@ class Declaration:
     was: str | None = None
 
     def row(self) -> dict[str, Any]:
-        """The columns that the event carries."""
+        """Return the columns that the event carries."""
         return {name: getattr(self, name) for name in self.__slots__ if name not in ("video_key", "account", "was")}
 
 
@@ -56,7 +56,7 @@ class Progress:
     current_duration_ms: int | None
 
     def row(self) -> dict[str, Any]:
-        """The columns that the event carries."""
+        """Return the columns that the event carries."""
         return {
             "state": self.state.value,
             "state_reason": self.reason,
@@ -76,7 +76,7 @@ class Declared:
 
 
 def stale_declarations(rows: Collection[VideoRow], declarations: Sequence[Declaration]) -> bool:
-    """Whether `declare` would write anything; pure, so that an unchanged catalogue costs one read."""
+    """Return whether `declare` would write anything; pure, so that an unchanged catalogue costs one read."""
     known = {row.video_key: row for row in rows}
     declared = {entry.video_key for entry in declarations}
     if any(key not in declared and row.state != "withdrawn" for key, row in known.items()):
@@ -117,8 +117,8 @@ def _same_source(before: str | None, now: str | None) -> bool:
 
 
 def _first_key(tx: LedgerTransaction, entry: Declaration) -> str | None:
-    """The name that a new video's steps are named by where it isn't its key: the one that it had in a ledger which was
-    lost, or one of its own where its key was another video's first."""
+    """Return the name that a new video's steps are named by where it isn't its key: the one that it had in a ledger
+    which was lost, or one of its own where its key was another video's first."""
     if entry.was is not None:
         return entry.was
     table = tables.videos
@@ -127,14 +127,15 @@ def _first_key(tx: LedgerTransaction, entry: Declaration) -> str | None:
 
 
 def moved(row: VideoRow, now: Progress) -> bool:
-    """Whether a video's row says something else than `now`; withdrawn videos keep their state."""
+    """Return whether a video's row says something else than `now`; withdrawn videos keep their state."""
     if row.state == VideoState.WITHDRAWN.value:
         return False
     return any(_worth(name, getattr(row, name)) != _worth(name, value) for name, value in now.row().items())
 
 
 def _worth(name: str, value: Any) -> Any:
-    """Words that differ in numbers alone ("for 12 minutes") are no news: an event a minute would fill the ledger."""
+    """Return words that differ in numbers alone ("for 12 minutes") are no news: an event a minute would fill the
+    ledger."""
     return re.sub(r"\d+", "#", value) if name == "state_detail" else value
 
 

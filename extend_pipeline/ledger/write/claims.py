@@ -1,40 +1,25 @@
 """Claims: one transaction that takes extensions and reserves their units inside every cap. Before any network.
 
-Many videos may be claimed in one transaction, since the cost is per commit. Whatever the plan thought is checked again
-here, where nobody else can write: pauses, stops, slots, budgets, the live attempt and the attempt that the plan saw
-last.
+Many videos may be claimed in one transaction, since the cost is per commit. All that the plan has checked is checked
+again here, where no other process can write: the rules of spending with this transaction's numbers, the live attempt
+and the attempt that the plan saw last.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from extend_pipeline.base.days import NO_ZONE, day_of
+from extend_pipeline.base.days import day_of
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, still_waits
 from extend_pipeline.ledger.events import LedgerTransaction
-from extend_pipeline.ledger.read import budget_days
-from extend_pipeline.ledger.states import EXPOSED, LIVE, AttemptState, VideoState
+from extend_pipeline.ledger.read.account_totals import account_totals
+from extend_pipeline.ledger.spending_rules import BlockReason, BudgetLimits, Spending, block_reason
+from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
 from extend_pipeline.ledger.write.names import Choice, bought, choose
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetLimits:
-    """What an account may commit, in micro-units, how much of it may be at stake at a time, and how many tasks it may
-    have in flight. At stake is what is claimed, being sent or in doubt: what a crash or an outage could leave unknown.
-    `zone` is the time zone whose days count.
-    """
-
-    per_day_micros: int
-    total_micros: int
-    max_in_flight: int
-    in_doubt_micros: int
-    zone: str = NO_ZONE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +63,7 @@ class ClaimRequest:
     choices: tuple[Choice, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """The columns that the event carries."""
+        """Return the columns that the event carries."""
         return {name: getattr(self, name) for name in self.__slots__ if name not in _NOT_IN_THE_EVENT}
 
 
@@ -89,27 +74,12 @@ _NOT_IN_THE_EVENT: Final = frozenset(
 """What the event has a column for, and what is only looked at while it is claimed."""
 
 
-class RefusalReason(StrEnum):
-    """Why a claim was not made; all but CHANGED are waits that the plan will show."""
-
-    LEDGER = "ledger_not_accepted"
-    PAUSED = "paused"
-    STOPPED = "account_stopped"
-    SLOTS = "no_free_slot"
-    DAY_BUDGET = "day_budget"
-    TOTAL_BUDGET = "total_budget"
-    IN_DOUBT_CAP = "in_doubt_cap"
-    BACKOFF = "backing_off"
-    SAME_PURCHASE = "same_purchase"
-    CHANGED = "changed_meanwhile"
-
-
 @dataclass(frozen=True, slots=True)
 class ClaimRefused:
     """This extension was not claimed."""
 
     request: ClaimRequest
-    reason: RefusalReason
+    reason: BlockReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +104,8 @@ def claim(
     claimed: list[ClaimRequest] = []
     refused: list[ClaimRefused] = []
     for request in requests:
-        reason = _refusal(tx, request, caps[request.account]) if ledger_accepted else RefusalReason.LEDGER
+        limits = caps[request.account]
+        reason = _block_reason(tx, request, limits, ledger_accepted=ledger_accepted)
         if reason is not None:
             refused.append(ClaimRefused(request, reason))
             continue
@@ -145,7 +116,7 @@ def claim(
             account=request.account,
             data={
                 **request.row(),
-                "budget_day": day_of(tx.now_ms, caps[request.account].zone),
+                "budget_day": day_of(tx.now_ms, limits.zone),
                 "owner": owner,
                 "lease_until": lease_until,
             },
@@ -155,60 +126,24 @@ def claim(
     return ClaimResult(tuple(claimed), tuple(refused))
 
 
-def _refusal(tx: LedgerTransaction, request: ClaimRequest, caps: BudgetLimits) -> RefusalReason | None:
-    everywhere = _account_row(tx, tables.ALL_ACCOUNTS)
-    account = _account_row(tx, request.account)
-    if (everywhere and everywhere.paused) or (account and account.paused):
-        return RefusalReason.PAUSED
-    if account and account.stopped_reason is not None:
-        return RefusalReason.STOPPED
-    in_flight = account.in_flight if account else 0
-    if in_flight >= caps.max_in_flight:
-        return RefusalReason.SLOTS
-    backoff = tx.connection.execute(select(tables.backoff).where(tables.backoff.c.account == request.account)).first()
-    if backoff and still_waits(backoff.not_before, tx.now_ms, longest_ms=MAX_BACKOFF_MS):
-        return RefusalReason.BACKOFF
-    if backoff and backoff.failures and _unsent(tx, request.account):
-        return RefusalReason.BACKOFF  # one probe at a time until a submit goes through again
-    committed = account.committed_micros if account else 0
-    if committed + request.predicted_micros > caps.total_micros:
-        return RefusalReason.TOTAL_BUDGET
-    if _committed_today(tx, request.account, caps.zone) + request.predicted_micros > caps.per_day_micros:
-        return RefusalReason.DAY_BUDGET
-    if _at_stake(tx, request.account) + request.predicted_micros > caps.in_doubt_micros:
-        return RefusalReason.IN_DOUBT_CAP
+def _block_reason(
+    tx: LedgerTransaction, request: ClaimRequest, limits: BudgetLimits, *, ledger_accepted: bool
+) -> BlockReason | None:
+    totals = account_totals(tx.connection, [request.account], tx.now_ms, zone=limits.zone)[request.account]
+    totals = replace(totals, limits=limits, ledger_accepted=ledger_accepted)
+    spending = Spending(request.predicted_micros, request.submit_class, totals, tx.now_ms)
+    if (reason := block_reason(spending)) is not None:
+        return reason
     if _tried_meanwhile(tx, request) or (request.must_be_declared and not _is_declared(tx, request)):
-        return RefusalReason.CHANGED
+        return BlockReason.CHANGED
     if not request.again and _bought_by_another(tx, request):
-        return RefusalReason.SAME_PURCHASE
+        return BlockReason.SAME_PURCHASE
     return None
 
 
-def _account_row(tx: LedgerTransaction, account: str) -> Any:
-    return tx.connection.execute(select(tables.accounts).where(tables.accounts.c.account == account)).first()
-
-
-def _committed_today(tx: LedgerTransaction, account: str, zone: str) -> int:
-    today = budget_days.committed(tx.connection, tx.now_ms, zone=zone, account=account).get(account)
-    return 0 if today is None else today.micros
-
-
-def _at_stake(tx: LedgerTransaction, account: str) -> int:
-    table = tables.attempts
-    unknown = table.c.state.in_([state.value for state in EXPOSED])
-    total = select(func.coalesce(func.sum(table.c.predicted_micros), 0)).where(table.c.account == account, unknown)
-    return int(tx.connection.execute(total).scalar_one())
-
-
-def _unsent(tx: LedgerTransaction, account: str) -> bool:
-    table = tables.attempts
-    waiting = (table.c.account == account) & table.c.state.in_(("claimed", "sending"))
-    return tx.connection.execute(select(table.c.attempt_id).where(waiting).limit(1)).first() is not None
-
-
 def _tried_meanwhile(tx: LedgerTransaction, request: ClaimRequest) -> bool:
-    """Whether the hop has an attempt that the plan did not see, also one with the words of before or after an edit, or
-    a live one."""
+    """Return whether the hop has an attempt that the plan did not see, also one with the words of before or after an
+    edit, or a live one."""
     table = tables.attempts
     columns = (table.c.attempt_id, table.c.chain_digest, table.c.state)
     at_hop = (table.c.video_key == request.video_key) & (table.c.hop == request.hop)
@@ -227,7 +162,7 @@ def _is_declared(tx: LedgerTransaction, request: ClaimRequest) -> bool:
 
 
 def _bought_by_another(tx: LedgerTransaction, request: ClaimRequest) -> bool:
-    """Whether another video, or this one with another account, has bought the same, or may have."""
+    """Return whether another video, or this one with another account, has bought the same, or may have."""
     if request.purchase is None:
         return False
     return any(

@@ -101,7 +101,7 @@ def back_off(tx: LedgerTransaction, account: str, *, wait_ms: int, note: str) ->
 
 
 def backoff_failures(tx: LedgerTransaction, account: str) -> int:
-    """How often in a row the account asked for a rest."""
+    """Return how often in a row the account asked for a rest."""
     table = tables.backoff
     return tx.connection.execute(select(table.c.failures).where(table.c.account == account)).scalar() or 0
 
@@ -112,7 +112,7 @@ def clear_backoff(tx: LedgerTransaction, account: str) -> None:
 
 
 def write_off(tx: LedgerTransaction, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | Stale:
-    """A person's word: the task is given up and its charge is booked."""
+    """Return a person's word: the task is given up and its charge is booked."""
     moved = move(tx, attempt_id, to=S.WRITTEN_OFF, expect=WRITABLE_OFF, data=data)
     if isinstance(moved, Moved):
         unschedule(tx, attempt_id)
@@ -127,7 +127,8 @@ def _account_of(attempt_id: str) -> Select[Any]:
 
 
 def allow_resubmit(tx: LedgerTransaction, attempt_id: str, *, why: str) -> Moved | Stale:
-    """A person's word: this extension may be paid for again, as a new generation. Only for one that has ended."""
+    """Return a person's word: this extension may be paid for again, as a new generation. Only for one that has
+    ended."""
     table = tables.attempts
     row = tx.connection.execute(select(table).where(table.c.attempt_id == attempt_id)).first()
     if row is None:

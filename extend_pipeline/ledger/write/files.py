@@ -102,7 +102,7 @@ class MissingFileRow:
 
     @property
     def key(self) -> FileKey:
-        """Its name."""
+        """Return its name."""
         return FileKey(self.owner, self.role)
 
 
@@ -154,7 +154,7 @@ _OWN_COLUMNS: Final = tuple(name for name in MissingFileRow.__slots__ if name no
 
 
 def any_stored(connection: Connection) -> bool:
-    """Whether any paid file was ever stored."""
+    """Return whether any paid file was ever stored."""
     table = tables.attempts
     query = select(table.c.attempt_id).where(table.c.state == AttemptState.STORED.value).limit(1)
     return connection.execute(query).first() is not None
@@ -178,14 +178,15 @@ def found_missing(connection: Connection, *, states: Sequence[str] = OPEN) -> li
 
 
 def state_of_file(connection: Connection, key: FileKey) -> str | None:
-    """Where a file stands that was ever found missing; None for one that never was."""
+    """Return where a file stands that was ever found missing; None for one that never was."""
     table = tables.missing_files
     this = (table.c.owner == key.owner) & (table.c.role == key.role.value)
     return connection.execute(select(table.c.state).where(this)).scalar()
 
 
 def without_file(connection: Connection) -> frozenset[str]:
-    """Ids of attempts whose film, or whose result where that is the film, is missing or lost. Costs what is missing."""
+    """Return ids of attempts whose film, or whose result where that is the film, is missing or lost. Costs what is
+    missing."""
     table = tables.missing_files
     query = select(table.c.owner).where(
         table.c.state.in_(OPEN), table.c.state != "restored", table.c.role != Role.SOURCE.value

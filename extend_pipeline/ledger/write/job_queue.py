@@ -132,7 +132,7 @@ def _is_due(states: Collection[AttemptState], accounts: Mapping[str, MaxWaits], 
 
 
 def scheduled(connection: Connection, attempt_ids: Collection[str]) -> frozenset[str]:
-    """Those of the attempts that something is scheduled for."""
+    """Return those of the attempts that something is scheduled for."""
     table = tables.schedule
     query = select(table.c.attempt_id)
     parts = (connection.execute(query.where(table.c.attempt_id.in_(part))).scalars() for part in chunks(attempt_ids))

@@ -81,7 +81,7 @@ class Orphan:
 
 
 def orphan_key(account: str, task_id: str) -> str:
-    """The video key of an orphan. No video of a catalogue can have one with a colon."""
+    """Return the video key of an orphan. No video of a catalogue can have one with a colon."""
     return f"{ADOPTED}:{account}:{task_id}"
 
 
@@ -134,7 +134,7 @@ def book_billed(tx: LedgerTransaction, attempt_id: str, *, micros: int) -> int:
 
 
 def booked_micros(tx: LedgerTransaction, attempt_id: str) -> int:
-    """What stands in the books for an attempt: reservation or settlement, with its adjustments."""
+    """Return what stands in the books for an attempt: reservation or settlement, with its adjustments."""
     table = tables.charges
     total = select(func.coalesce(func.sum(table.c.micros), 0)).where(table.c.attempt_id == attempt_id)
     return int(tx.connection.execute(total).scalar_one())
@@ -173,9 +173,9 @@ def adopted_by_word(tx: LedgerTransaction, *, account: str, compared: Reconcilia
 
 
 def accept(tx: LedgerTransaction, *, account: str, source: str, task_id: str, why: str) -> bool:
-    """A person's word about one difference: it is known, and not told again while it stays the same. What only the
-    ledger has booked is given back, since nobody bills it; but not by the word of a list, which is no bill, nor where
-    another bill shows it. False where there is no such difference."""
+    """Return a person's word about one difference: it is known, and not told again while it stays the same. What only
+    the ledger has booked is given back, since nobody bills it; but not by the word of a list, which is no bill, nor
+    where another bill shows it. False where there is no such difference."""
     table = tables.reconciliations
     same = (table.c.account == account) & (table.c.source == source) & (table.c.task_id == task_id)
     row = tx.connection.execute(select(table).where(same)).first()
@@ -206,8 +206,8 @@ def _billed_elsewhere(tx: LedgerTransaction, row: Any) -> bool:
 
 
 def _same(row: Any, each: ReconciliationItem) -> bool:
-    """Whether a comparison says nothing new. What a person has accepted stays accepted while the amounts stay, and a
-    task that is nobody's here whatever it comes to cost."""
+    """Return whether a comparison says nothing new. What a person has accepted stays accepted while the amounts stay,
+    and a task that is nobody's here whatever it comes to cost."""
     if row is None:
         return False
     if ReconciliationVerdict(row.verdict) is ReconciliationVerdict.ACCEPTED and each.verdict in DISAGREEMENTS | {

@@ -76,7 +76,7 @@ def mark_sending(tx: LedgerTransaction, attempt_id: str, *, owner: str, lease_un
 
 
 def submitted(tx: LedgerTransaction, attempt_id: str, *, task_id: str, found_by: str, due_at: int) -> Moved | Stale:
-    """A task with this id exists for the attempt. `found_by`: post, lookup, list, callback or a person's adopt.
+    """Return a task with this id exists for the attempt. `found_by`: post, lookup, list, callback or a person's adopt.
 
     An answer that comes after the attempt has left `sending` and `in_doubt` is kept as `late_answer`. A task id that
     another attempt of the account holds already is refused in the same way: one task never pays two attempts.
@@ -146,8 +146,8 @@ def examined(tx: LedgerTransaction, attempt_id: str, data: Mapping[str, Any]) ->
 
 
 def stored(tx: LedgerTransaction, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | Stale:
-    """The file is ours. Also where another process gave it up while this one was still fetching it, unless a person has
-    allowed to pay for the hop again since."""
+    """Return the file is ours. Also where another process gave it up while this one was still fetching it, unless a
+    person has allowed to pay for the hop again since."""
     table = tables.attempts
     row = tx.connection.execute(
         select(table.c.state, table.c.resubmit_allowed).where(table.c.attempt_id == attempt_id)
@@ -160,7 +160,7 @@ def stored(tx: LedgerTransaction, attempt_id: str, *, data: Mapping[str, Any]) -
 
 
 def state_of(tx: LedgerTransaction, attempt_id: str) -> AttemptState | None:
-    """Where the attempt is now, inside this transaction."""
+    """Return where the attempt is now, inside this transaction."""
     value = tx.connection.execute(
         select(tables.attempts.c.state).where(tables.attempts.c.attempt_id == attempt_id)
     ).scalar()

@@ -71,12 +71,14 @@ class QuotaExceeded:
 
 
 def token_digest(token: str) -> str:
-    """What the ledger keeps of an attempt's address: its SHA-256, so that reading the ledger tells no address."""
+    """Return what the ledger keeps of an attempt's address: its SHA-256, so that reading the ledger tells no
+    address."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def message(to: WebhookTarget, body: bytes, *, task_id: str | None, secrets: tuple[str, ...] = ()) -> Message:
-    """A callback made ready to be kept: `secrets` (its token, which some upstreams repeat) are taken out of its body.
+    """Return a callback made ready to be kept: `secrets` (its token, which some upstreams repeat) are taken out of its
+    body.
 
     The digest is of the attempt and the bytes, and of no header: the same words with another `webhook-id` are a replay.
     """
@@ -85,7 +87,7 @@ def message(to: WebhookTarget, body: bytes, *, task_id: str | None, secrets: tup
 
 
 def targets(connection: Connection, digests: Collection[str]) -> dict[str, WebhookTarget]:
-    """Whose addresses these are, by digest; one that was never given out is left out."""
+    """Return whose addresses these are, by digest; one that was never given out is left out."""
     table = tables.attempts
     query = select(table.c.callback_digest, table.c.attempt_id, table.c.account, table.c.provider)
     rows = connection.execute(query.where(table.c.callback_digest.in_(list(digests))))
@@ -93,7 +95,8 @@ def targets(connection: Connection, digests: Collection[str]) -> dict[str, Webho
 
 
 def classify_callback(connection: Connection, given: Message) -> DuplicateDelivery | QuotaExceeded | None:
-    """Why a callback is no news; None where it is. Reads only, so that a flood of what is known writes nothing."""
+    """Return why a callback is no news; None where it is. Reads only, so that a flood of what is known writes
+    nothing."""
     table = tables.inbox
     if connection.execute(select(table.c.digest).where(table.c.digest == given.digest)).first() is not None:
         return DuplicateDelivery()
@@ -136,7 +139,8 @@ def receive(tx: LedgerTransaction, given: Message) -> Stored | DuplicateDelivery
 
 
 def named(connection: Connection, attempt_ids: Collection[str]) -> dict[str, list[str]]:
-    """Tasks that callbacks named and that nobody has looked into yet, each once, first named first, by attempt."""
+    """Return tasks that callbacks named and that nobody has looked into yet, each once, first named first, by
+    attempt."""
     table = tables.inbox
     query = (
         select(table.c.attempt_id, table.c.task_id)
@@ -152,7 +156,7 @@ def named(connection: Connection, attempt_ids: Collection[str]) -> dict[str, lis
 
 
 def named_elsewhere(connection: Connection, account: str, task_id: str, *, than: str) -> bool:
-    """Whether a callback to the address of another attempt of the account names the same task."""
+    """Return whether a callback to the address of another attempt of the account names the same task."""
     table = tables.inbox
     others = (table.c.account == account) & (table.c.task_id == task_id) & (table.c.attempt_id != than)
     return connection.execute(select(table.c.digest).where(others).limit(1)).first() is not None
@@ -166,7 +170,7 @@ def mark_processed(tx: LedgerTransaction, attempt_id: str, task_id: str, *, note
 
 
 def refusals(connection: Connection, attempt_ids: Collection[str]) -> dict[str, str]:
-    """Which tasks callbacks named for attempts and why they were not taken, in words, newest look first; only of
+    """Return which tasks callbacks named for attempts and why they were not taken, in words, newest look first; only of
     attempts of which some were."""
     if not attempt_ids:
         return {}

@@ -1,6 +1,6 @@
 """What a file is, by its first bytes: never by its name, nor by what its host calls it.
 
-Only a container of this list is ever opened, and with its own demuxer alone. Play lists, picture sequences and whatever
+Only a container of this list is ever opened, and with its own demuxer alone. Play lists, image sequences and whatever
 else makes libav open other files or addresses are none of them.
 """
 
@@ -50,7 +50,7 @@ _BRANDS: Final[Mapping[bytes, Container]] = {
     b"3gp": Container("3GPP", ".3gp", "mp4"),
     b"3g2": Container("3GPP2", ".3g2", "mp4"),
 }
-_PICTURE_BRANDS: Final = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
+_IMAGE_BRANDS: Final = (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1")
 _OLD_QUICKTIME: Final = (b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot")
 _OTHERS: Final[Mapping[bytes, str]] = {
     b"\x89PNG": "a PNG picture",
@@ -92,7 +92,7 @@ def recognise_bytes(head: bytes) -> Container | NoFilm:
 
 
 def _of_brand(brand: bytes) -> Container | NoFilm:
-    if brand in _PICTURE_BRANDS:
+    if brand in _IMAGE_BRANDS:
         return NoFilm(f"this is a picture ({brand.decode()}), not a video")
     return next((container for start, container in _BRANDS.items() if brand.startswith(start)), MP4)
 

@@ -32,17 +32,18 @@ class Box:
 
     @property
     def name(self) -> str:
-        """The four-character code, printable."""
+        """Return the four-character code, printable."""
         return printable(self.kind)
 
 
 def printable(kind: bytes) -> str:
-    """Bytes of a box's name as text that can be shown."""
+    """Return bytes of a box's name as text that can be shown."""
     return "".join(chr(byte) if 32 <= byte < 127 else "?" for byte in kind)
 
 
 def walk_file(file: BinaryIO, size: int) -> list[Box]:
-    """The top-level boxes of a file of `size` bytes, in order. They cover it exactly, or StructureError is raised."""
+    """Return the top-level boxes of a file of `size` bytes, in order. They cover it exactly, or StructureError is
+    raised."""
     boxes: list[Box] = []
     at = 0
     while at < size:
@@ -56,7 +57,7 @@ def walk_file(file: BinaryIO, size: int) -> list[Box]:
 
 
 def walk(data: bytes, start: int, end: int) -> Iterator[Box]:
-    """The boxes directly within `data[start:end]`; their offsets are into `data`. Raises StructureError."""
+    """Yield the boxes directly within `data[start:end]`; their offsets are into `data`. Raises StructureError."""
     at = start
     count = 0
     while at < end:
@@ -69,7 +70,7 @@ def walk(data: bytes, start: int, end: int) -> Iterator[Box]:
 
 
 def find(data: bytes, outer: Box, kind: bytes) -> Box | None:
-    """The first box of that kind directly within `outer`."""
+    """Return the first box of that kind directly within `outer`."""
     return next((box for box in walk(data, outer.body, outer.end) if box.kind == kind), None)
 
 
@@ -82,7 +83,7 @@ def need(data: bytes, outer: Box, kind: bytes) -> Box:
 
 
 def _box(head: bytes, *, at: int, limit: int) -> Box:
-    """The box whose header `head` was read at offset `at`, where its surroundings end at `limit`."""
+    """Return the box whose header `head` was read at offset `at`, where its surroundings end at `limit`."""
     if len(head) < _HEADER:
         raise StructureError(f"{limit - at} stray bytes follow the last part, at byte {at:,}")
     size, kind = struct.unpack_from(">I4s", head)

@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 
 from extend_pipeline.media.check.isobmff import StructureError
 
-MAX_ELEMENTS: Final = 1_000_000  # blocks of pictures and sound together; 180 s at 60 pictures a second have 20,000
+MAX_ELEMENTS: Final = 1_000_000  # blocks of video and audio together; 180 s at 60 frames a second have 20,000
 
 _EBML: Final = 0x1A45DFA3
 _SEGMENT: Final = 0x18538067

@@ -1,6 +1,6 @@
 """What an MP4's header claims: its tracks, how many samples each has, and whether they all lie within the file.
 
-Reads `moov` and, in a fragmented file, every `moof`; never the pictures. The claims are checked for being possible
+Reads `moov` and, in a fragmented file, every `moof`; never the frames. The claims are checked for being possible
 before libav sees the file, because libav allocates by them.
 
 Fragmented files are accepted: a provider may send one. Their samples are counted over all fragments. One that was cut
@@ -19,7 +19,7 @@ from extend_pipeline.media.check.isobmff import Box, StructureError, find, need,
 from extend_pipeline.media.check.sample_table import bound_samples, count_samples
 
 MAX_HEADER_BYTES: Final = 32 << 20  # a 180 s film with sound needs about 200 kB
-MAX_TRACKS: Final = 32  # a film has a few: pictures, sound, time code; libav keeps a decoder ready for each
+MAX_TRACKS: Final = 32  # a film has a few: video, audio, time code; libav keeps a decoder ready for each
 _UNKNOWN_DURATION: Final = (0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF)
 
 
@@ -37,7 +37,7 @@ class Track:
 
     @property
     def is_video(self) -> bool:
-        """Whether it holds moving pictures."""
+        """Return whether it holds video."""
         return self.handler == "vide"
 
 
@@ -49,7 +49,7 @@ class Movie:
     fragmented: bool
 
     def video(self, track_id: int) -> Track | None:
-        """The video track of that id."""
+        """Return the video track of that id."""
         return next((track for track in self.tracks if track.is_video and track.track_id == track_id), None)
 
 
@@ -156,7 +156,7 @@ def _description(data: bytes, stsd: Box, handler: bytes) -> tuple[str, int, int]
 
 
 def _fragmented_ticks(data: bytes, mvex: Box) -> int:
-    """The length of all fragments together in ticks of the movie's clock, where the header has it; else 0."""
+    """Return the length of all fragments together in ticks of the movie's clock, where the header has it; else 0."""
     mehd = find(data, mvex, b"mehd")
     if mehd is None:
         return 0

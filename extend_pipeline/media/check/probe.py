@@ -12,14 +12,14 @@ from extend_pipeline.media.check.container import Container, NoFilm, recognise
 from extend_pipeline.media.check.isobmff import StructureError
 from extend_pipeline.media.check.movie import Malformed, Movie, Track, read_movie
 from extend_pipeline.media.check.sample_table import MAX_VIDEO_SAMPLES
-from extend_pipeline.media.libav import PictureError, end_of, open_video
+from extend_pipeline.media.libav import FrameError, end_of, open_video
 from extend_pipeline.media.upright import turn_of
 
 MIN_SIDE: Final = 16  # one macroblock; no provider makes anything near it
-MAX_SIDE: Final = 8_192  # 8K, and the side of a 4K portrait twice over; libav allocates width × height a picture
+MAX_SIDE: Final = 8_192  # 8K, and the side of a 4K portrait twice over; libav allocates width × height a frame
 MAX_DURATION_MS: Final = 6 * 3_600_000  # the longest film that any provider makes lasts three minutes
-DURATION_SLACK_S: Final = 0.5  # encoders differ in how they count the last picture and the start of B-frames
-DURATION_SLACK_SHARE: Final = 0.02  # and in rounding each picture to a millisecond
+DURATION_SLACK_S: Final = 0.5  # encoders differ in how they count the last frame and the start of B-frames
+DURATION_SLACK_SHARE: Final = 0.02  # and in rounding each frame to a millisecond
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class _Scan:
 
 
 def is_possible(probe: Probe) -> bool:
-    """Whether a film may be so: what everything after the check relies on."""
+    """Return whether a film may be so: what everything after the check relies on."""
     return (
         0 < probe.duration_ms <= MAX_DURATION_MS
         and _unfit(probe.width, probe.height) is None
@@ -83,7 +83,7 @@ def is_possible(probe: Probe) -> bool:
 
 
 def probe(path: Path) -> Probe | InvalidFile:
-    """Read every video packet of the file and decode its first picture. Content never raises; OSError may come."""
+    """Read every video packet of the file and decode its first frame. Content never raises; OSError may come."""
     scanned = _scan(path)
     return scanned if isinstance(scanned, InvalidFile) else scanned.probe
 
@@ -125,8 +125,9 @@ def _check_other(path: Path, kind: Container) -> ValidFile | InvalidFile:
 def _check_mp4(path: Path) -> ValidFile | InvalidFile:
     """Check the boxes, the sample tables and the packets of an MP4 or QuickTime file against one another.
 
-    A file that was cut at 70 % with its header in front still reports its full duration (`design.md`, "A result"): so
-    the header's claims are compared with what is there, once by the tables and once by the packets libav can read.
+    A file that was cut at 70 % with its header in front still reports its full duration (docs/architecture.md,
+    "Media"): so the header's claims are compared with what is there, once by the tables and once by the packets libav
+    can read.
     """
     movie = read_movie(path)
     if isinstance(movie, Malformed):
@@ -151,7 +152,7 @@ def _check_mp4(path: Path) -> ValidFile | InvalidFile:
 
 
 def _impossible(movie: Movie) -> str | None:
-    """What in the header alone rules the file out."""
+    """Return what in the header alone rules the file out."""
     tracks = [track for track in movie.tracks if track.is_video]
     if not tracks:
         return "there is no video track in the file"
@@ -172,7 +173,7 @@ def _unfit(width: int, height: int) -> str | None:
 
 
 def _shortfall(track: Track, *, probed: Probe, packets: int, damaged: int) -> str | None:
-    """What the header claims and the packets do not hold; None where they agree."""
+    """Return what the header claims and the packets do not hold; None where they agree."""
     if packets != track.samples:
         return f"the header claims {track.samples:,} pictures, but {packets:,} can be read: the file was cut short"
     if damaged:
@@ -188,12 +189,12 @@ def _shortfall(track: Track, *, probed: Probe, packets: int, damaged: int) -> st
 
 
 def _scan(path: Path, *, edits: bool = True, all_streams: bool = False) -> _Scan | InvalidFile:
-    """Read every video packet, of the other streams as well if asked; decode as many as the first picture needs."""
+    """Read every video packet, of the other streams as well if asked; decode as many as the first frame needs."""
     try:
         with open_video(path, edits=edits) as (container, stream):
             packets = damaged = 0
             spans: list[tuple[int, int]] = []
-            picture = None
+            frame = None
             reached_s = 0.0
             for packet in container.demux() if all_streams else container.demux(stream):
                 if all_streams and packet.size:
@@ -201,8 +202,8 @@ def _scan(path: Path, *, edits: bool = True, all_streams: bool = False) -> _Scan
                     reached_s = max(reached_s, float((begins + (packet.duration or 0)) * packet.time_base))
                 if packet.stream.index != stream.index:
                     continue
-                if picture is None:
-                    picture = next(iter(stream.decode(packet)), None)
+                if frame is None:
+                    frame = next(iter(stream.decode(packet)), None)
                 if packet.size == 0 and packet.dts is None:
                     continue  # the end: it only flushes the decoder
                 packets += 1
@@ -216,14 +217,14 @@ def _scan(path: Path, *, edits: bool = True, all_streams: bool = False) -> _Scan
                     spans.append((start, packet.duration or 0))
             if not spans or stream.time_base is None:
                 return InvalidFile("the video stream holds no pictures")
-            if picture is None:
+            if frame is None:
                 return InvalidFile("not one picture of the video can be decoded")
-            if unfit := _unfit(picture.width, picture.height):
+            if unfit := _unfit(frame.width, frame.height):
                 return InvalidFile(unfit)
             length = end_of(spans) - min(start for start, _ in spans)
             rate = stream.average_rate
-            sides = (picture.width, picture.height)
-            width, height = reversed(sides) if turn_of(picture).transposed else sides
+            sides = (frame.width, frame.height)
+            width, height = reversed(sides) if turn_of(frame).transposed else sides
             probed = Probe(
                 duration_ms=round(length * stream.time_base * 1000),
                 width=width,
@@ -239,5 +240,5 @@ def _scan(path: Path, *, edits: bool = True, all_streams: bool = False) -> _Scan
                 return InvalidFile("what the file says of its pictures is not possible")
             declared_s = (container.duration or 0) / 1_000_000
             return _Scan(probed, stream.id, packets, damaged, declared_s, reached_s)
-    except PictureError as error:
+    except FrameError as error:
         return InvalidFile(str(error))

@@ -1,6 +1,6 @@
 """One track's sample table (`stbl`): how many samples it lists, and whether every one of them lies within the file.
 
-This is what finds a faststart file that was cut: its header, at the front, is whole and goes on claiming every picture.
+This is what finds a faststart file that was cut: its header, at the front, is whole and goes on claiming every frame.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 
 from extend_pipeline.media.check.isobmff import Box, StructureError, find, need
 
-MAX_VIDEO_SAMPLES: Final = 1_000_000  # 180 s at 60 pictures a second are 10,800
+MAX_VIDEO_SAMPLES: Final = 1_000_000  # 180 s at 60 frames a second are 10,800
 MAX_OTHER_SAMPLES: Final = 50_000_000  # uncompressed sound counts every sample: 180 s at 48 kHz are 8.6 million
 
 
@@ -24,7 +24,8 @@ def bound_samples(samples: int, handler: str) -> None:
 
 
 def count_samples(data: bytes, stbl: Box, *, size: int, handler: str) -> int:
-    """How many samples the table lists. StructureError where one lies beyond the file's end, or tables disagree."""
+    """Return how many samples the table lists. StructureError where one lies beyond the file's end, or tables
+    disagree."""
     sizes, constant, count = _sizes(data, stbl)
     bound_samples(count, handler)
     for kind in (b"stts", b"ctts"):
@@ -77,7 +78,7 @@ def _chunks(data: bytes, stbl: Box) -> Sequence[int]:
 
 
 def _table(data: bytes, box: Box, row: str) -> Sequence[int]:
-    """The rows of a counted table, flattened."""
+    """Return the rows of a counted table, flattened."""
     (count,) = struct.unpack_from(">I", data, box.body + 4)
     return _unpack(data, box.body + 8, box.end, row[1], count * (len(row) - 1))
 

@@ -1,7 +1,7 @@
-"""What is asked of a film from outside, answered by a process that is bounded in memory, computing and writing.
+"""Look at a film from outside in a process that is bounded in memory, computing and writing.
 
-The functions are those of `probe.py`, `seam.py`, `poster.py` and `film.py`, run by a worker of `prober.py`. A worker's
-answers are read as if the film had written them, since a film that breaks a decoder does.
+The functions are those of `probe.py`, `seam.py`, `poster.py` and `film.py`, run by a worker of `pool.py`. A worker's
+results are read as if the film had written them, since a film that breaks a decoder does.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile
 from extend_pipeline.media.isolation.pool import FileCrashedWorker, Prober, ProbeUnavailable, prober
 from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.join.film import Joined
-from extend_pipeline.media.libav import PictureError
-from extend_pipeline.media.seam import IDENTICAL_DB, Seam
+from extend_pipeline.media.libav import FrameError
+from extend_pipeline.media.seam import IDENTICAL_DB, UNMEASURED, Seam
 
 __all__ = ["ProbeUnavailable", "check_file", "join", "make_poster", "measure_seam"]
 
 READ: Final = Bounds()
-# Some pictures may need the film decoded from its start; a minute of 4K takes about one of computing.
-PICTURES_CPU_S: Final = 300.0
+# Some frames may need the film decoded from its start; a minute of 4K takes about one of computing.
+FRAMES_CPU_S: Final = 300.0
 # Coding a film of 180 s again takes some minutes.
 WRITE: Final = Bounds(cpu_s=1_800.0, memory_bytes=3 << 30)
 
@@ -36,22 +36,20 @@ _NONSENSE: Final = "the process that reads it answers what makes no sense"
 
 
 def check_file(path: Path, *, by: Prober | None = None) -> ValidFile | InvalidFile:
-    """As `probe.check_file`, of a file that nobody has looked at yet. Raises ProbeUnavailable, OSError."""
+    """As `probe.check_file`, of a file that was not looked at yet. Raises ProbeUnavailable, OSError."""
     try:
-        told = (by or prober(READ)).run({"do": "check", "path": _written(path)})
-        return _verdict(_ok(told))
-    except (FileCrashedWorker, PictureError) as error:
+        return _verdict((by or prober(READ)).run({"do": "check", "path": _written(path)}))
+    except FileCrashedWorker as error:
         return InvalidFile(str(error))
 
 
 def measure_seam(*, parent: Path, result: Path, by: Prober | None = None) -> Seam:
     """As `seam.measure_seam`. Raises ProbeUnavailable, OSError."""
+    task = {"do": "seam", "parent": _written(parent), "result": _written(result)}
     try:
-        task = {"do": "seam", "parent": _written(parent), "result": _written(result)}
-        told = (by or prober(READ)).run(task, cpu_s=PICTURES_CPU_S)
-        return _seam(_ok(told))
-    except (FileCrashedWorker, PictureError):
-        return Seam(psnr_db=None, parent_is_prefix=False, compared_frames=0)
+        return _seam((by or prober(READ)).run(task, cpu_s=FRAMES_CPU_S))
+    except FileCrashedWorker:
+        return UNMEASURED
 
 
 def make_poster(
@@ -63,7 +61,7 @@ def make_poster(
     segment: bool = False,
     by: Prober | None = None,
 ) -> bytes:
-    """As `poster.make_poster`. Raises PictureError, ProbeUnavailable, OSError."""
+    """As `poster.make_poster`. Raises FrameError, ProbeUnavailable, OSError."""
     task = {
         "do": "poster",
         "parent": None if parent is None else _written(parent),
@@ -73,16 +71,18 @@ def make_poster(
         "segment": segment,
     }
     try:
-        match _ok((by or prober(READ)).run(task, cpu_s=PICTURES_CPU_S)):
+        match (by or prober(READ)).run(task, cpu_s=FRAMES_CPU_S):
             case {"jpeg": str(text)} if len(text) <= 4 * max_bytes:
                 jpeg = base64.b64decode(text, validate=True)
                 if jpeg.startswith(b"\xff\xd8\xff") and len(jpeg) <= max_bytes:
                     return jpeg
+            case {"invalid": str(reason)}:
+                raise FrameError(_sentence(reason))
             case _:
                 pass
     except (FileCrashedWorker, binascii.Error) as error:
-        raise PictureError(str(error)) from error
-    raise PictureError(_NONSENSE)
+        raise FrameError(str(error)) from error
+    raise FrameError(_NONSENSE)
 
 
 def join(*, parent: Path, segment: Path, out: Path, max_bytes: int, by: Prober | None = None) -> Joined | InvalidFile:
@@ -97,14 +97,14 @@ def join(*, parent: Path, segment: Path, out: Path, max_bytes: int, by: Prober |
     }
     own = by or prober(replace(WRITE, file_bytes=2 * max_bytes + (1 << 20)))
     try:
-        match _ok(own.run(task)):
-            case {"broken": str(reason)}:
+        match own.run(task):
+            case {"invalid": str(reason)}:
                 return InvalidFile(_sentence(reason))
             case {"joined": {"lossless": bool(lossless), "note": str(note)}}:
                 return Joined(lossless=lossless, note=_sentence(note))
             case _:
                 return InvalidFile(_NONSENSE)
-    except (FileCrashedWorker, PictureError) as error:
+    except FileCrashedWorker as error:
         return InvalidFile(str(error))
 
 
@@ -112,29 +112,23 @@ def _written(path: Path) -> str:
     return str(path.absolute())
 
 
-def _ok(told: Mapping[str, Any]) -> Any:
-    if "picture_error" in told:
-        raise PictureError(_sentence(str(told["picture_error"])))
-    return told.get("ok")
-
-
 def _sentence(text: str) -> str:
-    """Words for a person: what can't be seen is left out, so that no file speaks to a terminal."""
+    """Return words for a person: what can't be seen is left out, so that no file speaks to a terminal."""
     return "".join(char for char in text if char.isprintable())[:_MAX_REASON]
 
 
-def _verdict(told: Any) -> ValidFile | InvalidFile:
-    match told:
-        case {"broken": str(reason)} if reason and len(told) == 1:
+def _verdict(result: Any) -> ValidFile | InvalidFile:
+    match result:
+        case {"invalid": str(reason)} if reason and len(result) == 1:
             return InvalidFile(_sentence(reason))
-        case {"sound": dict(fields)} if len(told) == 1:
-            return _sound(fields)
+        case {"valid": dict(fields)} if len(result) == 1:
+            return _valid(fields)
         case _:
             return InvalidFile(_NONSENSE)
 
 
-def _sound(told: Mapping[str, Any]) -> ValidFile | InvalidFile:
-    match told:
+def _valid(fields: Mapping[str, Any]) -> ValidFile | InvalidFile:
+    match fields:
         case {
             "duration_ms": int(duration_ms),
             "width": int(width),
@@ -143,15 +137,15 @@ def _sound(told: Mapping[str, Any]) -> ValidFile | InvalidFile:
             "frames": int(frames),
             "fps": None | float() as fps,
             "has_audio": bool(has_audio),
-        } if len(told) == 7 and not any(isinstance(told[name], bool) for name in _NUMBERS):
+        } if len(fields) == 7 and not any(isinstance(fields[name], bool) for name in _NUMBERS):
             probe = Probe(duration_ms, width, height, codec, frames, fps, has_audio)
             return ValidFile(probe) if limits.is_possible(probe) else InvalidFile(_NONSENSE)
         case _:
             return InvalidFile(_NONSENSE)
 
 
-def _seam(told: Any) -> Seam:
-    match told:
+def _seam(result: Any) -> Seam:
+    match result:
         case {
             "psnr_db": None | float() as psnr_db,
             "parent_is_prefix": bool(prefix),
@@ -160,7 +154,7 @@ def _seam(told: Any) -> Seam:
         } if all(_is_decibels(value) for value in (psnr_db, joint_db)):
             return Seam(psnr_db, prefix, count, joint_db)
         case _:
-            raise PictureError(_NONSENSE)
+            return UNMEASURED
 
 
 def _is_decibels(value: float | None) -> bool:

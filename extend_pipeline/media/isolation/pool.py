@@ -1,13 +1,14 @@
-"""Runs the workers that open bytes from outside (`worker.py`), and tells a file's fault from this machine's.
+"""Run the workers that open bytes from outside (`worker.py`), and tell a file's fault from this machine's.
 
 A file that ends its worker is tried once more in a fresh one: only what ends both is the file's doing. What this
-machine does to a worker (none can be started, one is killed from outside, no answer comes although it hardly computes)
+machine does to a worker (none can be started, one is killed from outside, no message comes although it hardly computes)
 says nothing of the file, and is for another time.
 """
 
 from __future__ import annotations
 
 import atexit
+import errno
 import json
 import os
 import selectors
@@ -28,7 +29,7 @@ MAX_WORKERS: Final = 4  # at a time; as many as there are downloads
 START_S: Final = 60.0  # for Python and libav to load on a machine that is very busy; 0.3 s otherwise
 WALL_SHARE: Final = 10.0  # seconds that may pass for each second of computing; more, and the machine is to blame
 MIN_WALL_S: Final = 60.0  # a machine may be busy for a minute
-MAX_ANSWER: Final = 256_000  # bytes; a poster in base64 is the largest, at 14,000
+MAX_MESSAGE: Final = 256_000  # bytes; a poster in base64 is the largest, at 14,000
 _TRIES: Final = 5  # a used worker may have ended by itself; then two that the file ends, or two that others end
 # of the fault of what was read; any other signal comes from outside, like the OOM killer's
 _OWN_SIGNALS: Final = {
@@ -52,7 +53,7 @@ class FileCrashedWorker(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """The worker is gone: `code` as subprocess has it, None where it was ended here for answering nonsense."""
+    """The worker is gone: `code` as subprocess has it, None where it was ended here for a message without sense."""
 
     code: int | None
 
@@ -67,53 +68,58 @@ class Prober:
         self._room = threading.BoundedSemaphore(MAX_WORKERS)
         self._pid = os.getpid()
 
-    def run(self, task: Mapping[str, object], *, cpu_s: float | None = None) -> Mapping[str, Any]:
-        """What a worker answers to a task, for which it may compute `cpu_s` seconds (as the bounds say, by default).
+    def run(self, task: Mapping[str, object], *, cpu_s: float | None = None) -> Any:
+        """Return a worker's result of a task, for which it may compute `cpu_s` seconds (by default as the bounds say).
 
-        Raises Unreadable, CouldNotProbe; OSError where the task's file can't be read.
+        Raises FileCrashedWorker, ProbeUnavailable; OSError where the task's file can't be read.
         """
         cpu_s = self.bounds.cpu_s if cpu_s is None else cpu_s
         with self._room:
             return self._run(json.dumps({**task, "cpu_s": cpu_s}).encode("ascii") + b"\n", cpu_s)
 
-    def _run(self, line: bytes, cpu_s: float) -> Mapping[str, Any]:
-        faults, killed, fresh = 0, 0, False
+    def _run(self, line: bytes, cpu_s: float) -> Any:
+        faults, kills, fresh = 0, 0, False
         for _ in range(_TRIES):
             worker = self._take(fresh=fresh)
             used = worker.used
-            told = worker.ask(line, within_s=max(MIN_WALL_S, cpu_s * WALL_SHARE))
-            if not isinstance(told, _Ended):
-                if "ok" in told or "picture_error" in told:
+            match worker.ask(line, within_s=max(MIN_WALL_S, cpu_s * WALL_SHARE)):
+                case {"ok": result}:
                     self._give_back(worker)
-                    return told
-                worker.end()
-                if "os_error" in told:
-                    raise _os_error(told["os_error"])
-            if isinstance(told, _Ended) and used and told.code == 0:
-                continue  # it had retired while nobody looked
+                    return result
+                case _Ended(0) if used:
+                    continue  # it had retired before the task came
+                case _Ended(code) as ended if code is not None and _from_outside(code):
+                    kills += 1
+                    if kills > 1:
+                        raise ProbeUnavailable(f"the process that reads it was killed twice, {_words(ended)}")
+                case message:
+                    worker.end()
+                    reason = self._fault(message, cpu_s)
+                    faults += 1
+                    if faults > 1:
+                        raise FileCrashedWorker(reason)
             fresh = True
-            if isinstance(told, _Ended) and told.code is not None and _from_outside(told.code):
-                killed += 1
-                if killed > 1:
-                    raise ProbeUnavailable(f"the process that reads it was killed twice, {_words(told)}")
-                continue
-            faults += 1
-            if faults > 1:
-                raise FileCrashedWorker(self._reason(told, cpu_s))
         raise ProbeUnavailable("the processes that read it ended again and again")
 
-    def _reason(self, told: _Ended | Mapping[str, Any], cpu_s: float) -> str:
-        if not isinstance(told, _Ended):
-            if "memory" in told:
+    def _fault(self, message: _Ended | Mapping[str, Any], cpu_s: float) -> str:
+        """Return what the file did to a worker. Raises OSError where it was the system."""
+        match message:
+            case {"failed": [errno.ENOMEM, _]}:
                 return f"reading it takes more than {self.bounds.memory_bytes >> 20:,} MB of memory"
-            return f"reading it fails ({str(told.get('stumbled'))[:40]})"
-        if told.code == -signal.SIGXCPU:
-            return f"reading it takes more than {cpu_s:g} s of computing"
-        return f"the process that reads it ends, {_words(told)}"
+            case {"failed": [int(number), str(words)]} if number > 0 and not isinstance(number, bool):
+                raise OSError(number, words[:200])
+            case _Ended(code) if code == -signal.SIGXCPU:
+                return f"reading it takes more than {cpu_s:g} s of computing"
+            case _Ended() as ended:
+                return f"the process that reads it ends, {_words(ended)}"
+            case {"failed": [0, str(name)]}:
+                return f"reading it fails ({name[:40]})"
+            case _:
+                return "reading it fails"
 
     def _take(self, *, fresh: bool) -> Worker:
         with self._lock:
-            if os.getpid() != self._pid:  # after a fork they answer to the parent
+            if os.getpid() != self._pid:  # after a fork they work for the parent
                 self._idle, self._pid = [], os.getpid()
             worker = self._idle.pop() if self._idle and not fresh else None
         return worker or Worker(self.bounds)
@@ -132,7 +138,7 @@ class Prober:
 
 
 class Worker:
-    """One process. `used` says that it has answered before. Raises CouldNotProbe where it can't be started."""
+    """One process. `used` says that it has had a task. Raises ProbeUnavailable where it can't be started."""
 
     def __init__(self, bounds: Bounds) -> None:
         path = [entry for entry in sys.path if Path(entry).is_absolute()]
@@ -154,8 +160,7 @@ class Worker:
             )
         except OSError as error:
             raise ProbeUnavailable(error.errno, f"no process can be started to read it: {error.strerror}") from error
-        told = self._answer(START_S)
-        if isinstance(told, _Ended) or told.get("ready") is not True:
+        if self._receive(START_S) != {"ok": True}:
             self.end()
             raise ProbeUnavailable(
                 "the process that should read it does not start; `extend-pipeline doctor` may say why"
@@ -163,20 +168,21 @@ class Worker:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Return its process id."""
         return self._process.pid
 
     def ask(self, line: bytes, *, within_s: float) -> Mapping[str, Any] | _Ended:
-        """Its answer to one task. CouldNotProbe where none comes in time, which its computing can't explain."""
+        """Return its message about one task. Raises ProbeUnavailable where none comes in time, which its computing
+        can't explain."""
         assert self._process.stdin is not None
-        with suppress(OSError):  # it is gone: what it ended by is found where its answer would be
+        with suppress(OSError):  # it is gone: how it ended is found where its message would be
             self._process.stdin.write(line)
-        told = self._answer(within_s)
+        message = self._receive(within_s)
         self.used = True
-        return told
+        return message
 
     def end(self) -> int:
-        """End it, if it has not ended yet; its exit code."""
+        """End it, if it has not ended yet; return its exit code."""
         with suppress(OSError):
             self._process.kill()
         code = self._process.wait()
@@ -185,7 +191,7 @@ class Worker:
                 pipe.close()
         return code
 
-    def _answer(self, within_s: float) -> Mapping[str, Any] | _Ended:
+    def _receive(self, within_s: float) -> Mapping[str, Any] | _Ended:
         assert self._process.stdout is not None
         ends = time.monotonic() + within_s
         with selectors.DefaultSelector() as selector:
@@ -198,21 +204,21 @@ class Worker:
                 if not data:
                     return _Ended(self._reaped())
                 self._buffer += data
-                if len(self._buffer) > MAX_ANSWER:
+                if len(self._buffer) > MAX_MESSAGE:
                     self.end()
                     return _Ended(None)
         line, _, self._buffer = self._buffer.partition(b"\n")
         try:
-            told = json.loads(line)
+            message = json.loads(line)
         except (ValueError, RecursionError):
-            told = None
-        if not isinstance(told, dict) or len(told) != 1 or self._buffer:
+            message = None
+        if not isinstance(message, dict) or len(message) != 1 or self._buffer:
             self.end()
             return _Ended(None)
-        return told
+        return message
 
     def _reaped(self) -> int:
-        """The exit code of a process that has closed its stdout, which it does by ending."""
+        """Return the exit code of a process that has closed its stdout, which it does by ending."""
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
@@ -237,20 +243,12 @@ def _words(ended: _Ended) -> str:
     return f"by {name}" + (" (out of memory?)" if -ended.code == signal.SIGKILL else "")
 
 
-def _os_error(told: Any) -> OSError:
-    match told:
-        case [int(number), str(words)] if not isinstance(number, bool):
-            return OSError(number, words[:200])
-        case _:
-            return ProbeUnavailable("the process that reads it met an error of the system")
-
-
 _PROBERS: Final[dict[Bounds, Prober]] = {}
 _MAKING: Final = threading.Lock()
 
 
 def prober(bounds: Bounds) -> Prober:
-    """The workers of this process with these bounds."""
+    """Return the workers of this process with these bounds."""
     with _MAKING:
         if bounds not in _PROBERS:
             _PROBERS[bounds] = Prober(bounds)
@@ -259,5 +257,5 @@ def prober(bounds: Bounds) -> Prober:
 
 @atexit.register
 def _end_all() -> None:
-    for each in _PROBERS.values():
-        each.close()
+    for pool in _PROBERS.values():
+        pool.close()

@@ -22,14 +22,14 @@ class Bounds:
     the task does not say, and `life_cpu_s` of all of them, after which another process takes over. After `idle_s`
     without a task the process ends."""
 
-    memory_bytes: int = 1 << 30  # an 8K picture is 50 MB, and a decoder keeps up to 16
+    memory_bytes: int = 1 << 30  # an 8K frame is 50 MB, and a decoder keeps up to 16
     file_bytes: int = 0
     cpu_s: float = 30.0  # reading 2 GB takes two seconds of computing
     life_cpu_s: float = 3_600.0
     idle_s: float = 60.0  # 40 MB are not kept for nothing
 
     def written(self) -> dict[str, Any]:
-        """The bounds for JSON."""
+        """Return the bounds for JSON."""
         return asdict(self)
 
 
@@ -55,7 +55,7 @@ def allow_cpu(seconds: float) -> None:
 
 
 def cpu_taken() -> float:
-    """Seconds of computing that this process has taken since its start."""
+    """Return the seconds of computing that this process has taken since its start."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 

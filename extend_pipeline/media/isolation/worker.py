@@ -1,7 +1,12 @@
-"""The process that opens bytes from outside, so that no other has to. `prober.py` starts it and asks it.
+"""The process that opens bytes from outside, so that no other has to. `pool.py` starts it and gives it tasks.
 
-One JSON document a line: tasks by stdin, an answer each by stdout. It ends when stdin does, which is also when whoever
-started it was killed; and by itself between two tasks when it was idle or busy for long enough.
+One JSON document a line: tasks by stdin, for each of them one of two messages by stdout:
+
+    {"ok": result}                what the task found; the first one, true, says that the worker is ready
+    {"failed": [errno, words]}    the system's error; ENOMEM: the task takes too much memory; 0: our own code stumbled
+
+It ends when stdin does, which is also when the process that started it was killed; and by itself between two tasks when
+it was idle or busy for long enough.
 """
 
 from __future__ import annotations
@@ -20,24 +25,25 @@ from typing import Any, BinaryIO, Final
 
 from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.isolation.rlimits import Bounds, allow_cpu, confine, cpu_taken
-from extend_pipeline.media.libav import PictureError
+from extend_pipeline.media.libav import FrameError
 
 Task = Mapping[str, Any]
+_NO_MEMORY: Final = {"failed": [errno.ENOMEM, ""]}  # made before there is none left
 
 
 def main(bounds: str) -> None:
-    """Answer tasks within the bounds (JSON of `Bounds`) until there are no more."""
+    """Work on tasks within the bounds (JSON of `Bounds`) until there are no more."""
     limits = Bounds(**json.loads(bounds))
     sys.setrecursionlimit(500)
     out = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # whatever a library prints is no answer
+    os.dup2(2, 1)  # what a library prints is no message
     import av  # noqa: F401 - before the limits: what is loaded now is ours, and every task needs it
     import numpy as np  # noqa: F401
 
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     confine(limits)
-    _say(out, {"ready": True})
+    _send(out, {"ok": True})
     began = cpu_taken()
     while cpu_taken() - began < limits.life_cpu_s:
         try:
@@ -46,48 +52,46 @@ def main(bounds: str) -> None:
             break
         task = json.loads(line)
         allow_cpu(task["cpu_s"])
-        try:
-            answer = _answer(task)
-        except MemoryError:
-            _say(out, {"memory": True})
+        message = _run(task)
+        _send(out, message)
+        if message == _NO_MEMORY:
             break  # what is left of the memory may be in pieces
-        _say(out, answer)
     os._exit(0)
 
 
 def _listen(tasks: queue.SimpleQueue[bytes]) -> None:
     for line in sys.stdin.buffer:
         tasks.put(line)
-    os._exit(0)  # also in the middle of a task: nobody waits for its answer any more
+    os._exit(0)  # also in the middle of a task: no process waits for its result any more
 
 
-def _say(out: BinaryIO, document: Mapping[str, object]) -> None:
+def _send(out: BinaryIO, document: Mapping[str, object]) -> None:
     rest = memoryview(json.dumps(document).encode("ascii") + b"\n")
     while rest:
         rest = rest[out.write(rest) :]
 
 
-def _answer(task: Task) -> dict[str, Any]:
+def _run(task: Task) -> Mapping[str, Any]:
     try:
         return {"ok": _TASKS[task["do"]](task)}
-    except PictureError as error:
-        return {"picture_error": str(error)}
+    except FrameError as error:
+        return {"ok": {"invalid": str(error)}}
+    except MemoryError:
+        return _NO_MEMORY
     except OSError as error:
         if error.errno == errno.ENOMEM:
-            raise MemoryError from error
-        return {"os_error": [error.errno or 0, error.strerror or str(error)]}
-    except MemoryError:
-        raise
+            return _NO_MEMORY
+        return {"failed": [error.errno or errno.EIO, error.strerror or str(error)]}
     except Exception as error:  # noqa: BLE001 - a film that makes our own code stumble is told like any other
-        return {"stumbled": type(error).__name__}
+        return {"failed": [0, type(error).__name__]}
 
 
 def _check(task: Task) -> dict[str, Any]:
     match check_file(Path(task["path"])):
         case ValidFile(probe):
-            return {"sound": asdict(probe)}
+            return {"valid": asdict(probe)}
         case InvalidFile(reason):
-            return {"broken": reason}
+            return {"invalid": reason}
 
 
 def _seam(task: Task) -> dict[str, Any]:
@@ -119,7 +123,7 @@ def _film(task: Task) -> dict[str, Any]:
         case Joined():
             return {"joined": asdict(made)}
         case InvalidFile(reason):
-            return {"broken": reason}
+            return {"invalid": reason}
 
 
 _TASKS: Final[Mapping[str, Callable[[Task], dict[str, Any]]]] = {

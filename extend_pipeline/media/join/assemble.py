@@ -1,4 +1,5 @@
-"""The full-length film from a parent and the new part that a provider returned alone (`design.md`, "A result")."""
+"""The full-length film from a parent and the new part that a provider returned alone (docs/architecture.md, "Four
+providers, one planner")."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from extend_pipeline.media.store import MediaStore, Stored
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """The assembled film. `lossless`: every packet of pictures and sound was copied. `note` says how it was made."""
+    """The assembled film. `lossless`: every packet of video and audio was copied. `note` says how it was made."""
 
     stored: Stored
     lossless: bool
@@ -30,7 +31,7 @@ class Unassembled:
 
 
 class Join(Protocol):
-    """How a film is written: `film.join`, or `confined.join` where the parts come from outside."""
+    """How a film is written: `film.join`, or `isolated_probe.join` where the parts come from outside."""
 
     def __call__(self, *, parent: Path, segment: Path, out: Path, max_bytes: int) -> Joined | InvalidFile:
         """Write the film to `out`."""

@@ -1,6 +1,6 @@
-"""The sound of an assembled film as packets: both parts' copied, or coded again as AAC, with silence where none is.
+"""The audio of an assembled film as packets: both parts' copied, or coded again as AAC, with silence where none is.
 
-What lies outside a part's pictures is left out. Copied sound joins packet by packet: it may start up to one packet
+What lies outside a part's frames is left out. Copied audio joins packet by packet: it may start up to one packet
 (21 ms of AAC) late after the seam, so that nothing overlaps.
 """
 
@@ -11,8 +11,8 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from extend_pipeline.media.join.clip import Clip, sound_of
-from extend_pipeline.media.libav import PictureError, open_video
+from extend_pipeline.media.join.clip import Clip, audio_of
+from extend_pipeline.media.libav import FrameError, open_video
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,25 +26,25 @@ _BLOCK: Final = 1024  # samples of one AAC packet
 _GAP_S: Final = 0.005  # above what containers round by, below a packet of any codec
 
 
-def copied_sound(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[AudioStream]]:
-    """The packets of both, unchanged but for their instants. Adds the stream now."""
+def copied_audio(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[AudioStream]]:
+    """Return the packets of both, unchanged but for their instants. Adds the stream now."""
     with open_video(parent.path) as (container, _):
-        source = sound_of(container)
+        source = audio_of(container)
         if source is None or source.time_base is None:
-            raise PictureError("the parent's sound can't be read")
+            raise FrameError("the parent's sound can't be read")
         stream = out.add_stream_from_template(source, opaque=True)
         tick_s = source.time_base
     return _copied(stream, parent, segment, tick_s)
 
 
-def encoded_sound(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[AudioStream]]:
-    """Code both again as AAC, silence where a part has none or can't be decoded. Adds the stream now.
+def encoded_audio(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[AudioStream]]:
+    """Return code both again as AAC, silence where a part has none or can't be decoded. Adds the stream now.
 
     The film takes the higher of both sampling rates, and stereo where one part has more than one channel.
     """
-    codings = [part.sound for part in (parent, segment) if part.sound is not None]
+    codings = [part.audio for part in (parent, segment) if part.audio is not None]
     if not codings:
-        raise PictureError("neither part has sound")
+        raise FrameError("neither part has sound")
     rate = max(coding.rate if coding.rate in _RATES else 48_000 for coding in codings)
     layout = "stereo" if any(coding.channels > 1 for coding in codings) else "mono"
     stream = out.add_stream("aac", rate=rate)
@@ -54,18 +54,18 @@ def encoded_sound(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator
 
 
 class Readable(StrEnum):
-    """How much of a part's sound can be decoded."""
+    """How much of a part's audio can be decoded."""
 
     WHOLE = "whole"
     PARTLY = "partly"
     NOT = "not"
 
 
-def readable_sound(part: Clip) -> Readable:
-    """Decode all of the part's sound, and return how much of it is sound."""
+def readable_audio(part: Clip) -> Readable:
+    """Decode all of the part's audio, and return how much of it could be decoded."""
     try:
         decoded = [frame is not None for frame in _frames(part)]
-    except PictureError:
+    except FrameError:
         return Readable.NOT
     if not any(decoded):
         return Readable.NOT
@@ -78,14 +78,14 @@ def _copied(stream: AudioStream, parent: Clip, segment: Clip, tick_s: Fraction) 
     for part, begins in ((parent, 0), (segment, seam)):
         late = None
         with open_video(part.path) as (container, _):
-            source = sound_of(container)
+            source = audio_of(container)
             if source is None or source.time_base is None:
-                raise PictureError("the sound can't be read")
+                raise FrameError("the sound can't be read")
             for packet in container.demux(source):
                 if packet.size == 0 or packet.pts is None:
                     continue
                 at_s = packet.pts * source.time_base - part.start_s
-                # What lies before the pictures only starts the decoder; at the seam it would be heard.
+                # What lies before the frames only starts the decoder; at the seam it would be heard.
                 if at_s >= part.duration_s or (part is segment and (at_s < 0 or packet.is_discard)):
                     continue
                 at = round(at_s / tick_s) + begins
@@ -123,13 +123,13 @@ def _encoded(stream: AudioStream, parent: Clip, segment: Clip, rate: int, layout
 
 
 def _decoded(part: Clip, rate: int, layout: str) -> np.ndarray:
-    """Return the sound under the part's pictures, shape (channels, samples): silent where the part has none."""
+    """Return the audio under the part's frames, shape (channels, samples): silent where the part has none."""
     import av
     import numpy as np
 
     total = round(part.duration_s * rate)
     samples = np.zeros((1 if layout == "mono" else 2, total), dtype=np.float32)
-    if part.sound is None:
+    if part.audio is None:
         return samples
 
     def place(pieces: list[AudioFrame], at: int) -> int:
@@ -148,7 +148,7 @@ def _decoded(part: Clip, rate: int, layout: str) -> np.ndarray:
             continue
         start_s = expected_s if frame.time is None else frame.time - float(part.start_s)
         own = (frame.sample_rate, frame.layout.name, frame.format.name)
-        # A gap in the sound stays one: what follows would be heard earlier with each.
+        # A gap in the audio stays one: what follows would be heard earlier with each.
         if resampler is None or own != kind or abs(start_s - expected_s) > _GAP_S:
             if resampler is not None:
                 place(resampler.resample(None), written)
@@ -162,13 +162,13 @@ def _decoded(part: Clip, rate: int, layout: str) -> np.ndarray:
 
 
 def _frames(part: Clip) -> Iterator[AudioFrame | None]:
-    """Decode the part's sound; None stands for each packet that can't be decoded. PictureError where none can."""
+    """Decode the part's audio; None stands for each packet that can't be decoded. FrameError where none can."""
     import av
 
     with open_video(part.path) as (container, _):
-        source = sound_of(container)
+        source = audio_of(container)
         if source is None:
-            raise PictureError("the sound can't be read")
+            raise FrameError("the sound can't be read")
         for packet in container.demux(source):
             try:
                 frames = source.decode(packet)

@@ -1,4 +1,4 @@
-"""What one file brings to a film that is assembled from two: its pictures' instants and coding, and its sound's."""
+"""What one file brings to a film that is assembled from two: its frames' instants and coding, and its audio's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extend_pipeline.media.libav import PictureError, end_of, open_video
+from extend_pipeline.media.libav import FrameError, end_of, open_video
 from extend_pipeline.media.upright import Turn, turn_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VideoCoding:
-    """How the pictures are coded. What a decoder needs to know before the first picture; equal means interchangeable.
+    """How the frames are coded. What a decoder needs to know before the first frame; equal means interchangeable.
 
     `parameters` are the decoder's parameters as the file's header holds them (for H.264 in `avc1`: SPS and PPS).
     """
@@ -42,7 +42,7 @@ class VideoCoding:
 
 @dataclass(frozen=True, slots=True)
 class AudioCoding:
-    """How the sound is coded; equal means interchangeable. `rate` is in samples a second."""
+    """How the audio is coded; equal means interchangeable. `rate` is in samples a second."""
 
     codec: str
     parameters: bytes
@@ -55,10 +55,10 @@ class AudioCoding:
 class Clip:
     """A file's facts, from its packets. All instants are in ticks of `tick_s` seconds.
 
-    `starts`: when each picture is shown, in order. `end`: when the last one stops. `dts`: when each packet is decoded,
+    `starts`: when each frame is shown, in order. `end`: when the last one stops. `dts`: when each packet is decoded,
     in the file's order; `next_dts`: when one after the last could be. `clean_start`: a decoder can start at the first
-    picture. `hidden`: packets are stored that are not shown. `changes`: the decoder's parameters change on the way.
-    `sound` is None where there is none, or none that is known here; `unknown_sound` tells the latter.
+    frame. `hidden`: packets are stored that are not shown. `changes`: the decoder's parameters change on the way.
+    `audio` is None where there is none, or none that is known here; `unknown_audio` tells the latter.
     """
 
     path: Path
@@ -71,50 +71,50 @@ class Clip:
     clean_start: bool
     hidden: bool
     changes: bool
-    sound: AudioCoding | None
-    unknown_sound: bool
+    audio: AudioCoding | None
+    unknown_audio: bool
 
     @property
     def first(self) -> int:
-        """When the first picture is shown, in ticks."""
+        """Return when the first frame is shown, in ticks."""
         return self.starts[0]
 
     @property
     def start_s(self) -> Fraction:
-        """When the first picture is shown, in seconds of the file's own clock."""
+        """Return when the first frame is shown, in seconds of the file's own clock."""
         return self.first * self.tick_s
 
     @property
     def duration_s(self) -> Fraction:
-        """From the first picture's start to the last one's end."""
+        """From the first frame's start to the last one's end."""
         return (self.end - self.first) * self.tick_s
 
     @property
     def rate(self) -> Fraction:
-        """Pictures a second, on average."""
+        """Frames a second, on average."""
         return len(self.starts) / self.duration_s
 
     @property
-    def steady(self) -> bool:
-        """Whether all pictures stay equally long, but for a tick of rounding."""
+    def constant_frame_rate(self) -> bool:
+        """Return whether all frames stay equally long, but for a tick of rounding."""
         edges = (*self.starts, self.end)
         lengths = [after - before for before, after in pairwise(edges)]
         return max(lengths) - min(lengths) <= 2
 
 
-def sound_of(container: InputContainer) -> AudioStream | None:
-    """The first stream of sound that can be read here; None where there is none."""
+def audio_of(container: InputContainer) -> AudioStream | None:
+    """Return the first stream of audio that can be read here; None where there is none."""
     return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
 
 
-def read_part(path: Path) -> Clip:
-    """Read the file's packets and decode its first picture. PictureError with a sentence, OSError."""
+def read_clip(path: Path) -> Clip:
+    """Read the file's packets and decode its first frame. FrameError with a sentence, OSError."""
     with open_video(path) as (container, stream):
-        return _pictures(path, container, stream, _sound(container))
+        return _frames(path, container, stream, _audio(container))
 
 
-def _sound(container: InputContainer) -> AudioCoding | None:
-    stream = sound_of(container)
+def _audio(container: InputContainer) -> AudioCoding | None:
+    stream = audio_of(container)
     if stream is None or not stream.codec_context.sample_rate or not stream.codec_context.channels:
         return None
     context = stream.codec_context
@@ -138,22 +138,22 @@ def _in_order(shown: list[int], decoded: list[int | None]) -> tuple[int, ...]:
     return tuple(tick - ahead for tick in ordered)
 
 
-def _pictures(path: Path, container: InputContainer, stream: VideoStream, sound: AudioCoding | None) -> Clip:
+def _frames(path: Path, container: InputContainer, stream: VideoStream, audio: AudioCoding | None) -> Clip:
     spans: list[tuple[int, int]] = []
     dts: list[int | None] = []
     hidden = changes = False
     first_packet: tuple[int, bool] | None = None
-    picture = None
+    frame = None
     heard = 0
-    streams = [stream] if sound is None else [stream, sound_of(container)]
+    streams = [stream] if audio is None else [stream, audio_of(container)]
     for packet in container.demux([one for one in streams if one is not None]):
         if packet.size == 0:
             continue  # the end: it only flushes the decoder
         if packet.stream.index != stream.index:
             heard += 1
             continue
-        if picture is None:
-            picture = next(iter(stream.decode(packet)), None)
+        if frame is None:
+            frame = next(iter(stream.decode(packet)), None)
         if packet.is_discard or packet.pts is None:
             hidden = True
             continue
@@ -162,14 +162,14 @@ def _pictures(path: Path, container: InputContainer, stream: VideoStream, sound:
         spans.append((packet.pts, packet.duration or 0))
         dts.append(packet.dts)
         last_duration = packet.duration or 0
-    if picture is None and spans:
-        picture = next(iter(stream.decode(None)), None)
-    if first_packet is None or picture is None or stream.time_base is None:
-        raise PictureError("there are no pictures in the file that can be decoded")
+    if frame is None and spans:
+        frame = next(iter(stream.decode(None)), None)
+    if first_packet is None or frame is None or stream.time_base is None:
+        raise FrameError("there are no pictures in the file that can be decoded")
     starts = tuple(sorted(start for start, _ in spans))
     end = end_of(spans)
     if len(set(starts)) != len(starts) or end <= starts[-1]:
-        raise PictureError("the pictures' times are not in order")
+        raise FrameError("the pictures' times are not in order")
     context = stream.codec_context
     decoded_at = _in_order([start for start, _ in spans], dts)
     return Clip(
@@ -177,11 +177,11 @@ def _pictures(path: Path, container: InputContainer, stream: VideoStream, sound:
         video=VideoCoding(
             codec=context.name,
             parameters=bytes(context.extradata or b""),
-            width=picture.width,
-            height=picture.height,
-            pixel_format=picture.format.name,
+            width=frame.width,
+            height=frame.height,
+            pixel_format=frame.format.name,
             pixel_aspect=context.sample_aspect_ratio or Fraction(1),
-            turn=turn_of(picture),
+            turn=turn_of(frame),
         ),
         tick_s=stream.time_base,
         starts=starts,
@@ -191,6 +191,6 @@ def _pictures(path: Path, container: InputContainer, stream: VideoStream, sound:
         clean_start=first_packet == (starts[0], True),
         hidden=hidden,
         changes=changes,
-        sound=sound if heard else None,
-        unknown_sound=sound is None and bool(container.streams.audio),
+        audio=audio if heard else None,
+        unknown_audio=audio is None and bool(container.streams.audio),
     )

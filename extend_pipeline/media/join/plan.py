@@ -13,17 +13,17 @@ from typing import Final
 from extend_pipeline.media.join.clip import AudioCoding, Clip, VideoCoding
 
 FINEST_CLOCK: Final = 10_000_000  # ticks a second; above, 180 s come near the 32 bits of an MP4's tables
-MAX_ENCODED_PICTURES: Final = 20_000  # 180 s, the longest film that any provider makes, at 60 pictures a second: 10,800
-_RATES: Final = (1, 120)  # pictures a second that can be meant; others are a broken clock
+MAX_ENCODED_FRAMES: Final = 20_000  # 180 s, the longest film that any provider makes, at 60 frames a second: 10,800
+_RATES: Final = (1, 120)  # frames a second that can be meant; others are a broken clock
 
 
 # What players expect in an MP4, by the names of libav's decoders; others are coded again.
-PICTURES_OF_MP4: Final = frozenset({"h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "libvpx-vp9", "mpeg4"})
-SOUND_OF_MP4: Final = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "libopus", "flac", "alac"})
+MP4_VIDEO_CODECS: Final = frozenset({"h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "libvpx-vp9", "mpeg4"})
+MP4_AUDIO_CODECS: Final = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "libopus", "flac", "alac"})
 
 
 class AudioPlan(StrEnum):
-    """What becomes of the sound."""
+    """What becomes of the audio."""
 
     NONE = "none"  # neither part has any
     COPY = "copy"
@@ -32,7 +32,7 @@ class AudioPlan(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FrameSlot:
-    """One picture of the film: the segment's picture `index`, shown from `start` to `end` in ticks after the seam."""
+    """One frame of the film: the segment's frame `index`, shown from `start` to `end` in ticks after the seam."""
 
     index: int
     start: int
@@ -40,11 +40,11 @@ class FrameSlot:
 
 
 def copy_obstacle(parent: Clip, segment: Clip) -> str | None:
-    """Why the pictures can't be copied one after the other, as the end of a sentence; None where they can."""
+    """Return why the frames can't be copied one after the other, as the end of a sentence; None where they can."""
     before, after = parent.video, segment.video
     if before.codec != after.codec:
         return f"the parent is coded as {before.codec} and the segment as {after.codec}"
-    if before.codec not in PICTURES_OF_MP4:
+    if before.codec not in MP4_VIDEO_CODECS:
         return f"pictures that are coded as {before.codec} have no place in an MP4"
     if before.turn != after.turn:
         return "the parent and the segment are marked as turned differently"
@@ -65,38 +65,39 @@ def copy_obstacle(parent: Clip, segment: Clip) -> str | None:
     return None
 
 
-def sound_plan(parent: Clip, segment: Clip) -> AudioPlan:
-    """Return how the film keeps all sound there is: whatever was paid for is heard in it."""
-    if parent.sound is None and segment.sound is None:
+def plan_audio(parent: Clip, segment: Clip) -> AudioPlan:
+    """Return how the film keeps all audio there is: whatever was paid for is heard in it."""
+    if parent.audio is None and segment.audio is None:
         return AudioPlan.NONE
-    return AudioPlan.COPY if parent.sound == segment.sound and _fits_mp4(parent.sound) else AudioPlan.ENCODE
+    return AudioPlan.COPY if parent.audio == segment.audio and _fits_mp4(parent.audio) else AudioPlan.ENCODE
 
 
-def _fits_mp4(sound: AudioCoding | None) -> bool:
+def _fits_mp4(audio: AudioCoding | None) -> bool:
     """Return whether the packets can be copied. AAC of a transport stream brings no parameters."""
-    return sound is not None and sound.codec in SOUND_OF_MP4 and (sound.codec != "aac" or bool(sound.parameters))
+    return audio is not None and audio.codec in MP4_AUDIO_CODECS and (audio.codec != "aac" or bool(audio.parameters))
 
 
 def common_clock(parent: Clip, segment: Clip) -> Fraction:
-    """Seconds a tick, such that both parts' instants are whole ticks; the parent's own where that gets too fine."""
+    """Return seconds a tick, such that both parts' instants are whole ticks; the parent's own where that gets too
+    fine."""
     ticks = lcm(parent.tick_s.denominator, segment.tick_s.denominator)
     return Fraction(1, ticks) if ticks <= FINEST_CLOCK else parent.tick_s
 
 
 def slots(parent: Clip, segment: Clip, clock_s: Fraction) -> list[FrameSlot]:
-    """The segment's pictures at the parent's rate, in ticks of `clock_s`.
+    """Return the segment's frames at the parent's rate, in ticks of `clock_s`.
 
     At their own instants where the rates agree, or where the parent has no steady rate to follow. Otherwise each of
-    the parent's intervals shows what the segment shows in its middle. ValueError where that makes too many pictures.
+    the parent's intervals shows what the segment shows in its middle. ValueError where that makes too many frames.
     """
     own = [round((tick - segment.first) * segment.tick_s / clock_s) for tick in (*segment.starts, segment.end)]
     low, high = _RATES
-    follows = parent.steady and low <= parent.rate <= high
-    alike = segment.steady and abs(parent.rate / segment.rate - 1) < Fraction(1, 1000)
+    follows = parent.constant_frame_rate and low <= parent.rate <= high
+    alike = segment.constant_frame_rate and abs(parent.rate / segment.rate - 1) < Fraction(1, 1000)
     count = len(segment.starts) if alike or not follows else max(1, round(segment.duration_s * parent.rate))
-    if len(parent.starts) + count > MAX_ENCODED_PICTURES:
+    if len(parent.starts) + count > MAX_ENCODED_FRAMES:
         raise ValueError(
-            f"the film would have {len(parent.starts) + count:,} pictures; {MAX_ENCODED_PICTURES:,} can be encoded"
+            f"the film would have {len(parent.starts) + count:,} pictures; {MAX_ENCODED_FRAMES:,} can be encoded"
         )
     if alike or not follows:
         return [FrameSlot(index, own[index], own[index + 1]) for index in range(count)]
@@ -104,7 +105,7 @@ def slots(parent: Clip, segment: Clip, clock_s: Fraction) -> list[FrameSlot]:
 
 
 def fit(video: VideoCoding, into: VideoCoding) -> tuple[int, int]:
-    """Return width and height, even, that an upright picture takes within another format without being distorted."""
+    """Return width and height, even, that an upright frame takes within another format without being distorted."""
     own_width, own_height, own_pixel_aspect = video.seen
     width, height, pixel_aspect = into.seen
     aspect = Fraction(own_width, own_height) * own_pixel_aspect / pixel_aspect
@@ -124,7 +125,7 @@ def _resampled(own: list[int], count: int, length: Fraction) -> Iterator[FrameSl
 
 
 def _same_parameters(before: VideoCoding, after: VideoCoding) -> bool:
-    """Whether one decoder configuration serves both. Two `avcC` may differ in bytes and hold the same sets."""
+    """Return whether one decoder configuration serves both. Two `avcC` may differ in bytes and hold the same sets."""
     if before.parameters == after.parameters:
         return True
     if before.codec != "h264":
@@ -136,7 +137,8 @@ def _same_parameters(before: VideoCoding, after: VideoCoding) -> bool:
 
 
 def _parameter_sets(avcc: bytes) -> tuple[int, list[bytes]]:
-    """The size of a NAL unit's length field, and all SPS and PPS (ISO/IEC 14496-15, AVCDecoderConfigurationRecord)."""
+    """Return the size of a NAL unit's length field, and all SPS and PPS (ISO/IEC 14496-15,
+    AVCDecoderConfigurationRecord)."""
     if avcc[0] != 1:
         raise ValueError("not an avcC")
     at = 6

@@ -1,4 +1,4 @@
-"""The pictures of an assembled film as packets in decoding order: both parts' copied, or coded again."""
+"""The frames of an assembled film as packets in decoding order: both parts' copied, or coded again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from extend_pipeline.media.join.clip import Clip
 from extend_pipeline.media.join.plan import FrameSlot, common_clock, fit, slots
-from extend_pipeline.media.libav import PictureError, open_video
+from extend_pipeline.media.libav import FrameError, open_video
 from extend_pipeline.media.upright import upright
 
 if TYPE_CHECKING:
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 # Visually lossless for generated scenes; a film that is assembled hop by hop may go through here several times.
 _X264: Final = {"preset": "fast", "crf": "16"}
-_KEYFRAME_EVERY: Final = 60  # pictures: players can seek, and the next hop's seam is decoded without the whole film
+_KEYFRAME_EVERY: Final = 60  # frames: players can seek, and the next hop's seam is decoded without the whole film
 
 
-def copied_pictures(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[VideoStream]]:
-    """All packets of both, unchanged but for their instants; the first picture is shown at 0. Adds the stream now."""
+def copied_video(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[VideoStream]]:
+    """Return all packets of both, unchanged but for their instants; the first frame is shown at 0. Adds the stream
+    now."""
     clock_s = common_clock(parent, segment)
     with open_video(parent.path) as (_, template):
         stream = out.add_stream_from_template(template, opaque=True)
@@ -31,18 +32,19 @@ def copied_pictures(out: OutputContainer, parent: Clip, segment: Clip) -> Iterat
     return _copied(stream, parent, segment, clock_s)
 
 
-def encoded_pictures(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[VideoStream]]:
-    """Code both again as H.264 yuv420p, upright, at the parent's size and rate; black borders fit the segment in.
+def encoded_video(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[VideoStream]]:
+    """Return code both again as H.264 yuv420p, upright, at the parent's size and rate; black borders fit the segment
+    in.
 
-    Adds the stream now. PictureError where that would take too many pictures.
+    Adds the stream now. FrameError where that would take too many frames.
     """
     clock_s = common_clock(parent, segment)
     try:
         planned = slots(parent, segment, clock_s)
     except ValueError as error:
-        raise PictureError(str(error)) from error
+        raise FrameError(str(error)) from error
     rate = Fraction(parent.rate).limit_denominator(1001) if 1 <= parent.rate <= 120 else Fraction(30)
-    # The rate only guides the encoder; the pictures' own instants count.
+    # The rate only guides the encoder; the frames' own instants count.
     stream = out.add_stream("libx264", rate=rate, options=dict(_X264))
     width, height, pixel_aspect = parent.video.seen
     stream.width, stream.height = width & ~1, height & ~1
@@ -62,7 +64,7 @@ def encoded_pictures(out: OutputContainer, parent: Clip, segment: Clip) -> Itera
 def _copied(stream: VideoStream, parent: Clip, segment: Clip, clock_s: Fraction) -> Iterator[Packet[VideoStream]]:
     seam = _ticks(parent.duration_s, clock_s)
     # Where the segment's encoder looks further ahead than the parent's did, its first packet would be due before the
-    # parent's last one: then the parent is decoded that much earlier. When its pictures are shown does not change.
+    # parent's last one: then the parent is decoded that much earlier. When its frames are shown does not change.
     parent_next = (parent.next_dts - parent.first) * parent.tick_s
     segment_first = parent.duration_s + (segment.dts[0] - segment.first) * segment.tick_s
     early = max(0, _ticks(parent_next - segment_first, clock_s))
@@ -88,8 +90,8 @@ def _encoded(
     lengths = {slot.start: slot.end - slot.start for slot in whole}
     lengths |= {slot.start + own[-1]: slot.end - slot.start for slot in planned}
     for part, wanted, shift in ((parent, whole, 0), (segment, planned, own[-1])):
-        for slot, picture in _chosen(part, wanted):
-            frame = _framed(picture, part, parent)
+        for slot, decoded in _chosen(part, wanted):
+            frame = _framed(decoded, part, parent)
             frame.time_base = clock_s
             frame.pts = slot.start + shift
             frame.duration = slot.end - slot.start
@@ -98,14 +100,14 @@ def _encoded(
 
 
 def _timed(packets: list[Packet[VideoStream]], lengths: dict[int, int]) -> Iterator[Packet[VideoStream]]:
-    """The packets with their pictures' own lengths: the encoder gives each the length of a steady rate."""
+    """Yield the packets with their frames' own lengths: the encoder gives each the length of a steady rate."""
     for packet in packets:
         packet.duration = lengths.get(packet.pts or 0, packet.duration)
         yield packet
 
 
 def _chosen(part: Clip, wanted: list[FrameSlot]) -> Iterator[tuple[FrameSlot, VideoFrame]]:
-    """Each slot with the picture it shows, decoding the part once. PictureError where one is missing."""
+    """Yield each slot with the frame it shows, decoding the part once. FrameError where one is missing."""
     numbers = {tick: index for index, tick in enumerate(part.starts)}
     at = 0
     with open_video(part.path) as (container, source):
@@ -118,17 +120,18 @@ def _chosen(part: Clip, wanted: list[FrameSlot]) -> Iterator[tuple[FrameSlot, Vi
                 return
     if at < len(wanted):
         lost = float((part.starts[wanted[at].index] - part.first) * part.tick_s)
-        raise PictureError(f"the picture at {lost:.2f} s can't be decoded")
+        raise FrameError(f"the picture at {lost:.2f} s can't be decoded")
 
 
-def _framed(picture: VideoFrame, part: Clip, parent: Clip) -> VideoFrame:
-    """A new picture of the film's format: the part's, scaled without distortion, black around it where it is short."""
+def _framed(frame: VideoFrame, part: Clip, parent: Clip) -> VideoFrame:
+    """Return a new frame of the film's format: the part's, scaled without distortion, black around it where it is
+    short."""
     import av
     import numpy as np
 
     width, height = (side & ~1 for side in parent.video.seen[:2])
     inner_width, inner_height = fit(part.video, parent.video) if part is not parent else (width, height)
-    scaled = upright(picture).reformat(
+    scaled = upright(frame).reformat(
         width=inner_width, height=inner_height, format="yuv420p", interpolation="BICUBIC", dst_color_range="MPEG"
     )
     planes = np.asarray(scaled.to_ndarray(), dtype=np.uint8)

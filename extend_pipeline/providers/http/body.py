@@ -32,7 +32,7 @@ class BodyBuffer:
 
     @property
     def data(self) -> bytes:
-        """The body so far."""
+        """Return the body so far."""
         return bytes(self._data)
 
     def feed(self, chunk: bytes) -> bool:

@@ -145,12 +145,12 @@ def open_stream(
 
 
 def user_agent() -> str:
-    """The name that requests go out under."""
+    """Return the name that requests go out under."""
     return f"extend-pipeline/{program_version()}"
 
 
 def reach_of(scheme: str, *, allow_local: bool, route: Route) -> AddressPolicy:
-    """Which addresses an account's own host may have."""
+    """Return which addresses an account's own host may have."""
     if route.private:
         return AddressPolicy.PRIVATE if scheme == "http" else AddressPolicy.PUBLIC_OR_PRIVATE
     if scheme == "http":

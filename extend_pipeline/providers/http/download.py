@@ -15,15 +15,12 @@ from itertools import chain
 from typing import Final
 from urllib.parse import urljoin
 
-from extend_pipeline.config.fields.addresses import is_local
+from extend_pipeline.base.net import is_local, is_loopback_host, is_public, parse_address
 from extend_pipeline.providers.http.client import open_stream
 from extend_pipeline.providers.http.guard import (
     AddressFault,
     AddressPolicy,
     UrlParts,
-    is_loopback_host,
-    is_public,
-    literal,
     parse_url,
 )
 from extend_pipeline.providers.http.ranges import NoRange, Resume, continuation, nothing_follows, strong_validator
@@ -133,7 +130,7 @@ def open_download(url: str, policy: DownloadPolicy, resume: Resume | None = None
 
 
 def check_url(url: str, policy: DownloadPolicy, *, private: bool = True) -> tuple[UrlParts, AddressPolicy] | Fault:
-    """Where a URL leads and which addresses it may lead to, or why it isn't fetched. Pure: no name is looked up.
+    """Return where a URL leads and which addresses it may lead to, or why it isn't fetched. Pure: no name is looked up.
     Without `private`, as for a redirect from another host, the policy's private host is one like any other."""
     target = parse_url(url)
     if isinstance(target, AddressFault):
@@ -150,7 +147,7 @@ def check_url(url: str, policy: DownloadPolicy, *, private: bool = True) -> tupl
         )
     if target.port != {"https": 443, "http": 80}[target.scheme] and target.port < 1024:
         return Fault(FaultKind.REFUSED, f"{target.host}: port {target.port} belongs to another service")
-    address = literal(target.host)
+    address = parse_address(target.host)
     # refused without a look-up; a name that resolves to such an address is refused at the connection
     if is_local(target.host) or (address is not None and not is_public(address)):
         return Fault(FaultKind.REFUSED, f"{target.host} is an address of this machine or of a private network")
@@ -175,9 +172,9 @@ def _check_private(target: UrlParts, own: PrivateHost) -> tuple[UrlParts, Addres
 
 
 def host_matches(host: str, pattern: str) -> bool:
-    """Whether a host is meant by a pattern. An address is only ever meant by itself, written out."""
+    """Return whether a host is meant by a pattern. An address is only ever meant by itself, written out."""
     pattern = pattern.lower().strip("[]").removesuffix(".")
-    if literal(host) is not None or not pattern.startswith("*"):
+    if parse_address(host) is not None or not pattern.startswith("*"):
         return host == pattern
     return pattern == "*" or (pattern.startswith("*.") and host.endswith(pattern[1:]) and host != pattern[2:])
 
@@ -275,7 +272,7 @@ def _guarded(chunks: Iterator[bytes], length: int | None, max_bytes: int) -> Ite
 
 
 def _word(header: str) -> str:
-    """The beginning of a header, to be repeated to a person."""
+    """Return the beginning of a header, to be repeated to a person."""
     return "".join(char for char in header if "!" <= char <= "~")[:40]
 
 

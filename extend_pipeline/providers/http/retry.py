@@ -1,8 +1,4 @@
-"""When a question is asked again. For questions only: nothing that may be charged goes through here.
-
-`stamina` does the repeating; how long to wait, and whether at all, is decided by pure functions, because stamina's own
-time-out looks at the time that has passed and not at the wait that is about to begin.
-"""
+"""Repeat queries within bounds. For queries only: nothing that may be charged goes through here."""
 
 from __future__ import annotations
 
@@ -15,17 +11,10 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Generic, TypeVar
 
-import stamina
-from stamina.instrumentation import set_on_retry_hooks
-
-# By default stamina tells of every wait through structlog where that is installed, as it is with Dagster, and so writes
-# lines into a document that a verb prints with --json. What was asked again stands in the notes of tasks.
-set_on_retry_hooks(())
-
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-RETRY_AFTER_CAP_S: Final = 3600.0  # an upstream that asks for more is asked again by the engine's own rhythm
+RETRY_AFTER_CAP_S: Final = 3600.0  # an upstream that asks for more is polled again at the engine's own interval
 _NUMBER: Final = re.compile(r"[+-]?\d{1,12}(\.\d{0,9})?", re.ASCII)
 
 
@@ -49,52 +38,36 @@ class AttemptResult(Generic[T_co]):
     retry_after_s: float | None = None
 
 
-class _Again(Exception):
-    def __init__(self, attempt: AttemptResult[object]) -> None:
-        super().__init__("the upstream could not be asked; asking again")
-        self.attempt = attempt
-
-
 def with_retries(
-    ask: Callable[[float], AttemptResult[T]],
+    query: Callable[[float], AttemptResult[T]],
     *,
     deadline_s: float,
     policy: RetryPolicy,
     clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
     chance: Callable[[], float] = random.random,
 ) -> T:
-    """Ask until an answer needs no repeating, for at most `deadline_s` seconds in all; the last outcome stands.
+    """Query until a result needs no repeating, for at most `deadline_s` seconds in all; return the last outcome.
 
-    `ask` is given the seconds it may take.
+    `query` is given the seconds it may take.
     """
     ends = clock() + deadline_s
     made = 0
-    last: AttemptResult[T] | None = None
-
-    def backoff(error: Exception) -> float | bool:
-        if not isinstance(error, _Again):
-            return False
-        left = ends - clock()
-        wait = next_wait(made, error.attempt.retry_after_s, left_s=left, policy=policy, chance=chance())
-        return False if wait is None else wait
-
-    try:
-        for attempt in stamina.retry_context(on=backoff, attempts=policy.attempts, timeout=None):
-            with attempt:
-                made += 1
-                last = ask(max(ends - clock(), 0.001))
-                if last.again:
-                    raise _Again(AttemptResult(None, True, last.retry_after_s))
-    except _Again:
-        pass
-    assert last is not None  # attempts is at least one
-    return last.outcome
+    while True:
+        made += 1
+        attempt = query(max(ends - clock(), 0.001))
+        wait = None
+        if attempt.again:
+            wait = next_wait(made, attempt.retry_after_s, left_s=ends - clock(), policy=policy, chance=chance())
+        if wait is None:
+            return attempt.outcome
+        sleep(wait)
 
 
 def next_wait(
     made: int, retry_after_s: float | None, *, left_s: float, policy: RetryPolicy, chance: float
 ) -> float | None:
-    """Seconds until the next attempt after `made` of them, or None where there is to be none.
+    """Return the seconds until the next attempt after `made` of them, or None where there is to be none.
 
     A Retry-After is kept, never shortened: where it doesn't fit into what is left, the caller is told instead.
     """
@@ -108,8 +81,8 @@ def next_wait(
 
 
 def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Seconds that an upstream asks to be left alone, from `retry-after-ms` or `retry-after` (lower-case names), in
-    0 … 3600; None where it says nothing that can be read. `now` is seconds of UTC since 1970."""
+    """Return the seconds that an upstream asks to be left alone, from `retry-after-ms` or `retry-after` (lower-case
+    names), in 0 … 3600; None where neither can be read. `now` is seconds of UTC since 1970."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name, "").strip()
         if _NUMBER.fullmatch(value):
@@ -119,7 +92,8 @@ def retry_after(headers: Mapping[str, str], *, now: float) -> float | None:
 
 
 def clock_skew(headers: Mapping[str, str], *, now: float) -> float | None:
-    """Seconds by which this machine's clock is ahead of the upstream's `date`, or None where it gives none."""
+    """Return the seconds by which this machine's clock is ahead of the upstream's `date`; None without such a
+    header."""
     date = _date(headers.get("date", ""))
     return None if date is None else now - date
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from extend_pipeline.base.net import is_loopback_host
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.providers.http.guard import AddressPolicy, is_loopback_host
+from extend_pipeline.providers.http.guard import AddressPolicy
 from extend_pipeline.providers.http.proxy import NONE, Proxy, chosen_proxy
 from extend_pipeline.providers.http.trust import PUBLIC
 

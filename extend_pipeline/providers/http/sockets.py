@@ -38,11 +38,11 @@ class Deadline:
         self._ends = time.monotonic() + limit_s
 
     def left(self) -> float:
-        """Seconds left; not positive once the deadline has passed."""
+        """Return seconds left; not positive once the deadline has passed."""
         return self._ends - time.monotonic()
 
     def allowance(self, configured: float | None) -> float:
-        """Seconds that the next wait may take. Raises TimeoutError where none are left."""
+        """Return seconds that the next wait may take. Raises TimeoutError where none are left."""
         left = self.left()
         if left <= 0:
             raise TimeoutError(f"the deadline of {self.limit} passed")
@@ -77,7 +77,7 @@ class GuardedConnection:
         return GuardedSocket(sock, self)
 
     def _handed_over(self, host: str, port: int, timeout: float | None) -> str:
-        """What a proxy is asked to connect to, after the same checks that a connection of our own would have."""
+        """Return what a proxy is asked to connect to, after the same checks that a connection of our own would have."""
         look_up_s = min(self.call.allowance(timeout), LOOK_UP_S)
         addresses = checked_before_proxy(host, port, timeout_s=look_up_s)
         named = host
@@ -114,7 +114,7 @@ class GuardedSocket:
         self._line = line
 
     def read(self, max_bytes: int, timeout: float | None) -> bytes:
-        """What has come, at most `max_bytes`; empty at the end."""
+        """Return what has come, at most `max_bytes`; empty at the end."""
         self._sock.settimeout(self._line.call.allowance(timeout))
         return self._sock.recv(max_bytes)
 
@@ -127,8 +127,8 @@ class GuardedSocket:
             rest = rest[self._sock.send(rest) :]
 
     def secured(self, name: str, timeout: float | None) -> GuardedSocket:
-        """The same connection under TLS. The handshake as a whole has one time-out; a failed one closes the socket.
-        Raises CertificateRefused, OSError, TimeoutError."""
+        """Return the same connection under TLS. The handshake as a whole has one time-out; a failed one closes the
+        socket. Raises CertificateRefused, OSError, TimeoutError."""
         try:
             self._sock.settimeout(self._line.call.allowance(timeout))
             return GuardedSocket(secured(self._sock, self._line.route.trust, name), self._line)
@@ -137,7 +137,8 @@ class GuardedSocket:
             raise
 
     def readable(self) -> bool:
-        """Whether something, or the end, is waiting to be read: on an idle connection the sign that it was closed."""
+        """Return whether something, or the end, is waiting to be read: on an idle connection the sign that it was
+        closed."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._sock, selectors.EVENT_READ)
             return bool(selector.select(0))

@@ -86,7 +86,8 @@ def _built(trust: str, _version: tuple[int, int] | None) -> ssl.SSLContext:
 
 
 def _issuer(sock: ssl.SSLSocket | None) -> str:
-    """Who signed the certificate that was shown; empty where this Python doesn't tell after a failed handshake."""
+    """Return who signed the certificate that was shown; empty where this Python doesn't tell after a failed
+    handshake."""
     try:
         chain: Any = sock._sslobj.get_unverified_chain()  # type: ignore[union-attr]  # public since Python 3.13 alone
         names = {key: value for part in chain[0].get_info()["issuer"] for key, value in part}

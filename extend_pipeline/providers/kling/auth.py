@@ -1,21 +1,28 @@
-"""Kling's Authorization: a short-lived HS256 token made from a key pair, or an API key as it is."""
+"""Sign in to Kling: with a short-lived HS256 token made from a key pair, or with an API key as it is."""
 
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import jwt
 
+from extend_pipeline.providers.http.retry import clock_skew
+from extend_pipeline.providers.protocol import Answer
+from extend_pipeline.providers.wire.codes import TOKEN_REFUSED
 from extend_pipeline.providers.wire.credentials import Bearer, Credentials, KeyPair, SecretFault, SingleKey, read_secret
 
-LIFETIME_S: Final = 1800  # providers.md, "Kling, official": exp = now + 1800
+LIFETIME_S: Final = 1800  # docs/upstream/kling.md, "Authentication": exp = now + 1800
 BACKDATE_S: Final = 5  # nbf = now − 5
 MARGIN_S: Final = 120  # a token this near to its end isn't used: a call may take a minute, and clocks differ
-
+OWN_CLOCK_S: Final = 60.0
+"""From so many seconds between our clock and the response's Date on, a token that is refused for its times is our
+clock's fault. The Date only ever keeps something from being sent."""
+_SKEW_WORTH_TELLING_S: Final = 3.0
 
 # the provider chooses how long a secret key is, and PyJWT's advice against a short one is nothing a user can follow
 warnings.filterwarnings("ignore", message="The HMAC key is")
@@ -34,17 +41,17 @@ class _Minted:
         return self.pair == pair and self.at - BACKDATE_S <= now <= self.at + LIFETIME_S - MARGIN_S
 
 
-class KlingTokens:
-    """Answers with a Bearer that is valid now. Safe to use from several threads.
+class KlingAuth:
+    """The Auth of a Kling account. Safe to use from several threads.
 
-    `now` is seconds of UTC since 1970. Secrets are read anew for each call, so that a changed key is used at once.
+    `now` is seconds of UTC since 1970. Secrets are read for each request, so that a changed key is used at once.
     """
 
     def __init__(
         self,
         credentials: Credentials,
         *,
-        now: Callable[[], float],
+        now: Callable[[], float] = time.time,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._credentials = credentials
@@ -54,15 +61,10 @@ class KlingTokens:
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"KlingTokens({self._credentials!r})"
-
-    @property
-    def mints(self) -> bool:
-        """Whether a refused token can be replaced by a new one."""
-        return isinstance(self._credentials, KeyPair)
+        return f"KlingAuth({self._credentials!r})"
 
     def bearer(self) -> Bearer | SecretFault:
-        """The header's value, kept until shortly before its end."""
+        """Return the API key, or a token that is kept until shortly before its end."""
         match self._credentials:
             case SingleKey(api_key_env=variable):
                 key = read_secret(variable, self._environment)
@@ -76,11 +78,24 @@ class KlingTokens:
                     return secret
                 return self._kept((access, secret))
 
-    def forget(self, refused: Bearer) -> None:
-        """Drop a token that the upstream refused; one that another thread has made since stays."""
+    def renew(self, refused: Bearer, answer: Answer) -> bool:
+        """Drop a token after 1003 or 1004, and return whether a new one can be made. One that another thread has made
+        since stays."""
+        if not (isinstance(self._credentials, KeyPair) and answer.code in TOKEN_REFUSED):
+            return False
         with self._lock:
             if self._minted is not None and self._minted.bearer is refused:
                 self._minted = None
+        return True
+
+    def check_clock(self, answer: Answer, headers: Mapping[str, str]) -> tuple[Answer, bool]:
+        """Compare this machine's clock with the response's Date after 1003 or 1004, which refuse a token's times."""
+        skew = clock_skew(headers, now=self._now()) if answer.code in TOKEN_REFUSED else None
+        if skew is None or abs(skew) < _SKEW_WORTH_TELLING_S:
+            return answer, False
+        word = "ahead of" if skew > 0 else "behind"
+        message = f"{answer.message} (this machine's clock is {abs(skew):.0f} s {word} Kling's)"
+        return replace(answer, message=message), abs(skew) >= OWN_CLOCK_S
 
     def _kept(self, pair: tuple[str, str]) -> Bearer | SecretFault:
         with self._lock:
@@ -97,6 +112,6 @@ class KlingTokens:
 
 
 def mint(access_key: str, secret_key: str, *, now: float) -> str:
-    """Kling's token: header {alg, typ}, claims iss, exp, nbf and no iat. `now` is seconds since 1970."""
+    """Return Kling's token: header {alg, typ}, claims iss, exp, nbf and no iat. `now` is seconds since 1970."""
     claims = {"iss": access_key, "exp": int(now) + LIFETIME_S, "nbf": int(now) - BACKDATE_S}
     return jwt.encode(claims, secret_key, algorithm="HS256", headers={"typ": "JWT"})

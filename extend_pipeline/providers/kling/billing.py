@@ -1,7 +1,7 @@
-"""Kling's bills (`providers.md`, "Kling, official", *Price*): what was deducted for which task, and what packs hold.
+"""Read Kling's bills (docs/upstream/kling.md, "Bills"): what was deducted for which task, and what packs hold.
 
 What packs paid is one bill, what the account's balance paid another; their pages are alike. All routes are read only,
-and allow one request a second; what they tell is up to 12 h late.
+allow one request a second, and are up to 12 h late.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from extend_pipeline.providers.http.results import Reply
 from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.kling.billing_parse import (
     BilledTask,
@@ -22,7 +21,6 @@ from extend_pipeline.providers.kling.billing_parse import (
 )
 from extend_pipeline.providers.kling.provider import PAGE_CAP, KlingProvider
 from extend_pipeline.providers.protocol import Answer, QueryFailed, QueryFault
-from extend_pipeline.providers.wire.response import RawResponse
 
 COSTS_PATH: Final = "/account/costs"  # none of these has the /v1 of the other routes
 BILL_PATH: Final = "/account/billing/package"
@@ -33,6 +31,7 @@ MAX_PAGES: Final = 200  # 100,000 deductions; a period with more is to be asked 
 _INTERVAL_S: Final = 1.1  # one request a second, and a margin for a clock that is not ours
 # Half of each wait is chance, so that the shortest is 1.1 s.
 _RETRY: Final = RetryPolicy(attempts=3, wait_initial_s=2.2, wait_max_s=5.0)
+_ONCE: Final = RetryPolicy(attempts=1)  # a page of a bill; but for a refused token, which is sent anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,34 +53,31 @@ class KlingBilling:
         self, provider: KlingProvider, *, pause: Callable[[float], None] = time.sleep, retry: RetryPolicy = _RETRY
     ) -> None:
         self._client, self._pause, self._retry = provider.client, pause, retry
-        self._asked = False
+        self._requested = False
 
     def packs(self, since_ms: int, until_ms: int) -> Packs | QueryFailed:
-        """The packs that were bought in a period (UTC ms): reach back by a year and more for all that may still hold
-        units. What is left in them is up to 12 h late. Raises ValueError for a period that ends before it begins."""
+        """Return the packs that were bought in a period (UTC ms): reach back by a year and more for all that may still
+        hold units. What is left in them is up to 12 h late. Raises ValueError for a period that ends before it
+        begins."""
         _check(since_ms, until_ms)
-
-        def read(reply: Reply, secrets: tuple[str, ...], wait: float | None) -> Packs | QueryFailed:
-            return parse_packs(RawResponse(reply.status, reply.body, secrets, wait))
-
         self._space()
         params = {"start_time": since_ms, "end_time": until_ms}
-        return self._client.ask(COSTS_PATH, params, read, retry=self._retry)
+        return self._client.get(COSTS_PATH, params, parse_packs, retry=self._retry)
 
     def bill(
         self, since_ms: int, until_ms: int, *, page_rows: int = MAX_ROWS, max_pages: int = MAX_PAGES
     ) -> Bill | QueryFailed:
-        """Every deduction from packs for the tasks that were created in a period (UTC ms, the end left out).
+        """Return every deduction from packs for the tasks that were created in a period (UTC ms, the end left out).
 
-        All or nothing: where one page is not answered, or the bill is longer than `max_pages`, none of it is told, for
+        All or nothing: where one page fails, or the bill is longer than `max_pages`, the whole query fails, because
         what is missing in a part of a bill means nothing. Raises ValueError for a period that ends before it begins and
         outside 1 ≤ page_rows ≤ 500.
         """
         return self._all_of(BILL_PATH, since_ms, until_ms, page_rows, max_pages)
 
     def paid_from_balance(self, since_ms: int, until_ms: int) -> frozenset[str] | QueryFailed:
-        """The tasks of a period for which the balance was charged, in money instead of units. All or nothing, as
-        `bill`: a row that can't be understood is no answer."""
+        """Return the tasks of a period for which the balance was charged, in money instead of units. All or nothing, as
+        `bill`; a row that can't be understood fails the query too."""
         bill = self._all_of(BALANCE_PATH, since_ms, until_ms, MAX_ROWS, MAX_PAGES)
         if isinstance(bill, QueryFailed):
             return bill
@@ -112,16 +108,13 @@ class KlingBilling:
         return _unread(f"the bill has more than {max_pages} pages; ask for a shorter period")
 
     def _page(self, path: str, body: Mapping[str, object]) -> BillingPage | QueryFailed:
-        def read(reply: Reply, secrets: tuple[str, ...], wait: float | None) -> BillingPage | QueryFailed:
-            return parse_billing_page(RawResponse(reply.status, reply.body, secrets, wait))
-
         self._space()
-        return self._client.ask_by_post(path, body, read, PAGE_CAP)
+        return self._client.query_via_post(path, body, parse_billing_page, body_cap=PAGE_CAP, retry=_ONCE)
 
     def _space(self) -> None:
-        if self._asked:
+        if self._requested:
             self._pause(_INTERVAL_S)
-        self._asked = True
+        self._requested = True
 
 
 def _check(since_ms: int, until_ms: int) -> None:

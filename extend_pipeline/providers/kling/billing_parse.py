@@ -1,5 +1,5 @@
-"""From an answer of Kling's billing routes to rows and packs (`providers.md`, "Kling, official", *Price*). Pure, and
-never raises."""
+"""Turn the responses of Kling's billing routes (docs/upstream/kling.md, "Bills") into rows and packs. Pure, and never
+raises."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
-from extend_pipeline.providers.kling.codes import RULES, SUCCESS
-from extend_pipeline.providers.kling.task import Guard
 from extend_pipeline.providers.protocol import QueryFailed, QueryFault
+from extend_pipeline.providers.wire.codes import RULES, SUCCESS
+from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, integer, timestamp_ms, units_to_micros
 from extend_pipeline.providers.wire.response import (
+    CODE_CAP,
+    MESSAGE_CAP,
     ParsedResponse,
     RawResponse,
     malformed,
@@ -66,71 +68,72 @@ class Packs:
 
 
 def parse_billing_page(raw: RawResponse) -> BillingPage | QueryFailed:
-    """One page of `POST /account/billing/package`.
+    """Return one page of `POST /account/billing/package`.
 
     A page without rows counts as empty only where it says so itself, with an empty list or a count of 0: an empty bill
     means that nothing was charged, and is not to be believed of an answer that merely lost its list.
     """
-    reading = parse_response(raw)
-    if not _success(reading):
-        return _not_told(reading)
-    data = child(reading.value, "data")
+    parsed = parse_response(raw)
+    if not _success(parsed):
+        return _not_told(parsed)
+    data = child(parsed.value, "data")
     result = child(data, "result")
     detail = child(result, "detail")
     if detail is None and integer(child(result, "count")) == 0:
         detail = []
     if not isinstance(detail, list):
-        return malformed(reading, "the answer says success and holds no list of deductions")
+        return malformed(parsed.answer, "the answer says success and holds no list of deductions")
     more, given = child(data, "has_more"), child(data, "next_cursor")
     cursor = given if isinstance(given, str) and 0 < len(given) <= _CURSOR_CAP else None
     if more is True and cursor is None:
-        return malformed(reading, "the bill goes on, and the answer does not say how to ask for the rest")
+        return malformed(parsed.answer, "the bill goes on, and the answer does not say how to ask for the rest")
     if not isinstance(more, bool) and not (more is None and given in (None, "")):
-        return malformed(reading, "the answer does not say whether the bill goes on")
-    rows = [_billed(row, reading.guard) for row in detail]
+        return malformed(parsed.answer, "the answer does not say whether the bill goes on")
+    rows = [_billed(row, parsed.guard) for row in detail]
     known = tuple(row for row in rows if row is not None)
     return BillingPage(known, cursor if more is True else None, len(rows) - len(known))
 
 
 def parse_packs(raw: RawResponse) -> Packs | QueryFailed:
-    """`GET /account/costs`: the envelope has another one in it, and the list is missing where there are no packs."""
-    reading = parse_response(raw)
-    if not _success(reading):
-        return _not_told(reading)
-    data = child(reading.value, "data")
+    """Return the packs of `GET /account/costs`: the envelope has another one in it, and the list is missing where
+    there are no packs."""
+    parsed = parse_response(raw)
+    if not _success(parsed):
+        return _not_told(parsed)
+    data = child(parsed.value, "data")
     if not isinstance(data, dict):
-        return malformed(reading, "the answer says success and holds no data")
+        return malformed(parsed.answer, "the answer says success and holds no data")
     inner = child(data, "code")
     if inner is not None and integer(inner) not in SUCCESS:
-        return _inner_refusal(reading, inner, child(data, "msg"))
+        return _inner_refusal(parsed, inner, child(data, "msg"))
     listed = child(data, "resource_pack_subscribe_infos")
     if listed is None:
         listed = []
     if not isinstance(listed, list):
-        return malformed(reading, "the answer says success, and its packs are no list")
-    packs = [_pack(row, reading.guard) for row in listed]
+        return malformed(parsed.answer, "the answer says success, and its packs are no list")
+    packs = [_pack(row, parsed.guard) for row in listed]
     known = tuple(pack for pack in packs if pack is not None)
     return Packs(known, len(packs) - len(known))
 
 
-def _success(reading: ParsedResponse) -> bool:
-    return reading.ok and integer(child(reading.value, "code")) in SUCCESS
+def _success(parsed: ParsedResponse) -> bool:
+    return parsed.ok and integer(child(parsed.value, "code")) in SUCCESS
 
 
-def _not_told(reading: ParsedResponse) -> QueryFailed:
-    if reading.ok:
-        return malformed(reading, f"HTTP {reading.raw.status} with JSON that is no envelope of Kling's")
-    return query_failed(reading)
+def _not_told(parsed: ParsedResponse) -> QueryFailed:
+    if parsed.ok:
+        return malformed(parsed.answer, f"HTTP {parsed.raw.status} with JSON that is no envelope of Kling's")
+    return query_failed(parsed)
 
 
-def _inner_refusal(reading: ParsedResponse, inner: object, message: object) -> QueryFailed:
+def _inner_refusal(parsed: ParsedResponse, inner: object, message: object) -> QueryFailed:
     number = integer(inner)
     rule = RULES.get(number) if number is not None else None
-    said = reading.guard.text(message, cap=500) or "the account's costs are not told"
-    answer = replace(reading.answer, message=said, code=reading.guard.text(inner, cap=64) or None)
+    words = parsed.guard.text(message, cap=MESSAGE_CAP) or "the account's costs are not told"
+    answer = replace(parsed.answer, message=words, code=parsed.guard.text(inner, cap=CODE_CAP) or None)
     if rule is None:
-        return QueryFailed(QueryFault.MALFORMED, answer, reading.raw.retry_after_s)
-    return QueryFailed(rule.fault, with_hint(answer, rule.advice), reading.raw.retry_after_s)
+        return QueryFailed(QueryFault.MALFORMED, answer, parsed.raw.retry_after_s)
+    return QueryFailed(rule.fault, with_hint(answer, rule.advice), parsed.raw.retry_after_s)
 
 
 def _billed(row: object, guard: Guard) -> BilledTask | None:
@@ -154,7 +157,7 @@ def _pack(row: object, guard: Guard) -> Pack | None:
 
 
 def _signed_micros(value: object) -> int | None:
-    """Units in millionths, given as a number or as text, with a minus where they were given back."""
+    """Return units in millionths, given as a number or as text, with a minus where they were given back."""
     if isinstance(value, str) and value.strip().startswith("-"):
         back = units_to_micros(value.strip()[1:])
     elif isinstance(value, int) and not isinstance(value, bool) and value < 0:

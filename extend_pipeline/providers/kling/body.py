@@ -1,4 +1,4 @@
-"""The body of Kling's submit (upstream/001, "请求体"). Pure, and the same for the same request."""
+"""The body of Kling's submit (docs/upstream/kling.md, "Submit"). Pure, and the same for the same request."""
 
 from __future__ import annotations
 

@@ -1,14 +1,13 @@
-"""From (HTTP status, body) to an outcome, for Kling's answers (upstream/000, upstream/001). Pure, and never raises."""
+"""Turn Kling's responses (docs/upstream/kling.md) into outcomes. Pure, and never raises.
+
+Gateways pass Kling's bodies through, so that `read_submit` and `read_query` also take what a gateway sent.
+"""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from typing import Final
 
-from extend_pipeline.base.scrub import RAW_CAP, scrub
-from extend_pipeline.providers.kling.codes import BAD_VALUE, NOT_FOUND, RULES, SUCCESS, concerns_our_key
-from extend_pipeline.providers.kling.task import Guard, read_task
+from extend_pipeline.providers.kling.task import read_task
 from extend_pipeline.providers.protocol import (
     Accepted,
     Answer,
@@ -18,172 +17,154 @@ from extend_pipeline.providers.protocol import (
     Page,
     PageOutcome,
     QueryFailed,
-    QueryFault,
     QueryOutcome,
     Rejected,
     SubmitOutcome,
     Unknown,
 )
+from extend_pipeline.providers.wire.codes import BAD_VALUE, NOT_FOUND, RULES, SUCCESS, concerns_our_key
 from extend_pipeline.providers.wire.errors import UNDECIDED_4XX, fault_of_status
-from extend_pipeline.providers.wire.json import NotJson, child, error_message, integer, read_json, text
-
-MESSAGE_CAP: Final = 500
+from extend_pipeline.providers.wire.guard import Guard
+from extend_pipeline.providers.wire.json import child, error_message, integer, text
+from extend_pipeline.providers.wire.response import (
+    CODE_CAP,
+    MESSAGE_CAP,
+    ParsedResponse,
+    RawResponse,
+    malformed,
+    parse_response,
+    row_text,
+    with_hint,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
-    """A body after reading. `code` is None where there is no integer code; `problem` says why there is no envelope."""
+class _Envelope:
+    """A response read as Kling's `{code, message, request_id, data}`. `code` is None where there is no integer code;
+    `problem` says why there is no envelope. `complete`: code and message both are where they are documented."""
 
-    status: int
+    raw: RawResponse
     code: int | None
     data: object
     answer: Answer
-    problem: str
-    envelope: bool = False  # code and message both are where 001 has them
+    problem: str = ""
+    complete: bool = False
 
     @property
     def success(self) -> bool:
-        return 200 <= self.status < 300 and self.code in SUCCESS
+        return 200 <= self.raw.status < 300 and self.code in SUCCESS
 
     @property
     def undecided(self) -> bool:
-        """Whether the HTTP status alone forbids to believe that nothing was made."""
-        return not (200 <= self.status < 300 or 400 <= self.status < 500) or self.status in UNDECIDED_4XX
+        """Return whether the HTTP status alone forbids to believe that nothing was made."""
+        status = self.raw.status
+        return not (200 <= status < 300 or 400 <= status < 500) or status in UNDECIDED_4XX
+
+    @property
+    def guard(self) -> Guard:
+        return self.raw.guard
 
 
-def parse_submit(
-    status: int,
-    body: bytes,
-    *,
-    external_task_id: str | None,
-    secrets: tuple[str, ...] = (),
-    retry_after_s: float | None = None,
-) -> SubmitOutcome:
-    """What the answer to a submit means. `retry_after_s` is passed on with a rejection. `external_task_id` is None
-    where none was sent, as through most gateways: then nothing can be a duplicate of it."""
-    read = _read(status, body, secrets)
-    if read.success:
-        return _accepted(read, external_task_id, Guard(secrets))
-    rule = RULES.get(read.code) if read.code is not None else None
-    if read.undecided or rule is None or rule.reject is None:
-        return _unknown(read, read.problem or f"HTTP {status}, code {read.code}: nothing says that no task was made")
-    if _names_a_task(read.data):
-        return _unknown(read, f"code {read.code} says failure, and yet the answer names a task")
-    own = external_task_id
-    if own is not None and read.code == BAD_VALUE and concerns_our_key(read.answer.message, own):
-        return Duplicate(read.answer)
-    return Rejected(rule.reject, _advised(read.answer, rule.advice), retry_after_s)
+def parse_submit(raw: RawResponse, *, external_task_id: str | None) -> SubmitOutcome:
+    """Return what a response to a submit means (see `read_submit`)."""
+    return read_submit(parse_response(raw), external_task_id=external_task_id)
 
 
-def parse_query(
-    status: int,
-    body: bytes,
-    *,
-    asked: str,
-    own_key: bool = False,
-    secrets: tuple[str, ...] = (),
-    retry_after_s: float | None = None,
-) -> QueryOutcome:
-    """What the answer to a look-up of `asked` means: the task's id, or with `own_key` our `external_task_id`.
+def parse_query(raw: RawResponse, *, requested: str, own_key: bool = False) -> QueryOutcome:
+    """Return what a response to a look-up means (see `read_query`)."""
+    return read_query(parse_response(raw), requested=requested, own_key=own_key)
 
-    Only Kling's own 1203 says that there is no such task; a bare 404 may be anybody's.
+
+def read_submit(parsed: ParsedResponse, *, external_task_id: str | None) -> SubmitOutcome:
+    """Return what a response to a submit means. `external_task_id` is None where none was sent, as through most
+    gateways: then nothing can be a duplicate of it."""
+    envelope = _envelope(parsed)
+    if envelope.success:
+        return _accepted(envelope, external_task_id)
+    rule = RULES.get(envelope.code) if envelope.code is not None else None
+    if envelope.undecided or rule is None or rule.reject is None:
+        cause = f"HTTP {envelope.raw.status}, code {envelope.code}: nothing says that no task was made"
+        return Unknown(envelope.problem or cause, envelope.answer)
+    if _names_a_task(envelope.data):
+        return Unknown(f"code {envelope.code} says failure, and yet the answer names a task", envelope.answer)
+    own_id = external_task_id
+    if own_id is not None and envelope.code == BAD_VALUE and concerns_our_key(envelope.answer.message, own_id):
+        return Duplicate(envelope.answer)
+    return Rejected(rule.reject, with_hint(envelope.answer, rule.advice), envelope.raw.retry_after_s)
+
+
+def read_query(parsed: ParsedResponse, *, requested: str, own_key: bool = False) -> QueryOutcome:
+    """Return what a response to a look-up of `requested` means: the task's id, or with `own_key` our
+    `external_task_id`.
+
+    Only Kling's own 1203 says that there is no such task; a bare 404 may come from any server on the way.
     """
-    read = _read(status, body, secrets)
-    if not read.success:
-        if read.code == NOT_FOUND and read.envelope and not read.undecided and not _names_a_task(read.data):
-            return NotFound(read.answer)
-        return _unanswered(read, retry_after_s)
-    view = read_task(read.data, guard=Guard(secrets), raw=read.answer.raw)
+    envelope = _envelope(parsed)
+    if not envelope.success:
+        absent = envelope.code == NOT_FOUND and envelope.complete and not envelope.undecided
+        if absent and not _names_a_task(envelope.data):
+            return NotFound(envelope.answer)
+        return _query_failed(envelope)
+    view = read_task(envelope.data, guard=envelope.guard, raw=envelope.answer.raw)
     if view is None:
-        return _malformed(read, "the answer says success and shows no task")
-    if asked in (view.task_id, view.external_task_id):
+        return malformed(envelope.answer, "the answer says success and shows no task")
+    if requested in (view.task_id, view.external_task_id):
         return Found(view)
     if own_key and view.external_task_id is None:
         return Found(replace(view, warnings=(*view.warnings, "the answer does not repeat our own id")))
-    return _malformed(read, f"asked for the task {asked}, and the answer is about {view.task_id}")
+    return malformed(envelope.answer, f"asked for the task {requested}, and the answer is about {view.task_id}")
 
 
-def parse_page(
-    status: int, body: bytes, *, secrets: tuple[str, ...] = (), retry_after_s: float | None = None
-) -> PageOutcome:
-    """One page of the list. Past the end `data` is `[]`; a page without a list is malformed and never an empty one."""
-    read = _read(status, body, secrets)
-    if not read.success:
-        return _unanswered(read, retry_after_s)
-    if not isinstance(read.data, list):
-        return _malformed(read, "the answer says success and holds no list")
-    guard = Guard(secrets)
-    rows = [read_task(row, guard=guard, raw=_row_text(row, secrets)) for row in read.data]
+def parse_page(raw: RawResponse) -> PageOutcome:
+    """Return one page of the list. Past the end `data` is `[]`; a page without a list is malformed and never an empty
+    one."""
+    envelope = _envelope(parse_response(raw))
+    if not envelope.success:
+        return _query_failed(envelope)
+    if not isinstance(envelope.data, list):
+        return malformed(envelope.answer, "the answer says success and holds no list")
+    rows = [read_task(row, guard=envelope.guard, raw=row_text(row, raw)) for row in envelope.data]
     views = tuple(view for view in rows if view is not None)
     return Page(views, malformed=len(rows) - len(views), rows=len(rows))
 
 
-def _accepted(read: _Read, external_task_id: str | None, guard: Guard) -> Accepted | Unknown:
-    view = read_task(read.data, guard=guard, raw="")
-    if view is None:
-        return _unknown(read, "the answer says success and names no task")
-    if external_task_id is not None and view.external_task_id not in (None, external_task_id):
-        # an answer to somebody else's request: the look-up by our own id tells what became of ours
-        return _unknown(read, f"the answer is about {view.external_task_id}, which is not what was sent")
-    return Accepted(view.task_id, view.state, read.answer)
-
-
-def _read(status: int, body: bytes, secrets: tuple[str, ...]) -> _Read:
-    def clean(value: str, cap: int) -> str:
-        return scrub(value, secrets=secrets, cap=cap)
-
-    raw = clean(body.decode("utf-8", "replace"), RAW_CAP)
-    value = read_json(body)
-    if isinstance(value, NotJson):
-        problem = clean(f"HTTP {status} with {value.reason}", MESSAGE_CAP)
-        return _Read(status, None, None, Answer(problem, http_status=status, raw=raw), problem)
+def _envelope(parsed: ParsedResponse) -> _Envelope:
+    raw, value = parsed.raw, parsed.value
+    if parsed.problem:
+        return _Envelope(raw, None, None, parsed.answer, parsed.problem)
     code = child(value, "code")
-    answer = Answer(
-        clean(error_message(value), MESSAGE_CAP) or f"HTTP {status}",
-        http_status=status,
-        code=clean(text(code), 64) or None,
-        request_id=clean(text(child(value, "request_id")), 128) or None,
-        raw=raw,
+    answer = replace(
+        parsed.answer,
+        message=raw.scrubbed(error_message(value), MESSAGE_CAP) or f"HTTP {raw.status}",
+        code=raw.scrubbed(text(code), CODE_CAP) or None,
     )
     number = integer(code)
-    problem = "" if number is not None else f"HTTP {status} with JSON that is no envelope of Kling's"
-    envelope = number is not None and isinstance(child(value, "message"), str)
-    return _Read(status, number, child(value, "data"), answer, problem, envelope)
+    problem = "" if number is not None else f"HTTP {raw.status} with JSON that is no envelope of Kling's"
+    complete = number is not None and isinstance(child(value, "message"), str)
+    return _Envelope(raw, number, child(value, "data"), answer, problem, complete)
 
 
-def _row_text(row: object, secrets: tuple[str, ...]) -> str:
-    try:
-        return scrub(json.dumps(row, ensure_ascii=False, default=str), secrets=secrets)
-    except RecursionError:
-        return ""
+def _accepted(envelope: _Envelope, external_task_id: str | None) -> Accepted | Unknown:
+    view = read_task(envelope.data, guard=envelope.guard, raw="")
+    if view is None:
+        return Unknown("the answer says success and names no task", envelope.answer)
+    if external_task_id is not None and view.external_task_id not in (None, external_task_id):
+        # the response belongs to another request: the look-up by our own id tells what became of ours
+        cause = f"the answer is about {view.external_task_id}, which is not what was sent"
+        return Unknown(cause, envelope.answer)
+    return Accepted(view.task_id, view.state, envelope.answer)
 
 
 def _names_a_task(data: object) -> bool:
     # anything but an absent id counts here: a failure with an unreadable id beside it is still no proof of nothing
-    found = child(data, "task_id")
     if isinstance(data, list):
         return any(_names_a_task(row) for row in data if isinstance(row, dict))
-    return found is not None and found != ""
+    return child(data, "task_id") not in (None, "")
 
 
-def _unknown(read: _Read, cause: str) -> Unknown:
-    return Unknown(cause, read.answer)
-
-
-def _malformed(read: _Read, message: str) -> QueryFailed:
-    return QueryFailed(QueryFault.MALFORMED, _with_message(read.answer, message))
-
-
-def _unanswered(read: _Read, retry_after_s: float | None) -> QueryFailed:
-    rule = RULES.get(read.code) if read.code is not None else None
+def _query_failed(envelope: _Envelope) -> QueryFailed:
+    rule = RULES.get(envelope.code) if envelope.code is not None else None
+    wait_s = envelope.raw.retry_after_s
     if rule is not None:
-        return QueryFailed(rule.fault, _advised(read.answer, rule.advice), retry_after_s)
-    return QueryFailed(fault_of_status(read.status), read.answer, retry_after_s)
-
-
-def _advised(answer: Answer, advice: str) -> Answer:
-    return _with_message(answer, f"{answer.message}; {advice}") if advice else answer
-
-
-def _with_message(answer: Answer, message: str) -> Answer:
-    return replace(answer, message=message)
+        return QueryFailed(rule.fault, with_hint(envelope.answer, rule.advice), wait_s)
+    return QueryFailed(fault_of_status(envelope.raw.status), envelope.answer, wait_s)

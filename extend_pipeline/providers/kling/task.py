@@ -1,72 +1,33 @@
-"""One task of Kling's, as a query, a list row or a callback shows it (upstream/001). Pure, and never raises."""
+"""One task of Kling's, as a query or a list row shows it (docs/upstream/kling.md, "Query"). Pure, and never
+raises."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field
 from typing import Final
 
-from extend_pipeline.base.scrub import scrub
 from extend_pipeline.providers.protocol import Output, TaskState, TaskView
-from extend_pipeline.providers.wire.json import child, seconds_to_ms, text, text_id, timestamp_ms, units_to_micros
-
-MESSAGE_CAP: Final = 1000
-_SECRET_MIN: Final = 12  # a shorter secret may be part of an id or a host name by chance
-_URL: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f]{1,8000}")
+from extend_pipeline.providers.wire.guard import Guard
+from extend_pipeline.providers.wire.json import child, seconds_to_ms, timestamp_ms, units_to_micros
+from extend_pipeline.providers.wire.response import read_state
 
 STATES: Final = {
     "submitted": TaskState.SUBMITTED,
     "processing": TaskState.PROCESSING,
     "succeed": TaskState.SUCCEEDED,
-    "succeeded": TaskState.SUCCEEDED,  # a newer interface's spelling (providers.md)
+    "succeeded": TaskState.SUCCEEDED,  # a newer interface's spelling (docs/upstream/kling.md, "States")
     "failed": TaskState.FAILED,
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """Lets ids, URLs and texts through only as far as they can be stored and hold none of our own secrets."""
-
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-
-    def id(self, value: object) -> str | None:
-        """An id that can be used, or None."""
-        found = text_id(value)
-        return None if found is None or self._leaks(found) else found
-
-    def url(self, value: object) -> str | None:
-        """An absolute http(s) URL, or None. Whether it may be fetched is for the download to say."""
-        if not isinstance(value, str) or not _URL.fullmatch(value) or self._leaks(value):
-            return None
-        return value.encode("utf-8", "replace").decode("utf-8")
-
-    def text(self, value: object, cap: int = MESSAGE_CAP) -> str:
-        """Words for people, scrubbed and capped."""
-        return scrub(text(value).strip(), secrets=self.secrets, cap=cap)
-
-    def _leaks(self, value: str) -> bool:
-        return any(secret in value for secret in self.secrets if len(secret) >= _SECRET_MIN)
-
-
 def read_task(data: object, *, guard: Guard, raw: str) -> TaskView | None:
-    """A task, or None where there is no object with a usable `task_id`.
-
-    A word that isn't documented, and a success without a URL, read as PROCESSING with a warning: asking again is free,
-    while a wrong end can't be taken back.
-    """
+    """Return a task, or None where there is no object with a usable `task_id`."""
     task_id = guard.id(child(data, "task_id"))
     if task_id is None:
         return None
     info, parent = child(data, "task_info"), child(child(data, "task_info"), "parent_video")
     outputs, warnings = _outputs(child(data, "task_result"), guard)
     word = guard.text(child(data, "task_status"), cap=64)
-    state = STATES.get(word.lower())
-    if state is None:
-        warnings.append(f"the status word {word!r} is not documented; taken as still running")
-        state = TaskState.PROCESSING
-    elif state is TaskState.SUCCEEDED and not outputs:
-        warnings.append("the task says it succeeded and shows no video URL; taken as still running")
-        state = TaskState.PROCESSING
+    state = read_state(word, STATES, has_output=bool(outputs), warnings=warnings)
     units = child(data, "final_unit_deduction")
     units_micros = units_to_micros(units)
     if units_micros is not None and units_micros < 0:

@@ -1,4 +1,5 @@
-"""The body of a submit through a Kling gateway (upstream/002, "请求体"). Pure, and the same for the same request."""
+"""The body of a submit through a Kling gateway (docs/upstream/kling-gateway.md, "Submit"). Pure, and the same for the
+same request."""
 
 from __future__ import annotations
 
@@ -10,13 +11,14 @@ from extend_pipeline.providers.kling.body import submit_body
 from extend_pipeline.providers.protocol import SubmitRequest
 
 PASSES: Final = frozenset({"task_id", "negative_prompt", "cfg_scale", "callback_url", "external_task_id", "watermark"})
-"""What some gateways hand on beyond `video_id` and `prompt`; `task_id` is the parent's, which 002's prose asks for."""
+"""What some gateways hand on beyond `video_id` and `prompt`; `task_id` is the parent's, which the document's text asks
+for and its schema lacks."""
 
 _PARAMS_TO_PASS: Final = frozenset({"negative_prompt", "cfg_scale", "watermark"})
 
 
 def check_passes(passes: Collection[str]) -> frozenset[str]:
-    """The set of fields. Raises ValueError for one that no gateway passes."""
+    """Return the set of fields. Raises ValueError for one that no gateway passes."""
     unknown = sorted(set(passes) - PASSES)
     if unknown:
         raise ValueError(f"passes: {', '.join(unknown)} is none of {', '.join(sorted(PASSES))}")

@@ -1,12 +1,12 @@
-"""From an answer of a Kling gateway to an outcome (upstream/002): Kling's bodies passed through, and the gateway's own
-errors. Pure, and never raises."""
+"""Turn a Kling gateway's responses (docs/upstream/kling-gateway.md) into outcomes: Kling's bodies passed through, and
+the gateway's own errors. Pure, and never raises."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Final
 
-from extend_pipeline.providers.kling.parse import parse_query, parse_submit
+from extend_pipeline.providers.kling.parse import read_query, read_submit
 from extend_pipeline.providers.protocol import (
     Accepted,
     Found,
@@ -17,6 +17,7 @@ from extend_pipeline.providers.protocol import (
     TaskView,
     Unknown,
 )
+from extend_pipeline.providers.wire.errors import GATEWAY_STATUSES
 from extend_pipeline.providers.wire.response import (
     RawResponse,
     classify_query_failure,
@@ -30,49 +31,38 @@ NO_VIDEO_ID: Final = "the result names no video id, only a URL: this video can't
 def parse_gateway_submit(
     raw: RawResponse, *, external_task_id: str | None = None, parent_task_id: str | None = None
 ) -> SubmitOutcome:
-    """What the answer to a submit means. A 5xx is always Unknown: it may be the gateway's own, while Kling ran the
-    task. `external_task_id` is None where the gateway doesn't pass it."""
-    outcome = parse_submit(
-        raw.status,
-        raw.body,
-        external_task_id=external_task_id,
-        secrets=raw.secrets,
-        retry_after_s=raw.retry_after_s,
-    )
+    """Return what a response to a submit means. A 5xx is always Unknown: it may be the gateway's own, while Kling ran
+    the task. `external_task_id` is None where the gateway doesn't forward it."""
+    parsed = parse_response(raw)
+    outcome = read_submit(parsed, external_task_id=external_task_id)
     match outcome:
         case Accepted(task_id=task_id) if task_id == parent_task_id:
             # taken for the new task, the parent would be fetched a second time as its own extension
             return Unknown("the answer names the parent's task, not a new one", outcome.answer)
         case Unknown():
-            own = classify_rejection(parse_response(raw))
-            return outcome if isinstance(own, Unknown) else own
+            gateways_own = classify_rejection(parsed, documented=GATEWAY_STATUSES)
+            return outcome if isinstance(gateways_own, Unknown) else gateways_own
         case _:
             return outcome
 
 
-def parse_gateway_query(raw: RawResponse, *, asked: str, own_key: bool = False) -> QueryOutcome:
-    """What the answer to a look-up of `asked` means; a success whose video can't be extended again carries a
-    warning. `units_micros` stays empty: a passed-through deduction is in Kling's units and not the gateway's price."""
-    outcome = parse_query(
-        raw.status,
-        raw.body,
-        asked=asked,
-        own_key=own_key,
-        secrets=raw.secrets,
-        retry_after_s=raw.retry_after_s,
-    )
+def parse_gateway_query(raw: RawResponse, *, requested: str, own_key: bool = False) -> QueryOutcome:
+    """Return what a response to a look-up of `requested` means; a success whose video can't be extended again carries
+    a warning. `units_micros` stays empty: a passed-through deduction is in Kling's units and not the gateway's
+    price."""
+    parsed = parse_response(raw)
+    outcome = read_query(parsed, requested=requested, own_key=own_key)
     match outcome:
         case Found(view):
             return Found(_through_a_gateway(view))
         case QueryFailed():
-            reading = parse_response(raw)
-            return outcome if reading.error is None else classify_query_failure(reading)
+            return outcome if parsed.error is None else classify_query_failure(parsed)
         case _:
             return outcome
 
 
 def _through_a_gateway(view: TaskView) -> TaskView:
-    """A task of Kling's as a gateway's customer has to see it."""
+    """Return a task of Kling's as a gateway's customer has to see it."""
     # final_unit_deduction is what Kling took from the gateway, in Kling's units; the gateway charges its own
     view = replace(view, units_micros=None)
     if view.state is not TaskState.SUCCEEDED or view.outputs[0].video_id is not None:

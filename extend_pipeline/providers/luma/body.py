@@ -1,4 +1,4 @@
-"""The body and path of a submit to Luma through a reseller (upstream/004, "请求体")."""
+"""The body and path of a submit to Luma through a reseller (docs/upstream/luma.md, "Submit")."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from typing import Final
 from urllib.parse import quote
 
 from extend_pipeline.providers.protocol import SubmitRequest
-from extend_pipeline.providers.wire.inline_image import picture_for_the_ledger
+from extend_pipeline.providers.wire.inline_image import image_for_ledger
 
 GENERATIONS: Final = "/generations"  # below the prefix of the account
 _PARAMS: Final = frozenset({"prompt", "expand_prompt", "image_url", "image_end_url"})
 
 
 def extend_path(source_id: str) -> str:
-    """`/generations/{task_id}/extend`, below the prefix. Raises ValueError for an id that would name another path."""
+    """Return `/generations/{task_id}/extend`, below the prefix. Raises ValueError for an id that would name another
+    path."""
     if source_id in ("", ".", ".."):
         raise ValueError(f"{source_id!r} is no generation that could be extended")
     return f"{GENERATIONS}/{quote(source_id, safe='', errors='replace')}/extend"
 
 
 def luma_body(request: SubmitRequest) -> dict[str, object]:
-    """`user_prompt`, and of the four other fields what was given: the page marks all five as required while its own
-    example sends two. Raises ValueError where config should have caught it: an unknown parameter, a wrong type."""
+    """Return `user_prompt`, and of the four other fields those that the request has: the page marks all five as
+    required while its own example sends two. Raises ValueError where config should have caught it: an unknown
+    parameter, a wrong type."""
     unknown = sorted(set(request.params) - _PARAMS)
     if unknown:
         raise ValueError(f"Luma's extension has no parameter {', '.join(unknown)}")
@@ -35,21 +37,21 @@ def luma_body(request: SubmitRequest) -> dict[str, object]:
     if expand is not None:
         body["expand_prompt"] = expand
     for name in ("image_url", "image_end_url"):
-        picture = request.params.get(name)
-        if not isinstance(picture, str | None):
+        image = request.params.get(name)
+        if not isinstance(image, str | None):
             raise ValueError(f"{name} has to be text")
-        if picture:
-            body[name] = picture
+        if image:
+            body[name] = image
     if request.callback_url:
         body["notify_hook"] = request.callback_url
     return body
 
 
 def ledger_body(request: SubmitRequest) -> dict[str, object]:
-    """The body with pictures in base64 named by their sha256 instead of their megabytes."""
+    """Return the body with images in base64 named by their sha256 instead of their megabytes."""
     body = luma_body(request)
     for name in ("image_url", "image_end_url"):
-        picture = body.get(name)
-        if isinstance(picture, str):
-            body[name] = picture_for_the_ledger(picture)
+        image = body.get(name)
+        if isinstance(image, str):
+            body[name] = image_for_ledger(image)
     return body

@@ -1,17 +1,18 @@
-"""One generation of Luma's, as a submit, a query or a row of several shows it (upstream/004). Pure; never raises."""
+"""One generation of Luma's, as a submit, a query or a row of several shows it (docs/upstream/luma.md). Pure; never
+raises."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Final
 
-from extend_pipeline.providers.kling.task import Guard
 from extend_pipeline.providers.protocol import Output, TaskState, TaskView
+from extend_pipeline.providers.wire.callback_body import WRAPPED
 from extend_pipeline.providers.wire.errors import read_error
+from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, iso_ms, seconds_to_ms, timestamp_ms
 from extend_pipeline.providers.wire.presigned import presigned_expiry_ms
-
-WRAPPED: Final = "gen_api_response"
+from extend_pipeline.providers.wire.response import read_state
 
 STATES: Final = {
     "pending": TaskState.SUBMITTED,
@@ -24,16 +25,16 @@ STATES: Final = {
 
 
 def wrapped_failure(value: object) -> bool:
-    """Whether this is a gateway's record of a failure around Luma's own body."""
+    """Return whether this is a gateway's record of a failure around Luma's own body."""
     status = child(value, "status")
     return isinstance(value, dict) and WRAPPED in value and isinstance(status, str) and status.upper() == "FAILED"
 
 
-def read_generation(value: object, *, guard: Guard, raw: str, asked: str | None = None) -> TaskView | None:
-    """A generation, or None where no usable id is shown.
+def read_generation(value: object, *, guard: Guard, raw: str, requested: str | None = None) -> TaskView | None:
+    """Return a generation, or None where no usable id is shown.
 
     A wrapped failure is FAILED whatever state Luma's body inside still shows, unless it shows a finished video: that
-    was paid for and is there. Where it names no generation it is about `asked`, the one that the question was about.
+    was paid for and is there. Where it names no generation it is about `requested`, the one that was looked up.
     """
     if not (isinstance(value, dict) and WRAPPED in value):
         return _flat(value, guard=guard, raw=raw)
@@ -42,9 +43,9 @@ def read_generation(value: object, *, guard: Guard, raw: str, asked: str | None 
     if not wrapped_failure(value):
         return inner
     if inner is None:
-        if asked is None or guard.id(asked) is None or child(inside, "id") not in (None, ""):
+        if requested is None or guard.id(requested) is None or child(inside, "id") not in (None, ""):
             return None
-        inner = TaskView(asked, TaskState.FAILED, "", raw=raw, warnings=("the failure names no generation",))
+        inner = TaskView(requested, TaskState.FAILED, "", raw=raw, warnings=("the failure names no generation",))
     if inner.state is TaskState.SUCCEEDED:
         return replace(inner, warnings=(*inner.warnings, "the gateway says FAILED beside a finished video"))
     error = read_error(value) or read_error(inside)
@@ -68,13 +69,7 @@ def _flat(value: object, *, guard: Guard, raw: str) -> TaskView | None:
     output = _output(value, task_id, guard)
     warnings: list[str] = []
     word = guard.text(child(value, "state"), cap=64)
-    state = STATES.get(word.lower())
-    if state is None:
-        warnings.append(f"the state {word!r} is not known; taken as still running")
-        state = TaskState.PROCESSING
-    elif state is TaskState.SUCCEEDED and output is None:
-        warnings.append("the generation says it is completed and shows no video URL; taken as still running")
-        state = TaskState.PROCESSING
+    state = read_state(word, STATES, has_output=output is not None, warnings=warnings)
     error = read_error(value)
     return TaskView(
         task_id=task_id,
@@ -91,7 +86,7 @@ def _flat(value: object, *, guard: Guard, raw: str) -> TaskView | None:
 
 
 def _output(value: object, task_id: str, guard: Guard) -> Output | None:
-    """The clean file (`download_url`) where there is one; `url` may be watermarked."""
+    """Return the clean file (`download_url`) where there is one; `url` may be watermarked."""
     video = child(value, "video")
     shown, clean = guard.url(child(video, "url")), guard.url(child(video, "download_url"))
     url = clean or shown

@@ -1,4 +1,4 @@
-"""The body of a submit to Vidu through ModelVerse (upstream/003, "输入")."""
+"""The body of a submit to Vidu through ModelVerse (docs/upstream/vidu.md, "Submit")."""
 
 from __future__ import annotations
 
@@ -6,27 +6,24 @@ from collections.abc import Mapping
 from typing import Final
 
 from extend_pipeline.providers.protocol import SubmitRequest
-from extend_pipeline.providers.wire.inline_image import BadPicture, picture_for_the_ledger, picture_for_the_wire
-
-MODELS: Final = ("viduq2-turbo", "viduq2-pro")
-RESOLUTIONS: Final = ("540p", "720p", "1080p")
-MIN_SECONDS, MAX_SECONDS = 1, 7
+from extend_pipeline.providers.vidu.prices import MAX_SECONDS, MIN_SECONDS, MODELS, RESOLUTIONS
+from extend_pipeline.providers.wire.inline_image import BadImage, image_for_ledger, image_for_request
 
 _PARAMS: Final = frozenset({"prompt", "model", "seconds", "resolution", "last_frame_url", "last_frame_sha256"})
 
 
 def ledger_body(request: SubmitRequest) -> dict[str, object]:
-    """The body with a picture that isn't a URL named by its sha256; pure. Raises ValueError where config should have
-    caught it: an unknown parameter, a wrong type, a value that upstream/003 doesn't have."""
+    """Return the body with an image that isn't a URL named by its sha256; pure. Raises ValueError where config should
+    have caught it: an unknown parameter, a wrong type, a value that docs/upstream/vidu.md doesn't have."""
     frame, sha256 = _frame(request.params)
-    return _body(request, None if frame is None else picture_for_the_ledger(frame, sha256=sha256))
+    return _body(request, None if frame is None else image_for_ledger(frame, sha256=sha256))
 
 
-def wire_body(request: SubmitRequest) -> dict[str, object] | BadPicture:
-    """The body that goes out; a local picture is read now and encoded. Raises ValueError as `ledger_body` does."""
+def wire_body(request: SubmitRequest) -> dict[str, object] | BadImage:
+    """Return the body that goes out; a local image is read now and encoded. Raises ValueError as `ledger_body` does."""
     frame, sha256 = _frame(request.params)
-    sent = None if frame is None else picture_for_the_wire(frame, sha256=sha256)
-    return sent if isinstance(sent, BadPicture) else _body(request, sent)
+    sent = None if frame is None else image_for_request(frame, sha256=sha256)
+    return sent if isinstance(sent, BadImage) else _body(request, sent)
 
 
 def _body(request: SubmitRequest, frame: str | None) -> dict[str, object]:

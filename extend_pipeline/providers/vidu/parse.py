@@ -1,4 +1,4 @@
-"""From an answer of ModelVerse to an outcome, for Vidu (upstream/003). Pure, and never raises."""
+"""Turn ModelVerse's responses about Vidu (docs/upstream/vidu.md) into outcomes. Pure, and never raises."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from extend_pipeline.providers.wire.response import (
     classify_rejection,
     malformed,
     parse_response,
+    read_state,
 )
 
-# 404 is not among them: ModelVerse documents none, and what one would mean for a submit nobody knows
+# 404 is not among them: ModelVerse documents none, and what one would mean for a submit is not known
 STATUSES: Final = frozenset({400, 401, 403, 429})
 
 STATES: Final = {
@@ -34,56 +35,50 @@ STATES: Final = {
     "running": TaskState.PROCESSING,
     "success": TaskState.SUCCEEDED,
     "failure": TaskState.FAILED,
-    "expired": TaskState.FAILED,  # documented by a sibling interface (providers.md)
+    "expired": TaskState.FAILED,  # documented by a sibling interface (docs/upstream/vidu.md, "States")
 }
 
 
 def parse_vidu_submit(raw: RawResponse) -> SubmitOutcome:
-    """What the answer to a submit means: accepted with `output.task_id`, else rejected by a documented 4xx, else
+    """Return what a response to a submit means: accepted with `output.task_id`, else rejected by a documented 4xx, else
     unknown."""
-    reading = _read(raw)
-    if not reading.ok:
-        return classify_rejection(reading, documented=STATUSES)
-    output = child(reading.value, "output")
-    task_id = reading.guard.id(child(output, "task_id"))
+    parsed = _parse(raw)
+    if not parsed.ok:
+        return classify_rejection(parsed, documented=STATUSES)
+    output = child(parsed.value, "output")
+    task_id = parsed.guard.id(child(output, "task_id"))
     if task_id is None:
-        return Unknown("the answer says success and names no task", reading.answer)
-    word = reading.guard.text(child(output, "task_status"), cap=64)
-    return Accepted(task_id, STATES.get(word.lower(), TaskState.SUBMITTED), reading.answer)
+        return Unknown("the answer says success and names no task", parsed.answer)
+    word = parsed.guard.text(child(output, "task_status"), cap=64)
+    return Accepted(task_id, STATES.get(word.lower(), TaskState.SUBMITTED), parsed.answer)
 
 
-def parse_vidu_query(raw: RawResponse, *, asked: str) -> QueryOutcome:
-    """What the answer to a look-up of `asked` means. Times are seconds at ModelVerse, milliseconds here."""
-    reading = _read(raw)
-    view = _view(reading) if reading.readable else None
+def parse_vidu_query(raw: RawResponse, *, requested: str) -> QueryOutcome:
+    """Return what a response to a look-up of `requested` means. Times are seconds at ModelVerse, milliseconds here."""
+    parsed = _parse(raw)
+    view = _view(parsed) if parsed.readable else None
     if view is None:
         return (
-            malformed(reading, "the answer says success and shows no task")
-            if reading.ok
-            else classify_query_failure(reading)
+            malformed(parsed.answer, "the answer says success and shows no task")
+            if parsed.ok
+            else classify_query_failure(parsed)
         )
-    if view.task_id != asked:
-        return malformed(reading, f"asked for the task {asked}, and the answer is about {view.task_id}")
+    if view.task_id != requested:
+        return malformed(parsed.answer, f"asked for the task {requested}, and the answer is about {view.task_id}")
     return Found(view)
 
 
-def _view(reading: ParsedResponse) -> TaskView | None:
-    guard, output = reading.guard, child(reading.value, "output")
+def _view(parsed: ParsedResponse) -> TaskView | None:
+    guard, output = parsed.guard, child(parsed.value, "output")
     task_id = guard.id(child(output, "task_id"))
     if task_id is None:
         return None
-    outputs, warnings = _outputs(reading, child(output, "urls"))
+    outputs, warnings = _outputs(parsed, child(output, "urls"))
     word = guard.text(child(output, "task_status"), cap=64)
-    state = STATES.get(word.lower())
-    if state is None:
-        warnings.append(f"the status word {word!r} is not documented; taken as still running")
-        state = TaskState.PROCESSING
-    elif state is TaskState.SUCCEEDED and not outputs:
-        warnings.append("the task says it succeeded and shows no video URL; taken as still running")
-        state = TaskState.PROCESSING
+    state = read_state(word, STATES, has_output=bool(outputs), warnings=warnings)
     message = guard.text(child(output, "error_message"))
-    if not message and reading.error is not None:
-        message = guard.text(reading.error.message)
+    if not message and parsed.error is not None:
+        message = guard.text(parsed.error.message)
     if word.lower() == "expired":
         message = message or "the task expired before it was run"
     done = state is TaskState.SUCCEEDED
@@ -95,19 +90,19 @@ def _view(reading: ParsedResponse) -> TaskView | None:
         outputs=outputs,
         created_ms=timestamp_ms(child(output, "submit_time")),
         updated_ms=timestamp_ms(child(output, "finish_time")),
-        # the body of a failure carries usage as well: it tells what was asked for, not what was made
-        added_ms=_added(child(child(reading.value, "usage"), "duration")) if done else None,
+        # the body of a failure carries usage as well: it tells what was requested for, not what was made
+        added_ms=_added(child(child(parsed.value, "usage"), "duration")) if done else None,
         expires_ms=presigned_expiry_ms(outputs[0].url) if outputs else None,
         warnings=tuple(warnings),
-        raw=reading.answer.raw,
+        raw=parsed.answer.raw,
     )
 
 
-def _outputs(reading: ParsedResponse, urls: object) -> tuple[tuple[Output, ...], list[str]]:
+def _outputs(parsed: ParsedResponse, urls: object) -> tuple[tuple[Output, ...], list[str]]:
     outputs: list[Output] = []
     warnings: list[str] = []
     for value in urls if isinstance(urls, list) else []:
-        url = reading.guard.url(value)
+        url = parsed.guard.url(value)
         if url is None:
             warnings.append("a video of the result has no usable URL; left out")
         else:
@@ -120,10 +115,10 @@ def _added(seconds: object) -> int | None:
     return seconds_to_ms(seconds) or None
 
 
-def _read(raw: RawResponse) -> ParsedResponse:
-    """ModelVerse puts the request's id into the error's `param`."""
-    reading = parse_response(raw)
-    if reading.error is None or reading.answer.request_id or not reading.error.param:
-        return reading
-    request_id = reading.guard.text(reading.error.param, cap=128)
-    return replace(reading, answer=replace(reading.answer, request_id=request_id or None))
+def _parse(raw: RawResponse) -> ParsedResponse:
+    """Parse a body; ModelVerse puts the request's id into the error's `param`."""
+    parsed = parse_response(raw)
+    if parsed.error is None or parsed.answer.request_id or not parsed.error.param:
+        return parsed
+    request_id = parsed.guard.text(parsed.error.param, cap=128)
+    return replace(parsed, answer=replace(parsed.answer, request_id=request_id or None))

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 from typing import Final
 
-from extend_pipeline.providers.luma.task import WRAPPED
 from extend_pipeline.providers.wire.json import NotJson, child, read_json, text_id
 
-BODY_CAP: Final = 65_536  # bytes; a callback of Kling's (upstream/001) is under 2,000
+BODY_CAP: Final = 65_536  # bytes; a callback (docs/upstream/kling.md, "Callbacks") is under 2,000
 
-_TASK_ID: Final = "task_id"  # Kling's and its gateways' (upstream/001, 002); also some of Luma's resellers (004)
-_ID: Final = "id"  # Luma's (upstream/004)
-_ENVELOPES: Final = ("data", WRAPPED)  # an answer's envelope around the task; Kling's own callbacks have none
+WRAPPED: Final = "gen_api_response"  # what some gateways put the origin's own body into
+
+_TASK_ID: Final = "task_id"  # docs/upstream/kling.md, "Callbacks"
+_ID: Final = "id"  # docs/upstream/luma.md, "Callbacks"
+_ENVELOPES: Final = ("data", WRAPPED)  # an answer's envelope around the task
 
 
 def named_task(body: bytes) -> str | None:
-    """The id of the task that a callback's body names, or None.
+    """Return the id of the task that a callback's body names, or None.
 
-    It stands at the top, as Kling and Luma write it, or in an envelope. `task_id` counts before `id`, which may be the
+    It stands at the top or in an envelope. `task_id` counts before `id`, which may be the
     message's own. A body that names two tasks, or one that no id can be, names none.
     """
     if len(body) > BODY_CAP:

@@ -1,4 +1,5 @@
-"""Secrets, read from the environment at the moment of use and never shown: names are configuration, values are not."""
+"""Read secrets from the environment at the moment of use, and never show them: names are configuration, values are
+not."""
 
 from __future__ import annotations
 
@@ -6,8 +7,12 @@ import hmac
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from extend_pipeline.config.model.account import Account, ApiKey, KlingKeys
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.model.credentials import ApiKey
+from extend_pipeline.config.model.credentials import KeyPair as KeyPairNames
+from extend_pipeline.providers.protocol import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,7 @@ Credentials = KeyPair | SingleKey
 
 @dataclass(frozen=True, slots=True)
 class SecretFault:
-    """A secret that can't be used, told by its variable's name and never by its value."""
+    """A secret that can't be used; the message has its variable's name and never its value."""
 
     message: str
 
@@ -38,7 +43,7 @@ class SecretFault:
 @dataclass(frozen=True, slots=True)
 class Bearer:
     """What goes into the Authorization header. `secrets` are all values that must not be written down anywhere.
-    `prefix` is "" where an upstream wants the bare key (upstream/003)."""
+    `prefix` is "" where an upstream wants the bare key (docs/upstream/vidu.md, "Authentication")."""
 
     token: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
@@ -46,12 +51,51 @@ class Bearer:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The header to send."""
+        """Return the header to send."""
         return {"authorization": f"{self.prefix}{self.token}"}
 
 
+class Auth(Protocol):
+    """How an account signs in. Safe to use from several threads."""
+
+    def bearer(self) -> Bearer | SecretFault:
+        """Return what to send now, or why there is nothing to send."""
+        ...
+
+    def renew(self, refused: Bearer, answer: Answer) -> bool:
+        """Return whether a request that was answered so may succeed with a new credential, and if so drop the one that
+        was sent, so that the next `bearer` is a new one."""
+        ...
+
+    def check_clock(self, answer: Answer, headers: Mapping[str, str]) -> tuple[Answer, bool]:
+        """Return the answer with the difference of the clocks in its message, where that may be why the credential was
+        refused, and whether this machine's clock is at fault. `headers` are the response's, in lower case."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAuth:
+    """Signs in with one API key, which is read for each request. `prefix` goes before it in the header."""
+
+    key: SingleKey
+    prefix: str = "Bearer "
+
+    def bearer(self) -> Bearer | SecretFault:
+        """Return the key, or why it can't be sent."""
+        value = read_secret(self.key.api_key_env)
+        return value if isinstance(value, SecretFault) else Bearer(value, (value,), self.prefix)
+
+    def renew(self, refused: Bearer, answer: Answer) -> bool:  # noqa: ARG002
+        """Return False: there is only one key."""
+        return False
+
+    def check_clock(self, answer: Answer, headers: Mapping[str, str]) -> tuple[Answer, bool]:  # noqa: ARG002
+        """Return the answer as it is: a key has no times."""
+        return answer, False
+
+
 def read_secret(variable: str, environment: Mapping[str, str] | None = None) -> str | SecretFault:
-    """The value of an environment variable, if it can stand in a header as it is."""
+    """Return the value of an environment variable, if it can stand in a header as it is."""
     value = (os.environ if environment is None else environment).get(variable, "")
     if not value:
         return SecretFault(f"the environment variable {variable} is not set; set it to the account's key")
@@ -70,10 +114,18 @@ def read_secret(variable: str, environment: Mapping[str, str] | None = None) -> 
 def credentials_of(account: Account) -> Credentials:
     """Return the names of an account's secrets, in this package's words."""
     match account.credentials:
-        case KlingKeys() as keys:
+        case KeyPairNames() as keys:
             return KeyPair(keys.access_key_env, keys.secret_key_env)
         case ApiKey() as key:
             return SingleKey(key.api_key_env)
+
+
+def key_auth(account: Account, prefix: str = "Bearer ") -> KeyAuth:
+    """Return the Auth of an account that signs in with one key. Raises ValueError for an account that has none."""
+    key = credentials_of(account)
+    if not isinstance(key, SingleKey):
+        raise ValueError(f"account {account.name}: {account.provider} signs in with one key: give it as api_key_env")
+    return KeyAuth(key, prefix)
 
 
 def variables_of(account: Account) -> tuple[str, ...]:
@@ -96,9 +148,3 @@ def key_mark(account: Account, salt: str) -> str:
     first 48 bits of an HMAC, after the salt; keys are random, so they can't be guessed by it."""
     values = "\0".join(os.environ.get(variable, "") for variable in variables_of(account))
     return f"{salt}:{hmac.new(salt.encode(), values.encode('utf-8', 'surrogateescape'), 'sha256').hexdigest()[:12]}"
-
-
-def read_key(key: SingleKey, *, prefix: str = "Bearer ") -> Bearer | SecretFault:
-    """An API key, read now, as it goes into the header."""
-    value = read_secret(key.api_key_env)
-    return value if isinstance(value, SecretFault) else Bearer(value, (value,), prefix)

@@ -1,7 +1,7 @@
-"""Error bodies of resellers and gateways, in all the shapes they come in, and what each means (`providers.md`,
-"Gateways"). Pure, and never raises.
+"""Error bodies of resellers and gateways, in all the shapes they come in, and what each means (docs/upstream/README.md,
+"Error bodies"). Pure, and never raises.
 
-The shapes: Kling's `{code, message, request_id, data?}` · `{"error": {message, type, param, code}}` ·
+The shapes: the origin's `{code, message, request_id, data?}` · `{"error": {message, type, param, code}}` ·
 `{"code": "text", "message", "data": null}` · `{"error": "…"}` · `{"detail": "…"}` · `{"detail": {…}}` ·
 `{"success": false, "error": {code, message}}`. Of two JSON documents the first counts; a page of HTML is none of these.
 """
@@ -12,12 +12,12 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from extend_pipeline.providers.kling.codes import RULES, SUCCESS, CodeRule
 from extend_pipeline.providers.protocol import QueryFault, RejectReason
+from extend_pipeline.providers.wire.codes import RULES, SUCCESS, CodeRule
 from extend_pipeline.providers.wire.json import NotJson, child, error_message, integer, read_json, text
 
-# These say nothing of what became of the request, whatever code a proxy put beside them (providers.md, "Reading an
-# answer").
+# These say nothing of what became of the request, whatever code a proxy put beside them (docs/upstream/README.md,
+# "Reading the response to a submit").
 UNDECIDED_4XX: Final = frozenset({408, 409, 425})
 GATEWAY_STATUSES: Final = frozenset({400, 401, 402, 403, 404, 429})
 """With these a gateway says that it, or its origin, took nothing on; any other 4xx is not documented."""
@@ -63,7 +63,7 @@ class UpstreamError:
 
 
 def read_error(value: object) -> UpstreamError | None:
-    """The error that a JSON value tells of, or None where it has none of the shapes."""
+    """Return the error that a JSON value tells of, or None where it has none of the shapes."""
     if not isinstance(value, dict):
         return None
     error, detail, code = value.get("error"), value.get("detail"), value.get("code")
@@ -86,8 +86,8 @@ def read_error(value: object) -> UpstreamError | None:
 
 
 def names_a_task(value: object) -> bool:
-    """Whether an error body has anything beside the error that could be a task's id. An id that can't be read counts:
-    it is no proof of nothing."""
+    """Return whether an error body has anything beside the error that could be a task's id. An id that can't be read
+    counts: it is no proof of nothing."""
     for place in (value, *(child(value, key) for key in ("data", "output", "gen_api_response"))):
         if any(child(place, key) not in (None, "") for key in ("task_id", "id")):
             return True
@@ -98,19 +98,19 @@ def names_a_task(value: object) -> bool:
 
 
 def says_no_such_task(status: int, error: UpstreamError | None) -> bool:
-    """Whether a well-formed 400 or 404 says of a look-up that there is no such task. A bare 404 may be anybody's."""
+    """Return whether a well-formed 400 or 404 says of a look-up that there is no such task. A bare 404 may be
+    anybody's."""
     if error is None or status not in (400, 404):
         return False
     return _NO_TASK.search(error.message) is not None or _NO_TASK.search(error.words) is not None
 
 
-def rule_for(
-    status: int, error: UpstreamError | None, *, documented: frozenset[int] = GATEWAY_STATUSES
-) -> CodeRule | None:
-    """What an error means, or None where a submit that is answered so may have made a task all the same.
+def rule_for(status: int, error: UpstreamError | None, *, documented: frozenset[int]) -> CodeRule | None:
+    """Return what an error means, or None where a submit that is answered so may have made a task all the same.
 
-    A code of Kling's decides by itself. Else a 4xx that the provider documents (`documented`) with a readable error
-    does, unless the words tell of trouble between a gateway and its origin. 5xx, 408, 409 and 425 never decide.
+    A business code (`wire/codes.py`) decides by itself. Else a 4xx that the provider documents (`documented`) with a
+    readable error does, unless the words tell of trouble between a gateway and its origin. 5xx, 408, 409 and 425 never
+    decide.
     """
     if error is None or not 400 <= status < 500 or status in UNDECIDED_4XX:
         return None
@@ -127,15 +127,15 @@ def rule_for(
 
 
 def fault_of(status: int, error: UpstreamError | None) -> tuple[QueryFault, str]:
-    """Why a query told nothing, and what to do about it."""
+    """Return why a query told nothing, and what to do about it."""
     if error is not None and error.number in RULES:
         return RULES[error.number].fault, RULES[error.number].advice
-    rule = None if error is None else rule_for(status, error)
+    rule = None if error is None else rule_for(status, error, documented=GATEWAY_STATUSES)
     return (fault_of_status(status), "") if rule is None else (rule.fault, rule.advice)
 
 
 def fault_of_status(status: int) -> QueryFault:
-    """Where there is no code to go by, as with a proxy's own page, the status is all there is."""
+    """Return where there is no code to go by, as with a proxy's own page, the status is all there is."""
     match status:
         case 401:
             return QueryFault.AUTH
@@ -185,7 +185,7 @@ def _of_a_list(detail: object) -> str:
 
 
 def _passed_on(error: UpstreamError) -> UpstreamError | None:
-    """The origin's own error, where a gateway put its whole body into a message."""
+    """Return the origin's own error, where a gateway put its whole body into a message."""
     start = error.message.find("{")
     if start < 0:
         return None

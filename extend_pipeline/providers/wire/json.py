@@ -32,7 +32,7 @@ class NotJson:
 
 
 def read_json(body: bytes) -> object | NotJson:
-    """The first JSON document of a body.
+    """Return the first JSON document of a body.
 
     Bytes that aren't UTF-8 become U+FFFD, which no id may hold. Numbers stay exact (int or Decimal). A key that comes
     twice with different values reads as null: which of them was meant, nobody can tell. NaN and Infinity are no JSON.
@@ -57,15 +57,15 @@ def read_json(body: bytes) -> object | NotJson:
 
 
 def text(value: object) -> str:
-    """A text as it is, a number as text, anything else as the empty text."""
+    """Return a text as it is, a number as text, anything else as the empty text."""
     if isinstance(value, str):
         return value
     return str(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else ""
 
 
 def text_id(value: object) -> str | None:
-    """An id from a text or an exact integer, never from a float or a bool. Empty and null are absent, and so is what
-    can't be an id: white space, control or non-ASCII characters, ".", "..", more than 256 characters."""
+    """Return an id from a text or an exact integer, never from a float or a bool. Empty and null are absent, and so is
+    what can't be an id: white space, control or non-ASCII characters, ".", "..", more than 256 characters."""
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value) if value >= 0 else ""
     if not isinstance(value, str) or not 0 < len(value) <= _ID_CAP or value in (".", ".."):
@@ -74,7 +74,7 @@ def text_id(value: object) -> str | None:
 
 
 def integer(value: object) -> int | None:
-    """An integer, given as one or as its digits in a text, with or without a minus."""
+    """Return an integer, given as one or as its digits in a text, with or without a minus."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -85,7 +85,7 @@ def integer(value: object) -> int | None:
 
 
 def decimal(value: object) -> Decimal | None:
-    """A plain non-negative decimal below 10¹², given as a number or as text ("3.5"); no exponents, signs or
+    """Return a plain non-negative decimal below 10¹², given as a number or as text ("3.5"); no exponents, signs or
     underscores."""
     if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
         return None
@@ -103,7 +103,7 @@ def decimal(value: object) -> Decimal | None:
 
 
 def seconds_to_ms(value: object) -> int | None:
-    """Seconds ("9.6", 9.6, 9) as milliseconds, half up. None for anything else, or for more than a day."""
+    """Return seconds ("9.6", 9.6, 9) as milliseconds, half up. None for anything else, or for more than a day."""
     seconds = decimal(value)
     if seconds is None or seconds > 86_400:
         return None
@@ -111,7 +111,8 @@ def seconds_to_ms(value: object) -> int | None:
 
 
 def timestamp_ms(value: object) -> int | None:
-    """A time since 1970 as milliseconds, given as integer or digits, in milliseconds or (some resellers) in seconds."""
+    """Return a time since 1970 as milliseconds, given as integer or digits, in milliseconds or (some resellers) in
+    seconds."""
     if isinstance(value, Decimal) and value == value.to_integral_value() and value.adjusted() < 15:
         value = int(value)
     if isinstance(value, str):
@@ -123,7 +124,7 @@ def timestamp_ms(value: object) -> int | None:
 
 
 def iso_ms(value: object) -> int | None:
-    """A moment in ISO 8601 as whole milliseconds since 1970; without a zone it is UTC. None for anything else,
+    """Return a moment in ISO 8601 as whole milliseconds since 1970; without a zone it is UTC. None for anything else,
     and for what lies before 1970: `0001-01-01T00:00:00Z` is how Go writes that there is no time."""
     if not isinstance(value, str) or not 10 < len(value) <= 40:
         return None
@@ -137,7 +138,7 @@ def iso_ms(value: object) -> int | None:
 
 
 def units_to_micros(value: object) -> int | None:
-    """A count of units ("2", "3.5", 2) in millionths; None for "", null, garbage, and what has more than six
+    """Return a count of units ("2", "3.5", 2) in millionths; None for "", null, garbage, and what has more than six
     decimals."""
     units = decimal(value)
     if units is None:
@@ -154,8 +155,8 @@ def child(value: object, key: str) -> object:
 
 
 def error_message(value: object) -> str:
-    """The upstream's own words, from any of the error bodies seen in this family of systems (`providers.md`,
-    "Gateways")."""
+    """Return the upstream's own words, from any of the error bodies seen in this family of systems
+    (docs/upstream/README.md, "Error bodies")."""
     error, detail = child(value, "error"), child(value, "detail")
     candidates: Sequence[object] = (
         child(value, "message"),

@@ -1,5 +1,5 @@
-"""What an exchange means that brought no whole answer: of a POST that may be charged, and of a question. Said in one
-place for all providers, since it decides about money."""
+"""Classify requests without a whole response, separately for billable POSTs and for read-only queries. One place for
+all providers, because it decides about money."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ WORTH_REPEATING: Final = frozenset({QueryFault.UNREACHABLE, QueryFault.RATE, Que
 
 
 def classify_submit(result: HttpResult, secrets: tuple[str, ...]) -> Reply | Rejected | Unknown:
-    """The whole answer to a submit, or what its lack means.
+    """Return the whole response to a submit, or what its lack means.
 
-    Rejected only where not a byte had left: then provably nothing was made. An answer that was cut off, or that is
+    Rejected only where not a byte had left: then provably nothing was made. A response that was cut off, or that is
     too large to be read, belongs to a request that arrived, so that a task may have been made and charged: Unknown.
     """
     match result:
@@ -33,7 +33,8 @@ def classify_submit(result: HttpResult, secrets: tuple[str, ...]) -> Reply | Rej
 
 
 def classify_query(result: HttpResult, secrets: tuple[str, ...]) -> Reply | AttemptResult[QueryFailed]:
-    """The whole answer to a question that charges nothing, or what its lack means, and whether to ask again."""
+    """Return the whole response to a query that charges nothing, or what its lack means, and whether to repeat the
+    query."""
     match result:
         case NotSent(reason=reason, setting=Setting() as setting):
             return AttemptResult(QueryFailed(QueryFault(setting.value), Answer(reason)))

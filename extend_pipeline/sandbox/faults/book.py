@@ -51,7 +51,7 @@ class FaultBook:
     def take(
         self, where: Place, phase: Phase, ids: Ids, *, strikes: Callable[[FaultSpec], bool] | None = None
     ) -> FaultSpec | None:
-        """The first order that fits, used up by one; None if none does.
+        """Return the first order that fits, used up by one; None if none does.
 
         `strikes` is tried last: if it says no, the order is neither used up nor counted as skipped.
         Every fitting order that still lets requests pass counts this one.
@@ -64,7 +64,7 @@ class FaultBook:
         return None
 
     def take_all(self, where: Place, phase: Phase, ids: Ids) -> list[FaultSpec]:
-        """Every order that fits, of each kind the first, each used up by one."""
+        """Return every order that fits, of each kind the first, each used up by one."""
         taken: dict[str, FaultSpec] = {}
         for entry in self._fitting(where, phase, ids):
             if entry.spec.kind not in taken:
@@ -89,7 +89,7 @@ class FaultBook:
         self._store.save_faults([entry.row])
 
     def describe(self) -> list[dict[str, object]]:
-        """Each order with `fired` and `remaining` counts."""
+        """Return each order with `fired` and `remaining` counts."""
         return [
             {**entry.spec.as_mapping(), "fired": entry.fired, "remaining": entry.spec.times - entry.fired}
             for entry in self._entries

@@ -18,12 +18,12 @@ class Habits:
     late_s: float = 0.0
 
     def as_details(self) -> dict[str, object]:
-        """An entry for the task's `details`, none for good habits."""
+        """Return an entry for the task's `details`, none for good habits."""
         return {} if self == Habits() else {_NAME: asdict(self)}
 
     @classmethod
     def from_details(cls, details: Mapping[str, object]) -> Habits:
-        """What `as_details` wrote."""
+        """Return what `as_details` wrote."""
         kept = details.get(_NAME)
         return cls(**kept) if isinstance(kept, dict) else cls()
 
@@ -37,7 +37,7 @@ class Notice:
 
 
 def notices(changes_ms: Sequence[int], habits: Habits) -> list[Notice]:
-    """When to tell of a task's changes, which are given in ascending order; one each at its own time, as a rule.
+    """Return when to tell of a task's changes, which are given in ascending order; one each at its own time, as a rule.
 
     Reordered ones come together when the task ends, since none may tell of what has not happened yet.
     """

@@ -52,11 +52,11 @@ _KINDS: dict[str, _Kind] = {
     "cut_download": _Kind(_DOWNLOAD, ("after",)),
     **{f"callback_{how}": _Kind(frozenset({"callback"}), ("tell",)) for how in ("double", "late", "drop", "reorder")},
 }
-# providers.md, "Kling's codes": each can be ordered as code_<number>, whatever the request deserves.
+# docs/upstream/kling.md, "Codes": each can be ordered as code_<number>, whatever the request deserves.
 _CODES = (1000, 1001, 1002, 1003, 1004, 1100, 1101, 1102, 1103, 1200, 1201, 1202, 1203, 1300, 1301, 1302, 1303, 1304)
 _KINDS |= {f"code_{code}": _Kind(_API, ("before",)) for code in _CODES}
 _KINDS["auth_1004"] = _Kind(_API, ("before",))
-# Kling's commonest codes in words, each said by a surface in its own way.
+# The commonest codes in words, each said by a surface in its own way.
 REFUSALS = {
     "unauthorized": 1002,
     "no_money": 1102,
@@ -65,7 +65,7 @@ REFUSALS = {
     "content_refusal": 1301,
     "rate_limit": 1302,
 }
-# What was met at the other surfaces; each may be ordered anywhere, but without a `match` it strikes Kling's too.
+# What was met at the other surfaces; each may be ordered anywhere, but without a `match` it strikes all.
 _OTHER_KINDS: dict[str, _Kind] = {
     "two_documents": _Kind(_API, ("after",)),
     "expire_task": _Kind(frozenset({"submit"}), ("make",)),
@@ -106,16 +106,16 @@ class FaultSpec:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """When it can strike; a kind that fits both sides takes the side that `after` says."""
+        """Return when it can strike; a kind that fits both sides takes the side that `after` says."""
         phases = RULES[self.kind].phases
         if phases == ("before", "after"):
             return ("after",) if self.after else ("before",)
         return phases
 
     def fits(self, ids: Mapping[str, Collection[str]]) -> bool:
-        """Whether every id asked for is among the request's."""
+        """Return whether every id asked for is among the request's."""
         return all(wanted in ids.get(name, ()) for name, wanted in self.match.items())
 
     def as_mapping(self) -> dict[str, object]:
-        """The order as JSON, readable by `read_fault`."""
+        """Return the order as JSON, readable by `read_fault`."""
         return asdict(self)

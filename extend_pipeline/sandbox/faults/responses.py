@@ -90,7 +90,7 @@ class SlowHead(Response):
 def faulty_answer(
     fault: FaultSpec, whole: Response, stopping: asyncio.Event, *, server_error: Callable[[int], Response]
 ) -> Response:
-    """What is sent instead of `whole`. `server_error` writes a 5xx in the surface's own words."""
+    """Return what is sent instead of `whole`. `server_error` writes a 5xx in the surface's own words."""
     match fault.kind:
         case "refuse" | "reset_before" | "reset_after":
             return Reset()
@@ -130,6 +130,6 @@ def broken(film: bytes, variant: str) -> bytes:
 
 
 def answer_label(response: Response) -> str:
-    """How the request log calls an answer: its status, or what was done instead of answering."""
+    """Return how the request log calls an answer: its status, or what was done instead of answering."""
     label = getattr(response, "label", None)
     return label if isinstance(label, str) else str(response.status_code)

@@ -1,4 +1,5 @@
-"""Who calls: an HS256 JWT made from access key and secret key, or the API key itself, as Bearer (providers.md)."""
+"""Who calls: an HS256 JWT made from access key and secret key, or the API key itself, as Bearer
+(docs/upstream/kling.md, "Authentication")."""
 
 from __future__ import annotations
 
@@ -11,13 +12,13 @@ from collections.abc import Sequence
 from typing import TypeGuard
 
 from extend_pipeline.sandbox.config import SandboxAccount
-from extend_pipeline.sandbox.kling.errors import Refusal
+from extend_pipeline.sandbox.surface.errors import Refusal
 
 
 def authenticate(
     authorization: str | None, accounts: Sequence[SandboxAccount], now_s: float
 ) -> SandboxAccount | Refusal:
-    """The account of an `Authorization` header. `now_s` is the real time: tokens are minted by real clocks."""
+    """Return the account of an `Authorization` header. `now_s` is the real time: tokens are minted by real clocks."""
     if authorization is None:
         return Refusal(1000)
     if not authorization.strip():

@@ -1,4 +1,4 @@
-"""Kling's billing routes (providers.md, "Kling, official"): packs with what is left in them, and bills by task, one of
+"""Kling's billing routes (docs/upstream/kling.md, "Bills"): packs with what is left in them, and bills by task, one of
 what packs paid and one of what the balance paid.
 
 They show the sandbox's charge book, late by `billing_delay`. None has the `/v1` of the others.
@@ -17,9 +17,9 @@ from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.kling import bills
 from extend_pipeline.sandbox.kling.auth import authenticate
 from extend_pipeline.sandbox.kling.bodies import envelope
-from extend_pipeline.sandbox.kling.errors import Refusal, refusal_response
 from extend_pipeline.sandbox.kling.surface import KlingWords
 from extend_pipeline.sandbox.kling.tasks import NAME
+from extend_pipeline.sandbox.surface.errors import Refusal, refusal_response
 from extend_pipeline.sandbox.surface.exchange import Json, Worked, exchange
 from extend_pipeline.sandbox.surface.making import request_ids
 
@@ -85,11 +85,12 @@ class BillingSurface:
         return None
 
     def _seen_ms(self) -> int:
-        """Up to when the bills are written."""
+        """Return up to when the bills are written."""
         return self._core.clock.now_ms() - round(self._core.config.billing_delay * 1000)
 
     def _packs(self, account: SandboxAccount, period: bills.Period) -> Json:
-        """The pack that `balance` stands for, if it was bought in that time; an account without limit has none."""
+        """Return the pack that `balance` stands for, if it was bought in that time; an account without limit has
+        none."""
         core, seen_ms = self._core, self._seen_ms()
         data: Json = {"code": 0, "msg": "success"}
         balance = core.config.balance

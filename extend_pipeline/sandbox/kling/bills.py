@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 
-from extend_pipeline.sandbox.kling.errors import Refusal
 from extend_pipeline.sandbox.store.records import Bill, Video, seconds_text
+from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.exchange import Json
 
 _MAX_ROWS = 500
@@ -51,7 +51,8 @@ def read_period(given: Mapping[str, object]) -> Period | Refusal:
 
 
 def read_request(body: bytes, most_rows: int) -> Asked | Refusal:
-    """The body of a request for a page. With a `cursor` nothing else counts; `filters` are not written down here."""
+    """Return the body of a request for a page. With a `cursor` nothing else counts; `filters` are not written down
+    here."""
     try:
         given = json.loads(body)
     except ValueError:
@@ -70,7 +71,7 @@ def read_request(body: bytes, most_rows: int) -> Asked | Refusal:
 
 
 def cursor(asked: Asked, row: int) -> str:
-    """How to ask for what comes after a row."""
+    """Return how to ask for what comes after a row."""
     told = json.dumps(asdict(replace(asked, after_row=row)))
     return base64.urlsafe_b64encode(told.encode()).decode()
 
@@ -87,13 +88,13 @@ def _read_cursor(given: object) -> Asked | Refusal:
 
 
 def page(lines: Sequence[Json], next_cursor: str) -> Json:
-    """One page of a bill; without a cursor it is the last."""
+    """Return one page of a bill; without a cursor it is the last."""
     result = {"detail": list(lines), "count": len(lines)}
     return {"result": result, "next_cursor": next_cursor, "has_more": next_cursor != ""}
 
 
 def line(bill: Bill, account: str, video: Video | None, balance: Decimal | None, *, postpaid: bool = False) -> Json:
-    """One row of the bill: amounts as numbers, times in ms as text, the film's length as text of seconds.
+    """Return one row of the bill: amounts as numbers, times in ms as text, the film's length as text of seconds.
 
     `video` is the task's result, or its parent where it has none. What was left shows where there was a limit.
     """
@@ -129,7 +130,7 @@ def line(bill: Bill, account: str, video: Video | None, balance: Decimal | None,
 
 
 def pack(account: str, total: Decimal, spent_milli: int, bought_ms: int, now_ms: int) -> Json:
-    """An account's one pack of units; times in ms."""
+    """Return an account's one pack of units; times in ms."""
     left_milli = max(int(total * 1000) - spent_milli, 0)
     ends_ms = bought_ms + _PACK_LIFE_MS
     status = "expired" if now_ms >= ends_ms else "runOut" if left_milli == 0 else "online"

@@ -1,18 +1,18 @@
-"""Kling's answers, field by field as upstream/001 shows them, and how a fault bends them."""
+"""Kling's answers, field by field as docs/upstream/kling.md shows them, and how a fault bends them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from extend_pipeline.sandbox.kling.errors import request_id
 from extend_pipeline.sandbox.store.records import Task, Video, seconds_text, status_at, units_text
+from extend_pipeline.sandbox.surface.errors import request_id
 from extend_pipeline.sandbox.surface.exchange import Json
 
 Link = Callable[[Video], str]
 
 
 def envelope(data: object) -> Json:
-    """A success: `{code: 0, message, request_id, data}`."""
+    """Return a success: `{code: 0, message, request_id, data}`."""
     return {"code": 0, "message": "SUCCEED", "request_id": request_id(), "data": data}
 
 
@@ -51,7 +51,8 @@ def queried(task: Task, videos: dict[str, Video], now_ms: int, link: Link) -> Js
 
 
 def called_back(task: Task, videos: dict[str, Video], at_ms: int, link: Link) -> Json:
-    """The body of a callback: a query's `data`, not wrapped, without anything about watermarks (providers.md)."""
+    """Return the body of a callback: a query's `data`, not wrapped, without anything about watermarks
+    (docs/upstream/kling.md, "Callbacks")."""
     body = queried(task, videos, at_ms, link)
     del body["watermark_info"]
     for video in _videos(body):

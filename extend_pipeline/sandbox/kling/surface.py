@@ -14,9 +14,9 @@ from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults.book import Ids
 from extend_pipeline.sandbox.kling import bodies, checks
 from extend_pipeline.sandbox.kling.auth import authenticate
-from extend_pipeline.sandbox.kling.errors import SERVER_ERRORS, Refusal, refusal_response
 from extend_pipeline.sandbox.kling.tasks import NAME, TaskMaker
 from extend_pipeline.sandbox.store.records import Task
+from extend_pipeline.sandbox.surface.errors import SERVER_ERRORS, Refusal, refusal_response
 from extend_pipeline.sandbox.surface.exchange import Json, Worked, exchange
 from extend_pipeline.sandbox.surface.making import request_ids, task_ids
 
@@ -30,7 +30,7 @@ class KlingWords:
     provider: str = NAME
 
     def coded(self, code: int) -> Response:
-        """An error envelope."""
+        """Return an error envelope."""
         return refusal_response(Refusal(code))
 
     def server_error(self, status: int) -> Response:
@@ -43,7 +43,7 @@ class KlingWords:
 
 
 class KlingSurface:
-    """Kling, official (upstream/000, upstream/001)."""
+    """Kling, official (docs/upstream/kling.md)."""
 
     def __init__(self, core: Core) -> None:
         """Take up the callbacks that a former server still owed."""
@@ -131,7 +131,7 @@ class KlingSurface:
 
 
 def _submit_ids(body: bytes) -> Ids:
-    """The ids of a create request that may be no good otherwise."""
+    """Return the ids of a create request that may be no good otherwise."""
     try:
         given = json.loads(body)
     except ValueError:

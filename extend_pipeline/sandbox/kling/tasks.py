@@ -9,14 +9,15 @@ from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults import seeded_random
 from extend_pipeline.sandbox.kling import bodies, checks
 from extend_pipeline.sandbox.kling.bodies import Link
-from extend_pipeline.sandbox.kling.errors import Refusal
+from extend_pipeline.sandbox.store.foreign_tasks import ForeignTask
 from extend_pipeline.sandbox.store.records import Task, Video
-from extend_pipeline.sandbox.surface.account_terms import Surface, Terms
+from extend_pipeline.sandbox.surface.account_terms import Terms
 from extend_pipeline.sandbox.surface.callbacks import BodyMaker
+from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.exchange import Json
 from extend_pipeline.sandbox.surface.making import Order, make_task, purse, schedule_callbacks, still_telling
 
-NAME: Surface = "kling"
+NAME = "kling"
 
 
 # From a task, its parent and result, a time (ms) and a maker of links to the body of a callback.
@@ -26,7 +27,7 @@ Told = Callable[[Task, dict[str, Video], int, Link], Json]
 class TaskMaker:
     """Turns good requests into tasks, and tells their callback URLs about them."""
 
-    def __init__(self, core: Core, surface: Surface = NAME, *, told: Told = bodies.called_back) -> None:
+    def __init__(self, core: Core, surface: str = NAME, *, told: Told = bodies.called_back) -> None:
         """Work on that sandbox, for one of the surfaces that speak Kling; `told` writes its callbacks."""
         self._core, self._told = core, told
         self._terms = core.terms[surface]
@@ -104,3 +105,9 @@ class TaskMaker:
             return partial(self._told, task, videos, at_ms, partial(core.media_url, ""))
 
         schedule_callbacks(core, task, after_ms=after_ms, body_at=body_at)
+
+
+def make_foreign(core: Core, terms: Terms, order: ForeignTask, account: str, source: str, at_ms: int) -> Task | Refusal:
+    """Make a task that somebody else asked for, at Kling or behind a gateway."""
+    submit = checks.Submit(source, order.prompt, None, None, None, None, order.external_task_id)
+    return TaskMaker(core, terms.surface).make(account, submit, at_ms=at_ms, terms=terms)

@@ -1,4 +1,4 @@
-"""Luma's flat bodies as upstream/004's example shows them (its schema is another's), and how a fault bends them."""
+"""Luma's flat bodies as docs/upstream/luma.md, "Submit" describes them, and how a fault bends them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def generation(
     file: File | None = None,
     failure_reason: str | None = None,
 ) -> Json:
-    """One generation, in the example's order. `created_at` is ISO 8601 in UTC."""
+    """Return one generation, in the example's order. `created_at` is ISO 8601 in UTC."""
     raw: Json | None = None
     if file is not None:
         raw = {"url": file.download_url or file.url, "width": file.width, "height": file.height}
@@ -79,7 +79,7 @@ def _alter_item(item: Json, kind: str) -> bool:
 
 
 def _wrap(item: Json) -> bool:
-    """Only what was just accepted or has failed: a reseller that gave up after its origin had said 201."""
+    """Return only what was just accepted or has failed: a reseller that gave up after its origin had said 201."""
     if item["state"] not in ("pending", "failed"):
         return False
     first: Json = {**item, "state": "pending"}

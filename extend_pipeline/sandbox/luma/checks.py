@@ -1,4 +1,4 @@
-"""What the Luma surface checks in an extend request (upstream/004)."""
+"""What the Luma surface checks in an extend request (docs/upstream/luma.md, "Submit")."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from extend_pipeline.sandbox.kling.errors import Refusal
 from extend_pipeline.sandbox.store.records import Video
+from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.making import Purse
 
 _IMAGES = ("image_url", "image_end_url")
@@ -25,7 +25,7 @@ class Submit:
     notify_hook: str | None
 
     def params(self) -> list[object]:
-        """All that decides what the film looks like, but for its source."""
+        """Return all that decides what the film looks like, but for its source."""
         return [self.user_prompt, self.expand_prompt, self.image_url, self.image_end_url]
 
 
@@ -56,7 +56,7 @@ def read_submit(content_type: str, body: bytes) -> Submit | Refusal:
 
 
 def refuse_source(source: Video | None, generation_id: str, now_ms: int, *, made: bool) -> Refusal | None:
-    """Only a completed generation of the same account can be extended; `made`: whether this account made it."""
+    """Return only a completed generation of the same account can be extended; `made`: whether this account made it."""
     if source is None and not made:
         return Refusal(1203, f"generation not found: {generation_id}")
     if source is None or (source.parent_id is not None and source.created_ms > now_ms):
@@ -72,7 +72,7 @@ def refuse_account(state: Purse, price_milli: int) -> Refusal | None:
 
 
 def read_ids(body: bytes) -> list[str] | Refusal:
-    """The ids of a batch query, `{"ids": […]}`."""
+    """Return the ids of a batch query, `{"ids": […]}`."""
     try:
         given = json.loads(body)
     except ValueError:

@@ -10,14 +10,15 @@ from starlette.routing import Route
 
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults.book import Ids
-from extend_pipeline.sandbox.kling.errors import Refusal
 from extend_pipeline.sandbox.luma import bodies, checks
+from extend_pipeline.sandbox.luma.settings import LumaConfig
 from extend_pipeline.sandbox.luma.tasks import NAME, Generations
 from extend_pipeline.sandbox.surface.error_shapes import shaped, shaped_server_error
+from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.exchange import Json, Worked, exchange
 from extend_pipeline.sandbox.surface.keys import account_of
 from extend_pipeline.sandbox.surface.making import request_ids, task_ids
-from extend_pipeline.sandbox.surface.settings import KeyAccount, LumaConfig
+from extend_pipeline.sandbox.surface.settings import KeyAccount
 
 _ONE, _SEVERAL = "/luma/generations/{id}", "/luma/tasks"
 
@@ -32,7 +33,7 @@ class LumaWords:
         self._shape = config.error_shape
 
     def coded(self, code: int) -> Response:
-        """An error body of the configured shape."""
+        """Return an error body of the configured shape."""
         return shaped(self._shape, Refusal(code))
 
     def server_error(self, status: int) -> Response:
@@ -45,7 +46,7 @@ class LumaWords:
 
 
 class LumaSurface:
-    """Luma through a reseller (upstream/004)."""
+    """Luma through a reseller (docs/upstream/luma.md)."""
 
     def __init__(self, core: Core) -> None:
         """Take up the callbacks that a former server still owed."""
@@ -95,7 +96,7 @@ class LumaSurface:
         task = self._generations.extend(account.name, parent_id, submit)
         if isinstance(task, Refusal):
             return shaped(self._config.error_shape, task)
-        # The prompt is empty in upstream/004's answer, although one was sent.
+        # The prompt is empty in the document's example (docs/upstream/luma.md, "Submit").
         payload = bodies.generation(task.task_id, "pending", created_ms=task.created_ms)
         return Worked(payload, task_ids(task), status=self._config.submit_status)
 
@@ -109,7 +110,7 @@ class LumaSurface:
         return Worked(payload, self._ids(key))
 
     def _read_several(self, request: Request, body: bytes) -> Worked | Response:
-        """Those of the ids that are known, in the order asked for."""
+        """Return those of the ids that are known, in the order asked for."""
         account, ids = self._account(request), checks.read_ids(body)
         if account is None:
             return self._words.coded(1002)

@@ -6,16 +6,18 @@ from functools import partial
 
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults import seeded_random
-from extend_pipeline.sandbox.kling.errors import Refusal
 from extend_pipeline.sandbox.luma import checks, views
+from extend_pipeline.sandbox.store.foreign_tasks import ForeignTask
 from extend_pipeline.sandbox.store.records import Task, Video
-from extend_pipeline.sandbox.surface.account_terms import Surface, Terms
+from extend_pipeline.sandbox.surface.account_terms import Terms
 from extend_pipeline.sandbox.surface.callbacks import BodyMaker
+from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.exchange import Json
 from extend_pipeline.sandbox.surface.making import Order, make_task, purse, schedule_callbacks, still_telling
+from extend_pipeline.sandbox.surface.presigned import presigned_url
 
-NAME: Surface = "luma"
-# About 5 s (providers.md); not exactly, so that nobody counts on it.
+NAME = "luma"
+# About 5 s (docs/upstream/luma.md, "Result"); not exactly, so that nobody counts on it.
 _ADDED_MS = (4900, 5000, 5100)
 
 
@@ -71,7 +73,7 @@ class Generations:
         return task
 
     def body(self, account: str, generation_id: str, base_url: str) -> Json | None:
-        """What a query says now; None for a generation that this account does not have."""
+        """Return what a query says now; None for a generation that this account does not have."""
         core = self._core
         task = core.store.task_with_id(NAME, account, generation_id)
         if task is not None:
@@ -101,3 +103,14 @@ class Generations:
     def _source(self, account: str, generation_id: str) -> Video | None:
         video = self._core.store.video(generation_id)
         return video if video is not None and (video.surface, video.account) == (NAME, account) else None
+
+
+def make_foreign(core: Core, terms: Terms, order: ForeignTask, account: str, source: str, at_ms: int) -> Task | Refusal:
+    """Make a generation that somebody else asked for."""
+    submit = checks.Submit(order.prompt or "", None, None, None, None)
+    return Generations(core).extend(account, source, submit, at_ms=at_ms, terms=terms)
+
+
+def link(base_url: str, video: Video, now_ms: int, ttl_s: float, key: bytes) -> str:
+    """Return a presigned link to a film."""
+    return presigned_url(base_url, video, now_s=now_ms // 1000, ttl_s=int(ttl_s), key=key)

@@ -20,14 +20,14 @@ class Film:
 
 
 def seeded(core: Core, film: Film, base_url: str) -> Json:
-    """A generation that was there from the start."""
+    """Return a generation that was there from the start."""
     video = film.video
     file = _file(core, film, base_url)
     return bodies.generation(video.video_id, "completed", created_ms=video.created_ms, file=file)
 
 
 def made(core: Core, task: Task, film: Film | None, now_ms: int, base_url: str) -> Json:
-    """A generation made here; `film` is what comes of it, None if it fails."""
+    """Return a generation made here; `film` is what comes of it, None if it fails."""
     state = state_at(task, now_ms)
     return bodies.generation(
         task.task_id,

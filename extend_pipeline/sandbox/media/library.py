@@ -21,7 +21,7 @@ class MediaLibrary:
         self._lock = threading.Lock()
 
     def path(self, media_key: str) -> Path:
-        """Where that film is, or will be."""
+        """Return where that film is, or will be."""
         return self._folder / f"{hashlib.sha256(media_key.encode()).hexdigest()[:40]}.mp4"
 
     def ensure(self, chain: Sequence[tuple[str, Segment]]) -> Path:

@@ -69,7 +69,7 @@ def draw(segment: Segment, frames: Frames) -> Iterator[tuple[int, Plane]]:
 
 
 def _pattern(width: int, height: int) -> Plane:
-    """A diagonal triangle wave, one period wider than the picture, so that drifting is a mere slice."""
+    """Return a diagonal triangle wave, one period wider than the picture, so that drifting is a mere slice."""
     import numpy as np
 
     x = np.arange(width + _PERIOD)[None, :]

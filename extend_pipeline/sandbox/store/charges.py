@@ -20,20 +20,22 @@ class Holder:
 
 
 def holders(terms: Mapping[str, Terms], store: Store) -> dict[str, Holder]:
-    """Every account that the sandbox has now or that once had a task, by name."""
+    """Return every account that the sandbox has now or that once had a task, by name."""
     surfaces = {name: surface for surface, own in terms.items() for name in own.accounts} | store.surfaces()
     return {name: Holder(surface, terms[surface].unit) for name, surface in surfaces.items()}
 
 
 def is_refunded(charge: Charge, now_ms: int) -> bool:
-    """A refund is booked when the failed task ends, not before."""
+    """Return a refund is booked when the failed task ends, not before."""
     return charge.refunded_ms is not None and charge.refunded_ms <= now_ms
 
 
-def charge_summary(charges: Sequence[Charge], accounts: Mapping[str, Holder], now_ms: int) -> dict[str, object]:
-    """Lines with times in ms, units as text; the sums leave refunded lines out, as do the counts.
+def charge_summary(
+    charges: Sequence[Charge], accounts: Mapping[str, Holder], now_ms: int, *, total_of: str
+) -> dict[str, object]:
+    """Return lines with times in ms, units as text; the sums leave refunded lines out, as do the counts.
 
-    Units of different kinds are never added up: `total_units` is Kling's own, `by_account` has each account's.
+    Units of different kinds are never added up: `total_units` are the first surface's, `by_account` has each account's.
     `double` lists each parent video that one account paid to extend more than once with the same parameters.
     A branch with another prompt is no double; the same prompt sent under two `external_task_id`s is one. So are two
     branches of one video with equal parameters, which no provider could tell from a step paid for twice.
@@ -55,7 +57,7 @@ def charge_summary(charges: Sequence[Charge], accounts: Mapping[str, Holder], no
             }
             for charge in charges
         ],
-        "total_units": _sum(charge for charge in kept if accounts[charge.account].provider == "kling"),
+        "total_units": _sum(charge for charge in kept if accounts[charge.account].provider == total_of),
         "by_account": {
             name: {
                 "provider": holder.provider,

@@ -43,7 +43,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All writes inside are committed together, or none; a transaction inside another is part of it."""
+        """Yield all writes inside are committed together, or none; a transaction inside another is part of it."""
         if self._db.in_transaction:
             yield
             return
@@ -64,13 +64,13 @@ class Store:
         self._db.execute("INSERT INTO videos VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", astuple(video))
 
     def videos(self, ids: Iterable[str | None]) -> dict[str, Video]:
-        """Those of the ids that exist; cheap for hundreds at once."""
+        """Return those of the ids that exist; cheap for hundreds at once."""
         wanted = json.dumps([video_id for video_id in ids if video_id is not None])
         sql = "SELECT * FROM videos WHERE video_id IN (SELECT value FROM json_each(?))"
         return {row[0]: _video(row) for row in self._db.execute(sql, (wanted,))}
 
     def video(self, video_id: str) -> Video | None:
-        """One video, whether its task has ended or not."""
+        """Return one video, whether its task has ended or not."""
         row = self._db.execute("SELECT * FROM videos WHERE video_id = ?", (video_id,)).fetchone()
         return None if row is None else _video(row)
 
@@ -79,12 +79,12 @@ class Store:
         self._db.execute("INSERT OR IGNORE INTO source_urls VALUES (?, ?)", (url, video_id))
 
     def video_at(self, url: str) -> str | None:
-        """The id of the video that a URL elsewhere stands for."""
+        """Return the id of the video that a URL elsewhere stands for."""
         row = self._db.execute("SELECT video_id FROM source_urls WHERE url = ?", (url,)).fetchone()
         return None if row is None else str(row[0])
 
     def lineage(self, video: Video) -> list[Video]:
-        """The video and its ancestors, source first."""
+        """Return the video and its ancestors, source first."""
         chain = [video]
         while (parent_id := chain[0].parent_id) is not None:
             parent = self.video(parent_id)
@@ -99,7 +99,7 @@ class Store:
         self._db.execute("UPDATE videos SET url_version = url_version + 1 WHERE video_id = ?", (video_id,))
 
     def next_seq(self) -> int:
-        """The number of the next task."""
+        """Return the number of the next task."""
         return int(self._db.execute("SELECT COALESCE(MAX(seq), 0) + 1 FROM tasks").fetchone()[0])
 
     def add_task(self, task: Task, video: Video | None, charge: Charge) -> None:
@@ -112,52 +112,53 @@ class Store:
             self._db.execute("INSERT INTO charges VALUES (?,?,?,?,?,?,?,?)", astuple(charge))
 
     def task(self, surface: str, account: str, key: str) -> Task | None:
-        """A task of an account by its own id, else by the client's."""
+        """Return a task of an account by its own id, else by the client's."""
         return self.task_with_id(surface, account, key) or self.task_with_external_id(surface, account, key)
 
     def task_with_id(self, surface: str, account: str, task_id: str) -> Task | None:
-        """A task of an account by its own id alone."""
+        """Return a task of an account by its own id alone."""
         sql = "SELECT * FROM tasks WHERE task_id = ? AND surface = ? AND account = ?"
         row = self._db.execute(sql, (task_id, surface, account)).fetchone()
         return None if row is None else _task(row)
 
     def task_with_external_id(self, surface: str, account: str, external_task_id: str) -> Task | None:
-        """A task of an account by the client's id alone."""
+        """Return a task of an account by the client's id alone."""
         sql = "SELECT * FROM tasks WHERE external_task_id = ? AND surface = ? AND account = ?"
         row = self._db.execute(sql, (external_task_id, surface, account)).fetchone()
         return None if row is None else _task(row)
 
     def task_that_made(self, video_id: str) -> Task | None:
-        """The task whose result a video is."""
+        """Return the task whose result a video is."""
         row = self._db.execute("SELECT * FROM tasks WHERE video_id = ?", (video_id,)).fetchone()
         return None if row is None else _task(row)
 
     def page(self, surface: str, account: str, *, offset: int, limit: int) -> list[Task]:
-        """An account's tasks, newest first."""
+        """Return an account's tasks, newest first."""
         sql = "SELECT * FROM tasks WHERE surface = ? AND account = ? ORDER BY seq DESC LIMIT ? OFFSET ?"
         return [_task(row) for row in self._db.execute(sql, (surface, account, limit, offset))]
 
     def all_tasks(self) -> list[Task]:
-        """Every task, oldest first."""
+        """Return every task, oldest first."""
         return [_task(row) for row in self._db.execute("SELECT * FROM tasks ORDER BY seq")]
 
     def surfaces(self) -> dict[str, str]:
-        """Which surface each account that ever had a task belongs to."""
+        """Return which surface each account that ever had a task belongs to."""
         return dict(self._db.execute("SELECT DISTINCT account, surface FROM tasks"))
 
     def in_flight(self, surface: str, account: str, now_ms: int) -> int:
-        """How many tasks have not ended."""
+        """Return how many tasks have not ended."""
         sql = "SELECT COUNT(*) FROM tasks WHERE surface = ? AND account = ? AND done_ms > ?"
         return int(self._db.execute(sql, (surface, account, now_ms)).fetchone()[0])
 
     def charges(self) -> list[Charge]:
-        """The charge book, in the order of writing."""
+        """Return the charge book, in the order of writing."""
         return [Charge(*row) for row in self._db.execute("SELECT * FROM charges ORDER BY rowid")]
 
     def bills(
         self, account: str, now_ms: int, *, since_ms: int, until_ms: int, after_row: int, limit: int
     ) -> list[Bill]:
-        """An account's charges of a time, but for those refunded by now, in the order of writing; those after a row."""
+        """Return an account's charges of a time, but for those refunded by now, in the order of writing; those after a
+        row."""
         sql = (
             "SELECT * FROM (SELECT rowid AS row, task_id, units_milli, SUM(units_milli) OVER (ORDER BY rowid), at_ms"
             " FROM charges WHERE account = ? AND (refunded_ms IS NULL OR refunded_ms > ?))"
@@ -166,11 +167,11 @@ class Store:
         return [Bill(*row) for row in self._db.execute(sql, (account, now_ms, since_ms, until_ms, after_row, limit))]
 
     def opened_ms(self, now_ms: int) -> int:
-        """When this memory was first asked that."""
+        """Return when this memory was first asked that."""
         return int(self._remember("opened_ms", str(now_ms)))
 
     def spent_milli(self, account: str, now_ms: int) -> int:
-        """Thousandths of units that an account has spent and not got back by now."""
+        """Return thousandths of units that an account has spent and not got back by now."""
         sql = (
             "SELECT COALESCE(SUM(units_milli), 0) FROM charges"
             " WHERE account = ? AND (refunded_ms IS NULL OR refunded_ms > ?)"

@@ -7,14 +7,7 @@ from dataclasses import dataclass, replace
 
 from extend_pipeline.sandbox.config import SandboxError, Seed
 from extend_pipeline.sandbox.core import Core
-from extend_pipeline.sandbox.kling.checks import Submit as KlingSubmit
-from extend_pipeline.sandbox.kling.tasks import TaskMaker
-from extend_pipeline.sandbox.luma.checks import Submit as LumaSubmit
-from extend_pipeline.sandbox.luma.tasks import Generations
 from extend_pipeline.sandbox.store.records import Task
-from extend_pipeline.sandbox.surface.account_terms import Surface, Terms
-from extend_pipeline.sandbox.vidu.checks import Submit as ViduSubmit
-from extend_pipeline.sandbox.vidu.tasks import make as make_vidu
 
 # No order of slots: whoever made the task was let in.
 _SLOTS = 10**9
@@ -23,12 +16,10 @@ _TEXTS = ("provider", "account", "video_id", "external_task_id", "prompt")
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignTask:
-    """What somebody else asked for, `age` seconds ago. None: the surface's first account, and a source of its own.
+    """What somebody else asked for, `age` seconds ago. None: the first surface, its first account, and a source of its
+    own. `external_task_id` is for the surfaces that know such ids."""
 
-    `external_task_id` is for the surfaces that speak Kling alone.
-    """
-
-    provider: str = "kling"
+    provider: str | None = None
     account: str | None = None
     video_id: str | None = None
     external_task_id: str | None = None
@@ -59,33 +50,19 @@ def make_foreign_task(core: Core, order: ForeignTask) -> Task:
 
     Faults that are ordered for submits (`odd_deduction`, `fail_task`) strike it as they would any.
     """
-    if order.provider not in core.terms:
-        raise SandboxError(f"provider must be one of {sorted(core.terms)}, got {order.provider!r}")
-    terms = replace(core.terms[order.provider], run_time=(0.0, 0.0), slots=_SLOTS, balance=None)
+    provider = order.provider or next(iter(core.terms))
+    if provider not in core.terms:
+        raise SandboxError(f"provider must be one of {sorted(core.terms)}, got {provider!r}")
+    terms = replace(core.terms[provider], run_time=(0.0, 0.0), slots=_SLOTS, balance=None)
     account = order.account or terms.accounts[0]
     if account not in terms.accounts:
-        raise SandboxError(f"the sandbox has no account {account!r} for {order.provider}, only {list(terms.accounts)}")
+        raise SandboxError(f"the sandbox has no account {account!r} for {provider}, only {list(terms.accounts)}")
     at_ms = core.clock.now_ms() - round(order.age * 1000)
-    source = order.video_id or _source(core, order.provider, account)
-    made = _make(core, terms, order, account, source, at_ms)
+    source = order.video_id or _source(core, provider, account)
+    made = core.surfaces[provider].make_foreign(core, terms, order, account, source, at_ms)
     if not isinstance(made, Task):
-        raise SandboxError(f"{order.provider} refuses to extend {source} through {account}: {made}")
+        raise SandboxError(f"{provider} refuses to extend {source} through {account}: {made}")
     return made
-
-
-def _make(core: Core, terms: Terms, order: ForeignTask, account: str, source: str, at_ms: int) -> object:
-    surface: Surface = terms.surface
-    match surface:
-        case "kling" | "kling-gateway":
-            submit = KlingSubmit(source, order.prompt, None, None, None, None, order.external_task_id)
-            return TaskMaker(core, surface).make(account, submit, at_ms=at_ms, terms=terms)
-        case "luma":
-            wanted = LumaSubmit(order.prompt or "", None, None, None, None)
-            return Generations(core).extend(account, source, wanted, at_ms=at_ms, terms=terms)
-        case "vidu":
-            url = core.public_url(source)
-            asked = ViduSubmit("viduq2-turbo", url, None, order.prompt, 5, "720p")
-            return make_vidu(core, account, asked, core.base_url, at_ms=at_ms, terms=terms)
 
 
 def _source(core: Core, provider: str, account: str) -> str:

@@ -87,7 +87,7 @@ class Bill:
 
 
 def status_at(task: Task, now_ms: int) -> tuple[Status, int]:
-    """The task's state at a time, and since when (ms)."""
+    """Return the task's state at a time, and since when (ms)."""
     if now_ms >= task.done_ms:
         return ("failed" if task.failure is not None else "succeed"), task.done_ms
     if now_ms >= task.processing_ms:
@@ -96,10 +96,10 @@ def status_at(task: Task, now_ms: int) -> tuple[Status, int]:
 
 
 def units_text(milli: int) -> str:
-    """Thousandths of a unit as upstream writes units: "2", "3.5"."""
+    """Return thousandths of a unit as upstream writes units: "2", "3.5"."""
     return f"{milli / 1000:.3f}".rstrip("0").rstrip(".")
 
 
 def seconds_text(ms: int) -> str:
-    """Milliseconds as upstream writes durations: "9.6", "10"."""
+    """Return milliseconds as upstream writes durations: "9.6", "10"."""
     return f"{ms / 1000:.3f}".rstrip("0").rstrip(".")

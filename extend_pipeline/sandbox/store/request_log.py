@@ -24,7 +24,7 @@ class RequestLog:
         self._counts[method, route, status] += 1
 
     def counted(self, route: str, endpoint: Endpoint) -> Endpoint:
-        """The endpoint, counting its answers before they are sent."""
+        """Return the endpoint, counting its answers before they are sent."""
 
         async def run(request: Request) -> Response:
             try:
@@ -38,7 +38,7 @@ class RequestLog:
         return run
 
     def describe(self) -> dict[str, object]:
-        """Rows by method, route and status, and the sums by "METHOD route"."""
+        """Return rows by method, route and status, and the sums by "METHOD route"."""
         totals: Counter[str] = Counter()
         for (method, route, _), number in self._counts.items():
             totals[f"{method} {route}"] += number

@@ -10,13 +10,11 @@ from extend_pipeline.sandbox.store.database import Store
 from extend_pipeline.sandbox.store.records import Video
 from extend_pipeline.sandbox.surface.account_terms import Terms
 
-_PROVIDERS = ("kling", "kling-gateway", "vidu", "luma")
 
-
-def read_seed(given: Mapping[str, object]) -> Seed:
+def read_seed(given: Mapping[str, object], terms: Mapping[str, Terms]) -> Seed:
     """Read {video_id, duration (s), model, mode std|pro, created_at (ISO 8601 or ms), account, provider, video_url}.
 
-    `provider` is kling, kling-gateway, vidu or luma; `video_url` goes with vidu alone.
+    `provider` is the first surface's by default; `video_url` goes with one whose sources are URLs.
     SandboxError names the field that is wrong.
     """
     unknown = given.keys() - Seed.__dataclass_fields__.keys()
@@ -35,11 +33,12 @@ def read_seed(given: Mapping[str, object]) -> Seed:
     if account is not None and not isinstance(account, str):
         raise SandboxError(f"account of seed {video_id} must be a name, got {account!r}")
     created_at = _time(video_id, given.get("created_at"))
-    provider, video_url = given.get("provider", "kling"), given.get("video_url")
-    if provider not in _PROVIDERS:
-        raise SandboxError(f"provider of seed {video_id} must be one of {list(_PROVIDERS)}, got {provider!r}")
-    if video_url is not None and (provider != "vidu" or not isinstance(video_url, str) or not video_url):
-        raise SandboxError(f"video_url of seed {video_id} must be a URL, and is for provider vidu only")
+    provider, video_url = given.get("provider", next(iter(terms))), given.get("video_url")
+    if not isinstance(provider, str) or provider not in terms:
+        raise SandboxError(f"provider of seed {video_id} must be one of {list(terms)}, got {provider!r}")
+    if video_url is not None and (not terms[provider].by_url or not isinstance(video_url, str) or not video_url):
+        by_url = " or ".join(name for name, own in terms.items() if own.by_url)
+        raise SandboxError(f"video_url of seed {video_id} must be a URL, and is for provider {by_url} only")
     return Seed(
         video_id=video_id,
         duration=float(duration),
@@ -47,7 +46,7 @@ def read_seed(given: Mapping[str, object]) -> Seed:
         mode=str(mode),
         created_at=created_at,
         account=account,
-        provider=str(provider),
+        provider=provider,
         video_url=video_url,
     )
 
@@ -61,12 +60,13 @@ def plant(
     now_ms: int,
 ) -> list[Video]:
     """Write the seeds that are not there, in one transaction; SandboxError if one contradicts a video that is."""
-    read = [seed if isinstance(seed, Seed) else read_seed(seed) for seed in seeds]
+    read = [seed if isinstance(seed, Seed) else read_seed(seed, terms) for seed in seeds]
     planted = []
     with store.transaction():
         for seed in read:
             there = store.video(seed.video_id)
-            video = _video(config, terms[seed.provider], seed, now_ms if there is None else there.created_ms)
+            own = terms[seed.provider or next(iter(terms))]
+            video = _video(config, own, seed, now_ms if there is None else there.created_ms)
             if there is None:
                 store.add_video(video)
             elif _told(there) != _told(video):

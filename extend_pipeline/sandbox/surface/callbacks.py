@@ -63,7 +63,7 @@ class Callbacks:
             self._changed.notify_all()
 
     def describe(self) -> dict[str, int]:
-        """How many were delivered (2xx), failed, dropped and withheld by order, and how many wait."""
+        """Return how many were delivered (2xx), failed, dropped and withheld by order, and how many wait."""
         with self._changed:
             return {**self._counts, "waiting": sum(len(make_bodies) for _, _, _, make_bodies in self._queue)}
 
@@ -119,7 +119,7 @@ class Callbacks:
 
 
 def webhook_signature(secret: str, message_id: str, timestamp: str, data: bytes) -> str:
-    """The Standard Webhooks signature `v1,<base64>` of a message under a `whsec_<base64>` secret."""
+    """Return the Standard Webhooks signature `v1,<base64>` of a message under a `whsec_<base64>` secret."""
     key = base64.b64decode(secret.removeprefix("whsec_"))
     digest = hmac.new(key, f"{message_id}.{timestamp}.".encode() + data, hashlib.sha256).digest()
     return f"v1,{base64.b64encode(digest).decode()}"

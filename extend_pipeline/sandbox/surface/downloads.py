@@ -13,11 +13,11 @@ from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults.book import Ids
 from extend_pipeline.sandbox.faults.responses import Reset, faulty_answer
 from extend_pipeline.sandbox.store.records import Video
-from extend_pipeline.sandbox.surface.links import is_public, link_problem
+from extend_pipeline.sandbox.surface.links import link_problem
 from extend_pipeline.sandbox.surface.making import request_ids, task_ids
 
 _PATH = "/_sandbox/media/{video_id:path}.mp4"
-# upstream/000: "videos will be cleared 30 days after generation".
+# docs/upstream/kling.md, "Retention": 30 days.
 _KEPT_MS = 30 * 86_400_000
 
 
@@ -29,7 +29,7 @@ class Downloads:
         self._core = core
 
     def routes(self) -> list[Route]:
-        """The one route."""
+        """Return the one route."""
         return [Route(_PATH, self._core.requests.counted(_PATH, self._download), methods=["GET", "HEAD"])]
 
     async def _download(self, request: Request) -> Response:
@@ -59,11 +59,11 @@ class Downloads:
         now_ms = self._core.clock.now_ms()
         if video is None:
             return _denied(404, "NoSuchKey")
+        if self._core.is_public(video):
+            return None
         problem = link_problem(video, request.query_params, now_s=now_ms / 1000, key=self._core.store.signing_key)
         if problem is not None:
             return _denied(403, problem)
-        if is_public(video):
-            return None
         if now_ms - video.created_ms >= _KEPT_MS or (video.parent_id is not None and video.created_ms > now_ms):
             return _denied(404, "NoSuchKey")
         return None
@@ -78,7 +78,8 @@ class Downloads:
 
 
 def _film(request: Request, content: bytes) -> Response:
-    """The film, or the rest of it from the byte that is asked for on (RFC 9110, 14.2), as object stores serve it."""
+    """Return the film, or the rest of it from the byte that is asked for on (RFC 9110, 14.2), as object stores serve
+    it."""
     tag = f'"{hashlib.md5(content, usedforsecurity=False).hexdigest()}"'
     headers = {"etag": tag, "accept-ranges": "bytes"}
     asked = re.fullmatch(r"bytes=(\d{1,18})-", request.headers.get("range", ""))

@@ -1,4 +1,4 @@
-"""The error bodies of resellers' gateways, in each shape that was met (providers.md, "Gateways")."""
+"""The error bodies of resellers' gateways, in each shape that was met (docs/upstream/README.md, "Error bodies")."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import assert_never
 
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from extend_pipeline.sandbox.kling.errors import SERVER_ERRORS, Refusal, request_id, status_and_text
+from extend_pipeline.sandbox.surface.errors import SERVER_ERRORS, Refusal, request_id, status_and_text
 from extend_pipeline.sandbox.surface.settings import ErrorShape
 
-# By Kling's business code, since a gateway's refusals mean what its origin's mean.
+# By business code, since a gateway's refusals mean what its origin's mean.
 _WORDS: dict[int, str] = {
     **dict.fromkeys((1000, 1001, 1002, 1003, 1004), "invalid_api_key"),
     **dict.fromkeys((1100, 1101, 1102), "insufficient_user_quota"),
@@ -22,16 +22,16 @@ _WORDS: dict[int, str] = {
     5001: "service_unavailable",
     5002: "timeout",
 }
-# A gateway's own bodies say "no money" with 403; only Kling's say it with 429.
+# A gateway's own bodies say "no money" with 403; only the origin's say it with 429.
 _OWN_STATUS = {1100: 403, 1101: 403, 1102: 403, 1304: 403}
 
 
 def shaped(shape: ErrorShape, refusal: Refusal) -> Response:
-    """A refusal in that shape."""
+    """Return a refusal in that shape."""
     code = refusal.code
     status, text = status_and_text(code)
     message = refusal.message or text
-    if shape == "kling":
+    if shape == "origin":
         return JSONResponse({"code": code, "message": message, "request_id": request_id()}, status)
     word, status = _WORDS[code], _OWN_STATUS.get(code, status)
     match shape:
@@ -55,5 +55,5 @@ def shaped(shape: ErrorShape, refusal: Refusal) -> Response:
 
 
 def shaped_server_error(shape: ErrorShape, status: int) -> Response:
-    """The 500, 503 or 504 of that shape."""
+    """Return the 500, 503 or 504 of that shape."""
     return shaped(shape, Refusal(SERVER_ERRORS[status]))

@@ -36,10 +36,10 @@ class Words(Protocol):
     provider: str
 
     def coded(self, code: int) -> Response:
-        """The surface's error for what Kling says by that business code (providers.md, "Kling's codes")."""
+        """Return the surface's error for what that business code means (docs/upstream/kling.md, "Codes")."""
 
     def server_error(self, status: int) -> Response:
-        """The surface's 500, 503 or 504."""
+        """Return the surface's 500, 503 or 504."""
 
     def alter(self, payload: Json, kind: str) -> bool:
         """Change the answer as a fault of the "alter" phase says; False if there was nothing to change."""

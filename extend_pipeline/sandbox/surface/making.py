@@ -49,7 +49,7 @@ class Purse:
 
 
 def purse(core: Core, terms: Terms, account: str, now_ms: int) -> Purse:
-    """The slots and the money that an account has at a time."""
+    """Return the slots and the money that an account has at a time."""
     left = None
     if terms.balance is not None:
         left = int(terms.balance * 1000) - core.store.spent_milli(account, now_ms)
@@ -106,13 +106,13 @@ def schedule_callbacks(core: Core, task: Task, *, after_ms: int, body_at: Callab
 
 
 def still_telling(task: Task, now_ms: int) -> bool:
-    """Whether a task may still have something to tell its callback URL."""
+    """Return whether a task may still have something to tell its callback URL."""
     late_ms = round(Habits.from_details(task.details).late_s * 1000)
     return task.callback_url is not None and task.done_ms + late_ms > now_ms
 
 
 def request_ids(surface: str, external_task_id: str | None, *video_ids: str | None) -> dict[str, tuple[str, ...]]:
-    """What a fault can be matched with before there is a task."""
+    """Return what a fault can be matched with before there is a task."""
     return {
         "provider": (surface,),
         "external_task_id": () if external_task_id is None else (external_task_id,),
@@ -121,13 +121,13 @@ def request_ids(surface: str, external_task_id: str | None, *video_ids: str | No
 
 
 def task_ids(task: Task) -> Ids:
-    """What a fault can be matched with once there is a task: `video_id` is its parent or its result."""
+    """Return what a fault can be matched with once there is a task: `video_id` is its parent or its result."""
     known = request_ids(task.surface, task.external_task_id, task.parent_video_id, task.video_id)
     return {**known, "task_id": (task.task_id,)}
 
 
 def bound_to(account: str, surface: str, result: Video) -> Video:
-    """A result whose parent may be somebody else's, given to the account that pays for it."""
+    """Return a result whose parent may be somebody else's, given to the account that pays for it."""
     return replace(result, account=account, surface=surface)
 
 

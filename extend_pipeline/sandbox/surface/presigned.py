@@ -1,4 +1,4 @@
-"""Links in the form of presigned object-storage URLs (`X-Amz-Date` + `X-Amz-Expires`), as Luma's are."""
+"""Links in the form of presigned object-storage URLs (`X-Amz-Date` + `X-Amz-Expires`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STAMP = "%Y%m%dT%H%M%SZ"
 
 
 def presigned_url(base_url: str, video: Video, *, now_s: int, ttl_s: int, key: bytes) -> str:
-    """A link that works from `now_s` (sandbox time, seconds since the epoch) for `ttl_s` seconds."""
+    """Return a link that works from `now_s` (sandbox time, seconds since the epoch) for `ttl_s` seconds."""
     date = datetime.fromtimestamp(now_s, UTC).strftime(_STAMP)
     query = {
         "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
@@ -28,12 +28,12 @@ def presigned_url(base_url: str, video: Video, *, now_s: int, ttl_s: int, key: b
 
 
 def is_presigned(query: Mapping[str, str]) -> bool:
-    """Whether a link is of this form."""
+    """Return whether a link is of this form."""
     return "X-Amz-Signature" in query
 
 
 def presigned_problem(video: Video, query: Mapping[str, str], *, now_s: float, key: bytes) -> str | None:
-    """Why a link must not be served, or None if it is good."""
+    """Return why a link must not be served, or None if it is good."""
     date, ttl, given = query.get("X-Amz-Date", ""), query.get("X-Amz-Expires", ""), query["X-Amz-Signature"]
     # The version is no part of the URL: a link of an earlier one is known by its signature.
     signed_for = [

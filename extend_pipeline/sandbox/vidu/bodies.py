@@ -1,4 +1,5 @@
-"""ModelVerse's answers as upstream/003 shows them (times in seconds), and how a fault bends them."""
+"""ModelVerse's answers as docs/upstream/vidu.md, "Submit" and "Query" describe them (times in seconds), and how a fault
+bends them."""
 
 from __future__ import annotations
 
@@ -11,12 +12,12 @@ _STATES = {"submitted": "Pending", "processing": "Running", "succeed": "Success"
 
 
 def submitted(task: Task) -> Json:
-    """The answer to a submit."""
+    """Return the answer to a submit."""
     return {"output": {"task_id": task.task_id}, "request_id": str(uuid.uuid4())}
 
 
 def status(task: Task, now_ms: int, url: str | None) -> Json:
-    """The answer to a status query. `usage` comes with the end, also with a bad one, when it means nothing."""
+    """Return the answer to a status query. `usage` comes with the end, also with a bad one, when it means nothing."""
     state, _ = status_at(task, now_ms)
     output: Json = {"task_id": task.task_id, "task_status": _STATES[state]}
     if state == "succeed":

@@ -1,4 +1,4 @@
-"""What ModelVerse checks in a submit's fields before it looks at the source (upstream/003)."""
+"""What ModelVerse checks in a submit's fields before it looks at the source (docs/upstream/vidu.md, "Submit")."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "input": ("video_url", "last_frame_url", "prompt"),
     "parameters": ("vidu_type", "duration", "resolution"),
 }
-# Vidu's own rule (providers.md); upstream/003 does not say.
+# Vidu's own rule (docs/upstream/vidu.md, "Submit").
 _PROMPT_LIMIT = 2000
 
 
@@ -30,7 +30,7 @@ class Submit:
     resolution: str
 
     def params(self) -> list[object]:
-        """All that decides what the film looks like, but for its source."""
+        """Return all that decides what the film looks like, but for its source."""
         frame = None if self.last_frame_url is None else hashlib.sha256(self.last_frame_url.encode()).hexdigest()
         return [self.model, self.prompt, self.seconds, self.resolution, frame]
 

@@ -1,4 +1,5 @@
-"""ModelVerse's refusals: `{"error": {message, type, code, param}}`, the request's id in `param` (providers.md)."""
+"""ModelVerse's refusals: `{"error": {message, type, code, param}}`, the request's id in `param` (docs/upstream/vidu.md,
+"Codes")."""
 
 from __future__ import annotations
 
@@ -43,17 +44,17 @@ class Refusal:
 
 
 def param_error(message: str) -> Refusal:
-    """The refusal of a body or a query that is not as documented."""
+    """Return the refusal of a body or a query that is not as documented."""
     return Refusal("param_error", message)
 
 
 def by_code(code: int) -> Refusal:
-    """The refusal that means what Kling means by that business code."""
+    """Return the refusal that means what Kling means by that business code."""
     return Refusal(*_BY_CODE[code])
 
 
 def refusal_response(refusal: Refusal, status: int | None = None) -> JSONResponse:
-    """The error envelope, with the word's own HTTP status unless another is given."""
+    """Return the error envelope, with the word's own HTTP status unless another is given."""
     error = {
         "message": refusal.message,
         "type": refusal.word,

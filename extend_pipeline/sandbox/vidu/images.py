@@ -18,7 +18,7 @@ class Image:
 
 
 def read_image(data: bytes) -> Image | None:
-    """What kind of image the bytes begin; None if they are none of the three, or cut before their size."""
+    """Return what kind of image the bytes begin; None if they are none of the three, or cut before their size."""
     if data.startswith(b"\x89PNG\r\n\x1a\n") and data[12:16] == b"IHDR" and len(data) >= 24:
         return Image("png", int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
     if data.startswith(b"\xff\xd8\xff"):

@@ -1,4 +1,5 @@
-"""The checks of `input.last_frame_url` (upstream/003): a URL, or an image in the request itself."""
+"""The checks of `input.last_frame_url` (docs/upstream/vidu.md, "Last frame"): a URL, or an image in the request
+itself."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 from extend_pipeline.sandbox.vidu.errors import Refusal, param_error
 from extend_pipeline.sandbox.vidu.images import read_image
 
-# upstream/003: png, jpeg, jpg and webp; less than 10 MB decoded; between 1:4 and 4:1.
+# docs/upstream/vidu.md, "Last frame": png, jpeg, jpg and webp; less than 10 MB decoded; between 1:4 and 4:1.
 _FORMATS = {"png": "png", "jpeg": "jpeg", "jpg": "jpeg", "webp": "webp"}
 _DECODED_LIMIT = 10 * 1024 * 1024
 _WIDEST = 4
@@ -19,7 +20,7 @@ _DATA_URI = re.compile(r"data:image/([a-z]+);base64,(.*)", re.DOTALL)
 
 
 def refuse_last_frame(value: object) -> Refusal | None:
-    """Why it won't do, or None. What lies behind a URL is not looked at: the sandbox calls nobody."""
+    """Return why it won't do, or None. What lies behind a URL is not looked at: the sandbox calls nobody."""
     if not isinstance(value, str) or not value:
         return param_error("input.last_frame_url must be a URL or a data URI")
     if value.startswith("data:"):

@@ -1,4 +1,4 @@
-"""What Vidu charges for one extension: CNY by model, resolution and added seconds (providers.md)."""
+"""What Vidu charges for one extension: CNY by model, resolution and added seconds (docs/upstream/vidu.md, "Price")."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESOLUTIONS = ("540p", "720p", "1080p")
 
 
 def price_milli(model: str, resolution: str, seconds: int) -> int:
-    """Thousandths of a yuan: a credit is 3.125 fen, and the whole is rounded half up to a fen."""
+    """Return thousandths of a yuan: a credit is 3.125 fen, and the whole is rounded half up to a fen."""
     first, further = _CREDITS[model, resolution]
     credit_fen_milli = 3125 * (first + further * (seconds - 1))
     return (credit_fen_milli + 500) // 1000 * 10

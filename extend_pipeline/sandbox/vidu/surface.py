@@ -29,7 +29,7 @@ class ViduWords:
     provider: str = NAME
 
     def coded(self, code: int) -> Response:
-        """An error envelope."""
+        """Return an error envelope."""
         return refusal_response(by_code(code))
 
     def server_error(self, status: int) -> Response:
@@ -44,7 +44,7 @@ class ViduWords:
 
 
 class ViduSurface:
-    """Vidu through ModelVerse (upstream/003)."""
+    """Vidu through ModelVerse (docs/upstream/vidu.md)."""
 
     def __init__(self, core: Core) -> None:
         """Serve that sandbox's Vidu accounts."""
@@ -95,7 +95,7 @@ class ViduSurface:
         return Worked(bodies.submitted(task), task_ids(task))
 
     def _submit_ids(self, request: Request, body: bytes) -> Ids:
-        """A submit names its source by URL; a fault may name the URL or the film behind it."""
+        """Return a submit names its source by URL; a fault may name the URL or the film behind it."""
         try:
             url = json.loads(body)["input"]["video_url"]
         except (ValueError, KeyError, TypeError):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults import seeded_random
+from extend_pipeline.sandbox.store.foreign_tasks import ForeignTask
 from extend_pipeline.sandbox.store.records import Task, Video
-from extend_pipeline.sandbox.surface.account_terms import Surface, Terms
+from extend_pipeline.sandbox.surface.account_terms import Terms
 from extend_pipeline.sandbox.surface.making import Order, bound_to, make_task, purse
 from extend_pipeline.sandbox.vidu.checks import Submit
 from extend_pipeline.sandbox.vidu.errors import NO_MONEY, Refusal
 from extend_pipeline.sandbox.vidu.prices import price_milli
 from extend_pipeline.sandbox.vidu.sources import source_of
 
-NAME: Surface = "vidu"
+NAME = "vidu"
 
 
 def make(
@@ -59,3 +60,9 @@ def _result(core: Core, source: Video, account: str, submit: Submit, *, task_id:
         segment=core.terms[NAME].segment,
     )
     return bound_to(account, NAME, result)
+
+
+def make_foreign(core: Core, terms: Terms, order: ForeignTask, account: str, source: str, at_ms: int) -> Task | Refusal:
+    """Make a task that somebody else asked for."""
+    submit = Submit("viduq2-turbo", core.public_url(source), None, order.prompt, 5, "720p")
+    return make(core, account, submit, core.base_url, at_ms=at_ms, terms=terms)

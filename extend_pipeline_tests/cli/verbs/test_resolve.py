@@ -10,6 +10,7 @@ import pytest
 from extend_pipeline.sandbox import SandboxHandle
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.home.homes import account, video, write_home
+from extend_pipeline_tests.support.user_texts import check_user_text, line_with
 
 Home = Callable[..., Cli]
 
@@ -38,12 +39,10 @@ def test_status_tells_what_is_at_stake_the_request_and_what_to_type(doubtful: Cl
     assert doubt["external_task_id"] in doubt["request"]
     assert float(doubt["age_s"]) >= 0
     told = doubtful("status").stdout
-    assert "2 kling-unit at stake" in told
-    assert f"POST /v1/videos/video-extend {doubt['request']}" in told
     sent = datetime.fromisoformat(doubt["sent_at"])
-    assert f"sent {sent:%Y-%m-%d %H:%M:%S} UTC, our key {doubt['external_task_id']}" in told
     assert doubt["path"] == "/v1/videos/video-extend"
-    assert f"extend-pipeline --home {doubtful.home} resolve {where} adopt TASK | resubmit | write-off" in told
+    shown = {f"{sent:%Y-%m-%d %H:%M:%S} UTC": "SENT", doubt["request"]: "BODY", doubt["external_task_id"]: "KEY"}
+    check_user_text(told[told.index(f"in doubt: {where}") :], without=shown)
 
 
 def test_what_costs_money_is_not_done_without_a_yes(doubtful: Cli) -> None:
@@ -52,7 +51,7 @@ def test_what_costs_money_is_not_done_without_a_yes(doubtful: Cli) -> None:
         refused = doubtful("resolve", where, action)
         assert refused.exit_code == 2
         assert "--yes" in refused.stderr
-        assert "2 kling-unit (0.28 USD)" in refused.stderr
+        check_user_text(refused.stderr)
     assert doubtful.json("status", code=1)["in_doubt"]
 
 
@@ -86,7 +85,7 @@ def test_a_written_off_step_waits_until_somebody_pays_again(doubtful: Cli) -> No
     assert stood["videos"][0]["obstacle"]["kind"] == "written_off"
     again = doubtful("resolve", where, "write-off", "--yes")
     assert again.exit_code == 1
-    assert "can't be written off" in again.stderr
+    check_user_text(again.stderr)
 
 
 @pytest.mark.parametrize("doubtful", ["reset_after"], indirect=True)
@@ -94,7 +93,7 @@ def test_adopt_takes_the_task_that_is_there_and_no_other(doubtful: Cli, sandbox:
     where = _where(doubtful)
     wrong = doubtful("resolve", where, "adopt", "no-such-task")
     assert wrong.exit_code == 1
-    assert "knows no task" in wrong.stderr
+    check_user_text(wrong.stderr)
     task = sandbox.tasks()[-1]["task_id"]
     assert doubtful.json("resolve", where, "adopt", task)["task_id"] == task
     stood = doubtful.json("advance", "--until-idle")
@@ -103,21 +102,21 @@ def test_adopt_takes_the_task_that_is_there_and_no_other(doubtful: Cli, sandbox:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    "arguments",
     [
-        (["nowhere", "resubmit"], "VIDEO/HOP"),
-        (["key/0", "resubmit"], "VIDEO/HOP"),
-        (["key/1", "adopt"], "adopt wants the id"),
-        (["key/1", "take"], "take wants a file"),
-        (["key/1", "resubmit", "task"], "the others nothing"),
-        (["key/1", "forget"], "forget"),
+        ["nowhere", "resubmit"],
+        ["key/0", "resubmit"],
+        ["key/1", "adopt"],
+        ["key/1", "take"],
+        ["key/1", "resubmit", "task"],
+        ["key/1", "forget"],
     ],
 )
-def test_wrong_use_is_told_before_anything_is_opened(home_of: Home, arguments: list[str], told: str) -> None:
+def test_wrong_use_is_told_before_anything_is_opened(home_of: Home, arguments: list[str]) -> None:
     run = home_of(video("key"))
     result = run("resolve", *arguments)
     assert result.exit_code == 2
-    assert told in result.stderr
+    check_user_text(result.stderr)
     assert run.files() == ["accounts.yaml", "catalog.yaml"]
 
 
@@ -125,7 +124,7 @@ def test_a_step_that_was_never_submitted_cannot_be_resolved(home_of: Home) -> No
     run = home_of(video("fresh"))
     result = run("resolve", "fresh/1", "resubmit", "--yes")
     assert result.exit_code == 1
-    assert "nothing was ever submitted" in result.stderr
+    check_user_text(result.stderr)
 
 
 def test_a_doubt_of_a_video_that_left_the_catalogue_is_still_told(doubtful: Cli, sandbox: SandboxHandle) -> None:
@@ -133,7 +132,7 @@ def test_a_doubt_of_a_video_that_left_the_catalogue_is_still_told(doubtful: Cli,
     write_home(doubtful.home, sandbox.base_url, [video("another")], {"submit_class": "C"})
     told = doubtful("status").stdout
     assert f"in doubt: {where}" in told
-    assert f"its video left the catalogue; extend-pipeline --home {doubtful.home} resolve {where} adopt TASK" in told
+    check_user_text(line_with(told, " adopt TASK"))
 
 
 def test_attempts_of_an_account_that_is_gone_are_told(doubtful: Cli, sandbox: SandboxHandle) -> None:
@@ -143,7 +142,7 @@ def test_attempts_of_an_account_that_is_gone_are_told(doubtful: Cli, sandbox: Sa
     for kept in (doubtful.home / "state").glob("accounts.last-good*"):
         kept.unlink()
     assert doubtful.json("status", code=1)["unknown_accounts"] == [{"account": "sandbox", "attempts": 1}]
-    assert "1 paid or running attempts are with account sandbox" in doubtful("status").stdout
+    check_user_text(line_with(doubtful("status").stdout, "account sandbox"))
 
 
 def test_what_changed_while_a_person_was_asked_is_not_decided(
@@ -159,6 +158,6 @@ def test_what_changed_while_a_person_was_asked_is_not_decided(
     monkeypatch.setattr("extend_pipeline.commands.resolve.asked_by_person", ask_both)
     second = doubtful("resolve", where, "resubmit", input="y\n")
     assert second.exit_code == 1
-    assert "it was in_doubt, and it is written_off now; nothing was done" in second.stderr
+    check_user_text(second.stderr)
     assert doubtful("advance", "--until-idle").exit_code == 1
     assert len(sandbox.tasks()) == before

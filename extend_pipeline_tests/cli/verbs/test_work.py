@@ -21,6 +21,7 @@ from extend_pipeline.sandbox import SandboxHandle
 from extend_pipeline_tests.cli.conftest import CONFIG, Cli
 from extend_pipeline_tests.support.home.engine_home import eventually
 from extend_pipeline_tests.support.home.homes import credentials_env, video
+from extend_pipeline_tests.support.user_texts import check_user_text, line_with
 
 Home = Callable[..., Cli]
 
@@ -69,7 +70,7 @@ def test_progress_off_a_terminal_is_one_line_an_event(home_of: Home) -> None:
     grown = re.search(r"(?m)^\d\d:\d\d:\d\d lines/1 stored 5\.1 s → ([\d.]+) s, 2 kling-unit$", out)
     assert grown is not None
     assert f"lines/2 stored {grown[1]} s → " in out
-    assert "done: 2 submitted, 2 stored" in out
+    check_user_text(line_with(out, "done: "))
     assert "\x1b" not in out
 
 
@@ -81,7 +82,7 @@ def test_one_advance_is_one_round_and_only_the_named_videos_move(home_of: Home) 
     assert states["second"]["hop"] == 1
     wrong = run("advance", "--video", "secnd")
     assert wrong.exit_code == 2
-    assert 'Did you mean "second"?' in wrong.stderr
+    check_user_text(wrong.stderr)
 
 
 def test_max_seconds_ends_the_work_while_more_is_left(home_of: Home) -> None:
@@ -91,19 +92,14 @@ def test_max_seconds_ends_the_work_while_more_is_left(home_of: Home) -> None:
     assert did["videos"][0]["state"] == "working"
     told = run("advance")
     assert told.exit_code == 0  # nobody stopped it
-    last = re.fullmatch(
-        r"still open: [01] tasks? at the provider, 1 video to go on with;"
-        r" next due (?:now|at \d\d:\d\d:\d\d UTC) → (.*)",
-        told.stdout.splitlines()[-1],
-    )
-    assert last is not None
-    assert last[1] == f"extend-pipeline --home {run.home} advance --until-idle"
+    tasks = re.sub(r"\b[01] tasks?\b", "TASKS", told.stdout.splitlines()[-1])
+    check_user_text(re.sub(r"\b(now|at \d\d:\d\d:\d\d UTC)", "TIME", tasks))
 
 
 def test_nothing_is_still_open_where_all_is_done_or_waits_for_a_person(home_of: Home) -> None:
     run = home_of(video("ends", extend={"steps": 1}))
     assert run.json("advance", "--until-idle")["next_due_at"] is None
-    assert "still open" not in run("advance", "--until-idle").stdout
+    check_user_text(run("advance", "--until-idle").stdout)
 
 
 def test_files_that_are_broken_while_the_work_goes_on_are_told_once(home_of: Home) -> None:
@@ -119,9 +115,7 @@ def test_files_that_are_broken_while_the_work_goes_on_are_told_once(home_of: Hom
     breaking.start()
     done = run("advance", "--max-seconds", "1.5")
     breaking.join()
-    told = [line for line in done.stdout.splitlines() if "nothing is submitted until this is mended: " in line]
-    assert len(told) == 1, done.output
-    assert "catalog.yaml:2: this is not YAML" in told[0]
+    check_user_text(line_with(done.stdout, "catalog.yaml:2: "))
     catalogue.write_text(written, encoding="utf-8")
     assert run.json("advance")["videos"][0]["state"] == "working"
 
@@ -134,7 +128,7 @@ def test_a_paused_home_submits_nothing_until_it_is_resumed(home_of: Home, sandbo
     stood = run.json("advance", "--until-idle", code=1)
     assert stood["everything_paused"] is True
     assert stood["videos"][0]["obstacle"]["kind"] == "paused"
-    assert stood["videos"][0]["obstacle"]["todo"] == f"extend-pipeline --home {run.home} resume"
+    check_user_text(stood["videos"][0]["obstacle"]["todo"])
     assert len(sandbox.tasks()) == posts
     assert run.json("plan", code=1)["needs_person"] == 1
     assert run.json("resume")["resumed"] == ["everything"]
@@ -150,15 +144,13 @@ def test_an_account_is_paused_by_its_name_only(home_of: Home) -> None:
     run = home_of(video("named"))
     wrong = run("pause", "sandbx")
     assert wrong.exit_code == 2
-    assert 'Did you mean "sandbox"?' in wrong.stderr
+    check_user_text(wrong.stderr)
     assert run("pause", "sandbox").exit_code == 0
     assert run.json("status", code=1)["accounts"][0]["paused"] is True
     assert run.json("resume", "sandbox")["resumed"] == ["sandbox"]
     assert run("pause").exit_code == 0
-    told = run("resume", "sandbox").stdout
-    assert "account sandbox was neither paused nor stopped" in told
-    assert f"everything is paused, account sandbox with it → extend-pipeline --home {run.home} resume" in told
-    assert "everything is paused" not in run("resume").stdout
+    check_user_text(run("resume", "sandbox").stdout)
+    check_user_text(run("resume").stdout)
 
 
 def test_refused_credentials_stop_the_account_and_no_secret_is_shown(
@@ -178,12 +170,13 @@ def test_refused_credentials_stop_the_account_and_no_secret_is_shown(
 
 
 def test_prompts_and_words_of_the_provider_cannot_reach_the_terminal(home_of: Home, sandbox: SandboxHandle) -> None:
-    hostile = "[bold red]x[/] \u202egnp.exe\u2066 :smile: [link=http://evil]here"
+    link = ":smile: [link=http://evil]here"
+    hostile = f"[bold red]x[/] \u202egnp.exe\u2066 {link}"
     run = home_of(video("hostile", extend={"steps": 1, "prompt": hostile}), submit_class="C")
     sandbox.faults([{"kind": "reset_before", "where": "submit"}])
     told = run("advance", "--until-idle").stdout
     assert "[bold red]x[/]" in told
-    assert ":smile: [link=http://evil]here" in told
+    assert link in told
     assert "\\u202egnp.exe" in told
     assert run("resolve", "hostile/1", "resubmit", "--yes").exit_code == 0
     assert run("advance", "--until-idle").exit_code == 0
@@ -222,7 +215,7 @@ def test_sql_answers_exactly_and_tells_what_is_wrong(home_of: Home) -> None:
         for form in ([], ["--csv"], ["--json"]):
             empty = run("sql", nothing, *form)
             assert empty.exit_code == 2
-            assert "there is no question" in empty.stderr
+            check_user_text(empty.stderr)
     several = "SELECT 1 AS a; SELECT 2 AS b; SELECT 3 AS c"
     assert [document["rows"] for document in run.json("sql", several)["results"]] == [[[1]], [[2]], [[3]]]
     assert run("sql", several, "--csv").stdout.split() == ["a", "1", "b", "2", "c", "3"]
@@ -257,7 +250,7 @@ def test_a_second_signal_ends_the_work_at_once_and_nothing_is_lost(home_of: Home
     _wait_for_state(run.home, "sending")
     process.send_signal(signal.SIGINT)
     assert process.stdout is not None
-    assert "once more stops at once" in process.stdout.readline()
+    check_user_text(process.stdout.readline())
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=20)
     assert process.returncode == -signal.SIGINT

@@ -14,8 +14,9 @@ from extend_pipeline.config.fields.ids import is_rounded_number
 from extend_pipeline.config.files import yaml as files_yaml
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.load import load_accounts
-from extend_pipeline.config.providers.kling import KlingSource
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.providers.kling.models import KlingSource
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.config.written import (
     ACCOUNTS,
     SOURCE,
@@ -217,7 +218,7 @@ def test_missing_files_say_how_to_make_them(tmp_path: Path) -> None:
     assert [(each.file, each.line) for each in problems] == [("accounts.yaml", None), ("catalog.yaml", None)]
     assert all("extend-pipeline init" in each.hint for each in problems)
     with pytest.raises(ConfigError, match="extend-pipeline init"):
-        load_accounts(Settings.for_home(tmp_path))
+        load_accounts(Settings.for_home(tmp_path), PROVIDERS)
 
 
 def test_a_misnamed_file_is_recognised(tmp_path: Path) -> None:

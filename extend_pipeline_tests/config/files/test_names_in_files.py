@@ -13,6 +13,7 @@ from extend_pipeline.config.issues import ConfigIssue
 from extend_pipeline.config.json_schema import accounts_schema, catalogue_schema
 from extend_pipeline.config.load import read_configuration
 from extend_pipeline.config.settings import Settings
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.config.written import ACCOUNTS, NOW, entry
 
 DECOMPOSED = unicodedata.normalize("NFD", "Zürich")
@@ -29,13 +30,13 @@ def written(home: Path, *, catalogue: str = "", sheet: str = "", account: str = 
 
 
 def problems(settings: Settings) -> tuple[ConfigIssue, ...]:
-    return read_configuration(settings, now=NOW).problems
+    return read_configuration(settings, PROVIDERS, now=NOW).problems
 
 
 def test_a_sheet_and_a_file_name_videos_and_accounts_in_any_script(tmp_path: Path) -> None:
     sheet = f"{DECOMPOSED},可灵,827942411241803823,kling-v1-6,std,5.1,30"
     settings = written(tmp_path, catalogue=entry("港口晨曦", account="可灵"), sheet=sheet, account="可灵")
-    found = read_configuration(settings, now=NOW)
+    found = read_configuration(settings, PROVIDERS, now=NOW)
     assert found.problems == ()
     assert list(found.catalogue.videos) == ["港口晨曦", "Zürich"]
     assert set(found.accounts) == {"可灵"}
@@ -74,7 +75,7 @@ def test_an_earlier_name_may_be_one_of_those_that_were_allowed_before(tmp_path: 
 
 
 def test_the_schemas_for_editors_take_the_same_names() -> None:
-    catalogue, accounts = catalogue_schema(), accounts_schema()
+    catalogue, accounts = catalogue_schema(PROVIDERS), accounts_schema(PROVIDERS)
     key = catalogue["$defs"]["Entry"]["properties"]["key"]["pattern"]
     name = accounts["$defs"]["KlingAccount"]["properties"]["name"]["pattern"]
     assert key == name

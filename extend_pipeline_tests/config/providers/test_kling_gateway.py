@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.providers.kling_gateway import GatewayAccount, GatewaySource
-from extend_pipeline.config.registry import PROVIDERS
+from extend_pipeline.providers.kling_gateway.models import GatewayAccount, GatewaySource
+from extend_pipeline.providers.registry import spec_of
 from extend_pipeline_tests.config.written import (
     CREDIT,
     account_of,
@@ -34,7 +34,7 @@ def test_an_account_passes_nothing_and_promises_class_c_by_default(tmp_path: Pat
     read = load(home(tmp_path))
     account = read.accounts["kling-gateway"]
     assert isinstance(account, GatewayAccount)
-    assert (account.passes, account.submit_class, account.price.quote(mode="std")) == ((), "C", 4_000_000)
+    assert (account.passes, account.submit_class, account.price.quote("std")) == ((), "C", 4_000_000)
     assert (account.poll.first_after_s, account.poll.every_s) == (60, 15)
     video = read.catalogue.videos["one"]
     assert isinstance(video.source, GatewaySource)
@@ -147,7 +147,7 @@ def test_klings_own_rules_hold_behind_a_gateway(tmp_path: Path, written: str, ex
 
 
 def test_the_registry_has_klings_limits(tmp_path: Path) -> None:
-    ours, klings = PROVIDERS["kling-gateway"], PROVIDERS["kling"]
+    ours, klings = spec_of("kling-gateway"), spec_of("kling")
     assert (ours.longest_ms, ours.source_life_ms, ours.result_life_ms) == (180_000, 2_592_000_000, 2_592_000_000)
-    assert (ours.least_added_ms, ours.most_added_ms, ours.source_range_ms) == (4_000, 5_000, None)
+    assert (ours.added_ms(None), ours.source_range_ms) == ((4_000, 5_000), None)
     assert ours.modes == klings.modes == ("std", "pro")

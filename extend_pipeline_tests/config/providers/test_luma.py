@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.providers.luma import LumaAccount, LumaSource
-from extend_pipeline.config.registry import PROVIDERS
+from extend_pipeline.providers.luma.models import LumaAccount, LumaSource
+from extend_pipeline.providers.registry import spec_of
 from extend_pipeline_tests.config.test_frames import data_uri, png
 from extend_pipeline_tests.config.written import (
     CREDIT,
@@ -57,7 +57,9 @@ def test_an_account_has_its_defaults(tmp_path: Path) -> None:
     assert isinstance(account, LumaAccount)
     assert (account.batch_query, account.output, account.submit_class) == (False, "unknown", "C")
     assert (account.poll.first_after_s, account.poll.every_s) == (30, 10)
-    assert account.price.quote(mode=None, params={"prompt": "x"}) == account.price.quote(mode=None) == 4_000_000
+    assert (
+        account.price.quote(spec_of("luma").price_key(None, {"prompt": "x"})) == account.price.quote(None) == 4_000_000
+    )
 
 
 def test_a_missing_prompt_is_told_by_its_field_beside_all_other_mistakes(tmp_path: Path) -> None:
@@ -136,7 +138,8 @@ def test_a_price_is_needed_and_is_one_number(tmp_path: Path) -> None:
 
 
 def test_the_registry_knows_no_limit_of_lumas() -> None:
-    luma = PROVIDERS["luma"]
+    luma = spec_of("luma")
     assert (luma.longest_ms, luma.source_life_ms, luma.source_range_ms, luma.modes) == (None, None, None, ())
     assert luma.result_life_ms == 86_400_000
-    assert luma.least_added_ms <= 5_000 <= luma.most_added_ms
+    least_ms, most_ms = luma.added_ms(None)
+    assert least_ms <= 5_000 <= most_ms

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.config.model.price import Price
-from extend_pipeline.config.providers.vidu import PRICE, ViduAccount, ViduExtend, ViduSource
-from extend_pipeline.config.registry import PROVIDERS
+from extend_pipeline.providers.registry import spec_of
+from extend_pipeline.providers.vidu.models import ViduAccount, ViduExtend, ViduSource
+from extend_pipeline.providers.vidu.prices import PRICE
 from extend_pipeline_tests.config.written import (
     account_of,
     entry,
@@ -30,6 +31,11 @@ def home(
 ) -> Path:
     """One video on one Vidu account."""
     return write_home(folder, entry(source=source, extend=extend, account="vidu"), accounts=account_of("vidu", *lines))
+
+
+def quote(price: Price, params: dict[str, object]) -> int | None:
+    """The price of one extension."""
+    return price.quote(spec_of("vidu").price_key(None, params))
 
 
 def test_a_video_has_the_defaults_of_the_page(tmp_path: Path) -> None:
@@ -82,13 +88,13 @@ def test_every_field_of_an_account_is_read(tmp_path: Path) -> None:
 )
 def test_the_list_price_is_by_model_resolution_and_seconds(model: str, resolution: str, seconds: int, cny: str) -> None:
     params = {"model": model, "resolution": resolution, "seconds": seconds, "prompt": "x"}
-    assert PRICE.quote(mode=None, params=params) == round(float(cny) * 1_000_000)
+    assert quote(PRICE, params) == round(float(cny) * 1_000_000)
 
 
 def test_a_price_that_nobody_knows_is_none() -> None:
-    assert PRICE.quote(mode=None) is None
-    assert PRICE.quote(mode=None, params={"model": "viduq2-pro", "resolution": "720p"}) is None
-    assert PRICE.quote(mode=None, params={"model": "viduq3", "resolution": "720p", "seconds": 5}) is None
+    assert quote(PRICE, {}) is None
+    assert quote(PRICE, {"model": "viduq2-pro", "resolution": "720p"}) is None
+    assert quote(PRICE, {"model": "viduq3", "resolution": "720p", "seconds": 5}) is None
 
 
 def test_a_price_by_model_is_that_of_all_its_calls_unless_one_has_its_own() -> None:
@@ -96,7 +102,7 @@ def test_a_price_by_model_is_that_of_all_its_calls_unless_one_has_its_own() -> N
     price = Price(unit="CNY", per_extension_micros=own, unit_price_micros=1_000_000, currency="CNY")
 
     def quoted(resolution: str, seconds: int, model: str = "viduq2-pro") -> int | None:
-        return price.quote(mode=None, params={"model": model, "resolution": resolution, "seconds": seconds})
+        return quote(price, {"model": model, "resolution": resolution, "seconds": seconds})
 
     assert [quoted("720p", 1), quoted("720p", 2), quoted("540p", 1)] == [2, 3, 4]
     assert quoted("720p", 1, "viduq2-turbo") is None
@@ -241,7 +247,7 @@ def test_a_table_holds_vidus_columns_too(tmp_path: Path) -> None:
 
 
 def test_the_registry_has_vidus_limits() -> None:
-    vidu = PROVIDERS["vidu"]
+    vidu = spec_of("vidu")
     assert (vidu.source_range_ms, vidu.longest_ms, vidu.modes) == ((4_000, 60_000), 67_000, ())
-    assert (vidu.least_added_ms, vidu.most_added_ms) == (1_000, 7_000)
+    assert vidu.added_ms(None) == (1_000, 7_000)
     assert (vidu.source_life_ms, vidu.result_life_ms) == (None, 86_400_000)

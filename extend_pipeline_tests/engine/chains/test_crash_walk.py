@@ -20,7 +20,7 @@ from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.database import open_ledger
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.media.store import MediaStore
+from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline_tests.support.home.engine_home import EngineHome, entry, source_id
 from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_the_same
 from extend_pipeline_tests.support.processes.children import advancing
@@ -92,7 +92,7 @@ def killed_and_recovered(home: EngineHome, walk: Walk) -> int:
     heir = advancing(settings, home.path / "heir.txt", skipped_ms=skipped, confined=confined)
     assert heir.wait() == 0, f"after {walk} the next process said: {heir.told}"
 
-    MediaStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
+    LocalStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
     with home.open() as pipeline:
         states = [video.state for video in plan(plan_input(pipeline)).videos]
         assert states == [VideoState.COMPLETE] * VIDEOS, walk

@@ -14,16 +14,19 @@ from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.doubt import resolve
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import BlockReason, VideoPlan
+from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling.poll import poll_due
 from extend_pipeline.engine.status import status
 from extend_pipeline.engine.submit.submit import submit_due
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.ledger.write import controls
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline.sandbox.faults.kinds import _KINDS
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, drive, entry, source_id
 from extend_pipeline_tests.support.ledger.reckoning import Reckoning, reckon, replays_to_the_same
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 ACCOUNT_CODES = (1000, 1001, 1002, 1100, 1101, 1102, 1103, 1304)
 REFUSALS = (1200, 1201, 1202, 1203, 1300, 1301)
@@ -55,7 +58,7 @@ class Trial:
         self.home.sandbox.seed([{"video_id": source_id(number), "duration": 5.0}])
         self.entries.append(entry(f"v{number:03}", source_id(number), **extend))
         self.home.catalogue(self.entries)
-        self.pipeline.configuration = load_configuration(self.pipeline.settings, now=self.pipeline.now())
+        self.pipeline.configuration = load_configuration(self.pipeline.settings, PROVIDERS, now=self.pipeline.now())
         return str(self.entries[-1]["key"])
 
     def outcome(self, key: str) -> VideoPlan:
@@ -234,7 +237,7 @@ def test_a_film_that_stays_broken_is_quarantined_with_the_reason(
         found = t.outcome(key)
         needs_person(t, found, BlockReason.QUARANTINED)
         assert found.blocker is not None
-        assert "no sound video" in found.blocker.message
+        check_user_text(found.blocker.message)
         kept = list((t.home.settings.media_dir / "quarantine").iterdir())
         assert kept
         fired = t.home.sandbox.faults()[0]["fired"]
@@ -271,7 +274,7 @@ def test_an_html_page_in_place_of_the_film_is_told_to_a_person_in_time(make_home
         found = t.strike({"kind": "html_download", "where": "download", "times": 99})
         needs_person(t, found, BlockReason.NOT_FETCHED)
         assert found.blocker is not None
-        assert "HTML page instead of a video" in found.blocker.message
+        check_user_text(found.blocker.message)
         t.home.sandbox.clear_faults()
         t.clock.skip(600_000)
         assert t.outcome(found.key).state is VideoState.COMPLETE

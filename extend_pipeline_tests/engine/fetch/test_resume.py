@@ -19,7 +19,8 @@ from extend_pipeline.engine.fetch.fetch import FetchFailure
 from extend_pipeline.engine.fetch.resume import MAX_REFUSED, fetch_on, fetch_whole
 from extend_pipeline.media.check import probe
 from extend_pipeline.media.isolation import isolated_probe
-from extend_pipeline.media.store import MediaStore, Stored
+from extend_pipeline.media.local_store import LocalStore
+from extend_pipeline.media.store import Stored
 from extend_pipeline.providers.http.download import DownloadPolicy
 from extend_pipeline_tests.providers.http.raw_server import RawServer, raw_server
 from extend_pipeline_tests.support.media.mp4 import make_clip
@@ -43,9 +44,9 @@ def _films_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> MediaStore:
+def store(tmp_path: Path) -> LocalStore:
     """An empty store."""
-    return MediaStore(tmp_path / "media")
+    return LocalStore(tmp_path / "media")
 
 
 @dataclass
@@ -92,21 +93,21 @@ class FilmServer:
         connection.shutdown(socket.SHUT_RDWR)
 
 
-def fetch(store: MediaStore, url: str, policy: DownloadPolicy = LOCAL) -> Stored | FetchFailure:
+def fetch(store: LocalStore, url: str, policy: DownloadPolicy = LOCAL) -> Stored | FetchFailure:
     """One fetch, as a round of `advance` does it."""
     with store.partial(KEY) as partial:
         assert partial is not None
         return fetch_on(store, partial, url, policy)
 
 
-def left(store: MediaStore) -> list[Path]:
+def left(store: LocalStore) -> list[Path]:
     """What lies in the folder of incoming files."""
     return list((store.root / ".incoming").iterdir())
 
 
 @pytest.mark.parametrize("validator", ['"v1"', None])
 def test_a_line_that_is_cut_every_4_kb_brings_the_film_and_no_byte_twice(
-    store: MediaStore, film: bytes, validator: str | None
+    store: LocalStore, film: bytes, validator: str | None
 ) -> None:
     line = FilmServer(film, cut=CUT, validator=validator)
     with raw_server(line) as server:
@@ -114,24 +115,24 @@ def test_a_line_that_is_cut_every_4_kb_brings_the_film_and_no_byte_twice(
         assert server.header("if-range") == validator
         assert server.header("accept-encoding") == "identity"
     assert isinstance(got, Stored)
-    assert store.path_of(got.relative_path).read_bytes() == film
+    assert (store.root / got.path).read_bytes() == film
     assert sum(line.sent) == len(film)
     assert left(store) == []
 
 
-def test_a_renewed_url_and_another_process_go_on_with_what_is_there(store: MediaStore, film: bytes) -> None:
+def test_a_renewed_url_and_another_process_go_on_with_what_is_there(store: LocalStore, film: bytes) -> None:
     line = FilmServer(film, cut=500)  # too little a try for the next one to follow at once
     with raw_server(line) as server:
         first = fetch(store, f"{server.base_url}/old.mp4?sig=1")
         assert isinstance(first, FetchFailure)
         assert (first.cut, first.progress) == (True, True)
         line.cut = 10**9
-        got = fetch(MediaStore(store.root), f"{server.base_url}/new.mp4?sig=2")
+        got = fetch(LocalStore(store.root), f"{server.base_url}/new.mp4?sig=2")
     assert isinstance(got, Stored)
     assert sum(line.sent) == len(film)
 
 
-def test_a_slow_line_outlasts_silence_and_window_while_bytes_flow(store: MediaStore, film: bytes) -> None:
+def test_a_slow_line_outlasts_silence_and_window_while_bytes_flow(store: LocalStore, film: bytes) -> None:
     policy = DownloadPolicy(allow_local=True, silence_s=0.6, window_s=0.6, least_bytes=1_024)
     line = FilmServer(film, pause_s=0.08)
     with raw_server(line) as server:
@@ -144,7 +145,7 @@ def test_a_slow_line_outlasts_silence_and_window_while_bytes_flow(store: MediaSt
 
 @pytest.mark.parametrize("how", ["ignores ranges", "another place", "another file", "another length, no validator"])
 def test_what_does_not_continue_the_file_is_read_from_the_start(
-    store: MediaStore, film: bytes, tmp_path: Path, how: str
+    store: LocalStore, film: bytes, tmp_path: Path, how: str
 ) -> None:
     other = make_clip(tmp_path / "other.mp4", seconds=3).read_bytes()
     changes: dict[str, dict[str, object]] = {
@@ -161,12 +162,12 @@ def test_what_does_not_continue_the_file_is_read_from_the_start(
             setattr(line, name, value)
         got = fetch(store, server.base_url)
     assert isinstance(got, Stored)
-    assert store.path_of(got.relative_path).read_bytes() == line.content
+    assert (store.root / got.path).read_bytes() == line.content
     assert left(store) == []
 
 
 def test_a_joined_file_that_is_unsound_is_fetched_from_the_start_before_it_counts(
-    store: MediaStore, film: bytes
+    store: LocalStore, film: bytes
 ) -> None:
     """The file changes between two tries, is as long as before, and the server tells nothing of it."""
     line = FilmServer(bytes(len(film)), cut=900, validator=None)
@@ -175,11 +176,11 @@ def test_a_joined_file_that_is_unsound_is_fetched_from_the_start_before_it_count
         line.content, line.cut = film, 10**9
         got = fetch(store, server.base_url)
     assert isinstance(got, Stored)
-    assert store.path_of(got.relative_path).read_bytes() == film
+    assert (store.root / got.path).read_bytes() == film
     assert not (store.root / "quarantine").exists()
 
 
-def test_an_unsound_file_counts_even_where_every_answer_is_cut(store: MediaStore) -> None:
+def test_an_unsound_file_counts_even_where_every_answer_is_cut(store: LocalStore) -> None:
     line = FilmServer(b"no film at all" * 1_000, cut=CUT)
     with raw_server(line) as server:
         got = fetch(store, server.base_url)
@@ -191,7 +192,7 @@ def test_an_unsound_file_counts_even_where_every_answer_is_cut(store: MediaStore
 
 @pytest.mark.parametrize("total_known", [True, False])
 def test_a_whole_file_that_was_not_checked_yet_is_not_sent_again(
-    store: MediaStore, film: bytes, total_known: bool
+    store: LocalStore, film: bytes, total_known: bool
 ) -> None:
     with store.partial(KEY) as partial:
         assert partial is not None
@@ -204,7 +205,7 @@ def test_a_whole_file_that_was_not_checked_yet_is_not_sent_again(
     assert len(line.sent) == (0 if total_known else 1)
 
 
-def test_a_server_that_refuses_ranges_is_asked_for_the_whole_in_the_end(store: MediaStore, film: bytes) -> None:
+def test_a_server_that_refuses_ranges_is_asked_for_the_whole_in_the_end(store: LocalStore, film: bytes) -> None:
     line = FilmServer(film, cut=900)
     with raw_server(line) as server:
         assert isinstance(fetch(store, server.base_url), FetchFailure)
@@ -213,7 +214,7 @@ def test_a_server_that_refuses_ranges_is_asked_for_the_whole_in_the_end(store: M
     assert [isinstance(one, Stored) for one in got] == [False] * MAX_REFUSED + [True]
 
 
-def test_more_than_the_limit_is_refused(store: MediaStore, film: bytes) -> None:
+def test_more_than_the_limit_is_refused(store: LocalStore, film: bytes) -> None:
     line = FilmServer(film, cut=900)
     with raw_server(line) as server:
         assert isinstance(fetch(store, server.base_url), FetchFailure)
@@ -229,11 +230,11 @@ from extend_pipeline.base.failpoints import arm_from_environment
 from extend_pipeline.engine.fetch.resume import fetch_on
 from extend_pipeline.media.check import probe
 from extend_pipeline.media.isolation import isolated_probe
-from extend_pipeline.media.store import MediaStore
+from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.providers.http.download import DownloadPolicy
 arm_from_environment()
 isolated_probe.check_file = probe.check_file
-store = MediaStore(Path(sys.argv[1]))
+store = LocalStore(Path(sys.argv[1]))
 with store.partial("result:a1") as partial:
     fetch_on(store, partial, sys.argv[2], DownloadPolicy(allow_local=True))
 """
@@ -241,7 +242,7 @@ with store.partial("result:a1") as partial:
 
 @pytest.mark.parametrize("failpoint", ["collect.mid_download", "collect.before_rename"])
 def test_a_process_killed_in_a_download_leaves_what_came_to_the_next(
-    store: MediaStore, film: bytes, failpoint: str
+    store: LocalStore, film: bytes, failpoint: str
 ) -> None:
     line = FilmServer(film, pause_s=0.01)
     with raw_server(line) as server:
@@ -256,12 +257,12 @@ def test_a_process_killed_in_a_download_leaves_what_came_to_the_next(
         line.pause_s = 0
         got = fetch(store, server.base_url)
     assert isinstance(got, Stored)
-    assert store.path_of(got.relative_path).read_bytes() == film
+    assert (store.root / got.path).read_bytes() == film
     assert sum(line.sent) < len(film)
     assert left(store) == []
 
 
-def test_bytes_that_a_power_cut_may_have_taken_do_not_count(store: MediaStore, film: bytes) -> None:
+def test_bytes_that_a_power_cut_may_have_taken_do_not_count(store: LocalStore, film: bytes) -> None:
     with store.partial(KEY) as partial:
         assert partial is not None
         partial.begin('"v1"', len(film))
@@ -272,18 +273,18 @@ def test_bytes_that_a_power_cut_may_have_taken_do_not_count(store: MediaStore, f
     with raw_server(line) as server:
         got = fetch(store, server.base_url)
     assert isinstance(got, Stored)
-    assert store.path_of(got.relative_path).read_bytes() == film
+    assert (store.root / got.path).read_bytes() == film
     assert line.sent == [len(film) - 5_000]
 
 
 def test_two_writers_never_share_a_partial_file_and_none_waits_for_a_stopped_one(
-    store: MediaStore, film: bytes
+    store: LocalStore, film: bytes
 ) -> None:
     with raw_server(FilmServer(film)) as server, store.partial(KEY) as stopped:
         assert stopped is not None
         stopped.begin('"v1"', len(film))
         stopped.append([film[:5_000]])
-        with MediaStore(store.root).partial(KEY) as second:
+        with LocalStore(store.root).partial(KEY) as second:
             assert second is None
         got = fetch_whole(store, KEY, server.base_url, LOCAL)
         assert isinstance(got, Stored)
@@ -291,7 +292,7 @@ def test_two_writers_never_share_a_partial_file_and_none_waits_for_a_stopped_one
     assert left(store) == []
 
 
-def test_sweep_spares_what_is_still_to_be_fetched_and_takes_the_rest(store: MediaStore, film: bytes) -> None:
+def test_sweep_spares_what_is_still_to_be_fetched_and_takes_the_rest(store: LocalStore, film: bytes) -> None:
     for key in ("result:open", "result:ended"):
         with store.partial(key) as partial:
             assert partial is not None
@@ -308,7 +309,7 @@ def test_sweep_spares_what_is_still_to_be_fetched_and_takes_the_rest(store: Medi
 
 
 @pytest.mark.parametrize("facts", ["", "[]", '{"total": "x"}', '{"other": 1}', '{"total": 3, "boot": "b"}'])
-def test_facts_that_can_not_be_read_cost_the_bytes_and_nothing_else(store: MediaStore, film: bytes, facts: str) -> None:
+def test_facts_that_can_not_be_read_cost_the_bytes_and_nothing_else(store: LocalStore, film: bytes, facts: str) -> None:
     with store.partial(KEY) as partial:
         assert partial is not None
         partial.begin(None, len(film))
@@ -320,7 +321,7 @@ def test_facts_that_can_not_be_read_cost_the_bytes_and_nothing_else(store: Media
     assert left(store) == []
 
 
-def test_partial_files_are_for_their_owner_alone_and_named_by_a_digest(store: MediaStore) -> None:
+def test_partial_files_are_for_their_owner_alone_and_named_by_a_digest(store: LocalStore) -> None:
     before = os.umask(0)
     try:
         with store.partial("result:../../x") as partial:

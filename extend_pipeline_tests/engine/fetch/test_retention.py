@@ -28,6 +28,7 @@ from extend_pipeline_tests.support.home.engine_home import (
     source_id,
 )
 from extend_pipeline_tests.support.home.every_provider import other_account, planted
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 NOW = 1_795_000_000_000
 NO_DOWNLOAD = {"kind": "5xx_before", "where": "download", "times": 9999}
@@ -118,12 +119,12 @@ def test_a_paid_result_that_can_not_be_fetched_is_told_of_twice(home: EngineHome
         advance(pipeline, publish=False)
         (soon,) = status(pipeline).expiring
         assert (soon.what, soon.where, soon.urgency) == ("result", "vidu-0/1", Urgency.SOON)
-        assert "vidu-0/1 is paid and not fetched yet; account vidu keeps it until" in soon.told(clock())
+        check_user_text(soon.told(clock()))
         assert "HTTP 500" in soon.note
         clock.skip(10.5 * HOUR_MS)
         (late,) = status(pipeline).expiring
         assert late.urgency is Urgency.LAST_HOUR
-        assert "minutes left" in late.told(clock())
+        check_user_text(late.told(clock()))
         assert status(pipeline).exit_code == 1
         home.sandbox.clear_faults()
         clock.skip(600_000)

@@ -16,6 +16,7 @@ from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, QUICK, EngineHome, JumpClock
 from extend_pipeline_tests.support.home.every_provider import other_home
 from extend_pipeline_tests.support.ledger.reckoning import reckon
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 LEASE_MS = int(QUICK["lease_s"] * 1000)
 AT_DOWNLOAD = {"where": "download", "times": 99, "match": {"provider": "kling-gateway"}}
@@ -120,7 +121,7 @@ def test_a_file_that_comes_after_somebody_allowed_to_pay_again_is_told_of(
         assert isinstance(found, resolve.Resolved)
 
     assert fetched_while_another_gives_up(home, pay_again) == ("result_lost", "expired")
-    [said] = [record.getMessage() for record in caplog.records if "its file came" in record.getMessage()]
-    assert said.startswith(f"{WHERE} is result_lost meanwhile")
-    name = said.removesuffix(" in the media store").rpartition(" ")[2]
+    [said] = [message for message in caplog.messages if ".mp4" in message]
+    name = next(word for word in said.split() if word.endswith(".mp4"))
     assert (home.settings.media_dir / name).stat().st_size > 0
+    check_user_text(said, without={name: "FILE"})

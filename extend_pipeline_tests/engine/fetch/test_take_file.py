@@ -11,9 +11,9 @@ from sqlalchemy import select
 from extend_pipeline.engine.doubt.resolve import Declined, Resolved
 from extend_pipeline.engine.fetch.take_file import take_file
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.home.engine_home import EngineHome, drive
 from extend_pipeline_tests.support.home.every_provider import other_home
@@ -21,6 +21,7 @@ from extend_pipeline_tests.support.ledger.reckoning import reckon, replays_to_th
 from extend_pipeline_tests.support.media.mp4 import make_clip
 
 WHERE = "vidu-0/1"
+WHY = "sent by their support"
 
 
 @pytest.fixture
@@ -33,13 +34,13 @@ def lost(home: EngineHome, ledger_url: str) -> Iterator[Pipeline]:
         (video,) = drive(pipeline).videos
         assert video.blocker is not None
         assert video.blocker.reason is BlockReason.RESULT_LOST
-        assert f"resolve {WHERE} take FILE" in video.blocker.todo
+        assert f"{WHERE} take FILE" in video.blocker.todo
         yield pipeline
 
 
 def take(pipeline: Pipeline, file: Path) -> Resolved | Declined:
     """Give the file as the film of the lost extension."""
-    return take_file(pipeline, WHERE, file, who="ann", why="sent by their support")
+    return take_file(pipeline, WHERE, file, who="ann", why=WHY)
 
 
 def test_a_film_that_the_provider_sends_completes_the_video_and_pays_nothing(
@@ -54,8 +55,8 @@ def test_a_film_that_the_provider_sends_completes_the_video_and_pays_nothing(
         [row] = queries.attempts_of(connection, ["vidu-0"])
         stored = select(tables.events.c.actor).where(tables.events.c.kind == "attempt_stored")
         actors = connection.execute(stored).scalars().all()
-    assert lost.store.path_of(row.path).read_bytes() == film.read_bytes()
-    assert actors == ["ann (sent by their support)"]
+    assert (lost.settings.media_dir / row.path).read_bytes() == film.read_bytes()
+    assert actors == [f"ann ({WHY})"]
     assert replays_to_the_same(lost.ledger, home.path)
     assert isinstance(take(lost, film), Declined)  # it waits for none any more
 

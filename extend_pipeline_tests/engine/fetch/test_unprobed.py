@@ -17,6 +17,7 @@ from extend_pipeline.media.isolation.pool import Prober, prober
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.home.every_provider import other_home
 from extend_pipeline_tests.support.ledger.reckoning import reckon
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,8 @@ def test_a_film_waits_while_no_process_can_be_started(home: EngineHome) -> None:
             advance(pipeline, publish=False)
             clock.skip(700_000)
         assert states(pipeline) == ["succeeded"] * 3
-        assert all("could not be checked" in note for note in notes(pipeline))
+        [note] = set(notes(pipeline))
+        check_user_text(note)
         assert not [path for path in home.settings.media_dir.rglob("*") if path.is_file()]
         patch.undo()
         finishes(home, pipeline, 3)
@@ -94,7 +96,7 @@ def test_a_worker_that_can_be_had_no_more_after_the_check_leaves_the_film_for_la
 
     def only_checks(prober: Prober, task: dict[str, object], **options: float | None) -> object:
         if task["do"] != "check":
-            raise isolated_probe.CouldNotProbe("no memory for it")
+            raise isolated_probe.ProbeUnavailable("no memory for it")
         return original(prober, task, **options)
 
     with home.open(clock) as pipeline, pytest.MonkeyPatch.context() as patch:
@@ -112,7 +114,7 @@ def test_a_film_that_ends_every_worker_is_quarantined_after_two_fetches(home: En
     clock = JumpClock()
     with home.open(clock) as pipeline, pytest.MonkeyPatch.context() as patch:
         # workers that die of whatever they are given, as of a hole in a decoder
-        boot = "import os, sys; print('{\"ready\": true}', flush=True); sys.stdin.readline(); os.kill(os.getpid(), 11)"
+        boot = "import os, sys; print('{\"ok\": true}', flush=True); sys.stdin.readline(); os.kill(os.getpid(), 11)"
         patch.setattr("extend_pipeline.media.isolation.pool._BOOT", boot)
         for _ in range(4):
             advance(pipeline, publish=False)

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from extend_pipeline.cli import cli
 from extend_pipeline.config.last_good import last_good_path
 from extend_pipeline.engine.advance import declare_catalogue
-from extend_pipeline.engine.home import open_pipeline
+from extend_pipeline.engine.home import open_home
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.database import open_ledger
@@ -159,14 +159,14 @@ def test_every_way_in_which_a_file_can_be_wrong_is_told_and_hides_no_account_and
     kept = {name: (home.path / name).read_bytes() for name in ("catalog.yaml", "accounts.yaml")}
     for name, spoil in BREAKS.items():
         spoil(home)
-        with open_pipeline(home.settings) as pipeline:
+        with open_home(home.settings) as pipeline:
             assert pipeline.configuration.problems, name
             assert pipeline.accounts["k"].provider == "kling", name
             assert pipeline.caps() == {}, name
             assert declare_catalogue(pipeline).withdrawn == (), name
             assert plan(plan_input(pipeline)).due == (), name
         _restore(home, kept)
-    with open_pipeline(home.settings) as pipeline:
+    with open_home(home.settings) as pipeline:
         assert not pipeline.configuration.problems
 
 
@@ -227,7 +227,8 @@ def test_every_verb_works_as_far_as_it_can_and_ends_with_2(home: EngineHome) -> 
     verbs = (("status",), ("publish",), ("pause", "--why", "x"), ("resume",), ("doctor", "--offline"), ("reconcile",))
     for verb in verbs:
         assert run(home, *verb).exit_code == 2, verb
-    assert run(home, "sql", "FROM completed_extensions").exit_code == 0
+    query = "FROM completed_extensions"
+    assert run(home, "sql", query).exit_code == 0
     assert run(home, "resolve", "v000/1", "write-off", "--yes").exit_code == 2
 
 
@@ -253,7 +254,7 @@ def test_another_ledger_drops_no_account_that_has_tasks_under_way(home: EngineHo
     home.seeded(1, steps=1)
     run(home, "advance")
     home.write([], account(home.sandbox.base_url, name="another"))
-    with open_pipeline(EngineHome(home.path, home.sandbox, f"sqlite:///{home.path}/typo.sqlite").settings) as pipeline:
+    with open_home(EngineHome(home.path, home.sandbox, f"sqlite:///{home.path}/typo.sqlite").settings) as pipeline:
         assert set(pipeline.accounts) == {"another"}
     run(home, "advance", "--until-idle")
     assert states(home) == ["stored"]

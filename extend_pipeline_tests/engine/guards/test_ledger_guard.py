@@ -11,9 +11,9 @@ import pytest
 from extend_pipeline.engine.guards.ledger_look import accept, look
 from extend_pipeline.engine.guards.ledger_memory import ANCHOR_FILE, MEMORY_FILE
 from extend_pipeline.engine.guards.ledger_verdict import Kind
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.ledger.database import NotOpenError, open_ledger
 from extend_pipeline.ledger.handover import move
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline_tests.support.home.engine_home import EngineHome, drive
 from extend_pipeline_tests.support.home.every_provider import OTHERS, other_home
 from extend_pipeline_tests.support.ledger.reckoning import replays_to_the_same

@@ -14,7 +14,7 @@ from extend_pipeline.commands.demo.processes import running
 from extend_pipeline.commands.init import write_examples
 from extend_pipeline.engine.submit import spool
 from extend_pipeline.ledger.database import open_ledger
-from extend_pipeline.media.store import MediaStore
+from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline_tests.support.home.demo import write_demo
 from extend_pipeline_tests.support.home.engine_home import EngineHome
 from extend_pipeline_tests.support.home.every_provider import other_home
@@ -93,7 +93,7 @@ def no_umask() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_umask")
 def test_folders_above_the_media_are_closed_when_media_comes_first(tmp_path: Path) -> None:
-    store = MediaStore(tmp_path / "home" / "state" / "media")
+    store = LocalStore(tmp_path / "home" / "state" / "media")
     store.put_poster("ab" * 32, b"\xff\xd8\xff")
     assert modes(tmp_path / "home") == {}
 

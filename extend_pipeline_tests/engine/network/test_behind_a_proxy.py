@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline_tests.support.home.engine_home import EngineHome, account, drive
 from extend_pipeline_tests.support.servers.company_ca import make_company, needs_openssl, tls_before
 from extend_pipeline_tests.support.servers.forward_proxy import forward_proxy, needs_tinyproxy, tinyproxy

@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 
 from extend_pipeline.commands.doctor.account_checks import check_upstream
 from extend_pipeline.commands.doctor.diagnostics import Level
-from extend_pipeline.engine.plan.model import BlockReason
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline_tests.support.home.engine_home import EngineHome, account, drive
 from extend_pipeline_tests.support.servers.company_ca import ISSUER, make_company, needs_openssl, tls_before
 

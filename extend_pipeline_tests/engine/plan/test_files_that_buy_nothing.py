@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from extend_pipeline.config.issues import ConfigError
-from extend_pipeline.engine.plan.model import BlockReason
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.home.engine_home import EngineHome, account, drive, entry
 

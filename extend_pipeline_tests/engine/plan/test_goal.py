@@ -11,13 +11,15 @@ import pytest
 from extend_pipeline.config.load import Configuration
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.inputs import declarations, plan_input
-from extend_pipeline.engine.plan.model import BlockReason, SourceView, VideoPlan
+from extend_pipeline.engine.plan.model import SourceView, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.support.home.engine_home import EngineHome, account, drive, entry
 from extend_pipeline_tests.support.home.every_provider import other_account, other_entry, other_home
 from extend_pipeline_tests.support.home.plan_inputs import attempt, configured, given
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 S = AttemptState
 
@@ -71,8 +73,7 @@ def test_a_hop_that_could_pass_at_most_waits_for_a_person_who_is_told_both_ways_
         assert video.state is VideoState.BLOCKED
         assert video.blocker is not None
         assert video.blocker.reason is BlockReason.AT_MOST
-        assert "extend.at_most: 14.5" in video.blocker.todo
-        assert "extend.tolerance: 4.5" in video.blocker.todo
+        check_user_text(video.blocker.todo)
         assert (video.hops_left, video.micros_left, video.end_ms) == ((0, 0), (0, 0), (9_500, 9_500))
 
 

@@ -13,11 +13,12 @@ from extend_pipeline.base.units import to_ms
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.home import Pipeline, wall_ms
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Blocker, BlockReason
+from extend_pipeline.engine.plan.model import Blocker
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.warehouse.read import query
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, account
 from extend_pipeline_tests.support.ledger.reckoning import reckon

@@ -22,6 +22,7 @@ from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline.warehouse.read import query
 from extend_pipeline_tests.support.home.engine_home import (
     EngineHome,
@@ -96,7 +97,7 @@ def test_commands_take_a_name_however_its_letters_are_composed(home: EngineHome)
 
 def mistakes(home: EngineHome) -> list[tuple[str | None, str | None]]:
     """Account or video, and field, of each mistake in the files."""
-    found = read_configuration(home.settings, now=datetime.now(UTC))
+    found = read_configuration(home.settings, PROVIDERS, now=datetime.now(UTC))
     return [(problem.subject, problem.field) for problem in found.problems]
 
 

@@ -10,15 +10,19 @@ import pytest
 
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.hop_state import UNCLEAR_VALUE
-from extend_pipeline.engine.plan.model import AccountView, BlockReason, VideoPlan
+from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.ledger.look import LookCause
+from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, account, branch, entry
-from extend_pipeline_tests.support.home.plan_inputs import attempt, configured, given, stored_from
+from extend_pipeline_tests.support.home.plan_inputs import attempt, configured, given, held, stored_from
 from extend_pipeline_tests.support.ledger.steps import NOON
 
 S = AttemptState
+KNIFE = "risk control: knife"
+UNPAID = "Account balance not enough"
+ENDED = "why it ended"
 MIDNIGHT = (NOON // DAY_MS + 1) * DAY_MS
 
 
@@ -27,17 +31,6 @@ def only(found: Any) -> VideoPlan:
     (video,) = found.videos
     assert isinstance(video, VideoPlan)
     return video
-
-
-def held(video: VideoPlan, reason: BlockReason, *words: str) -> None:
-    """The video waits for this reason, and says so in these words, and what to do."""
-    assert video.due is None
-    assert video.blocker is not None
-    assert video.blocker.reason is reason
-    for word in words:
-        assert word in f"{video.blocker.message} {video.blocker.todo}"
-    assert video.blocker.todo
-    assert video.state is (VideoState.BLOCKED if reason.needs_person else VideoState.WAITING)
 
 
 def test_a_new_video_is_due_with_its_first_hop_and_its_range_of_costs(tmp_path: Path) -> None:
@@ -83,14 +76,14 @@ def test_an_earlier_take_that_still_runs_is_waited_for(tmp_path: Path) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=1, prompt="a")])
     running = attempt(before, "v", state=S.PROCESSING)
     after = configured(tmp_path, [entry("v", "827", steps=1, prompt="b")])
-    held(only(plan(given(after, running, on_change="pay"))), BlockReason.EARLIER_TAKE, "earlier parameters")
+    held(only(plan(given(after, running, on_change="pay"))), BlockReason.EARLIER_TAKE)
 
 
 def test_an_earlier_take_that_only_a_person_can_clear_up_is_shown_to_one(tmp_path: Path) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=1, prompt="a")])
     doubtful = attempt(before, "v", state=S.IN_DOUBT, submit_class="D")
     after = configured(tmp_path, [entry("v", "827", steps=1, prompt="b")])
-    held(only(plan(given(after, doubtful, on_change="pay"))), BlockReason.IN_DOUBT, "resolve v/1 adopt TASK")
+    held(only(plan(given(after, doubtful, on_change="pay"))), BlockReason.IN_DOUBT)
 
 
 def test_a_branch_shares_its_parents_hops_and_pays_for_none_of_them(tmp_path: Path) -> None:
@@ -98,7 +91,7 @@ def test_a_branch_shares_its_parents_hops_and_pays_for_none_of_them(tmp_path: Pa
     config = configured(tmp_path, entries)
     start = plan(given(config)).videos
     assert [video.due is not None for video in start] == [True, False]
-    held(start[1], BlockReason.PARENT, "hop 2 of day")
+    held(start[1], BlockReason.PARENT)
     shared = [attempt(config, "day", hop) for hop in (1, 2)]
     day, night = plan(given(config, *shared)).videos
     assert day.due is not None
@@ -112,17 +105,17 @@ def test_a_branch_shares_its_parents_hops_and_pays_for_none_of_them(tmp_path: Pa
 def test_a_branch_says_when_its_parent_will_not_come(tmp_path: Path) -> None:
     short = configured(tmp_path, [entry("day", "827", to=9), branch("night", "day", 3, to=40)])
     finished = attempt(short, "day")
-    held(plan(given(short, finished)).videos[1], BlockReason.PARENT_BLOCKED, "its hop 3 will never be made")
+    held(plan(given(short, finished)).videos[1], BlockReason.PARENT_BLOCKED)
     failed = attempt(short, "day", state=S.FAILED, error_message="risk control")
-    held(plan(given(short, failed)).videos[1], BlockReason.PARENT_BLOCKED, "risk control", "resolve day/1 resubmit")
+    held(plan(given(short, failed)).videos[1], BlockReason.PARENT_BLOCKED, "risk control")
 
 
 def test_a_branch_whose_parent_waits_for_tomorrow_waits_for_tomorrow_too(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("day", "827", steps=1), branch("night", "day", 1, steps=1)])
-    spent = {"k": AccountView(committed_micros=10_000_000_000, committed_today_micros=10_000_000_000)}
+    spent = {"k": AccountTotals(committed_micros=10_000_000_000, committed_today_micros=10_000_000_000)}
     day, night = plan(given(config, views=spent)).videos
-    held(day, BlockReason.DAY_BUDGET, "tomorrow")
-    held(night, BlockReason.DAY_BUDGET, "hop 1 of day")
+    held(day, BlockReason.DAY_BUDGET)
+    held(night, BlockReason.DAY_BUDGET)
     assert night.blocker is not None
     assert night.blocker.until_ms == MIDNIGHT
 
@@ -139,14 +132,14 @@ def test_thirty_days_after_it_was_made_a_video_is_not_extended(hop: int, tmp_pat
     last_moment = only(plan(given(config, *attempts, now_ms=end - 1)))
     assert last_moment.due is not None
     video = only(plan(given(config, *attempts, now_ms=end)))
-    held(video, BlockReason.SOURCE_EXPIRED, "2026-11-19 00:00 UTC", "30 days", "make the source anew")
+    held(video, BlockReason.SOURCE_EXPIRED, "2026-11-19 00:00 UTC")
 
 
 def test_a_hop_that_could_pass_three_minutes_is_not_submitted(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827", to=180, duration=170)])
     assert only(plan(given(config, attempt(config, "v", output_ms=175_000)))).due is not None
     video = only(plan(given(config, attempt(config, "v", output_ms=175_001))))
-    held(video, BlockReason.LENGTH_CAP, "180 s", "lower the target")
+    held(video, BlockReason.LENGTH_CAP)
 
 
 def test_without_a_price_or_a_budget_nothing_is_submitted(tmp_path: Path) -> None:
@@ -154,40 +147,40 @@ def test_without_a_price_or_a_budget_nothing_is_submitted(tmp_path: Path) -> Non
     plain = config.accounts["k"]
     unpriced = plain.model_copy(update={"price": plain.price.model_copy(update={"per_extension_micros": {"pro": 1}})})
     video = only(plan(given(config, accounts={"k": unpriced})))
-    held(video, BlockReason.NO_PRICE, "no price for mode std", "accounts.yaml")
+    held(video, BlockReason.NO_PRICE)
     assert video.micros_left is None
     poor = plain.model_copy(update={"budget": None})
-    held(only(plan(given(config, accounts={"k": poor}))), BlockReason.NO_BUDGET, "accounts.yaml")
+    held(only(plan(given(config, accounts={"k": poor}))), BlockReason.NO_BUDGET)
 
 
 def test_a_day_that_is_spent_waits_until_tomorrow_and_a_total_that_is_spent_waits_for_a_person(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")], account(budget={"per_day": 10, "total": 100}))
-    tight = {"k": AccountView(committed_micros=8_000_000, committed_today_micros=8_000_000)}
+    tight = {"k": AccountTotals(committed_micros=8_000_000, committed_today_micros=8_000_000)}
     assert only(plan(given(config, views=tight))).due is not None
-    spent = {"k": AccountView(committed_micros=8_000_001, committed_today_micros=8_000_001)}
+    spent = {"k": AccountTotals(committed_micros=8_000_001, committed_today_micros=8_000_001)}
     today = only(plan(given(config, views=spent)))
-    held(today, BlockReason.DAY_BUDGET, "tomorrow (UTC)")
+    held(today, BlockReason.DAY_BUDGET)
     assert today.blocker is not None
     assert today.blocker.until_ms == MIDNIGHT
-    gone = {"k": AccountView(committed_micros=98_000_001)}
-    held(only(plan(given(config, views=gone))), BlockReason.TOTAL_BUDGET, "1.999999", "budget.total")
+    gone = {"k": AccountTotals(committed_micros=98_000_001)}
+    held(only(plan(given(config, views=gone))), BlockReason.TOTAL_BUDGET, "1.999999")
     dear = configured(tmp_path, [entry("v", "827")], account(budget={"per_day": 1, "total": 100}))
-    held(only(plan(given(dear))), BlockReason.TOTAL_BUDGET, "budget.per_day")  # no tomorrow will be enough
+    held(only(plan(given(dear))), BlockReason.TOTAL_BUDGET)  # no tomorrow will be enough
 
 
 def test_slots_and_budgets_go_to_the_first_of_the_catalogue(tmp_path: Path) -> None:
     entries = [entry(key, f"82{number}") for number, key in enumerate("zebra")]
     config = configured(tmp_path, entries, account(max_in_flight=4))
-    found = plan(given(config, views={"k": AccountView(in_flight=1)}))
+    found = plan(given(config, views={"k": AccountTotals(in_flight=1)}))
     assert [step.video.key for step in found.due] == ["z", "e", "b"]
-    held(found.videos[3], BlockReason.SLOTS, "all 4 slots")
+    held(found.videos[3], BlockReason.SLOTS)
     poor = configured(tmp_path, entries, account(budget={"per_day": 5, "total": 100}))
     assert [step.video.key for step in plan(given(poor)).due] == ["z", "e"]
 
 
 def test_a_rest_is_waited_for_and_followed_by_one_probe(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry(key, f"82{number}") for number, key in enumerate("abc")])
-    resting = {"k": AccountView(backing_off_until=NOON + 700, probing=True)}
+    resting = {"k": AccountTotals(backing_off_until=NOON + 700, probing=True)}
     first = plan(given(config, views=resting)).videos[0]
     held(first, BlockReason.BACKOFF)
     assert first.blocker is not None
@@ -198,12 +191,10 @@ def test_a_rest_is_waited_for_and_followed_by_one_probe(tmp_path: Path) -> None:
 
 def test_paused_and_stopped_accounts_submit_nothing_and_say_how_to_go_on(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")])
-    held(only(plan(given(config, everything_paused=True))), BlockReason.PAUSED, "extend-pipeline resume")
-    held(only(plan(given(config, views={"k": AccountView(paused=True)}))), BlockReason.PAUSED, "resume k")
-    stopped = {"k": AccountView(stopped_reason="balance", stopped_message="Account balance not enough")}
-    held(
-        only(plan(given(config, views=stopped))), BlockReason.ACCOUNT_STOPPED, "Account balance not enough", "resume k"
-    )
+    held(only(plan(given(config, everything_paused=True))), BlockReason.PAUSED)
+    held(only(plan(given(config, views={"k": AccountTotals(paused=True)}))), BlockReason.PAUSED)
+    stopped = {"k": AccountTotals(stopped_reason="balance", stopped_message=UNPAID)}
+    held(only(plan(given(config, views=stopped))), BlockReason.ACCOUNT_STOPPED, UNPAID)
 
 
 @pytest.mark.parametrize("reason", ["rate", "slots", "unsent", "auth", "balance", "forbidden"])
@@ -219,8 +210,8 @@ def test_a_refusal_that_says_nothing_of_the_step_itself_is_tried_again(reason: s
 @pytest.mark.parametrize("reason", ["content", "bad_request", "not_found"])
 def test_a_refusal_of_the_step_waits_for_a_person_with_the_providers_words(reason: str, tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")])
-    refused = attempt(config, "v", state=S.REJECTED, error_reason=reason, error_message="risk control: knife")
-    held(only(plan(given(config, refused))), BlockReason.REJECTED, "risk control: knife", "resolve v/1 resubmit")
+    refused = attempt(config, "v", state=S.REJECTED, error_reason=reason, error_message=KNIFE)
+    held(only(plan(given(config, refused))), BlockReason.REJECTED, KNIFE)
 
 
 def test_what_was_provably_not_made_is_tried_again_in_the_same_generation(tmp_path: Path) -> None:
@@ -229,7 +220,7 @@ def test_what_was_provably_not_made_is_tried_again_in_the_same_generation(tmp_pa
     assert video.due is not None
     assert (video.due.generation, video.due.try_no) == (2, 4)
     unclear = attempt(config, "v", state=S.RELEASED, error_reason=UNCLEAR_VALUE)
-    held(only(plan(given(config, unclear))), BlockReason.REJECTED, "resubmit")
+    held(only(plan(given(config, unclear))), BlockReason.REJECTED)
 
 
 @pytest.mark.parametrize(
@@ -245,8 +236,8 @@ def test_an_end_that_was_paid_needs_a_person_whose_word_raises_the_generation_by
     state: AttemptState, reason: BlockReason, tmp_path: Path
 ) -> None:
     config = configured(tmp_path, [entry("v", "827")])
-    ended = attempt(config, "v", state=state, generation=3, try_no=2, error_message="why it ended")
-    held(only(plan(given(config, ended))), reason, "why it ended", "resolve v/1 resubmit")
+    ended = attempt(config, "v", state=state, generation=3, try_no=2, error_message=ENDED)
+    held(only(plan(given(config, ended))), reason, ENDED)
     allowed = only(plan(given(config, replace(ended, resubmit_allowed=True))))
     assert allowed.due is not None
     assert (allowed.due.generation, allowed.due.try_no) == (4, 1)
@@ -263,19 +254,19 @@ def test_what_is_under_way_is_neither_due_nor_in_anybodys_way(state: AttemptStat
 def test_doubts_are_looked_up_or_shown_to_a_person_by_the_class_of_the_account(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")])
     doubtful = attempt(config, "v", state=S.IN_DOUBT, absences=1)
-    held(only(plan(given(config, doubtful))), BlockReason.IN_DOUBT_CHECKING, "not found 1 time")
+    held(only(plan(given(config, doubtful))), BlockReason.IN_DOUBT_CHECKING)
     for cause in (LookCause.NO_CONTROL, LookCause.FOREIGN_TASK):
-        looked_up = replace(doubtful, note="what was seen", cause=cause)
-        held(only(plan(given(config, looked_up))), BlockReason.IN_DOUBT, "what was seen", "adopt TASK")
+        looked_up = replace(doubtful, note="the key of 77", cause=cause)
+        held(only(plan(given(config, looked_up))), BlockReason.IN_DOUBT, "the key of 77")
     for submit_class in "BCD":
         other = replace(doubtful, submit_class=submit_class)
-        held(only(plan(given(config, other))), BlockReason.IN_DOUBT, "provider's console", "resubmit", "write-off")
+        held(only(plan(given(config, other))), BlockReason.IN_DOUBT)
 
 
 def test_a_task_that_runs_for_longer_than_the_accounts_patience_is_overdue(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827")], account(patience=60))
     late = attempt(config, "v", state=S.PROCESSING, submitted_at=NOON - 60_001, note="upstream: HTTP 500")
-    held(only(plan(given(config, late))), BlockReason.OVERDUE, "HTTP 500", "resolve v/1 write-off")
+    held(only(plan(given(config, late))), BlockReason.OVERDUE, "HTTP 500")
     assert only(plan(given(config, replace(late, submitted_at=NOON - 60_000)))).blocker is None
 
 
@@ -284,7 +275,7 @@ def test_a_result_that_our_own_rules_forbid_to_fetch_is_told_at_once_and_a_slow_
     words = "cdn.example.com is not among the account's download_hosts"
     paid = attempt(config, "v", state=S.SUCCEEDED, expires_at=NOON + DAY_MS)
     refused = replace(paid, note=words, cause=LookCause.FETCH_REFUSED)
-    held(only(plan(given(config, refused))), BlockReason.NOT_FETCHED, words, "mend", "kept until")
+    held(only(plan(given(config, refused))), BlockReason.NOT_FETCHED, words)
     flaky = replace(paid, note="HTTP 503")
     assert only(plan(given(config, flaky))).blocker is None
     held(only(plan(given(config, flaky, now_ms=NOON + 60_001))), BlockReason.NOT_FETCHED, "HTTP 503")
@@ -292,7 +283,7 @@ def test_a_result_that_our_own_rules_forbid_to_fetch_is_told_at_once_and_a_slow_
 
 def test_a_result_without_a_video_id_cannot_be_extended_further_and_says_so(tmp_path: Path) -> None:
     config = configured(tmp_path, [entry("v", "827", steps=2)])
-    held(only(plan(given(config, attempt(config, "v", video_id=None)))), BlockReason.NOT_EXTENDABLE, "video id")
+    held(only(plan(given(config, attempt(config, "v", video_id=None)))), BlockReason.NOT_EXTENDABLE)
 
 
 def test_names_of_hops_depend_on_what_they_are_made_from_and_on_nothing_else(tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ import pytest
 from extend_pipeline.config.load import Configuration
 from extend_pipeline.config.model.price import Price
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.plan.model import BlockReason, SourceView, VideoPlan
+from extend_pipeline.engine.plan.model import SourceView, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.status import status
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.home.every_provider import OTHERS, other_account, other_entry, other_home
-from extend_pipeline_tests.support.home.plan_inputs import attempt, configured, given
+from extend_pipeline_tests.support.home.plan_inputs import attempt, configured, given, held
 from extend_pipeline_tests.support.ledger.reckoning import reckon
 from extend_pipeline_tests.support.ledger.steps import NOON
 
@@ -27,17 +28,6 @@ SOURCES: dict[str, dict[str, Any]] = {
     "luma": {"task_id": "4665a07c"},
 }
 MEASURED = {"v": SourceView(probed_ms=5_000, path="ab/source.mp4")}
-
-
-def held(video: VideoPlan, reason: BlockReason, *words: str) -> None:
-    """The video waits for this reason, and says so in these words, and what to do."""
-    assert video.due is None
-    assert video.blocker is not None
-    assert video.blocker.reason is reason, video.blocker
-    for word in words:
-        assert word in f"{video.blocker.message} {video.blocker.todo}"
-    assert len(video.blocker.todo) > 10
-    assert video.state is (VideoState.BLOCKED if reason.needs_person else VideoState.WAITING)
 
 
 def home_of(
@@ -65,26 +55,20 @@ def test_a_measured_source_is_due_with_what_one_hop_costs(provider: str, tmp_pat
 
 def test_a_source_of_a_gateway_that_is_too_old_is_told_before_anything_is_spent(tmp_path: Path) -> None:
     config = home_of(tmp_path, "kling-gateway", source={"created_at": "2025-01-15T08:00:00Z"})
-    held(
-        planned(config), BlockReason.SOURCE_EXPIRED, "could be extended until 2025-02-14", "30 days", "make the source"
-    )
+    held(planned(config), BlockReason.SOURCE_EXPIRED, "2025-02-14")
 
 
 def test_a_hop_of_a_gateway_that_would_pass_three_minutes_is_not_sent(tmp_path: Path) -> None:
     config = home_of(tmp_path, "kling-gateway", source={"duration": 176.0}, to=180)
-    held(planned(config, sources={}), BlockReason.LENGTH_CAP, "it is 176 s long", "180 s", "lower the target")
+    held(planned(config, sources={}), BlockReason.LENGTH_CAP)
     below = home_of(tmp_path, "kling-gateway", source={"duration": 175.0}, to=180)
     assert planned(below, sources={}).due is not None
 
 
-@pytest.mark.parametrize(
-    ("measured", "words"), [(3_000, ("3 s long", "give a longer")), (61_000, ("61 s long", "cut the source"))]
-)
-def test_a_vidu_source_outside_the_lengths_that_are_taken_is_told(
-    measured: int, words: tuple[str, ...], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("measured", [3_000, 61_000])
+def test_a_vidu_source_outside_the_lengths_that_are_taken_is_told(measured: int, tmp_path: Path) -> None:
     video = planned(home_of(tmp_path, "vidu"), sources={"v": SourceView(measured, "ab/source.mp4")})
-    held(video, BlockReason.SOURCE_LENGTH, "vidu extends 4 to 60 s", *words)
+    held(video, BlockReason.SOURCE_LENGTH)
 
 
 @pytest.mark.parametrize("measured", [4_000, 60_000])
@@ -95,9 +79,9 @@ def test_a_vidu_source_at_the_edge_of_the_lengths_is_taken(measured: int, tmp_pa
 
 def test_a_declared_length_does_not_stand_in_for_a_vidu_source_that_was_not_measured(tmp_path: Path) -> None:
     config = home_of(tmp_path, "vidu", source={"duration": 6})
-    held(planned(config, sources={}), BlockReason.SOURCE_UNCHECKED, "not been measured", "costs nothing")
+    held(planned(config, sources={}), BlockReason.SOURCE_UNCHECKED)
     missing = planned(config, sources={"v": SourceView(fault="it answered 404")})
-    held(missing, BlockReason.UNREACHABLE_SOURCE, "it answered 404", "mend the source's URL")
+    held(missing, BlockReason.UNREACHABLE_SOURCE, "it answered 404")
 
 
 def test_a_vidu_source_that_is_not_there_is_told_and_taken_once_it_is(home: EngineHome) -> None:
@@ -108,7 +92,7 @@ def test_a_vidu_source_that_is_not_there_is_told_and_taken_once_it_is(home: Engi
     clock = JumpClock()
     with home.open(clock) as pipeline:
         (video,) = drive(pipeline).videos
-        held(video, BlockReason.UNREACHABLE_SOURCE, "404", "mend the source's URL in the catalogue")
+        held(video, BlockReason.UNREACHABLE_SOURCE)
         assert status(pipeline).exit_code == 1
         asked = home.sandbox.requests()["total"]
         advance(pipeline, publish=False)
@@ -126,7 +110,7 @@ def test_a_vidu_source_that_is_not_there_is_told_and_taken_once_it_is(home: Engi
 def test_a_vidu_source_is_measured_and_refused_before_anything_is_spent(seconds: float, home: EngineHome) -> None:
     other_home(home, "vidu", duration=seconds)
     with home.open() as pipeline:
-        held(drive(pipeline).videos[0], BlockReason.SOURCE_LENGTH, f"{seconds:g} s long", "4 to 60 s")
+        held(drive(pipeline).videos[0], BlockReason.SOURCE_LENGTH)
         assert status(pipeline).exit_code == 1
         assert reckon(home, pipeline.ledger).charges == 0
 
@@ -142,7 +126,7 @@ def test_a_vidu_hop_whose_parents_url_has_ended_starts_from_the_store_where_that
     assert alive.due is not None
     assert alive.due.parent_video_id == last["video_id"]
     soon = attempt(config, "v", **last, expires_at=NOON + 300_000)  # it must outlive the hop
-    held(planned(config, soon), BlockReason.UNREACHABLE_SOURCE, "has expired", "public_media_url", "account vidu")
+    held(planned(config, soon), BlockReason.UNREACHABLE_SOURCE)
     public = other_account("vidu", public_media_url="https://media.example.com/store/")
     served = home_of(tmp_path, "vidu", account=public, steps=2)
     due = planned(served, soon).due
@@ -154,10 +138,10 @@ def test_a_vidu_hop_whose_parents_url_has_ended_starts_from_the_store_where_that
 def test_a_vidu_film_that_has_grown_past_a_minute_is_not_sent_again(tmp_path: Path) -> None:
     config = home_of(tmp_path, "vidu", steps=2, seconds=7)
     long = attempt(config, "v", video_id=URL, file_ms=60_500, output_ms=60_500)
-    held(planned(config, long), BlockReason.LENGTH_CAP, "60.5 s long", "lower the target")
+    held(planned(config, long), BlockReason.LENGTH_CAP)
     shorter = home_of(tmp_path, "vidu", steps=2, seconds=1)
     long = attempt(shorter, "v", video_id=URL, file_ms=60_500, output_ms=60_500)
-    held(planned(shorter, long), BlockReason.SOURCE_LENGTH, "60.5 s long", "4 to 60 s", "lower the target")
+    held(planned(shorter, long), BlockReason.SOURCE_LENGTH)
 
 
 @pytest.mark.parametrize("provider", OTHERS)
@@ -166,7 +150,7 @@ def test_without_a_price_nothing_is_due(provider: str, tmp_path: Path) -> None:
     priced = config.accounts[provider]
     none = Price(unit="x", per_extension_micros={"other": 1}, unit_price_micros=1, currency="USD")
     accounts = {provider: priced.model_copy(update={"price": none})}
-    held(planned(config, accounts=accounts), BlockReason.NO_PRICE, f"account {provider} has no price", "price.per_ext")
+    held(planned(config, accounts=accounts), BlockReason.NO_PRICE)
 
 
 @pytest.mark.parametrize("provider", OTHERS)
@@ -174,20 +158,14 @@ def test_without_a_budget_nothing_is_due(provider: str, tmp_path: Path) -> None:
     config = home_of(tmp_path, provider)
     accounts = {provider: config.accounts[provider].model_copy(update={"budget": None})}
     video = planned(config, accounts=accounts)
-    held(video, BlockReason.NO_BUDGET, f"account {provider} has no budget", "budget.per_day and budget.total")
+    held(video, BlockReason.NO_BUDGET)
 
 
 def test_a_luma_target_over_a_source_that_nobody_can_measure_is_told(tmp_path: Path) -> None:
     gone = {"v": SourceView(fault="the task is unknown")}
     config = home_of(tmp_path, "luma", to=20)
-    held(planned(config, sources={}), BlockReason.SOURCE_UNCHECKED, "not been measured yet")
-    held(
-        planned(config, sources=gone),
-        BlockReason.UNKNOWN_LENGTH,
-        "the task is unknown",
-        "give source.duration",
-        "steps",
-    )
+    held(planned(config, sources={}), BlockReason.SOURCE_UNCHECKED)
+    held(planned(config, sources=gone), BlockReason.UNKNOWN_LENGTH, "the task is unknown")
     assert planned(home_of(tmp_path, "luma", source={"duration": 5}, to=20), sources=gone).due is not None
     assert planned(home_of(tmp_path, "luma", steps=2), sources=gone).due is not None
 
@@ -196,6 +174,6 @@ def test_a_luma_target_over_a_source_that_nobody_can_measure_is_told(tmp_path: P
 def test_a_file_of_a_kind_that_nobody_knows_holds_the_next_hop(provider: str, tmp_path: Path) -> None:
     config = home_of(tmp_path, provider, steps=2)
     strange = attempt(config, "v", kind="unknown", file_ms=9_000)
-    held(planned(config, strange), BlockReason.UNKNOWN_KIND, "hop 1", "output: full or output: segment", provider)
+    held(planned(config, strange), BlockReason.UNKNOWN_KIND)
     known = attempt(config, "v", kind="full", file_ms=9_000)
     assert planned(config, known).due is not None

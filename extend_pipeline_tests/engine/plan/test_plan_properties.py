@@ -14,8 +14,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from extend_pipeline.config.load import Configuration
-from extend_pipeline.engine.plan.model import AccountView, AttemptView, BlockReason
+from extend_pipeline.engine.plan.model import AttemptView
 from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.support.home.engine_home import account, branch, entry
 from extend_pipeline_tests.support.home.plan_inputs import configured, given, stored_from
@@ -139,7 +140,7 @@ def test_a_branch_pays_for_none_of_its_parents_hops_and_each_hop_is_made_once(ad
 @examples(
     st.lists(st.sampled_from(sorted(S)), min_size=0, max_size=4),
     st.builds(
-        AccountView,
+        AccountTotals,
         paused=st.booleans(),
         committed_micros=st.integers(0, 20_000_000_000),
         committed_today_micros=st.integers(0, 10_000_000_000),
@@ -149,7 +150,7 @@ def test_a_branch_pays_for_none_of_its_parents_hops_and_each_hop_is_made_once(ad
     st.booleans(),
 )
 def test_a_plan_is_the_same_for_the_same_input_and_keeps_within_slots_and_budgets(
-    states: list[AttemptState], view: AccountView, everything_paused: bool
+    states: list[AttemptState], view: AccountTotals, everything_paused: bool
 ) -> None:
     config = _template()
     attempts = [stored_from(step, 4_500) for step in plan(given(config)).due]

@@ -16,14 +16,16 @@ from extend_pipeline.config.load import load_configuration
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.guards.ledger_look import accept
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import BlockReason, Plan
+from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.submit.prepare import claim_request
 from extend_pipeline.engine.submit.submit import submit_due
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import check_invariants
+from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.ledger.write.claims import RefusalReason, claim
+from extend_pipeline.ledger.write.claims import claim
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.support.home.engine_home import (
     ACCESS_ENV,
     SECRET_ENV,
@@ -185,7 +187,7 @@ def test_the_claim_refuses_what_another_video_has_bought_meanwhile(
             with first.ledger.write(now_ms=NOON, actor="both") as tx:
                 result = claim(tx, requests, caps=first.caps(), owner="both", lease_until=NOON + 1000)
     assert [request.video_key for request in result.claimed] == ["v000"]
-    assert [refused.reason for refused in result.refused] == [RefusalReason.SAME_PURCHASE]
+    assert [refused.reason for refused in result.refused] == [BlockReason.SAME_PURCHASE]
 
 
 @pytest.mark.parametrize("change", ["renamed", "taken out"])
@@ -198,7 +200,7 @@ def test_a_plan_of_before_a_change_buys_nothing_for_a_key_that_is_gone(home: Eng
         with home.open() as quick:
             advance(quick, submit=False, publish=False)
         refused = submit_due(slow, planned).refused
-    assert [each.reason for each in refused] == [RefusalReason.CHANGED]
+    assert [each.reason for each in refused] == [BlockReason.CHANGED]
     assert charges(home) == 0
     with home.open() as pipeline:
         assert obstacles(drive(pipeline)) == [None] * (change == "renamed")
@@ -351,5 +353,5 @@ def test_names_that_cannot_hold_are_told_with_their_field(
     written = [{**entry("v", source_id(n), steps=1), **changes} for n, changes in enumerate(entries)]
     home.write(written, *(account(**changes) for changes in accounts))
     with pytest.raises(ConfigError) as caught:
-        load_configuration(home.settings, now=from_ms(NOON))
+        load_configuration(home.settings, PROVIDERS, now=from_ms(NOON))
     assert [problem.field for problem in caught.value.problems] == fields

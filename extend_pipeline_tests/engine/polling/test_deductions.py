@@ -82,7 +82,8 @@ def test_a_promotion_is_booked_told_once_and_stops_nothing(
         assert now.accounts[0].committed == Decimal("6.5") == Decimal(home.sandbox.charges()["total_units"])
         (lower,) = now.lower_prices
         assert (lower.price_key, lower.charged, lower.predicted) == ("std", Decimal("1.5"), Decimal(2))
-        assert lower.line == "per_extension: {std: 1.5, pro: 3.5}"
+        prices = {"std": "1.5", "pro": "3.5"}
+        assert lower.line == f"per_extension: {{{', '.join(f'{key}: {units}' for key, units in prices.items())}}}"
         assert now.exit_code == 0
         assert told_events(pipeline) == 1
         assert reckon(home, pipeline.ledger).charges == 4

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.reconcile.invoice import read as invoice_module
-from extend_pipeline.engine.reconcile.invoice.lines import InvoiceRow
 from extend_pipeline.engine.reconcile.invoice.read import Invoice, InvoiceProblems, read_invoice
+from extend_pipeline.engine.reconcile.invoice.rows import InvoiceRow
 from extend_pipeline_tests.config.written import CREDIT, account_of, entry, load, write_home
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 ID, OTHER = "827942411241803822", "4fd1b0b6-6f2e-4c22-8d0a-3a3c7b1f0f11"
 NOVEMBER = 1793491200000  # 2026-11-01 UTC
@@ -61,6 +62,13 @@ def told(outcome: Invoice | InvoiceProblems) -> str:
     return outcome.text()
 
 
+def checked_notes(outcome: Invoice | InvoiceProblems) -> tuple[str, ...]:
+    """An invoice's notes, all together held to the golden file."""
+    assert isinstance(outcome, Invoice), outcome.text()
+    check_user_text("\n".join(outcome.notes))
+    return outcome.notes
+
+
 def test_a_plain_invoice(read: Read) -> None:
     outcome = read(
         "date,Task ID,Model,Units,Amount,Currency\n"
@@ -74,7 +82,7 @@ def test_a_plain_invoice(read: Read) -> None:
         ),
         NOVEMBER,
         NOVEMBER + 86_400_000 + 6 * 3_600_000 + 1_800_000,
-        ("november.csv: times without a zone are taken to be UTC.",),
+        checked_notes(outcome),
     )
 
 
@@ -105,27 +113,23 @@ def test_an_id_keeps_its_leading_zeros(read: Read) -> None:
 
 @pytest.mark.parametrize("cell", ["8.27942E+17", "8.27942411241803e+17", "827942411241803822.0", '"8,27942E+17"'])
 def test_an_id_that_a_spreadsheet_rounded_is_refused(read: Read, cell: str) -> None:
-    message = told(read(f"id,units\n{cell},2\n"))
-    assert message.startswith("november.csv:2: id: ")
-    assert "a spreadsheet has rounded" in message
-    assert "Export the ids as text" in message
+    check_user_text(told(read(f"id,units\n{cell},2\n")))
 
 
 @pytest.mark.parametrize("cell", ["=1+1", '=HYPERLINK("http://a.example")', "=A2"])
 def test_a_formula_is_no_id(read: Read, cell: str) -> None:
-    assert "is a formula, and no task's id" in told(read(f"id,units\n{cell},2\n"))
+    check_user_text(told(read(f"id,units\n{cell},2\n")))
 
 
 def test_ids_that_all_end_in_zeros_were_rounded_too(read: Read) -> None:
-    message = told(read("id,units\n827942411241803000,2\n827942411241804000,2\n"))
-    assert "827942411241803000 and all other long ids" in message
+    check_user_text(told(read("id,units\n827942411241803000,2\n827942411241804000,2\n")))
     assert rows(read(f"id,units\n827942411241803000,2\n{ID},2\n")).keys() == {"827942411241803000", ID}
     assert len(rows(read("id,units\n827942411241803000,2\n827942411241803000,2\n"))) == 1
 
 
 @pytest.mark.parametrize("cell", ["two words", "ümlaut", "x" * 257, "a\x00b"])
 def test_what_can_be_no_id_is_refused(read: Read, cell: str) -> None:
-    assert "can't be a task's id" in told(read(f"id,units\n{cell},2\n"))
+    check_user_text(told(read(f"id,units\n{cell},2\n")))
 
 
 @pytest.mark.parametrize(
@@ -137,29 +141,18 @@ def test_units_are_exact(read: Read, cell: str, micros: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cell", "why"),
+    "cell",
     [
-        ('"2,5"', "has a comma in it"),
-        ('"1,000"', "has a comma in it"),
-        ('"1,000.5"', "separators between its thousands"),
-        ("1 000", "separators between its thousands"),
-        ("1'000", "separators between its thousands"),
-        ("1\u00a0000", "separators between its thousands"),
-        ("(2)", "is not a plain number"),
-        ("$2", "is not a plain number"),
-        ("2e3", "is not a plain number"),
-        ("NaN", "is not a plain number"),
-        ("--2", "is not a plain number"),
-        ("٣", "is not a plain number"),
-        ("0.0000001", "can't be counted in millionths"),
-        ("9999999999999", "is not a plain number"),
-        ("two", "is not a plain number"),
+        *('"2,5"', '"1,000"'),
+        *('"1,000.5"', "1 000", "1'000", "1\u00a0000"),
+        *("(2)", "$2", "2e3", "NaN", "--2", "٣", "9999999999999", "two"),
+        "0.0000001",
     ],
 )
-def test_a_number_that_could_be_misread_is_refused(read: Read, cell: str, why: str) -> None:
+def test_a_number_that_could_be_misread_is_refused(read: Read, cell: str) -> None:
     message = told(read(f"id,units\n{ID},{cell}\n"))
-    assert message.startswith("november.csv:2: units: ")
-    assert why in message
+    assert message.split(": ")[:2] == ["november.csv:2", "units"]
+    check_user_text(message)
 
 
 @pytest.mark.parametrize("mark", [";", "\t"])
@@ -167,14 +160,14 @@ def test_a_decimal_comma_needs_another_separator(read: Read, mark: str) -> None:
     written = f"id;units\n{ID};2,5\n{OTHER};-0,490\n".replace(";", mark)
     assert rows(read(written)) == {ID: 2_500_000, OTHER: -490_000}
     assert rows(read(f"id;units\n{ID};2.5\n".replace(";", mark))) == {ID: 2_500_000}
-    assert "stands in a column without a name" in told(read(f"id,units\n{ID},2,5\n"))
+    check_user_text(told(read(f"id,units\n{ID},2,5\n")))
 
 
 @pytest.mark.parametrize("mark", [";", "\t"])
 @pytest.mark.parametrize("cell", ["1,000", "1.000", "-12,500"])
 def test_what_may_be_a_thousand_is_not_guessed_at(read: Read, cell: str, mark: str) -> None:
-    assert "may be a fraction as well as thousands" in told(read(f"id;units\n{ID};{cell}\n".replace(";", mark)))
-    assert "separators between its thousands" in told(read(f"id;units\n{ID};1.000,50\n"))
+    check_user_text(told(read(f"id;units\n{ID};{cell}\n".replace(";", mark))))
+    check_user_text(told(read(f"id;units\n{ID};1.000,50\n")))
 
 
 def test_amounts_are_turned_into_units(read: Read) -> None:
@@ -188,29 +181,23 @@ def test_an_amount_that_was_rounded_is_turned_into_the_nearest_millionth(read: R
     dear = account_at(tmp_path / "dear", "price: {unit: credit, per_extension: 4, unit_price: 0.13, currency: USD}")
     outcome = read(f"id,amount\n{ID},0.46\n{OTHER},-0.46\n", dear)
     assert rows(outcome) == {ID: 3_538_462, OTHER: -3_538_462}
-    assert isinstance(outcome, Invoice)
-    assert outcome.notes == (
-        "november.csv: amounts are no whole millionths of credit at 0.13 USD a credit, and were rounded (line 2, 3).",
-    )
+    assert len(checked_notes(outcome)) == 1
 
 
 def test_an_amount_without_a_price_is_refused(read: Read, tmp_path: Path) -> None:
     free = account_at(tmp_path / "free", "price: {unit: credit, per_extension: 4, unit_price: 0, currency: USD}")
-    assert "can't be turned into credit at a price of 0" in told(read(f"id,amount\n{ID},0.46\n", free))
+    check_user_text(told(read(f"id,amount\n{ID},0.46\n", free)))
     assert rows(read(f"id,units,amount\n{ID},4,0\n", free)) == {ID: 4_000_000}
 
 
 def test_units_win_over_an_amount_that_does_not_fit(read: Read) -> None:
     outcome = read(f"id,units,amount\n{ID},2,0.20\n{OTHER},2,0.30\n3,2,0.204\n4,,0.2\n")
     assert rows(outcome) == {ID: 2_000_000, OTHER: 2_000_000, "3": 2_000_000, "4": 2_000_000}
-    assert isinstance(outcome, Invoice)
-    assert outcome.notes == ("november.csv: amounts are not the units at 0.1 USD a credit; the units count (line 3).",)
+    assert len(checked_notes(outcome)) == 1
 
 
 def test_another_currency_is_another_account(read: Read) -> None:
-    message = told(read(f"id,amount,currency\n{ID},0.35,CNY\n{OTHER},1,CNY\n"))
-    assert "CNY is not the currency of reseller (so on 2 lines)." in message
-    assert "reseller is charged in USD" in message
+    check_user_text(told(read(f"id,amount,currency\n{ID},0.35,CNY\n{OTHER},1,CNY\n")))
 
 
 @pytest.mark.parametrize(
@@ -234,8 +221,7 @@ def test_times_are_iso_or_unix(read: Read, cell: str, ms: int | None) -> None:
 
 @pytest.mark.parametrize("cell", ["01/11/2026", "32.11.2026", "yesterday", "45597", "2026-13-01", "1969-01-01"])
 def test_a_time_that_could_be_misread_is_refused(read: Read, cell: str) -> None:
-    message = told(read(f"id,units,date\n{ID},2,{cell}\n"))
-    assert message.startswith("november.csv:2: date: ")
+    assert told(read(f"id,units,date\n{ID},2,{cell}\n")).split(": ")[:2] == ["november.csv:2", "date"]
 
 
 def test_lines_of_one_task_are_added_up(read: Read) -> None:
@@ -246,18 +232,14 @@ def test_lines_of_one_task_are_added_up(read: Read) -> None:
         InvoiceRow(OTHER, 1_000_000, None, 3),
     )
     assert (outcome.first_ms, outcome.last_ms) == (NOVEMBER, NOVEMBER + 86_400_000)
-    assert any("was named before; its amounts were added up (line 4)" in note for note in outcome.notes)
+    checked_notes(outcome)
 
 
 def test_totals_and_empty_lines_are_left_out_and_told(read: Read) -> None:
     outcome = read(f"id,units\n\n{ID},2\n,,\nTotal:,2\n,2\n")
     assert rows(outcome) == {ID: 2_000_000}
     assert isinstance(outcome, Invoice)
-    assert outcome.notes == (
-        "november.csv: empty lines were left out (line 2, 4).",
-        "november.csv: totals were left out (line 5).",
-        "november.csv: lines without a task's id were left out, so that what the file lacks means nothing (line 6).",
-    )
+    assert len(checked_notes(outcome)) == 3
     assert not outcome.whole
     summed = read(f"id,units,note\n{ID},2,\n,2,Total\n")
     assert isinstance(summed, Invoice)
@@ -269,7 +251,7 @@ def test_a_last_line_that_is_cut_is_not_believed(read: Read, end: str) -> None:
     """Cut in its units, 10 would read as 1."""
     message = told(read(f"id,units,at,note\n{ID},2,,\n{end}"))
     assert message.startswith("november.csv:3: ")
-    assert "and the file ends there: it is cut" in message
+    check_user_text(message)
     assert len(rows(read(f"id,units,at,note\n{ID},2,,\n{OTHER},1\n"))) == 2
     assert len(rows(read(f"id,units,at,note\n{ID},2,,\n{OTHER},1,,"))) == 2
 
@@ -284,12 +266,12 @@ def test_a_last_line_that_is_cut_is_not_believed(read: Read, end: str) -> None:
 )
 def test_what_no_column_could_hold_is_refused(read: Read, text: str) -> None:
     """In the ledger it would keep the warehouse from ever being published again."""
-    assert "is more than any task costs" in told(read(text))
+    check_user_text(told(read(text)))
 
 
 def test_a_line_without_units_is_a_mistake(read: Read) -> None:
-    assert told(read(f"id,units\n{ID},\n")).startswith("november.csv:2: units: is empty.")
-    assert "units: is empty" in told(read(f"id,units\n{ID}\n"))
+    check_user_text(told(read(f"id,units\n{ID},\n")))
+    check_user_text(told(read(f"id,units\n{ID}\n")))
 
 
 def test_every_mistake_is_told_at_once(read: Read) -> None:
@@ -311,41 +293,40 @@ def test_mistakes_without_end_are_told_a_hundred_at_a_time(read: Read) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    "text",
     [
-        ("units\n2\n", "task_id: is missing in the header"),
-        (f"id\n{ID}\n", "units: is missing in the header, and so is amount"),
-        (f"{ID},2\n", "task_id: is missing in the header"),
-        ("id,units,Units\n1,2,3\n", "units: stands twice in the header"),
-        ("id,units\n", "no line of the file names a task"),
-        ("id,units\nTotal,2\n", "no line of the file names a task"),
-        ('id,units\n1,"2\n', "this is not CSV"),
-        ("", "the file is empty"),
-        ("\n \n", "the file is empty"),
-        (b"i\x00d\x00", "the file is UTF-16 without"),
-        (b"\xff\xfei\x00d", "is not UTF-16"),
-        (b"id,units\n\xe9,2\n", "is not UTF-8"),
-        ("\x00", "is missing in the header"),
+        "units\n2\n",
+        f"id\n{ID}\n",
+        f"{ID},2\n",
+        "id,units,Units\n1,2,3\n",
+        "id,units\n",
+        "id,units\nTotal,2\n",
+        'id,units\n1,"2\n',
+        "",
+        "\n \n",
+        b"i\x00d\x00",
+        b"\xff\xfei\x00d",
+        b"id,units\n\xe9,2\n",
+        "\x00",
     ],
 )
-def test_a_file_that_is_no_invoice_is_refused(read: Read, text: str | bytes, why: str) -> None:
-    message = told(read(text))
-    assert why in message
-    assert "november.csv" in message
-    assert "extend-pipeline init" not in message
+def test_a_file_that_is_no_invoice_is_refused(read: Read, text: str | bytes) -> None:
+    check_user_text(told(read(text)))
 
 
 def test_a_file_that_is_not_there_a_folder_and_one_too_large(
     tmp_path: Path, account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "can't be read" in told(read_invoice(tmp_path / "none.csv", account=account))
-    assert "is not a file" in told(read_invoice(tmp_path, account=account))
+    check_user_text(told(read_invoice(tmp_path / "none.csv", account=account)))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    check_user_text(told(read_invoice(folder, account=account)))
     os.mkfifo(tmp_path / "pipe")
-    assert "is not a file" in told(read_invoice(tmp_path / "pipe", account=account))
+    check_user_text(told(read_invoice(tmp_path / "pipe", account=account)))
     large = tmp_path / "large.csv"
     large.write_text("id,units\n1,2\n")
     monkeypatch.setattr(invoice_module, "MAX_BYTES", 5)
-    assert "are the most" in told(read_invoice(large, account=account))
+    check_user_text(told(read_invoice(large, account=account)))
 
 
 def _written(lines: list[tuple[str, Decimal, datetime]], mark: str) -> str:

@@ -40,13 +40,13 @@ def reconciling_child(home: EngineHome, clock: JumpClock, number: int, *, points
 
 def _reconcile(settings: dict[str, Any], output: str, environment: dict[str, str], skipped_ms: int) -> None:
     from extend_pipeline.config.settings import Settings
-    from extend_pipeline.engine.home import open_pipeline
+    from extend_pipeline.engine.home import open_home
     from extend_pipeline.engine.reconcile.run_all import reconcile_everything
 
     write_to(output)
     os.environ.update(environment)
     failpoints.arm_from_environment()
-    with open_pipeline(Settings(**settings), now_ms=JumpClock(skipped_ms)) as pipeline:
+    with open_home(Settings(**settings), now_ms=JumpClock(skipped_ms)) as pipeline:
         for _ in reconcile_everything(pipeline, pause=lambda _: None):
             pass
 

@@ -94,7 +94,7 @@ def test_what_extends_a_film_of_ours_is_one_question_that_a_person_answers(share
         assert found["billing"].disagreements == ()
         assert all(f"--adopt {each.task_id}" in each.note for each in found["list"].disagreements)
         assert status(pipeline).exit_code == 1
-        assert isinstance(adopt_task(pipeline, "k", ours, who="ann", why="made by hand"), Resolved)
+        assert isinstance(adopt_task(pipeline, "k", ours, who="ann", why="by hand"), Resolved)
         assert isinstance(adopt_task(pipeline, "k", ours, who="ann", why=""), Declined)
         assert isinstance(adopt_task(pipeline, "k", own["task_id"], who="ann", why=""), Declined)
         assert isinstance(adopt_task(pipeline, "k", "no-such-task", who="ann", why=""), Declined)

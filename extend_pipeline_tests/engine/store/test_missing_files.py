@@ -23,9 +23,11 @@ from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.projection.replay import differences, replay
 from extend_pipeline.ledger.write import files
 from extend_pipeline.ledger.write.files import Cause, Role
-from extend_pipeline.media.listing import films, mark, mark_of
+from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, account, drive
 from extend_pipeline_tests.support.home.every_provider import other_home
+from extend_pipeline_tests.support.ledger.reckoning import films_in
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 HOUR_MS = 3_600_000
 
@@ -36,7 +38,9 @@ def rows(pipeline: Pipeline, *columns: Any) -> list[Any]:
 
 
 def results(pipeline: Pipeline) -> list[Path]:
-    return [pipeline.store.path_of(row.path) for row in rows(pipeline, tables.attempts.c.path, tables.attempts.c.hop)]
+    return [
+        pipeline.settings.media_dir / row.path for row in rows(pipeline, tables.attempts.c.path, tables.attempts.c.hop)
+    ]
 
 
 def look_and_drive(pipeline: Pipeline) -> None:
@@ -96,8 +100,7 @@ def test_a_film_whose_account_has_left_the_file_says_what_brings_it_back(home: E
     with home.open(JumpClock()) as pipeline:
         look_and_drive(pipeline)
         (gone,) = status(pipeline).store.missing
-        assert "while accounts.yaml doesn't name account k" in gone.told()
-        assert what_to_do(gone) == "put account k back into accounts.yaml, or the file from a backup"
+        check_user_text(f"{gone.told()} → {what_to_do(gone)}")
     home.write([written])
     with home.open(JumpClock()) as pipeline:
         look_and_drive(pipeline)
@@ -219,7 +222,7 @@ def test_a_store_that_is_not_there_is_one_question_and_nothing_is_bought(
         if how == "another home's store":
             (root / "ab").mkdir()
             (root / "ab" / f"{'ab' * 32}.mp4").write_bytes(b"x")
-            mark(root, at_ms=pipeline.now_ms(), new_id="another")
+            LocalStore(root).set_mark(at_ms=pipeline.now_ms(), new_id="another")
         for made in entries:
             made["extend"] = {"steps": 2}
         home.catalogue(entries)
@@ -250,7 +253,7 @@ def test_an_emptied_store_is_filled_again_on_a_persons_word(home: EngineHome) ->
         assert accept_store(pipeline, actor="a person") >= 4
         drive(pipeline)
         assert status(pipeline).store.sound
-        assert names <= {Path(path).name for path, _ in films(pipeline.settings.media_dir)}
+        assert names <= {path.name for path in films_in(pipeline.settings.media_dir)}
         assert len(home.sandbox.charges()["charges"]) == 4
 
 
@@ -258,7 +261,7 @@ def test_all_films_of_our_own_marked_store_are_fetched_again_unasked(home: Engin
     home.seeded(2, steps=2)
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
-        assert mark_of(pipeline.settings.media_dir) is not None
+        assert pipeline.store.mark() is not None
         for path in results(pipeline):
             path.unlink()
         look_and_drive(pipeline)
@@ -275,11 +278,11 @@ def test_an_assembled_film_is_made_again_from_its_parts_and_waits_for_them(home:
         assert all(row.film_path for row in paths)
         charged = home.sandbox.charges()["charges"]
         for row in paths:
-            pipeline.store.path_of(row.film_path).unlink()
-            pipeline.store.path_of(row.path).unlink()
+            (pipeline.settings.media_dir / row.film_path).unlink()
+            (pipeline.settings.media_dir / row.path).unlink()
         with pipeline.ledger.read() as connection:
             source = connection.execute(select(tables.videos.c.source_path)).scalar_one()
-        pipeline.store.path_of(source).unlink()
+        (pipeline.settings.media_dir / source).unlink()
         look_and_drive(pipeline)
         pipeline.now_ms.skip(HOUR_MS)  # type: ignore[attr-defined]
         drive(pipeline)
@@ -295,8 +298,8 @@ def test_a_new_part_whose_parents_film_is_gone_is_kept_and_joined_later(home: En
         drive(pipeline)
         table = tables.attempts
         ((first_path, film_path, _),) = rows(pipeline, table.c.path, table.c.film_path, table.c.hop)
-        (pipeline.store.path_of(film_path)).unlink()
-        hidden = pipeline.store.path_of(first_path)
+        (pipeline.settings.media_dir / film_path).unlink()
+        hidden = pipeline.settings.media_dir / first_path
         hidden.rename(hidden.with_suffix(".away"))
         entries[0]["extend"] = {"steps": 2, "prompt": "the fog lifts"}
         home.catalogue(entries)
@@ -319,7 +322,7 @@ def test_a_home_of_before_is_marked_when_its_films_are_there(home: EngineHome) -
         drive(pipeline)
         (pipeline.settings.media_dir / ".media-store").unlink()
         advance(pipeline, publish=False)
-        assert mark_of(pipeline.settings.media_dir) is not None
+        assert pipeline.store.mark() is not None
 
 
 def test_a_round_does_not_look_at_the_store_each_time(home: EngineHome, monkeypatch: pytest.MonkeyPatch) -> None:

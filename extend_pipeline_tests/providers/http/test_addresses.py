@@ -6,16 +6,8 @@ import ipaddress
 
 import pytest
 
-from extend_pipeline.providers.http.guard import (
-    AddressFault,
-    AddressPolicy,
-    UrlParts,
-    is_allowed,
-    is_loopback,
-    is_loopback_host,
-    is_public,
-    parse_url,
-)
+from extend_pipeline.base.net import is_loopback, is_loopback_host, is_public
+from extend_pipeline.providers.http.guard import AddressFault, AddressPolicy, UrlParts, is_allowed, parse_url
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "93.184.216.34", "2606:4700::1111", "2a00:1450:4001::1"])

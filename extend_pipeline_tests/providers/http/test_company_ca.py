@@ -18,8 +18,8 @@ from extend_pipeline.providers.http.route import Route
 from extend_pipeline.providers.http.trust import check_trust
 from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
 from extend_pipeline.providers.protocol import QueryFailed, QueryFault, Rejected, RejectReason, SubmitRequest
-from extend_pipeline.providers.wire.api_key_client import KeyClient
-from extend_pipeline.providers.wire.credentials import SingleKey
+from extend_pipeline.providers.wire.api_client import ApiClient
+from extend_pipeline.providers.wire.credentials import KeyAuth, SingleKey
 from extend_pipeline.providers.wire.transport_outcome import classify_query, classify_submit
 from extend_pipeline_tests.providers.http.raw_server import RawServer
 from extend_pipeline_tests.support.servers.company_ca import ISSUER, Company, needs_openssl
@@ -108,8 +108,8 @@ def test_a_certificate_for_another_name_is_not_blamed_on_the_ca(
 
 def test_a_provider_says_so_for_submit_and_query(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CA_TEST_KEY", "some-key-or-other")
-    key = SingleKey("CA_TEST_KEY")
-    provider = GatewayProvider(KeyClient(base_url=f"https://localhost:{port}", key=key, allow_local=True), passes=())
+    auth = KeyAuth(SingleKey("CA_TEST_KEY"))
+    provider = GatewayProvider(ApiClient(base_url=f"https://localhost:{port}", auth=auth, allow_local=True), passes=())
     try:
         rejected = provider.submit(SubmitRequest("e1", "800000000000000001"))
         query = provider.query("809792635498011564")

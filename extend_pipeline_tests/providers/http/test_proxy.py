@@ -11,13 +11,13 @@ import pytest
 from extend_pipeline.commands.doctor.account_checks import check_route
 from extend_pipeline.commands.doctor.diagnostics import Level
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.config.providers.kling import KlingAccount
 from extend_pipeline.providers.http import trust
 from extend_pipeline.providers.http.client import HttpClient
 from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, FaultKind, PrivateHost, open_download
 from extend_pipeline.providers.http.results import HttpResult, NoResponse, NotSent, Reply, Setting
 from extend_pipeline.providers.http.retry import AttemptResult
 from extend_pipeline.providers.http.route import Route
+from extend_pipeline.providers.kling.models import KlingAccount
 from extend_pipeline.providers.protocol import QueryFault, Rejected, RejectReason
 from extend_pipeline.providers.wire.transport_outcome import classify_query, classify_submit
 from extend_pipeline_tests.providers.http.raw_server import RawServer, always, answer, hang_up, raw_server, unused_port

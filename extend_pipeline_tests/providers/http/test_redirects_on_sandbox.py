@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, FaultKind, open_download
+from extend_pipeline.providers.kling.auth import KlingAuth
 from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
 from extend_pipeline.providers.luma.provider import LumaProvider
 from extend_pipeline.providers.protocol import Found, Provider, QueryFailed, SubmitRequest, Unknown
 from extend_pipeline.providers.vidu.provider import ViduProvider
-from extend_pipeline.providers.wire.api_key_client import KeyClient
-from extend_pipeline.providers.wire.credentials import SingleKey
+from extend_pipeline.providers.wire.api_client import ApiClient
+from extend_pipeline.providers.wire.credentials import KeyAuth, SingleKey
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, Seed, running_sandbox
 
 KEYS = {
@@ -47,10 +48,10 @@ def provider(name: str, base_url: str, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("R_KEY", KEYS[name])
     made: Provider
     if name == "kling":
-        made = KlingProvider(base_url=base_url, credentials=SingleKey("R_KEY"), allow_local=True)
+        made = KlingProvider(ApiClient(base_url=base_url, auth=KlingAuth(SingleKey("R_KEY")), allow_local=True))
     else:
         kinds = {"kling-gateway": GatewayProvider, "vidu": ViduProvider, "luma": LumaProvider}
-        made = kinds[name](KeyClient(base_url=base_url, key=SingleKey("R_KEY"), prefix="Bearer ", allow_local=True))
+        made = kinds[name](ApiClient(base_url=base_url, auth=KeyAuth(SingleKey("R_KEY"), "Bearer "), allow_local=True))
     yield made
     made.close()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from email.utils import formatdate
 
 import pytest
-import stamina
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,20 +137,12 @@ def test_an_error_of_our_own_is_not_repeated() -> None:
         with_retries(broken, deadline_s=5, policy=FAST)
 
 
-def test_repeating_says_nothing_on_stdout_where_a_json_document_may_stand(capfd: pytest.CaptureFixture[str]) -> None:
-    import structlog  # comes with Dagster; stamina would write through it
-
-    structlog.reset_defaults()
-    assert (
-        with_retries(_Script(AttemptResult("no", again=True), AttemptResult("yes")), deadline_s=5, policy=FAST) == "yes"
+def test_between_attempts_the_loop_sleeps_the_wait_or_the_longer_retry_after() -> None:
+    script = _Script(
+        AttemptResult("1", again=True), AttemptResult("2", again=True, retry_after_s=7), AttemptResult("3")
     )
-    assert tuple(capfd.readouterr()) == ("", "")
-
-
-def test_retries_that_are_switched_off_leave_one_attempt() -> None:
-    script = _Script(AttemptResult("no", again=True), AttemptResult("yes"))
-    stamina.set_active(False)
-    try:
-        assert with_retries(script, deadline_s=5, policy=FAST) == "no"
-    finally:
-        stamina.set_active(True)
+    slept: list[float] = []
+    outcome = with_retries(
+        script, deadline_s=60, policy=POLICY, clock=lambda: 0.0, sleep=slept.append, chance=lambda: 1.0
+    )
+    assert (outcome, slept) == ("3", [1.0, 7])

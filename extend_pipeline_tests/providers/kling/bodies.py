@@ -1,4 +1,5 @@
-"""Bodies as upstream/001 prints them, with its comments taken out and `boolean` made one."""
+"""Bodies as Kling's document prints them (docs/upstream/kling.md, "Query"), with its comments taken out and `boolean`
+made one."""
 
 from __future__ import annotations
 

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from extend_pipeline.providers.http.retry import RetryPolicy
+from extend_pipeline.providers.kling.auth import KlingAuth
 from extend_pipeline.providers.kling.billing import Bill, KlingBilling
 from extend_pipeline.providers.kling.billing_parse import Packs
 from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.protocol import Accepted, QueryFailed, QueryFault, SubmitRequest
+from extend_pipeline.providers.wire.api_client import ApiClient
 from extend_pipeline.providers.wire.credentials import KeyPair, SingleKey
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
 from extend_pipeline_tests.providers.http.raw_server import (
@@ -48,10 +50,12 @@ def scripted(script: Script, pauses: list[float] | None = None) -> Iterator[tupl
     """A client of a server that answers by script."""
     with raw_server(script) as server:
         provider = KlingProvider(
-            base_url=server.base_url,
-            credentials=KeyPair("B_ACCESS", "B_SECRET"),
-            allow_local=True,
-            get_deadline_s=5.0,
+            ApiClient(
+                base_url=server.base_url,
+                auth=KlingAuth(KeyPair("B_ACCESS", "B_SECRET")),
+                allow_local=True,
+                get_deadline_s=5.0,
+            )
         )
         waited: list[float] = [] if pauses is None else pauses
         yield KlingBilling(provider, pause=waited.append, retry=FAST), server
@@ -179,7 +183,9 @@ def upstream(tmp_path: Path) -> Iterator[Callable[..., tuple[SandboxHandle, Klin
                     tmp_path / "sandbox", SandboxConfig(**{"run_time": (0, 0), "billing_delay": 0, **config})
                 )
             )
-            provider = KlingProvider(base_url=handle.base_url, credentials=SingleKey("B_API"), allow_local=True)
+            provider = KlingProvider(
+                ApiClient(base_url=handle.base_url, auth=KlingAuth(SingleKey("B_API")), allow_local=True)
+            )
             stack.callback(provider.close)
             offset = 0.0
 

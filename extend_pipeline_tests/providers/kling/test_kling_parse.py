@@ -9,7 +9,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extend_pipeline.providers.kling.codes import RULES
 from extend_pipeline.providers.kling.parse import parse_page, parse_query, parse_submit
 from extend_pipeline.providers.protocol import (
     Accepted,
@@ -28,6 +27,8 @@ from extend_pipeline.providers.protocol import (
     TaskView,
     Unknown,
 )
+from extend_pipeline.providers.wire.codes import RULES
+from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline_tests.providers.kling.bodies import CREATED, DONE, LIST, SINGLE, body, done, envelope, failure
 
 ID = "827942411241803822"
@@ -36,15 +37,15 @@ CANARY = "canary-secret-0123456789"
 
 
 def submit(status: int, content: bytes) -> SubmitOutcome:
-    return parse_submit(status, content, external_task_id=OWN, secrets=(CANARY,), retry_after_s=3.0)
+    return parse_submit(RawResponse(status, content, (CANARY,), 3.0), external_task_id=OWN)
 
 
-def query(status: int, content: bytes, asked: str = ID, own_key: bool = False) -> QueryOutcome:
-    return parse_query(status, content, asked=asked, own_key=own_key, secrets=(CANARY,), retry_after_s=3.0)
+def query(status: int, content: bytes, requested: str = ID, own_key: bool = False) -> QueryOutcome:
+    return parse_query(RawResponse(status, content, (CANARY,), 3.0), requested=requested, own_key=own_key)
 
 
-def seen(content: bytes, asked: str = ID) -> TaskView:
-    outcome = query(200, content, asked)
+def seen(content: bytes, requested: str = ID) -> TaskView:
+    outcome = query(200, content, requested)
     assert isinstance(outcome, Found), outcome
     return outcome.view
 
@@ -53,14 +54,14 @@ def seen(content: bytes, asked: str = ID) -> TaskView:
 
 
 def test_the_documents_submit_answer_is_accepted_as_it_stands() -> None:
-    outcome = parse_submit(200, body(CREATED), external_task_id="string")
+    outcome = parse_submit(RawResponse(200, body(CREATED)), external_task_id="string")
     assert isinstance(outcome, Accepted)
     assert (outcome.task_id, outcome.state) == ("string", TaskState.PROCESSING)
     assert outcome.answer.request_id == "string"
 
 
 def test_the_documents_query_answer_is_seen_as_it_stands() -> None:
-    view = seen(body(SINGLE), asked="string")
+    view = seen(body(SINGLE), requested="string")
     assert (view.task_id, view.external_task_id, view.parent_video_id) == ("string", "string", "string")
     assert view.state is TaskState.PROCESSING  # "string" is no status
     assert view.outputs == ()  # and "string" no URL
@@ -69,7 +70,7 @@ def test_the_documents_query_answer_is_seen_as_it_stands() -> None:
 
 
 def test_the_documents_list_answer_is_a_page_as_it_stands() -> None:
-    page = parse_page(200, body(LIST))
+    page = parse_page(RawResponse(200, body(LIST)))
     assert isinstance(page, Page)
     assert (len(page.views), page.malformed, page.rows) == (1, 0, 1)
 
@@ -246,7 +247,7 @@ def test_the_http_status_does_not_change_what_a_code_says(
 @pytest.mark.parametrize(("status", "code", "_reason", "fault"), CODES)
 def test_a_code_decides_what_a_query_learned(status: int, code: int, _reason: object, fault: QueryFault | None) -> None:
     outcome = query(status, failure(code))
-    page = parse_page(status, failure(code))
+    page = parse_page(RawResponse(status, failure(code)))
     if fault is None:
         assert isinstance(outcome, NotFound)
         assert isinstance(page, QueryFailed)
@@ -331,14 +332,14 @@ def test_an_answer_that_tells_nothing_is_neither_seen_nor_absent(
 
 def test_an_answer_about_another_task_is_not_taken_for_ours() -> None:
     assert isinstance(query(200, envelope(done(task_id="999"))), QueryFailed)
-    assert isinstance(query(200, envelope(DONE), asked="another-key", own_key=True), QueryFailed)
+    assert isinstance(query(200, envelope(DONE), requested="another-key", own_key=True), QueryFailed)
 
 
 def test_a_look_up_by_our_own_id_is_seen_with_a_warning_where_the_answer_does_not_repeat_it() -> None:
-    found = query(200, envelope(DONE), asked=OWN, own_key=True)
+    found = query(200, envelope(DONE), requested=OWN, own_key=True)
     assert isinstance(found, Found)
     assert found.view.warnings == ()
-    silent = query(200, envelope(done(task_info={})), asked=OWN, own_key=True)
+    silent = query(200, envelope(done(task_info={})), requested=OWN, own_key=True)
     assert isinstance(silent, Found)
     assert "own id" in silent.view.warnings[0]
 
@@ -424,7 +425,7 @@ def test_a_second_document_and_a_byte_order_mark_are_no_trouble() -> None:
 
 
 def test_a_page_counts_the_rows_that_can_not_be_read() -> None:
-    page = parse_page(200, envelope([DONE, None, {"task_id": ""}, "x", done(task_id=827942411241803823)]))
+    page = parse_page(RawResponse(200, envelope([DONE, None, {"task_id": ""}, "x", done(task_id=827942411241803823)])))
     assert isinstance(page, Page)
     assert [view.task_id for view in page.views] == [ID, "827942411241803823"]
     assert (page.malformed, page.rows) == (3, 5)
@@ -432,10 +433,10 @@ def test_a_page_counts_the_rows_that_can_not_be_read() -> None:
 
 
 def test_an_empty_page_is_the_end_and_a_page_without_a_list_is_not() -> None:
-    assert parse_page(200, envelope([])) == Page((), 0, 0)
+    assert parse_page(RawResponse(200, envelope([]))) == Page((), 0, 0)
     broken: list[object] = [None, {}, {"list": []}, "x"]
     for data in broken:
-        outcome = parse_page(200, envelope(data))
+        outcome = parse_page(RawResponse(200, envelope(data)))
         assert isinstance(outcome, QueryFailed)
         assert outcome.fault is QueryFault.MALFORMED
 
@@ -472,9 +473,9 @@ def test_a_secret_that_the_upstream_sends_back_is_kept_nowhere(place: str) -> No
         outcomes: list[object] = [
             submit(status, content),
             query(status, content),
-            parse_page(status, content, secrets=(CANARY,)),
+            parse_page(RawResponse(status, content, (CANARY,))),
         ]
-        outcomes.append(parse_page(200, envelope([task, {**task, "task_id": ID}]), secrets=(CANARY,)))
+        outcomes.append(parse_page(RawResponse(200, envelope([task, {**task, "task_id": ID}]), (CANARY,))))
         for outcome in outcomes:
             assert CANARY not in repr(outcome)
 
@@ -532,7 +533,7 @@ def test_no_body_makes_the_parsers_raise_or_believe_too_much(status: int, conten
     found = query(status, content)
     if isinstance(found, Found):
         views.append(found.view)
-    page = parse_page(status, content)
+    page = parse_page(RawResponse(status, content))
     if isinstance(page, Page):
         views.extend(page.views)
         assert page.rows == len(page.views) + page.malformed

@@ -14,6 +14,7 @@ import jwt
 import pytest
 
 from extend_pipeline.providers.http.retry import RetryPolicy
+from extend_pipeline.providers.kling.auth import KlingAuth
 from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.protocol import (
     Accepted,
@@ -28,6 +29,7 @@ from extend_pipeline.providers.protocol import (
     SubmitRequest,
     Unknown,
 )
+from extend_pipeline.providers.wire.api_client import ApiClient
 from extend_pipeline.providers.wire.credentials import Credentials, KeyPair, SingleKey
 from extend_pipeline_tests.providers.http.raw_server import (
     RawServer,
@@ -75,15 +77,18 @@ def kling(
     get_deadline_s: float = 5.0,
     page_cap: int = 8_000_000,
 ) -> Iterator[tuple[KlingProvider, RawServer]]:
+    clock = Clock()
     with raw_server(script) as server:
         provider = KlingProvider(
-            base_url=server.base_url,
-            credentials=credentials,
-            allow_local=True,
-            post_deadline_s=post_deadline_s,
-            get_deadline_s=get_deadline_s,
-            now=Clock(),
-            retry=FAST,
+            ApiClient(
+                base_url=server.base_url,
+                auth=KlingAuth(credentials, now=clock),
+                allow_local=True,
+                post_deadline_s=post_deadline_s,
+                get_deadline_s=get_deadline_s,
+                now=clock,
+                retry=FAST,
+            ),
             page_cap=page_cap,
         )
         try:
@@ -92,12 +97,16 @@ def kling(
             provider.close()
 
 
+def provider_at(base_url: str) -> KlingProvider:
+    return KlingProvider(ApiClient(base_url=base_url, auth=KlingAuth(SingleKey("K_API")), allow_local=True))
+
+
 def accepted() -> bytes:
     return answer(200, envelope({"task_id": ID, "task_status": "submitted"}))
 
 
 def test_it_is_a_provider() -> None:
-    provider: Provider = KlingProvider(base_url="https://api.example.com", credentials=SingleKey("K_API"))
+    provider: Provider = provider_at("https://api.example.com")
     assert (provider.can_find, provider.list_page_size) == (True, 500)
     provider.close()
 
@@ -130,7 +139,7 @@ def test_the_body_is_what_the_document_names_and_nothing_else() -> None:
 
 
 def test_what_was_not_given_is_not_sent() -> None:
-    provider = KlingProvider(base_url="https://api.example.com", credentials=SingleKey("K_API"))
+    provider = provider_at("https://api.example.com")
     request = SubmitRequest(
         "a_1", "827", params={"prompt": "", "negative_prompt": None, "cfg_scale": None, "watermark": None}
     )
@@ -206,9 +215,7 @@ def test_a_post_that_nobody_answers_is_unknown_at_its_deadline() -> None:
 
 
 def test_a_post_that_was_provably_not_sent_is_rejected_and_will_be_planned_again() -> None:
-    provider = KlingProvider(
-        base_url=f"http://127.0.0.1:{unused_port()}", credentials=SingleKey("K_API"), allow_local=True
-    )
+    provider = provider_at(f"http://127.0.0.1:{unused_port()}")
     outcome = provider.submit(REQUEST)
     assert isinstance(outcome, Rejected)
     assert outcome.reason is RejectReason.UNSENT
@@ -457,7 +464,7 @@ def test_a_page_beyond_the_cap_is_told_as_such() -> None:
 
 @pytest.mark.parametrize(("page", "size"), [(0, 30), (1001, 30), (1, 0), (1, 501)])
 def test_a_page_that_kling_does_not_have_is_a_mistake_of_the_caller(page: int, size: int) -> None:
-    provider = KlingProvider(base_url="https://api.example.com", credentials=SingleKey("K_API"))
+    provider = provider_at("https://api.example.com")
     with pytest.raises(ValueError, match="1-500"):
         provider.list_page(page, size)
 

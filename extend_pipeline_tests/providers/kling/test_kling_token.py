@@ -7,11 +7,13 @@ import threading
 import jwt
 import pytest
 
-from extend_pipeline.providers.kling.auth import KlingTokens, mint
+from extend_pipeline.providers.kling.auth import KlingAuth, mint
+from extend_pipeline.providers.protocol import Answer
 from extend_pipeline.providers.wire.credentials import Bearer, Credentials, KeyPair, SecretFault, SingleKey, read_secret
 
 ACCESS, SECRET = "canary-access-0123456789", "canary-secret-0123456789abcdefghij"
 PAIR = KeyPair("K_ACCESS", "K_SECRET")
+REFUSED = Answer("the token has expired", http_status=401, code="1004")
 START = 1_780_000_000.0
 
 
@@ -23,11 +25,11 @@ class Clock:
         return self.now
 
 
-def tokens(clock: Clock, credentials: Credentials = PAIR, **changes: str) -> KlingTokens:
-    return KlingTokens(credentials, now=clock, environment={"K_ACCESS": ACCESS, "K_SECRET": SECRET, **changes})
+def tokens(clock: Clock, credentials: Credentials = PAIR, **changes: str) -> KlingAuth:
+    return KlingAuth(credentials, now=clock, environment={"K_ACCESS": ACCESS, "K_SECRET": SECRET, **changes})
 
 
-def bearer(source: KlingTokens) -> Bearer:
+def bearer(source: KlingAuth) -> Bearer:
     found = source.bearer()
     assert isinstance(found, Bearer)
     return found
@@ -65,17 +67,17 @@ def test_a_refused_token_is_made_again_but_not_the_one_that_replaced_it() -> Non
     source = tokens(clock)
     first = bearer(source)
     clock.now += 10
-    source.forget(first)
+    assert source.renew(first, REFUSED)
     second = bearer(source)
     assert second.token != first.token
-    source.forget(first)
+    assert source.renew(first, REFUSED)
     assert bearer(source) is second
 
 
 def test_a_changed_key_is_used_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("K_ACCESS", ACCESS)
     monkeypatch.setenv("K_SECRET", SECRET)
-    source = KlingTokens(PAIR, now=Clock())
+    source = KlingAuth(PAIR, now=Clock())
     first = bearer(source)
     monkeypatch.setenv("K_SECRET", "another-" + SECRET)
     assert bearer(source).token != first.token
@@ -96,7 +98,7 @@ def test_many_threads_get_one_token() -> None:
 def test_an_api_key_goes_out_as_it_is() -> None:
     source = tokens(Clock(), SingleKey("K_API"), K_API="api-key-1")
     assert bearer(source).headers == {"authorization": "Bearer api-key-1"}
-    assert not source.mints
+    assert not source.renew(bearer(source), REFUSED)
 
 
 @pytest.mark.parametrize("missing", ["K_ACCESS", "K_SECRET"])

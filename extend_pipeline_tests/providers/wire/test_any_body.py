@@ -54,20 +54,20 @@ Parser = Callable[[RawResponse], object]
 
 
 def _kling_submit(raw: RawResponse) -> object:
-    return parse_submit(raw.status, raw.body, external_task_id="string")
+    return parse_submit(raw, external_task_id="string")
 
 
 def _kling_query(raw: RawResponse) -> object:
-    return [parse_query(raw.status, raw.body, asked=asked) for asked in IDS[:1]]
+    return [parse_query(raw, requested=task_id) for task_id in IDS[:1]]
 
 
 def _kling_page(raw: RawResponse) -> object:
-    page = parse_page(raw.status, raw.body)
+    page = parse_page(raw)
     return [Found(view) for view in page.views] if isinstance(page, Page) else page
 
 
 def _luma_many(raw: RawResponse) -> object:
-    found = parse_luma_many(raw, asked=[bodies.LUMA_ID, "5"])
+    found = parse_luma_many(raw, requested=[bodies.LUMA_ID, "5"])
     return list(found.values()) if isinstance(found, dict) else found
 
 
@@ -76,11 +76,11 @@ PARSERS: dict[str, tuple[Parser, list[bytes]]] = {
     "kling query": (_kling_query, KLING),
     "kling page": (_kling_page, [envelope([DONE, done(task_status="failed")]), envelope([DONE]), envelope([])]),
     "gateway submit": (parse_gateway_submit, GATEWAY + KLING),
-    "gateway query": (lambda raw: parse_gateway_query(raw, asked=bodies.GATEWAY_ID), GATEWAY),
+    "gateway query": (lambda raw: parse_gateway_query(raw, requested=bodies.GATEWAY_ID), GATEWAY),
     "vidu submit": (parse_vidu_submit, VIDU),
-    "vidu query": (lambda raw: parse_vidu_query(raw, asked=bodies.VIDU_ID), VIDU),
+    "vidu query": (lambda raw: parse_vidu_query(raw, requested=bodies.VIDU_ID), VIDU),
     "luma submit": (lambda raw: parse_luma_submit(raw, parent_task_id="parent"), LUMA + GATEWAY),
-    "luma query": (lambda raw: parse_luma_query(raw, asked=bodies.LUMA_ID), LUMA),
+    "luma query": (lambda raw: parse_luma_query(raw, requested=bodies.LUMA_ID), LUMA),
     "luma many": (_luma_many, MANY + LUMA),
     "kling bill": (parse_billing_page, BILLS),
     "kling packs": (parse_packs, [costs(PACK, {**PACK, "status": "runOut"}), costs()]),

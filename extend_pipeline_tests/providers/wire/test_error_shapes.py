@@ -7,7 +7,13 @@ import json
 import pytest
 
 from extend_pipeline.providers.protocol import QueryFault, Rejected, RejectReason, Unknown
-from extend_pipeline.providers.wire.errors import names_a_task, read_error, rule_for, says_no_such_task
+from extend_pipeline.providers.wire.errors import (
+    GATEWAY_STATUSES,
+    names_a_task,
+    read_error,
+    rule_for,
+    says_no_such_task,
+)
 from extend_pipeline.providers.wire.response import RawResponse, classify_rejection, parse_response
 from extend_pipeline_tests.providers.wire.upstream_bodies import body
 
@@ -26,7 +32,9 @@ SHAPES: dict[str, object] = {
 
 
 def reason(status: int, content: object, raw: bytes | None = None) -> RejectReason | None:
-    outcome = classify_rejection(parse_response(RawResponse(status, body(content) if raw is None else raw)))
+    outcome = classify_rejection(
+        parse_response(RawResponse(status, body(content) if raw is None else raw)), documented=GATEWAY_STATUSES
+    )
     assert isinstance(outcome, Rejected | Unknown)
     return outcome.reason if isinstance(outcome, Rejected) else None
 
@@ -36,7 +44,7 @@ def test_the_words_are_found_in_every_shape(shape: str) -> None:
     error = read_error(SHAPES[shape])
     assert error is not None
     assert error.message == WORDS
-    outcome = classify_rejection(parse_response(RawResponse(400, body(SHAPES[shape]))))
+    outcome = classify_rejection(parse_response(RawResponse(400, body(SHAPES[shape]))), documented=GATEWAY_STATUSES)
     assert isinstance(outcome, Rejected)
     assert outcome.reason is RejectReason.BAD_REQUEST
     assert outcome.answer.message.startswith(WORDS)
@@ -121,7 +129,7 @@ def test_html_and_what_is_cut_prove_nothing() -> None:
 
 def test_of_two_documents_the_first_is_read() -> None:
     raw = json.dumps({"error": "first"}).encode() + b"\n" + json.dumps({"id": "5"}).encode()
-    outcome = classify_rejection(parse_response(RawResponse(400, raw)))
+    outcome = classify_rejection(parse_response(RawResponse(400, raw)), documented=GATEWAY_STATUSES)
     assert isinstance(outcome, Rejected)
     assert outcome.answer.message == "first"
 
@@ -175,6 +183,6 @@ def test_an_absence_has_to_speak_of_the_task(words: str, expected: bool) -> None
 
 
 def test_a_rule_for_a_query_tells_the_fault() -> None:
-    rule = rule_for(429, read_error({"error": "slower"}))
+    rule = rule_for(429, read_error({"error": "slower"}), documented=GATEWAY_STATUSES)
     assert rule is not None
     assert rule.fault is QueryFault.RATE

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extend_pipeline.config.fields.image_header import Picture, read_picture
-from extend_pipeline.providers.wire.inline_image import BadPicture, picture_for_the_ledger, picture_for_the_wire
+from extend_pipeline.base.images import Image, read_header
+from extend_pipeline.providers.wire.inline_image import BadImage, image_for_ledger, image_for_request
 from extend_pipeline_tests.providers.wire.image_bytes import jpeg, png, webp
 
 KINDS: list[tuple[bytes, str]] = [
@@ -29,7 +29,7 @@ KINDS: list[tuple[bytes, str]] = [
 
 @pytest.mark.parametrize(("data", "mime"), KINDS)
 def test_the_kind_and_size_come_from_the_first_bytes(data: bytes, mime: str) -> None:
-    assert read_picture(data) == Picture(mime, 640, 360)
+    assert read_header(data) == Image(mime, 640, 360)
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ def test_pictures_that_an_encoder_made_are_read_the_same(codec: str, pixels: str
     frame = av.VideoFrame(124, 78, pixels)
     frame.pts = 0
     data = b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
-    assert read_picture(data) == Picture(mime, 124, 78)
+    assert read_header(data) == Image(mime, 124, 78)
 
 
 @given(st.sampled_from(KINDS), st.integers(0, 80), st.binary(max_size=6))
 def test_no_bytes_make_the_reader_raise(kind: tuple[bytes, str], cut: int, noise: bytes) -> None:
     for data in (kind[0][:cut], kind[0][:cut] + noise + kind[0][cut + len(noise) :]):
-        found = read_picture(data)
+        found = read_header(data)
         assert found is None or (found.width > 0 and found.height > 0)
 
 
@@ -56,16 +56,16 @@ def test_a_file_is_sent_as_a_data_uri_of_the_type_that_its_bytes_have(tmp_path: 
     file = tmp_path / "misnamed.jpg"
     file.write_bytes(png(64, 64))
     digest = hashlib.sha256(png(64, 64)).hexdigest()
-    sent = picture_for_the_wire(f"file:{file}", sha256=digest)
+    sent = image_for_request(f"file:{file}", sha256=digest)
     assert sent == "data:image/png;base64," + base64.b64encode(png(64, 64)).decode()
-    kept = picture_for_the_ledger(f"file:{file}", sha256=digest)
+    kept = image_for_ledger(f"file:{file}", sha256=digest)
     assert kept == f"file:misnamed.jpg;sha256={digest}"
     assert str(tmp_path) not in kept
 
 
 def test_a_url_is_left_alone() -> None:
     url = "https://cdn.example.com/frame.png"
-    assert picture_for_the_wire(url) == picture_for_the_ledger(url) == url
+    assert image_for_request(url) == image_for_ledger(url) == url
 
 
 @pytest.mark.parametrize(
@@ -83,54 +83,54 @@ def test_a_url_is_left_alone() -> None:
 def test_a_picture_that_would_be_refused_is_refused_here(tmp_path: Path, make: Callable[[], bytes], told: str) -> None:
     file = tmp_path / "frame.png"
     file.write_bytes(make())
-    from_file = picture_for_the_wire(f"file:{file}")
-    assert isinstance(from_file, BadPicture)
+    from_file = image_for_request(f"file:{file}")
+    assert isinstance(from_file, BadImage)
     assert told in from_file.message
-    inline = picture_for_the_wire("data:image/png;base64," + base64.b64encode(make()).decode())
-    assert isinstance(inline, BadPicture)
+    inline = image_for_request("data:image/png;base64," + base64.b64encode(make()).decode())
+    assert isinstance(inline, BadImage)
     assert told in inline.message
 
 
 @pytest.mark.parametrize(("width", "height"), [(400, 100), (100, 400), (1, 1)])
 def test_four_to_one_itself_may_be_sent(width: int, height: int) -> None:
     uri = "data:image/png;base64," + base64.b64encode(png(width, height)).decode()
-    assert picture_for_the_wire(uri) == uri
+    assert image_for_request(uri) == uri
 
 
 def test_the_largest_picture_below_the_limit_may_be_sent(tmp_path: Path) -> None:
     file = tmp_path / "frame.png"
     file.write_bytes(png(64, 64, total=9_999_999))
-    assert isinstance(picture_for_the_wire(f"file:{file}"), str)
+    assert isinstance(image_for_request(f"file:{file}"), str)
 
 
 def test_a_missing_changed_or_relative_file_is_told_by_its_name(tmp_path: Path) -> None:
     file = tmp_path / "frame.png"
     for value in (f"file:{file}", f"file:{tmp_path}", "file:frame.png", "file:/nul\x00l.png"):
-        found = picture_for_the_wire(value)
-        assert isinstance(found, BadPicture)
+        found = image_for_request(value)
+        assert isinstance(found, BadImage)
         assert ".png" in found.message or tmp_path.name in found.message
     file.write_bytes(png(64, 64))
-    changed = picture_for_the_wire(f"file:{file}", sha256="0" * 64)
-    assert isinstance(changed, BadPicture)
+    changed = image_for_request(f"file:{file}", sha256="0" * 64)
+    assert isinstance(changed, BadImage)
     assert "changed" in changed.message
 
 
 def test_a_data_uri_that_is_none_is_refused() -> None:
     for value in ("data:image/png,abc", "data:image/png;base64,a$b=", "data:image/png;base64", "data:;base64,"):
-        assert isinstance(picture_for_the_wire(value), BadPicture), value
+        assert isinstance(image_for_request(value), BadImage), value
 
 
 def test_a_wrong_type_in_a_data_uri_is_put_right() -> None:
     content = base64.b64encode(webp("VP8X", 64, 64)).decode()
-    assert picture_for_the_wire(f"DATA:image/jpg;base64,{content}") == f"data:image/webp;base64,{content}"
+    assert image_for_request(f"DATA:image/jpg;base64,{content}") == f"data:image/webp;base64,{content}"
 
 
 def test_the_ledger_keeps_no_megabytes() -> None:
     for value in ("data:image/png;base64," + "A" * 5_000_000, "A" * 5_000_000):
-        kept = picture_for_the_ledger(value)
+        kept = image_for_ledger(value)
         assert len(kept) < 200
         assert hashlib.sha256(value.encode()).hexdigest() in kept
-        assert kept == picture_for_the_ledger(value)
-    assert picture_for_the_ledger("data:image/png;base64," + "A" * 100) != picture_for_the_ledger(
+        assert kept == image_for_ledger(value)
+    assert image_for_ledger("data:image/png;base64," + "A" * 100) != image_for_ledger(
         "data:image/png;base64," + "B" * 100
     )

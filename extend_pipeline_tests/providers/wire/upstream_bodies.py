@@ -1,12 +1,12 @@
-"""Bodies of the gateway, Vidu and Luma: the examples of upstream/002-004 letter for letter, and what providers.md says
-beyond them."""
+"""Bodies of the gateway, Vidu and Luma: the examples of their documents letter for letter, and what
+docs/upstream/README.md says beyond them."""
 
 from __future__ import annotations
 
 import json
 from typing import Any, Final
 
-# upstream/002, "响应示例"
+# docs/upstream/kling-gateway.md, "Submit"
 GATEWAY_CREATED: Final = (
     b'{\r\n    "code": 0,\r\n    "message": "SUCCEED",\r\n'
     b'    "request_id": "d57c7fa4-9f49-4bd5-8fb1-a840bb466d3d",\r\n    "data": {\r\n'
@@ -14,7 +14,7 @@ GATEWAY_CREATED: Final = (
     b'        "created_at": 1762419870395,\r\n        "updated_at": 1762419870395\r\n    }\r\n}'
 )
 
-# upstream/003, "响应示例" of both interfaces
+# docs/upstream/vidu.md, "Submit" and "Query"
 VIDU_CREATED: Final = b'{\n  "output": {\n    "task_id": "task_id"\n  },\n  "request_id": "request_id"\n}'
 VIDU_DONE: Final = (
     b'{\n  "output": {\n    "task_id": "task_id",\n    "task_status": "Success",\n'
@@ -22,7 +22,7 @@ VIDU_DONE: Final = (
     b'    "finish_time": 1756959050\n  },\n  "usage": {\n    "duration": 5\n  },\n  "request_id": ""\n}'
 )
 
-# upstream/004, "响应示例"
+# docs/upstream/luma.md, "Submit"
 LUMA_CREATED: Final = (
     b'{\r\n "id": "749d328e-4fd0-43a8-8c89-32394d60da69",\r\n "prompt": "",\r\n "state": "pending",\r\n'
     b' "queue_state": null,\r\n "created_at": "2024-12-22T14:48:39.947851Z",\r\n "batch_id": "",\r\n'

@@ -98,7 +98,7 @@ class Vidu(Client):
         return self.handle.source_url(super().source(**fields))
 
     def body(self, source: str, **fields: Any) -> dict[str, Any]:
-        """A submit's body; fields go where upstream/003 has them."""
+        """A submit's body; fields go where docs/upstream/vidu.md, "Submit" has them."""
         inputs = {name: fields.pop(name) for name in ("last_frame_url", "prompt") if name in fields}
         model = fields.pop("model", "viduq2-turbo")
         parameters = {"vidu_type": "extend", **fields}

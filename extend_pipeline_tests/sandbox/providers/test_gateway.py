@@ -1,4 +1,5 @@
-"""Kling through a reseller: the bodies of upstream/002, what is passed on, and bodies written anew."""
+"""Kling through a reseller: the bodies of docs/upstream/kling-gateway.md, what is passed on, and bodies written
+anew."""
 
 from __future__ import annotations
 
@@ -142,7 +143,7 @@ def test_a_callback_comes_where_it_is_passed_on(run: Any, receiver: tuple[str, R
 @pytest.mark.parametrize(
     ("shape", "keys"),
     [
-        ("kling", {"code", "message", "request_id"}),
+        ("origin", {"code", "message", "request_id"}),
         ("error_object", {"error"}),
         ("code_text", {"code", "message", "data"}),
         ("error_text", {"error"}),

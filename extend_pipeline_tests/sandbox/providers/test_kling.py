@@ -1,4 +1,4 @@
-"""Kling's three routes: bodies as upstream/001 shows them, and every check before a task is made."""
+"""Kling's three routes: bodies as docs/upstream/kling.md shows them, and every check before a task is made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Luma through a reseller: the flat bodies of upstream/004, all states, presigned URLs, batches and hooks."""
+"""Luma through a reseller: the flat bodies of docs/upstream/luma.md, all states, presigned URLs, batches and hooks."""
 
 from __future__ import annotations
 
@@ -198,7 +198,7 @@ def test_money_and_slots_run_out(run: Any) -> None:
     assert [busy.submit(source, user_prompt=text).status_code for text in "ab"] == [200, 429]
 
 
-@pytest.mark.parametrize("shape", ["kling", "error_object", "code_text", "error_text", "detail", "detail_object"])
+@pytest.mark.parametrize("shape", ["origin", "error_object", "code_text", "error_text", "detail", "detail_object"])
 def test_errors_come_in_the_configured_shape(run: Any, shape: Any) -> None:
     answer = run(Luma, luma=LumaConfig(error_shape=shape)).ask("unknown")
     assert answer.status_code == 404

@@ -1,4 +1,4 @@
-"""Vidu through ModelVerse: the bodies of upstream/003, every check, prices, and URLs that end for good."""
+"""Vidu through ModelVerse: the bodies of docs/upstream/vidu.md, every check, prices, and URLs that end for good."""
 
 from __future__ import annotations
 

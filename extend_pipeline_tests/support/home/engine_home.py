@@ -17,17 +17,12 @@ from extend_pipeline.config.load import load_configuration
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import MAX_WAIT_MS, Round, advance, next_wait_ms
-from extend_pipeline.engine.home import Pipeline, wall_ms
+from extend_pipeline.engine.home import MakeProvider, Pipeline, open_home, wall_ms
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.plan.planner import plan
-from extend_pipeline.ledger.database import open_ledger
-from extend_pipeline.media.store import MediaStore
 from extend_pipeline.providers.http.retry import RetryPolicy
-from extend_pipeline.providers.http.route import route_of
-from extend_pipeline.providers.kling.provider import KlingProvider
-from extend_pipeline.providers.protocol import Provider
-from extend_pipeline.providers.registry import build_provider, credentials_of
+from extend_pipeline.providers.registry import PROVIDERS, build_provider
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle
 
 ACCESS_ENV, SECRET_ENV = "ENGINE_TEST_ACCESS_KEY", "ENGINE_TEST_SECRET_KEY"
@@ -141,36 +136,23 @@ class EngineHome:
         return Settings(home=self.path, ledger_url=self.ledger_url, **self.options)
 
     @contextmanager
-    def open(self, clock: Any = None, **changes: Any) -> Iterator[Pipeline]:
-        """Open it as `open_pipeline` does, but with short waits between repeated questions."""
+    def open(
+        self, clock: Any = None, *, make_provider: MakeProvider | None = None, owner: str = ""
+    ) -> Iterator[Pipeline]:
+        """Open it as every program does, but with short waits between repeated questions."""
         settings, clock = self.settings, clock or JumpClock()
-        configuration = load_configuration(settings, now=from_ms(clock()))
-        store = MediaStore(settings.media_dir)
-        pipeline = Pipeline(
-            configuration,
-            open_ledger(settings.ledger_url),
-            store,
-            **{"now_ms": clock, "make_provider": impatient_provider, **changes},
-        )
-        try:
+        configuration = load_configuration(settings, PROVIDERS, now=from_ms(clock()))
+        made = make_provider or impatient_provider
+        with open_home(settings, configuration=configuration, now_ms=clock, make_provider=made) as pipeline:
+            pipeline.owner = owner or pipeline.owner
             yield pipeline
-        finally:
-            pipeline.close()
 
 
-def impatient_provider(account: Account, *, settings: Settings) -> Provider:
-    """A real provider; Kling's repeats its questions after milliseconds."""
-    if account.provider != "kling":
-        return build_provider(account, settings=settings)
-    return KlingProvider(
-        base_url=account.base_url,
-        credentials=credentials_of(account),
-        allow_local=account.allow_local,
-        route=route_of(account),
-        post_deadline_s=settings.post_deadline_s,
-        get_deadline_s=settings.get_deadline_s,
-        retry=RetryPolicy(wait_initial_s=0.01, wait_max_s=0.02),
-    )
+def impatient_provider(account: Account, *, settings: Settings, **changes: Any) -> Any:
+    """Build a real provider that repeats its queries after milliseconds; `changes` go to `build_provider`."""
+    provider: Any = build_provider(account, settings=settings, **changes)
+    provider.client.retry = RetryPolicy(wait_initial_s=0.01, wait_max_s=0.02)
+    return provider
 
 
 def drive(pipeline: Pipeline, *, rounds: int = 200, publish: bool = False) -> Plan:

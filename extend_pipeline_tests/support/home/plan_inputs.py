@@ -14,10 +14,13 @@ from extend_pipeline.config.load import Configuration, load_configuration
 from extend_pipeline.config.model.changes import OnChange
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.plan import chain
-from extend_pipeline.engine.plan.model import AccountView, AttemptView, DueStep, PlanInput, SourceView
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.engine.plan.model import AttemptView, DueStep, PlanInput, SourceView, VideoPlan
+from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason
+from extend_pipeline.ledger.states import AttemptState, VideoState
+from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.support.home.engine_home import EngineHome, account
 from extend_pipeline_tests.support.ledger.steps import NOON
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 S = AttemptState
 
@@ -26,13 +29,13 @@ def configured(folder: Path, entries: Sequence[Mapping[str, Any]], *accounts: Ma
     """The configuration of a home with these entries, and one plain account unless others are given."""
     home = EngineHome(folder / "planned", None, f"sqlite:///{folder}/none.sqlite")  # type: ignore[arg-type]
     home.write(entries, *(accounts or (account(),)))
-    return load_configuration(Settings(home=home.path), now=from_ms(NOON))
+    return load_configuration(Settings(home=home.path), PROVIDERS, now=from_ms(NOON))
 
 
 def given(
     configuration: Configuration,
     *attempts: AttemptView,
-    views: Mapping[str, AccountView] | None = None,
+    views: Mapping[str, AccountTotals] | None = None,
     now_ms: int = NOON,
     everything_paused: bool = False,
     accounts: Mapping[str, Any] | None = None,
@@ -47,8 +50,10 @@ def given(
         catalogue=catalogue,
         accounts=accounts or configuration.accounts,
         attempts={key: [a for a in attempts if a.video_key == key] for key in catalogue},
-        account_views=views or {},
-        everything_paused=everything_paused,
+        account_totals={
+            name: replace((views or {}).get(name, AccountTotals()), everything_paused=everything_paused)
+            for name in configuration.accounts
+        },
         sources=sources or {},
         on_change=on_change,
     )
@@ -88,7 +93,7 @@ def attempt(
         parent_attempt_id=f"{key}-{hop - 1}-{S.STORED.value}" if hop > 1 else None,
         claimed_at=NOON - 3_000,
         params=canonical_json(params),
-        words=words_digest(video.provider, params),
+        words=words_digest(params),
         purchase=purchase_digest(video.provider, parent, params),
     )
     return replace(view, **changes)
@@ -121,6 +126,19 @@ def stored_from(step: DueStep, added_ms: int) -> AttemptView:
         parent_attempt_id=step.parent_attempt_id,
         claimed_at=NOON,
         params=canonical_json(dict(step.params)),
-        words=words_digest(step.video.provider, step.params),
+        words=words_digest(step.params),
         purchase=step.purchase,
     )
+
+
+def held(video: VideoPlan, reason: BlockReason, *values: str) -> None:
+    """Assert that a video waits for this reason, and says so, with these values, and what to do."""
+    assert video.due is None
+    assert video.blocker is not None
+    assert video.blocker.reason is reason, video.blocker
+    told = f"{video.blocker.message} → {video.blocker.todo}"
+    for value in values:
+        assert value in told
+    assert video.blocker.todo
+    check_user_text(told)
+    assert video.state is (VideoState.BLOCKED if reason.needs_person else VideoState.WAITING)

@@ -25,7 +25,7 @@ class Peaks:
     total: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     day: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))
     in_flight: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    at_stake: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    exposed: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
 
 def peaks(ledger: Ledger, *, up_to: int | None = None) -> Peaks:
@@ -62,7 +62,7 @@ def _follow_attempts(ledger: Ledger, found: Peaks, up_to: int | None) -> None:
         rows = list(connection.execute(select(events).order_by(events.c.seq)))
     states: dict[str, AttemptState] = {}
     flying: dict[str, int] = defaultdict(int)
-    stake: dict[str, int] = defaultdict(int)
+    exposed: dict[str, int] = defaultdict(int)
     for row in rows:
         state = _STATE_OF_KIND.get(row.kind)
         if state is None or (up_to is not None and row.seq > up_to):
@@ -71,6 +71,6 @@ def _follow_attempts(ledger: Ledger, found: Peaks, up_to: int | None) -> None:
         states[row.attempt_id] = state
         account, micros = attempt.account, attempt.predicted_micros
         flying[account] += (state in SLOT_HOLDING) - (before in SLOT_HOLDING)
-        stake[account] += micros * ((state in EXPOSED) - (before in EXPOSED))
+        exposed[account] += micros * ((state in EXPOSED) - (before in EXPOSED))
         found.in_flight[account] = max(found.in_flight[account], flying[account])
-        found.at_stake[account] = max(found.at_stake[account], stake[account])
+        found.exposed[account] = max(found.exposed[account], exposed[account])

@@ -7,9 +7,10 @@ from typing import Any
 
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.ledger.database import Ledger
+from extend_pipeline.ledger.spending_rules import BudgetLimits
 from extend_pipeline.ledger.states import POLLED, AttemptState
 from extend_pipeline.ledger.write import claims, transitions
-from extend_pipeline.ledger.write.claims import BudgetLimits, ClaimRequest, ClaimResult
+from extend_pipeline.ledger.write.claims import ClaimRequest, ClaimResult
 from extend_pipeline.ledger.write.transitions import Moved, Stale
 
 S = AttemptState
@@ -17,7 +18,7 @@ S = AttemptState
 NOON = 1_794_000_000_000 - 1_794_000_000_000 % 86_400_000 + 43_200_000  # some noon of November 2026, in UTC ms
 CAPS = {
     "kling-main": BudgetLimits(
-        per_day_micros=100_000_000, total_micros=2_000_000_000, max_in_flight=20, in_doubt_micros=100_000_000
+        per_day_micros=100_000_000, total_micros=2_000_000_000, max_in_flight=20, exposure_micros=100_000_000
     )
 }
 

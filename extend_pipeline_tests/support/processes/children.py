@@ -133,7 +133,7 @@ def _advance(
 ) -> None:
     from extend_pipeline.config.settings import Settings
     from extend_pipeline.engine.advance import advance_until_idle
-    from extend_pipeline.engine.home import open_pipeline
+    from extend_pipeline.engine.home import open_home
     from extend_pipeline.engine.status import status
 
     write_to(output)
@@ -142,7 +142,7 @@ def _advance(
     os.environ.pop(failpoints.ENVIRONMENT)
     if not confined:
         read_films_here()
-    with open_pipeline(Settings(**settings), now_ms=JumpClock(skipped_ms)) as pipeline:
+    with open_home(Settings(**settings), now_ms=JumpClock(skipped_ms)) as pipeline:
         if together is not None:
             together.wait(30)
         advance_until_idle(pipeline, max_seconds=max_seconds)

@@ -14,9 +14,15 @@ from extend_pipeline.config.fields.ids import zeros_beyond_15_digits
 from extend_pipeline.config.files.text import read_text
 from extend_pipeline.config.issues import ConfigIssue
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine.reconcile.invoice.header import Layout, find_layout
-from extend_pipeline.engine.reconcile.invoice.lines import MAX_MICROS, TOO_MUCH, UNNAMED, InvoiceRow, read_lines
-from extend_pipeline.engine.reconcile.invoice.report import Told
+from extend_pipeline.engine.reconcile.invoice.findings import Findings
+from extend_pipeline.engine.reconcile.invoice.rows import (
+    MAX_MICROS,
+    TOO_MUCH,
+    UNNAMED,
+    InvoiceRow,
+    find_layout,
+    read_rows,
+)
 
 MAX_BYTES: Final = 50_000_000  # half a million lines: more than any account's year
 # So many zeros in all the ids of a file beyond their 15th digits are no chance: one in 100,000.
@@ -43,7 +49,7 @@ class InvoiceProblems:
     problems: tuple[ConfigIssue, ...]
 
     def text(self) -> str:
-        """One line for each mistake: file, line, column, what was given, what to do."""
+        """Return one line for each mistake: file, line, column, what was given, what to do."""
         return "\n".join(problem.text() for problem in self.problems)
 
 
@@ -56,25 +62,25 @@ def read_invoice(path: Path, *, account: Account) -> Invoice | InvoiceProblems:
     text = _read(path)
     if isinstance(text, ConfigIssue):
         return InvoiceProblems((text,))
-    layout = find_layout(text, path.name)
-    if not isinstance(layout, Layout):
-        return InvoiceProblems(layout)
-    told = Told(path.name)
-    lines = list(read_lines(text, layout, account, told))
-    _refuse_rounded_ids(lines, told)
-    if not lines and not told.problems:
-        told.problem(None, None, None, "no line of the file names a task", "Is it the list by task?")
-    if told.problems:
-        return InvoiceProblems(told.all_problems())
+    findings = Findings(path.name)
+    layout = find_layout(text, findings)
+    if layout is None:
+        return InvoiceProblems(findings.issues())
+    lines = list(read_rows(text, layout, account, findings))
+    _refuse_rounded_ids(lines, findings)
+    if not lines and not findings.issues():
+        findings.add(None, None, None, "no line of the file names a task", "Is it the list by task?")
+    if issues := findings.issues():
+        return InvoiceProblems(issues)
     times = [line.at_ms for line in lines if line.at_ms is not None]
-    rows = tuple(_added_up(lines, told))
+    rows = tuple(_added_up(lines, findings))
     for row in rows:
         if max(abs(row.units_micros), abs(row.amount_micros or 0)) > MAX_MICROS:
-            told.problem(row.line, None, row.task_id, f"with its other lines {TOO_MUCH}", "Look at its lines.")
-    if told.problems:
-        return InvoiceProblems(told.all_problems())
-    whole = not told.has_noted(UNNAMED)
-    return Invoice(rows, min(times, default=None), max(times, default=None), told.all_notes(), whole)
+            findings.add(row.line, None, row.task_id, f"with its other lines {TOO_MUCH}", "Look at its lines.")
+    if issues := findings.issues():
+        return InvoiceProblems(issues)
+    whole = not findings.has_noted(UNNAMED)
+    return Invoice(rows, min(times, default=None), max(times, default=None), findings.notes(), whole)
 
 
 def _read(path: Path) -> str | ConfigIssue:
@@ -96,13 +102,13 @@ def _read(path: Path) -> str | ConfigIssue:
     return text
 
 
-def _refuse_rounded_ids(lines: Sequence[InvoiceRow], told: Told) -> None:
-    """Ids that all end in zeros after their 15th digit went through a spreadsheet as numbers."""
+def _refuse_rounded_ids(lines: Sequence[InvoiceRow], findings: Findings) -> None:
+    """Add an issue where all long ids end in zeros after their 15th digit, as a spreadsheet rounds numbers."""
     zeros = {task_id: zeros_beyond_15_digits(task_id) for task_id in {line.task_id for line in lines}}
     if None in zeros.values() or sum(count or 0 for count in zeros.values()) < _ZEROS_TOLD:
         return
     first = next(line for line in lines if zeros[line.task_id])
-    told.problem(
+    findings.add(
         first.line,
         None,
         first.task_id,
@@ -111,13 +117,13 @@ def _refuse_rounded_ids(lines: Sequence[InvoiceRow], told: Told) -> None:
     )
 
 
-def _added_up(lines: Sequence[InvoiceRow], told: Told) -> Iterator[InvoiceRow]:
+def _added_up(lines: Sequence[InvoiceRow], findings: Findings) -> Iterator[InvoiceRow]:
     by_task: dict[str, list[InvoiceRow]] = {}
     for line in lines:
         by_task.setdefault(line.task_id, []).append(line)
     for task_id, own in by_task.items():
         if len(own) > 1:
-            told.note_line("lines name a task that was named before; its amounts were added up", own[1].line)
+            findings.note("lines name a task that was named before; its amounts were added up", own[1].line)
         amounts = [line.amount_micros for line in own]
-        amount = None if None in amounts else sum(each for each in amounts if each is not None)
+        amount = None if None in amounts else sum(part for part in amounts if part is not None)
         yield InvoiceRow(task_id, sum(line.units_micros for line in own), own[0].at_ms, own[0].line, amount)

@@ -61,7 +61,7 @@ def _say_what_was_bought(connection: sa.Connection) -> None:
             values.append(
                 {
                     "attempt_id": row.attempt_id,
-                    "words": words_digest(row.provider, params),
+                    "words": words_digest(params),
                     "purchase": purchase_digest(row.provider, row.parent_video_id, params),
                 }
             )

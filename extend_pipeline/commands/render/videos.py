@@ -1,0 +1,192 @@
+"""Tables of videos: all that is known of each, and, for a terminal where work goes on, how far each has come."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from extend_pipeline.base.wording import counted
+from extend_pipeline.commands.render.describe import Cost, cost_of, start_unknown, totals
+from extend_pipeline.commands.render.output import say, text
+from extend_pipeline.commands.render.table import Column, drawn, print_table
+from extend_pipeline.commands.render.text import format_range, plain, seconds
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.engine.plan.model import Plan, VideoPlan
+from extend_pipeline.ledger.states import VideoState
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+MAX_NAMES: Final = 5  # videos named where many wait for the same thing; --json names them all
+DUE: Final = "due"
+
+_VIDEOS: Final = (
+    Column("video"),
+    Column("account", rank=5),
+    Column("state"),
+    Column("hops", right=True, rank=2),
+    Column("length", right=True),
+    Column("lands at", right=True, rank=6),
+    Column("cost left", right=True, rank=3),
+    Column("amount left", right=True, rank=4),
+    Column("waits for", prose=True, rank=1),
+)
+_BAR: Final = 16  # characters of a bar
+_FRAME: Final = 8  # lines that the table's head, its end and the prompt take
+_LIVE: Final = (
+    Column("video"),
+    Column("", rank=2),
+    Column("length", right=True),
+    Column("hop", right=True, rank=1),
+    Column("state", prose=True),
+    Column("left", rank=3),
+)
+_ORDER: Final = {VideoState.WORKING: 0, VideoState.WAITING: 1, VideoState.BLOCKED: 2, VideoState.COMPLETE: 3}
+
+
+def print_videos(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
+    """Print every video: how far it is, what is left, what it waits for."""
+    print_table(_VIDEOS, (video_row(video, accounts[video.account]) for video in videos))
+    counts = Counter(map(state_word, videos))
+    told = ", ".join(f"{counts[word]} {word}" for word in (DUE, *VideoState) if counts[word])
+    say(f"{counted(len(videos), 'video')}{': ' + told if told else ''}")
+
+
+def video_row(video: VideoPlan, account: Account) -> list[str]:
+    """Return one row of the table of videos."""
+    return [
+        video.key,
+        video.account,
+        state_word(video),
+        hops(video),
+        length(video),
+        lands_at(video),
+        *cost_left(video, account),
+        waits_for(video),
+    ]
+
+
+def state_word(video: VideoPlan) -> str:
+    """Return a video's state; `due` for one that has a step to submit and nothing under way."""
+    return DUE if video.due is not None else video.state.value
+
+
+def waits_for(video: VideoPlan) -> str:
+    """Return the name of what keeps a video from going on; nothing where it goes on."""
+    return video.blocker.reason.value.replace("_", " ") if video.blocker else ""
+
+
+def hops(video: VideoPlan) -> str:
+    """Return the hops done and to do: `2 + 3–4`."""
+    if video.state is VideoState.COMPLETE:
+        return str(video.hops_done)
+    if start_unknown(video):
+        return f"{video.hops_done} + ?"
+    return f"{video.hops_done} + {format_range(str(video.hops_left[0]), str(video.hops_left[1]))}"
+
+
+def length(video: VideoPlan) -> str:
+    """Return the length now and to be: `9.6 → 30 s`; where steps were asked for, `9.6 s, 3 steps`."""
+    now = seconds(video.current_ms) or "?"
+    if video.target_ms is not None:
+        return f"{now} → {seconds(video.target_ms)} s"
+    return f"{now} s, {counted(video.target_steps or 0, 'step')}"
+
+
+def lands_at(video: VideoPlan) -> str:
+    """Return how long it is at the end: `29.5–34.5 s`; nothing where it is finished or its start is not known."""
+    if video.end_ms is None or video.state is VideoState.COMPLETE:
+        return ""
+    return f"{format_range(seconds(video.end_ms[0]) or '', seconds(video.end_ms[1]) or '')} s"
+
+
+def cost_left(video: VideoPlan, account: Account) -> tuple[str, str]:
+    """Return what a video still costs, in units and in money, or that it can't be known; nothing where it costs
+    nothing."""
+    if start_unknown(video) or video.micros_left is None:
+        return "not known yet", ""
+    return ("", "") if video.micros_left == (0, 0) else _units_and_amount(cost_of(account, video.micros_left))
+
+
+def cost(of: Cost) -> str:
+    """Return a cost in units and in money: `6–8 kling-unit (0.84–1.12 USD)`."""
+    units, amount = _units_and_amount(of)
+    return f"{units} ({amount})"
+
+
+def _units_and_amount(of: Cost) -> tuple[str, str]:
+    units, amount = (format_range(plain(least), plain(most)) for least, most in (of.units, of.amount))
+    return f"{units} {of.unit}", f"{amount} {of.currency}"
+
+
+def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
+    """Print what is left to spend by account; never added across accounts."""
+    for total in totals(videos, accounts):
+        say(f"left to spend with {total.account}: {cost(total)}")
+    branches = sum(start_unknown(video) and video.is_branch for video in videos)
+    if branches:
+        say(f"not counted: {counted(branches, 'video')} off a hop that isn't there yet")
+    unmeasured = sum(start_unknown(video) and not video.is_branch for video in videos)
+    if unmeasured:
+        say(f"not counted: {counted(unmeasured, 'source')} of unknown length; plan --measure looks at it")
+    short = [video.key for video in videos if video.may_fall_short and video.blocker is None]
+    if short:
+        say(f"may end below their target, and ask then: {named(short)} (at_most or the provider's longest)")
+
+
+def named(keys: Sequence[str]) -> str:
+    """Return the first few of the keys, and how many more there are."""
+    more = f" and {len(keys) - MAX_NAMES} more" if len(keys) > MAX_NAMES else ""
+    return f"{', '.join(keys[:MAX_NAMES])}{more}"
+
+
+def draw_on(screen: Console, plan: Plan, accounts: Mapping[str, Account]) -> RenderableType:
+    """Return the table for a screen as large as it is now."""
+    return draw(plan, accounts, rows=max(screen.height - _FRAME, 3), width=screen.width)
+
+
+def draw(plan: Plan, accounts: Mapping[str, Account], *, rows: int, width: int) -> RenderableType:
+    """Return a table of at most so many videos: those at work first, a line for the rest."""
+    from rich.console import Group
+
+    ordered = sorted(plan.videos, key=lambda video: _ORDER.get(video.state, 9))
+    table = drawn(_LIVE, [_row(video, accounts[video.account]) for video in ordered[:rows]], width)
+    if len(ordered) <= rows:
+        return table
+    counts = Counter(map(state_word, ordered[rows:]))
+    rest = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return Group(table, text(f"and {len(ordered) - rows} more: {rest}"))
+
+
+def _row(video: VideoPlan, account: Account) -> list[str | Text]:
+    return [
+        text(video.key, "bold"),
+        text(bar(video), "green" if video.state is VideoState.COMPLETE else "cyan"),
+        length(video),
+        hops(video),
+        text(state(video), "red" if video.state is VideoState.BLOCKED else ""),
+        cost_left(video, account)[0],
+    ]
+
+
+def bar(video: VideoPlan) -> str:
+    """Return how far a video is on its way to its target, as a bar of text."""
+    if video.state is VideoState.COMPLETE:
+        share = 1.0
+    elif video.target_ms is not None:
+        share = (video.current_ms or 0) / video.target_ms
+    else:
+        share = video.hops_done / max(video.target_steps or 1, 1)
+    full = min(int(share * _BAR), _BAR)
+    return "█" * full + "░" * (_BAR - full)
+
+
+def state(video: VideoPlan) -> str:
+    """Return what a video is doing: its running attempt's state, what it waits for, or its own state."""
+    if video.blocker is not None:
+        return waits_for(video)
+    if video.running is not None:
+        return video.running.state.value
+    return state_word(video)

@@ -1,0 +1,95 @@
+"""What the configuration needs to know of a provider. The providers themselves lie above this package and are handed in
+by the callers (`extend_pipeline.providers.registry.PROVIDERS`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from pydantic import BaseModel
+
+from extend_pipeline.config.checks.field_issues import FieldIssue
+from extend_pipeline.config.fields.text import aliases
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.config.model.catalogue import BranchSource
+from extend_pipeline.config.model.source import Source
+from extend_pipeline.config.model.target import Target
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ProviderConfig:
+    """One provider's models of the catalogue and of the accounts, its checks and its figures.
+
+    Nothing here has a default, so that the type checker asks the author of a provider about each. Instances are equal
+    only to themselves, so that they can be keys of a cache.
+    """
+
+    name: str
+    """As `provider:` of an account names it. It is stored with every attempt and is part of the names of steps."""
+
+    source: type[Source]
+    extend: type[Target]
+    account: type[Account]
+    """It carries the provider's own defaults: price, submit class, polling, paths."""
+
+    check: Callable[..., Iterator[FieldIssue]]
+    """Cross-field rules: `check(source=, root=, extend=, account=)` yields combinations that the provider refuses even
+    though each field is valid. `source` is None for a branch; `root` is the source that a branch leads back to. What
+    could not be read is None."""
+
+    added_ms: Callable[[Target | None], tuple[int, int]]
+    """The least and the most that one extension adds, in ms: the same number twice where the user chooses it. None asks
+    for the bounds over all extensions."""
+
+    longest_ms: int | None
+    """How long a whole video may become, in ms; None where no limit is documented."""
+
+    modes: tuple[str, ...]
+    """Modes that a source can have been made in, where the price depends on them."""
+
+    price_keys: Collection[str]
+    """What prices may be given by, besides one number for all extensions."""
+
+    price_key: Callable[[str | None, Mapping[str, object]], str | None]
+    """What the price of one extension depends on, by the source's mode and the hop's parameters; None where neither is
+    known, or where all extensions cost the same. `a/b/c` takes the price of `a/b` or `a` where it has none."""
+
+
+Providers = tuple[ProviderConfig, ...]
+Part = Literal["source", "extend", "account"]
+
+
+def always_adds(least_ms: int, most_ms: int) -> Callable[[Target | None], tuple[int, int]]:
+    """Return the `added_ms` of a provider that chooses by itself how much an extension adds."""
+    return lambda _extend: (least_ms, most_ms)
+
+
+@cache
+def by_name(providers: Providers) -> Mapping[str, ProviderConfig]:
+    """Return the providers by their names, in their order."""
+    return {provider.name: provider for provider in providers}
+
+
+@cache
+def owners(providers: Providers, part: Part) -> Mapping[str, tuple[str, ...]]:
+    """Return the names of the providers by the fields that their sources, extends or accounts have."""
+    names: dict[str, tuple[str, ...]] = {}
+    for provider in providers:
+        models: Mapping[Part, type[BaseModel]] = {
+            "source": provider.source,
+            "extend": provider.extend,
+            "account": provider.account,
+        }
+        for field in aliases(models[part]):
+            names[field] = (*names.get(field, ()), provider.name)
+    return names
+
+
+def columns(providers: Providers) -> frozenset[str]:
+    """Return the dotted column names of catalog.csv: the fields that any provider has."""
+    names = {"key", "account", "was", "again"}
+    names |= {f"source.{name}" for name in (*aliases(BranchSource), *owners(providers, "source"))}
+    names |= {f"extend.{name}" for name in owners(providers, "extend")}
+    return frozenset(names)

@@ -1,0 +1,45 @@
+"""Reads what the rules of spending look at: for a plan in its snapshot, for a claim in its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection
+
+from extend_pipeline.ledger import tables
+from extend_pipeline.ledger.read import budget_days, queries
+from extend_pipeline.ledger.read.budget_days import Today
+from extend_pipeline.ledger.spending_rules import AccountTotals
+from extend_pipeline.ledger.states import AttemptState
+
+
+def account_totals(
+    connection: Connection, accounts: Iterable[str], now_ms: int, *, zone: str
+) -> dict[str, AccountTotals]:
+    """Return the totals of accounts by name, today's in a time zone; their limits stand in no ledger."""
+    rows = queries.accounts(connection)
+    backoffs = queries.backoffs(connection)
+    today = budget_days.committed(connection, now_ms, zone=zone)
+    in_doubt = queries.predicted_in(connection, (AttemptState.IN_DOUBT,))
+    sending = queries.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
+    everywhere = rows.get(tables.ALL_ACCOUNTS)
+    totals = {}
+    for name in accounts:
+        row, backoff, spent = rows.get(name), backoffs.get(name), today.get(name, Today())
+        totals[name] = AccountTotals(
+            everything_paused=bool(everywhere and everywhere.paused),
+            paused=bool(row and row.paused),
+            stopped_reason=row.stopped_reason if row else None,
+            stopped_message=row.stopped_message if row else None,
+            committed_micros=row.committed_micros if row else 0,
+            committed_today_micros=spent.micros,
+            in_flight=row.in_flight if row else 0,
+            backing_off_until=backoff.not_before if backoff else None,
+            probing=bool(backoff and backoff.failures),
+            has_unsent=name in sending,
+            in_doubt_micros=in_doubt.get(name, 0),
+            sending_micros=sending.get(name, 0),
+            zone=zone,
+            other_days=spent.other_days,
+        )
+    return totals

@@ -1,0 +1,313 @@
+"""The media store in a folder of this machine.
+
+Layout below the root, folders 0700 and files 0600:
+
+    ab/abcd….mp4           a stored film; its name is the sha256 of its bytes, and .webm, .mov, … where it is one
+    ab/abcd….poster.jpg    its poster strip
+    .incoming/….part       being written now, or left by a writer that died; same file system: rename is atomic
+    .incoming/….partial    what has come so far of a result, with its facts (partial.py)
+    quarantine/….bin       bytes that arrived whole but are no valid film: evidence of what was paid for; at most
+                           KEPT_OF_ONE files of each attempt or source
+
+Nothing from outside, no id and no URL, ever becomes a part of a path.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO, Final
+
+from extend_pipeline.base import disk
+from extend_pipeline.base.disk import sync_folder
+from extend_pipeline.base.failpoints import failpoint
+from extend_pipeline.base.private import make_private_folder
+from extend_pipeline.media import listing
+from extend_pipeline.media.check.container import Container, recognise
+from extend_pipeline.media.check.probe import InvalidFile, ValidFile
+from extend_pipeline.media.partial import Partial, open_partial, sweep_partials
+from extend_pipeline.media.store import FOLDERS, POSTER, Check, ListedFilm, Mark, MediaRef, Stored
+
+KEPT_OF_ONE: Final = 4  # refused files of one attempt or source; the same bytes count once
+
+
+class LocalStore:
+    """The files below one root; a `MediaStore`, whose docstrings say what its methods promise.
+
+    The root is made when the first file comes; a root that already exists keeps its mode.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    @property
+    def place(self) -> str:
+        """Return the root."""
+        return str(self.root)
+
+    def ingest(
+        self,
+        chunks: Iterable[bytes],
+        *,
+        expected_bytes: int | None,
+        max_bytes: int,
+        check: Check,
+        wanted_for: str = "",
+    ) -> Stored | InvalidFile:
+        """Write the bytes beside their place while hashing them, check them, and move them in."""
+        if expected_bytes is not None and expected_bytes > max_bytes:
+            return InvalidFile(f"the server announced {expected_bytes:,} bytes; {max_bytes:,} is the most allowed")
+        with self._incoming() as (file, temporary):
+            sha256, written = _write(file, chunks, max_bytes=max_bytes)
+            if written > max_bytes:
+                return InvalidFile(f"more than {max_bytes:,} bytes came, the most allowed; the download was stopped")
+            if expected_bytes is not None and written != expected_bytes:
+                return InvalidFile(f"the server announced {expected_bytes:,} bytes, but {written:,} came")
+            return self._checked(file, temporary, sha256, written, check, wanted_for=wanted_for)
+
+    @contextmanager
+    def partial(self, key: str) -> Iterator[Partial | None]:
+        """Open what has come so far of the download that `key` names, to go on with it; see `open_partial`."""
+        with open_partial(self._folder(".incoming"), key) as partial:
+            yield partial
+
+    def take_in(self, partial: Partial, sha256: str, *, check: Check, quarantine: bool) -> Stored | InvalidFile:
+        """Check a download that is whole, and move it in."""
+        got = self._checked(
+            partial.file, partial.path, sha256, partial.size, check, wanted_for=partial.key, quarantine=quarantine
+        )
+        if isinstance(got, Stored) or quarantine:
+            partial.discard()
+        return got
+
+    def _checked(
+        self,
+        file: IO[bytes],
+        temporary: Path,
+        sha256: str,
+        written: int,
+        check: Check,
+        *,
+        wanted_for: str,
+        quarantine: bool = True,
+    ) -> Stored | InvalidFile:
+        match check(temporary):
+            case InvalidFile(reason):
+                if not written:
+                    return InvalidFile(reason)
+                kept = self._quarantine(file, temporary, sha256, wanted_for) if quarantine else None
+                return InvalidFile(reason, kept, sha256)
+            case ValidFile(probe):
+                ref = MediaRef(sha256, _suffix(temporary))
+                self._place(file, temporary, ref)
+                return Stored(ref, written, probe)
+
+    def build(
+        self, write: Callable[[Path], InvalidFile | None], *, max_bytes: int, check: Check
+    ) -> Stored | InvalidFile:
+        """Have a film written beside its place, check it, and move it in."""
+        with self._incoming() as (file, temporary):
+            if (failed := write(temporary)) is not None:
+                return failed
+            size = temporary.stat().st_size
+            if size > max_bytes:
+                return InvalidFile(f"the film has {size:,} bytes; {max_bytes:,} is the most allowed")
+            match check(temporary):
+                case InvalidFile() as broken:
+                    return broken
+                case ValidFile(probe):
+                    with temporary.open("rb") as written:
+                        sha256 = hashlib.file_digest(written, "sha256").hexdigest()
+                    ref = MediaRef(sha256, ".mp4")
+                    self._place(file, temporary, ref)
+                    return Stored(ref, size, probe)
+
+    def put_poster(self, sha256: str, jpeg: bytes) -> MediaRef:
+        """Write a film's poster beside its place, and move it in."""
+        ref = MediaRef(sha256, POSTER)
+        with self._incoming() as (file, temporary):
+            file.write(jpeg)
+            _sync(file)
+            self._rename(temporary, self.root / str(ref))
+            self._make_lasting(self.root / str(ref))
+        return ref
+
+    @contextmanager
+    def local(self, ref: MediaRef) -> Iterator[Path]:
+        """Yield the file itself: it is only read."""
+        path = self._path(ref)
+        path.stat()  # FileNotFoundError
+        yield path
+
+    def exists(self, ref: MediaRef) -> bool:
+        """Return whether the file is there."""
+        return self._path(ref).is_file()
+
+    def location(self, ref: MediaRef) -> str:
+        """Return the file's path."""
+        return str(self._path(ref))
+
+    def films_in(self, folder: str) -> Mapping[str, ListedFilm]:
+        """List a folder's films."""
+        return listing.films_in(self.root, folder)
+
+    def is_there(self) -> bool:
+        """Return whether the root is a folder."""
+        return self.root.is_dir()
+
+    def make(self) -> None:
+        """Make the root, mode 0700."""
+        make_private_folder(self.root)
+
+    def mark(self) -> Mark | None:
+        """Read the mark."""
+        return listing.read_mark(self.root)
+
+    def set_mark(self, *, at_ms: int, new_id: str) -> str:
+        """Write the mark."""
+        return listing.set_mark(self.root, at_ms=at_ms, new_id=new_id)
+
+    def forget_look(self) -> None:
+        """Let the mark say that the last look was long ago."""
+        listing.forget_look(self.root)
+
+    def free_bytes(self) -> int | None:
+        """Return what is free on the root's disk."""
+        return disk.free_bytes(self.root)
+
+    def folders(self) -> Iterator[Path]:
+        """Yield the root, and the folders of films that are there."""
+        yield self.root
+        yield from (folder for name in FOLDERS if (folder := self.root / name).is_dir())
+
+    def _path(self, ref: MediaRef) -> Path:
+        """Return where a file lies. ValueError where a symbolic link leads out of the store."""
+        root = self.root.resolve()
+        path = (root / str(ref)).resolve()
+        if not path.is_relative_to(root):
+            raise ValueError(f"{ref} is not below the media store")
+        return path
+
+    def forget(self, key: str) -> None:
+        """Remove what has come of a download that is given up."""
+        with self.partial(key) as partial:
+            if partial is not None:
+                partial.discard()
+
+    def sweep(self, *, older_than_s: float, now: float, keep: Iterable[str] = ()) -> int:
+        """Remove what dead writers left in `.incoming`.
+
+        A file goes when it was last written more than `older_than_s` ago and nobody holds its lock. The lock ends with
+        its process; the age protects writers on other machines where the file system does not pass locks on.
+        """
+        removed = sweep_partials(self.root / ".incoming", keep=keep, older_than_s=older_than_s, now=now)
+        for path in sorted(self.root.glob(".incoming/*.part")):
+            try:
+                with path.open("rb") as file:
+                    if now - os.fstat(file.fileno()).st_mtime <= older_than_s:
+                        continue
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+                    removed += 1
+            except (BlockingIOError, FileNotFoundError):
+                continue  # a living writer's, or finished meanwhile
+        return removed
+
+    @contextmanager
+    def _incoming(self) -> Iterator[tuple[BinaryIO, Path]]:
+        """Yield a locked temporary file, mode 0600, gone afterwards unless it was renamed."""
+        folder = self._folder(".incoming")
+        descriptor, name = tempfile.mkstemp(suffix=".part", dir=folder)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                yield file, temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _place(self, file: IO[bytes], temporary: Path, ref: MediaRef) -> None:
+        """Make the checked file durable under its name."""
+        failpoint("collect.before_fsync")
+        _sync(file)
+        failpoint("collect.before_rename")
+        final = self.root / str(ref)
+        # A file with other bytes under this name was damaged since: the new one, whose hash is known, replaces it.
+        if not _has_hash(final, ref.sha256):
+            self._rename(temporary, final)
+            failpoint("collect.after_rename")
+        # Also where it was there: its writer may have died before this, and the name must last.
+        self._make_lasting(final)
+
+    def _quarantine(self, file: IO[bytes], temporary: Path, sha256: str, wanted_for: str) -> str | None:
+        """Keep refused bytes; returns their path below the root. Of more files than KEPT_OF_ONE the largest stay: what
+        was paid for is larger than the pages that are sent in its place."""
+        owner = hashlib.sha256(wanted_for.encode()).hexdigest()[:16]
+        relative = f"quarantine/{owner}-{sha256}.bin"
+        kept = sorted(self.root.glob(f"quarantine/{owner}-*.bin"), key=lambda path: path.stat().st_size)
+        if len(kept) >= KEPT_OF_ONE and self.root / relative not in kept:
+            if kept[0].stat().st_size >= temporary.stat().st_size:
+                return None
+            kept[0].unlink(missing_ok=True)
+        _sync(file)
+        self._rename(temporary, self.root / relative)
+        self._make_lasting(self.root / relative)
+        return relative
+
+    def _rename(self, temporary: Path, final: Path) -> None:
+        self._folder(final.parent.name)
+        temporary.replace(final)
+
+    def _make_lasting(self, final: Path) -> None:
+        """A rename lasts only once the folders that hold the names are on the disk too."""
+        sync_folder(final.parent)
+        sync_folder(self.root)
+
+    def _folder(self, name: str) -> Path:
+        if not self.root.is_dir():
+            make_private_folder(self.root)
+            sync_folder(self.root.parent)
+        folder = self.root / name
+        make_private_folder(folder)
+        return folder
+
+
+def _write(file: BinaryIO, chunks: Iterable[bytes], *, max_bytes: int) -> tuple[str, int]:
+    """Write the chunks; their sha256 and length. Once `max_bytes` is exceeded it stops, and the length says so."""
+    digest = hashlib.sha256()
+    written = 0
+    for number, chunk in enumerate(chunks):
+        written += len(chunk)
+        if written > max_bytes:
+            break
+        file.write(chunk)
+        digest.update(chunk)
+        if number == 0:
+            file.flush()
+            failpoint("collect.mid_download")
+    file.flush()
+    return digest.hexdigest(), written
+
+
+def _suffix(checked: Path) -> str:
+    """Return the extension of a film by its own bytes."""
+    kind = recognise(checked)
+    return kind.suffix if isinstance(kind, Container) else ".mp4"
+
+
+def _has_hash(path: Path, sha256: str) -> bool:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
+
+
+def _sync(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,71 @@
+"""Kling, official (docs/upstream/kling.md): its traits."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
+
+from extend_pipeline.config.model.provider import always_adds
+from extend_pipeline.providers.kling.models import MODES, KlingAccount, KlingExtend, KlingSource, check
+from extend_pipeline.providers.protocol import Provider, QueryFailed
+from extend_pipeline.providers.spec import Bill, Deadlines, LookUp, ProviderSpec, ResultKind, SourceKind
+from extend_pipeline.providers.wire.callback_body import named_task
+from extend_pipeline.providers.wire.credentials import credentials_of
+
+if TYPE_CHECKING:
+    from extend_pipeline.providers.kling.provider import KlingProvider
+
+PATH: Final = "/v1/videos/video-extend"
+MAX_MS: Final = 180_000  # docs/upstream/kling.md, "Length"
+KEPT_MS: Final = 30 * 86_400_000  # docs/upstream/kling.md, "Retention"
+ADDS: Final = always_adds(4_000, 5_000)  # docs/upstream/kling.md, "Length"
+
+
+def _build(account: KlingAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
+    from extend_pipeline.providers.base import client_of  # httpx takes 0.1 s to load; a plan sends nothing
+    from extend_pipeline.providers.kling.auth import KlingAuth
+    from extend_pipeline.providers.kling.provider import KlingProvider
+
+    return KlingProvider(client_of(account, settings, now, KlingAuth(credentials_of(account), now=now)))
+
+
+def _bill(provider: Provider, since_ms: int, until_ms: int, *, pause: Callable[[float], None]) -> Bill | QueryFailed:
+    from extend_pipeline.providers.kling.billing import KlingBilling
+
+    billing = KlingBilling(cast("KlingProvider", provider), pause=pause)
+    bill = billing.bill(since_ms, until_ms)
+    if isinstance(bill, QueryFailed):
+        return bill
+    balance = billing.paid_from_balance(since_ms, until_ms)
+    micros: dict[str, int] = defaultdict(int)
+    for row in bill.rows:
+        micros[row.task_id] += row.units_micros
+    return Bill(micros, None if isinstance(balance, QueryFailed) else balance, whole=not bill.malformed)
+
+
+SPEC: Final = ProviderSpec(
+    name="kling",
+    source=KlingSource,
+    extend=KlingExtend,
+    account=KlingAccount,
+    check=check,
+    added_ms=ADDS,
+    longest_ms=MAX_MS,
+    modes=MODES,
+    price_keys=MODES,
+    price_key=lambda mode, _params: mode,
+    source_kind=SourceKind.ID,
+    source_range_ms=None,
+    source_life_ms=KEPT_MS,
+    result_kind=ResultKind.FULL,  # docs/upstream/kling.md, "Result": the whole video
+    result_life_ms=KEPT_MS,
+    refreshes_urls=True,
+    reports_parent=True,
+    look_ups=frozenset(LookUp),
+    has_list=True,
+    bill=_bill,
+    callback=named_task,
+    submit_path=lambda _source_id, _account: PATH,
+    build=_build,
+)

@@ -1,0 +1,121 @@
+"""Kling through a reseller: Kling's fields, of which the reseller may pass only some, at the reseller's price
+(docs/upstream/kling-gateway.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from extend_pipeline.config.checks.field_issues import FieldIssue
+from extend_pipeline.config.fields.ids import ExactId
+from extend_pipeline.config.fields.text import ExplicitOptional, field_error, one_of, schema_as
+from extend_pipeline.config.model.account import Account, Poll, SubmitClass
+from extend_pipeline.config.model.credentials import ApiKey
+from extend_pipeline.config.model.network import PathPrefix
+from extend_pipeline.config.model.price import RESELLER_PRICES, Price
+from extend_pipeline.providers.kling import models as kling
+from extend_pipeline.providers.kling.models import KlingExtend, KlingSource
+
+PREFIX: Final = "/kling"
+_PASSED: Final = ("negative_prompt", "cfg_scale", "watermark")
+_Passed = Literal["task_id", "negative_prompt", "cfg_scale", "callback_url", "external_task_id", "watermark"]
+_PASSES: Final = ("task_id", "negative_prompt", "cfg_scale", "callback_url", "external_task_id", "watermark")
+
+
+class GatewaySource(KlingSource):
+    """A video that Kling made for the reseller's account. Duration in milliseconds, `created_at` in UTC."""
+
+    task_id: ExactId | None = Field(
+        default=None,
+        description="Id of the task that made it; needed where the account passes task_id.",
+        examples=["815336423632572487"],
+    )
+
+
+class GatewayExtend(KlingExtend):
+    """What Kling shall make of a video; negative_prompt, cfg_scale and watermark only where the account passes them."""
+
+
+class GatewayAccount(Account):
+    """An account at a reseller of Kling. What docs/upstream/kling-gateway.md, "Submit" does not show is off until it is
+    asked for."""
+
+    provider: Annotated[Literal["kling-gateway"], schema_as({"const": "kling-gateway"})] = Field(
+        default="kling-gateway", description="The system that the account belongs to.", examples=["kling-gateway"]
+    )
+    credentials: ApiKey = Field(
+        description="Environment variable that holds the key; the secret itself stands nowhere.",
+        examples=["{api_key_env: GATEWAY_API_KEY}"],
+    )
+    price: Annotated[Price, ExplicitOptional(RESELLER_PRICES)] = Field(
+        description="What one extension costs; written whole. There is no default: gateway prices are the reseller's.",
+        examples=["{unit: credit, per_extension: {std: 2, pro: 3.5}, unit_price: 0.14, currency: USD}"],
+    )
+    submit_class: Annotated[
+        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), schema_as({"enum": ["A", "C", "D"]})
+    ] = Field(
+        default="C",
+        description="What a submit can promise. C: nothing can be looked up by an id of ours. A: it was tried out that "
+        "the gateway passes external_task_id and finds tasks by it.",
+        examples=["C"],
+    )
+    path_prefix: PathPrefix = Field(
+        default=PREFIX,
+        description="What stands before /v1/videos at this reseller; /kling by default.",
+        examples=["/kling"],
+    )
+    poll: Poll = Field(
+        default=kling.POLL,
+        description="When to ask for a task's state, in seconds.",
+        examples=["{first_after: 60, every: 15}"],
+    )
+    # below submit_class, which it is checked against; validated even where it is missing
+    passes: Annotated[
+        tuple[Annotated[_Passed, one_of(*_PASSES)], ...],
+        schema_as({"type": "array", "uniqueItems": True, "items": {"enum": list(_PASSES)}}),
+    ] = Field(
+        default=(),
+        validate_default=True,
+        description="Fields beyond video_id and prompt that this gateway hands on to Kling; none by default.",
+        examples=["[negative_prompt, cfg_scale]"],
+    )
+
+    @field_validator("passes", mode="after")
+    @classmethod
+    def _check_passes(cls, value: tuple[_Passed, ...], info: ValidationInfo) -> tuple[_Passed, ...]:
+        if info.data.get("submit_class") == "A" and "external_task_id" not in value:
+            raise field_error(
+                "submit_class A needs a gateway that passes external_task_id",
+                "Write passes: [external_task_id] if it does, and submit_class: C if not.",
+            )
+        if info.data.get("callbacks") is not None and "callback_url" not in value:
+            raise field_error(
+                "callbacks need a gateway that passes callback_url",
+                "Write passes: [callback_url] if it does, and leave callbacks out if not.",
+            )
+        return value
+
+
+def check(
+    *, source: GatewaySource | None, root: GatewaySource | None, extend: GatewayExtend | None, account: Account | None
+) -> Iterator[FieldIssue]:
+    """Yield what Kling would refuse, and what this account's gateway would drop or miss."""
+    yield from kling.check(source=source, root=root, extend=extend, account=account)
+    if not isinstance(account, GatewayAccount):
+        return
+    for name in _PASSED:
+        if extend is not None and getattr(extend, name) is not None and name not in account.passes:
+            yield FieldIssue(
+                ("extend", name),
+                f"would not reach Kling: account {account.name} does not pass {name}",
+                "Leave it out, or add it to the account's passes if the reseller hands it on.",
+                about_value=False,
+            )
+    if source is not None and source.task_id is None and "task_id" in account.passes:
+        yield FieldIssue(
+            ("source", "task_id"),
+            f"is missing, and account {account.name} passes it",
+            "Write task_id: and the id of the task that made the source.",
+        )

@@ -1,0 +1,61 @@
+"""Kling through a reseller's gateway (docs/upstream/kling-gateway.md): its traits. Most are Kling's, which is what is
+behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from extend_pipeline.config.model.account import Account
+from extend_pipeline.providers.kling.models import MODES
+from extend_pipeline.providers.kling.spec import ADDS, KEPT_MS, MAX_MS, PATH
+from extend_pipeline.providers.kling_gateway.models import (
+    PREFIX,
+    GatewayAccount,
+    GatewayExtend,
+    GatewaySource,
+    check,
+)
+from extend_pipeline.providers.protocol import Provider
+from extend_pipeline.providers.spec import Deadlines, LookUp, ProviderSpec, ResultKind, SourceKind
+from extend_pipeline.providers.wire.callback_body import named_task
+from extend_pipeline.providers.wire.credentials import key_auth
+
+
+def _build(account: GatewayAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
+    from extend_pipeline.providers.base import client_of  # httpx takes 0.1 s to load
+    from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
+
+    client = client_of(account, settings, now, key_auth(account))
+    return GatewayProvider(client, passes=account.passes, prefix=account.path_prefix)
+
+
+def _submit_path(_source_id: str, account: Account | None) -> str:
+    return (account.path_prefix if isinstance(account, GatewayAccount) else PREFIX) + PATH
+
+
+SPEC: Final = ProviderSpec(
+    name="kling-gateway",
+    source=GatewaySource,
+    extend=GatewayExtend,
+    account=GatewayAccount,
+    check=check,
+    added_ms=ADDS,
+    longest_ms=MAX_MS,
+    modes=MODES,
+    price_keys=MODES,
+    price_key=lambda mode, _params: mode,
+    source_kind=SourceKind.ID,
+    source_range_ms=None,
+    source_life_ms=KEPT_MS,
+    result_kind=ResultKind.FULL,
+    result_life_ms=KEPT_MS,
+    refreshes_urls=True,
+    reports_parent=True,
+    look_ups=frozenset(LookUp),  # by our own key only where the account passes external_task_id
+    has_list=False,  # no gateway documents one
+    bill=None,
+    callback=named_task,
+    submit_path=_submit_path,
+    build=_build,
+)

@@ -1,0 +1,64 @@
+"""Vidu through ModelVerse (docs/upstream/vidu.md): its traits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from extend_pipeline.config.model.target import Target
+from extend_pipeline.providers.protocol import Provider
+from extend_pipeline.providers.spec import Deadlines, LookUp, ProviderSpec, ResultKind, SourceKind
+from extend_pipeline.providers.vidu.models import (
+    MAX_MS,
+    SOURCE_RANGE_MS,
+    ViduAccount,
+    ViduExtend,
+    ViduSource,
+    check,
+)
+from extend_pipeline.providers.vidu.prices import MAX_SECONDS, MIN_SECONDS, PRICE_KEYS, price_key
+from extend_pipeline.providers.wire.credentials import key_auth
+
+PATH: Final = "/v1/tasks/submit"
+
+
+def _added_ms(extend: Target | None) -> tuple[int, int]:
+    """Return what the user chose."""
+    if isinstance(extend, ViduExtend):
+        return extend.seconds * 1000, extend.seconds * 1000
+    return MIN_SECONDS * 1000, MAX_SECONDS * 1000
+
+
+def _build(account: ViduAccount, settings: Deadlines, now: Callable[[], float]) -> Provider:
+    from extend_pipeline.providers.base import client_of  # httpx takes 0.1 s to load
+    from extend_pipeline.providers.vidu.provider import ViduProvider
+
+    prefix = "" if account.auth == "raw" else "Bearer "  # docs/upstream/vidu.md, "Authentication"
+    return ViduProvider(client_of(account, settings, now, key_auth(account, prefix)))
+
+
+SPEC: Final = ProviderSpec(
+    name="vidu",
+    source=ViduSource,
+    extend=ViduExtend,
+    account=ViduAccount,
+    check=check,
+    added_ms=_added_ms,
+    longest_ms=MAX_MS,
+    modes=(),
+    price_keys=PRICE_KEYS,
+    price_key=price_key,
+    source_kind=SourceKind.URL,
+    source_range_ms=SOURCE_RANGE_MS,
+    source_life_ms=None,
+    result_kind=ResultKind.MEASURED,
+    result_life_ms=86_400_000,  # docs/upstream/vidu.md, "Retention": 24 h
+    refreshes_urls=False,  # ModelVerse tells the same for ever
+    reports_parent=False,
+    look_ups=frozenset({LookUp.NOTHING}),
+    has_list=False,
+    bill=None,
+    callback=None,
+    submit_path=lambda _source_id, _account: PATH,
+    build=_build,
+)

@@ -1,0 +1,169 @@
+"""Call one account's API: a submit goes out once, a query may be repeated within bounds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from extend_pipeline.providers.http.body import BODY_CAP
+from extend_pipeline.providers.http.client import HttpClient
+from extend_pipeline.providers.http.results import HttpResult, Reply
+from extend_pipeline.providers.http.retry import AttemptResult, RetryPolicy, retry_after, with_retries
+from extend_pipeline.providers.http.route import DIRECT, Route
+from extend_pipeline.providers.protocol import Answer, QueryFailed, QueryFault, Rejected, RejectReason, SubmitOutcome
+from extend_pipeline.providers.wire.credentials import Auth, Bearer, SecretFault
+from extend_pipeline.providers.wire.response import RawResponse
+from extend_pipeline.providers.wire.transport_outcome import WORTH_REPEATING, classify_query, classify_submit
+
+Q = TypeVar("Q")
+
+
+class ApiClient:
+    """One account's calls. Safe to use from several threads; a call blocks for at most its deadline (seconds), repeats
+    included.
+
+    `auth` gives the header of each request, so that a changed key is used at once. `retry` bounds the repeats of a
+    query that has no policy of its own. `now` is seconds of UTC since 1970. Raises ValueError for a base URL that may
+    not be used (see HttpClient).
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        auth: Auth,
+        allow_local: bool = False,
+        route: Route = DIRECT,
+        post_deadline_s: float = 60.0,
+        get_deadline_s: float = 30.0,
+        now: Callable[[], float] = time.time,
+        retry: RetryPolicy | None = None,
+    ) -> None:
+        self._http = HttpClient(base_url, allow_local=allow_local, route=route)
+        self._auth = auth
+        self._post_deadline_s = post_deadline_s
+        self._get_deadline_s = get_deadline_s
+        self._now = now
+        self.retry = retry or RetryPolicy()
+
+    def __repr__(self) -> str:
+        return f"ApiClient({self._http!r})"
+
+    def submit(
+        self, path: str, body: Mapping[str, object], read: Callable[[RawResponse], SubmitOutcome]
+    ) -> SubmitOutcome:
+        """POST once. Never retried, never redirected; `read` says what a whole response means.
+
+        One exception, bounded to one: a rejection that refuses the credential says that nothing was made, so the POST
+        goes out once more where `auth` has a new credential and at least half of the deadline is left.
+        """
+        ends = time.monotonic() + self._post_deadline_s
+        first = self._auth.bearer()
+        if isinstance(first, SecretFault):
+            return Rejected(RejectReason.NO_KEY, Answer(first.message))
+        outcome = self._post(path, body, read, first, self._post_deadline_s)
+        if not (isinstance(outcome, Rejected) and self._auth.renew(first, outcome.answer)):
+            return outcome
+        left_s = ends - time.monotonic()
+        if left_s < self._post_deadline_s / 2:
+            message = "the token was refused, and too little time was left to send again with a new one"
+            return Rejected(RejectReason.UNSENT, Answer(message, raw=outcome.answer.raw))
+        second = self._auth.bearer()
+        if isinstance(second, SecretFault):
+            return Rejected(RejectReason.NO_KEY, Answer(second.message))
+        return self._post(path, body, read, second, left_s)
+
+    def get(
+        self,
+        path: str,
+        params: Mapping[str, str | int] | None,
+        read: Callable[[RawResponse], Q],
+        *,
+        body_cap: int = BODY_CAP,
+        retry: RetryPolicy | None = None,
+    ) -> Q | QueryFailed:
+        """Query by GET, repeated within the bounds of `retry`."""
+
+        def call(bearer: Bearer, left_s: float) -> HttpResult:
+            return self._http.get(path, params=params, headers=bearer.headers, deadline_s=left_s, body_cap=body_cap)
+
+        return self._query(call, read, retry)
+
+    def query_via_post(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        read: Callable[[RawResponse], Q],
+        *,
+        body_cap: int = BODY_CAP,
+        retry: RetryPolicy | None = None,
+    ) -> Q | QueryFailed:
+        """Query by POST, repeated like a GET. Only for a query that makes and charges nothing, because then a needless
+        repeat costs one request and nothing else."""
+
+        def call(bearer: Bearer, left_s: float) -> HttpResult:
+            return self._http.post_json(path, body, headers=bearer.headers, deadline_s=left_s, body_cap=body_cap)
+
+        return self._query(call, read, retry)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _post(
+        self,
+        path: str,
+        body: Mapping[str, object],
+        read: Callable[[RawResponse], SubmitOutcome],
+        bearer: Bearer,
+        deadline_s: float,
+    ) -> SubmitOutcome:
+        result = self._http.post_json(path, body, headers=bearer.headers, deadline_s=deadline_s)
+        reply = classify_submit(result, bearer.secrets)
+        if not isinstance(reply, Reply):
+            return reply
+        outcome = read(self._raw(reply, bearer))
+        if not isinstance(outcome, Rejected):
+            return outcome
+        answer, our_clock = self._auth.check_clock(outcome.answer, reply.headers)
+        return replace(outcome, answer=answer, reason=RejectReason.CLOCK if our_clock else outcome.reason)
+
+    def _query(
+        self, call: Callable[[Bearer, float], HttpResult], read: Callable[[RawResponse], Q], retry: RetryPolicy | None
+    ) -> Q | QueryFailed:
+        renewal_left = True
+
+        def once(allowed_s: float) -> AttemptResult[Q | QueryFailed]:
+            nonlocal renewal_left
+            ends = time.monotonic() + allowed_s
+            while True:
+                bearer = self._auth.bearer()
+                if isinstance(bearer, SecretFault):
+                    return AttemptResult(QueryFailed(QueryFault.NO_KEY, Answer(bearer.message)))
+                attempt = self._read(call(bearer, max(ends - time.monotonic(), 0.001)), bearer, read)
+                outcome = attempt.outcome
+                if not (isinstance(outcome, QueryFailed) and renewal_left and self._auth.renew(bearer, outcome.answer)):
+                    return attempt
+                renewal_left = False
+
+        return with_retries(once, deadline_s=self._get_deadline_s, policy=retry or self.retry)
+
+    def _read(
+        self, result: HttpResult, bearer: Bearer, read: Callable[[RawResponse], Q]
+    ) -> AttemptResult[Q | QueryFailed]:
+        reply = classify_query(result, bearer.secrets)
+        if not isinstance(reply, Reply):
+            return reply
+        raw = self._raw(reply, bearer)
+        outcome = read(raw)
+        if not isinstance(outcome, QueryFailed):
+            return AttemptResult(outcome)
+        answer, our_clock = self._auth.check_clock(outcome.answer, reply.headers)
+        failed = replace(outcome, answer=answer, fault=QueryFault.CLOCK if our_clock else outcome.fault)
+        return AttemptResult(failed, again=outcome.fault in WORTH_REPEATING, retry_after_s=raw.retry_after_s)
+
+    def _raw(self, reply: Reply, bearer: Bearer) -> RawResponse:
+        wait_s = retry_after(reply.headers, now=self._now())
+        return RawResponse(reply.status, reply.body, bearer.secrets, wait_s)

@@ -1,0 +1,1 @@
+"""Kling through a reseller, written from docs/upstream/kling-gateway.md."""

@@ -1,0 +1,67 @@
+"""No module outside a provider's own folders knows a provider by its name."""
+
+from __future__ import annotations
+
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import extend_pipeline
+from extend_pipeline.providers.registry import PROVIDERS
+
+PACKAGE = Path(extend_pipeline.__file__).parent
+OWN = (
+    "providers/registry.py",
+    "sandbox/surfaces.py",
+    "sandbox/config.py",
+    "sandbox/__init__.py",
+    "config/examples/",
+    "ledger/migrations/",
+)
+"""Besides each provider's folders: the lists of what there is, the examples, and what stored rows were called."""
+
+BRANDS = {spec.name.partition("-")[0] for spec in PROVIDERS} | {"modelverse"}
+PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+# a whole word: account names, units, hosts, paths and variables of examples may begin with one
+WORDS = "|".join(sorted({*BRANDS, *map(str.title, BRANDS), *(spec.name for spec in PROVIDERS), "ModelVerse"}))
+WORD = re.compile(rf"(?<![\w/*.-])({WORDS})(?![\w-])")
+EXAMPLES = {("commands/demo/sandbox.py", '"    provider: kling"')}
+"""Text that shows the user how an account is written."""
+
+
+def named(path: Path, text: str) -> Iterator[str]:
+    relative = path.relative_to(PACKAGE).as_posix()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.NAME:
+            found = BRANDS & {part.lower() for part in PARTS.findall(token.string)}
+        else:
+            found = set(WORD.findall(token.string))
+        if found and (relative, token.string) not in EXAMPLES:
+            yield f"{relative}:{token.start[0]}: {', '.join(sorted(found))}"
+
+
+def folders() -> set[str]:
+    return {f"{part}/{spec.name.replace('-', '_')}/" for part in ("providers", "sandbox") for spec in PROVIDERS}
+
+
+def test_no_provider_is_named_outside_its_own_folders() -> None:
+    own = (*OWN, *folders())
+    others = [path for path in PACKAGE.rglob("*.py") if not path.relative_to(PACKAGE).as_posix().startswith(own)]
+    assert len(others) > 300
+    assert [place for path in others for place in named(path, path.read_text("utf-8"))] == []
+
+
+@pytest.mark.parametrize(
+    "line", ['if provider == "kling":', "import extend_pipeline.providers.vidu", "# as with Luma", "ViduAccount()"]
+)
+def test_a_name_is_noticed(line: str) -> None:
+    assert list(named(PACKAGE / "engine" / "made_up.py", line + "\n"))
+
+
+@pytest.mark.parametrize("line", ['"api.klingai.com"', '"kling-main"', "# docs/upstream/kling.md", '"viduq2-pro"'])
+def test_an_example_is_no_name(line: str) -> None:
+    assert not list(named(PACKAGE / "engine" / "made_up.py", line + "\n"))
