@@ -45,7 +45,7 @@ def test_the_demo_ends_by_itself_and_everything_adds_up(tmp_path: Path) -> None:
     finally:
         done.kill()
     assert done.returncode == 0, told[-3000:] + wrong[-2000:]
-    check_user_text(line_with(told, "each longer"))
+    check_user_text(line_with(told, "lineage: ").partition(", ")[2])
     for provider in ("kling", "kling-gateway", "luma", "vidu"):
         line = next(line for line in told.splitlines() if line.startswith(f"charges of {provider}: "))
         ours, theirs = (part.split()[0] for part in line.partition(": ")[2].split(", "))

@@ -29,6 +29,7 @@ _VARYING: Final = (
     (re.compile(r"\b\d{6,}\b"), "NUMBER"),
     (re.compile(r"\bfor \d+ (?:s|minutes?)\b"), "for AGE"),
     (re.compile(r"\b\d+ minutes left\b"), "MINUTES left"),
+    (re.compile(r"\b\d+\.\d [KMGT]iB free\b"), "SPACE free"),
 )
 
 

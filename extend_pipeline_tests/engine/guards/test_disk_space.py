@@ -149,7 +149,7 @@ def test_a_folder_that_became_read_only_is_named_and_buys_nothing(home: EngineHo
         subprocess.run(["mount", "-o", "remount,ro", str(home.settings.media_dir)], check=True)
         done = run_bounded(home, "advance", "--until-idle", "--max-seconds", "20")
         assert done.returncode == 1
-        check_user_text(line_with(done.stdout, os.strerror(errno.EROFS)))
+        check_user_text(line_with(done.stdout, " v000: "))
         assert "Traceback" not in done.stderr
         assert len(home.sandbox.charges()["charges"]) == 2
         subprocess.run(["mount", "-o", "remount,rw", str(home.settings.media_dir)], check=True)

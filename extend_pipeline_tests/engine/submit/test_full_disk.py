@@ -173,7 +173,9 @@ def test_a_warehouse_that_can_not_be_written_says_so_and_everything_else_is_done
     done = run_bounded(home, "advance", "--until-idle", "--max-seconds", "30", file_bytes=700_000)
 
     assert done.returncode == 1
-    check_user_text(line_with(done.stderr, "warehouse.duckdb"))
+    published, _, cause_and_todo = line_with(done.stderr, "warehouse.duckdb").partition(": ")
+    check_user_text(published)
+    assert "doctor" in cause_and_todo
     assert "Traceback" not in done.stderr, done.stderr
     assert not (home.path / "state" / "warehouse.duckdb").exists()
     ledger = open_ledger(home.ledger_url)
@@ -194,7 +196,9 @@ def test_a_publish_that_fails_leaves_the_one_before(home: EngineHome) -> None:
     done = run_bounded(home, "advance", "--until-idle", "--max-seconds", "30", file_bytes=700_000)
 
     assert done.returncode == 1
-    check_user_text(line_with(done.stderr, "warehouse.duckdb"))
+    published, _, cause_and_todo = line_with(done.stderr, "warehouse.duckdb").partition(": ")
+    check_user_text(published)
+    assert "doctor" in cause_and_todo
     assert target.read_bytes() == before
     assert run_bounded(home, "publish").returncode == 0
     assert target.read_bytes() != before
