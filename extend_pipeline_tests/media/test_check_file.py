@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 from pathlib import Path
@@ -106,7 +107,7 @@ def test_a_faststart_file_cut_at_70_percent_is_broken_although_its_header_is_who
         assert container.duration == 2_000_000, "the header must still claim the full length"
     verdict = check_file(copy)
     assert isinstance(verdict, InvalidFile)
-    check_user_text(verdict.reason)
+    check_user_text(re.sub(r"[\d,]+\d", "COUNT", verdict.reason))
 
 
 def test_a_cut_file_whose_last_part_runs_to_the_end_is_caught_by_its_sample_table(copy: Path) -> None:
@@ -212,7 +213,7 @@ def test_what_is_not_a_whole_mp4_is_refused_with_its_reason(tmp_path: Path, cont
     verdict = check_file(path)
 
     assert isinstance(verdict, InvalidFile)
-    check_user_text(f"{content[:60]!r}: {verdict.reason}")
+    check_user_text(f"{content[:60].rstrip(bytes(1))!r}: {verdict.reason}")
     assert str(tmp_path) not in verdict.reason
 
 
