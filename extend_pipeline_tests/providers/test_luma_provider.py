@@ -214,7 +214,7 @@ def test_several_are_asked_for_in_one_request_and_matched_by_id() -> None:
     with luma(always(answer(200, bodies.body(rows))), batch_query=True) as (provider, server):
         assert provider.many == MANY
         found = provider.query_many(["a", "b", "c", "a"])
-        assert server.line() == "POST /luma/tasks HTTP/1.1"
+        assert server.asked() == ("POST", "/luma/tasks")
         assert json.loads(server.body()) == {"ids": ["a", "b", "c"]}
         assert len(server.requests) == 1
     assert set(found) == {"a", "b"}  # the engine asks for "c" by itself
@@ -282,7 +282,7 @@ def test_without_the_setting_they_are_looked_up_one_by_one() -> None:
         found = provider.query_many(["a", "b"])
         assert isinstance(found["a"], Found)
         assert isinstance(found["b"], QueryFailed)
-        assert server.line(0) == "GET /luma/generations/a HTTP/1.1"
+        assert server.asked(0) == ("GET", "/luma/generations/a")
 
 
 # Presigned URLs

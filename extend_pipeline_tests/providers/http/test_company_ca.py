@@ -23,6 +23,7 @@ from extend_pipeline.providers.wire.credentials import KeyAuth, SingleKey
 from extend_pipeline.providers.wire.transport_outcome import classify_query, classify_submit
 from extend_pipeline_tests.providers.http.raw_server import RawServer
 from extend_pipeline_tests.support.servers.company_ca import ISSUER, Company, needs_openssl
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 pytestmark = needs_openssl
 
@@ -84,7 +85,7 @@ def test_a_download_is_refused_and_trusted_alike(port: int, company: Company) ->
 
 def test_a_replaced_file_counts_without_a_new_start(port: int, company: Company, tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
-    assert "can't be read" in str(check_trust(str(file)))
+    check_user_text(str(check_trust(str(file))))
     file.write_text("no certificate")
     assert "PEM" in str(check_trust(str(file)))
     refused = ask(port, ca=str(file))
