@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from extend_pipeline.config.fields.addresses import base_url as parse_base_url
 from extend_pipeline.config.fields.addresses import host_pattern
-from extend_pipeline.config.fields.numbers import as_micros, bounded, whole
+from extend_pipeline.config.fields.numbers import Number, Units, WholeNumber
 from extend_pipeline.config.fields.text import (
     NO,
     YES,
@@ -43,8 +43,6 @@ from extend_pipeline.config.model.target import ExtendDefaults
 
 SubmitClass = Literal["A", "B", "C", "D"]
 Adopt = Literal["own", "ask", "all", "none"]
-
-_number = {"type": "number"}
 
 
 def _loosened(data: Mapping[str, Any]) -> bool:
@@ -84,28 +82,26 @@ DownloadHosts = Annotated[
 class Poll(ConfigModel):
     """The rhythm of looking after a task; seconds."""
 
-    first_after_s: Annotated[
-        float, bounded(least="0", most="86400"), schema_as(_number | {"minimum": 0, "maximum": 86400})
-    ] = Field(validation_alias="first_after", description="Seconds from submit to the first look.", examples=[60])
-    every_s: Annotated[
-        float, bounded(least="0.01", most="86400"), schema_as(_number | {"minimum": 0.01, "maximum": 86400})
-    ] = Field(validation_alias="every", description="Seconds between looks.", examples=[15])
+    first_after_s: Annotated[float, Number(ge=0, le=86400)] = Field(
+        validation_alias="first_after", description="Seconds from submit to the first look.", examples=[60]
+    )
+    every_s: Annotated[float, Number(ge=0.01, le=86400)] = Field(
+        validation_alias="every", description="Seconds between looks.", examples=[15]
+    )
 
 
 class InDoubt(ConfigModel):
     """When a submit that was not answered counts as never made: how long in seconds, and how often not found."""
 
-    settle_s: Annotated[
-        float, bounded(least="0", most="604800"), schema_as(_number | {"minimum": 0, "maximum": 604800})
-    ] = Field(
+    settle_s: Annotated[float, Number(ge=0, le=604800)] = Field(
         default=600,
         validation_alias="settle",
         description="Seconds that must pass before 'not found' counts.",
         examples=[600],
     )
-    absences: Annotated[
-        int, whole(least=1, most=1000), schema_as({"type": "integer", "minimum": 1, "maximum": 1000})
-    ] = Field(default=3, description="How often it must be looked for and not found.", examples=[3])
+    absences: Annotated[int, WholeNumber(ge=1, le=1000)] = Field(
+        default=3, description="How often it must be looked for and not found.", examples=[3]
+    )
 
 
 class Account(ConfigModel):
@@ -130,9 +126,9 @@ class Account(ConfigModel):
     credentials: KeyPair | ApiKey = Field(
         description="Environment variables that hold the keys; the secrets themselves stand nowhere."
     )
-    max_in_flight: Annotated[
-        int, whole(least=1, most=10_000), schema_as({"type": "integer", "minimum": 1, "maximum": 10000})
-    ] = Field(default=20, description="Most tasks running at the provider at once.", examples=[20])
+    max_in_flight: Annotated[int, WholeNumber(ge=1, le=10_000)] = Field(
+        default=20, description="Most tasks running at the provider at once.", examples=[20]
+    )
     budget: Annotated[Budget | None, BeforeValidator(budget_fields)] = Field(
         default=None,
         description="What the account may spend, in units. No budget, no spending; 0 spends nothing either.",
@@ -181,16 +177,14 @@ class Account(ConfigModel):
         one_of("yes", "no", "unknown"),
         schema_as({"enum": ["yes", "no", "unknown"]}),
     ] = Field(default="unknown", description="Whether the provider charges failed tasks.", examples=["unknown"])
-    patience_s: Annotated[
-        float, bounded(above="0", most="604800"), schema_as(_number | {"exclusiveMinimum": 0, "maximum": 604800})
-    ] = Field(
+    patience_s: Annotated[float, Number(gt=0, le=604800)] = Field(
         default=3600,
         validation_alias="patience",
         description="Seconds a task may run before status calls it overdue.",
         examples=[3600],
     )
 
-    tolerance_micros: Annotated[int, as_micros(least="0"), schema_as(_number | {"minimum": 0})] = Field(
+    tolerance_micros: Annotated[int, Units(ge=0)] = Field(
         default=0,
         validation_alias="tolerance",
         description="Units by which a charge may exceed the price before the account is stopped until a person has "

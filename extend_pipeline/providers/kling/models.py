@@ -15,7 +15,7 @@ from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.addresses import source_url
 from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.moments import Moment
-from extend_pipeline.config.fields.numbers import bounded, seconds_as_ms
+from extend_pipeline.config.fields.numbers import Number, Seconds
 from extend_pipeline.config.fields.text import YesNo, field_error, one_of, prompt_text, schema_as
 from extend_pipeline.config.model.account import Account, Poll, SubmitClass
 from extend_pipeline.config.model.credentials import ApiKey, KeyPair, either_form, one_form
@@ -64,9 +64,9 @@ class KlingSource(SourceById):
         one_of(*MODES, also={"standard": "std", "professional": "pro"}),
         schema_as({"enum": ["std", "pro"]}),
     ] = Field(description="Mode that it was made in; the price depends on it.", examples=["std"])
-    duration_ms: Annotated[
-        int, seconds_as_ms(most="180"), schema_as({"type": "number", "exclusiveMinimum": 0, "maximum": 180})
-    ] = Field(validation_alias="duration", description="Its length in seconds.", examples=[5.1])
+    duration_ms: Annotated[int, Seconds(gt=0, le=180)] = Field(
+        validation_alias="duration", description="Its length in seconds.", examples=[5.1]
+    )
     created_at: Moment | None = Field(
         default=None,
         description="When it was made, with a zone (or Kling's milliseconds); a day alone is 00:00 UTC of it. Kling "
@@ -93,11 +93,7 @@ class KlingExtend(Target):
         description="What must not appear, at most 2500 characters. Not with V1.0 sources.",
         examples=["text"],
     )
-    cfg_scale: Annotated[
-        Decimal | None,
-        bounded(least="0", most="1"),
-        schema_as({"type": "number", "minimum": 0, "maximum": 1}),
-    ] = Field(
+    cfg_scale: Annotated[Decimal | None, Number(ge=0, le=1)] = Field(
         default=None,
         description="How strictly the prompt is followed, 0 to 1. Not with V1.0 sources.",
         examples=[0.5],

@@ -13,7 +13,7 @@ from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.reachable import local_addresses
 from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.images import ImageAddress
-from extend_pipeline.config.fields.numbers import seconds_as_ms
+from extend_pipeline.config.fields.numbers import Seconds, WholeNumber
 from extend_pipeline.config.fields.text import ExplicitOptional, YesNo, field_error, one_of, prompt_text, schema_as
 from extend_pipeline.config.model.account import Account, Poll, SubmitClass
 from extend_pipeline.config.model.credentials import ApiKey
@@ -25,7 +25,6 @@ from extend_pipeline.config.model.target import MAX_HOPS, MAX_S, Target, prompt_
 PREFIX: Final = "/luma"
 POLL: Final = Poll(first_after_s=30, every_s=10)
 
-_seconds: Final = {"type": "number", "exclusiveMinimum": 0, "maximum": float(MAX_S)}
 _prompt: Final = {"type": "string", "minLength": 1, "maxLength": 2500}
 
 
@@ -36,7 +35,7 @@ class LumaSource(SourceById):
         description="Id of the generation, exactly; quotes are not needed.",
         examples=["4665a07c-7641-4809-a133-10786201bb56"],
     )
-    duration_ms: Annotated[int | None, seconds_as_ms(most=MAX_S), schema_as(_seconds)] = Field(
+    duration_ms: Annotated[int | None, Seconds(gt=0, le=MAX_S)] = Field(
         default=None,
         validation_alias="duration",
         description="Its length in seconds; measured where it is left out and needed.",
@@ -62,16 +61,15 @@ class LumaSource(SourceById):
 class LumaExtend(Target):
     """What Luma shall make of a video; each hop needs a prompt. Fields that are None are not sent."""
 
-    most_steps = MAX_HOPS
     written_schema: ClassVar[Mapping[str, Any]] = {
         **Target.written_schema,
         "anyOf": [{"required": ["prompt"]}, {"required": ["prompts"]}],
     }
 
-    to_ms: Annotated[int | None, seconds_as_ms(most=MAX_S), schema_as(_seconds)] = Field(
+    to_ms: Annotated[int | None, Seconds(gt=0, le=MAX_S)] = Field(
         default=None, validation_alias="to", description="How long it shall become, in seconds.", examples=[30]
     )
-    steps: Annotated[int | None, schema_as({"type": "integer", "minimum": 1, "maximum": MAX_HOPS})] = Field(
+    steps: Annotated[int | None, WholeNumber(ge=1, le=MAX_HOPS)] = Field(
         default=None,
         validate_default=True,
         description="How many extensions to make, instead of a length.",

@@ -13,7 +13,7 @@ from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.reachable import local_addresses
 from extend_pipeline.config.fields.addresses import public_prefix, source_url
 from extend_pipeline.config.fields.images import FrameField
-from extend_pipeline.config.fields.numbers import seconds_as_ms, whole
+from extend_pipeline.config.fields.numbers import Seconds, WholeNumber
 from extend_pipeline.config.fields.text import field_error, one_of, prompt_text, schema_as
 from extend_pipeline.config.model.account import Account, Poll, SubmitClass
 from extend_pipeline.config.model.callbacks import Callbacks
@@ -38,9 +38,7 @@ class ViduSource(Source):
         description="Where the provider can fetch it, on the internet, while its first extension runs.",
         examples=["https://media.example.com/robot-walk.mp4"],
     )
-    duration_ms: Annotated[
-        int | None, seconds_as_ms(least="4", most="60"), schema_as({"type": "number", "minimum": 4, "maximum": 60})
-    ] = Field(
+    duration_ms: Annotated[int | None, Seconds(ge=4, le=60)] = Field(
         default=None,
         validation_alias="duration",
         description="Its length in seconds, 4 to 60; measured where it is left out.",
@@ -66,17 +64,13 @@ class ViduSource(Source):
 class ViduExtend(Target):
     """What Vidu shall make of a video. A hop adds `seconds`."""
 
-    most_steps = MAX_STEPS
-
-    to_ms: Annotated[
-        int | None, seconds_as_ms(most="67"), schema_as({"type": "number", "exclusiveMinimum": 0, "maximum": 67})
-    ] = Field(
+    to_ms: Annotated[int | None, Seconds(gt=0, le=67)] = Field(
         default=None,
         validation_alias="to",
         description="How long it shall become, in seconds; at most 67, since sources end at 60.",
         examples=[20],
     )
-    steps: Annotated[int | None, schema_as({"type": "integer", "minimum": 1, "maximum": MAX_STEPS})] = Field(
+    steps: Annotated[int | None, WholeNumber(ge=1, le=MAX_STEPS)] = Field(
         default=None,
         validate_default=True,
         description="How many extensions to make, instead of a length.",
@@ -97,11 +91,9 @@ class ViduExtend(Target):
     model: Annotated[Literal["viduq2-turbo", "viduq2-pro"], one_of(*MODELS), schema_as({"enum": list(MODELS)})] = Field(
         description="Model that extends it; the price depends on it.", examples=["viduq2-turbo"]
     )
-    seconds: Annotated[
-        int,
-        whole(least=MIN_SECONDS, most=MAX_SECONDS),
-        schema_as({"type": "integer", "minimum": MIN_SECONDS, "maximum": MAX_SECONDS}),
-    ] = Field(default=5, description="How much each extension adds; the price depends on it.", examples=[5])
+    seconds: Annotated[int, WholeNumber(ge=MIN_SECONDS, le=MAX_SECONDS)] = Field(
+        default=5, description="How much each extension adds; the price depends on it.", examples=[5]
+    )
     resolution: Annotated[
         Literal["540p", "720p", "1080p"], one_of(*RESOLUTIONS), schema_as({"enum": list(RESOLUTIONS)})
     ] = Field(default="720p", description="Resolution of the result; the price depends on it.", examples=["720p"])
