@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
+from annotated_types import GroupedMetadata
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -63,8 +64,20 @@ def single_value(value: object) -> str:
     raise field_error("is not a single value", "Write one value here.")
 
 
-def one_of(*values: str, also: Mapping[str, str] | None = None) -> BeforeValidator:
-    """Return one of a few words, in any case; `also` are other spellings of them."""
+@dataclass(frozen=True, eq=False)
+class Parser(GroupedMetadata):
+    """Annotate a field with the function that reads it and with the JSON schema of what is written."""
+
+    parse: Callable[[object], object]
+    schema: Mapping[str, Any]
+
+    def __iter__(self) -> Iterator[object]:
+        yield BeforeValidator(self.parse)
+        yield schema_as(self.schema)
+
+
+def one_of(*values: str, also: Mapping[str, str] | None = None) -> Parser:
+    """Return a parser of one of a few values, in any case; `also` maps other spellings to values."""
     spellings = {value.lower(): value for value in values} | dict(also or {})
 
     def parse(value: object) -> str:
@@ -73,7 +86,7 @@ def one_of(*values: str, also: Mapping[str, str] | None = None) -> BeforeValidat
             raise field_error("is none of the choices", f"Choose one of: {', '.join(values)}.")
         return found
 
-    return BeforeValidator(parse)
+    return Parser(parse, {"enum": list(values)})
 
 
 def matching(pattern: str, message: str, hint: str) -> BeforeValidator:
@@ -112,21 +125,22 @@ def _yes_no(value: object) -> bool:
     return text in YES
 
 
-def prompt_text(*, most: int) -> BeforeValidator:
-    """Return a prompt: text, not blank, of so many characters (not bytes) at most, without control characters."""
+def prompt_text(*, max_length: int) -> Parser:
+    """Return a parser of a prompt: text that is not blank, has at most `max_length` characters (not bytes) and no
+    control characters."""
 
     def parse(value: object) -> str:
         if not isinstance(value, str):
             raise field_error("is not one text", "Write the prompt as one text, in quotes.")
         if not value.strip():
             raise field_error("is blank", "Write a prompt or leave the field out.")
-        if len(value) > most:
-            raise field_error(f"has {len(value)} characters", f"Shorten it to {most} at most.")
+        if len(value) > max_length:
+            raise field_error(f"has {len(value)} characters", f"Shorten it to {max_length} at most.")
         if found := _CONTROL.search(value):
             raise field_error(f"holds the control character U+{ord(found[0]):04X}", "Remove it.")
         return value
 
-    return BeforeValidator(parse)
+    return Parser(parse, {"type": "string", "minLength": 1, "maxLength": max_length})
 
 
 def schema_as(schema: Mapping[str, Any]) -> WithJsonSchema:

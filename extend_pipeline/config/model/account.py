@@ -7,7 +7,7 @@ there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
@@ -42,6 +42,19 @@ from extend_pipeline.config.model.price import Budget, Price, budget_fields
 from extend_pipeline.config.model.target import ExtendDefaults
 
 SubmitClass = Literal["A", "B", "C", "D"]
+ACD: Final = one_of("A", "C", "D", also={"b": "B"})
+"""The submit classes of a provider that can look tasks up; B is read because earlier versions had it."""
+
+Output = Annotated[
+    Literal["unknown", "full", "segment"],
+    one_of("unknown", "full", "segment"),
+    Field(
+        description="Whether results are the whole video or only the new part; unknown measures each.",
+        examples=["unknown"],
+    ),
+]
+"""A field of providers that do not document what a result holds."""
+
 Adopt = Literal["own", "ask", "all", "none"]
 
 
@@ -90,6 +103,20 @@ class Poll(ConfigModel):
     )
 
 
+def poll_field(default: Poll) -> Any:
+    """Return the field `poll` of an account class, with its provider's default."""
+    return Field(
+        default=default,
+        description="When to ask for a task's state, in seconds.",
+        examples=[f"{{first_after: {default.first_after_s:g}, every: {default.every_s:g}}}"],
+    )
+
+
+def provider_field(name: str) -> Any:
+    """Return the field `provider` of an account class: the name of its provider, which is the default in code."""
+    return Field(default=name, description="The system that the account belongs to.", examples=[name])
+
+
 class InDoubt(ConfigModel):
     """When a submit that was not answered counts as never made: how long in seconds, and how often not found."""
 
@@ -113,7 +140,7 @@ class Account(ConfigModel):
         description="The name that this account had before: what was paid for under it goes on under the new one.",
         examples=["kling-old"],
     )
-    provider: str = Field(description="The system that the account belongs to.")
+    provider: str
     # before all that it loosens: a validator sees only the fields above its own
     allow_local: YesNo = Field(
         default=False,
@@ -123,9 +150,7 @@ class Account(ConfigModel):
     base_url: Annotated[str, schema_as({"type": "string", "format": "uri"})] = Field(
         description="Address of the API.", examples=["https://api-singapore.klingai.com"]
     )
-    credentials: KeyPair | ApiKey = Field(
-        description="Environment variables that hold the keys; the secrets themselves stand nowhere."
-    )
+    credentials: KeyPair | ApiKey
     max_in_flight: Annotated[int, WholeNumber(ge=1, le=10_000)] = Field(
         default=20, description="Most tasks running at the provider at once.", examples=[20]
     )
@@ -135,18 +160,13 @@ class Account(ConfigModel):
         examples=["{per_day: 100, total: 2000}"],
         json_schema_extra=lambda schema: schema["anyOf"].append({"const": 0}),  # type: ignore[union-attr]
     )
-    price: Price = Field(
-        description="What one extension costs; written whole.",
-        examples=["{unit: credit, per_extension: 2, unit_price: 0.14, currency: USD}"],
-    )
+    price: Price
     extend: ExtendDefaults = Field(
         default=ExtendDefaults(),
         description="What its videos take where their own `extend` doesn't say otherwise, in seconds.",
         examples=["{tolerance: 0.5, at_most: 60}"],
     )
-    submit_class: Annotated[
-        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), schema_as({"enum": ["A", "C", "D"]})
-    ] = Field(description="What a submit to this account can promise; A is the strongest.", examples=["A"])
+    submit_class: SubmitClass
     download_hosts: Annotated[
         DownloadHosts | None, schema_as({"type": ["array", "null"], "items": {"type": "string"}, "minItems": 1})
     ] = Field(
@@ -164,19 +184,15 @@ class Account(ConfigModel):
     ca: CertificateAuthority | None = Field(default=None, description=CA_DESCRIPTION, examples=["system"])
     proxy: Proxy | None = Field(default=None, description=PROXY_DESCRIPTION, examples=["http://proxy.example.com:3128"])
     proxy_login_env: EnvName | None = Field(default=None, description=PROXY_LOGIN_DESCRIPTION, examples=["PROXY_LOGIN"])
-    poll: Poll = Field(
-        description="When to ask for a task's state, in seconds.", examples=["{first_after: 60, every: 15}"]
-    )
+    poll: Poll
     in_doubt: InDoubt = Field(
         default=InDoubt(),
         description="When an unanswered submit counts as never made.",
         examples=["{settle: 600, absences: 3}"],
     )
-    failed_tasks_charged: Annotated[
-        Literal["yes", "no", "unknown"],
-        one_of("yes", "no", "unknown"),
-        schema_as({"enum": ["yes", "no", "unknown"]}),
-    ] = Field(default="unknown", description="Whether the provider charges failed tasks.", examples=["unknown"])
+    failed_tasks_charged: Annotated[Literal["yes", "no", "unknown"], one_of("yes", "no", "unknown")] = Field(
+        default="unknown", description="Whether the provider charges failed tasks.", examples=["unknown"]
+    )
     patience_s: Annotated[float, Number(gt=0, le=604800)] = Field(
         default=3600,
         validation_alias="patience",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
@@ -44,6 +44,14 @@ class Budget(ConfigModel):
     def exposure_micros(self) -> int:
         """Return the cap on what may be at stake at a time, in micro-units."""
         return self.per_day_micros if self.in_doubt_micros is None else self.in_doubt_micros
+
+
+def reseller_price_field(example: str) -> Any:
+    """Return the field `price` of an account at a reseller; `example` is what one extension costs."""
+    return Field(
+        description="What one extension costs; written whole. There is no default: gateway prices are the reseller's.",
+        examples=[f"{{unit: credit, per_extension: {example}, currency: USD}}"],
+    )
 
 
 def budget_fields(value: object) -> object:

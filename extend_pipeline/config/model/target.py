@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
 from extend_pipeline.config.fields.numbers import Seconds, WholeNumber
-from extend_pipeline.config.fields.text import ConfigModel, field_error, prompt_text, schema_as
+from extend_pipeline.config.fields.text import ConfigModel, Parser, field_error, prompt_text, schema_as
 
 MAX_STEPS = 45  # 180 s at 4 s a step (docs/upstream/kling.md, "Length")
 MAX_HOPS = 1000  # where no limit is documented: more is a typing mistake
@@ -31,6 +31,12 @@ def prompt_list(value: object) -> object:
     return tuple(value)
 
 
+def prompt_list_schema(prompt: Parser) -> WithJsonSchema:
+    """Return the JSON schema of a list of prompts."""
+    return schema_as({"type": "array", "minItems": 1, "items": prompt.schema})
+
+
+PROMPT: Final = prompt_text(max_length=2500)
 _Tolerance = Annotated[int, Seconds(ge=0, le=60)]
 _AtMost = Annotated[int, Seconds(gt=0, le=MAX_S)]
 
@@ -66,21 +72,11 @@ class Target(ConfigModel, ABC):
         description="How many extensions to make, instead of a length.",
         examples=[3],
     )
-    prompt: Annotated[
-        str | None, prompt_text(most=2500), schema_as({"type": "string", "minLength": 1, "maxLength": 2500})
-    ] = Field(
+    prompt: Annotated[str | None, PROMPT] = Field(
         default=None, description="Prompt for every extension, at most 2500 characters.", examples=["the fog lifts"]
     )
     prompts: Annotated[
-        tuple[Annotated[str, prompt_text(most=2500)], ...] | None,
-        BeforeValidator(prompt_list),
-        schema_as(
-            {
-                "type": "array",
-                "minItems": 1,
-                "items": {"type": "string", "minLength": 1, "maxLength": 2500},
-            }
-        ),
+        tuple[Annotated[str, PROMPT], ...] | None, BeforeValidator(prompt_list), prompt_list_schema(PROMPT)
     ] = Field(
         default=None,
         description="Prompts extension by extension; the last one repeats.",
