@@ -1,6 +1,6 @@
-"""The types of single fields that are numbers: plain decimals between bounds, seconds, units.
+"""Fields that are numbers: plain decimals within bounds, seconds, units.
 
-Files give text; code may give the ready value instead (an int is already milliseconds or micro-units).
+Files give text. Code may give the value itself: an int is milliseconds or micro-units already.
 """
 
 from __future__ import annotations
@@ -117,8 +117,9 @@ class Units(Number):
         """Return micro-units, exactly; an int is micro-units already."""
         if isinstance(value, int) and not isinstance(value, bool):
             return value
+        number = self.decimal(value)
         try:
-            return to_micros(self.decimal(value))
+            return to_micros(number)
         except ValueError as error:
             raise field_error("has more than six decimal places", "Give at most six.") from error
 
@@ -145,7 +146,7 @@ def _plain(value: object, hint: str, maximum: float | None) -> Decimal:
 
 
 def _not_plain(text: str) -> tuple[str, str]:
-    """Return what kind of text stands in place of a plain number, and how to write it."""
+    """Return why a text is not a plain number, and how to write it."""
     if text.endswith("%"):
         return "is a percentage", "Write 0.5 for 50 %."
     if _NO_NUMBER.fullmatch(text):
