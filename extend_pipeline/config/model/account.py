@@ -1,7 +1,6 @@
-"""An account: where it is, how to sign in, what it may spend, what a step costs, how its answers are awaited.
+"""An account: address, credentials, budget, price, polling.
 
-Each provider has a subclass with its defaults (`providers/*/models.py`); a field without a default here must be decided
-there.
+Each provider has a subclass with its defaults (`providers/*/models.py`), which must define the fields without one.
 """
 
 from __future__ import annotations
@@ -58,22 +57,22 @@ Output = Annotated[
 Adopt = Literal["own", "ask", "all", "none"]
 
 
-def _loosened(data: Mapping[str, Any]) -> bool:
-    # where allow_local itself could not be read, only that is worth telling
+def _allows_local(data: Mapping[str, Any]) -> bool:
+    # an invalid allow_local is the only issue to report
     return bool(data.get("allow_local", True))
 
 
 def _private(data: Mapping[str, Any]) -> bool:
-    # where it could not be read, only that is worth telling
+    # an invalid network is the only issue to report
     return bool(data.get("network", "private") == "private")
 
 
 def _host(value: object, info: ValidationInfo) -> str:
-    return host_pattern(value, allow_local=_loosened(info.data))
+    return host_pattern(value, allow_local=_allows_local(info.data))
 
 
 def _yes_is_all(value: object) -> object:
-    """Read yes and no as all and none, which is what adopt_orphans was before it had words."""
+    """Return all and none for yes and no, the earlier values of `adopt_orphans`."""
     text = str(value).strip().lower()
     return "all" if text in YES else "none" if text in NO else value
 
@@ -85,7 +84,7 @@ def _not_empty(hosts: tuple[str, ...]) -> tuple[str, ...]:
     return hosts
 
 
-# only for fields that stand below allow_local
+# only for fields below allow_local
 DownloadHosts = Annotated[
     tuple[Annotated[str, BeforeValidator(_host)], ...],
     AfterValidator(_not_empty),
@@ -93,7 +92,7 @@ DownloadHosts = Annotated[
 
 
 class Poll(ConfigModel):
-    """The rhythm of looking after a task; seconds."""
+    """When a task is polled, in seconds."""
 
     first_after_s: Annotated[float, Number(ge=0, le=86400)] = Field(
         validation_alias="first_after", description="Seconds from submit to the first look.", examples=[60]
@@ -118,7 +117,7 @@ def provider_field(name: str) -> Any:
 
 
 class InDoubt(ConfigModel):
-    """When a submit that was not answered counts as never made: how long in seconds, and how often not found."""
+    """When a submit without a response counts as never made: after how many seconds and how many failed look-ups."""
 
     settle_s: Annotated[float, Number(ge=0, le=604800)] = Field(
         default=600,
@@ -132,7 +131,7 @@ class InDoubt(ConfigModel):
 
 
 class Account(ConfigModel):
-    """One account. Micro-units, seconds; secrets only by the names of their environment variables."""
+    """One account, in micro-units and seconds. Secrets are named by their environment variables."""
 
     name: Name = Field(description="Name that videos give as their account.", examples=["kling-main"])
     was: EarlierName | None = Field(
@@ -141,7 +140,7 @@ class Account(ConfigModel):
         examples=["kling-old"],
     )
     provider: str
-    # before all that it loosens: a validator sees only the fields above its own
+    # above the fields that depend on it, because a validator sees only the fields above its own
     allow_local: YesNo = Field(
         default=False,
         description="true allows http and local addresses, for the sandbox and tests; never for a real account.",
@@ -204,20 +203,20 @@ class Account(ConfigModel):
         default=0,
         validation_alias="tolerance",
         description="Units by which a charge may exceed the price before the account is stopped until a person has "
-        "looked. Less than the price stops nothing: it is booked as charged and told once.",
+        "looked. Less than the price stops nothing: it is booked as charged and reported once.",
         examples=[0],
     )
     adopt_orphans: Annotated[
         Adopt,
         one_of("own", "ask", "all", also={"none": "none"}),
-        BeforeValidator(_yes_is_all),  # the last one reads first
+        BeforeValidator(_yes_is_all),  # validators run from the last to the first
         schema_as({"enum": ["own", "ask", "all", True, False]}),
     ] = Field(
         default="own",
         description="Which tasks that the account shows and the ledger doesn't know reconciliation adopts. own: those "
         "that carry one of our own keys; what extends a film of ours without one is a question, the rest is counted. "
-        "ask: every one is a question. all (or true): every one, where nobody else uses the account. false: none; what "
-        "may be ours is a question.",
+        "ask: every one is a question. all (or true): every one, for an account that only this home uses. false: none; "
+        "what may be ours is a question.",
         examples=["own"],
     )
     on_change: OnChange | None = Field(
@@ -235,15 +234,15 @@ class Account(ConfigModel):
     @field_validator("callbacks", mode="after")
     @classmethod
     def _check_callbacks(cls, value: Callbacks | None, info: ValidationInfo) -> Callbacks | None:
-        return checked(value, allow_local=_loosened(info.data) or _private(info.data))
+        return checked(value, allow_local=_allows_local(info.data) or _private(info.data))
 
     @field_validator("proxy_login_env", mode="after")
     @classmethod
     def _check_proxy_login(cls, value: str | None, info: ValidationInfo) -> str | None:
-        # where the proxy itself could not be read, only that is worth telling
+        # an invalid proxy is the only issue to report
         return login_of_a_proxy(value, info.data.get("proxy", "http://unread"))
 
     @field_validator("base_url", mode="before")
     @classmethod
     def _check_base_url(cls, value: object, info: ValidationInfo) -> str:
-        return parse_base_url(value, allow_local=_loosened(info.data), private=_private(info.data))
+        return parse_base_url(value, allow_local=_allows_local(info.data), private=_private(info.data))

@@ -1,4 +1,4 @@
-"""What an account may spend and what a step of it costs: units and unit prices, exact, in millionths."""
+"""Budgets and prices of accounts, in exact micro-units and micro-currency."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from extend_pipeline.config.fields.text import ConfigModel, field_error, matchin
 RESELLER_PRICES: Final = "gateway prices are the reseller's"
 """Why there is no default price where a provider is reached through a reseller."""
 
-# A thousand million units, or as much money: more is a slip, and no column of the warehouse holds it.
+# units, or money: more is a typing mistake, and exceeds the columns of the warehouse
 _MAX_UNITS = 1e9
 _ZERO = re.compile(r"[+-]?0+(\.0*)?", re.ASCII)
 
 
 class Budget(ConfigModel):
-    """What the account may spend, in millionths of its unit. No budget, no spending; 0 spends nothing."""
+    """What an account may spend, in micro-units. An account without a budget spends nothing."""
 
     per_day_micros: Annotated[int, Units(ge=0)] = Field(
         validation_alias="per_day",
@@ -35,14 +35,14 @@ class Budget(ConfigModel):
     in_doubt_micros: Annotated[int | None, Units(ge=0)] = Field(
         default=None,
         validation_alias="in_doubt",
-        description="Most units that may be sent or in doubt at a time: what an outage can put at stake; 0 spends "
+        description="Most units that may be sent or in doubt at a time: the most that an outage can cost; 0 spends "
         "nothing. As much as per_day by default.",
         examples=[20],
     )
 
     @property
     def exposure_micros(self) -> int:
-        """Return the cap on what may be at stake at a time, in micro-units."""
+        """Return the limit of the exposure, in micro-units."""
         return self.per_day_micros if self.in_doubt_micros is None else self.in_doubt_micros
 
 
@@ -55,7 +55,7 @@ def reseller_price_field(example: str) -> Any:
 
 
 def budget_fields(value: object) -> object:
-    """Return the fields of a budget; a bare 0 is one that spends nothing. Any other bare value is refused."""
+    """Return the fields of a budget; a bare 0 is a budget of 0. Raises the field's error for another number."""
     if not isinstance(value, str):
         return value
     if Number(ge=0).decimal(value) == 0:
@@ -75,13 +75,13 @@ def _price_of_a_step(value: object) -> object:
     return value
 
 
-# validators that stand before run from the last to the first
+# validators run from the last to the first
 _PRICE = Units(gt=0, le=_MAX_UNITS)
 _ExtensionPrice = Annotated[int, _PRICE, BeforeValidator(_price_of_a_step)]
 
 
 class Price(ConfigModel):
-    """What one extension costs in units, and what a unit costs. Both in millionths."""
+    """What one extension costs, in micro-units, and what a unit costs, in micro-currency."""
 
     unit: Annotated[
         str,
@@ -120,9 +120,8 @@ class Price(ConfigModel):
         return hash((self.unit, self.unit_price_micros, self.currency))
 
     def quote(self, key: str | None) -> int | None:
-        """Return micro-units for one extension by what its price depends on (`ProviderConfig.price_key`); None where it
-        has no price, and nothing may be submitted. `a/b` and `a` are the prices of all that begins like this and has
-        none of its own."""
+        """Return the micro-units of one extension by its price key (`ProviderConfig.price_key`); None if it has no
+        price, and then nothing may be submitted. A key `a/b/c` without a price takes that of `a/b`, else of `a`."""
         price = self.per_extension_micros
         if isinstance(price, int):
             return price
