@@ -15,7 +15,7 @@ from extend_pipeline.sandbox.surface.account_terms import Terms
 from extend_pipeline.sandbox.surface.callbacks import BodyMaker
 from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.exchange import Json
-from extend_pipeline.sandbox.surface.making import Order, make_task, purse, schedule_callbacks, awaits_callbacks
+from extend_pipeline.sandbox.surface.making import Order, awaits_callbacks, make_task, purse, schedule_callbacks
 
 NAME = "kling"
 
