@@ -40,7 +40,7 @@ from extend_pipeline_tests.providers.http.raw_server import (
 from extend_pipeline_tests.providers.wire import upstream_bodies as bodies
 
 PARENT = "4665a07c-7641-4809-a133-10786201bb56"
-FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, least_left_s=0.01)
+FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, min_left_s=0.01)
 
 
 @contextmanager
