@@ -103,7 +103,7 @@ def _describe(error: ssl.SSLCertVerificationError, host: str, issuer: str, trust
     by = f"its issuer is {issuer}" if issuer else "its issuer is unknown"
     refusal = f"{host} shows a certificate that is refused ({error.verify_message or 'not trusted'}); {by}"
     if code in _OTHER_NAME:
-        return f"{refusal}. It is for another host: check the address, and which server answers there"
+        return f"{refusal}. It is for another host: check the address, and which server it leads to"
     if code in _DATES:
         return (
             f"{refusal}. Check this machine's clock; if it is right, the server's operator has to renew the certificate"

@@ -110,7 +110,9 @@ def test_a_certificate_for_another_name_is_not_blamed_on_the_ca(
 def test_a_provider_says_so_for_submit_and_query(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CA_TEST_KEY", "some-key-or-other")
     auth = KeyAuth(SingleKey("CA_TEST_KEY"))
-    provider = GatewayProvider(ApiClient(base_url=f"https://localhost:{port}", auth=auth, allow_local=True), passes=())
+    provider = GatewayProvider(
+        ApiClient(base_url=f"https://localhost:{port}", auth=auth, allow_local=True), forwarded_fields=()
+    )
     try:
         rejected = provider.submit(SubmitRequest("e1", "800000000000000001"))
         query = provider.query("809792635498011564")
