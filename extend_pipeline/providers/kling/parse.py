@@ -40,8 +40,8 @@ from extend_pipeline.providers.wire.response import (
 
 @dataclass(frozen=True, slots=True)
 class _Envelope:
-    """A response read as Kling's `{code, message, request_id, data}`. `code` is None where there is no integer code;
-    `problem` says why there is no envelope. `complete`: code and message both are where they are documented."""
+    """A response parsed as Kling's `{code, message, request_id, data}`. `code` is None without an integer code, and
+    `problem` is the reason. `complete` means that both code and message have their documented form."""
 
     raw: RawResponse
     code: int | None
