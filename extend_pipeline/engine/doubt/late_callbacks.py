@@ -80,7 +80,7 @@ def _decide(
                     webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note="found")
                     note = f"it is {where}, which was written off; taken over, and the charge with it"
                     adopted = _compared(pipeline, attempt, view.task_id, view.units_micros, note, moved.attempt_id)
-                    reconciliation.close_differences(
+                    reconciliation.close_questions(
                         tx, account=attempt.account, compared=adopted, why="named by a callback"
                     )
                     return True, ""

@@ -109,7 +109,7 @@ def no_extensions(connection: Connection, account: str, source: str) -> frozense
     return frozenset(connection.execute(query).scalars())
 
 
-def acknowledged_unmatched(connection: Connection, account: str) -> frozenset[str]:
+def accepted_tasks(connection: Connection, account: str) -> frozenset[str]:
     """Return the unmatched tasks that an operator has acknowledged, on any of the account's statements."""
     table = tables.reconciliations
     query = select(table.c.task_id).where(
@@ -120,7 +120,7 @@ def acknowledged_unmatched(connection: Connection, account: str) -> frozenset[st
     return frozenset(connection.execute(query).scalars())
 
 
-def priced_by_better_statements(connection: Connection, account: str, source: str) -> frozenset[str]:
+def outranked_attempts(connection: Connection, account: str, source: str) -> frozenset[str]:
     """Return the attempts whose amount is known from a statement that ranks above `source`, also if an operator has
     acknowledged the difference."""
     table = tables.reconciliations

@@ -164,7 +164,7 @@ def _is_changed(known: Mapping[str, Any], item: ReconciliationItem, only_counted
     return not _same(row, item) and (row is not None or item.task_id not in only_counted)
 
 
-def close_differences(tx: LedgerTransaction, *, account: str, compared: ReconciliationItem, why: str) -> None:
+def close_questions(tx: LedgerTransaction, *, account: str, compared: ReconciliationItem, why: str) -> None:
     """Close every open difference about a task that an operator has identified as this home's."""
     table = tables.reconciliations
     of_task = select(table.c.source).where(table.c.account == account, table.c.task_id == compared.task_id)
