@@ -163,7 +163,7 @@ def status(pipeline: Pipeline) -> Status:
         rows = queries.accounts(connection)
         live = queries.attempts_in(connection, LIVE)
         disagreements = reconciliation_queries.disagreements(connection)
-        orphans = reconciliation_queries.orphans_not_stored(connection)
+        orphans = reconciliation_queries.adopted_not_stored(connection)
     unknown = Counter(row.account for row in live if row.account not in pipeline.accounts)
     everywhere = rows.get(tables.ALL_ACCOUNTS)
     planned = plan(given)

@@ -18,7 +18,7 @@ from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow, ScheduledAttempt
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import job_queue, reconciliation, transitions, webhook_inbox
-from extend_pipeline.ledger.write.late_acceptance import turned_up
+from extend_pipeline.ledger.write.late_acceptance import adopt_late_task
 from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
@@ -75,12 +75,12 @@ def _decide(
                 webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note="an attempt holds it already")
                 return False, ""
             if not against and attempt.state is S.WRITTEN_OFF:
-                moved = turned_up(tx, attempt.attempt_id, task_id=view.task_id)
+                moved = adopt_late_task(tx, attempt.attempt_id, task_id=view.task_id)
                 if isinstance(moved, Moved):
                     webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note="found")
                     note = f"it is {where}, which was written off; taken over, and the charge with it"
                     adopted = _compared(pipeline, attempt, view.task_id, view.units_micros, note, moved.attempt_id)
-                    reconciliation.adopted_by_word(
+                    reconciliation.close_questions(
                         tx, account=attempt.account, compared=adopted, why="named by a callback"
                     )
                     return True, ""

@@ -36,7 +36,7 @@ def adopt_task(pipeline: Pipeline, account_name: str, task_id: str, *, who: str,
         decided = unmatched_tasks.adopt_by_word(tx, replace(now, first_claim_ms=0), view)  # however old it is
         if decided.attempt_id is None:
             return Declined(f"task {task_id} is not taken over: {decided.note}")
-        reconciliation.adopted_by_word(
+        reconciliation.close_questions(
             tx, account=account_name, compared=decided, why=f"by {who}{f': {why}' if why else ''}"
         )
     return Resolved(f"task {task_id} of account {account_name} is {decided.note}")

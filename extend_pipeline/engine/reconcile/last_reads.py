@@ -64,8 +64,8 @@ def statements_now(pipeline: Pipeline) -> tuple[StatementStatus, ...]:
             row.account,
             row.source,
             row.read_at,
-            row.unread_since,
-            row.unread_message or "",
+            row.unavailable_since,
+            row.unavailable_message or "",
             row.others,
             row.others_newest_at,
         )

@@ -65,9 +65,9 @@ def reconcile(
     with pipeline.ledger.read() as connection:
         rows = reconciliation_queries.attempts_of_account(connection, account_name)
         sums = reconciliation_queries.booked(connection, account_name)
-        accepted = reconciliation_queries.accepted_strangers(connection, account_name)
+        accepted = reconciliation_queries.accepted_tasks(connection, account_name)
         others = reconciliation_queries.no_extensions(connection, account_name, book.name)
-        outranked = reconciliation_queries.told_by_better_books(connection, account_name, book.name)
+        outranked = reconciliation_queries.outranked_attempts(connection, account_name, book.name)
     by_id = {row.attempt_id: row for row in rows}
     book = replace(book, no_extensions=others, accepted=accepted, outranked=outranked)
     found = compare_statement(
@@ -92,7 +92,7 @@ def reconcile(
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         # another process may have brought in a better book meanwhile
         outranked = (
-            reconciliation_queries.told_by_better_books(tx.connection, account_name, book.name)
+            reconciliation_queries.outranked_attempts(tx.connection, account_name, book.name)
             if found.to_book
             else outranked
         )
@@ -185,9 +185,7 @@ def _settle(
     of_interest = _of_interest(found)
     if not of_interest:
         return unmatched_tasks.ResolvedUnmatched({}, (), frozenset())
-    accepted = reconciliation_queries.accepted_strangers(
-        tx.connection, account.name
-    )  # a person may have said so meanwhile
+    accepted = reconciliation_queries.accepted_tasks(tx.connection, account.name)  # a person may have said so meanwhile
     now = unmatched_tasks.match_context(tx.connection, pipeline, account, found.source, accepted, views, to_come)
     return unmatched_tasks.resolve_unmatched(tx, now, of_interest, views, adopt=adopt)
 

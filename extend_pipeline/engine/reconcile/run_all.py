@@ -38,7 +38,7 @@ def reconcile_account(
         if isinstance(read, StatementUnavailable):
             if read.failed:
                 with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-                    statements.record_unread(tx, account=account, source=read.source, message=read.message)
+                    statements.record_unavailable(tx, account=account, source=read.source, message=read.message)
             yield read
         else:
             seen.update(read.views)
