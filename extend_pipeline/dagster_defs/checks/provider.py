@@ -63,7 +63,7 @@ def books_agree(pipeline: Pipeline) -> CheckOutcome:
         for row in disagreements_now(pipeline)
     ]
     now_ms, books = pipeline.now_ms(), statements_now(pipeline)
-    found += [book.unread_words for book in books if book.is_unread_long(now_ms)]
+    found += [book.unavailable_text for book in books if book.is_long_unavailable(now_ms)]
     shown = {f"others_{book.account}_{book.source}": book.others for book in books if book.others}
     todo = "extend-pipeline reconcile; to let one be: reconcile ACCOUNT --accept BOOK/TASK"
     return CheckOutcome(found, todo, more=shown)

@@ -10,7 +10,7 @@ from extend_pipeline.dagster_defs.checks.ledger import evaluations
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.publish import publish_last
-from extend_pipeline.engine.reconcile.last_reads import others_words
+from extend_pipeline.engine.reconcile.last_reads import others_text
 from extend_pipeline.engine.reconcile.run import Reconciled
 from extend_pipeline.engine.reconcile.run_all import reconcile_everything
 from extend_pipeline.engine.reconcile.statements import StatementUnavailable
@@ -45,7 +45,7 @@ def tell(log: dg.DagsterLogManager, each: Reconciled | StatementUnavailable) -> 
         say = log.warning if each.failed else log.info
         say(f"{each.account}, {each.source}: not compared: {each.message}")
         return
-    others = f", {others_words(each.others)}" if each.others else ""
+    others = f", {others_text(each.others)}" if each.others else ""
     log.info(
         f"{each.account}, {each.source}: {counted(len(each.compared), 'task')} compared, "
         f"{len(each.disagreements)} disagree, {len(each.adopted)} taken over{others}"

@@ -26,7 +26,7 @@ from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, Que
 S = AttemptState
 
 SOURCE: Final = "callback"
-"""The statement under which such a question is recorded: `reconcile ACCOUNT --accept callback/TASK`."""
+"""The statement name under which such a question is recorded: `reconcile ACCOUNT --accept callback/TASK`."""
 
 BATCH: Final = 200  # attempts a round
 
@@ -84,7 +84,7 @@ def _decide(
                     webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note="found")
                     note = f"it is {where}, which was written off; adopted, and the charge with it"
                     item = _item(pipeline, attempt, view.task_id, view.units_micros, note, moved.attempt_id)
-                    reconciliation.adopted_by_word(
+                    reconciliation.close_questions(
                         tx, account=attempt.account, compared=item, why="named by a callback"
                     )
                     return True, ""

@@ -112,7 +112,7 @@ def no_extensions(connection: Connection, account: str, source: str) -> frozense
     return frozenset(connection.execute(query).scalars())
 
 
-def accepted_strangers(connection: Connection, account: str) -> frozenset[str]:
+def accepted_tasks(connection: Connection, account: str) -> frozenset[str]:
     """Return tasks that no attempt holds and that a person has let be, in any of the account's books."""
     table = tables.reconciliations
     query = select(table.c.task_id).where(
@@ -123,7 +123,7 @@ def accepted_strangers(connection: Connection, account: str) -> frozenset[str]:
     return frozenset(connection.execute(query).scalars())
 
 
-def told_by_better_books(connection: Connection, account: str, source: str) -> frozenset[str]:
+def outranked_attempts(connection: Connection, account: str, source: str) -> frozenset[str]:
     """Return attempts whose amount was told by a book that counts for more than `source`, also where a person has let
     the difference be: it counts all the same."""
     table = tables.reconciliations

@@ -163,7 +163,7 @@ def _is_news(known: Mapping[str, Any], each: ReconciliationItem, only_counted: C
     return not _same(row, each) and (row is not None or each.task_id not in only_counted)
 
 
-def adopted_by_word(tx: LedgerTransaction, *, account: str, compared: ReconciliationItem, why: str) -> None:
+def close_questions(tx: LedgerTransaction, *, account: str, compared: ReconciliationItem, why: str) -> None:
     """Close every question about a task that a person has said is ours."""
     table = tables.reconciliations
     mine = select(table.c.source).where(table.c.account == account, table.c.task_id == compared.task_id)

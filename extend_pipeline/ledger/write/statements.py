@@ -19,8 +19,8 @@ class StatementRow:
     account: str
     source: str
     read_at: int | None
-    unread_since: int | None
-    unread_message: str | None
+    unavailable_since: int | None
+    unavailable_message: str | None
     others: int
     others_newest_at: int | None
     seq: int
@@ -35,7 +35,10 @@ def record_read(tx: LedgerTransaction, *, account: str, source: str, others: int
     where it is dated)."""
     row = _of(tx.connection, account, source)
     fresh = (
-        row is not None and row.unread_since is None and row.read_at is not None and tx.now_ms - row.read_at < FRESH_MS
+        row is not None
+        and row.unavailable_since is None
+        and row.read_at is not None
+        and tx.now_ms - row.read_at < FRESH_MS
     )
     if row is not None and fresh and (row.others, row.others_newest_at) == (others, others_newest_at):
         return
@@ -43,10 +46,10 @@ def record_read(tx: LedgerTransaction, *, account: str, source: str, others: int
     tx.append("statement_read", account=account, data=data)
 
 
-def record_unread(tx: LedgerTransaction, *, account: str, source: str, message: str) -> None:
+def record_unavailable(tx: LedgerTransaction, *, account: str, source: str, message: str) -> None:
     """Write down that a statement was asked for and not read, and why; nothing where that is known already."""
     row = _of(tx.connection, account, source)
-    if row is None or row.unread_message != message:
+    if row is None or row.unavailable_message != message:
         tx.append("statement_unread", account=account, data={"source": source, "message": message})
 
 
