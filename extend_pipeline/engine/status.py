@@ -237,7 +237,7 @@ def _account(pipeline: Pipeline, name: str, totals: AccountTotals) -> AccountSta
         max_in_flight=account.max_in_flight,
         paused=totals.paused,
         stopped=stopped,
-        last_good=name not in pipeline.configuration.written and bool(pipeline.configuration.last_good.get(name)),
+        last_good=name not in pipeline.configuration.entries and bool(pipeline.configuration.last_good.get(name)),
     )
 
 
