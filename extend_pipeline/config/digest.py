@@ -10,7 +10,7 @@ from decimal import Decimal
 
 
 def canonical_json(obj: object) -> str:
-    """Return ASCII JSON with sorted keys, no spaces, and numbers by value: 1, 1.0 and Decimal("1.00") are all `1`.
+    """Return JSON with sorted keys, no spaces, ASCII only, numbers by value: 1, 1.0 and Decimal("1.00") are all `1`.
 
     Takes str, bool, None, int, finite float and Decimal, and mappings (of str) and sequences of them. Raises TypeError
     for anything else, and ValueError for NaN and infinities.

@@ -46,21 +46,19 @@ class Settings(BaseSettings):
     max_polls: _Count = 8
     max_file_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
     min_free_bytes: Annotated[int, Field(ge=0)] = 1024**3  # kept free on the disks of films and of the ledger
-    result_bytes: Annotated[int, Field(ge=0)] = (
-        128 * 1024**2
-    )  # space reserved for each paid result that is not downloaded yet
+    result_bytes: Annotated[int, Field(ge=0)] = 128 * 1024**2  # reserved for each paid result not downloaded yet
     # a paid result counts as lost after its host has reported it gone for this time without interruption
     lost_after_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 6 * 3600
     linger_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 120
 
     def __init__(self, **values: Any) -> None:
-        problems = list(_misspelt())
+        issues = list(_misspelt())
         try:
             super().__init__(**values)
         except ValidationError as error:
-            problems += [_problem(dict(detail)) for detail in error.errors(include_url=False)]
-        if problems:
-            raise ConfigError(problems)
+            issues += [_issue(dict(detail)) for detail in error.errors(include_url=False)]
+        if issues:
+            raise ConfigError(issues)
 
     @classmethod
     def for_home(cls, home: Path | str) -> Self:
@@ -124,33 +122,32 @@ class Settings(BaseSettings):
 def _misspelt() -> list[ConfigIssue]:
     # a misspelt name of the ledger URL would start an empty ledger, without any of the payments
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    problems = []
+    issues = []
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.92)
-            if near:
-                hint = f"Did you mean {near[0]}?"
-                problems.append(_environment(name, None, "is not a known setting", hint))
-    return problems
+            matches = difflib.get_close_matches(name, known, n=1, cutoff=0.92)
+            if matches:
+                issues.append(_environment(name, None, "is not a known setting", f"Did you mean {matches[0]}?"))
+    return issues
 
 
-def _problem(detail: dict[str, Any]) -> ConfigIssue:
+def _issue(detail: dict[str, Any]) -> ConfigIssue:
     name = PREFIX + str(detail["loc"][0]).upper() if detail["loc"] else None
     showable = name not in (None, PREFIX + "LEDGER_URL")
-    given = str(detail["input"]) if showable else None
+    value = str(detail["input"]) if showable else None
     if detail["type"] == FIELD_ERROR:
-        return _environment(name, given, detail["ctx"]["message"], detail["ctx"]["hint"])
+        return _environment(name, value, detail["ctx"]["message"], detail["ctx"]["hint"])
     limits: dict[str, Any] = detail.get("ctx", {})
     if detail["type"] == "greater_than":
-        return _environment(name, given, f"is not above {limits['gt']:g}", "Give a number above it.")
+        return _environment(name, value, f"is not above {limits['gt']:g}", "Give a number above it.")
     if detail["type"] == "greater_than_equal":
-        return _environment(name, given, f"is below {limits['ge']:g}", "Give a number of at least that.")
+        return _environment(name, value, f"is below {limits['ge']:g}", "Give a number of at least that.")
     if detail["type"] == "less_than_equal":
-        return _environment(name, given, f"is above {limits['le']:g}", "Give a number of at most that.")
+        return _environment(name, value, f"is above {limits['le']:g}", "Give a number of at most that.")
     if detail["type"] == "extra_forbidden":
         return _environment(name, None, "is not a known setting", "")
-    return _environment(name, given, "is not a number of the kind that is needed", "Give a plain number.")
+    return _environment(name, value, "is not a number of the kind that is needed", "Give a plain number.")
 
 
-def _environment(field: str | None, given: str | None, message: str, hint: str) -> ConfigIssue:
-    return ConfigIssue("environment", None, None, field, given, message, hint)
+def _environment(field: str | None, value: str | None, message: str, hint: str) -> ConfigIssue:
+    return ConfigIssue("environment", None, None, field, value, message, hint)

@@ -32,7 +32,7 @@ def time_warnings(created: Iterable[tuple[Row, datetime | None]], *, now: dateti
     for row, created_at in created:
         if created_at is None:
             continue
-        if is_plain_date(_written(row)):
+        if is_plain_date(_created_at(row)):
             days.append(row)
         if created_at > now:
             future.append(row)
@@ -45,7 +45,7 @@ def time_warnings(created: Iterable[tuple[Row, datetime | None]], *, now: dateti
         )
 
 
-def _written(row: Row) -> str | None:
+def _created_at(row: Row) -> str | None:
     source = row.scope.node.child("source")
     created_at = None if source is None else source.child("created_at")
     return None if created_at is None else created_at.text
@@ -53,14 +53,14 @@ def _written(row: Row) -> str | None:
 
 def _as_read(row: Row) -> str:
     """Return a time as it is written, and in ISO's order if its day is in another."""
-    written = (_written(row) or "").strip()
-    read = in_iso_order(written)
-    return written if read == written else f"{written} is {read}"
+    text = (_created_at(row) or "").strip()
+    iso = in_iso_order(text)
+    return text if iso == text else f"{text} is {iso}"
 
 
 def _listed(rows: list[Row]) -> str:
-    named = ", ".join(f"{row.scope.file}:{_line(row)} ({_as_read(row)})" for row in rows[:_MAX_LISTED])
-    return f"{named} and {len(rows) - _MAX_LISTED} more" if len(rows) > _MAX_LISTED else named
+    listed = ", ".join(f"{row.scope.file}:{_line(row)} ({_as_read(row)})" for row in rows[:_MAX_LISTED])
+    return f"{listed} and {len(rows) - _MAX_LISTED} more" if len(rows) > _MAX_LISTED else listed
 
 
 def _line(row: Row) -> int:
