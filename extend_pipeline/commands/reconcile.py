@@ -21,7 +21,7 @@ from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.reconcile.adopt_task import adopt_task
 from extend_pipeline.engine.reconcile.invoice.read import InvoiceProblems
-from extend_pipeline.engine.reconcile.last_reads import others_words
+from extend_pipeline.engine.reconcile.last_reads import others_text
 from extend_pipeline.engine.reconcile.run import Reconciled
 from extend_pipeline.engine.reconcile.run_all import reconcile_account, reconcile_everything, reconcile_invoice
 from extend_pipeline.engine.reconcile.statements import StatementUnavailable
@@ -152,7 +152,7 @@ def _print(found: Sequence[Reconciled | StatementUnavailable], home: Path | None
         for note in each.notes:
             say(f"{each.account}, {each.source}: {note}")
         if each.others:
-            say(f"{each.account}, {each.source}: {others_words(each.others)}")
+            say(f"{each.account}, {each.source}: {others_text(each.others)}")
         for compared in each.disagreements[:MAX_SHOWN]:
             say(f"{compared.verdict.value}: {each.account} {each.source}/{compared.task_id}: {_amounts(compared)}")
             say(f"    {with_home_option(compared.note, home)}")

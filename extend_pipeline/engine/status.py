@@ -148,7 +148,7 @@ class Status:
             nearly_lost,
             self.disagreements,
             self.left_over,
-            any(statement.is_unread_long(self.plan.now_ms) for statement in self.statements),
+            any(statement.is_long_unavailable(self.plan.now_ms) for statement in self.statements),
             not self.store.sound,
         )
         return 1 if any(reasons) else 0

@@ -141,13 +141,13 @@ def print_expiring(found: Status, now_ms: int, *, home: Path | None) -> None:
     if found.disagreements:
         say(f"    → {with_home_option('extend-pipeline reconcile ACCOUNT --accept BOOK/TASK', home)} to let one be")
     for statement in found.statements:
-        if statement.unread_words:
-            word = "needs you" if statement.is_unread_long(now_ms) else "not compared"
-            say(f"{word}: {shortened(statement.unread_words, MAX_WORDS)}")
+        if statement.unavailable_text:
+            word = "needs you" if statement.is_long_unavailable(now_ms) else "not compared"
+            say(f"{word}: {shortened(statement.unavailable_text, MAX_WORDS)}")
             look = f"extend-pipeline doctor, then extend-pipeline reconcile {statement.account}"
             say(f"    → {with_home_option(look, home)}")
-        if statement.others_words:
-            say(statement.others_words)
+        if statement.others_text:
+            say(statement.others_text)
 
 
 def print_missing(found: Status, *, home: Path | None) -> None:

@@ -64,7 +64,7 @@ def books_agree(pipeline: Pipeline) -> CheckOutcome:
         for row in disagreements_now(pipeline)
     ]
     now_ms, statements = pipeline.now_ms(), statements_now(pipeline)
-    findings += [statement.unread_words for statement in statements if statement.is_unread_long(now_ms)]
+    findings += [statement.unavailable_text for statement in statements if statement.is_long_unavailable(now_ms)]
     metadata = {
         f"others_{statement.account}_{statement.source}": statement.others
         for statement in statements

@@ -10,7 +10,7 @@ from extend_pipeline.dagster_defs.checks.ledger import evaluations
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.publish import publish_last
-from extend_pipeline.engine.reconcile.last_reads import others_words
+from extend_pipeline.engine.reconcile.last_reads import others_text
 from extend_pipeline.engine.reconcile.run import Reconciled
 from extend_pipeline.engine.reconcile.run_all import reconcile_everything
 from extend_pipeline.engine.reconcile.statements import StatementUnavailable
@@ -45,7 +45,7 @@ def log_statement(log: dg.DagsterLogManager, result: Reconciled | StatementUnava
         write = log.warning if result.failed else log.info
         write(f"{result.account}, {result.source}: not compared: {result.message}")
         return
-    others = f", {others_words(result.others)}" if result.others else ""
+    others = f", {others_text(result.others)}" if result.others else ""
     log.info(
         f"{result.account}, {result.source}: {counted(len(result.compared), 'task')} compared, "
         f"{len(result.disagreements)} disagree, {len(result.adopted)} adopted{others}"

@@ -42,10 +42,10 @@ def _model(value: object) -> str:
     hint = "Kling extends only kling-v1-0, kling-v1-5 and kling-v1-6."
     if not isinstance(value, str):
         raise field_error("is not a single value", hint)
-    found = _MODEL.match(value.strip().lower())
-    if found is None:
+    match = _MODEL.match(value.strip().lower())
+    if match is None:
         raise field_error("is a model whose videos can't be extended", hint)
-    return f"kling-v1-{found[1] or '0'}"
+    return f"kling-v1-{match[1] or '0'}"
 
 
 class KlingSource(SourceById):
@@ -79,12 +79,12 @@ class KlingSource(SourceById):
 
     @property
     def source_id(self) -> str:
-        """Return what Kling extends: its own id of the video."""
+        """Return Kling's id of the video."""
         return self.video_id
 
 
 class KlingExtend(Target):
-    """What Kling shall make of a video; fields that are None are not sent."""
+    """The options of an extension by Kling. A field that is None is not sent."""
 
     negative_prompt: Annotated[
         str | None, prompt_text(most=2500), schema_as({"type": "string", "minLength": 1, "maxLength": 2500})
@@ -107,14 +107,14 @@ class KlingExtend(Target):
     )
 
     def hop_params(self, hop: int) -> dict[str, object]:
-        """`prompt`, `negative_prompt`, `cfg_scale` (float), `watermark` (bool) of a hop from 1; only what was given."""
-        given: dict[str, object | None] = {
+        """Return `prompt`, `negative_prompt`, `cfg_scale` (float), `watermark` (bool) of a hop (from 1), if set."""
+        params: dict[str, object | None] = {
             "prompt": self.prompt_of(hop),
             "negative_prompt": self.negative_prompt,
             "cfg_scale": None if self.cfg_scale is None else float(self.cfg_scale),
             "watermark": self.watermark,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in params.items() if value is not None}
 
 
 class KlingKeys(KeyPair):
@@ -157,10 +157,10 @@ class KlingAccount(Account):
 def check(
     *, source: KlingSource | None, root: KlingSource | None, extend: KlingExtend | None, account: Account | None
 ) -> Iterator[FieldIssue]:
-    """Yield what Kling would refuse although every field is well by itself.
+    """Yield the combinations that Kling refuses although each field is valid.
 
-    `source` is the entry's own, None for a branch; `root` is the source that a branch leads back to, else the same.
-    Whatever could not be read is None.
+    `source` is the entry's own, None for a branch; `root` is the source at the root of a branch, else the same. A part
+    that could not be read is None.
     """
     if root is not None and extend is not None and root.model == "kling-v1-0":
         for name in ("negative_prompt", "cfg_scale"):

@@ -1,5 +1,4 @@
-"""Luma's part of the catalogue and of the accounts, through a reseller: its fields and limits
-(docs/upstream/luma.md)."""
+"""The catalogue and account fields of Luma through a reseller, with their limits (docs/upstream/luma.md)."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ _prompt: Final = {"type": "string", "minLength": 1, "maxLength": 2500}
 
 
 class LumaSource(SourceById):
-    """A generation of the same account. Duration in milliseconds, None where it was not given."""
+    """A generation of the same account. Duration in milliseconds, None if it is not written."""
 
     task_id: ExactId = Field(
         description="Id of the generation, exactly; quotes are not needed.",
@@ -45,22 +44,22 @@ class LumaSource(SourceById):
 
     @property
     def source_id(self) -> str:
-        """Return what Luma extends: a generation."""
+        """Return the id of the generation."""
         return self.task_id
 
     @property
     def created_at(self) -> datetime | None:
-        """Return no limit of age is documented."""
+        """Return None, because Luma documents no age limit."""
         return None
 
     @property
     def mode(self) -> str | None:
-        """Luma has no modes."""
+        """Return None, because Luma has no modes."""
         return None
 
 
 class LumaExtend(Target):
-    """What Luma shall make of a video; each hop needs a prompt. Fields that are None are not sent."""
+    """The options of an extension by Luma; each hop needs a prompt. A field that is None is not sent."""
 
     most_steps = MAX_HOPS
     written_schema: ClassVar[Mapping[str, Any]] = {
@@ -77,7 +76,7 @@ class LumaExtend(Target):
         description="How many extensions to make, instead of a length.",
         examples=[3],
     )
-    # validated even where it is missing, since that is when `prompt` must be there
+    # validated even if it is missing, because then `prompt` is required
     prompts: Annotated[
         tuple[Annotated[str, prompt_text(most=2500)], ...] | None,
         schema_as({"type": "array", "minItems": 1, "items": _prompt}),
@@ -91,10 +90,10 @@ class LumaExtend(Target):
         default=None, description="Whether Luma may embellish the prompt.", examples=[True]
     )
     image_url: ImageAddress | None = Field(
-        default=None, description="Reference picture: an address or a data URI.", examples=["https://…"]
+        default=None, description="Reference image: an address or a data URI.", examples=["https://…"]
     )
     image_end_url: ImageAddress | None = Field(
-        default=None, description="Picture to end with: an address or a data URI.", examples=["https://…"]
+        default=None, description="Image to end with: an address or a data URI.", examples=["https://…"]
     )
 
     @field_validator("prompts", mode="before")
@@ -102,20 +101,20 @@ class LumaExtend(Target):
     def _need_a_prompt(cls, value: object, info: ValidationInfo) -> object:
         if value is not None:
             return prompt_list(value)
-        # a prompt that could not be read is absent from info.data: it was written all the same
+        # a prompt that is written but invalid is not in info.data
         if info.data.get("prompt", "") is None:
             raise field_error("is missing: Luma extends nothing without a prompt", "Write prompt: add cat", at="prompt")
         return None
 
     def hop_params(self, hop: int) -> dict[str, object]:
-        """`prompt`, `expand_prompt` (bool), `image_url`, `image_end_url` of a hop from 1; only what was given."""
-        given: dict[str, object | None] = {
+        """Return `prompt`, `expand_prompt` (bool), `image_url`, `image_end_url` of a hop (from 1), if set."""
+        params: dict[str, object | None] = {
             "prompt": self.prompt_of(hop),
             "expand_prompt": self.expand_prompt,
             "image_url": self.image_url,
             "image_end_url": self.image_end_url,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in params.items() if value is not None}
 
 
 class LumaAccount(Account):
@@ -134,7 +133,7 @@ class LumaAccount(Account):
     )
     submit_class: Annotated[SubmitClass, one_of("C", "D"), schema_as({"enum": ["C", "D"]})] = Field(
         default="C",
-        description="What a submit can promise. C: a callback may tell what became of it; D: nothing does.",
+        description="What a submit can promise. C: a callback may name its task; D: it can't be looked up.",
         examples=["C"],
     )
     path_prefix: PathPrefix = Field(
@@ -149,7 +148,7 @@ class LumaAccount(Account):
     )
     batch_query: YesNo = Field(
         default=False,
-        description="true if the reseller answers for many tasks at once (POST /luma/tasks).",
+        description="true if the reseller can query many tasks in one request (POST /luma/tasks).",
         examples=[False],
     )
     output: Annotated[
@@ -164,7 +163,7 @@ class LumaAccount(Account):
 
 
 def check(*, extend: LumaExtend | None, account: Account | None, **_: object) -> Iterator[FieldIssue]:
-    """Yield addresses that Luma could not fetch from."""
+    """Yield the addresses that Luma can't fetch from."""
     if extend is not None:
         yield from local_addresses(
             account,

@@ -1,5 +1,4 @@
-"""Vidu's part of the catalogue and of the accounts, as ModelVerse offers it: fields, limits, prices
-(docs/upstream/vidu.md)."""
+"""The catalogue and account fields of Vidu through ModelVerse, with their limits (docs/upstream/vidu.md)."""
 
 from __future__ import annotations
 
@@ -32,7 +31,7 @@ _PROMPT_SCHEMA: Final = {"type": "string", "minLength": 1, "maxLength": 2000}
 
 
 class ViduSource(Source):
-    """A video that Vidu can fetch; it need not have made it. Duration in milliseconds, None where it was not given."""
+    """Any video that Vidu can fetch. Duration in milliseconds, None if it is not written."""
 
     video_url: Annotated[str, BeforeValidator(source_url), schema_as({"type": "string", "format": "uri"})] = Field(
         description="Where the provider can fetch it, on the internet, while its first extension runs.",
@@ -49,22 +48,22 @@ class ViduSource(Source):
 
     @property
     def source_id(self) -> str:
-        """Return what Vidu extends: whatever lies at this address."""
+        """Return the URL of the video."""
         return self.video_url
 
     @property
     def created_at(self) -> datetime | None:
-        """Nobody asks how old a file is."""
+        """Return None, because Vidu has no age limit."""
         return None
 
     @property
     def mode(self) -> str | None:
-        """Vidu has no modes; its price depends on the extension."""
+        """Return None, because Vidu has no modes; its price depends on the extension."""
         return None
 
 
 class ViduExtend(Target):
-    """What Vidu shall make of a video. A hop adds `seconds`."""
+    """The options of an extension by Vidu. A hop adds `seconds`."""
 
     most_steps = MAX_STEPS
 
@@ -108,15 +107,15 @@ class ViduExtend(Target):
     last_frame: FrameField | None = Field(
         default=None,
         validation_alias="last_frame_url",
-        description="Picture to lead to: an address, a data URI, or the path of a png, jpeg or webp beside this file.",
+        description="Last image: an address, a data URI, or the path of a png, jpeg or webp beside this file.",
         examples=["frames/door.png"],
     )
 
     def hop_params(self, hop: int) -> dict[str, object]:
-        """`model`, `seconds`, `resolution`, and where they were given `prompt`, `last_frame_url` (an address, a data
-        URI, or `file:` with an absolute path) and `last_frame_sha256` (of a file) of a hop from 1."""
+        """Return `model`, `seconds`, `resolution` of a hop (from 1), and if set `prompt`, `last_frame_url` (an address,
+        a data URI, or `file:` with an absolute path) and `last_frame_sha256` (of a file)."""
         frame = self.last_frame
-        given: dict[str, object | None] = {
+        params: dict[str, object | None] = {
             "prompt": self.prompt_of(hop),
             "model": self.model,
             "seconds": self.seconds,
@@ -124,7 +123,7 @@ class ViduExtend(Target):
             "last_frame_url": None if frame is None else frame.url,
             "last_frame_sha256": None if frame is None else frame.sha256,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in params.items() if value is not None}
 
 
 class ViduAccount(Account):
@@ -145,7 +144,7 @@ class ViduAccount(Account):
     )
     submit_class: Annotated[SubmitClass, one_of("D"), schema_as({"enum": ["D"]})] = Field(
         default="D",
-        description="What a submit can promise. D: nothing can be looked up, and nothing calls back.",
+        description="What a submit can promise. D: a submit can't be looked up, and there are no callbacks.",
         examples=["D"],
     )
     poll: Poll = Field(
@@ -176,20 +175,20 @@ class ViduAccount(Account):
     @classmethod
     def _no_callbacks(cls, value: Callbacks | None) -> Callbacks | None:
         if value is not None:
-            raise field_error("ModelVerse calls nobody back", "Leave callbacks out: its tasks are polled.")
+            raise field_error("ModelVerse sends no callbacks", "Leave callbacks out: its tasks are polled.")
         return None
 
     @field_validator("public_media_url", mode="before")
     @classmethod
     def _check_public_media_url(cls, value: object, info: ValidationInfo) -> str | None:
-        # where allow_local itself could not be read, only that is worth telling
+        # if allow_local itself is invalid, only that is reported
         return public_prefix(value, allow_local=bool(info.data.get("allow_local", True)))
 
 
 def check(
     *, source: ViduSource | None, extend: ViduExtend | None, account: Account | None, **_: object
 ) -> Iterator[FieldIssue]:
-    """Yield addresses that Vidu could not fetch from."""
+    """Yield the addresses that Vidu can't fetch from."""
     frame = None if extend is None or extend.last_frame is None else extend.last_frame.url
     video = None if source is None else source.video_url
     yield from local_addresses(account, (("source", "video_url"), video), (("extend", "last_frame_url"), frame))
