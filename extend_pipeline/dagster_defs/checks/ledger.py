@@ -70,13 +70,13 @@ _MADE: Final = """
 def durations_grew(pipeline: Pipeline) -> CheckOutcome:
     """Every extension added the length that the provider promises, and complete videos have the requested length."""
     target = pipeline.settings.warehouse_path
-    made = query(target, _MADE, [f"{ADOPTED}:"])
+    added = query(target, _MADE, [f"{ADOPTED}:"])
     short = query(
         target,
         "SELECT video_key, current_duration_s, target_s FROM source_videos"
         " WHERE state = 'complete' AND current_duration_s + 0.1 < target_s ORDER BY video_key",
     )
-    odd = [row for row in made.rows if not _as_promised(row[2], row[3])]
+    odd = [row for row in added.rows if not _as_promised(row[2], row[3])]
     grown = [f"{key}/{hop}: added {'an unknown length' if s is None else f'{s} s'}" for key, hop, s, _ in odd]
     ended = [f"{key}: complete at {now} s, {target_s} s were requested" for key, now, target_s in short.rows]
     return CheckOutcome(

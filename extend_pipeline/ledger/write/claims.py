@@ -25,12 +25,14 @@ from extend_pipeline.ledger.write.names import Choice, bought, choose
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRequest:
-    """An extension that a plan found due. `last_attempt_id` is the newest attempt of this step that the plan saw;
-    `tries_seen` is how many attempts of the hop it saw with any parameters (None: not counted). If it
-    `must_be_declared`, it is not claimed once its video has another key or has left the catalogue. `purchase` is the
-    purchase digest: unless `again` is set, the step is not claimed if another video has bought the same, except with
-    one of the `other_upstreams` (accounts at another provider's customer). `choices` are the edited steps before it for
-    which paid steps stand."""
+    """An extension that a plan found due.
+
+    `last_attempt_id` is the newest attempt of this step that the plan saw; `tries_seen` is how many attempts of the hop
+    it saw with any parameters (None: not counted). If it `must_be_declared`, it is not claimed once its video has
+    another key or has left the catalogue. `purchase` is the purchase digest: unless `again` is set, the step is not
+    claimed if another video has bought the same, except through one of the `other_upstreams` (accounts at another
+    system). `choices` are the edited steps before it for which paid steps stand.
+    """
 
     attempt_id: str
     video_key: str
