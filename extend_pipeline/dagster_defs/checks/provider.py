@@ -51,7 +51,7 @@ def nothing_ends_soon(pipeline: Pipeline) -> CheckOutcome:
     grave = any(each.what != "source" and each.urgency is not Urgency.SOON for each in expiring)
     severity = dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN
     todo = "extend-pipeline advance; what can't be fetched says why in extend-pipeline status"
-    return CheckOutcome([each.told(now_ms) for each in expiring], todo, severity)
+    return CheckOutcome([each.describe(now_ms) for each in expiring], todo, severity)
 
 
 def books_agree(pipeline: Pipeline) -> CheckOutcome:

@@ -18,4 +18,4 @@ def films_are_there(pipeline: Pipeline) -> CheckOutcome:
     todo = "extend-pipeline advance fetches what is to be had; for the rest: extend-pipeline media forget VIDEO/HOP"
     severity = dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN
     more = {"films": now.expected, "unknown_films": now.unknown}
-    return CheckOutcome([missing.told() for missing in now.missing], todo, severity, more=more)
+    return CheckOutcome([missing.describe() for missing in now.missing], todo, severity, more=more)

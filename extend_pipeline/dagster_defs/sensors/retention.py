@@ -38,14 +38,14 @@ def retention_sensor(context: dg.SensorEvaluationContext, home: HomeResource) ->
         if told == (context.cursor or ""):
             return dg.SkipReason(f"{len(ending)} end soon, as was told before" if ending else "nothing ends soon")
         for each in news[:MAX_REPORTED]:
-            context.log.warning(in_zone(each.told(now_ms), timezone))
+            context.log.warning(in_zone(each.describe(now_ms), timezone))
         if len(news) > MAX_REPORTED:
             context.log.warning(f"… and {len(news) - MAX_REPORTED} more; extend-pipeline status has them all")
         told_as_check = evaluation(pipeline, NOTHING_ENDS_SOON)
     to_fetch = [each for each in ending if each.what != "source" and each.urgency is not Urgency.OVER]
     asks = bool(to_fetch) and not unfinished_runs(context.instance)
     tags = {"extend_pipeline/asked_by": f"retention: {counted(len(to_fetch), 'result')} to fetch"}
-    first = f": {in_zone(ending[0].told(now_ms), timezone)}" if ending else ""
+    first = f": {in_zone(ending[0].describe(now_ms), timezone)}" if ending else ""
     return dg.SensorResult(
         run_requests=[dg.RunRequest(tags=tags)] if asks else [],
         # a sensor that asks for a run may give no reason why it doesn't
