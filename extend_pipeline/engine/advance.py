@@ -12,7 +12,7 @@ from typing import Final
 
 from extend_pipeline.engine.doubt.recover import RecoverReport, recover
 from extend_pipeline.engine.fetch.collect import CollectReport, collect_due, result_key
-from extend_pipeline.engine.fetch.media_analysis import examine_again
+from extend_pipeline.engine.fetch.media_analysis import analyse_again
 from extend_pipeline.engine.guards.clock import ledger_ahead_ms
 from extend_pipeline.engine.guards.disk_space import DiskError, explained
 from extend_pipeline.engine.guards.ledger_look import must_take_writes, remember
@@ -162,7 +162,7 @@ def _examine_again(pipeline: Pipeline, restored: list[str]) -> DiskError | None:
     """Look again at what nobody could tell the kind of, and bring back films and sources that are missing, which are
     named in `restored`; an error of our own disk is told, and ends nothing else."""
     try:
-        examine_again(pipeline)
+        analyse_again(pipeline)
         restored += restore_parts(pipeline)
     except OSError as error:
         with pipeline.ledger.read() as connection:

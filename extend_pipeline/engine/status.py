@@ -149,7 +149,7 @@ class Status:
             self.disagreements,
             self.left_over,
             any(statement.is_long_unavailable(self.plan.now_ms) for statement in self.statements),
-            not self.store.sound,
+            not self.store.is_complete,
         )
         return 1 if any(reasons) else 0
 
