@@ -109,7 +109,7 @@ def print_doubts(found: Status, *, home: Path | None) -> None:
     for name, count in found.unknown_accounts:
         say(f"needs you: {count} paid or running attempts are with account {name}, which accounts.yaml doesn't name")
         say("    → put the account back until they are fetched")
-    for task in found.left_over:
+    for task in found.leftover_tasks:
         say(f"needs you: task {task.task_id} of {task.account}: {shortened(task.message, MAX_WORDS)}")
         say(f"    → {with_home_option(task.todo, home)}")
 
