@@ -27,7 +27,7 @@ OURS = {
     # a path of this machine, its quotes doubled: ATTACH takes no parameter
     "warehouse/staging_db.py": {
         "path", "schema.STORAGE_VERSION", "table.name", "table.key", "table.changed", "names", "made", "table.rows",
-        "name", "type_", "batch.table", "values",
+        "name", "type_", "batch.table", "casts", "values",
     },
     "warehouse/read.py": {"path", "name", "names", "column", "exact", "f'REPLACE ({exact})' if exact else ''"},
     "warehouse/definitions.py": {
