@@ -27,14 +27,9 @@ from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.commands.shared.options import Seconds
 from extend_pipeline.config.issues import did_you_mean
-from extend_pipeline.engine.advance import (
-    Round,
-    advance_until_idle,
-    declare_catalogue,
-    goes_on_soon,
-    next_moment_ms,
-)
+from extend_pipeline.engine.advance import Round, declare_catalogue
 from extend_pipeline.engine.advance import advance as advance_once
+from extend_pipeline.engine.drive import advance_until_idle, continues_today, next_moment_ms
 from extend_pipeline.engine.guards.clock import describe_ahead, ledger_ahead_ms
 from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.plan.model import Plan
@@ -118,7 +113,7 @@ def _still_open(found: Status, chosen: frozenset[str] | None, due_ms: int, home:
     """Return what is left to do, when the next of it is due, and the command that goes on."""
     videos = [video for video in found.plan.videos if chosen is None or video.key in chosen]
     running = sum(video.running is not None for video in videos)
-    going_on = sum(goes_on_soon(video) for video in videos)
+    going_on = sum(continues_today(video) for video in videos)
     due = "now" if due_ms <= found.plan.now_ms else f"at {minute(due_ms)}"
     only = "".join(f" --video {shlex.quote(key)}" for key in sorted(chosen or ()))
     told = f"still open: {counted(running, 'task')} at the provider, {counted(going_on, 'video')} to go on with"

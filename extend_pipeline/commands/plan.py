@@ -23,14 +23,18 @@ from extend_pipeline.engine.plan.model import PlanInput
 from extend_pipeline.engine.plan.planner import plan as make_plan
 from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.engine.store.missing import store_now
-from extend_pipeline.engine.submit.source_probe import measured
+from extend_pipeline.engine.submit.source_probe import with_measured_sources
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.providers.registry import PROVIDERS
 
 
 @click.command()
 @json_option
-@click.option("--measure", is_flag=True, help="Fetch sources that nobody has measured yet, to look at; costs nothing.")
+@click.option(
+    "--measure",
+    is_flag=True,
+    help="Fetch sources that nobody has with_measured_sources yet, to look at; costs nothing.",
+)
 @click.pass_context
 def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
     """Show what would be done and what it would cost; changes nothing.
@@ -67,6 +71,6 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
 
 
 def _measured(pipeline: Pipeline) -> PlanInput:
-    """Return the plan's input with all sources measured; their files go to a place that is thrown away."""
+    """Return the plan's input with all sources with_measured_sources; their files go to a place that is thrown away."""
     with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
-        return measured(replace(pipeline, store=LocalStore(Path(folder))), plan_input(pipeline))
+        return with_measured_sources(replace(pipeline, store=LocalStore(Path(folder))), plan_input(pipeline))

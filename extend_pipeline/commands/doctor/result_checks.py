@@ -58,6 +58,6 @@ def _expiring(ledger: Ledger, now_ms: int) -> Iterator[Finding]:
     todo = "fix what it says and run extend-pipeline advance, or ask the provider for the file"
     for result in ending[:MAX_RESULTS]:
         level = warning if result.urgency is Urgency.SOON else problem
-        yield level(f"account {result.account}", result.told(now_ms), todo)
+        yield level(f"account {result.account}", result.describe(now_ms), todo)
     if len(ending) > MAX_RESULTS:
         yield problem("results", f"{len(ending) - MAX_RESULTS} more expire soon", "extend-pipeline status lists them")

@@ -24,7 +24,7 @@ def check_store(pipeline: Pipeline) -> Iterator[Finding]:
 def check_store_deeply(pipeline: Pipeline, *, shown: Callable[[DeepCheck], None]) -> Iterator[Finding]:
     """Yield whether the bytes of each file have the hash that they had when it was stored. What is damaged is written
     down, so that it is fetched again."""
-    done = check_deeply(pipeline, shown=shown)
+    done = check_deeply(pipeline, on_progress=shown)
     for path in done.damaged[:MAX_NAMED]:
         yield problem(CHECK, f"{path} is damaged: its bytes have another hash", "extend-pipeline advance")
     if len(done.damaged) > MAX_NAMED:
@@ -40,12 +40,12 @@ def _told(now: StoreNow, folder: str) -> Iterator[Finding]:
     if now.doubt:
         yield problem(CHECK, f"{folder}: {now.doubt}. Nothing is submitted meanwhile", DOUBT_TODO)
     for missing in now.missing[:MAX_NAMED]:
-        yield (problem if missing.lost else warning)(CHECK, missing.told(), what_to_do(missing))
+        yield (problem if missing.lost else warning)(CHECK, missing.describe(), what_to_do(missing))
     if len(now.missing) > MAX_NAMED:
         yield warning(CHECK, f"and {len(now.missing) - MAX_NAMED} more files are gone", "extend-pipeline status --json")
     if now.unknown:
         named = ", ".join(now.unknown_paths)
         message = f"{now.unknown} films ({now.unknown_bytes / MIB:.1f} MiB) are known to no attempt: {named}"
         yield warning(CHECK, message, "look whether this is the right ledger; what just arrived is known in a moment")
-    if now.sound:
+    if now.is_complete:
         yield ok(CHECK, f"all {now.expected} files that the ledger knows are in {folder}")

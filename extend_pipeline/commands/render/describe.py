@@ -156,7 +156,7 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
                 "message": task.message,
                 "todo": with_home_option(task.todo, home),
             }
-            for task in status.left_over
+            for task in status.leftover_tasks
         ],
         "store": {
             "doubt": status.store.doubt,

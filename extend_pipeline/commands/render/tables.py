@@ -109,7 +109,7 @@ def print_doubts(found: Status, *, home: Path | None) -> None:
     for name, count in found.unknown_accounts:
         say(f"needs you: {count} paid or running attempts are with account {name}, which accounts.yaml doesn't name")
         say("    → put the account back until they are fetched")
-    for task in found.left_over:
+    for task in found.leftover_tasks:
         say(f"needs you: task {task.task_id} of {task.account}: {shortened(task.message, MAX_WORDS)}")
         say(f"    → {with_home_option(task.todo, home)}")
 
@@ -128,7 +128,7 @@ def print_expiring(found: Status, now_ms: int, *, home: Path | None) -> None:
         if each.what == "missing":  # told with what is gone from the store
             continue
         word = "soon" if each.urgency is Urgency.SOON else "now"
-        say(f"ends {word}: {shortened(each.told(now_ms), MAX_WORDS)}")
+        say(f"ends {word}: {shortened(each.describe(now_ms), MAX_WORDS)}")
     for row in found.orphans:
         words = f": {shortened(row.error_message, MAX_WORDS)}" if row.error_message else ""
         say(f"taken over: task {row.task_id} of {row.account} is {row.state}{words}")
@@ -157,7 +157,7 @@ def print_missing(found: Status, *, home: Path | None) -> None:
         say(f"needs you: the media store: {store.doubt}; nothing is submitted meanwhile")
         say(f"    → {with_home_option(DOUBT_TODO, home)}")
     for missing in store.missing[:MAX_FILES]:
-        say(f"{'lost' if missing.lost else 'gone'}: {shortened(missing.told(), MAX_WORDS)}")
+        say(f"{'lost' if missing.lost else 'gone'}: {shortened(missing.describe(), MAX_WORDS)}")
         say(f"    → {with_home_option(what_to_do(missing), home)}")
     if len(store.missing) > MAX_FILES:
         more = counted(len(store.missing) - MAX_FILES, "more file")

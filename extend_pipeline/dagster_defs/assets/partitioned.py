@@ -25,7 +25,8 @@ from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round, names, partial_end
 from extend_pipeline.dagster_defs.partitions import videos
 from extend_pipeline.dagster_defs.resources import HomeResource
-from extend_pipeline.engine.advance import advance_until_idle, declare_catalogue, record_progress
+from extend_pipeline.engine.advance import declare_catalogue, record_progress
+from extend_pipeline.engine.drive import advance_until_idle
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input

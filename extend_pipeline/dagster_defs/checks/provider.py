@@ -52,7 +52,7 @@ def nothing_ends_soon(pipeline: Pipeline) -> CheckOutcome:
     urgent = any(item.what != "source" and item.urgency is not Urgency.SOON for item in expiring)
     severity = dg.AssetCheckSeverity.ERROR if urgent else dg.AssetCheckSeverity.WARN
     todo = "extend-pipeline advance; extend-pipeline status shows why a file can't be fetched"
-    return CheckOutcome([item.told(now_ms) for item in expiring], todo, severity)
+    return CheckOutcome([item.describe(now_ms) for item in expiring], todo, severity)
 
 
 def books_agree(pipeline: Pipeline) -> CheckOutcome:

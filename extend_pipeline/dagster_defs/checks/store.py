@@ -21,4 +21,4 @@ def films_are_there(pipeline: Pipeline) -> CheckOutcome:
     )
     severity = dg.AssetCheckSeverity.ERROR if any_lost else dg.AssetCheckSeverity.WARN
     more = {"films": now.expected, "unknown_films": now.unknown}
-    return CheckOutcome([missing.told() for missing in now.missing], todo, severity, more=more)
+    return CheckOutcome([missing.describe() for missing in now.missing], todo, severity, more=more)

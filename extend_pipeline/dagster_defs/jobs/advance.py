@@ -11,11 +11,11 @@ from extend_pipeline.dagster_defs.assets.materializations import DATA_VERSION_TA
 from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
 from extend_pipeline.dagster_defs.assets.tables import PUBLISHES_TABLES_TAG, published
 from extend_pipeline.dagster_defs.checks.ledger import evaluations
-from extend_pipeline.dagster_defs.jobs.drive import rounds
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
 from extend_pipeline.dagster_defs.jobs.run_log import log_round, why
 from extend_pipeline.dagster_defs.partitions import add_missing
 from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.engine.drive import rounds
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.ledger.read import queries

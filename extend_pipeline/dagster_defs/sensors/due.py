@@ -32,7 +32,7 @@ def poll_accounts(pipeline: Pipeline, accounts: Sequence[str], *, deadline: floa
     for name in sorted(accounts, key=lambda name: _next_look(pipeline, name)):
         if clock() >= deadline:
             break
-        looked_at += poll_due(pipeline, accounts=[name], go_on=lambda: clock() < deadline).polled
+        looked_at += poll_due(pipeline, accounts=[name], may_continue=lambda: clock() < deadline).polled
     return looked_at
 
 

@@ -39,14 +39,14 @@ def retention_sensor(context: dg.SensorEvaluationContext, home: HomeResource) ->
         reported = marks_in(context.cursor)
         new = [item for item in ending[:MAX_MARKS] if _mark(item) not in reported]
         for item in new[:MAX_REPORTED]:
-            context.log.warning(in_zone(item.told(now_ms), timezone))
+            context.log.warning(in_zone(item.describe(now_ms), timezone))
         if len(new) > MAX_REPORTED:
             context.log.warning(f"… and {len(new) - MAX_REPORTED} more; extend-pipeline status lists them all")
         check = evaluation(pipeline, NOTHING_ENDS_SOON)
     to_fetch = [item for item in ending if item.what != "source" and item.urgency is not Urgency.OVER]
     requests_run = bool(to_fetch) and not unfinished_runs(context.instance)
     tags = {"extend_pipeline/asked_by": f"retention: {counted(len(to_fetch), 'result')} to fetch"}
-    first = f": {in_zone(ending[0].told(now_ms), timezone)}" if ending else ""
+    first = f": {in_zone(ending[0].describe(now_ms), timezone)}" if ending else ""
     return dg.SensorResult(
         run_requests=[dg.RunRequest(tags=tags)] if requests_run else [],
         # because Dagster allows no skip reason beside a run request

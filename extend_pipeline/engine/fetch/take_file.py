@@ -1,4 +1,4 @@
-"""A person's file for a paid extension whose film could not be fetched: its provider sent it, or quarantine has it."""
+"""Store the operator's file for a paid extension whose film could not be fetched."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _PIECE: Final = 1_000_000  # bytes
 
 
 def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str) -> Resolved | Declined:
-    """Store a file as the film of the paid extension VIDEO/HOP. It is checked as a fetched one is, and pays for
-    nothing. Declined where the extension waits for no film, where the file can't be read as a film, or where it is
-    another film of the same video. Raises OSError where the file can't be read, or the media store not written."""
+    """Store a file as the film of the paid extension VIDEO/HOP, after the same checks as for a fetched one. Return
+    Declined where the extension waits for no film, where the file is no valid film, or where it is another film of the
+    same video. Raise OSError where the file can't be read or the media store can't be written."""
     row = newest_attempt(pipeline, where)
     if row is None or row.state not in _AWAITED:
         return Declined(f"{where} waits for no film{state_of(row)}")
@@ -42,7 +42,7 @@ def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str)
     except isolated_probe.ProbeUnavailable as error:
         return _unchecked(file, error)
     if not isinstance(got, Stored):
-        return Declined(f"{file} is no sound video: {got.reason}")
+        return Declined(f"{file} is no valid video: {got.reason}")
     with pipeline.ledger.read() as connection:
         others = queries.attempts_of(connection, [row.video_key])
         videos = queries.videos(connection, keys=[row.video_key])

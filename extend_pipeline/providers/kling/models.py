@@ -15,13 +15,13 @@ from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.addresses import source_url
 from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.moments import Moment
-from extend_pipeline.config.fields.numbers import bounded, seconds_as_ms
-from extend_pipeline.config.fields.text import YesNo, field_error, one_of, prompt_text, schema_as
-from extend_pipeline.config.model.account import Account, Poll, SubmitClass
+from extend_pipeline.config.fields.numbers import Number, Seconds
+from extend_pipeline.config.fields.text import YesNo, field_error, one_of, schema_as
+from extend_pipeline.config.model.account import ACD, Account, Poll, SubmitClass, poll_field, provider_field
 from extend_pipeline.config.model.credentials import ApiKey, KeyPair, either_form, one_form
 from extend_pipeline.config.model.price import Price
 from extend_pipeline.config.model.source import SourceById
-from extend_pipeline.config.model.target import Target
+from extend_pipeline.config.model.target import PROMPT, Target
 
 KlingModel = Literal["kling-v1-0", "kling-v1-5", "kling-v1-6"]
 MODES = ("std", "pro")
@@ -59,14 +59,12 @@ class KlingSource(SourceById):
         BeforeValidator(_model),
         schema_as({"type": ["string", "number"], "examples": ["kling-v1-0", "kling-v1-5", "kling-v1-6"]}),
     ] = Field(description="Model that made it: kling-v1-0, kling-v1-5 or kling-v1-6.", examples=["kling-v1-6"])
-    mode: Annotated[
-        Literal["std", "pro"],
-        one_of(*MODES, also={"standard": "std", "professional": "pro"}),
-        schema_as({"enum": ["std", "pro"]}),
-    ] = Field(description="Mode that it was made in; the price depends on it.", examples=["std"])
-    duration_ms: Annotated[
-        int, seconds_as_ms(most="180"), schema_as({"type": "number", "exclusiveMinimum": 0, "maximum": 180})
-    ] = Field(validation_alias="duration", description="Its length in seconds.", examples=[5.1])
+    mode: Annotated[Literal["std", "pro"], one_of(*MODES, also={"standard": "std", "professional": "pro"})] = Field(
+        description="Mode that it was made in; the price depends on it.", examples=["std"]
+    )
+    duration_ms: Annotated[int, Seconds(gt=0, le=180)] = Field(
+        validation_alias="duration", description="Its length in seconds.", examples=[5.1]
+    )
     created_at: Moment | None = Field(
         default=None,
         description="When it was made, with a zone (or Kling's milliseconds); a day alone is 00:00 UTC of it. Kling "
@@ -86,18 +84,12 @@ class KlingSource(SourceById):
 class KlingExtend(Target):
     """The options of an extension by Kling. A field that is None is not sent."""
 
-    negative_prompt: Annotated[
-        str | None, prompt_text(most=2500), schema_as({"type": "string", "minLength": 1, "maxLength": 2500})
-    ] = Field(
+    negative_prompt: Annotated[str | None, PROMPT] = Field(
         default=None,
         description="What must not appear, at most 2500 characters. Not with V1.0 sources.",
         examples=["text"],
     )
-    cfg_scale: Annotated[
-        Decimal | None,
-        bounded(least="0", most="1"),
-        schema_as({"type": "number", "minimum": 0, "maximum": 1}),
-    ] = Field(
+    cfg_scale: Annotated[Decimal | None, Number(ge=0, le=1)] = Field(
         default=None,
         description="How strictly the prompt is followed, 0 to 1. Not with V1.0 sources.",
         examples=[0.5],
@@ -124,9 +116,7 @@ class KlingKeys(KeyPair):
 class KlingAccount(Account):
     """An account at Kling itself, with Kling's defaults."""
 
-    provider: Annotated[Literal["kling"], schema_as({"const": "kling"})] = Field(
-        default="kling", description="The system that the account belongs to.", examples=["kling"]
-    )
+    provider: Annotated[Literal["kling"], schema_as({"const": "kling"})] = provider_field("kling")
     credentials: Annotated[
         Annotated[KlingKeys, Tag("form:keys")] | Annotated[ApiKey, Tag("form:api_key")],
         Discriminator(either_form),
@@ -140,18 +130,12 @@ class KlingAccount(Account):
         description="What one extension costs; written whole. Kling's list price by default.",
         examples=["{unit: kling-unit, per_extension: {std: 2, pro: 3.5}, unit_price: 0.14, currency: USD}"],
     )
-    submit_class: Annotated[
-        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), schema_as({"enum": ["A", "C", "D"]})
-    ] = Field(
+    submit_class: Annotated[SubmitClass, ACD] = Field(
         default="A",
         description="What a submit can promise. A: each carries an id of ours, by which it can be looked up.",
         examples=["A"],
     )
-    poll: Poll = Field(
-        default=POLL,
-        description="When to ask for a task's state, in seconds.",
-        examples=["{first_after: 60, every: 15}"],
-    )
+    poll: Poll = poll_field(POLL)
 
 
 def check(

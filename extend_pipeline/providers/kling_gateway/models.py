@@ -11,10 +11,10 @@ from pydantic import Field, ValidationInfo, field_validator
 from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.text import ExplicitOptional, field_error, one_of, schema_as
-from extend_pipeline.config.model.account import Account, Poll, SubmitClass
-from extend_pipeline.config.model.credentials import ApiKey
+from extend_pipeline.config.model.account import ACD, Account, Poll, SubmitClass, poll_field, provider_field
+from extend_pipeline.config.model.credentials import ApiKey, api_key_field
 from extend_pipeline.config.model.network import PathPrefix
-from extend_pipeline.config.model.price import RESELLER_PRICES, Price
+from extend_pipeline.config.model.price import RESELLER_PRICES, Price, reseller_price_field
 from extend_pipeline.providers.kling import models as kling
 from extend_pipeline.providers.kling.models import KlingExtend, KlingSource
 
@@ -43,20 +43,14 @@ class GatewayExtend(KlingExtend):
 class GatewayAccount(Account):
     """An account at a reseller of Kling. Fields beyond docs/upstream/kling-gateway.md, "Submit" are off by default."""
 
-    provider: Annotated[Literal["kling-gateway"], schema_as({"const": "kling-gateway"})] = Field(
-        default="kling-gateway", description="The system that the account belongs to.", examples=["kling-gateway"]
+    provider: Annotated[Literal["kling-gateway"], schema_as({"const": "kling-gateway"})] = provider_field(
+        "kling-gateway"
     )
-    credentials: ApiKey = Field(
-        description="Environment variable that holds the key; the secret itself stands nowhere.",
-        examples=["{api_key_env: GATEWAY_API_KEY}"],
+    credentials: ApiKey = api_key_field("GATEWAY_API_KEY")
+    price: Annotated[Price, ExplicitOptional(RESELLER_PRICES)] = reseller_price_field(
+        "{std: 2, pro: 3.5}, unit_price: 0.14"
     )
-    price: Annotated[Price, ExplicitOptional(RESELLER_PRICES)] = Field(
-        description="What one extension costs; written whole. There is no default: gateway prices are the reseller's.",
-        examples=["{unit: credit, per_extension: {std: 2, pro: 3.5}, unit_price: 0.14, currency: USD}"],
-    )
-    submit_class: Annotated[
-        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), schema_as({"enum": ["A", "C", "D"]})
-    ] = Field(
+    submit_class: Annotated[SubmitClass, ACD] = Field(
         default="C",
         description="What a submit can promise. C: nothing can be looked up by an id of ours. A: it was tried out that "
         "the gateway passes external_task_id and finds tasks by it.",
@@ -67,11 +61,7 @@ class GatewayAccount(Account):
         description="What stands before /v1/videos at this reseller; /kling by default.",
         examples=["/kling"],
     )
-    poll: Poll = Field(
-        default=kling.POLL,
-        description="When to ask for a task's state, in seconds.",
-        examples=["{first_after: 60, every: 15}"],
-    )
+    poll: Poll = poll_field(kling.POLL)
     # after submit_class and callbacks, which it is checked against; validated even if it is missing
     passes: Annotated[
         tuple[Annotated[_Field, one_of(*FORWARDABLE)], ...],

@@ -17,8 +17,9 @@ from extend_pipeline.base import failpoints
 from extend_pipeline.base.days import day_of
 from extend_pipeline.base.units import to_micros
 from extend_pipeline.commands.render.tables import print_expiring
-from extend_pipeline.engine.advance import advance, declare_catalogue, next_wait_ms
+from extend_pipeline.engine.advance import advance, declare_catalogue
 from extend_pipeline.engine.doubt.resolve import Resolved, resubmit, write_off
+from extend_pipeline.engine.drive import next_wait_ms
 from extend_pipeline.engine.guards.ledger_look import accept
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
