@@ -102,7 +102,7 @@ def reopen(ledger: Ledger, *, now_ms: int, actor: str, why: str) -> None:
         copy = None if head.moved_to_url is None else _head_at(head.moved_to_url)
         if copy is not None and copy.ledger_id == head.moved_to_id and copy.standing is Standing.OPEN:
             raise LedgerError(
-                f"the ledger at {head.moved_to} is there and goes on (event {copy.seq}), so this one stays sealed. "
+                f"the ledger at {head.moved_to} is open (event {copy.seq}), so this one stays sealed. "
                 f"Set EXTEND_PIPELINE_LEDGER_URL to {head.moved_to}; from there ledger copy moves it on to an empty "
                 "database"
             )

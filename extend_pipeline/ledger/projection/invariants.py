@@ -141,7 +141,7 @@ def _generations(attempts: list[Any]) -> list[str]:
         before = ends.get((video, hop, digest, generation - 1), [])
         if not any(a.resubmit_allowed for a in before):
             violations.append(
-                f"{video}/{hop}: generation {generation} without a person's word on generation {generation - 1}"
+                f"{video}/{hop}: generation {generation} without an operator's decision on generation {generation - 1}"
             )
     return violations
 

@@ -27,7 +27,7 @@ _KIND: Final[dict[AttemptState, str]] = {state: f"attempt_{state.value}" for sta
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The attempt is now in the state that was asked for."""
+    """The attempt is now in the requested state."""
 
     attempt_id: str
     state: AttemptState
