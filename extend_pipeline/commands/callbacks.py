@@ -55,7 +55,7 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
             _log(f"callbacks are received on {shown} for {', '.join(asking)}")
 
         with listener, _stoppable(), suppress(KeyboardInterrupt):
-            build_server(pipeline, on_ready=ready, tell=_log).run(sockets=[listener])
+            build_server(pipeline, on_ready=ready, log=_log).run(sockets=[listener])
         _log("stopped")
 
 

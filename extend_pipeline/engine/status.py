@@ -163,7 +163,7 @@ def status(pipeline: Pipeline) -> Status:
         rows = queries.accounts(connection)
         live = queries.attempts_in(connection, LIVE)
         disagreements = reconciliation_queries.disagreements(connection)
-        orphans = reconciliation_queries.orphans_not_stored(connection)
+        orphans = reconciliation_queries.adopted_not_stored(connection)
     unknown = Counter(row.account for row in live if row.account not in pipeline.accounts)
     everywhere = rows.get(tables.ALL_ACCOUNTS)
     planned = plan(given)
@@ -237,7 +237,7 @@ def _account(pipeline: Pipeline, name: str, totals: AccountTotals) -> AccountSta
         max_in_flight=account.max_in_flight,
         paused=totals.paused,
         stopped=stopped,
-        last_good=name not in pipeline.configuration.written and bool(pipeline.configuration.last_good.get(name)),
+        last_good=name not in pipeline.configuration.entries and bool(pipeline.configuration.last_good.get(name)),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -14,14 +15,18 @@ def test_a_text_is_known_whatever_folder_port_and_time_it_names(tmp_path: Path) 
     check_user_text("drawn: 17 units", without={"17": "PRICE"})
 
 
-def test_another_text_is_refused() -> None:
+UNKNOWN: Final = "a text that no test has recorded"
+
+
+def test_another_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(WRITE, raising=False)
     with pytest.raises(AssertionError):
-        check_user_text("a text that no test has recorded")
+        check_user_text(UNKNOWN)
 
 
 def test_where_it_is_recorded_nothing_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = GOLDEN.read_bytes()
     monkeypatch.setenv(WRITE, str(tmp_path / "recording"))
-    check_user_text("a text that no test has recorded")
-    assert "a text that no test has recorded" in (tmp_path / "recording").read_text(encoding="utf-8")
+    check_user_text(UNKNOWN)
+    assert UNKNOWN in (tmp_path / "recording").read_text(encoding="utf-8")
     assert GOLDEN.read_bytes() == before

@@ -21,6 +21,7 @@ from extend_pipeline.config.issues import ConfigError, ConfigIssue
 from extend_pipeline.config.json_schema import accounts_schema, catalogue_schema, rendered, schema_files
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.config.written import load, write_home
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 SCHEMAS = Path(extend_pipeline.__file__).parent.parent / "docs/schema"
 _json = st.recursive(
@@ -151,4 +152,4 @@ def test_an_error_survives_the_way_to_another_process() -> None:
     problem = ConfigIssue("catalog.yaml", 3, "one", "extend.to", "7\n", "is odd", "Give 8.")
     error = pickle.loads(pickle.dumps(ConfigError([problem])))
     assert error.problems == (problem,)
-    assert str(error) == 'catalog.yaml:3: video one: extend.to: "7\\n" is odd. Give 8.'
+    check_user_text(str(error))

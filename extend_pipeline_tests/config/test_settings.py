@@ -8,6 +8,7 @@ import pytest
 
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.settings import Settings
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 
 def test_everything_lies_under_the_home_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,32 +38,32 @@ def test_the_environment_is_read_and_a_given_home_wins(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "words"),
+    ("name", "value"),
     [
-        ("LEASE_S", "65", "65 is not above 65, the deadline of a submit and 5 s"),
-        ("LEASE_S", "soon", "soon is not a number"),
-        ("POST_DEADLINE_S", "0", "0 is not above 0"),
-        ("POST_DEADLINE_S", "inf", "inf is not a number"),
-        ("POST_DEADLINE_S", "400", "EXTEND_PIPELINE_LEASE_S: 180 is not above 405"),
-        ("LINGER_S", "-1", "-1 is below 0"),
-        ("MAX_SUBMITS", "1001", "1001 is above 1000"),
-        ("MAX_SUBMITS", "0", "0 is below 1"),
-        ("MEDIA_URL", "s3://bucket/films", "is not a file:// address, and no other media store is supported"),
-        ("MEDIA_URL", "/mnt/films", "is not a file:// address"),
-        ("MEDIA_URL", "file://server/films", "names no absolute folder of this machine"),
-        ("LEDGER_URL", "ledger.sqlite", "is not an address"),
-        ("HOME", "/tmp/what?", "holds a character that the ledger's address can't"),
+        ("LEASE_S", "65"),
+        ("LEASE_S", "soon"),
+        ("POST_DEADLINE_S", "0"),
+        ("POST_DEADLINE_S", "inf"),
+        ("POST_DEADLINE_S", "400"),
+        ("LINGER_S", "-1"),
+        ("MAX_SUBMITS", "1001"),
+        ("MAX_SUBMITS", "0"),
+        ("MEDIA_URL", "s3://bucket/films"),
+        ("MEDIA_URL", "/mnt/films"),
+        ("MEDIA_URL", "file://server/films"),
+        ("LEDGER_URL", "ledger.sqlite"),
+        ("HOME", "/tmp/what?"),
     ],
 )
 def test_a_setting_that_can_not_hold_is_refused_by_its_variables_name(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
     monkeypatch.setenv(f"EXTEND_PIPELINE_{name}", value)
     with pytest.raises(ConfigError) as caught:
         Settings()
     (problem,) = caught.value.problems
-    assert problem.text().startswith("environment: EXTEND_PIPELINE_")
-    assert words in problem.text()
+    assert (problem.file, problem.line) == ("environment", None)
+    check_user_text(problem.text())
 
 
 def test_all_wrong_settings_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,8 +85,9 @@ def test_the_ledgers_password_is_neither_shown_nor_repeated(tmp_path: Path, monk
 
 def test_a_misspelt_variable_is_told_instead_of_starting_an_empty_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EXTEND_PIPELINE_LEDGER_URI", "postgresql://db/ledger")
-    with pytest.raises(ConfigError, match="Did you mean EXTEND_PIPELINE_LEDGER_URL"):
+    with pytest.raises(ConfigError) as caught:
         Settings()
+    check_user_text(str(caught.value))
 
 
 def test_variables_of_other_parts_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from extend_pipeline.config.load import home_timezone, load_configuration
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.config.written import ACCOUNTS, NOW, entry
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 
 def home_with(home: Path, line: str, *, catalogue_line: str = "") -> Settings:
@@ -41,32 +42,32 @@ def test_a_home_has_the_zone_that_it_names_and_utc_without(tmp_path: Path, line:
 
 
 @pytest.mark.parametrize(
-    ("written", "hint"),
+    "written",
     [
-        ("Asia/Shangai", "Asia/Shanghai"),
-        ("asia/shanghai", "Asia/Shanghai"),
-        ("Shanghai", "Asia/Shanghai"),
-        ("new york", "America/New_York"),
-        ("CST", "IANA"),  # Chicago's, Beijing's or Havana's
-        ("EST", "IANA"),
-        ("GMT+8", "IANA"),
-        ("Etc/GMT+8", "IANA"),  # 8 hours west, which is the other way round from how it is meant
-        ("+08:00", "IANA"),
-        ("8", "IANA"),
-        ("local", "IANA"),
-        ("../../etc/passwd", "IANA"),
-        ("Asia", "IANA"),
-        ("[Asia/Shanghai]", "Write one value"),
-        ("A" * 5000, "IANA"),
+        "Asia/Shangai",
+        "asia/shanghai",
+        "Shanghai",
+        "new york",
+        "CST",  # Chicago's, Beijing's or Havana's
+        "EST",
+        "GMT+8",
+        "Etc/GMT+8",  # 8 hours west, which is the other way round from how it is meant
+        "+08:00",
+        "8",
+        "local",
+        "../../etc/passwd",
+        "Asia",
+        "[Asia/Shanghai]",
+        "A" * 5000,
     ],
 )
-def test_what_names_no_place_is_a_mistake_that_says_what_to_write(tmp_path: Path, written: str, hint: str) -> None:
+def test_what_names_no_place_is_a_mistake_that_says_what_to_write(tmp_path: Path, written: str) -> None:
     settings = home_with(tmp_path, f"timezone: {written}")
     with pytest.raises(ConfigError) as caught:
         load_configuration(settings, PROVIDERS, now=NOW)
     (problem,) = caught.value.problems
     assert (problem.file, problem.line, problem.field) == ("accounts.yaml", 1, "timezone")
-    assert hint in problem.hint
+    check_user_text(problem.text())
     assert home_timezone(settings) == "UTC"
 
 

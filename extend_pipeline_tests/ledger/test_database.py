@@ -17,7 +17,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Table, func, insert, inspect, select, text
 
+from extend_pipeline.base.version import program_version
 from extend_pipeline.ledger import database, tables
+from extend_pipeline.ledger.address import shown_address
 from extend_pipeline.ledger.database import SCHEMA_HEAD, Ledger, LedgerError, open_ledger
 from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.projection.invariants import check_invariants
@@ -31,6 +33,7 @@ from extend_pipeline_tests.support.ledger.quick_ledgers import REALLY_MIGRATED
 from extend_pipeline_tests.support.ledger.steps import NOON, claim, request, run_through
 from extend_pipeline_tests.support.processes.another_user import as_another_user
 from extend_pipeline_tests.support.processes.children import CONTEXT
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 pytestmark = getattr(pytest.mark, REALLY_MIGRATED)
 
@@ -109,7 +112,7 @@ NOTES_OF_BEFORE = {
     "not found 2 times": LastLook("not found 2 times", LookCause.NOT_FOUND),
     "not there yet: a callback named 7": LastLook("not there yet: a callback named 7", LookCause.NOT_THERE),
     "unsound abc123 what came is no sound video": LastLook(
-        "what came is no sound video", LookCause.UNSOUND, sha256="abc123"
+        "what came is no sound video", LookCause.INVALID_FILE, sha256="abc123"
     ),
     "said to be gone, in a row: 4 since 2026-01-02T03:04:05.678000+00:00; HTTP 403": LastLook(
         "said to be gone, in a row: 4 since 2026-01-02T03:04:05.678000+00:00; HTTP 403",
@@ -163,7 +166,8 @@ def test_rows_have_the_columns_of_their_tables_in_order() -> None:
     }
     shapes = {table: [field.name for field in fields(shape)] for table, shape in small.items()}
     shapes |= {tables.attempts: list(AttemptRow._fields), tables.videos: list(VideoRow._fields)}
-    assert shapes == {table: [column.name for column in table.c] for table in shapes}
+    renamed = {"unread_since": "unavailable_since", "unread_message": "unavailable_message"}
+    assert shapes == {table: [renamed.get(column.name, column.name) for column in table.c] for table in shapes}
 
 
 def upgrade(ledger: Ledger, revision: str) -> None:
@@ -236,21 +240,19 @@ def test_threads_may_open_ledgers_at_once(tmp_path: Path) -> None:
     assert failed == []
 
 
-def _fails(url: str, *words: str) -> None:
+def _refusal(url: str) -> str:
     with pytest.raises(LedgerError) as caught:
         open_ledger(url)
-    for word in words:
-        assert word in str(caught.value)
-    assert "Traceback" not in str(caught.value)
+    return str(caught.value)
 
 
 def test_a_place_where_no_file_can_be_is_told_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    _fails(f"sqlite:///{tmp_path}/file/ledger.sqlite", "can't be opened", "permissions", "Nothing is submitted")
+    check_user_text(_refusal(f"sqlite:///{tmp_path}/file/ledger.sqlite"))
     (tmp_path / "folder").mkdir()
-    _fails(f"sqlite:///{tmp_path}/folder", "can't be opened")
+    check_user_text(_refusal(f"sqlite:///{tmp_path}/folder"))
     (tmp_path / "notes.txt").write_text("not a database " * 100)
-    _fails(f"sqlite:///{tmp_path}/notes.txt", "not a database")
+    check_user_text(_refusal(f"sqlite:///{tmp_path}/notes.txt"))
     assert (tmp_path / "notes.txt").read_text().startswith("not a database")
 
 
@@ -259,15 +261,13 @@ def test_a_folder_that_may_not_be_written_is_told() -> None:
         Path(place).chmod(0o755)
         locked = Path(place) / "locked"
         locked.mkdir(mode=0o555)
-        as_another_user(_fails, f"sqlite:///{locked}/ledger.sqlite", "ermission")
+        check_user_text(as_another_user(_refusal, f"sqlite:///{locked}/ledger.sqlite"))
 
 
 def test_a_database_that_does_not_run_is_told_without_the_password() -> None:
-    with pytest.raises(LedgerError) as caught:
-        open_ledger("postgresql://ann:hidden-word@127.0.0.1:1/ledger")
-    assert "hidden-word" not in str(caught.value)
-    assert "127.0.0.1" in str(caught.value)
-    assert "the database runs" in str(caught.value)
+    refusal = _refusal("postgresql://ann:hidden-word@127.0.0.1:1/ledger")
+    assert "hidden-word" not in refusal
+    check_user_text(refusal)
 
 
 def test_a_ledger_file_is_for_its_owner_only(tmp_path: Path) -> None:
@@ -280,9 +280,9 @@ def test_sqlite_keeps_what_it_committed(tmp_path: Path) -> None:
     ledger = open_ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
     try:
         with ledger.read() as connection:
-            modes = [connection.execute(text(f"PRAGMA {name}")).scalar() for name in ("journal_mode", "synchronous")]
-            assert modes == ["truncate", 3]
-            assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+            names = ("journal_mode", "synchronous", "foreign_keys")
+            modes = [connection.execute(text(f"PRAGMA {name}")).scalar() for name in names]
+            assert modes == ["truncate", 3, 1]
     finally:
         ledger.close()
     assert sqlite3.sqlite_version_info >= (3, 35)
@@ -402,5 +402,4 @@ def test_numbers_of_events_never_interleave_however_many_write(ledger_url: str, 
 def test_a_ledger_of_a_newer_version_is_left_alone_and_told(ledger_url: str, ledger: Ledger) -> None:
     with ledger.write(now_ms=NOON, actor="newer") as tx:
         tx.connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(LedgerError, match="was written by another version of extend-pipeline"):
-        open_ledger(ledger_url)
+    check_user_text(_refusal(ledger_url), without={shown_address(ledger_url): "LEDGER", program_version(): "VERSION"})

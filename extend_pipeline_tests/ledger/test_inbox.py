@@ -133,12 +133,13 @@ def test_a_doubt_without_a_key_is_due_when_a_task_is_named_and_only_then(ledger:
 
 
 def test_a_doubt_with_a_key_of_its_own_is_due_now_and_keeps_its_note(ledger: Ledger) -> None:
+    note = "not found 2 times"
     attempt_id = prepared(ledger, S.IN_DOUBT, submit_class="A")
-    put_off(ledger, attempt_id, note="not found 2 times")
+    put_off(ledger, attempt_id, note=note)
     told(ledger, b"named", "task-9")
     row = hint(ledger, attempt_id)
     assert row is not None
-    assert (row.due_at, row.note) == (NOON + 1_000, "not found 2 times")
+    assert (row.due_at, row.note) == (NOON + 1_000, note)
 
 
 def test_the_same_words_a_hundred_times_are_one_row(ledger: Ledger) -> None:

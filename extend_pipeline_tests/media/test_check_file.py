@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import struct
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file, probe
 from extend_pipeline_tests.support.media.mp4 import cut, extend_clip, make_clip
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,7 @@ def test_a_faststart_file_cut_at_70_percent_is_broken_although_its_header_is_who
         assert container.duration == 2_000_000, "the header must still claim the full length"
     verdict = check_file(copy)
     assert isinstance(verdict, InvalidFile)
-    assert "bytes are missing" in verdict.reason
+    check_user_text(re.sub(r"[\d,]+\d", "COUNT", verdict.reason))
 
 
 def test_a_cut_file_whose_last_part_runs_to_the_end_is_caught_by_its_sample_table(copy: Path) -> None:
@@ -117,7 +119,7 @@ def test_a_cut_file_whose_last_part_runs_to_the_end_is_caught_by_its_sample_tabl
     verdict = check_file(cut(copy, 0.7))
 
     assert isinstance(verdict, InvalidFile)
-    assert "beyond the end of the file" in verdict.reason
+    check_user_text(verdict.reason)
 
 
 def test_every_cut_is_caught(clip: Path, tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_a_fragmented_file_cut_between_fragments_is_caught_where_its_header_has_
 
     verdict = check_file(clip)
     assert isinstance(verdict, InvalidFile)
-    assert verdict.reason.startswith("the header claims 3.00 s, but the pictures last 2.00 s")
+    check_user_text(verdict.reason)
 
 
 def test_a_header_that_claims_more_time_than_there_are_pictures_is_caught(copy: Path) -> None:
@@ -163,7 +165,7 @@ def test_a_header_that_claims_more_time_than_there_are_pictures_is_caught(copy: 
     verdict = check_file(copy)
 
     assert isinstance(verdict, InvalidFile)
-    assert verdict.reason.startswith("the header claims 4.00 s, but the pictures last 2.00 s")
+    check_user_text(verdict.reason)
 
 
 def test_a_64_bit_size_is_understood(copy: Path) -> None:
@@ -179,39 +181,39 @@ def test_a_64_bit_size_is_understood(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    "content",
     [
-        (b"", "the file is empty"),
-        (b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>", "web page"),
-        (b"\n<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "web page or XML"),
-        (b'{"code": 1203, "message": "expired"}', "JSON message"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(64), "a PNG picture"),
-        (b"abc", "not a video of a known kind"),
-        (b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1/secret\n", "a play list"),
-        (box(b"moof") + FTYP, "instead of 'ftyp'"),
-        (FTYP, "'moov' is missing"),
-        (FTYP + box(b"mdat", bytes(100)), "'moov' is missing"),
-        (FTYP + box(b"moov", bytes(4)) + box(b"mdat"), "stray bytes"),
-        (FTYP + box(b"moov"), "'mdat' is missing"),
-        (FTYP + box(b"moov") + box(b"mdat"), "no video track"),
-        (FTYP + box(b"moov") + box(b"moov") + box(b"mdat"), "2 headers"),
-        (FTYP + box(b"moov", box(b"trak")) + box(b"mdat"), "no 'tkhd'"),
-        (FTYP + box(b"moov", box(b"trak", box(b"tkhd"))) + box(b"mdat"), "ends before its own fields"),
-        (FTYP + struct.pack(">I4s", 4, b"moov"), "only 4 bytes"),
-        (FTYP + bytes(5), "5 stray bytes"),
-        (FTYP + struct.pack(">I4s", 1, b"mdat"), "within its own size"),
-        (FTYP + box(b"free") * 60_000, "50,000 parts"),
+        b"",
+        b"<!DOCTYPE html><html><body>502 Bad Gateway</body></html>",
+        b"\n<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+        b'{"code": 1203, "message": "expired"}',
+        b"\x89PNG\r\n\x1a\n" + bytes(64),
+        b"abc",
+        b"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1/secret\n",
+        box(b"moof") + FTYP,
+        FTYP,
+        FTYP + box(b"mdat", bytes(100)),
+        FTYP + box(b"moov", bytes(4)) + box(b"mdat"),
+        FTYP + box(b"moov"),
+        FTYP + box(b"moov") + box(b"mdat"),
+        FTYP + box(b"moov") + box(b"moov") + box(b"mdat"),
+        FTYP + box(b"moov", box(b"trak")) + box(b"mdat"),
+        FTYP + box(b"moov", box(b"trak", box(b"tkhd"))) + box(b"mdat"),
+        FTYP + struct.pack(">I4s", 4, b"moov"),
+        FTYP + bytes(5),
+        FTYP + struct.pack(">I4s", 1, b"mdat"),
+        FTYP + box(b"free") * 60_000,
     ],
-    ids=lambda value: value[:24] if isinstance(value, str) else "",
+    ids=lambda content: repr(content[:24]),
 )
-def test_what_is_not_a_whole_mp4_is_refused_with_its_reason(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_what_is_not_a_whole_mp4_is_refused_with_its_reason(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(content)
 
     verdict = check_file(path)
 
     assert isinstance(verdict, InvalidFile)
-    assert reason in verdict.reason
+    check_user_text(f"{content[:60].rstrip(bytes(1))!r}: {verdict.reason}")
     assert str(tmp_path) not in verdict.reason
 
 
@@ -233,7 +235,7 @@ def test_a_missing_header_is_told_from_one_at_the_end(tmp_path: Path) -> None:
     verdict = check_file(clip)
 
     assert isinstance(verdict, InvalidFile)
-    assert "'moov' is missing" in verdict.reason
+    check_user_text(verdict.reason)
 
 
 def test_sound_without_pictures_is_refused(tmp_path: Path) -> None:
@@ -248,8 +250,9 @@ def test_sound_without_pictures_is_refused(tmp_path: Path) -> None:
         out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
 
-    assert check_file(path) == InvalidFile("there is no video track in the file")
-    assert probe(path) == InvalidFile("there is no video stream in the file")
+    for verdict in (check_file(path), probe(path)):
+        assert isinstance(verdict, InvalidFile)
+        check_user_text(verdict.reason)
 
 
 @pytest.mark.parametrize("size", [(0, 180), (320, 0), (65_535, 65_535), (8, 8)])
@@ -264,9 +267,9 @@ def test_absurd_dimensions_are_refused(copy: Path, size: tuple[int, int]) -> Non
     assert f"{size[0]} × {size[1]}" in verdict.reason
 
 
-@pytest.mark.parametrize(("table", "at", "reason"), [(b"stsz", 12, "entries"), (b"stts", 12, "the most allowed")])
+@pytest.mark.parametrize(("table", "at"), [(b"stsz", 12), (b"stts", 12)])
 def test_a_table_that_claims_billions_is_refused_before_anything_is_allocated(
-    copy: Path, table: bytes, at: int, reason: str
+    copy: Path, table: bytes, at: int
 ) -> None:
     data = bytearray(copy.read_bytes())
     struct.pack_into(">I", data, data.index(table) + at, 900_000 if table == b"stsz" else 4_000_000_000)
@@ -275,7 +278,7 @@ def test_a_table_that_claims_billions_is_refused_before_anything_is_allocated(
     verdict = check_file(copy)
 
     assert isinstance(verdict, InvalidFile)
-    assert reason in verdict.reason
+    check_user_text(verdict.reason)
 
 
 def test_pictures_of_zeros_are_refused_although_every_table_adds_up(copy: Path) -> None:

@@ -25,6 +25,7 @@ from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.libav import FrameError
 from extend_pipeline_tests.support.media.hostile import picture_bomb
 from extend_pipeline_tests.support.media.mp4 import make_clip
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +176,9 @@ def test_a_worker_killed_twice_says_nothing_of_the_film(slow: Path, good: Path, 
         first = until(lambda: busy(before))
         os.kill(first, signal.SIGKILL)
         os.kill(until(lambda: busy(before | {first})), signal.SIGKILL)
-        with pytest.raises(ProbeUnavailable, match=r"killed twice, by SIGKILL \(out of memory\?\)"):
+        with pytest.raises(ProbeUnavailable) as caught:
             poster.result(60)
+    check_user_text(str(caught.value))
     assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
 
 
@@ -187,8 +189,9 @@ def test_a_worker_that_the_film_ends_twice_is_the_films_doing(slow: Path, make: 
         first = until(lambda: busy(before))
         os.kill(first, signal.SIGSEGV)
         os.kill(until(lambda: busy(before | {first})), signal.SIGSEGV)
-        with pytest.raises(FrameError, match="the process that reads it ends, by SIGSEGV"):
+        with pytest.raises(FrameError) as caught:
             poster.result(60)
+    check_user_text(str(caught.value))
 
 
 _PARENT = """
@@ -229,8 +232,9 @@ def test_no_process_to_be_had_is_no_verdict(
     good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(ProbeUnavailable, match="no process can be started"):
+    with pytest.raises(ProbeUnavailable) as caught:
         isolated_probe.check_file(good, by=make())
+    check_user_text(str(caught.value))
     assert issubclass(ProbeUnavailable, OSError)
 
 
@@ -238,8 +242,9 @@ def test_a_process_that_does_not_start_is_no_verdict(
     good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", "raise SystemExit(3)")
-    with pytest.raises(ProbeUnavailable, match="does not start"):
+    with pytest.raises(ProbeUnavailable) as caught:
         isolated_probe.check_file(good, by=make())
+    check_user_text(str(caught.value))
 
 
 def test_a_missing_film_is_the_callers_problem(make: Callable[..., Prober], tmp_path: Path) -> None:
@@ -310,8 +315,9 @@ def test_silence_is_this_machines_doing(
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering("x").replace("print('x', flush=True)", "pass"))
     monkeypatch.setattr(probing, "MIN_WALL_S", 0.5)
-    with pytest.raises(ProbeUnavailable, match=r"no answer for 0\.5 s"):
+    with pytest.raises(ProbeUnavailable) as caught:
         isolated_probe.check_file(good, by=make(cpu_s=0.01))
+    check_user_text(str(caught.value))
 
 
 def test_a_worker_is_used_by_one_thread_at_a_time(good: Path, make: Callable[..., Prober]) -> None:

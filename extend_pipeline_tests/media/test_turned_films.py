@@ -15,6 +15,7 @@ from extend_pipeline.media.poster import make_poster
 from extend_pipeline.media.seam import measure_seam
 from extend_pipeline.media.upright import STANDING, Turn, turn_of
 from extend_pipeline_tests.support.media.mp4 import make_clip
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,7 +112,7 @@ def test_what_is_coded_again_stands_upright(tmp_path: Path, mark: dict[str, Any]
     made, probed = joined(parts, tmp_path / "film.mp4")
 
     assert not made.lossless
-    assert "marked as turned" in made.note
+    check_user_text(made.note)
     assert (probed.width, probed.height) == ((180, 320) if size else (320, 180))
     for index, part in ((0, 0), (-1, 1)):
         shown, turn = stored(tmp_path / "film.mp4", index)

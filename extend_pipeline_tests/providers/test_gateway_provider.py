@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from extend_pipeline.providers.kling_gateway.body import PASSES
+from extend_pipeline.providers.kling_gateway.models import FORWARDABLE
 from extend_pipeline.providers.kling_gateway.parse import NO_VIDEO_ID, parse_gateway_query, parse_gateway_submit
 from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
 from extend_pipeline.providers.protocol import (
@@ -31,6 +31,7 @@ from extend_pipeline_tests.providers.http.raw_server import RawServer, always, a
 from extend_pipeline_tests.providers.kling.bodies import done, envelope, failure
 from extend_pipeline_tests.providers.wire import upstream_bodies as bodies
 
+API_KEY = "canary-api-key-0123456789"
 FULL = SubmitRequest(
     "own_1",
     "827942411241803822",
@@ -46,22 +47,22 @@ def gateway(
 ) -> Iterator[tuple[Provider, RawServer]]:
     with raw_server(always(answer(status, body))) as server:
         client = ApiClient(base_url=f"{server.base_url}/relay", auth=KeyAuth(SingleKey("G_KEY")), allow_local=True)
-        provider: Provider = GatewayProvider(client, passes=passes)
+        provider: Provider = GatewayProvider(client, forwarded_fields=passes)
         yield provider, server
         provider.close()
 
 
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("G_KEY", "canary-api-key-0123456789")
+    monkeypatch.setenv("G_KEY", API_KEY)
 
 
 def test_by_default_the_body_is_the_documents_example() -> None:
     with gateway() as (provider, server):
         assert provider.submit(FULL) == provider.submit(FULL)
         assert json.loads(server.body()) == {"video_id": "827942411241803822", "prompt": "场景放大"}
-        assert server.line() == "POST /relay/kling/v1/videos/video-extend HTTP/1.1"
-        assert server.header("authorization") == "Bearer canary-api-key-0123456789"
+        assert server.asked() == ("POST", "/relay/kling/v1/videos/video-extend")
+        assert server.header("authorization") == f"Bearer {API_KEY}"
 
 
 def test_what_the_account_passes_goes_out_and_nothing_else() -> None:
@@ -73,10 +74,10 @@ def test_what_the_account_passes_goes_out_and_nothing_else() -> None:
         "external_task_id": "own_1",
         "watermark_info": {"enabled": True},
     }
-    with gateway(*PASSES) as (provider, _):
+    with gateway(*FORWARDABLE) as (provider, _):
         assert provider.body(FULL) == {"video_id": "827942411241803822", "prompt": "场景放大", **whole}
         assert "task_id" not in provider.body(SubmitRequest("own_1", "827"))
-    for name in PASSES:
+    for name in FORWARDABLE:
         field = "watermark_info" if name == "watermark" else name
         with gateway(name) as (provider, _):
             extra = {key: value for key, value in provider.body(FULL).items() if key not in ("video_id", "prompt")}
@@ -93,7 +94,7 @@ def test_only_a_gateway_that_passes_our_own_id_can_find_by_it() -> None:
     with gateway("external_task_id", body=body) as (provider, server):
         assert provider.can_find
         assert isinstance(provider.find("own_1"), Found)
-        assert server.line() == "GET /relay/kling/v1/videos/video-extend/own_1 HTTP/1.1"
+        assert server.asked() == ("GET", "/relay/kling/v1/videos/video-extend/own_1")
     with gateway(body=body) as (provider, server):
         assert not provider.can_find
         assert isinstance(provider.find("own_1"), QueryFailed)
@@ -138,12 +139,13 @@ def test_klings_deduction_is_not_what_the_gateway_charges() -> None:
 
 
 def test_klings_own_error_inside_the_gateways_message_decides() -> None:
-    inner = json.dumps({"code": 1102, "message": "Account balance not enough", "request_id": "r"})
+    message = "Account balance not enough"
+    inner = json.dumps({"code": 1102, "message": message, "request_id": "r"})
     outer = bodies.body({"code": "fail_to_fetch_task", "message": f"upstream said {inner}", "data": None})
     outcome = parse_gateway_submit(RawResponse(429, outer))
     assert isinstance(outcome, Rejected)
     assert outcome.reason is RejectReason.BALANCE
-    assert outcome.answer.message.startswith("Account balance not enough")
+    assert outcome.answer.message.startswith(message)
     assert isinstance(parse_gateway_submit(RawResponse(500, outer)), Unknown)
     asked = parse_gateway_query(RawResponse(429, outer), requested="5")
     assert isinstance(asked, QueryFailed)

@@ -23,8 +23,8 @@ def test_a_gateway_is_asked_below_its_prefix(written: str | None, shown: str, mo
         provider.submit(SubmitRequest("e1", "800000000000000001"))
         provider.query("809792635498011564")
         provider.close()
-        assert server.line(0) == f"POST {shown}/v1/videos/video-extend HTTP/1.1"
-        assert server.line(1) == f"GET {shown}/v1/videos/video-extend/809792635498011564 HTTP/1.1"
+        assert server.asked(0) == ("POST", f"{shown}/v1/videos/video-extend")
+        assert server.asked(1) == ("GET", f"{shown}/v1/videos/video-extend/809792635498011564")
 
 
 @pytest.mark.parametrize(("written", "shown"), [(None, "/luma"), ("", ""), ("/dream", "/dream")])
@@ -38,6 +38,6 @@ def test_luma_is_asked_below_its_prefix(written: str | None, shown: str, monkeyp
         provider.query("g2")
         provider.query_many(["g2", "g3"])
         provider.close()
-        assert server.line(0) == f"POST {shown}/generations/g1/extend HTTP/1.1"
-        assert server.line(1) == f"GET {shown}/generations/g2 HTTP/1.1"
+        assert server.asked(0) == ("POST", f"{shown}/generations/g1/extend")
+        assert server.asked(1) == ("GET", f"{shown}/generations/g2")
         assert any(server.line(index) == f"POST {shown}/tasks HTTP/1.1" for index in range(len(server.requests)))

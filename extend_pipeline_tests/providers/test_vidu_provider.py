@@ -180,9 +180,10 @@ def test_an_expired_task_says_so_where_the_provider_does_not() -> None:
 
 
 def test_a_failure_with_an_error_beside_it_is_a_failure() -> None:
-    value = {**json.loads(bodies.vidu("Failure")), "error": {"message": "video too short", "code": "x"}}
+    message = "video too short"
+    value = {**json.loads(bodies.vidu("Failure")), "error": {"message": message, "code": "x"}}
     view = view_of(bodies.body(value))
-    assert (view.state, view.message) == (TaskState.FAILED, "video too short")
+    assert (view.state, view.message) == (TaskState.FAILED, message)
 
 
 def test_the_request_id_of_an_error_is_its_param() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from extend_pipeline.sandbox import SandboxConfig, SandboxError, Seed
 from extend_pipeline_tests.sandbox.conftest import PATH, Kling
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 
 def test_the_charge_book_counts_what_was_created(start: Callable[..., Kling]) -> None:
@@ -54,8 +55,9 @@ def test_a_failed_task_is_refunded_if_the_sandbox_refunds(
 def test_seeding_twice_changes_nothing_and_a_contradiction_is_told(kling: Kling) -> None:
     seed = {"video_id": "again", "duration": 5.1, "model": "kling-v1-5", "mode": "pro"}
     assert kling.handle.seed([seed]) == kling.handle.seed([seed])
-    with pytest.raises(SandboxError, match="again is there already with other values"):
+    with pytest.raises(SandboxError) as caught:
         kling.handle.seed([{**seed, "duration": 6}])
+    check_user_text(str(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -99,21 +101,22 @@ def test_requests_are_counted_by_method_route_and_status(start: Callable[..., Kl
 
 
 @pytest.mark.parametrize(
-    ("order", "told"),
+    "order",
     [
-        ({"kind": "earthquake"}, "unknown fault kind"),
-        ({"kind": "expired_url", "where": "submit"}, "only at"),
-        ({"kind": "5xx_before", "code": 418}, "code of 5xx_before"),
-        ({"kind": "reset_after", "times": 0}, "times"),
-        ({"kind": "reset_after", "hodl": 1}, "hodl"),
-        ({"kind": "reset_before", "match": {"task_id": "1"}}, "before there is a task_id"),
-        ({"kind": "broken_file", "variant": "odd"}, "variant"),
-        ("reset_after", "must be an object"),
+        {"kind": "earthquake"},
+        {"kind": "expired_url", "where": "submit"},
+        {"kind": "5xx_before", "code": 418},
+        {"kind": "reset_after", "times": 0},
+        {"kind": "reset_after", "hodl": 1},
+        {"kind": "reset_before", "match": {"task_id": "1"}},
+        {"kind": "broken_file", "variant": "odd"},
+        "reset_after",
     ],
 )
-def test_an_order_that_cannot_be_read_is_told_and_not_taken(kling: Kling, order: Any, told: str) -> None:
-    with pytest.raises(SandboxError, match=told):
+def test_an_order_that_cannot_be_read_is_told_and_not_taken(kling: Kling, order: Any) -> None:
+    with pytest.raises(SandboxError) as caught:
         kling.handle.faults([order])
+    check_user_text(str(caught.value))
     assert kling.handle.faults() == []
 
 

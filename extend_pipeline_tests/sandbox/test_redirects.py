@@ -9,6 +9,7 @@ import pytest
 from extend_pipeline.sandbox import SandboxError
 from extend_pipeline_tests.sandbox.conftest import PATH, Kling
 from extend_pipeline_tests.sandbox.providers.surfaces import Client
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 
 def charged(kling: Kling, external_task_id: str) -> int:
@@ -70,25 +71,26 @@ def test_a_download_leads_where_the_order_says(kling: Kling, location: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("order", "told"),
+    "order",
     [
-        ({"kind": "redirect", "location": "http://a/\r\nSet-Cookie: x=1"}, "visible ASCII"),
-        ({"kind": "redirect", "location": "http://a/ b"}, "visible ASCII"),
-        ({"kind": "redirect", "location": "http://ä/"}, "visible ASCII"),
-        ({"kind": "redirect", "location": "x" * 2001}, "at most 2000"),
-        ({"kind": "redirect", "location": 7}, "location of redirect"),
-        ({"kind": "redirect", "code": 200}, "code of redirect"),
-        ({"kind": "html", "location": "http://a/"}, "leads nowhere"),
-        ({"kind": "odd_deduction"}, "units of odd_deduction"),
-        ({"kind": "odd_deduction", "units": "1.2345"}, "three decimals"),
-        ({"kind": "odd_deduction", "units": -1}, "0 or more"),
-        ({"kind": "odd_deduction", "units": "much"}, "units of odd_deduction"),
-        ({"kind": "html", "units": "2"}, "changes no price"),
-        ({"kind": "callback_late", "hold": 31 * 86_400}, "hold of callback_late"),
-        ({"kind": "callback_drop", "match": {"task_id": "1"}}, "before there is a task_id"),
+        {"kind": "redirect", "location": "http://a/\r\nSet-Cookie: x=1"},
+        {"kind": "redirect", "location": "http://a/ b"},
+        {"kind": "redirect", "location": "http://ä/"},
+        {"kind": "redirect", "location": "x" * 2001},
+        {"kind": "redirect", "location": 7},
+        {"kind": "redirect", "code": 200},
+        {"kind": "html", "location": "http://a/"},
+        {"kind": "odd_deduction"},
+        {"kind": "odd_deduction", "units": "1.2345"},
+        {"kind": "odd_deduction", "units": -1},
+        {"kind": "odd_deduction", "units": "much"},
+        {"kind": "html", "units": "2"},
+        {"kind": "callback_late", "hold": 31 * 86_400},
+        {"kind": "callback_drop", "match": {"task_id": "1"}},
     ],
 )
-def test_an_order_that_cannot_be_met_is_refused(kling: Kling, order: dict[str, Any], told: str) -> None:
-    with pytest.raises(SandboxError, match=told):
+def test_an_order_that_cannot_be_met_is_refused(kling: Kling, order: dict[str, Any]) -> None:
+    with pytest.raises(SandboxError) as caught:
         kling.handle.faults([order])
+    check_user_text(str(caught.value))
     assert kling.handle.faults() == []

@@ -16,6 +16,7 @@ import pytest
 
 from extend_pipeline.sandbox import SandboxConfig, SandboxError, SandboxHandle, running_sandbox, serve
 from extend_pipeline_tests.sandbox.conftest import Kling
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 
 @contextmanager
@@ -26,7 +27,7 @@ def process(*arguments: str) -> Iterator[tuple[Kling, subprocess.Popen[str]]]:
         assert child.stdout is not None
         try:
             line = child.stdout.readline()
-            assert line.startswith("sandbox ready at http://127.0.0.1:"), line
+            assert line.startswith("sandbox ready"), line
             kling = Kling(SandboxHandle(line.split()[-1]))
             yield kling, child
             kling.http.close()
@@ -71,13 +72,13 @@ def test_a_task_runs_on_while_the_sandbox_is_down(start: Callable[..., Kling], t
 
 def test_a_port_in_use_is_told_clearly(start: Callable[..., Kling], tmp_path: Path) -> None:
     port = int(start().handle.base_url.rpartition(":")[2])
-    with pytest.raises(SandboxError, match=f"port {port} on 127.0.0.1 is in use"):
+    with pytest.raises(SandboxError) as caught:
         serve(state_dir=tmp_path / "other", port=port)
+    check_user_text(str(caught.value), without={str(port): "PORT"})
     command = [sys.executable, "-m", "extend_pipeline.sandbox", "--state", str(tmp_path), "--port", str(port)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"sandbox: port {port} on 127.0.0.1 is in use")
-    assert "Traceback" not in done.stderr
+    check_user_text(done.stderr, without={str(port): "PORT"})
 
 
 def test_one_state_directory_serves_one_sandbox(start: Callable[..., Kling], tmp_path: Path) -> None:
@@ -94,7 +95,7 @@ def test_a_wrong_seed_file_is_told(tmp_path: Path) -> None:
         [*command, str(tmp_path / "seeds.json")], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == 2
-    assert "must hold a list" in done.stderr
+    check_user_text(done.stderr)
 
 
 def test_an_interrupted_process_ends_quietly(tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ def one(place: Place, sql: str) -> tuple[object, ...]:
 
 def test_a_stored_attempt_is_told_with_its_length_its_cost_and_its_origin(ledger: Ledger, place: Place) -> None:
     seed_video(ledger, "harbour")
-    seed_attempt(ledger, "a1", end={"seam_psnr_centi_db": 4_125})
+    prompt = "the fog lifts"
+    seed_attempt(ledger, "a1", end={"seam_psnr_centi_db": 4_125}, params=f'{{"prompt":"{prompt}"}}')
 
     published = place.publish(ledger)
 
@@ -67,7 +68,7 @@ def test_a_stored_attempt_is_told_with_its_length_its_cost_and_its_origin(ledger
         "ab/ab.mp4",
     )
     assert one(place, "SELECT prompt, request, task_id, predicted_units FROM extension_requests") == (
-        "the fog lifts",
+        prompt,
         '{"video_id":"000827942411241803"}',
         "00task-a1",
         Decimal(2),
@@ -130,8 +131,9 @@ def test_many_small_publishes_give_the_same_file_as_one_from_zero(ledger: Ledger
     again.publish(ledger)
 
     for table in ("source_videos", "extension_requests", "charges", "completed_extensions", "lineage"):
-        rows = query(place.target, f"SELECT * FROM {table} ORDER BY ALL").rows
-        assert rows == query(again.target, f"SELECT * FROM {table} ORDER BY ALL").rows
+        every_row = f"SELECT * FROM {table} ORDER BY ALL"
+        rows = query(place.target, every_row).rows
+        assert rows == query(again.target, every_row).rows
         assert rows
 
 
@@ -195,11 +197,11 @@ def test_ids_and_words_come_out_as_they_went_in(ledger: Ledger, place: Place) ->
 
 
 def test_a_prompt_that_no_utf8_file_can_hold_does_not_stop_a_publish(ledger: Ledger, place: Place) -> None:
-    seed_attempt(ledger, "a1", params=r'{"prompt":"half \ud83c of a pair, and \u0000"}')
+    seed_attempt(ledger, "a1", params=r'{"prompt":"half \ud83c, \u0000"}')
     seed_attempt(ledger, "a2", hop=2, params="{}")
     place.publish(ledger)
     rows = query(place.target, "SELECT prompt FROM lineage ORDER BY attempt_id").rows
-    assert rows == [("half ? of a pair, and \x00",), (None,)]
+    assert rows == [("half ?, \x00",), (None,)]
 
 
 def test_great_and_tiny_quantities_stay_exact(ledger: Ledger, place: Place) -> None:
@@ -265,8 +267,8 @@ def test_a_video_that_is_declared_again_stays_one_row(ledger: Ledger, place: Pla
         progress = {"state": "waiting", "state_reason": "day_budget", "state_detail": "tomorrow", "hops_done": 2}
         tx.append("video_progressed", video_key="harbour", data={**progress, "current_duration_ms": 14_100})
     place.publish(ledger)
-    columns = "target_s, state, state_reason, hops_done, current_duration_s, created_at"
-    assert one(place, f"SELECT {columns} FROM source_videos") == (
+    statement = "SELECT target_s, state, state_reason, hops_done, current_duration_s, created_at FROM source_videos"
+    assert one(place, statement) == (
         Decimal("45.500"),
         "waiting",
         "day_budget",

@@ -18,6 +18,7 @@ from extend_pipeline.warehouse.read import meta, query
 from extend_pipeline.warehouse.verify import compare
 from extend_pipeline_tests.support.ledger.events import START, seed_attempt
 from extend_pipeline_tests.support.processes.children import CONTEXT
+from extend_pipeline_tests.support.user_texts import check_user_text
 from extend_pipeline_tests.warehouse.conftest import Place
 
 POINTS = [name for name in failpoints.POINTS if name.startswith("publish.")]
@@ -138,15 +139,16 @@ def test_a_log_without_its_working_file_is_not_taken_for_the_new_ones(small_ledg
     seed_attempt(small_ledger, "a2", hop=2)
     published = place.publish(small_ledger)
     assert isinstance(published, Published)
-    assert published.rebuilt == "there was no working file"
+    check_user_text(str(published.rebuilt))
     assert compare(small_ledger, place.target) == []
 
 
 def test_a_place_that_cannot_be_written_is_told(small_ledger: Ledger, place: Place, tmp_path: Path) -> None:
     (tmp_path / "a file").write_text("")
     elsewhere = Place(tmp_path / "a file" / "warehouse.duckdb", place.work)
-    with pytest.raises(PublishError, match="Check the free space and the permissions"):
+    with pytest.raises(PublishError) as caught:
         elsewhere.publish(small_ledger)
+    check_user_text(str(caught.value))
 
 
 def test_a_damaged_published_file_is_replaced(small_ledger: Ledger, place: Place) -> None:
@@ -167,7 +169,7 @@ def test_a_working_file_that_lost_rows_is_made_anew(small_ledger: Ledger, place:
     seed_attempt(small_ledger, "a2", hop=2)
     published = place.publish(small_ledger)
     assert isinstance(published, Published)
-    assert "charges has 5 rows" in str(published.rebuilt)
+    check_user_text(str(published.rebuilt))
     assert compare(small_ledger, place.target) == []
 
 
@@ -212,7 +214,7 @@ def test_a_ledger_restored_from_a_backup_is_published_as_it_is_now(
     published = place.publish(restored)
 
     assert isinstance(published, Published)
-    assert "restored or replaced" in str(published.rebuilt)
+    check_user_text(str(published.rebuilt))
     assert compare(restored, place.target) == []
     found = query(place.target, "SELECT attempt_id FROM extension_requests ORDER BY 1").rows
     assert found == [("a1",)] + [(f"other-{number}",) for number in range(lived_on)]
@@ -227,6 +229,7 @@ def test_a_failure_that_a_new_working_file_does_not_cure_is_told_and_leaves_the_
         # the ledger's own checks would find this: a day that is none
         tx.connection.exec_driver_sql("UPDATE charges SET budget_day = 'no day', seq = 6")
         tx.append("late_answer", attempt_id="a1", data={})
-    with pytest.raises(PublishError, match=r"(?s)could not be published.*no day.*untouched"):
+    with pytest.raises(PublishError) as caught:
         place.publish(small_ledger)
+    check_user_text(str(caught.value))
     assert attempts(place) == 1

@@ -74,7 +74,7 @@ def print_report(pipeline: Pipeline, *, charged: dict[str, Decimal], seconds: fl
     say(f"lineage: {counted(len(edges), 'hop')}, {told}")
     for line in broken:
         say(f"broken promise: {line}")
-    say(f"done in {seconds:.0f} s. Files: {pipeline.settings.media_dir}")
+    say(f"done in {seconds:.0f} s. Files: {pipeline.store.place}")
     say(f'Warehouse: {target}   (extend-pipeline --home {pipeline.settings.home} sql "FROM duration_metrics")')
     return bool(edges) and spent == charged and grows and probed and not broken
 

@@ -18,7 +18,7 @@ from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow, ScheduledAttempt
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import job_queue, reconciliation, transitions, webhook_inbox
-from extend_pipeline.ledger.write.late_acceptance import turned_up
+from extend_pipeline.ledger.write.late_acceptance import adopt_late_task
 from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
@@ -79,7 +79,7 @@ def _decide(
                 webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note="an attempt holds it already")
                 return False, ""
             if not mismatch and attempt.state is S.WRITTEN_OFF:
-                moved = turned_up(tx, attempt.attempt_id, task_id=view.task_id)
+                moved = adopt_late_task(tx, attempt.attempt_id, task_id=view.task_id)
                 if isinstance(moved, Moved):
                     webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note="found")
                     note = f"it is {where}, which was written off; adopted, and the charge with it"

@@ -81,7 +81,7 @@ def handle_failed_fetch(
 def _last_look(failure: FetchFailure, tries: int, refusals: int, since_ms: int) -> LastLook:
     """Return the result of a failed fetch for the next decision."""
     if failure.sha256:
-        return LastLook(failure.message, LookCause.UNSOUND, tries, sha256=failure.sha256)
+        return LastLook(failure.message, LookCause.INVALID_FILE, tries, sha256=failure.sha256)
     if refusals:
         note = f"reported as gone, in a row: {refusals} since {from_ms(since_ms).isoformat()}; {failure.message}"
         return LastLook(note, LookCause.SAID_GONE, tries, refusals, since_ms)

@@ -98,7 +98,7 @@ def _poll_account(
         _record(pipeline, account, listed_outcomes, report)
         remaining = [due for due in leased if due.attempt.task not in listed]
     # a crash loses at most this many outcomes before their commit
-    size = provider.many or pipeline.settings.max_polls * 2
+    size = provider.query_batch_size or pipeline.settings.max_polls * 2
     for start in range(0, len(remaining), size):
         if not may_continue():
             release_leases(pipeline, [due.attempt.attempt_id for due in remaining[start:]])
@@ -113,11 +113,11 @@ def _query(provider: Provider, task_ids: list[str], pool: ThreadPoolExecutor) ->
     """Query tasks: several in one request where the provider supports that, and the others one by one. Return the
     outcomes in order, and the number of requests."""
     outcomes: dict[str, QueryOutcome] = {}
-    if provider.many and len(task_ids) > 1:
+    if provider.query_batch_size and len(task_ids) > 1:
         outcomes = provider.query_many(task_ids)
     single = [task_id for task_id in task_ids if task_id not in outcomes]
     outcomes.update(zip(single, pool.map(provider.query, single), strict=True))
-    requests = len(single) + (len(single) < len(task_ids) or bool(provider.many))
+    requests = len(single) + (len(single) < len(task_ids) or bool(provider.query_batch_size))
     return [outcomes[task_id] for task_id in task_ids], requests
 
 

@@ -22,7 +22,7 @@ from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.reconciliation_queries import Candidate, TaskOwner
 from extend_pipeline.ledger.states import EXPOSED, AttemptState
 from extend_pipeline.ledger.write import reconciliation, transitions
-from extend_pipeline.ledger.write.reconciliation import Orphan, ReconciliationItem, ReconciliationVerdict
+from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict, UnmatchedTask
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
 from extend_pipeline.providers.registry import spec_of
@@ -80,7 +80,9 @@ def match_context(
     keys = keys_of(outcomes)
     videos = pipeline.configuration.catalogue.videos
     sources = {video.source.source_id: key for key, video in videos.items() if hasattr(video.source, "source_id")}
-    candidates = reconciliation_queries.may_be(connection, account.name, keys=keys, states=(*EXPOSED, S.WRITTEN_OFF))
+    candidates = reconciliation_queries.candidates_for(
+        connection, account.name, keys=keys, states=(*EXPOSED, S.WRITTEN_OFF)
+    )
     parents = {outcome.view.parent_video_id or "" for outcome in outcomes.values() if isinstance(outcome, Found)} - {""}
     known = reconciliation_queries.known_films(connection, account.provider, parents)
     return MatchContext(
@@ -95,7 +97,7 @@ def match_context(
         expected_steps,
         chain_names(pipeline, connection, {candidate.attempt.video_key for candidate in candidates}),
         frozenset(parent for parent in parents if parent in known or parent in sources),
-        reconciliation_queries.questions_elsewhere(connection, account.name, source),
+        reconciliation_queries.open_on_other_statements(connection, account.name, source),
         pipeline.configuration.timezone,
     )
 
@@ -277,10 +279,10 @@ def _adopt(
     keyed: Sequence[AttemptRow],
     written_off: AttemptRow | None,
 ) -> ReconciliationItem:
-    moved = reconciliation.adopt_orphan(tx, _orphan(context.account, line, view, context.zone))
+    moved = reconciliation.adopt_unmatched(tx, _orphan(context.account, line, view, context.zone))
     if not isinstance(moved, Moved):
         return replace(item, verdict=ReconciliationVerdict.OPEN, note="an attempt holds it by now")
-    key = reconciliation.orphan_key(context.account.name, line.task_id)
+    key = reconciliation.adopted_key(context.account.name, line.task_id)
     note = f"adopted as {key}: booked, and fetched like any"
     if written_off is not None:
         reconciliation.book_billed(tx, written_off.attempt_id, micros=0)
@@ -374,9 +376,9 @@ def max_price_micros(price: Price) -> int:
     return amounts if isinstance(amounts, int) else max(amounts.values())
 
 
-def _orphan(account: Account, line: StatementLine, view: TaskView, zone: str) -> Orphan:
+def _orphan(account: Account, line: StatementLine, view: TaskView, zone: str) -> UnmatchedTask:
     known = [micros for micros in (line.micros, view.units_micros) if micros is not None and micros >= 0]
-    return Orphan(
+    return UnmatchedTask(
         account=account.name,
         provider=account.provider,
         submit_class=account.submit_class,

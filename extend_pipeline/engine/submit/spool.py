@@ -19,7 +19,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.submit.record_outcome import SubmitResult
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
-from extend_pipeline.ledger.write.late_acceptance import turned_up
+from extend_pipeline.ledger.write.late_acceptance import adopt_late_task
 from extend_pipeline.providers.protocol import Accepted, Duplicate, Found
 
 _log = logging.getLogger(__name__)
@@ -91,7 +91,7 @@ def replay_spool(pipeline: Pipeline) -> list[str]:
                 tx, acceptance.attempt_id, task_id=acceptance.task_id, found_by="post", due_at=tx.now_ms
             )
             if isinstance(moved, transitions.Stale) and moved.state is AttemptState.WRITTEN_OFF:
-                moved = turned_up(tx, acceptance.attempt_id, task_id=acceptance.task_id)
+                moved = adopt_late_task(tx, acceptance.attempt_id, task_id=acceptance.task_id)
         if isinstance(moved, transitions.Stale) and moved.state is None:
             hint = "was an older copy restored? reconcile finds what was paid"
             _set_aside(path, f"{_accepted(acceptance)}, and this ledger knows nothing of it: {hint}")

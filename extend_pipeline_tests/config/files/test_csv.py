@@ -9,6 +9,7 @@ import pytest
 
 from extend_pipeline.config.model.catalogue import BranchSource
 from extend_pipeline_tests.config.written import entry, load, only_problem, problems_of, write_home
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 HEADER = "key,account,source.video_id,source.model,source.mode,source.duration,extend.to"
 ROW = "one,kling-main,827942411241803822,kling-v1-6,std,5.1,30"
@@ -57,7 +58,7 @@ def test_yaml_and_csv_are_read_together_and_share_their_keys(tmp_path: Path) -> 
         ("one", "catalog.csv"),
     ]
     problem = only_problem(write_home(tmp_path / "bad", entry("one"), table=f"{HEADER}\n{ROW}\n"))
-    assert problem.text().startswith("catalog.csv:2: video one: key: one is the key of catalog.yaml:2 too.")
+    check_user_text(problem.text())
 
 
 @pytest.mark.parametrize("separator", [";", "\t"])
@@ -85,14 +86,12 @@ def test_unicode_text_of_a_spreadsheet_is_utf_16_with_tabs(tmp_path: Path) -> No
     assert video.extend.prompt == "雾散了"
 
 
-@pytest.mark.parametrize(
-    ("cell", "message"), [("1,250", "may be a fraction as well as thousands"), ("5,1,2", "is not")]
-)
-def test_a_comma_with_two_meanings_is_refused_with_both(tmp_path: Path, cell: str, message: str) -> None:
+@pytest.mark.parametrize("cell", ["1,250", "5,1,2"])
+def test_a_comma_with_two_meanings_is_refused_with_both(tmp_path: Path, cell: str) -> None:
     table = f"{HEADER}\n{ROW}\n".replace(",", ";").replace("5.1", cell)
     problem = only_problem(write_home(tmp_path, table=table))
     assert (problem.line, problem.subject, problem.field, problem.given) == (2, "one", "source.duration", cell)
-    assert message in problem.message
+    check_user_text(problem.text())
 
 
 @pytest.mark.parametrize(("cell", "ms"), [("5.041", 5_041), ("10.041", 10_041), ("5,1", 5_100), ("5,0410", 5_041)])
@@ -113,34 +112,33 @@ def test_a_comma_is_no_decimal_sign_where_commas_separate(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("table", "line", "subject", "field", "words"),
+    ("table", "line", "subject", "field"),
     [
-        (f"{HEADER},extend.promt\n{ROW},x\n", 1, None, "extend.promt", "is not a known column"),
-        (f"{HEADER},extend.to\n{ROW},31\n", 1, None, "extend.to", "stands twice in the header"),
-        (f"{HEADER},branch_of,source.branch_of\n{ROW},,\n", 1, None, "source.branch_of", "stands twice in the header"),
-        (f"{HEADER}\n{ROW},left over\n", 2, "one", None, "stands in a column without a name"),
-        (f"{HEADER}\n\n,,,\n{ROW[:-2]}999\n", 4, "one", "extend.to", "is above 180"),
-        (f"{HEADER}\n{ROW[:-3]}\n", 2, "one", "extend.steps", "neither to nor steps is given"),
-        (f'{HEADER}\n{ROW}\n"two,kling-main\n', 3, None, None, "this is not CSV"),
-        (f'{HEADER},extend.prompts\n{ROW},"[""a"", ""b"""\n', 2, "one", "extend.prompts", "begins like a JSON list"),
-        (f'{HEADER},extend.prompts\n{ROW},"[1, [2]]"\n', 2, "one", "extend.prompts", "is a list of more than texts"),
-        (f"{HEADER},extend.prompts\n{ROW},a||b\n", 2, "one", "extend.prompts.2", "is blank"),
+        (f"{HEADER},extend.promt\n{ROW},x\n", 1, None, "extend.promt"),
+        (f"{HEADER},extend.to\n{ROW},31\n", 1, None, "extend.to"),
+        (f"{HEADER},branch_of,source.branch_of\n{ROW},,\n", 1, None, "source.branch_of"),
+        (f"{HEADER}\n{ROW},left over\n", 2, "one", None),
+        (f"{HEADER}\n\n,,,\n{ROW[:-2]}999\n", 4, "one", "extend.to"),
+        (f"{HEADER}\n{ROW[:-3]}\n", 2, "one", "extend.steps"),
+        (f'{HEADER}\n{ROW}\n"two,kling-main\n', 3, None, None),
+        (f'{HEADER},extend.prompts\n{ROW},"[""a"", ""b"""\n', 2, "one", "extend.prompts"),
+        (f'{HEADER},extend.prompts\n{ROW},"[1, [2]]"\n', 2, "one", "extend.prompts"),
+        (f"{HEADER},extend.prompts\n{ROW},a||b\n", 2, "one", "extend.prompts.2"),
         (
             f"{HEADER}\n{ROW}\n".replace("827942411241803822", "8.27942E+17"),
             2,
             "one",
             "source.video_id",
-            "a spreadsheet has rounded",
         ),
-        ("  \n", 1, None, None, "the file is empty"),
+        ("  \n", 1, None, None),
     ],
 )
 def test_a_table_that_is_no_catalogue_says_where_and_why(
-    tmp_path: Path, *, table: str, line: int, subject: str | None, field: str | None, words: str
+    tmp_path: Path, *, table: str, line: int, subject: str | None, field: str | None
 ) -> None:
     problem = only_problem(write_home(tmp_path, table=table))
     assert (problem.file, problem.line, problem.subject, problem.field) == ("catalog.csv", line, subject, field)
-    assert words in problem.message
+    check_user_text(problem.text())
 
 
 def test_a_table_without_a_key_column_says_so_first(tmp_path: Path) -> None:

@@ -37,6 +37,11 @@ class RawServer:
         """The first line of a request."""
         return self.requests[index].split(b"\r\n")[0].decode("latin-1")
 
+    def asked(self, index: int = -1) -> tuple[str, str]:
+        """Return a request's method and target."""
+        method, target, _ = self.line(index).split(" ")
+        return method, target
+
     def body(self, index: int = -1) -> bytes:
         return self.requests[index].split(b"\r\n\r\n", 1)[1]
 

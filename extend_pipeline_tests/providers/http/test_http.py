@@ -57,7 +57,7 @@ def test_a_whole_answer_comes_back_with_lower_case_headers() -> None:
     assert isinstance(reply, Reply)
     assert (reply.status, reply.body, reply.truncated) == (201, b"{}", False)
     assert reply.headers["x-request-id"] == "r1"
-    assert server.line() == "POST /submit HTTP/1.1"
+    assert server.asked() == ("POST", "/submit")
     assert json.loads(server.body()) == {"a": "ü"}
     assert server.header("host") == f"127.0.0.1:{server.port}"
     assert server.header("accept-encoding") == "identity"
@@ -70,7 +70,7 @@ def test_a_base_path_and_parameters_are_put_together() -> None:
         http = HttpClient(server.base_url + "/kling/", allow_local=True)
         http.get("/v1/x", params={"pageNum": 2, "q": "a b"}, headers={}, deadline_s=5)
         http.close()
-    assert server.line() == "GET /kling/v1/x?pageNum=2&q=a+b HTTP/1.1"
+    assert server.asked() == ("GET", "/kling/v1/x?pageNum=2&q=a+b")
 
 
 def test_every_post_has_a_connection_of_its_own_and_gets_share_one() -> None:
@@ -93,7 +93,7 @@ def test_a_kept_connection_that_the_server_closed_is_not_used_again() -> None:
 
     with client(once) as (http, server):
         assert isinstance(get(http), Reply)
-        (kept,) = http._kept._idle
+        (kept,) = http._transport._idle
         give_up = time.monotonic() + 5
         while not kept.connection.has_expired() and time.monotonic() < give_up:
             pass  # the end of the connection is on its way

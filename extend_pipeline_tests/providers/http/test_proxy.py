@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -23,6 +24,7 @@ from extend_pipeline.providers.wire.transport_outcome import classify_query, cla
 from extend_pipeline_tests.providers.http.raw_server import RawServer, always, answer, hang_up, raw_server, unused_port
 from extend_pipeline_tests.support.servers.company_ca import Company, needs_openssl, tls_before
 from extend_pipeline_tests.support.servers.forward_proxy import forward_proxy
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 pytestmark = needs_openssl
 NAME = "api.reseller.example"
@@ -35,7 +37,7 @@ def _no_proxy_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     yield
-    trust._built.cache_clear()
+    trust._load_context.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -61,10 +63,18 @@ def route(company: Company, proxy: object, **more: Any) -> Route:
     )
 
 
+BEARER = "Bearer secret-key"
+
+
+def basic(log_in: str) -> str:
+    """Return the value of a header that signs in by name and password."""
+    return f"Basic {base64.b64encode(log_in.encode()).decode()}"
+
+
 def post(through: Route, url: str = f"https://{NAME}") -> HttpResult:
     client = HttpClient(url, route=through)
     try:
-        return client.post_json("/x", {"a": 1}, headers={"authorization": "Bearer secret-key"}, deadline_s=5)
+        return client.post_json("/x", {"a": 1}, headers={"authorization": BEARER}, deadline_s=5)
     finally:
         client.close()
 
@@ -79,7 +89,7 @@ def test_https_goes_by_name_through_a_tunnel_and_the_proxy_sees_no_more(
         assert "secret-key" not in proxy.heads[0]
         assert "proxy-authorization" not in proxy.heads[0].lower()
     assert len(behind.requests) == before + 1
-    assert behind.header("authorization") == "Bearer secret-key"
+    assert behind.header("authorization") == BEARER
     assert behind.header("proxy-authorization") is None
 
 
@@ -102,7 +112,7 @@ def test_a_log_in_is_read_when_it_is_used(company: Company, port: int, monkeypat
         assert proxy.heads == []
         monkeypatch.setenv("PROXY_LOGIN", "ann:p@ss")
         assert isinstance(post(through), Reply)
-        assert "Proxy-Authorization: Basic YW5uOnBAc3M=" in proxy.heads[0]
+        assert f"Proxy-Authorization: {basic('ann:p@ss')}" in proxy.heads[0]
 
 
 @pytest.mark.parametrize(
@@ -135,10 +145,11 @@ def test_what_the_proxy_refuses_was_never_sent(company: Company, reply: str, set
 
 
 def test_a_proxy_that_is_not_there_is_named(company: Company) -> None:
-    result = post(route(company, unused_port()))
+    port = unused_port()
+    result = post(route(company, port))
     assert isinstance(result, NotSent)
     assert not result.refused
-    assert "the proxy http://127.0.0.1" in result.reason
+    check_user_text(result.reason, without={f" {port}": " PORT"})
 
 
 def test_a_request_that_left_through_the_tunnel_is_lost_and_not_unsent(company: Company) -> None:
@@ -182,7 +193,7 @@ def test_a_download_goes_through_and_each_redirect_is_checked(company: Company, 
         tls_before(company.server, server.port) as elsewhere,
         forward_proxy({NAME: port, "old.reseller.example": elsewhere}) as proxy,
     ):
-        policy = DownloadPolicy(route=route(company, proxy.port), silence_s=5)
+        policy = DownloadPolicy(route=route(company, proxy.port), idle_timeout_s=5)
         with open_download(f"https://{NAME}/a.mp4", policy) as got:
             assert isinstance(got, Body)
             assert b"".join(got.chunks) == b"{}"
@@ -197,7 +208,7 @@ def test_without_tls_the_proxy_is_given_the_checked_address(
 ) -> None:
     url = "http://cdn.reseller.example/a.mp4"
     with forward_proxy({PUBLIC_ADDRESS: behind.port}) as proxy:
-        policy = DownloadPolicy(route=route(company, proxy.port), http=True, silence_s=5)
+        policy = DownloadPolicy(route=route(company, proxy.port), http=True, idle_timeout_s=5)
         with open_download(url, policy) as got:
             assert isinstance(got, Fault), "nothing would hold the proxy to an address that nobody checked"
         names["cdn.reseller.example"] = PUBLIC_ADDRESS
@@ -213,7 +224,7 @@ def test_one_s_own_network_is_reached_directly(company: Company, behind: RawServ
         through = route(company, proxy.port, private=True)
         assert isinstance(post(through, f"http://new-api:{behind.port}"), Reply)
         own = PrivateHost("new-api", behind.port, http=True)
-        policy = DownloadPolicy(route=through, private=own, silence_s=5)
+        policy = DownloadPolicy(route=through, private=own, idle_timeout_s=5)
         with open_download(f"http://new-api:{behind.port}/a.mp4", policy) as got:
             assert isinstance(got, Body)
         client = HttpClient(behind.base_url, allow_local=True, route=through)
@@ -236,7 +247,7 @@ def test_the_environment_counts_only_where_it_is_asked_for(
         assert isinstance(post(route(company, "none")), NotSent)
         assert proxy.heads == []
         assert isinstance(post(route(company, "environment")), Reply)
-        assert "Basic YW5uOnB3" in proxy.heads[0]
+        assert basic("ann:pw") in proxy.heads[0]
         monkeypatch.setenv("NO_PROXY", ".reseller.example")
         assert isinstance(post(route(company, "environment")), NotSent)
         assert len(proxy.heads) == 1

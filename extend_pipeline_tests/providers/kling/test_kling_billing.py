@@ -31,8 +31,9 @@ from extend_pipeline_tests.providers.http.raw_server import (
 )
 from extend_pipeline_tests.providers.kling.billing_bodies import PACK, ROW, costs, page, row
 from extend_pipeline_tests.providers.kling.bodies import failure
+from extend_pipeline_tests.support.user_texts import check_user_text
 
-FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, least_left_s=0.01)
+FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, min_left_s=0.01)
 FOREVER = 10**14
 SOURCE = "827000000000000001"
 
@@ -66,9 +67,9 @@ def bodies(server: RawServer) -> list[dict[str, Any]]:
     return [json.loads(request.partition(b"\r\n\r\n")[2]) for request in server.requests]
 
 
-def lines(server: RawServer) -> set[str]:
-    """The request lines."""
-    return {request.partition(b"\r\n")[0].decode() for request in server.requests}
+def asked(server: RawServer) -> set[tuple[str, str]]:
+    """Return the methods and targets of all requests."""
+    return {server.asked(index) for index in range(len(server.requests))}
 
 
 def test_a_bill_is_read_page_by_page_and_never_faster_than_one_a_second() -> None:
@@ -84,7 +85,7 @@ def test_a_bill_is_read_page_by_page_and_never_faster_than_one_a_second() -> Non
     assert [found.task_id for found in bill.rows] == [ROW["task_id"], "2", "3"]
     assert (bill.pages, bill.malformed) == (3, 0)
     assert bodies(server) == [{"start_time": 5, "end_time": 9, "limit": 2}, {"cursor": "c2"}, {"cursor": "c3"}]
-    assert lines(server) == {"POST /account/billing/package HTTP/1.1"}
+    assert asked(server) == {("POST", "/account/billing/package")}
     assert len(pauses) == 2
     assert min(pauses) >= 1.0
 
@@ -134,13 +135,13 @@ def test_a_bill_that_never_ends_is_given_up() -> None:
     with scripted(circle) as (billing, server):
         bill = billing.bill(5, 9)
         assert isinstance(bill, QueryFailed)
-        assert "circle" in bill.answer.message
+        check_user_text(bill.answer.message)
         assert len(server.requests) == 2
     long = in_turn(*(answer(200, page(ROW, more=True, cursor=f"c{number}")) for number in range(9)))
     with scripted(long) as (billing, server):
         bill = billing.bill(5, 9, max_pages=3)
         assert isinstance(bill, QueryFailed)
-        assert "more than 3 pages" in bill.answer.message
+        check_user_text(bill.answer.message)
         assert len(server.requests) == 3
 
 
@@ -149,7 +150,7 @@ def test_packs_are_asked_for_again_where_that_may_help() -> None:
         packs = billing.packs(5, 9)
         assert isinstance(packs, Packs)
         assert [pack.left_micros for pack in packs.packs] == [91_300_000]
-        assert lines(server) == {"GET /account/costs?start_time=5&end_time=9 HTTP/1.1"}
+        assert asked(server) == {("GET", "/account/costs?start_time=5&end_time=9")}
         assert len(server.requests) == 2
 
 
@@ -167,7 +168,7 @@ def test_a_missing_secret_is_told_before_anything_is_asked(monkeypatch: pytest.M
 @pytest.mark.parametrize(("since", "until", "rows"), [(9, 9, 500), (9, 5, 500), (-1, 5, 500), (5, 9, 0), (5, 9, 501)])
 def test_a_question_that_makes_no_sense_is_a_programming_error(since: int, until: int, rows: int) -> None:
     with scripted(always(answer(200, page()))) as (billing, server):
-        with pytest.raises(ValueError, match=r"has no length|pages of 1-500"):
+        with pytest.raises(ValueError, match=r"empty|pages"):
             billing.bill(since, until, page_rows=rows)
         assert server.requests == []
 

@@ -30,6 +30,7 @@ from extend_pipeline.providers.protocol import (
 from extend_pipeline.providers.wire.codes import RULES
 from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline_tests.providers.kling.bodies import CREATED, DONE, LIST, SINGLE, body, done, envelope, failure
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 ID = "827942411241803822"
 OWN = "harbour-dawn_1"
@@ -219,13 +220,14 @@ def test_the_table_has_every_code() -> None:
 def test_a_code_decides_what_became_of_a_submit(
     status: int, code: int, reason: RejectReason | None, _fault: object
 ) -> None:
-    outcome = submit(status, failure(code, "Account balance not enough"))
+    message = "Account balance not enough"
+    outcome = submit(status, failure(code, message))
     if reason is None:
         assert isinstance(outcome, Unknown)
         return
     assert isinstance(outcome, Rejected)
     assert (outcome.reason, outcome.retry_after_s) == (reason, 3.0)
-    assert "Account balance not enough" in outcome.answer.message
+    assert message in outcome.answer.message
     assert (outcome.answer.code, outcome.answer.http_status, outcome.answer.request_id) == (
         str(code),
         status,
@@ -378,7 +380,8 @@ def test_an_unknown_status_word_is_still_running_with_a_warning(word: object) ->
 def test_a_success_without_a_url_is_not_a_success(result: object) -> None:
     view = seen(envelope(done(task_result=result)))
     assert view.state is TaskState.PROCESSING
-    assert any("no video URL" in warning for warning in view.warnings)
+    assert view.warnings
+    check_user_text("\n".join(view.warnings))
 
 
 def test_a_video_without_an_id_is_kept_and_a_single_video_without_its_list_too() -> None:
@@ -409,11 +412,10 @@ def test_the_external_id_is_found_at_the_top_level_too() -> None:
 
 
 def test_a_refusal_after_acceptance_keeps_the_providers_reason() -> None:
-    view = seen(
-        envelope(done(task_status="failed", task_status_msg="Failure to pass the risk control", task_result={}))
-    )
+    reason = "Failure to pass the risk control"
+    view = seen(envelope(done(task_status="failed", task_status_msg=reason, task_result={})))
     assert view.state is TaskState.FAILED
-    assert view.message == "Failure to pass the risk control"
+    assert view.message == reason
     assert view.warnings == ()
 
 

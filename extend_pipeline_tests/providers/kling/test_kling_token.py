@@ -96,8 +96,9 @@ def test_many_threads_get_one_token() -> None:
 
 
 def test_an_api_key_goes_out_as_it_is() -> None:
-    source = tokens(Clock(), SingleKey("K_API"), K_API="api-key-1")
-    assert bearer(source).headers == {"authorization": "Bearer api-key-1"}
+    api_key = "api-key-1"
+    source = tokens(Clock(), SingleKey("K_API"), K_API=api_key)
+    assert bearer(source).headers == {"authorization": f"Bearer {api_key}"}
     assert not source.renew(bearer(source), REFUSED)
 
 

@@ -8,16 +8,19 @@ from extend_pipeline.providers.http.results import HttpResult, NoResponse, NotSe
 from extend_pipeline.providers.http.retry import AttemptResult
 from extend_pipeline.providers.protocol import QueryFailed, QueryFault, Rejected, RejectReason, Unknown
 from extend_pipeline.providers.wire.transport_outcome import classify_query, classify_submit
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 SECRETS = ("sk-canary-11",)
 WHOLE = Reply(200, {}, b"{}", False, 0.1)
 
 
 def test_only_a_request_of_which_no_byte_left_counts_as_refused() -> None:
-    verdict = classify_submit(NotSent("connection refused"), SECRETS)
+    reason = "connection refused"
+    verdict = classify_submit(NotSent(reason), SECRETS)
     assert isinstance(verdict, Rejected)
     assert verdict.reason is RejectReason.UNSENT
-    assert "nothing was sent: connection refused" in verdict.answer.message
+    assert reason in verdict.answer.message
+    check_user_text(verdict.answer.message)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from extend_pipeline.sandbox import GatewayConfig, KeyAccount, SandboxAccount, SandboxConfig, SandboxError
 from extend_pipeline_tests.sandbox.conftest import PATH, Kling
 from extend_pipeline_tests.sandbox.providers.surfaces import Client, Gateway
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 ALWAYS = {"start_time": 1, "end_time": 10**14}
 PROMPT_BILLS: dict[str, Any] = {"billing_delay": 0.0, "billing_interval": 0.0}
@@ -232,19 +233,20 @@ def test_somebody_else_may_use_another_account(run: Callable[..., Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    "fields",
     [
-        ({"provider": "sora"}, "provider must be one of"),
-        ({"account": "nobody"}, "no account 'nobody'"),
-        ({"video_id": "unknown"}, "refuses to extend unknown"),
-        ({"age": -1}, "age of a foreign task"),
-        ({"units": 3}, "unknown fields"),
-        ({"prompt": 7}, "prompt of a foreign task"),
+        {"provider": "sora"},
+        {"account": "nobody"},
+        {"video_id": "unknown"},
+        {"age": -1},
+        {"units": 3},
+        {"prompt": 7},
     ],
 )
-def test_somebody_else_can_do_no_more_than_anybody(kling: Kling, fields: dict[str, Any], told: str) -> None:
-    with pytest.raises(SandboxError, match=told):
+def test_somebody_else_can_do_no_more_than_anybody(kling: Kling, fields: dict[str, Any]) -> None:
+    with pytest.raises(SandboxError) as caught:
         kling.handle.foreign_task(**fields)
+    check_user_text(str(caught.value))
 
 
 @pytest.mark.parametrize("wrong", [{"billing_delay": -1}, {"billing_interval": -1}, {"billing_page": 501}])

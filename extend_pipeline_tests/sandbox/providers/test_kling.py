@@ -12,6 +12,7 @@ import pytest
 
 from extend_pipeline.sandbox import SandboxAccount
 from extend_pipeline_tests.sandbox.conftest import PATH, Kling, make_jwt
+from extend_pipeline_tests.support.user_texts import check_user_text
 
 
 def test_a_create_answers_with_the_documented_body(kling: Kling) -> None:
@@ -213,7 +214,7 @@ def test_slots_are_held_until_the_end(start: Callable[..., Kling]) -> None:
     assert [kling.submit(source).status_code for _ in range(2)] == [200, 200]
     refused = kling.submit(source)
     assert kling.code(refused) == (429, 1303)
-    assert "parallel task over resource pack limit" in refused.json()["message"]
+    check_user_text(refused.json()["message"])
     kling.handle.set_offset(1001)
     assert kling.submit(source).status_code == 200
 
@@ -225,7 +226,7 @@ def test_an_empty_account_is_1102_and_a_refund_fills_it(start: Callable[..., Kli
     assert [kling.submit(source).status_code for _ in range(2)] == [200, 200]
     answer = kling.submit(source)
     assert kling.code(answer) == (429, 1102)
-    assert answer.json()["message"] == "Account balance not enough"
+    check_user_text(answer.json()["message"])
     kling.handle.set_offset(1001)
     assert kling.submit(source).status_code == 200
 
