@@ -81,13 +81,13 @@ def _has_expired(row: AttemptRow, now_ms: int) -> bool:
 
 def _end_leases(pipeline: Pipeline, report: RecoverReport) -> None:
     with pipeline.ledger.read() as connection:
-        held = queries.attempts_in(connection, (S.CLAIMED, S.SENDING))
-    over = [row for row in held if row.owner != pipeline.owner and lease_is_over(row, pipeline.now_ms())]
-    over += [row for row in held if row.owner == pipeline.owner and _has_expired(row, pipeline.now_ms())]
-    if not over:
+        claims = queries.attempts_in(connection, (S.CLAIMED, S.SENDING))
+    expired = [row for row in claims if row.owner != pipeline.owner and lease_is_over(row, pipeline.now_ms())]
+    expired += [row for row in claims if row.owner == pipeline.owner and _has_expired(row, pipeline.now_ms())]
+    if not expired:
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        for row in over:
+        for row in expired:
             _end_lease(tx, pipeline, row, report)
 
 

@@ -154,29 +154,31 @@ def _collect(
     if not lease.renew():
         return  # it waited so long that another process leases it by now
     key = result_key(attempt.attempt_id)
-    got = fetch(pipeline, attempt.account, attempt.result_url, key=key, heartbeat=lease.renew)
+    fetched = fetch(pipeline, attempt.account, attempt.result_url, key=key, heartbeat=lease.renew)
     expires_at = attempt.expires_at
-    if isinstance(got, FetchFailure) and (got.stale_url or got.sha256 or is_over(expires_at, pipeline.now_ms())):
+    if isinstance(fetched, FetchFailure) and (
+        fetched.stale_url or fetched.sha256 or is_over(expires_at, pipeline.now_ms())
+    ):
         fresh = _fresh_url(pipeline, attempt)
         if isinstance(fresh, _FreshUrl):
             second = fetch(pipeline, attempt.account, fresh.url, key=key, heartbeat=lease.renew)
-            got, expires_at = _combine_tries(got, second), fresh.expires_at
+            fetched, expires_at = _combine_tries(fetched, second), fresh.expires_at
         else:
-            got = replace(got, message=f"{got.message}; {fresh.message}", stale_url=fresh.stale_url)
-    if isinstance(got, Stored):
+            fetched = replace(fetched, message=f"{fetched.message}; {fresh.message}", stale_url=fresh.stale_url)
+    if isinstance(fetched, Stored):
         try:
             if attempt.state is S.STORED:
-                keep_restored(pipeline, attempt, got)
+                keep_restored(pipeline, attempt, fetched)
             else:
-                keep_film(pipeline, attempt, got, actor=pipeline.owner)
+                keep_film(pipeline, attempt, fetched, actor=pipeline.owner)
         except ProbeUnavailable as error:
-            got = could_not_probe(error)
+            fetched = could_not_probe(error)
         else:
             with lock:
                 (report.restored if attempt.state is S.STORED else report.stored).append(attempt.where)
-                report.bytes += got.bytes
+                report.bytes += fetched.bytes
             return
-    decision = handle_failed_fetch(pipeline, due, lease, got, expires_at)
+    decision = handle_failed_fetch(pipeline, due, lease, fetched, expires_at)
     if decision is not FetchDecision.AGAIN:
         pipeline.store.forget(key)
     lists = {
@@ -217,13 +219,13 @@ def _combine_tries(first: FetchFailure, second: Stored | FetchFailure) -> Stored
     return FetchFailure(second.message, progress=progress)
 
 
-def keep_film(pipeline: Pipeline, attempt: AttemptRow, got: Stored, *, actor: str) -> Moved | Stale:
+def keep_film(pipeline: Pipeline, attempt: AttemptRow, stored: Stored, *, actor: str) -> Moved | Stale:
     """Record that an attempt's film is in the store, with its media analysis. Raise ProbeUnavailable where this machine
     can't analyse it now."""
-    analysis = analyse(pipeline, attempt, got)
+    analysis = analyse(pipeline, attempt, stored)
     failpoint("collect.before_stored")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
-        data = {**file_columns(got), **analysis.columns()}
+        data = {**file_columns(stored), **analysis.columns()}
         moved = transitions.stored(tx, attempt.attempt_id, data=data)
         if analysis.film_waits and isinstance(moved, Moved):
             files.not_made(tx, attempt)
@@ -236,6 +238,6 @@ def keep_film(pipeline: Pipeline, attempt: AttemptRow, got: Stored, *, actor: st
             attempt.video_key,
             attempt.hop,
             state,
-            got.path,
+            stored.path,
         )
     return moved

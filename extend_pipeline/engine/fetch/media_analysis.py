@@ -53,29 +53,29 @@ class MediaAnalysis:
         }
 
 
-def file_columns(got: Stored) -> dict[str, object]:
+def file_columns(stored: Stored) -> dict[str, object]:
     """Return the columns of an attempt that describe its stored file."""
     return {
-        "sha256": got.sha256,
-        "path": got.path,
-        "bytes": got.bytes,
-        "width": got.probe.width,
-        "height": got.probe.height,
-        "codec": got.probe.codec,
-        "probed_duration_ms": got.probe.duration_ms,
+        "sha256": stored.sha256,
+        "path": stored.path,
+        "bytes": stored.bytes,
+        "width": stored.probe.width,
+        "height": stored.probe.height,
+        "codec": stored.probe.codec,
+        "probed_duration_ms": stored.probe.duration_ms,
     }
 
 
-def analyse(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> MediaAnalysis:
+def analyse(pipeline: Pipeline, attempt: AttemptRow, stored: Stored) -> MediaAnalysis:
     """Compare a stored result with its parent, and assemble the film where the result is only the new part. A poster or
     film that can't be made never prevents a paid file from being stored. Raise ProbeUnavailable where this machine
     fails."""
     before = parent_file(pipeline, attempt)
-    with _opened(pipeline, before.ref, got.ref) as (parent, result):
+    with _opened(pipeline, before.ref, stored.ref) as (parent, result):
         seam = None if parent is None else isolated_probe.measure_seam(parent=parent, result=result)
-        kind = _kind(pipeline, attempt, got.probe.duration_ms, seam)
+        kind = _kind(pipeline, attempt, stored.probe.duration_ms, seam)
         segment = kind is OutputKind.SEGMENT
-        poster_path = _put_poster(pipeline, attempt, got, parent, result, segment=segment)
+        poster_path = _put_poster(pipeline, attempt, stored, parent, result, segment=segment)
         film, note = _film(pipeline, parent, result) if segment else (None, None)
     psnr = None if seam is None or seam.psnr_db is None else round(seam.psnr_db * 100)
     prefix = None if seam is None else seam.parent_is_prefix
@@ -83,11 +83,11 @@ def analyse(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> MediaAnalys
     return MediaAnalysis(kind.value, psnr, prefix, poster_path, film, note, film_waits=waits)
 
 
-def put_poster(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> str | None:
+def put_poster(pipeline: Pipeline, attempt: AttemptRow, stored: Stored) -> str | None:
     """Make the poster of a stored attempt's file again; return None where it has no video frames for one."""
     segment = attempt.output_kind == OutputKind.SEGMENT.value
-    with _opened(pipeline, parent_file(pipeline, attempt).ref, got.ref) as (parent, result):
-        return _put_poster(pipeline, attempt, got, parent, result, segment=segment)
+    with _opened(pipeline, parent_file(pipeline, attempt).ref, stored.ref) as (parent, result):
+        return _put_poster(pipeline, attempt, stored, parent, result, segment=segment)
 
 
 @contextmanager
@@ -99,7 +99,7 @@ def _opened(pipeline: Pipeline, parent: MediaRef | None, result: MediaRef) -> It
 
 
 def _put_poster(
-    pipeline: Pipeline, attempt: AttemptRow, got: Stored, parent: Path | None, result: Path, *, segment: bool
+    pipeline: Pipeline, attempt: AttemptRow, stored: Stored, parent: Path | None, result: Path, *, segment: bool
 ) -> str | None:
     try:
         poster = isolated_probe.make_poster(
@@ -107,7 +107,7 @@ def _put_poster(
         )
     except FrameError:
         return None
-    return str(pipeline.store.put_poster(got.sha256, poster))
+    return str(pipeline.store.put_poster(stored.sha256, poster))
 
 
 def _kind(pipeline: Pipeline, attempt: AttemptRow, probed_ms: int, seam: Seam | None) -> OutputKind:
@@ -135,9 +135,9 @@ def analyse_again(pipeline: Pipeline) -> list[str]:
         )
     analysed = []
     for attempt in rows:
-        got = stored_file(attempt)
+        stored = stored_file(attempt)
         try:
-            analysis = analyse(pipeline, attempt, got)
+            analysis = analyse(pipeline, attempt, stored)
         except isolated_probe.ProbeUnavailable:
             continue  # the next round tries again
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
@@ -191,20 +191,22 @@ def parent_file(pipeline: Pipeline, attempt: AttemptRow) -> ParentFile:
             relative = (before.film_path or before.path) if before is not None else None
             is_missing = attempt.parent_attempt_id in files.without_file(connection)
         else:
-            known = queries.videos(connection, keys=[attempt.video_key])
-            relative = known[0].source_path if known else None
+            videos = queries.videos(connection, keys=[attempt.video_key])
+            relative = videos[0].source_path if videos else None
     if relative is None and attempt.parent_attempt_id is None and attempt.parent_url:
-        got = fetch(pipeline, attempt.account, attempt.parent_url, key=source_key(attempt.account, attempt.parent_url))
-        if isinstance(got, Stored):
+        fetched = fetch(
+            pipeline, attempt.account, attempt.parent_url, key=source_key(attempt.account, attempt.parent_url)
+        )
+        if isinstance(fetched, Stored):
             with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
                 catalog_sync.source_stored(
                     tx,
                     attempt.video_key,
-                    sha256=got.sha256,
-                    path=got.path,
-                    duration_ms=got.probe.duration_ms,
+                    sha256=fetched.sha256,
+                    path=fetched.path,
+                    duration_ms=fetched.probe.duration_ms,
                 )
-            relative = got.path
+            relative = fetched.path
     if relative is None:
         return ParentFile(None)
     ref = MediaRef.parse(relative)

@@ -31,7 +31,7 @@ def fetch_whole(
                 return _fault_failure(body)
             assert not isinstance(body, NoRange)
             require(store, body.content_length)
-            got = store.ingest(
+            fetched = store.ingest(
                 _with_heartbeat(body.chunks, heartbeat),
                 expected_bytes=body.content_length,
                 max_bytes=policy.max_bytes,
@@ -40,7 +40,7 @@ def fetch_whole(
             )
     except DownloadInterrupted as error:
         return FetchFailure(error.message, refused=error.kind is FaultKind.REFUSED, cut=True)
-    return _invalid_failure(got) if isinstance(got, InvalidFile) else got
+    return _invalid_failure(fetched) if isinstance(fetched, InvalidFile) else fetched
 
 
 def fetch_rest(
@@ -55,18 +55,18 @@ def fetch_rest(
     try:
         while True:
             size_before, invalid_before = partial.size, partial.facts.unsound
-            got = _once(store, partial, url, policy, heartbeat)
-            if isinstance(got, Stored):
-                return got
+            fetched = _once(store, partial, url, policy, heartbeat)
+            if isinstance(fetched, Stored):
+                return fetched
             # begun anew, to find out whether the same invalid bytes come again
             begun_anew = partial.facts.unsound != invalid_before
             has_grown = begun_anew or partial.size - size_before >= MIN_PROGRESS
             if (
-                not (got.cut and has_grown)
+                not (fetched.cut and has_grown)
                 or time.monotonic() > ends
                 or (heartbeat is not None and heartbeat() is False)
             ):
-                return replace(got, progress=partial.size > began)
+                return replace(fetched, progress=partial.size > began)
     except OSError:
         partial.discard()  # a full disk needs the space
         raise
@@ -118,11 +118,11 @@ def _finished(
     only the same bytes a second time prove that the provider has no other file."""
     sha256 = partial.sha256()
     is_final = not partial.facts.joined or partial.facts.unsound == sha256
-    got = store.take_in(partial, sha256, check=isolated_probe.check_file, quarantine=is_final)
-    if isinstance(got, Stored):
-        return got
+    fetched = store.take_in(partial, sha256, check=isolated_probe.check_file, quarantine=is_final)
+    if isinstance(fetched, Stored):
+        return fetched
     if is_final:
-        return _invalid_failure(got)
+        return _invalid_failure(fetched)
     partial.begin(None, None, unsound=sha256)
     return _once(store, partial, url, policy, heartbeat)
 

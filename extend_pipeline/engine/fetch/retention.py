@@ -133,8 +133,8 @@ def sources(videos: Iterable[VideoPlan], now_ms: int) -> list[Expiring]:
         ends = video.extendable_until_ms
         if ends is None or now_ms >= ends:  # an expired source is a block reason of the plan
             continue
-        left = ends - now_ms
-        urgency = _late(left) if left <= SOURCE_NOTICE_MS else Urgency.EARLY
+        left_ms = ends - now_ms
+        urgency = _late(left_ms) if left_ms <= SOURCE_NOTICE_MS else Urgency.EARLY
         where = f"the source of {video.key}" if not video.hops_done else f"hop {video.hops_done} of {video.key}"
         expiring.append(Expiring(what="source", where=where, account=video.account, ends_ms=ends, urgency=urgency))
     return sorted(expiring, key=_soonest_first)
@@ -151,8 +151,8 @@ def unfetched(ledger: Ledger, now_ms: int) -> list[Expiring]:
     with ledger.read() as connection:
         attempts = queries.attempts_in(connection, (AttemptState.SUCCEEDED,))
         hints = queries.hints(connection) if attempts else {}
-        gone = files.found_missing(connection, states=("missing",))
-    return results(attempts, hints, now_ms) + missing_results(gone, now_ms)
+        missing = files.found_missing(connection, states=("missing",))
+    return results(attempts, hints, now_ms) + missing_results(missing, now_ms)
 
 
 def urgent(expiring: Iterable[Expiring]) -> list[Expiring]:

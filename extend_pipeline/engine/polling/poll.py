@@ -94,8 +94,8 @@ def _poll_account(
     remaining = leased
     if provider.list_page_size and len(leased) >= LIST_WORTH:
         listed = _by_list(provider, {due.attempt.task for due in leased}, report)
-        seen = [(due, listed[due.attempt.task]) for due in leased if due.attempt.task in listed]
-        _record(pipeline, account, seen, report)
+        listed_outcomes = [(due, listed[due.attempt.task]) for due in leased if due.attempt.task in listed]
+        _record(pipeline, account, listed_outcomes, report)
         remaining = [due for due in leased if due.attempt.task not in listed]
     # a crash loses at most this many outcomes before their commit
     size = provider.query_batch_size or pipeline.settings.max_polls * 2

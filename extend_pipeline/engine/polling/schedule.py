@@ -79,8 +79,8 @@ def restore_is_due(*, tries: int, tried_at: int | None, now_ms: int) -> bool:
 
 def submit_backoff_ms(*, refusals: int, retry_after_s: float | None) -> int:
     """Return for how many ms an account backs off after a refused submit that followed `refusals` in a row."""
-    asked = 0 if retry_after_s is None else min(int(retry_after_s * 1000), MAX_BACKOFF_MS)
-    return int(max(asked, min(BACKOFF_FIRST_MS * 2 ** min(refusals, 10), BACKOFF_MAX_MS)))
+    retry_after_ms = 0 if retry_after_s is None else min(int(retry_after_s * 1000), MAX_BACKOFF_MS)
+    return int(max(retry_after_ms, min(BACKOFF_FIRST_MS * 2 ** min(refusals, 10), BACKOFF_MAX_MS)))
 
 
 def lookup_gap_ms(account: Account) -> int:

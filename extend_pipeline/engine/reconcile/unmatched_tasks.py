@@ -288,9 +288,9 @@ def _adopt(
         reconciliation.book_billed(tx, written_off.attempt_id, micros=0)
         note = f"{note}; it is {written_off.where}, which was written off, and whose charge is now booked here"
     elif keyed:
-        held = next(row for row in reversed(keyed) if row.task_id) if any(row.task_id for row in keyed) else None
-        if held is not None:
-            note = f"{note}; {held.where} is task {held.task_id} with the same key, so that step was paid twice"
+        paid = next((row for row in reversed(keyed) if row.task_id), None)
+        if paid is not None:
+            note = f"{note}; {paid.where} is task {paid.task_id} with the same key, so that step was paid twice"
     return replace(item, attempt_id=moved.attempt_id, note=note)
 
 
@@ -343,10 +343,15 @@ def _written_off(keyed: Sequence[AttemptRow], context: MatchContext, view: TaskV
     rows = [row for row in booked if row.state is S.WRITTEN_OFF and row.task_id is None]
     if view.external_task_id:
         return next((row for row in rows if row in keyed), None)
-    made = view.created_ms
+    made_ms = view.created_ms
     for row in rows:
-        same = view.parent_video_id in (None, row.parent_video_id)
-        if same and made is not None and row.sending_at is not None and abs(made - row.sending_at) <= DAY_MS:
+        same_parent = view.parent_video_id in (None, row.parent_video_id)
+        if (
+            same_parent
+            and made_ms is not None
+            and row.sending_at is not None
+            and abs(made_ms - row.sending_at) <= DAY_MS
+        ):
             return row
     return None
 

@@ -26,20 +26,22 @@ SOURCE_GONE_AFTER: Final = 3  # tries in a row in which a source is reported as 
 _log = logging.getLogger(__name__)
 
 
-def keep_restored(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> None:
+def keep_restored(pipeline: Pipeline, attempt: AttemptRow, stored: Stored) -> None:
     """Record that a result was fetched again. Different bytes replace the attempt's file, because the provider has no
     others, and are recorded as an event. Raise ProbeUnavailable where this machine can't analyse the film."""
     key = FileKey(attempt.attempt_id, Role.RESULT)
-    same = got.path == attempt.path
+    same = stored.path == attempt.path
     message = (
-        "fetched again" if same else f"the provider sent another file than before: {got.sha256}, not {attempt.sha256}"
+        "fetched again"
+        if same
+        else f"the provider sent another file than before: {stored.sha256}, not {attempt.sha256}"
     )
     data: dict[str, object] = {}
     if same:
-        put_poster(pipeline, attempt, got)
+        put_poster(pipeline, attempt, stored)
     else:
         _log.warning("%s/%s: %s", attempt.video_key, attempt.hop, message)
-        data = {**file_columns(got), "poster_path": put_poster(pipeline, attempt, got)}
+        data = {**file_columns(stored), "poster_path": put_poster(pipeline, attempt, stored)}
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         if data:
             account, video = attempt.account, attempt.video_key
@@ -122,15 +124,15 @@ def _fetch_source(pipeline: Pipeline, missing: MissingFileRow) -> bool:
     """Fetch the copy of a video's source again, from the URL in the catalogue or in the first hop's task."""
     if missing.account not in pipeline.accounts:
         return False
-    got = _source(pipeline, missing)
+    fetched = _source(pipeline, missing)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        if isinstance(got, FetchFailure):
-            files.not_restored(tx, missing, got.message)
-            if got.stale_url and missing.tries + 1 >= SOURCE_GONE_AFTER:
-                files.lost(tx, FileKey(missing.owner, Role.SOURCE), missing, got.message)
+        if isinstance(fetched, FetchFailure):
+            files.not_restored(tx, missing, fetched.message)
+            if fetched.stale_url and missing.tries + 1 >= SOURCE_GONE_AFTER:
+                files.lost(tx, FileKey(missing.owner, Role.SOURCE), missing, fetched.message)
             return False
-        length = got.probe.duration_ms
-        catalog_sync.source_stored(tx, missing.video_key, sha256=got.sha256, path=got.path, duration_ms=length)
+        length = fetched.probe.duration_ms
+        catalog_sync.source_stored(tx, missing.video_key, sha256=fetched.sha256, path=fetched.path, duration_ms=length)
         files.restored(tx, FileKey(missing.owner, Role.SOURCE), missing, "fetched again")
     return True
 

@@ -44,17 +44,21 @@ def prepare(pipeline: Pipeline, *, videos: Collection[str] | None = None) -> Pre
     if not waiting:
         return report
     with ThreadPoolExecutor(pipeline.settings.max_downloads, thread_name_prefix="prepare") as pool:
-        for video, got in zip(waiting, pool.map(lambda video: _fetch_or_fail(pipeline, video), waiting), strict=True):
-            if isinstance(got, DiskError):
-                report.disk_error = got
+        for video, fetched in zip(
+            waiting, pool.map(lambda video: _fetch_or_fail(pipeline, video), waiting), strict=True
+        ):
+            if isinstance(fetched, DiskError):
+                report.disk_error = fetched
                 break
             with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-                if isinstance(got, Stored):
-                    length = got.probe.duration_ms
-                    catalog_sync.source_stored(tx, video.key, sha256=got.sha256, path=got.path, duration_ms=length)
+                if isinstance(fetched, Stored):
+                    length = fetched.probe.duration_ms
+                    catalog_sync.source_stored(
+                        tx, video.key, sha256=fetched.sha256, path=fetched.path, duration_ms=length
+                    )
                     report.measured.append(video.key)
                 else:
-                    catalog_sync.source_unreachable(tx, video.key, message=got.message)
+                    catalog_sync.source_unreachable(tx, video.key, message=fetched.message)
                     report.unreachable.append(video.key)
     return report
 
@@ -65,13 +69,13 @@ def with_measured_sources(pipeline: Pipeline, plan_input: PlanInput) -> PlanInpu
     known = plan_input.sources
     waiting = [v for v in plan_input.videos if needs_source(v) and known.get(v.key, SourceView()).probed_ms is None]
     with ThreadPoolExecutor(pipeline.settings.max_downloads, thread_name_prefix="measure") as pool:
-        fetched = zip(waiting, pool.map(lambda video: fetch_source(pipeline, video), waiting), strict=True)
-        measured = {video.key: _source_view(got) for video, got in fetched}
+        results = zip(waiting, pool.map(lambda video: fetch_source(pipeline, video), waiting), strict=True)
+        measured = {video.key: _source_view(fetched) for video, fetched in results}
     return replace(plan_input, sources={**known, **measured}, ahead={})
 
 
-def _source_view(got: Stored | FetchFailure) -> SourceView:
-    return SourceView(got.probe.duration_ms) if isinstance(got, Stored) else SourceView(fault=got.message)
+def _source_view(fetched: Stored | FetchFailure) -> SourceView:
+    return SourceView(fetched.probe.duration_ms) if isinstance(fetched, Stored) else SourceView(fault=fetched.message)
 
 
 def needs_source(video: Video) -> bool:
@@ -108,12 +112,12 @@ def _fetch_or_fail(pipeline: Pipeline, video: Video) -> Stored | FetchFailure | 
 
 def fetch_source(pipeline: Pipeline, video: Video) -> Stored | FetchFailure:
     """Fetch a source. A broken connection is retried at once, because a video waits for it."""
-    got = _fetch_once(pipeline, video)
+    fetched = _fetch_once(pipeline, video)
     for _ in range(TRIES - 1):
-        if isinstance(got, Stored) or got.refused or got.stale_url or got.sha256:
+        if isinstance(fetched, Stored) or fetched.refused or fetched.stale_url or fetched.sha256:
             break
-        got = _fetch_once(pipeline, video)
-    return got
+        fetched = _fetch_once(pipeline, video)
+    return fetched
 
 
 def _fetch_once(pipeline: Pipeline, video: Video) -> Stored | FetchFailure:
