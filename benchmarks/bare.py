@@ -24,17 +24,17 @@ def main(base_url: str, count: int, folder: Path) -> None:
     folder.mkdir(parents=True)
     database = sqlite3.connect(folder / "bare.sqlite", check_same_thread=False, isolation_level=None)
     database.executescript(
-        "PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=EXTRA; CREATE TABLE steps (video, what, told)"
+        "PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=EXTRA; CREATE TABLE steps (video, what, recorded)"
     )
     lock = threading.Lock()
     now = int(time.time())
     claims = {"iss": "sandbox-access", "exp": now + 1800, "nbf": now - 5}
     token = jwt.encode(claims, "sandbox-secret-of-32-bytes-or-more", algorithm="HS256")
 
-    def commit(video: str, what: str, told: str) -> None:
+    def commit(video: str, what: str, recorded: str) -> None:
         with lock:
             database.execute("BEGIN IMMEDIATE")
-            database.execute("INSERT INTO steps VALUES (?, ?, ?)", (video, what, told))
+            database.execute("INSERT INTO steps VALUES (?, ?, ?)", (video, what, recorded))
             database.execute("COMMIT")
 
     def extend(number: int) -> None:

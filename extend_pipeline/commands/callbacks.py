@@ -54,7 +54,7 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
             _log(f"callbacks are received on {url} for {', '.join(names)}")
 
         with listener, _stoppable(), suppress(KeyboardInterrupt):
-            build_server(pipeline, on_ready=ready, tell=_log).run(sockets=[listener])
+            build_server(pipeline, on_ready=ready, log=_log).run(sockets=[listener])
         _log("stopped")
 
 

@@ -20,7 +20,7 @@ from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.reconcile.adopt_task import adopt_task
 from extend_pipeline.engine.reconcile.invoice.read import InvoiceProblems
-from extend_pipeline.engine.reconcile.last_reads import others_words
+from extend_pipeline.engine.reconcile.last_reads import others_text
 from extend_pipeline.engine.reconcile.run import Reconciled
 from extend_pipeline.engine.reconcile.run_all import reconcile_account, reconcile_everything, reconcile_invoice
 from extend_pipeline.engine.reconcile.statements import StatementUnavailable
@@ -155,7 +155,7 @@ def _print(results: Sequence[Reconciled | StatementUnavailable], home: Path | No
         for note in result.notes:
             say(f"{account}, {source}: {note}")
         if result.others:
-            say(f"{account}, {source}: {others_words(result.others)}")
+            say(f"{account}, {source}: {others_text(result.others)}")
         for item in result.disagreements[:MAX_SHOWN]:
             say(f"{item.verdict.value}: {account} {source}/{item.task_id}: {_amounts(item)}")
             say(f"    {with_home_option(item.note, home)}")

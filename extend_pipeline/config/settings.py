@@ -1,4 +1,4 @@
-"""Settings of the process, from the environment: where things are, and how patient and how parallel the work is."""
+"""Settings of the process, from the environment: paths, deadlines, and numbers of parallel requests."""
 
 from __future__ import annotations
 
@@ -45,9 +45,11 @@ class Settings(BaseSettings):
     max_submits: _Count = 8
     max_polls: _Count = 8
     max_file_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
-    min_free_bytes: Annotated[int, Field(ge=0)] = 1024**3  # stay free on the disks of films and of the ledger
-    result_bytes: Annotated[int, Field(ge=0)] = 128 * 1024**2  # reckoned for each result that is paid for, not here yet
-    # for so long a host must say without a break that a paid result is gone before it counts as lost
+    min_free_bytes: Annotated[int, Field(ge=0)] = 1024**3  # kept free on the disks of films and of the ledger
+    result_bytes: Annotated[int, Field(ge=0)] = (
+        128 * 1024**2
+    )  # space reserved for each paid result that is not downloaded yet
+    # a paid result counts as lost after its host has reported it gone for this time without interruption
     lost_after_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 6 * 3600
     linger_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 120
 
@@ -62,7 +64,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def for_home(cls, home: Path | str) -> Self:
-        """Settings for a home; the environment is still read for the rest."""
+        """Return the settings for a home; everything else is read from the environment."""
         return cls(home=Path(home))
 
     @field_validator("home", mode="after")
@@ -94,23 +96,23 @@ class Settings(BaseSettings):
     @field_validator("lease_s", mode="after")
     @classmethod
     def _lease_outlasts_a_post(cls, value: float, info: ValidationInfo) -> float:
-        least = info.data.get("post_deadline_s", 0.0) + LEASE_MARGIN_S
-        if value <= least:
+        minimum = info.data.get("post_deadline_s", 0.0) + LEASE_MARGIN_S
+        if value <= minimum:
             raise field_error(
-                f"is not above {least:g}, the deadline of a submit and {LEASE_MARGIN_S:g} s",
+                f"is not above {minimum:g}, the deadline of a submit and {LEASE_MARGIN_S:g} s",
                 "Raise EXTEND_PIPELINE_LEASE_S, or lower EXTEND_PIPELINE_POST_DEADLINE_S.",
             )
         return value
 
     @property
     def state_dir(self) -> Path:
-        """Return the folder of all that is generated."""
+        """Return the folder of all generated files."""
         return self.home / "state"
 
     @property
     def media_dir(self) -> Path:
-        """Return the folder of a media store that lies on this machine. For `media.stores` alone: everything else asks
-        the store."""
+        """Return the folder of a media store on this machine. Only `media.stores` uses it; other code uses the
+        store."""
         return Path(unquote(urlsplit(self.media_url).path))
 
     @property
@@ -120,7 +122,7 @@ class Settings(BaseSettings):
 
 
 def _misspelt() -> list[ConfigIssue]:
-    # a ledger address under a misspelt name would quietly start an empty ledger, which knows of no payment
+    # a misspelt name of the ledger URL would start an empty ledger, without any of the payments
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     problems = []
     for name in sorted(os.environ):
@@ -134,8 +136,8 @@ def _misspelt() -> list[ConfigIssue]:
 
 def _problem(detail: dict[str, Any]) -> ConfigIssue:
     name = PREFIX + str(detail["loc"][0]).upper() if detail["loc"] else None
-    tellable = name not in (None, PREFIX + "LEDGER_URL")
-    given = str(detail["input"]) if tellable else None
+    showable = name not in (None, PREFIX + "LEDGER_URL")
+    given = str(detail["input"]) if showable else None
     if detail["type"] == FIELD_ERROR:
         return _environment(name, given, detail["ctx"]["message"], detail["ctx"]["hint"])
     limits: dict[str, Any] = detail.get("ctx", {})

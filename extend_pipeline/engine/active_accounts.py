@@ -39,7 +39,7 @@ def with_accounts_in_use(configuration: Configuration, ledger: Ledger) -> tuple[
         configuration,
         accounts={**current, **kept},
         problems=(*configuration.problems, *problems),
-        written={name: entry for name, entry in configuration.written.items() if name not in kept},
+        entries={name: entry for name, entry in configuration.entries.items() if name not in kept},
     )
     return complete, in_use
 
@@ -48,11 +48,13 @@ def keep_accounts(configuration: Configuration, in_use: frozenset[str]) -> None:
     """Write down the entries that are good now, with those of accounts that still have open attempts. While there is a
     mistake nothing that was kept is dropped. A disk that takes nothing stops no work: it is only said in the log."""
     kept: Mapping[str, object] = {
-        name: entry for name, entry in configuration.kept.items() if configuration.problems or name in in_use
+        name: entry
+        for name, entry in configuration.last_good_entries.items()
+        if configuration.problems or name in in_use
     }
-    entries = {**kept, **configuration.written}
-    known = (configuration.kept, configuration.kept_timezone or NO_ZONE)
-    if (entries, configuration.timezone) == known or not configuration.written:
+    entries = {**kept, **configuration.entries}
+    known = (configuration.last_good_entries, configuration.last_good_timezone or NO_ZONE)
+    if (entries, configuration.timezone) == known or not configuration.entries:
         return
     state_dir = configuration.settings.state_dir
     try:

@@ -241,7 +241,7 @@ def next_moment_ms(pipeline: Pipeline, now: Round, *, videos: Collection[str] | 
     pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
     with pipeline.ledger.read() as connection:
         since_ms = pipeline.now_ms() - ORPHAN_WAIT_MS
-        scheduled = queries.scheduled_videos(connection, accounts=pollable, orphans_since_ms=since_ms)
+        scheduled = queries.scheduled_videos(connection, accounts=pollable, adopted_since_ms=since_ms)
     for video in now.plan.needs_person:  # what waits for a person is polled on, but nobody need sit and watch
         if (
             video.edit is None or video.running is None
@@ -311,7 +311,11 @@ def record_progress(pipeline: Pipeline, now: Plan) -> list[str]:
     with pipeline.ledger.read() as connection:
         known = {row.video_key: row for row in queries.videos(connection, keys=progress)}
         before = names.choices_of(connection, chosen)
-    moved = {key: entry for key, entry in progress.items() if key in known and catalog_sync.moved(known[key], entry)}
+    moved = {
+        key: entry
+        for key, entry in progress.items()
+        if key in known and catalog_sync.progress_differs(known[key], entry)
+    }
     undecided = {
         key: choices
         for key, choices in chosen.items()

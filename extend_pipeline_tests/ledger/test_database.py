@@ -112,7 +112,7 @@ NOTES_OF_BEFORE = {
     "not found 2 times": LastLook("not found 2 times", LookCause.NOT_FOUND),
     "not there yet: a callback named 7": LastLook("not there yet: a callback named 7", LookCause.NOT_THERE),
     "unsound abc123 what came is no sound video": LastLook(
-        "what came is no sound video", LookCause.UNSOUND, sha256="abc123"
+        "what came is no sound video", LookCause.INVALID_FILE, sha256="abc123"
     ),
     "said to be gone, in a row: 4 since 2026-01-02T03:04:05.678000+00:00; HTTP 403": LastLook(
         "said to be gone, in a row: 4 since 2026-01-02T03:04:05.678000+00:00; HTTP 403",

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from extend_pipeline.config.last_good import last_good_path
 from extend_pipeline.dagster_defs.sensors.due import what_is_due
 from extend_pipeline.engine.advance import advance
 from extend_pipeline.ledger.spending_rules import BlockReason
@@ -202,6 +203,7 @@ def test_a_video_that_was_withdrawn_and_an_account_that_left_are_no_error(home: 
         advance(pipeline, publish=False)
         task = home.sandbox.tasks()[0]["task_id"]
         home.write([], called_back_account("kling", home.sandbox.base_url, port))
+        last_good_path(home.settings.state_dir).unlink()  # it would go on with the account's entry as it last was
         assert receiver.post(tokens[0], b'{"id": "%s"}' % task.encode()) == 204
         advance(pipeline, publish=False)
         assert attempts(pipeline.ledger)[0].state == "in_doubt"

@@ -72,7 +72,7 @@ def print_report(pipeline: Pipeline, *, charged: dict[str, Decimal], seconds: fl
     say(f"lineage: {counted(len(edges), 'hop')}, {lengths}")
     for violation in violations:
         say(f"violated invariant: {violation}")
-    say(f"done in {seconds:.0f} s. Files: {settings.media_dir}")
+    say(f"done in {seconds:.0f} s. Files: {pipeline.store.place}")
     command = with_home_option('extend-pipeline sql "FROM duration_metrics"', settings.home)
     say(f"Warehouse: {settings.warehouse_path}   ({command})")
     return bool(edges) and spent == charged and longer and probed and not violations

@@ -14,9 +14,9 @@ from extend_pipeline.commands.doctor.diagnostics import Finding, ok, problem, wa
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.guards.keys import ask
-from extend_pipeline.providers.http.client import HttpClient, reach_of
+from extend_pipeline.providers.http.client import HttpClient, address_policy
 from extend_pipeline.providers.http.guard import AddressPolicy
-from extend_pipeline.providers.http.proxy import ENVIRONMENT, NONE, named_in_environment
+from extend_pipeline.providers.http.proxy import ENVIRONMENT, NONE, proxy_variable
 from extend_pipeline.providers.http.results import NoResponse, NotSent, Reply, Setting, SettingRefused
 from extend_pipeline.providers.http.retry import clock_skew
 from extend_pipeline.providers.http.route import route_of
@@ -55,21 +55,21 @@ def check_route(account: Account) -> Iterator[Finding]:
         yield problem(check, fault, ROUTE_TODO)
     elif route.trust != PUBLIC:
         yield ok(check, f"certificates count as ca: {route.trust} says")
-    reach = reach_of(parts.scheme, allow_local=account.allow_local, route=route)
+    allowed = address_policy(parts.scheme, allow_local=account.allow_local, route=route)
     try:
-        proxy = route.proxy_to(parts.hostname or "", port, scheme=parts.scheme, reach=reach)
+        proxy = route.proxy_to(parts.hostname or "", port, scheme=parts.scheme, allowed=allowed)
     except SettingRefused as error:
         yield problem(check, str(error), ROUTE_TODO)
         return
-    unused_variable = named_in_environment()
+    unused_variable = proxy_variable()
     if proxy is not None:
         yield ok(check, f"it goes through the proxy {proxy} ({proxy.named_by})")
     elif route.proxy != NONE:
         reason = "as NO_PROXY or the lack of HTTPS_PROXY says" if route.proxy == ENVIRONMENT else "not by the proxy"
-        if reach is not AddressPolicy.PUBLIC:
+        if allowed is not AddressPolicy.PUBLIC:
             reason = "its host is in your own network"
         yield ok(check, f"it is reached directly: {reason}")
-    elif unused_variable is not None and account.proxy is None and reach is AddressPolicy.PUBLIC:
+    elif unused_variable is not None and account.proxy is None and allowed is AddressPolicy.PUBLIC:
         todo = "write proxy: environment in accounts.yaml (defaults: for all), or proxy: none if this is intended"
         yield warning(check, f"it is reached directly, and {unused_variable} is set here but not used", todo)
     else:

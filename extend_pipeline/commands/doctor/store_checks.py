@@ -35,8 +35,8 @@ def check_store(pipeline: Pipeline) -> Iterator[Finding]:
 
 
 def check_store_deeply(pipeline: Pipeline, *, shown: Callable[[DeepCheck], None]) -> Iterator[Finding]:
-    """Yield whether each file has the hash that it was stored with. Damaged files are recorded, so that they are fetched
-    again. `shown` is called while files are read."""
+    """Yield whether each file still has the hash that it was stored with. Damaged files are recorded for the next
+    advance, which fetches them again. `shown` is called while files are read."""
     done = check_deeply(pipeline, shown=shown)
     for path in done.damaged[:MAX_NAMED]:
         yield problem(CHECK, f"{path} is damaged: its bytes have another hash", "extend-pipeline advance")

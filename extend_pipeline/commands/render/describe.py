@@ -132,7 +132,7 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
                 "account": statement.account,
                 "book": statement.source,
                 "read_at": iso(statement.read_ms),
-                "unread_since": iso(statement.unread_since_ms),
+                "unread_since": iso(statement.unavailable_since_ms),
                 "why": statement.why,
                 "others": statement.others,
                 "others_newest_at": iso(statement.others_newest_ms),

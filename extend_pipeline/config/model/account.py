@@ -7,13 +7,13 @@ there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from extend_pipeline.config.fields.addresses import base_url as parse_base_url
 from extend_pipeline.config.fields.addresses import host_pattern
-from extend_pipeline.config.fields.numbers import as_micros, bounded, whole
+from extend_pipeline.config.fields.numbers import Number, Units, WholeNumber
 from extend_pipeline.config.fields.text import (
     NO,
     YES,
@@ -42,9 +42,20 @@ from extend_pipeline.config.model.price import Budget, Price, budget_fields
 from extend_pipeline.config.model.target import ExtendDefaults
 
 SubmitClass = Literal["A", "B", "C", "D"]
-Adopt = Literal["own", "ask", "all", "none"]
+ACD: Final = one_of("A", "C", "D", also={"b": "B"})
+"""The submit classes of a provider that can look tasks up; B is read because earlier versions had it."""
 
-_number = {"type": "number"}
+Output = Annotated[
+    Literal["unknown", "full", "segment"],
+    one_of("unknown", "full", "segment"),
+    Field(
+        description="Whether results are the whole video or only the new part; unknown measures each.",
+        examples=["unknown"],
+    ),
+]
+"""A field of providers that do not document what a result holds."""
+
+Adopt = Literal["own", "ask", "all", "none"]
 
 
 def _loosened(data: Mapping[str, Any]) -> bool:
@@ -84,28 +95,40 @@ DownloadHosts = Annotated[
 class Poll(ConfigModel):
     """The rhythm of looking after a task; seconds."""
 
-    first_after_s: Annotated[
-        float, bounded(least="0", most="86400"), schema_as(_number | {"minimum": 0, "maximum": 86400})
-    ] = Field(validation_alias="first_after", description="Seconds from submit to the first look.", examples=[60])
-    every_s: Annotated[
-        float, bounded(least="0.01", most="86400"), schema_as(_number | {"minimum": 0.01, "maximum": 86400})
-    ] = Field(validation_alias="every", description="Seconds between looks.", examples=[15])
+    first_after_s: Annotated[float, Number(ge=0, le=86400)] = Field(
+        validation_alias="first_after", description="Seconds from submit to the first look.", examples=[60]
+    )
+    every_s: Annotated[float, Number(ge=0.01, le=86400)] = Field(
+        validation_alias="every", description="Seconds between looks.", examples=[15]
+    )
+
+
+def poll_field(default: Poll) -> Any:
+    """Return the field `poll` of an account class, with its provider's default."""
+    return Field(
+        default=default,
+        description="When to ask for a task's state, in seconds.",
+        examples=[f"{{first_after: {default.first_after_s:g}, every: {default.every_s:g}}}"],
+    )
+
+
+def provider_field(name: str) -> Any:
+    """Return the field `provider` of an account class: the name of its provider, which is the default in code."""
+    return Field(default=name, description="The system that the account belongs to.", examples=[name])
 
 
 class InDoubt(ConfigModel):
     """When a submit that was not answered counts as never made: how long in seconds, and how often not found."""
 
-    settle_s: Annotated[
-        float, bounded(least="0", most="604800"), schema_as(_number | {"minimum": 0, "maximum": 604800})
-    ] = Field(
+    settle_s: Annotated[float, Number(ge=0, le=604800)] = Field(
         default=600,
         validation_alias="settle",
         description="Seconds that must pass before 'not found' counts.",
         examples=[600],
     )
-    absences: Annotated[
-        int, whole(least=1, most=1000), schema_as({"type": "integer", "minimum": 1, "maximum": 1000})
-    ] = Field(default=3, description="How often it must be looked for and not found.", examples=[3])
+    absences: Annotated[int, WholeNumber(ge=1, le=1000)] = Field(
+        default=3, description="How often it must be looked for and not found.", examples=[3]
+    )
 
 
 class Account(ConfigModel):
@@ -117,7 +140,7 @@ class Account(ConfigModel):
         description="The name that this account had before: what was paid for under it goes on under the new one.",
         examples=["kling-old"],
     )
-    provider: str = Field(description="The system that the account belongs to.")
+    provider: str
     # before all that it loosens: a validator sees only the fields above its own
     allow_local: YesNo = Field(
         default=False,
@@ -127,30 +150,23 @@ class Account(ConfigModel):
     base_url: Annotated[str, schema_as({"type": "string", "format": "uri"})] = Field(
         description="Address of the API.", examples=["https://api-singapore.klingai.com"]
     )
-    credentials: KeyPair | ApiKey = Field(
-        description="Environment variables that hold the keys; the secrets themselves stand nowhere."
+    credentials: KeyPair | ApiKey
+    max_in_flight: Annotated[int, WholeNumber(ge=1, le=10_000)] = Field(
+        default=20, description="Most tasks running at the provider at once.", examples=[20]
     )
-    max_in_flight: Annotated[
-        int, whole(least=1, most=10_000), schema_as({"type": "integer", "minimum": 1, "maximum": 10000})
-    ] = Field(default=20, description="Most tasks running at the provider at once.", examples=[20])
     budget: Annotated[Budget | None, BeforeValidator(budget_fields)] = Field(
         default=None,
         description="What the account may spend, in units. No budget, no spending; 0 spends nothing either.",
         examples=["{per_day: 100, total: 2000}"],
         json_schema_extra=lambda schema: schema["anyOf"].append({"const": 0}),  # type: ignore[union-attr]
     )
-    price: Price = Field(
-        description="What one extension costs; written whole.",
-        examples=["{unit: credit, per_extension: 2, unit_price: 0.14, currency: USD}"],
-    )
+    price: Price
     extend: ExtendDefaults = Field(
         default=ExtendDefaults(),
         description="What its videos take where their own `extend` doesn't say otherwise, in seconds.",
         examples=["{tolerance: 0.5, at_most: 60}"],
     )
-    submit_class: Annotated[
-        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), schema_as({"enum": ["A", "C", "D"]})
-    ] = Field(description="What a submit to this account can promise; A is the strongest.", examples=["A"])
+    submit_class: SubmitClass
     download_hosts: Annotated[
         DownloadHosts | None, schema_as({"type": ["array", "null"], "items": {"type": "string"}, "minItems": 1})
     ] = Field(
@@ -168,29 +184,23 @@ class Account(ConfigModel):
     ca: CertificateAuthority | None = Field(default=None, description=CA_DESCRIPTION, examples=["system"])
     proxy: Proxy | None = Field(default=None, description=PROXY_DESCRIPTION, examples=["http://proxy.example.com:3128"])
     proxy_login_env: EnvName | None = Field(default=None, description=PROXY_LOGIN_DESCRIPTION, examples=["PROXY_LOGIN"])
-    poll: Poll = Field(
-        description="When to ask for a task's state, in seconds.", examples=["{first_after: 60, every: 15}"]
-    )
+    poll: Poll
     in_doubt: InDoubt = Field(
         default=InDoubt(),
         description="When an unanswered submit counts as never made.",
         examples=["{settle: 600, absences: 3}"],
     )
-    failed_tasks_charged: Annotated[
-        Literal["yes", "no", "unknown"],
-        one_of("yes", "no", "unknown"),
-        schema_as({"enum": ["yes", "no", "unknown"]}),
-    ] = Field(default="unknown", description="Whether the provider charges failed tasks.", examples=["unknown"])
-    patience_s: Annotated[
-        float, bounded(above="0", most="604800"), schema_as(_number | {"exclusiveMinimum": 0, "maximum": 604800})
-    ] = Field(
+    failed_tasks_charged: Annotated[Literal["yes", "no", "unknown"], one_of("yes", "no", "unknown")] = Field(
+        default="unknown", description="Whether the provider charges failed tasks.", examples=["unknown"]
+    )
+    patience_s: Annotated[float, Number(gt=0, le=604800)] = Field(
         default=3600,
         validation_alias="patience",
         description="Seconds a task may run before status calls it overdue.",
         examples=[3600],
     )
 
-    tolerance_micros: Annotated[int, as_micros(least="0"), schema_as(_number | {"minimum": 0})] = Field(
+    tolerance_micros: Annotated[int, Units(ge=0)] = Field(
         default=0,
         validation_alias="tolerance",
         description="Units by which a charge may exceed the price before the account is stopped until a person has "

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from extend_pipeline.config.fields.numbers import whole
-from extend_pipeline.config.fields.text import ConfigModel, EarlierName, Name, YesNo, schema_as
+from extend_pipeline.config.fields.numbers import WholeNumber
+from extend_pipeline.config.fields.text import ConfigModel, EarlierName, Name, YesNo
 from extend_pipeline.config.model.changes import OnChange
 from extend_pipeline.config.model.source import Source
 from extend_pipeline.config.model.target import MAX_HOPS, Target
@@ -21,11 +21,9 @@ class BranchSource(ConfigModel):
     """A source that is hop `hop` (from 1) of another video of the catalogue."""
 
     branch_of: Name = Field(description="Key of the video whose extension is the source.", examples=["harbour-dawn"])
-    hop: Annotated[
-        int,
-        whole(least=1, most=MAX_HOPS),
-        schema_as({"type": "integer", "minimum": 1, "maximum": MAX_HOPS}),
-    ] = Field(description="Which extension of it, counted from 1.", examples=[3])
+    hop: Annotated[int, WholeNumber(ge=1, le=MAX_HOPS)] = Field(
+        description="Which extension of it, counted from 1.", examples=[3]
+    )
 
 
 class Entry(ConfigModel):

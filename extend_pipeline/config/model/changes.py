@@ -6,11 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from extend_pipeline.config.fields.text import ConfigModel, one_of, schema_as
+from extend_pipeline.config.fields.text import ConfigModel, one_of
 
-OnChange = Annotated[
-    Literal["ask", "keep", "pay"], one_of("ask", "keep", "pay"), schema_as({"enum": ["ask", "keep", "pay"]})
-]
+OnChange = Annotated[Literal["ask", "keep", "pay"], one_of("ask", "keep", "pay")]
 
 
 class CatalogueDefaults(ConfigModel):

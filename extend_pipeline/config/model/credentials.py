@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
@@ -42,6 +42,14 @@ class ApiKey(ConfigModel):
     """One key that is sent as it is; the name of its environment variable."""
 
     api_key_env: EnvName = Field(description="Environment variable that holds the API key.", examples=["KLING_API_KEY"])
+
+
+def api_key_field(example: str) -> Any:
+    """Return the field `credentials` of an account that has one key."""
+    return Field(
+        description="Environment variable that holds the key; the secret itself stands nowhere.",
+        examples=[f"{{api_key_env: {example}}}"],
+    )
 
 
 def either_form(value: object) -> str:

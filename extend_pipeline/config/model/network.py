@@ -38,9 +38,7 @@ NETWORK_DESCRIPTION: Final = (
     "private: base_url's host may lie in a private network, over http if base_url says so, and its files too; for a "
     "gateway of one's own (one-api, new-api). public, the default: public addresses over https alone."
 )
-Network = Annotated[
-    Literal["public", "private"], one_of("public", "private"), schema_as({"enum": ["public", "private"]})
-]
+Network = Annotated[Literal["public", "private"], one_of("public", "private")]
 
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*", re.ASCII)
 

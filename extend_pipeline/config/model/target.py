@@ -6,15 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
-from extend_pipeline.config.fields.numbers import seconds_as_ms, whole
-from extend_pipeline.config.fields.text import ConfigModel, field_error, prompt_text, schema_as
+from extend_pipeline.config.fields.numbers import Seconds, WholeNumber
+from extend_pipeline.config.fields.text import ConfigModel, Parser, field_error, prompt_text, schema_as
 
 MAX_STEPS = 45  # 180 s at 4 s a step (docs/upstream/kling.md, "Length")
 MAX_HOPS = 1000  # where no limit is documented: more is a typing mistake
 TOLERANCE_MS: Final = 500  # another paid hop for less than half a second is hardly ever meant
-MAX_S: Final = "3600"  # more is milliseconds written for seconds, or another slip
+MAX_S: Final = 3600.0  # more is milliseconds written for seconds, or another slip
 LIMITS: Final = frozenset({"tolerance_ms", "at_most_ms"})
 """The fields that say when to stop. They are no part of what a hop asks for, so that changing them buys nothing."""
 _HOW_LONG = "Write to: 30 (seconds) or steps: 3."
@@ -31,14 +31,14 @@ def prompt_list(value: object) -> object:
     return tuple(value)
 
 
-_Tolerance = Annotated[
-    int, seconds_as_ms(least="0", most="60"), schema_as({"type": "number", "minimum": 0, "maximum": 60})
-]
-_AtMost = Annotated[
-    int,
-    seconds_as_ms(most=MAX_S),
-    schema_as({"type": "number", "exclusiveMinimum": 0, "maximum": float(MAX_S)}),
-]
+def prompt_list_schema(prompt: Parser) -> WithJsonSchema:
+    """Return the JSON schema of a list of prompts."""
+    return schema_as({"type": "array", "minItems": 1, "items": prompt.schema})
+
+
+PROMPT: Final = prompt_text(max_length=2500)
+_Tolerance = Annotated[int, Seconds(ge=0, le=60)]
+_AtMost = Annotated[int, Seconds(gt=0, le=MAX_S)]
 
 
 class ExtendDefaults(ConfigModel):
@@ -62,33 +62,21 @@ class ExtendDefaults(ConfigModel):
 class Target(ConfigModel, ABC):
     """What to make of a video. Exactly one of `to_ms` and `steps`; at most one of `prompt` and `prompts`."""
 
-    to_ms: Annotated[
-        int | None,
-        seconds_as_ms(most="180"),
-        schema_as({"type": "number", "exclusiveMinimum": 0, "maximum": 180}),
-    ] = Field(default=None, validation_alias="to", description="How long it shall become, in seconds.", examples=[30])
+    to_ms: Annotated[int | None, Seconds(gt=0, le=180)] = Field(
+        default=None, validation_alias="to", description="How long it shall become, in seconds.", examples=[30]
+    )
     # validated even where it is missing, since that is when `to` must be there
-    steps: Annotated[int | None, schema_as({"type": "integer", "minimum": 1, "maximum": MAX_STEPS})] = Field(
+    steps: Annotated[int | None, WholeNumber(ge=1, le=MAX_STEPS)] = Field(
         default=None,
         validate_default=True,
         description="How many extensions to make, instead of a length.",
         examples=[3],
     )
-    prompt: Annotated[
-        str | None, prompt_text(most=2500), schema_as({"type": "string", "minLength": 1, "maxLength": 2500})
-    ] = Field(
+    prompt: Annotated[str | None, PROMPT] = Field(
         default=None, description="Prompt for every extension, at most 2500 characters.", examples=["the fog lifts"]
     )
     prompts: Annotated[
-        tuple[Annotated[str, prompt_text(most=2500)], ...] | None,
-        BeforeValidator(prompt_list),
-        schema_as(
-            {
-                "type": "array",
-                "minItems": 1,
-                "items": {"type": "string", "minLength": 1, "maxLength": 2500},
-            }
-        ),
+        tuple[Annotated[str, PROMPT], ...] | None, BeforeValidator(prompt_list), prompt_list_schema(PROMPT)
     ] = Field(
         default=None,
         description="Prompts extension by extension; the last one repeats.",
@@ -110,7 +98,6 @@ class Target(ConfigModel, ABC):
         examples=[32],
     )
 
-    most_steps: ClassVar[int] = MAX_STEPS
     written_schema: ClassVar[Mapping[str, Any]] = {
         "oneOf": [{"required": ["to"]}, {"required": ["steps"]}],
         "not": {"required": ["prompt", "prompts"]},
@@ -128,7 +115,7 @@ class Target(ConfigModel, ABC):
             return None
         if to_written:
             raise field_error("stands beside to, and only one of them can hold", f"Keep one. {_HOW_LONG}")
-        return whole(least=1, most=cls.most_steps).func(value)  # type: ignore[call-arg]
+        return value
 
     @field_validator("prompts", mode="after")
     @classmethod

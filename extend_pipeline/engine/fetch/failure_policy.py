@@ -81,7 +81,7 @@ def handle_failed_fetch(
 def _look(missed: FetchFailure, tries: int, refusals: int, since_ms: int) -> LastLook:
     """Return what a failed fetch leaves for the next one."""
     if missed.sha256:
-        return LastLook(missed.message, LookCause.UNSOUND, tries, sha256=missed.sha256)
+        return LastLook(missed.message, LookCause.INVALID_FILE, tries, sha256=missed.sha256)
     if refusals:
         note = f"said to be gone, in a row: {refusals} since {from_ms(since_ms).isoformat()}; {missed.message}"
         return LastLook(note, LookCause.SAID_GONE, tries, refusals, since_ms)

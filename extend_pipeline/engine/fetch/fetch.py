@@ -51,8 +51,8 @@ def fetch(
         private=PrivateHost.of(account.base_url) if account.network == "private" and not also_from else None,
         route=route_of(account),
         max_bytes=settings.max_file_bytes,
-        silence_s=settings.download_silence_s,
-        is_film=lambda head: isinstance(recognise_bytes(head), Container),
+        idle_timeout_s=settings.download_silence_s,
+        is_video=lambda head: isinstance(recognise_bytes(head), Container),
     )
     failpoint("collect.before_download")
     try:

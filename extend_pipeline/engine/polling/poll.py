@@ -97,9 +97,8 @@ def _poll_account(
         seen = [(due, listed[due.attempt.task]) for due in leased if due.attempt.task in listed]
         _write(pipeline, account, seen, report)
         rest = [due for due in leased if due.attempt.task not in listed]
-    size = (
-        provider.many or pipeline.settings.max_polls * 2
-    )  # so many answers are lost at most by a crash before their commit
+    # a crash before the commit loses at most this many responses
+    size = provider.query_batch_size or pipeline.settings.max_polls * 2
     for start in range(0, len(rest), size):
         if not go_on():
             release_leases(pipeline, [due.attempt.attempt_id for due in rest[start:]])
@@ -114,11 +113,12 @@ def _ask(provider: Provider, task_ids: list[str], pool: ThreadPoolExecutor) -> t
     """Ask for tasks: several in one request where the provider answers so, one by one otherwise and for what it left
     out. Answers the outcomes in order, and how many requests they took."""
     told: dict[str, QueryOutcome] = {}
-    if provider.many and len(task_ids) > 1:
+    if provider.query_batch_size and len(task_ids) > 1:
         told = provider.query_many(task_ids)
     left = [task_id for task_id in task_ids if task_id not in told]
     told.update(zip(left, pool.map(provider.query, left), strict=True))
-    return [told[task_id] for task_id in task_ids], len(left) + (len(left) < len(task_ids) or bool(provider.many))
+    requests = len(left) + (len(left) < len(task_ids) or bool(provider.query_batch_size))
+    return [told[task_id] for task_id in task_ids], requests
 
 
 def _by_list(provider: Provider, wanted: set[str], report: PollReport) -> dict[str, QueryOutcome]:

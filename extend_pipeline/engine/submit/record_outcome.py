@@ -13,7 +13,7 @@ from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import controls, transitions, webhook_inbox
 from extend_pipeline.ledger.write.claims import ClaimRequest
-from extend_pipeline.ledger.write.late_acceptance import turned_up
+from extend_pipeline.ledger.write.late_acceptance import adopt_late_task
 from extend_pipeline.ledger.write.transitions import Stale
 from extend_pipeline.providers.protocol import (
     Accepted,
@@ -103,7 +103,7 @@ def _submitted(tx: LedgerTransaction, answered: SubmitResult, account: Account, 
         cause = f"the provider answered with task {task_id}, which another attempt holds"
         in_doubt(tx, request, account, cause, None)
     elif isinstance(moved, Stale) and moved.state is S.WRITTEN_OFF:
-        turned_up(tx, request.attempt_id, task_id=task_id)
+        adopt_late_task(tx, request.attempt_id, task_id=task_id)
 
 
 def _rejected(

@@ -19,7 +19,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.submit.record_outcome import SubmitResult
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
-from extend_pipeline.ledger.write.late_acceptance import turned_up
+from extend_pipeline.ledger.write.late_acceptance import adopt_late_task
 from extend_pipeline.providers.protocol import Accepted, Duplicate, Found
 
 _log = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ def replay_spool(pipeline: Pipeline) -> list[str]:
                 tx, answer.attempt_id, task_id=answer.task_id, found_by="post", due_at=tx.now_ms
             )
             if isinstance(moved, transitions.Stale) and moved.state is AttemptState.WRITTEN_OFF:
-                moved = turned_up(tx, answer.attempt_id, task_id=answer.task_id)
+                moved = adopt_late_task(tx, answer.attempt_id, task_id=answer.task_id)
         if isinstance(moved, transitions.Stale) and moved.state is None:
             told = f"account {answer.account} accepted {answer.where} as task {answer.task_id}, and this ledger knows"
             _set_aside(path, f"{told} nothing of it: was an older copy put back? reconcile finds what was paid")

@@ -25,7 +25,7 @@ from extend_pipeline.providers.http.download import DownloadPolicy
 from extend_pipeline_tests.providers.http.raw_server import RawServer, raw_server
 from extend_pipeline_tests.support.media.mp4 import make_clip
 
-LOCAL = DownloadPolicy(allow_local=True, silence_s=2)
+LOCAL = DownloadPolicy(allow_local=True, idle_timeout_s=2)
 KEY = "result:a1"
 CUT = 4_096
 
@@ -133,7 +133,7 @@ def test_a_renewed_url_and_another_process_go_on_with_what_is_there(store: Local
 
 
 def test_a_slow_line_outlasts_silence_and_window_while_bytes_flow(store: LocalStore, film: bytes) -> None:
-    policy = DownloadPolicy(allow_local=True, silence_s=0.6, window_s=0.6, least_bytes=1_024)
+    policy = DownloadPolicy(allow_local=True, idle_timeout_s=0.6, window_s=0.6, min_bytes=1_024)
     line = FilmServer(film, pause_s=0.08)
     with raw_server(line) as server:
         began = time.monotonic()

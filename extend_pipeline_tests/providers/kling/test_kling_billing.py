@@ -33,7 +33,7 @@ from extend_pipeline_tests.providers.kling.billing_bodies import PACK, ROW, cost
 from extend_pipeline_tests.providers.kling.bodies import failure
 from extend_pipeline_tests.support.user_texts import check_user_text
 
-FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, least_left_s=0.01)
+FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, min_left_s=0.01)
 FOREVER = 10**14
 SOURCE = "827000000000000001"
 
