@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from extend_pipeline.sandbox.media.picture import Frames, Segment
+from extend_pipeline.sandbox.media.drawing import Frames, Segment
 from extend_pipeline.sandbox.media.render import render_extension, render_source
 
 

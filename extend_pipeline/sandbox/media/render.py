@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extend_pipeline.sandbox.media.picture import Frames, Segment, draw
+from extend_pipeline.sandbox.media.drawing import Frames, Segment, draw
 
 if TYPE_CHECKING:
     import av
