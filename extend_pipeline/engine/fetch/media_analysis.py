@@ -12,10 +12,10 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.write import catalog_sync, files, transitions
-from extend_pipeline.media.check.probe import Probe
-from extend_pipeline.media.classify import OutputKind, recognise
+from extend_pipeline.media.check.probe import InvalidFile, Probe
+from extend_pipeline.media.classify import OutputKind, classify_output
 from extend_pipeline.media.isolation import isolated_probe
-from extend_pipeline.media.join.assemble import Film, Unassembled, assemble
+from extend_pipeline.media.join.assemble import Film, assemble
 from extend_pipeline.media.libav import FrameError
 from extend_pipeline.media.seam import Seam
 from extend_pipeline.media.store import MediaRef, Stored
@@ -111,7 +111,7 @@ def _put_poster(
 def _kind(pipeline: Pipeline, attempt: AttemptRow, probed_ms: int, seam: Seam | None) -> OutputKind:
     """Return what the account says that its files are, else what the file itself shows."""
     said = said_kind(pipeline, attempt.account)
-    return said or recognise(
+    return said or classify_output(
         parent_ms=attempt.parent_duration_ms, probed_ms=probed_ms, seam=seam, longest_added_ms=longest_added_ms()
     )
 
@@ -165,7 +165,7 @@ def _film(pipeline: Pipeline, parent: Path | None, segment: Path) -> tuple[Store
     match made:
         case Film(stored, _, note):
             return stored, note
-        case Unassembled(reason):
+        case InvalidFile(reason):
             return None, f"the film was not assembled: {reason}"
 
 

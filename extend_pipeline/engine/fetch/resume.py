@@ -113,7 +113,7 @@ def _finished(
     start before it counts: only the same bytes once more are what the provider has."""
     sha256 = partial.sha256()
     counts = not partial.facts.joined or partial.facts.unsound == sha256
-    got = store.take_in(partial, sha256, check=isolated_probe.check_file, quarantine=counts)
+    got = store.ingest_partial(partial, sha256, check=isolated_probe.check_file, quarantine=counts)
     if isinstance(got, Stored):
         return got
     if counts:
