@@ -1,2 +1,2 @@
-"""The work itself, free of Dagster and of the command line: plan, submit, poll, collect, recover, and advance, which
-calls them in turn."""
+"""The work of the pipeline, without Dagster and without the command line: plan, submit, poll, collect, recover, and
+advance, which runs them in this order."""

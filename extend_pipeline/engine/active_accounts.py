@@ -1,5 +1,5 @@
-"""Which accounts a home works with: those of accounts.yaml and, for what is paid for already, the last good entries of
-accounts that it no longer names or names with a mistake."""
+"""The accounts that a home works with: those of accounts.yaml and, for what is already paid for, the last good entries
+of accounts that are removed from the file or have a mistake in it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ _log = logging.getLogger(__name__)
 
 
 def with_accounts_in_use(configuration: Configuration, ledger: Ledger) -> tuple[Configuration, frozenset[str]]:
-    """Return the configuration with the last good entry of every account that an open attempt or a sound video needs
-    and that accounts.yaml doesn't give, and the names of the accounts with open attempts."""
+    """Return the configuration completed with last good entries, and the names of the accounts with open attempts.
+
+    A last good entry is added for every account that an open attempt or a valid video needs and that accounts.yaml
+    doesn't give, or gives with another provider than the open tasks have.
+    """
     with ledger.read() as connection:
         open_attempts = queries.open_accounts(connection)
     in_use = frozenset(name for name, _ in open_attempts)
@@ -29,30 +32,35 @@ def with_accounts_in_use(configuration: Configuration, ledger: Ledger) -> tuple[
     ]
     problems = [problem for problem in changed if problem is not None]
     needed = in_use | {video.account for video in configuration.catalogue.videos.values()}
-    instead = {problem.subject for problem in problems}
+    replaced = {problem.subject for problem in problems}
     kept = {
         name: account
         for name, account in last_good.items()
-        if name in needed and (name not in current or name in instead)
+        if name in needed and (name not in current or name in replaced)
     }
     complete = replace(
         configuration,
         accounts={**current, **kept},
         problems=(*configuration.problems, *problems),
-        written={name: entry for name, entry in configuration.written.items() if name not in kept},
+        entries={name: entry for name, entry in configuration.entries.items() if name not in kept},
     )
     return complete, in_use
 
 
 def keep_accounts(configuration: Configuration, in_use: frozenset[str]) -> None:
-    """Write down the entries that are good now, with those of accounts that still have open attempts. While there is a
-    mistake nothing that was kept is dropped. A disk that takes nothing stops no work: it is only said in the log."""
+    """Save the account entries that are valid now, together with the saved ones of accounts with open attempts.
+
+    While the files have a mistake, no saved entry is dropped. A disk that can't be written only causes a warning in
+    the log, because the work can go on without the file.
+    """
     kept: Mapping[str, object] = {
-        name: entry for name, entry in configuration.kept.items() if configuration.problems or name in in_use
+        name: entry
+        for name, entry in configuration.last_good_entries.items()
+        if configuration.problems or name in in_use
     }
-    entries = {**kept, **configuration.written}
-    known = (configuration.kept, configuration.kept_timezone or NO_ZONE)
-    if (entries, configuration.timezone) == known or not configuration.written:
+    entries = {**kept, **configuration.entries}
+    known = (configuration.last_good_entries, configuration.last_good_timezone or NO_ZONE)
+    if (entries, configuration.timezone) == known or not configuration.entries:
         return
     state_dir = configuration.settings.state_dir
     try:
@@ -62,11 +70,11 @@ def keep_accounts(configuration: Configuration, in_use: frozenset[str]) -> None:
 
 
 def _other_provider(configuration: Configuration, name: str, provider: str, count: int) -> ConfigIssue | None:
-    """Return the mistake of an account whose provider was changed while tasks of the old one are open; None where there
-    is none, or where the old entry is not known any more."""
-    now, before = configuration.accounts.get(name), configuration.last_good.get(name)
-    if now is None or now.provider == provider or before is None or before.provider != provider:
+    """Return the issue of an account whose provider was changed while `count` tasks of the old provider are open; None
+    when it was not changed or the old entry is no longer saved."""
+    current, before = configuration.accounts.get(name), configuration.last_good.get(name)
+    if current is None or current.provider == provider or before is None or before.provider != provider:
         return None
     message = f"is not {provider}, where this account has tasks under way: {count}"
     hint = f"Put provider: {provider} back, and give the other account a name of its own."
-    return ConfigIssue(ACCOUNTS_FILE, None, name, "provider", now.provider, message, hint)
+    return ConfigIssue(ACCOUNTS_FILE, None, name, "provider", current.provider, message, hint)

@@ -1,5 +1,5 @@
-"""One open home: configuration, ledger, media store, providers, clock. Everything that acts takes this and nothing
-global."""
+"""An open home: configuration, ledger, media store, providers and clock. Functions that act take it as a parameter;
+there is no global state."""
 
 from __future__ import annotations
 
@@ -36,27 +36,26 @@ from extend_pipeline.providers.wire.credentials import key_fault
 
 
 def wall_ms() -> int:
-    """Now, in milliseconds of UTC."""
+    """Return the current time (UTC ms)."""
     return time.time_ns() // 1_000_000
 
 
 def fresh_token() -> str:
-    """Return a path that nobody can guess: 256 bits, safe in an address."""
+    """Return a random URL path of 256 bits that can't be guessed."""
     return secrets.token_urlsafe(32)
 
 
 def process_name() -> str:
-    """Return who this process is, as leases name it: host, process id and its start, so that a reused id is another
-    owner."""
+    """Return the name of this process in leases: host, process id and start time, because a process id may be
+    reused."""
     return f"{socket.gethostname()}:{os.getpid()}:{_started(os.getpid())}"
 
 
 def owner_is_gone(owner: str) -> bool:
-    """Return whether the owner of a lease is a process of this host that has ended. Never a guess: False where it can't
-    be told.
+    """Return whether the owner of a lease is a process of this host that has ended; False when that is unknown.
 
-    It only makes a recovery quicker. Even a wrong True could cost no money: a claim whose lease is taken is not sent,
-    and a send that is put in doubt is looked up, not repeated.
+    Only makes recovery faster. Even a wrong True could cost no money, because a claim whose lease was taken is not
+    sent, and a send that is put in doubt is looked up, not repeated.
     """
     host, _, rest = owner.partition(":")
     pid, _, started = rest.partition(":")
@@ -75,16 +74,16 @@ def _started(pid: int) -> str:
 
 
 class MakeProvider(Protocol):
-    """How an account becomes its upstream."""
+    """Factory of the provider client of an account."""
 
     def __call__(self, account: Account, *, settings: Settings) -> Provider:
-        """Build it; nothing is sent yet."""
+        """Build the client; nothing is sent yet."""
         ...
 
 
 @dataclass
 class Pipeline:
-    """A home that is open for work. `now_ms` is the only clock the engine reads."""
+    """A home that is open for work. `now_ms` (UTC ms) is the only clock that the engine reads."""
 
     configuration: Configuration
     ledger: Ledger
@@ -97,25 +96,25 @@ class Pipeline:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     marks: tuple[object, ...] = ()
     works: bool = True
-    """Whether this process polls and submits; one that only looks needs no keys."""
+    """Whether this process polls and submits; a process that only reads needs no keys."""
 
     keys_tried: dict[str, int] = field(default_factory=dict)
-    """When a question last only tried a key, by account (UTC ms)."""
+    """When a query was last sent only to test a key, by account (UTC ms)."""
 
-    was_sound: bool = False
+    had_valid_files: bool = False
     """Whether the files had no mistake at some time since the home was opened."""
     asked_for_room: bool = False
-    """Whether what waits for room on the disk has been tried again since the home was opened: somebody may have made
-    some, and typed `advance`."""
+    """Whether downloads that wait for disk space have been tried again since the home was opened. They are tried once
+    at once, because the operator may have freed space before running `advance`."""
     store_doubt: str = ""
     """Why the media store seemed not to be the ledger's when it was last looked at, at `store_doubted_ms`."""
     store_doubted_ms: int = 0
     declared: tuple[Configuration, Sequence[Declaration]] | None = None
-    """The entries of a configuration as the ledger keeps them: their digests are costly, and each round asks."""
+    """Cached declarations of a configuration, because their digests are costly and each round needs them."""
 
     def __post_init__(self) -> None:
         self.marks = self.marks or file_marks(self.settings.home)
-        self.was_sound = not self.configuration.problems
+        self.had_valid_files = not self.configuration.problems
 
     @property
     def settings(self) -> Settings:
@@ -124,23 +123,26 @@ class Pipeline:
 
     @property
     def accounts(self) -> Mapping[str, Account]:
-        """Return accounts by name."""
+        """Return the accounts by name."""
         return self.configuration.accounts
 
     def now(self) -> datetime:
-        """Now, as an aware UTC datetime."""
+        """Return the current time as an aware UTC datetime."""
         return from_ms(self.now_ms())
 
     def provider(self, account: str) -> Provider:
-        """Return the upstream of an account; built at first use, shared by the threads."""
+        """Return the provider client of an account; built at first use and shared by all threads."""
         with self._lock:
             if account not in self._providers:
                 self._providers[account] = self.make_provider(self.accounts[account], settings=self.settings)
             return self._providers[account]
 
     def caps(self) -> dict[str, BudgetLimits]:
-        """Return what each account may commit. An account without caps is never claimed for: one without a budget, one
-        whose key this process lacks, and every account while the catalogue or the accounts have a mistake."""
+        """Return the budget limits of each account that may be claimed for.
+
+        Missing are accounts without a budget, accounts whose key this process lacks, and all accounts while the
+        catalogue or the accounts have a mistake.
+        """
         if self.configuration.problems:
             return {}
         lacking = self.without_key()
@@ -151,15 +153,21 @@ class Pipeline:
         }
 
     def without_key(self) -> dict[str, str]:
-        """Return the accounts that this process can't sign in to, each with the variable that is at fault. It leaves
-        them alone, and says so; another process may have the key. Nothing where the process only looks."""
+        """Return what is wrong with the environment variable of each account whose key this process lacks.
+
+        Such accounts are skipped and reported, because another process may have the key. Empty for a process that only
+        reads.
+        """
         faults = {name: key_fault(account) for name, account in self.accounts.items()} if self.works else {}
         return {name: fault for name, fault in faults.items() if fault}
 
     def refresh(self) -> None:
-        """Read the catalogue and the accounts again if their files have changed, so that a long run spends by what they
-        say now. Where they have mistakes, what is sound beside them counts, and they are read again each time, because
-        a right that was lost and is given back changes no file."""
+        """Read the catalogue and the accounts again if their files have changed, so that a long run uses the current
+        limits.
+
+        Entries without a mistake are used even when others have one. While there are mistakes the files are read every
+        time, because restoring a lost read permission changes no file.
+        """
         marks = file_marks(self.settings.home)
         if marks == self.marks and not self.configuration.problems:
             return
@@ -168,7 +176,7 @@ class Pipeline:
             read_configuration(self.settings, PROVIDERS, now=self.now()), self.ledger, keep=True
         )
         self.marks = marks
-        self.was_sound = self.was_sound or not self.configuration.problems
+        self.had_valid_files = self.had_valid_files or not self.configuration.problems
         if self.accounts == before:
             return
         with self._lock:
@@ -177,7 +185,7 @@ class Pipeline:
             self._providers.clear()
 
     def close(self) -> None:
-        """Close connections to upstreams and to the ledger."""
+        """Close the connections to providers and to the ledger."""
         for provider in self._providers.values():
             provider.close()
         self._providers.clear()
@@ -185,12 +193,12 @@ class Pipeline:
 
 
 def opened_configuration(configuration: Configuration, ledger: Ledger, *, keep: bool) -> Configuration:
-    """Return a configuration with every account that what is paid for needs; `keep` also writes down the accounts that
-    are good now, for a time when they are not."""
+    """Return the configuration completed with the accounts that paid work needs. With `keep`, also save the accounts
+    that are valid now, for a time when they are not."""
     complete, in_use = with_accounts_in_use(configuration, ledger)
     if keep:
-        known = look(configuration.settings, ledger).may_spend  # another ledger can't tell what is still in use
-        keep_accounts(complete, in_use if known else frozenset(configuration.kept))
+        known = look(configuration.settings, ledger).may_spend  # another ledger doesn't show which accounts are in use
+        keep_accounts(complete, in_use if known else frozenset(configuration.last_good_entries))
     return complete
 
 
@@ -204,13 +212,13 @@ def open_home(
     make_provider: MakeProvider = build_provider,
     works: bool = True,
 ) -> Iterator[Pipeline]:
-    """Open a home: read its configuration first, then its ledger and store. All programs open it by this.
+    """Open a home: read its configuration, then open its ledger and store. Every program opens a home by this.
 
-    `configuration` and `marks` are those of a caller that has read the files already. Without `works` the home is only
-    looked at: one without a ledger is read against an empty one elsewhere, and stays without. Mistakes in the
-    configuration don't keep a home that has a ledger from opening: what is paid for is looked after, and nothing is
-    submitted. Raises ConfigError where there is no ledger, before anything is touched, LedgerError, and StateInUseError
-    while the state is being removed.
+    `configuration` and `marks` come from a caller that has read the files already. Without `works` the home is only
+    read: a home without a ledger gets an empty temporary one. A home with a ledger opens in spite of mistakes in the
+    configuration, because paid tasks must be polled and fetched; nothing is submitted. Raises ConfigError for mistakes
+    in a home without a ledger, before anything is written; LedgerError; StateInUseError while the state is being
+    removed.
     """
     if configuration is None:
         marks = file_marks(settings.home)

@@ -1,4 +1,4 @@
-"""Paid tasks of videos that have left the catalogue and that only a person can end: no plan shows them."""
+"""Paid tasks of videos that were removed from the catalogue and that need an operator. No plan contains them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from extend_pipeline.ledger.states import POLLED, AttemptState
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOver:
-    """One task that runs for longer than its account's patience, or whose file doesn't come. It is looked after on."""
+class LeftoverTask:
+    """A task that has run longer than its account's `patience`, or whose file can't be fetched. Polling and fetching
+    continue."""
 
     video_key: str
     hop: int
@@ -24,21 +25,21 @@ class LeftOver:
     todo: str
 
 
-def left_over(pipeline: Pipeline) -> tuple[LeftOver, ...]:
-    """Return those tasks; costs a look at what is in flight."""
+def leftover_tasks(pipeline: Pipeline) -> tuple[LeftoverTask, ...]:
+    """Return the leftover tasks; reads all attempts in flight."""
     with pipeline.ledger.read() as connection:
         live = queries.attempts_in(connection, (*POLLED, AttemptState.SUCCEEDED))
         catalogue, accounts = pipeline.configuration.catalogue.videos, pipeline.accounts
         rows = [row for row in live if row.video_key not in catalogue and row.account in accounts]
         rows = [row for row in rows if not row.is_adopted]
         hints = queries.hints(connection) if rows else {}
-    found = []
+    tasks = []
     for row in rows:
         hint = hints.get(row.attempt_id)
         view = view_of(row, LastLook() if hint is None else hint.look)
-        judged = classify_hop(row.where, [view], accounts[row.account], pipeline.now_ms())
-        if isinstance(judged, Blocked):
-            held = judged.blocker
-            message = f"{held.message}; the catalogue has no such video now"
-            found.append(LeftOver(row.video_key, row.hop, row.account, row.task, message, held.todo))
-    return tuple(found)
+        hop_state = classify_hop(row.where, [view], accounts[row.account], pipeline.now_ms())
+        if isinstance(hop_state, Blocked):
+            blocker = hop_state.blocker
+            message = f"{blocker.message}; the catalogue has no such video now"
+            tasks.append(LeftoverTask(row.video_key, row.hop, row.account, row.task, message, blocker.todo))
+    return tuple(tasks)

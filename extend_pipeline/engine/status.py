@@ -1,4 +1,4 @@
-"""What a person asks of a home: how far is everything, what does it cost, what needs me?"""
+"""The status of a home for an operator: progress, costs, and what needs a decision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from extend_pipeline.engine.guards.clock import ledger_ahead_ms
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
-from extend_pipeline.engine.leftover_tasks import LeftOver, left_over
+from extend_pipeline.engine.leftover_tasks import LeftoverTask, leftover_tasks
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import Plan, VideoPlan
 from extend_pipeline.engine.plan.planner import plan
@@ -32,7 +32,7 @@ from extend_pipeline.providers.registry import spec_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountStatus:
-    """One account: units are in its own unit, amounts in its own currency."""
+    """The state of one account: units are in its own unit, amounts in its own currency."""
 
     account: str
     provider: str
@@ -50,15 +50,15 @@ class AccountStatus:
     paused: bool
     stopped: str | None
     other_days: tuple[str, ...] = ()
-    """Days of a time zone that the home had before, of which something counts for today too."""
+    """Days of an earlier time zone of the home whose spending counts for today too."""
     last_good: bool = False
-    """Whether this is the account as it was last good, since accounts.yaml doesn't give it now."""
+    """Whether this is the last good entry of the account, because accounts.yaml doesn't give a valid one now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """One attempt in doubt: what is exposed, for how long, and the exact request: where it was posted to, below the
-    account's base URL, its body, and when (milliseconds of UTC since 1970)."""
+    """An attempt in doubt: its exposure, its age, and the exact request: `path` below the account's base URL, the body
+    `request`, and `sent_at` (UTC ms)."""
 
     where: str
     attempt_id: str
@@ -74,70 +74,72 @@ class Doubt:
 
     @property
     def sent_key(self) -> str:
-        """Return our own key, where the request carried it; empty elsewhere, since nobody can find the task by it
-        there."""
+        """Return our own key if the request carried it, else an empty text: without it the task can't be found by
+        key."""
         return self.external_task_id if self.external_task_id in self.request else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A home at one moment."""
+    """The status of a home at one moment."""
 
     plan: Plan
     accounts: tuple[AccountStatus, ...]
     doubts: tuple[Doubt, ...]
     everything_paused: bool
     unknown_accounts: tuple[tuple[str, int], ...]
-    """Accounts that accounts.yaml no longer names, with how many paid or running attempts nobody can look at."""
+    """Accounts missing in accounts.yaml, with the number of paid or running attempts that can't be polled."""
 
     expiring: tuple[Expiring, ...] = ()
-    """Paid results past half of their keeping time, and sources in their last week."""
+    """Paid results past half of their retention, and sources in their last week."""
 
     disagreements: tuple[ReconciliationRow, ...] = ()
-    """What the last comparison with the providers' books left open: rows of `reconciliations`."""
+    """Rows of `reconciliations` that the last comparison with the providers' statements left open."""
 
     orphans: tuple[AttemptRow, ...] = ()
-    """Attempts of tasks that were taken over from a provider's books and whose file is not here."""
+    """Attempts of tasks that were adopted from a provider's statement and whose file is not stored yet."""
 
     disk: DiskSpace | None = None
     ledger_ahead_ms: int = 0
     """By how much the ledger's last event is dated after now, in milliseconds."""
 
     mistakes: tuple[str, ...] = ()
-    """What is wrong with the catalogue and the accounts; while there is something, nothing is submitted."""
+    """Mistakes in the catalogue and the accounts; while there are any, nothing is submitted."""
 
     left_alone: tuple[str, ...] = ()
-    """Accounts with work that this process leaves alone because it lacks their key."""
+    """Accounts with work that this process skips because it lacks their key."""
 
     unplanned: tuple[AttemptRow, ...] = ()
-    """Open attempts of videos that the files don't give now because of a mistake; they are looked after."""
+    """Open attempts of videos that are missing in the files because of a mistake; they are polled and fetched."""
 
     lower_prices: tuple[LowerPrice, ...] = ()
-    """Prices that were charged below those of accounts.yaml."""
+    """Charges below the prices of accounts.yaml."""
 
     statements: tuple[StatementStatus, ...] = ()
-    """The providers' statements: when each was last read, and how much of it is somebody else's."""
+    """The providers' statements: when each was last read, and how much of it is unrelated."""
 
-    left_over: tuple[LeftOver, ...] = ()
-    """Paid tasks of videos that left the catalogue and that only a person can end."""
+    leftover_tasks: tuple[LeftoverTask, ...] = ()
+    """Paid tasks of videos that were removed from the catalogue and that need an operator."""
     store: StoreNow = field(default_factory=lambda: StoreNow("", (), 0))
-    """Whether the films that the ledger knows are in the media store."""
+    """Whether the media store has the films that the ledger lists."""
 
     @property
     def needs_person(self) -> tuple[VideoPlan, ...]:
-        """Return videos that wait for somebody."""
+        """Return the videos that wait for the operator."""
         return self.plan.needs_person
 
     @property
     def exit_code(self) -> int:
-        """0 done or going on by itself, 1 something needs a person, 2 the catalogue or the accounts have a mistake, or
-        this process lacks a key that it needs."""
+        """Return the exit code: 0 finished or in progress; 1 something needs the operator; 2 the catalogue or the
+        accounts have a mistake, or this process lacks a key that it needs."""
         if self.mistakes or self.left_alone:
             return 2
         stopped = any(account.stopped for account in self.accounts)
         planned = {video.key for video in self.plan.videos}
         left_behind = any(doubt.where.rpartition("/")[0] not in planned for doubt in self.doubts)
-        nearly_lost = any(e.what != "source" and e.urgency in (Urgency.LAST_HOUR, Urgency.OVER) for e in self.expiring)
+        nearly_lost = any(
+            item.what != "source" and item.urgency in (Urgency.LAST_HOUR, Urgency.OVER) for item in self.expiring
+        )
         reasons = (
             self.plan.ledger,
             self.needs_person,
@@ -147,33 +149,33 @@ class Status:
             self.unknown_accounts,
             nearly_lost,
             self.disagreements,
-            self.left_over,
-            any(statement.is_unread_long(self.plan.now_ms) for statement in self.statements),
-            not self.store.sound,
+            self.leftover_tasks,
+            any(statement.is_long_unavailable(self.plan.now_ms) for statement in self.statements),
+            not self.store.is_complete,
         )
         return 1 if any(reasons) else 0
 
 
 def status(pipeline: Pipeline) -> Status:
-    """Read where everything stands; changes nothing."""
+    """Read the status of a home; writes nothing."""
     store = store_now(pipeline)
     pipeline.store_doubt = store.doubt
-    given = plan_input(pipeline)
+    read = plan_input(pipeline)
     with pipeline.ledger.read() as connection:
         rows = queries.accounts(connection)
         live = queries.attempts_in(connection, LIVE)
         disagreements = reconciliation_queries.disagreements(connection)
-        orphans = reconciliation_queries.orphans_not_stored(connection)
+        orphans = reconciliation_queries.adopted_not_stored(connection)
     unknown = Counter(row.account for row in live if row.account not in pipeline.accounts)
     everywhere = rows.get(tables.ALL_ACCOUNTS)
-    planned = plan(given)
+    planned = plan(read)
     wrong = mistakes(pipeline)
     known = {video.key for video in planned.videos}
     return Status(
         planned,
         accounts_now(pipeline),
         tuple(
-            _doubt(row, given.now_ms, pipeline.accounts.get(row.account))
+            _doubt(row, read.now_ms, pipeline.accounts.get(row.account))
             for row in live
             if row.state is AttemptState.IN_DOUBT
         ),
@@ -185,18 +187,18 @@ def status(pipeline: Pipeline) -> Status:
         mistakes=wrong,
         left_alone=accounts_left_alone(pipeline, planned),
         unplanned=tuple(row for row in live if wrong and not row.is_adopted and row.video_key not in known),
-        disk=given.disk,
+        disk=read.disk,
         ledger_ahead_ms=ledger_ahead_ms(pipeline),
         lower_prices=lower_prices_now(pipeline),
         statements=statements_now(pipeline),
-        left_over=left_over(pipeline),
+        leftover_tasks=leftover_tasks(pipeline),
         store=store,
     )
 
 
 def accounts_now(pipeline: Pipeline) -> tuple[AccountStatus, ...]:
-    """Return every account of accounts.yaml; costs a look at two small tables and the doubts, however many videos there
-    are."""
+    """Return the status of every account. Reads two small tables and the attempts in doubt; the cost doesn't depend on
+    the number of videos."""
     with pipeline.ledger.read() as connection:
         zone = pipeline.configuration.timezone
         totals = account_totals(connection, pipeline.accounts, pipeline.now_ms(), zone=zone)
@@ -204,14 +206,14 @@ def accounts_now(pipeline: Pipeline) -> tuple[AccountStatus, ...]:
 
 
 def doubts_now(pipeline: Pipeline) -> tuple[Doubt, ...]:
-    """Return every attempt in doubt, oldest claim first."""
+    """Return all attempts in doubt, oldest claim first."""
     with pipeline.ledger.read() as connection:
         rows = queries.attempts_in(connection, (AttemptState.IN_DOUBT,))
     return tuple(_doubt(row, pipeline.now_ms(), pipeline.accounts.get(row.account)) for row in rows)
 
 
 def disagreements_now(pipeline: Pipeline) -> tuple[ReconciliationRow, ...]:
-    """Return what the last comparisons with the providers' books left open."""
+    """Return the disagreements that the last comparisons with the providers' statements left open."""
     with pipeline.ledger.read() as connection:
         return tuple(reconciliation_queries.disagreements(connection))
 
@@ -237,7 +239,7 @@ def _account(pipeline: Pipeline, name: str, totals: AccountTotals) -> AccountSta
         max_in_flight=account.max_in_flight,
         paused=totals.paused,
         stopped=stopped,
-        last_good=name not in pipeline.configuration.written and bool(pipeline.configuration.last_good.get(name)),
+        last_good=name not in pipeline.configuration.entries and bool(pipeline.configuration.last_good.get(name)),
     )
 
 

@@ -115,7 +115,7 @@ class Core:
         )
 
     async def film(self, video: Video) -> bytes:
-        """Return the mp4 of a video, rendered now if nobody has asked for it before."""
+        """Return the mp4 of a video, rendered at its first request."""
         path = self._library.path(video.media_key)
         if not path.exists():
             chain = self._segments(self.store.lineage(video))

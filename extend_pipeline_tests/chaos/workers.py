@@ -112,7 +112,8 @@ def _begin(work: Callable[[Orders], None], orders: Orders) -> None:
 
 def advance_for_ever(orders: Orders) -> None:
     """Advance the home until the file `ending` is there."""
-    from extend_pipeline.engine.advance import Round, advance_until_idle
+    from extend_pipeline.engine.advance import Round
+    from extend_pipeline.engine.drive import advance_until_idle
     from extend_pipeline.engine.home import Pipeline
 
     pipeline: Pipeline
@@ -130,7 +131,8 @@ def advance_for_ever(orders: Orders) -> None:
 
 def advance_to_the_end(orders: Orders) -> None:
     """Advance the home until nothing is due soon; the exit code says whether a person is needed."""
-    from extend_pipeline.engine.advance import Round, advance_until_idle, next_moment_ms
+    from extend_pipeline.engine.advance import Round
+    from extend_pipeline.engine.drive import advance_until_idle, next_moment_ms
     from extend_pipeline.engine.status import status
 
     with _open(orders) as pipeline:

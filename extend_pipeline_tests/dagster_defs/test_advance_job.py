@@ -47,7 +47,7 @@ def test_one_run_brings_every_video_on_and_a_second_has_nothing_to_tell(place: P
 
 
 def test_what_the_command_line_did_meanwhile_is_told_too_and_a_lost_instance_fills_up_again(place: Place) -> None:
-    from extend_pipeline.engine.advance import advance_until_idle
+    from extend_pipeline.engine.drive import advance_until_idle
 
     place.write([video("cli", extend={"steps": 1, "prompt": "x"})])
     with place.resource.open() as pipeline:

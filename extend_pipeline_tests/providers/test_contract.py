@@ -264,7 +264,7 @@ def test_a_finished_task_shows_its_file_and_what_the_next_hop_extends(upstream: 
         assert outcome.view.outputs[0].url.startswith("https://")
         assert outcome.view.outputs[0].video_id == upstream.next_source
         many = provider.query_many([upstream.task_id])
-        if not provider.many:
+        if not provider.query_batch_size:
             assert many == {upstream.task_id: outcome}
 
 

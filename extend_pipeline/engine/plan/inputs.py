@@ -91,7 +91,7 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         ahead = look_ahead(read)
         purchases = purchases_ahead(ahead)
         rivals = names_ledger.bought(connection, {purchase.digest for purchase in purchases.values()})
-    named = pipeline.configuration.written
+    named = pipeline.configuration.entries
     return replace(read, ahead=ahead, twins=twins(read, purchases, rivals, renames, named=named))
 
 

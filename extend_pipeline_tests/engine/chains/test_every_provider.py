@@ -10,7 +10,7 @@ import duckdb
 import pytest
 from sqlalchemy import select
 
-from extend_pipeline.engine.advance import advance_until_idle
+from extend_pipeline.engine.drive import advance_until_idle
 from extend_pipeline.engine.home import Pipeline, wall_ms
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import select
 
-from extend_pipeline.engine.advance import advance, next_wait_ms
+from extend_pipeline.engine.advance import advance
 from extend_pipeline.engine.doubt.callback_lookup import MAX_LOOKUPS
 from extend_pipeline.engine.doubt.resolve import Resolved, write_off
+from extend_pipeline.engine.drive import next_wait_ms
 from extend_pipeline.engine.polling.schedule import CALLBACK_LOOKUP_FIRST_MS
 from extend_pipeline.engine.reconcile.adopt_task import adopt_task
 from extend_pipeline.engine.status import status
@@ -97,18 +98,18 @@ def test_a_removed_video_whose_task_never_ends_holds_nobody_up(home: EngineHome,
         advance(pipeline, publish=False)
         home.catalogue([])
         assert next_wait_ms(pipeline, advance(pipeline, publish=False)) is not None
-        assert status(pipeline).left_over == ()
+        assert status(pipeline).leftover_tasks == ()
         clock.skip(601_000)
         for _ in range(3):
             now = advance(pipeline, publish=False)
         assert next_wait_ms(pipeline, now) is None
-        (task,) = status(pipeline).left_over
+        (task,) = status(pipeline).leftover_tasks
         assert (task.video_key, task.hop) == ("kling-gateway-0", 1)
         check_user_text(task.todo)
         assert status(pipeline).exit_code == 1
         home.sandbox.clear_faults()
         clock.skip(600_000)
         drive(pipeline)
-        assert status(pipeline).left_over == ()
+        assert status(pipeline).leftover_tasks == ()
         with pipeline.ledger.read() as connection:
             assert connection.execute(select(tables.attempts.c.state)).scalars().all() == ["stored"]

@@ -6,7 +6,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from extend_pipeline.engine.advance import advance, next_wait_ms
+from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.drive import next_wait_ms
 from extend_pipeline.engine.polling.apply_task_state import observe
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import POLLED

@@ -8,7 +8,8 @@ from sqlalchemy import delete, select
 from extend_pipeline.base import failpoints
 from extend_pipeline.base.failpoints import FailpointError
 from extend_pipeline.config.last_good import last_good_path
-from extend_pipeline.engine.advance import MAX_WAIT_MS, advance, declare_catalogue, next_wait_ms
+from extend_pipeline.engine.advance import advance, declare_catalogue
+from extend_pipeline.engine.drive import MAX_WAIT_MS, next_wait_ms
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState

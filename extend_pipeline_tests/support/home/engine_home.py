@@ -16,7 +16,8 @@ from extend_pipeline.base.units import from_ms
 from extend_pipeline.config.load import load_configuration
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.advance import MAX_WAIT_MS, Round, advance, next_wait_ms
+from extend_pipeline.engine.advance import Round, advance
+from extend_pipeline.engine.drive import MAX_WAIT_MS, next_wait_ms
 from extend_pipeline.engine.home import MakeProvider, Pipeline, open_home, wall_ms
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import Plan

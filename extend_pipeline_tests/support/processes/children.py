@@ -132,7 +132,7 @@ def _advance(
     together: Barrier | None,
 ) -> None:
     from extend_pipeline.config.settings import Settings
-    from extend_pipeline.engine.advance import advance_until_idle
+    from extend_pipeline.engine.drive import advance_until_idle
     from extend_pipeline.engine.home import open_home
     from extend_pipeline.engine.status import status
 

@@ -1,0 +1,179 @@
+"""Rounds of the engine until nothing is left to do, and the waits between them. The command line and Dagster's runs
+both drive the engine by this; the ledger decides which process does what."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from typing import Final
+
+from extend_pipeline.engine.advance import Round, advance
+from extend_pipeline.engine.fetch.collect import result_key
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.leftover_tasks import leftover_tasks
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Plan, VideoPlan
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.engine.publish import publish_last
+from extend_pipeline.ledger.read import queries
+from extend_pipeline.ledger.spending_rules import BlockReason
+from extend_pipeline.ledger.states import AttemptState, VideoState
+from extend_pipeline.warehouse.errors import PublishError
+
+MIN_WAIT_MS: Final = 50  # between two rounds, because a due time in the past must not make the loop spin
+MAX_WAIT_MS: Final = 5_000  # because other processes and operators make changes that no due time announces
+ADOPTED_WAIT_MS: Final = 3_600_000  # how long a drive waits for an adopted task; later rounds poll it too
+STALE_PART_S: Final = 86_400  # age of partial files of dead writers; a download that still runs is never a day old
+
+
+def advance_until_idle(
+    pipeline: Pipeline,
+    *,
+    videos: Collection[str] | None = None,
+    max_seconds: float | None = None,
+    on_round: Callable[[Round], None] | None = None,
+    stop: threading.Event | None = None,
+) -> Plan:
+    """Run rounds until every video is complete, needs an operator or waits for another day; return the last plan of
+    these videos.
+
+    `on_round` is called after each round. Publishes at the end too. Raises DiskError at the end where a disk could not
+    be written in the last round.
+    """
+    try:
+        for finished in rounds(pipeline, videos=videos, max_seconds=max_seconds, stop=stop):
+            if on_round is not None:
+                on_round(finished)
+    except BaseException:
+        with suppress(PublishError):  # the first error is the one to report
+            publish_last(pipeline)
+        raise
+    publish_last(pipeline)
+    if finished.disk_error is not None:
+        raise finished.disk_error
+    return plan(plan_input(pipeline, videos=videos))
+
+
+def rounds(
+    pipeline: Pipeline,
+    *,
+    videos: Collection[str] | None = None,
+    max_seconds: float | None = None,
+    linger_s: float | None = None,
+    stop: threading.Event | None = None,
+) -> Iterator[Round]:
+    """Yield each round when it is finished, and wait between rounds until the next work is due; at least one round.
+
+    Ends when only an operator or another day would help, after `max_seconds`, or when `stop` is set (the current step
+    is finished first). With `linger_s`, also ends when nothing is due within so many seconds. Publishes at most once in
+    5 s; the caller publishes at the end.
+    """
+    _sweep(pipeline)
+    stop = stop or threading.Event()
+    ends_s = None if max_seconds is None else time.monotonic() + max_seconds
+    published_ms = pipeline.now_ms()
+    while True:
+        publish = abs(pipeline.now_ms() - published_ms) >= MAX_WAIT_MS  # a clock may be set back
+        finished = advance(pipeline, videos=videos, publish=publish, stop=stop)
+        if publish:
+            published_ms = pipeline.now_ms()
+        yield finished
+        wait_ms = next_wait_ms(pipeline, finished, videos=videos)
+        left_ms = None if ends_s is None else (ends_s - time.monotonic()) * 1000
+        if wait_ms is None or (left_ms is not None and left_ms <= 0):
+            return
+        if linger_s is not None and not _is_due_within(pipeline, finished, linger_s):
+            return
+        if stop.wait(min(wait_ms, left_ms if left_ms is not None else wait_ms) / 1000):
+            return
+
+
+def next_wait_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[str] | None = None) -> int | None:
+    """Return how long to wait before the next round (ms); None when only an operator or another day would help."""
+    moment_ms = next_moment_ms(pipeline, finished, videos=videos)
+    if moment_ms is None:
+        return None
+    return int(max(MIN_WAIT_MS, min(moment_ms - pipeline.now_ms(), MAX_WAIT_MS)))
+
+
+def next_moment_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[str] | None = None) -> int | None:
+    """Return when the next round will have something to do (UTC ms); None when only an operator or another day would
+    help."""
+    if finished.did_something or finished.plan.due:
+        return pipeline.now_ms()
+    pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
+    with pipeline.ledger.read() as connection:
+        since_ms = pipeline.now_ms() - ADOPTED_WAIT_MS
+        scheduled = queries.scheduled_videos(connection, accounts=pollable, adopted_since_ms=since_ms)
+    for video in finished.plan.needs_person:  # later rounds poll its tasks too, but no process needs to wait for that
+        if video.edit is None or video.running is None:  # a running task of a video with an undecided edit is awaited
+            scheduled.pop(video.key, None)
+    for task in leftover_tasks(pipeline):  # the same for tasks that are in no plan
+        scheduled.pop(task.video_key, None)
+    # a video that left the catalogue is in no plan, but its paid results are still fetched
+    moments = [at_ms for key, at_ms in scheduled.items() if videos is None or key in videos]
+    if not moments and _waits_for_files(pipeline, videos):
+        return pipeline.now_ms() + MAX_WAIT_MS
+    continuing = [
+        video
+        for video in finished.plan.videos
+        if video.account in pollable and continues_today(video) and not _waits_for_disk(video, finished)
+    ]
+    others_only = all(video.blocker is not None and video.blocker.reason.waits_for_others for video in continuing)
+    if not moments and others_only and not _is_anything_being_sent(pipeline):
+        return None
+    moments += [video.blocker.until_ms for video in continuing if video.blocker and video.blocker.until_ms]
+    return min(moments, default=pipeline.now_ms() + MAX_WAIT_MS)
+
+
+def continues_today(video: VideoPlan) -> bool:
+    """Return whether a video continues without an operator and without waiting for another day."""
+    if video.blocker is None:
+        return video.due is not None or video.running is not None
+    return not video.blocker.reason.needs_person and video.blocker.reason is not BlockReason.DAY_BUDGET
+
+
+def _is_due_within(pipeline: Pipeline, finished: Round, seconds: float) -> bool:
+    """Return whether any work that needs no operator is due within so many seconds."""
+    if finished.did_something or finished.plan.due:
+        return True
+    with pipeline.ledger.read() as connection:
+        pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
+        scheduled = queries.scheduled_videos(connection, accounts=pollable)
+    for video in finished.plan.needs_person:
+        scheduled.pop(video.key, None)
+    moments = list(scheduled.values())
+    moments += [v.blocker.until_ms for v in finished.plan.unfinished if v.blocker and v.blocker.until_ms]
+    return any(moment_ms <= pipeline.now_ms() + seconds * 1000 for moment_ms in moments)
+
+
+def _sweep(pipeline: Pipeline) -> None:
+    """Remove partial files of dead writers, except those of results that are still to be fetched."""
+    with pipeline.ledger.read() as connection:
+        awaited = queries.attempts_in(connection, (AttemptState.SUCCEEDED,))
+    keep = [result_key(attempt.attempt_id) for attempt in awaited]
+    pipeline.store.sweep(older_than_s=STALE_PART_S, now=pipeline.now_ms() / 1000, keep=keep)
+
+
+def _waits_for_files(pipeline: Pipeline, videos: Collection[str] | None) -> bool:
+    """Return whether a mistake in the files keeps videos from continuing. Only a mistake that was made while this
+    process worked counts: a home that had it when it was opened is not waited for."""
+    if not pipeline.configuration.problems or not pipeline.had_valid_files:
+        return False
+    with pipeline.ledger.read() as connection:
+        rows = queries.videos(connection, keys=videos, unfinished=True)
+    return any(row.state != VideoState.BLOCKED.value for row in rows)
+
+
+def _waits_for_disk(video: VideoPlan, finished: Round) -> bool:
+    """Return whether the video's source is still to be fetched while our own disk can't be written."""
+    unchecked = video.blocker is not None and video.blocker.reason is BlockReason.SOURCE_UNCHECKED
+    return unchecked and finished.prepared.disk_error is not None
+
+
+def _is_anything_being_sent(pipeline: Pipeline) -> bool:
+    with pipeline.ledger.read() as connection:
+        sending = queries.predicted_in(connection, (AttemptState.CLAIMED, AttemptState.SENDING))
+    return any(name in pipeline.accounts for name in sending)  # this home can't recover another account's attempts
