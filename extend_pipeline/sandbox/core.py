@@ -11,8 +11,8 @@ from extend_pipeline.sandbox.clock import Clock
 from extend_pipeline.sandbox.config import SandboxConfig, Seed
 from extend_pipeline.sandbox.faults import seeded_random
 from extend_pipeline.sandbox.faults.book import FaultBook
-from extend_pipeline.sandbox.media.library import MediaLibrary
 from extend_pipeline.sandbox.media.drawing import Frames, Segment
+from extend_pipeline.sandbox.media.library import MediaLibrary
 from extend_pipeline.sandbox.store.database import Store
 from extend_pipeline.sandbox.store.records import Video
 from extend_pipeline.sandbox.store.request_log import RequestLog

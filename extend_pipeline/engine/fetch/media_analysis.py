@@ -12,10 +12,10 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.write import catalog_sync, files, transitions
-from extend_pipeline.media.check.probe import Probe
-from extend_pipeline.media.classify import OutputKind, recognise
+from extend_pipeline.media.check.probe import InvalidFile, Probe
+from extend_pipeline.media.classify import OutputKind, classify_output
 from extend_pipeline.media.isolation import isolated_probe
-from extend_pipeline.media.join.assemble import Film, Unassembled, assemble
+from extend_pipeline.media.join.assemble import Film, assemble
 from extend_pipeline.media.libav import FrameError
 from extend_pipeline.media.seam import Seam
 from extend_pipeline.media.store import MediaRef, Stored
@@ -113,7 +113,7 @@ def _put_poster(
 def _kind(pipeline: Pipeline, attempt: AttemptRow, probed_ms: int, seam: Seam | None) -> OutputKind:
     """Return the declared kind of the account's files, else the kind that the file shows."""
     declared = declared_kind(pipeline, attempt.account)
-    return declared or recognise(
+    return declared or classify_output(
         parent_ms=attempt.parent_duration_ms, probed_ms=probed_ms, seam=seam, longest_added_ms=longest_added_ms()
     )
 
@@ -169,7 +169,7 @@ def _film(pipeline: Pipeline, parent: Path | None, segment: Path) -> tuple[Store
     match result:
         case Film(stored, _, note):
             return stored, note
-        case Unassembled(reason):
+        case InvalidFile(reason):
             return None, f"the film was not assembled: {reason}"
 
 

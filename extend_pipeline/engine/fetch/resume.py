@@ -118,7 +118,7 @@ def _finished(
     only the same bytes a second time prove that the provider has no other file."""
     sha256 = partial.sha256()
     is_final = not partial.facts.joined or partial.facts.unsound == sha256
-    fetched = store.take_in(partial, sha256, check=isolated_probe.check_file, quarantine=is_final)
+    fetched = store.ingest_partial(partial, sha256, check=isolated_probe.check_file, quarantine=is_final)
     if isinstance(fetched, Stored):
         return fetched
     if is_final:
