@@ -15,8 +15,6 @@ NOT_YET: Final = (
     "extend_pipeline/engine/status.py",
     "extend_pipeline/engine/guards/",
     "extend_pipeline/engine/plan/",
-    "extend_pipeline/media/",
-    "extend_pipeline/sandbox/media/",
     "extend_pipeline_tests/",
 )
 """Where words are still to be replaced; docs/status.md has the rest of that work."""
