@@ -12,7 +12,7 @@ from typing import Final
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.guards.clock import lift_own_stops
-from extend_pipeline.engine.guards.keys import note_answers
+from extend_pipeline.engine.guards.keys import note_outcomes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.apply_task_state import Observed, observe
@@ -149,7 +149,7 @@ def _write(
     failpoint("settle.before_write")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         seen = [observe(tx, pipeline, due, answer) for due, answer in answers]
-        note_answers(tx, account, [answer for _, answer in answers])
+        note_outcomes(tx, account, [answer for _, answer in answers])
         failpoint("settle.before_commit")
     failpoint("settle.after_commit")
     report.polled += len(answers)

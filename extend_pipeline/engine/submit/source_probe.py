@@ -66,7 +66,7 @@ def measured(pipeline: Pipeline, given: PlanInput) -> PlanInput:
     with ThreadPoolExecutor(pipeline.settings.max_downloads, thread_name_prefix="measure") as pool:
         found = zip(waiting, pool.map(lambda video: fetch_source(pipeline, video), waiting), strict=True)
         seen = {video.key: _seen(got) for video, got in found}
-    return replace(given, sources={**given.sources, **seen}, ahead={})
+    return replace(given, sources={**given.sources, **seen}, next_hops={})
 
 
 def _seen(got: Stored | FetchFailure) -> SourceView:
