@@ -249,8 +249,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "extend_pipeline/engine/plan/duplicates.py",
-                "twin = next((t for t in others if not video.again or _has_left(t, given, named)), None)",
-                "twin = None",
+                "duplicate = next((d for d in others if not video.again or _is_removed(d, plan_input, named)), None)",
+                "duplicate = None",
             ),
             Edit(_CLAIMS, "if not request.again and _bought_by_another(tx, request):", "if request.again:"),
         ),

@@ -11,7 +11,7 @@ from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.doubt.callback_lookup import look_into_callbacks
 from extend_pipeline.engine.doubt.late_callbacks import look_into_late_callbacks
-from extend_pipeline.engine.guards.keys import note_answers, try_other_keys
+from extend_pipeline.engine.guards.keys import note_outcomes, try_other_keys
 from extend_pipeline.engine.home import Pipeline, owner_is_gone
 from extend_pipeline.engine.plan import hop_state
 from extend_pipeline.engine.polling import schedule
@@ -181,7 +181,7 @@ def _decide_lookups(
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         for row, outcome in looked_up:
             _decide_lookup(tx, pipeline.accounts[row.account], row, outcome, controls.get(row.account), report)
-            note_answers(tx, pipeline.accounts[row.account], [outcome])
+            note_outcomes(tx, pipeline.accounts[row.account], [outcome])
 
 
 def _control_lookup(pipeline: Pipeline, account: str) -> LastLook | None:

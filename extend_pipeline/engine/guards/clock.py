@@ -1,5 +1,5 @@
-"""What is wrong on this machine and gets right: an account that was stopped for the clock, a certificate or a proxy
-goes on by itself, and a ledger whose last event is dated after now is told."""
+"""Faults of this machine that end without the provider: stops for the clock, a certificate or a proxy are lifted
+automatically, and a ledger whose last event is dated after now is reported."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from extend_pipeline.ledger.write import controls, job_queue
 from extend_pipeline.providers.protocol import Found, NotFound, Page, QueryFailed, QueryFault
 
 OF_THIS_MACHINE = frozenset({QueryFault.CLOCK.value, QueryFault.CERTIFICATE.value, QueryFault.PROXY.value})
-"""Reasons of a stop that end without the provider's doing."""
+"""Reasons of stops that end without an action of the provider."""
 
-NO_SUCH_TASK = "extend-pipeline-clock"  # the id of no task: asking for it finds nothing and costs nothing
+NO_SUCH_TASK = "extend-pipeline-clock"  # no task has this id; the query finds nothing and costs nothing
 
 
 def lift_own_stops(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
-    """Ask the provider of each account that is stopped for a wrong clock, a certificate that doesn't count here or a
-    proxy a question that costs nothing, and lift the stop where it is answered. Return the accounts that go on."""
+    """Lift stops for a wrong clock, an untrusted certificate or a proxy when a free query to the provider succeeds.
+    Return the accounts whose stop was lifted."""
     with pipeline.ledger.read() as connection:
         rows = queries.accounts(connection)
     stopped = {name: rows[name].stopped_reason for name in accounts if name in rows}
@@ -30,14 +30,14 @@ def lift_own_stops(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
             continue
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             controls.lift_stop(tx, name, reason=reason)
-            job_queue.make_due(tx, name)  # its looks failed for the same reason
+            job_queue.make_due(tx, name)  # its polls failed for the same reason
         lifted.append(name)
     return lifted
 
 
 def ledger_ahead_ms(pipeline: Pipeline) -> int:
-    """Return by how many milliseconds the ledger's last event is dated after now; 0 where it isn't, or by less than
-    clocks may differ."""
+    """Return by how many ms the ledger's last event is dated after now; 0 when it isn't, or by less than the tolerated
+    clock difference."""
     with pipeline.ledger.read() as connection:
         last_ms = queries.last_event_at(connection)
     now_ms = pipeline.now_ms()
@@ -45,19 +45,19 @@ def ledger_ahead_ms(pipeline: Pipeline) -> int:
 
 
 def describe_ahead(ahead_ms: int) -> str:
-    """Say in words what it means that the ledger's last event is dated so far after now, and what to do."""
+    """Return a text about a ledger whose last event is dated `ahead_ms` after now: the cause, and what to do."""
     minutes = ahead_ms // 60_000
     span = counted(minutes, "minute") if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
     return (
         f"the ledger's last event is dated {span} after now: a clock was ahead when it was written, or this machine's "
-        "is behind now. What it put off is done now all the same. Set the clocks of all machines by NTP"
+        "is behind now. What was due later is done now. Set the clocks of all machines by NTP"
     )
 
 
 def _credentials_count(pipeline: Pipeline, account: str) -> bool:
     provider = pipeline.provider(account)
-    answer = provider.list_page(1, 1) if provider.list_page_size else provider.query(NO_SUCH_TASK)
-    match answer:
+    outcome = provider.list_page(1, 1) if provider.list_page_size else provider.query(NO_SUCH_TASK)
+    match outcome:
         case Page() | Found() | NotFound():
             return True
         case QueryFailed():

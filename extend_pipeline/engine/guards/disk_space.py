@@ -1,5 +1,5 @@
-"""Room on the disks: how many more results fit beside those that are paid for, and what a disk's error means to a
-person. Decides from numbers; `read_space` is what looks."""
+"""Disk space: how many more results fit beside the paid ones, and texts for disk errors. `read_space` reads the free
+bytes; the rest computes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GIB: Final = 1024**3
 DISK_ERRORS: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 )
-"""What a write says when the disk is full, a quota is used up, or a folder may not or can't be written."""
+"""Error numbers of a write to a full disk, over a quota, or to a folder that can't or may not be written."""
 
 _TODO: Final = {
     errno.EROFS: "mount it so that it can be written",
@@ -33,7 +33,7 @@ _TODO: Final = {
 
 
 class DiskError(OSError):
-    """A folder of ours can't be written. The message names it, what is waiting, and what to do."""
+    """A folder of the home can't be written. The message names the folder, the awaited results, and what to do."""
 
     def __str__(self) -> str:
         return str(self.strerror)
@@ -41,8 +41,8 @@ class DiskError(OSError):
 
 @dataclass(frozen=True, slots=True)
 class DiskSpace:
-    """Free bytes of the disks that hold films and state (None: not known), and what is asked of them. `awaited` are
-    results that are paid for, or may be, and not here yet."""
+    """Free bytes of the disks of films and state (None: unknown), and the bytes they need. `awaited` is the number of
+    results that are paid, or may be, and not stored yet."""
 
     media: str
     media_free: int | None
@@ -54,21 +54,21 @@ class DiskSpace:
 
     @property
     def needed(self) -> int:
-        """Return how many bytes what is awaited takes, and what must stay free besides."""
+        """Return the bytes needed for the awaited results and the minimum that must stay free."""
         return self.awaited * self.result_bytes + self.min_free_bytes
 
     @property
     def is_short(self) -> bool:
-        """Return whether there is no room for what is awaited already."""
+        """Return whether there is too little space for the awaited results."""
         return (self.media_free is not None and self.media_free < self.needed) or self.state_is_full
 
     @property
     def state_is_full(self) -> bool:
-        """Return whether the disk of ledger, answers and warehouse has less than must stay free."""
+        """Return whether the disk of ledger, spool and warehouse has less than the minimum that must stay free."""
         return self.state_free is not None and self.state_free < self.min_free_bytes
 
     def fits(self) -> int | None:
-        """Return how many more results have room; None where there is no bound."""
+        """Return how many more results fit; None without a bound."""
         if self.state_is_full:
             return 0
         if self.media_free is None:
@@ -79,16 +79,16 @@ class DiskSpace:
         return max(left // self.result_bytes, 0)
 
     def frees_itself(self) -> bool:
-        """Return whether a step fits once what is awaited is here: it is reckoned larger than it is."""
+        """Return whether a step fits once the awaited results are stored, because their size is overestimated."""
         if self.state_is_full or self.media_free is None or not self.awaited:
             return False
         return self.media_free - self.min_free_bytes >= self.result_bytes
 
     def describe(self) -> str:
-        """Say what is free, what is waiting and what must stay free."""
+        """Return a text with the free space, the awaited results and the minimum that must stay free."""
         if self.state_is_full:
             return f"{_size(self.state_free)} are free in {self.state}; {_size(self.min_free_bytes)} must stay free"
-        room = f"{_size(self.media_free)} are free in {self.media}; a result is reckoned at {_size(self.result_bytes)}"
+        room = f"{_size(self.media_free)} are free in {self.media}; a result is estimated at {_size(self.result_bytes)}"
         awaited = counted(self.awaited, "paid result")
         waiting = f", {awaited} to come take {_size(self.awaited * self.result_bytes)}" if self.awaited else ""
         return f"{room}{waiting}, and {_size(self.min_free_bytes)} must stay free"
@@ -101,7 +101,7 @@ MAKE_ROOM: Final = (
 
 
 def read_space(settings: Settings, store: MediaStore, *, awaited: int) -> DiskSpace:
-    """Look how much is free in the media store and on the disk of the state."""
+    """Read the free bytes of the media store and of the state's disk."""
     return DiskSpace(
         media=store.place,
         media_free=store.free_bytes(),
@@ -114,14 +114,14 @@ def read_space(settings: Settings, store: MediaStore, *, awaited: int) -> DiskSp
 
 
 def require(store: MediaStore, needed: int | None) -> None:
-    """Raise OSError (ENOSPC) where a file of that many bytes has no room, before its first byte is asked for."""
+    """Raise OSError (ENOSPC) when a file of `needed` bytes doesn't fit, before its download begins."""
     free = store.free_bytes()
     if needed is not None and free is not None and free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), store.place)
 
 
 def explained(error: OSError, settings: Settings, *, awaited: int) -> DiskError | None:
-    """Return an error of a disk in words; None for any other OSError."""
+    """Return a DiskError with a text for the operator; None for an OSError that is no disk error."""
     if isinstance(error, DiskError):
         return error
     if error.errno not in DISK_ERRORS:
@@ -129,16 +129,16 @@ def explained(error: OSError, settings: Settings, *, awaited: int) -> DiskError 
     folder = _folder_of(error, settings)
     waiting = f" {counted(awaited, 'paid result')} to be fetched once it can be written." if awaited else ""
     todo = _TODO.get(error.errno or 0, "make room there, or move the folder to a larger disk")
-    told = (
+    message = (
         f"{folder} can't be written: {error.strerror or error} ({_size(free_bytes(folder))} free).{waiting} Nothing "
         f"is submitted until then. What to do: {todo}"
     )
-    return DiskError(error.errno, told)
+    return DiskError(error.errno, message)
 
 
 def _folder_of(error: OSError, settings: Settings) -> Path:
-    """Return the folder that the user knows: of the file that the error names, else of the films, which are the
-    largest."""
+    """Return the folder to name in the message: the configured folder of the file in the error, else the folder of
+    films, which are the largest."""
     films = Path(open_store(settings).place)
     named = Path(str(error.filename)) if error.filename is not None else films
     ours = (films, settings.state_dir)

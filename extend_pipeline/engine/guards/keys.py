@@ -1,5 +1,5 @@
-"""Whether a provider takes an account's key. A key that is missing is this process's own matter; one that the provider
-refuses stops the account, and a success with another key starts it again."""
+"""Keys that a provider refuses or accepts. A missing key concerns only this process; a refused key stops the account,
+and a success with another key starts it again."""
 
 from __future__ import annotations
 
@@ -28,47 +28,47 @@ from extend_pipeline.providers.registry import spec_of
 from extend_pipeline.providers.wire.credentials import key_mark
 
 OF_A_KEY: Final = frozenset({RejectReason.AUTH.value, RejectReason.FORBIDDEN.value})
-"""Reasons of a stop that are about the key; look-ups tell them by the same words."""
+"""Reasons of stops because of the key; queries fail with the same values."""
 
 REFUSING: Final = frozenset({QueryFault.AUTH, QueryFault.FORBIDDEN})
 
-NO_SUCH_TASK: Final = "extend-pipeline-doctor"  # the id of no task: asking for it finds nothing and costs nothing
+NO_SUCH_TASK: Final = "extend-pipeline-doctor"  # no task has this id; the query finds nothing and costs nothing
 
-TRY_GAP_MS: Final = 10_000  # between two questions that only try a key
+TRY_GAP_MS: Final = 10_000  # between two queries that only test a key
 
 
 def is_refused(marks: Collection[str], account: Account) -> bool:
-    """Return whether the key that this process has is one of those that the provider has refused."""
+    """Return whether this process's key is one of the refused keys, which are stored as `marks`."""
     return any(key_mark(account, mark.partition(":")[0]) == mark for mark in marks)
 
 
 def note_refusal(tx: LedgerTransaction, account: Account, *, reason: str, answer: Answer) -> None:
-    """Write down that the provider refused this process's key. Said once for each key: while another process's key is
-    taken, this one stops nothing again."""
+    """Record that the provider refused this process's key. Recorded once for each key, so that this process doesn't
+    stop the account again while another process's key is accepted."""
     if not is_refused(controls.refused_keys(tx, account.name), account):
         mark = key_mark(account, secrets.token_hex(8))
         controls.key_refused(tx, account.name, mark=mark, reason=reason, message=answer.message)
 
 
 def note_success(tx: LedgerTransaction, account: Account) -> None:
-    """Write down that the provider took this process's key: an account that another key has stopped starts again."""
+    """Record that the provider accepted this process's key; an account stopped because of another key starts again."""
     if not is_refused(controls.refused_keys(tx, account.name), account):
         controls.key_accepted(tx, account.name, reasons=OF_A_KEY)
 
 
-def note_answers(tx: LedgerTransaction, account: Account, answers: Collection[QueryOutcome]) -> None:
-    """Write down what look-ups say of this process's key."""
-    if any(isinstance(answer, Found | NotFound) for answer in answers):
+def note_outcomes(tx: LedgerTransaction, account: Account, outcomes: Collection[QueryOutcome]) -> None:
+    """Record what the outcomes of queries show about this process's key."""
+    if any(isinstance(outcome, Found | NotFound) for outcome in outcomes):
         note_success(tx, account)
-    for answer in answers:
-        if isinstance(answer, QueryFailed) and answer.fault in REFUSING:
-            note_refusal(tx, account, reason=answer.fault.value, answer=answer.answer)
+    for outcome in outcomes:
+        if isinstance(outcome, QueryFailed) and outcome.fault in REFUSING:
+            note_refusal(tx, account, reason=outcome.fault.value, answer=outcome.answer)
             break
 
 
 def try_other_keys(pipeline: Pipeline, names: Collection[str]) -> None:
-    """Ask a free question for each account that a refused key has stopped, where this process has another one; once in
-    ten seconds at most."""
+    """Send a free query for each account that is stopped because of a refused key while this process has another key;
+    at most once in 10 s for each account."""
     with pipeline.ledger.read() as connection:
         rows = queries.accounts(connection)
     for name in names:
@@ -78,26 +78,26 @@ def try_other_keys(pipeline: Pipeline, names: Collection[str]) -> None:
         if pipeline.now_ms() - pipeline.keys_tried.get(name, 0) < TRY_GAP_MS:
             continue
         pipeline.keys_tried[name] = pipeline.now_ms()
-        answer = _ask_about_key(pipeline, account)
+        outcome = _test_key(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-            if isinstance(answer, Page):
+            if isinstance(outcome, Page):
                 note_success(tx, account)
             else:
-                note_answers(tx, account, [answer])
+                note_outcomes(tx, account, [outcome])
 
 
 def refused_here(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> list[str]:
-    """Return the accounts whose key of this process the provider has refused, by their rows in the ledger."""
+    """Return the accounts for which the provider has refused this process's key; `rows` are the ledger's accounts."""
     return [name for name, row in rows.items() if name in pipeline.accounts and _refuses(pipeline.accounts[name], row)]
 
 
 def ask(provider: Provider) -> Page | QueryOutcome:
-    """Ask a question that costs nothing and needs a key that is taken."""
+    """Send a query that costs nothing and needs a valid key."""
     return provider.list_page(1, 1) if provider.list_page_size else provider.query(NO_SUCH_TASK)
 
 
-def _ask_about_key(pipeline: Pipeline, account: Account) -> Page | QueryOutcome:
-    """Ask for a task that is known, where there is one: a provider may refuse an id that it never gave."""
+def _test_key(pipeline: Pipeline, account: Account) -> Page | QueryOutcome:
+    """Query a known task if there is one, because a provider may refuse an unknown id; else send the free query."""
     since = pipeline.now_ms() - spec_of(account.provider).result_life_ms
     with pipeline.ledger.read() as connection:
         known = queries.known_task(connection, account.name, at_least_ms=since)

@@ -1,5 +1,5 @@
-"""Looks at what the home remembers and at the opened ledger, in this order: what another process writes meanwhile then
-never makes the ledger look older than the memory."""
+"""Compare the opened ledger with the home's memory of it. The memory is read first, so that a write of another process
+in between never makes the ledger look older than the memory."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from extend_pipeline.media.stores import open_store
 
 _log = logging.getLogger(__name__)
 
-_LATER_MS: Final = 3_600_000
-"""A film that is not an hour younger than the ledger's last event may be of a fetch that a crash interrupted."""
+_CRASHED_FETCH_MS: Final = 3_600_000
+"""Films up to an hour younger than the ledger's last event may come from a fetch that a crash interrupted."""
 
 
 @dataclass(frozen=True, slots=True)
 class HomeSide:
-    """What the home tells. `films` (hash → mtime in ms) and `published_seq` only where it remembers nothing."""
+    """The home's side of the comparison. `films` (hash → mtime in ms) and `published_seq` are read only without a
+    memory."""
 
     settings: Settings
     memory: Memory | Unreadable | None
@@ -41,18 +42,18 @@ class HomeSide:
 
 
 def look_at_home(settings: Settings) -> HomeSide:
-    """Read the home's side; before the ledger's transaction begins."""
+    """Read the home's side of the comparison. Must be called before the ledger's transaction begins."""
     folder = settings.state_dir
     (memory, anchor), films, published_seq = read_home(folder), dict[str, int](), 0
     if memory is None:
         films, published_seq = _films(open_store(settings)), _published_seq(settings.warehouse_path)
-        # another process may just be making the first of them; it writes the memory before
+        # another process may be storing the first films now; it writes the memory before them
         memory, anchor = read_home(folder)
     return HomeSide(settings, memory, anchor, films, published_seq)
 
 
 def look_inside(home: HomeSide, ledger: Ledger, connection: Connection) -> LedgerVerdict:
-    """Return what the ledger is to the home, from a transaction that was begun after the home was read."""
+    """Return the verdict on the ledger, from a transaction that was begun after the home was read."""
     return decide(home.memory, _facts(home, ledger, connection))
 
 
@@ -78,14 +79,14 @@ def _facts(home: HomeSide, ledger: Ledger, connection: Connection) -> Facts:
 
 
 def look(settings: Settings, ledger: Ledger) -> LedgerVerdict:
-    """Return what the opened ledger is to the home. Costs a small file and four small reads."""
+    """Return the verdict on the opened ledger. Reads a small file and runs four small queries."""
     home = look_at_home(settings)
     with ledger.read() as connection:
         return look_inside(home, ledger, connection)
 
 
 def must_take_writes(ledger: Ledger) -> None:
-    """Raise NotOpenError where the ledger was moved to another place, or is a copy that is not finished."""
+    """Raise NotOpenError when the ledger was moved to another place or is an unfinished copy."""
     with ledger.read() as connection:
         head = read_identity(connection)
     if head.standing is not Standing.OPEN:
@@ -93,9 +94,9 @@ def must_take_writes(ledger: Ledger) -> None:
 
 
 def remember(settings: Settings, ledger: Ledger) -> LedgerVerdict:
-    """Write down what the ledger is now, where it is the right one and has gone on; return what it is to the home.
+    """Update the home's memory of the ledger if the ledger is the right one and has new events; return the verdict.
 
-    A home that can't be written is told in the log: it remembers less, and asks no less for what it knows.
+    When the home can't be written, a warning is logged and the older memory stays in force.
     """
     home = look_at_home(settings)
     with ledger.read() as connection:
@@ -105,17 +106,21 @@ def remember(settings: Settings, ledger: Ledger) -> LedgerVerdict:
             return verdict
         if isinstance(home.memory, Memory) and (home.memory.ledger_id, home.memory.seq) == (head.ledger_id, head.seq):
             return verdict
-        now = _memory(settings, ledger, connection)
+        memory = _memory(settings, ledger, connection)
     try:
-        write_memory(settings.state_dir, now, instead_of=frozenset({now.ledger_id, head.origin_id or now.ledger_id}))
+        replaceable = frozenset({memory.ledger_id, head.origin_id or memory.ledger_id})
+        write_memory(settings.state_dir, memory, instead_of=replaceable)
     except OSError as error:
         _log.warning("%s can't be written, so this home doesn't remember its ledger: %s", settings.state_dir, error)
     return verdict
 
 
 def accept(settings: Settings, ledger: Ledger, *, who: str, why: str, now_ms: int) -> LedgerVerdict:
-    """Go on with the opened ledger, on a person's word, which is written into it. Return what it was until then; where
-    that needed no word, or no word helps, nothing changes. Raises OSError where the home can't be written."""
+    """Accept the opened ledger by the operator's decision, which is recorded in it; return the verdict before.
+
+    Nothing changes when that verdict needs no acceptance or can't be accepted. Raises OSError when the home can't be
+    written.
+    """
     home = look_at_home(settings)
     with ledger.read() as connection:
         verdict = look_inside(home, ledger, connection)
@@ -135,10 +140,10 @@ def accept(settings: Settings, ledger: Ledger, *, who: str, why: str, now_ms: in
 
 
 def adopt(settings: Settings, ledger: Ledger) -> None:
-    """Remember the opened ledger, whatever the home remembers now. Raises OSError."""
+    """Replace the home's memory by the opened ledger. Raises OSError."""
     with ledger.read() as connection:
-        now = _memory(settings, ledger, connection)
-    write_memory(settings.state_dir, now, instead_of=None)
+        memory = _memory(settings, ledger, connection)
+    write_memory(settings.state_dir, memory, instead_of=None)
 
 
 def _memory(settings: Settings, ledger: Ledger, connection: Connection) -> Memory:
@@ -149,7 +154,7 @@ def _memory(settings: Settings, ledger: Ledger, connection: Connection) -> Memor
         event=event_digest(connection, head.seq),
         bought=has_attempts(connection),
         committed=_committed(connection),
-        anchor=None if _on_server(ledger) else 0,  # the file tells, once it is there
+        anchor=None if _on_server(ledger) else 0,  # `write_memory` sets it
         home=_name(settings),
     )
 
@@ -167,19 +172,19 @@ def _committed(connection: Connection) -> dict[str, int]:
 
 
 def _films(store: MediaStore) -> dict[str, int]:
-    """Return the films of the store: hash → time of the last change in ms of UTC."""
+    """Return the films of the store: hash → time of the last change (UTC ms)."""
     listed = (item for folder in FOLDERS for item in store.films_in(folder).items())
     return {MediaRef.parse(name).sha256: film.modified_ms for name, film in listed}
 
 
 def _unknown_films(films: Mapping[str, int], connection: Connection, *, bought: bool) -> int:
-    """Count films of the store that the ledger doesn't know: all of them where nothing was ever claimed, else those
-    that came when the ledger had long ended."""
+    """Count the films in the store that the ledger doesn't have: all of them if nothing was ever claimed, else those
+    stored more than an hour after the ledger's last event."""
     since_ms = -1
     if bought:
         table = tables.events
         last = connection.execute(select(table.c.at).order_by(table.c.seq.desc()).limit(1)).scalar() or 0
-        since_ms = last + _LATER_MS
+        since_ms = last + _CRASHED_FETCH_MS
     later = {sha256 for sha256, at_ms in films.items() if at_ms > since_ms}
     return len(later - _known(connection, later))
 
@@ -205,7 +210,7 @@ def _published_seq(path: Path) -> int:
     from extend_pipeline.warehouse.read import meta
 
     try:
-        found = meta(path)
+        published = meta(path)
     except WarehouseError:
         return 0
-    return 0 if found is None else found.ledger_seq
+    return 0 if published is None else published.ledger_seq

@@ -1,8 +1,9 @@
-"""What a home remembers of its ledger: a small file under `state/`, and an anchor that tells a home from its copy.
+"""The home's memory of its ledger: a small file under `state/`, and an anchor that distinguishes a home from its copy.
 
-The anchor is an empty file. Its time of change (ctime) can't be set, so a copy, a restored backup or another machine's
-home has another one, while a folder that was moved or a host that was renamed keeps it. After each purchase it is made
-anew under another name: a backup that is put back over the folder brings a memory whose anchor is gone.
+The anchor is an empty file. Programs can't set its time of change (ctime), so a copy, a restored backup or a home on
+another machine has another ctime, while a moved folder or a renamed host keeps it. After each purchase the anchor is
+created again under another name. A backup that is restored over the folder therefore has a memory whose anchor is
+missing.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ ANCHOR_FILE: Final = "ledger.anchor"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """The ledger as it was last seen. `event` is the digest of event number `seq`, `committed` micro-units by account,
-    `bought` whether anything was ever claimed. `anchor` is the ctime (ns) of the home's anchor; None for a ledger on a
-    server, which several homes may share; `anchor_file` is its name. `home` is where the home was: host:path."""
+    """The ledger when it was last read. `event` is the digest of event number `seq`, `committed` the micro-units by
+    account, `bought` whether anything was ever claimed. `anchor` is the ctime (ns) of the home's anchor, None for a
+    ledger on a server, because several homes may share it; `anchor_file` is its name. `home` is its host:path."""
 
     ledger_id: str
     seq: int
@@ -40,17 +41,17 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """There is a file, and it can't be read."""
+    """The memory's file exists but can't be read."""
 
     reason: str
 
 
 def read_memory(folder: Path) -> Memory | Unreadable | None:
-    """Return what the home remembers; None where it never worked with a ledger."""
+    """Return the home's memory; None when it never worked with a ledger."""
     path = folder / MEMORY_FILE
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Memory(**found)
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return Memory(**fields)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
@@ -58,18 +59,18 @@ def read_memory(folder: Path) -> Memory | Unreadable | None:
 
 
 def read_home(folder: Path) -> tuple[Memory | Unreadable | None, int | None]:
-    """Return what the home remembers, and its anchor as it is now."""
+    """Return the home's memory, and the current ctime (ns) of its anchor."""
     memory = read_memory(folder)
     anchor = read_anchor(folder, memory)
     if isinstance(memory, Memory) and memory.anchor not in (None, anchor):
-        with _alone(folder, fcntl.LOCK_SH):  # another process may just have written both
+        with _locked(folder, fcntl.LOCK_SH):  # another process may be writing both now
             memory = read_memory(folder)
             anchor = read_anchor(folder, memory)
     return memory, anchor
 
 
 def read_anchor(folder: Path, memory: Memory | Unreadable | None) -> int | None:
-    """Return the ctime (ns) of the anchor that a memory names; None where there is none."""
+    """Return the ctime (ns) of the anchor that a memory names; None when the file is missing."""
     name = memory.anchor_file if isinstance(memory, Memory) else ANCHOR_FILE
     try:
         return (folder / name).stat().st_ctime_ns
@@ -78,11 +79,13 @@ def read_anchor(folder: Path, memory: Memory | Unreadable | None) -> int | None:
 
 
 def write_memory(folder: Path, memory: Memory, *, instead_of: frozenset[str] | None) -> bool:
-    """Write it whole and onto the disk, unless the file knows of purchases that it doesn't: a later event of the same
-    ledger, or a ledger that isn't in `instead_of` (None: any may be replaced). Return whether it was written. Raises
-    OSError."""
+    """Write the memory atomically and sync it to disk; return whether it was written.
+
+    It isn't written over a memory of a later event of the same ledger, or over purchases in a ledger that isn't in
+    `instead_of` (None: any ledger may be replaced). Raises OSError.
+    """
     make_private_folder(folder)
-    with _alone(folder):
+    with _locked(folder):
         before = read_memory(folder)
         if isinstance(before, Memory) and before.bought and instead_of is not None:
             newer = before.ledger_id == memory.ledger_id and before.seq >= memory.seq
@@ -105,8 +108,11 @@ def write_memory(folder: Path, memory: Memory, *, instead_of: frozenset[str] | N
 
 
 def _anchored(folder: Path, memory: Memory, before: Memory | Unreadable | None) -> Memory:
-    """Make the anchor where there is none, and another one where something was bought since. The one of before stays
-    until the memory names the new one, so that a process which is killed in between leaves both in keeping."""
+    """Create the anchor if it is missing, or another one if something was bought since; return the memory with it.
+
+    The old anchor stays until the new memory is written, so that after a kill in between the memory still matches an
+    anchor.
+    """
     name = before.anchor_file if isinstance(before, Memory) else ANCHOR_FILE
     if isinstance(before, Memory) and dict(before.committed) != dict(memory.committed):
         name = f"{ANCHOR_FILE}.{memory.seq}"
@@ -118,8 +124,8 @@ def _anchored(folder: Path, memory: Memory, before: Memory | Unreadable | None) 
 
 
 @contextmanager
-def _alone(folder: Path, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
-    """Keep other processes from writing at the same time, and put the folder's names onto the disk at the end."""
+def _locked(folder: Path, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
+    """Hold a lock on the folder (`kind`: shared or exclusive), and sync its names to disk after exclusive use."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, kind)

@@ -1,5 +1,4 @@
-"""Decides whether the opened ledger is the one that this home knows. A pure function; what it looks at is read in
-`look.py`."""
+"""Decision whether the opened ledger is the one that this home remembers. Pure: `ledger_look.py` reads the facts."""
 
 from __future__ import annotations
 
@@ -16,17 +15,17 @@ from extend_pipeline.ledger.spending_rules import BlockReason
 
 
 class Kind(StrEnum):
-    """What the opened ledger is to this home."""
+    """The relation of the opened ledger to this home."""
 
-    # these need no word
+    # these need no acceptance
     FIRST_HOME = "first_home"
     KNOWN_HISTORY = "known_history"
-    """The ledger has a history and the home no memory: a home of an earlier version, or a second one on one server."""
+    """The ledger has a history and the home no memory: a home of an earlier version, or a second home on one server."""
     SAME = "same"
     MOVED_HERE = "moved_here"
-    """It is the copy, made by `ledger copy`, of the ledger that the home remembers."""
+    """The ledger is a copy, made by `ledger copy`, of the one that the home remembers."""
     NOTHING_BOUGHT = "nothing_bought"
-    """It is another one, and nothing was ever bought with the one before."""
+    """It is another ledger, and nothing was ever bought with the remembered one."""
     # these wait for `extend-pipeline ledger accept`
     NEW = "new"
     OTHER = "other"
@@ -40,12 +39,12 @@ class Kind(StrEnum):
 
     @property
     def may_spend(self) -> bool:
-        """Return whether nobody need be asked."""
+        """Return whether steps may be bought without the operator's acceptance."""
         return self in _KNOWN
 
     @property
     def can_be_accepted(self) -> bool:
-        """Return whether a person's word is all that is missing."""
+        """Return whether the operator's acceptance is all that is missing."""
         return not self.may_spend and self not in (Kind.SEALED, Kind.UNFINISHED_COPY)
 
 
@@ -54,10 +53,13 @@ _KNOWN = frozenset({Kind.FIRST_HOME, Kind.KNOWN_HISTORY, Kind.SAME, Kind.MOVED_H
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """The opened ledger and the home around it. `address` is for a person to read. `event` is the digest of its
-    event with the number that the home remembers, `unknown_films` how many films of the media store no attempt knows,
-    `published_seq` the last event in the warehouse file; the last two are looked at only where the home remembers
-    nothing. `anchor` is the home's as it is now; None where the ledger is on a server."""
+    """Facts about the opened ledger and the home.
+
+    `address` is the text for the operator. `event` is the digest of the event whose number the home remembers.
+    `unknown_films` is the number of films in the media store without an attempt, `published_seq` the last event in the
+    warehouse file; both are read only without a memory. `anchor` is the current ctime (ns) of the home's anchor, None
+    when the file is missing.
+    """
 
     address: str
     head: Identity
@@ -73,7 +75,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class LedgerVerdict:
-    """What the opened ledger is, in words where somebody must hear of it."""
+    """The verdict on the opened ledger, with texts for the operator when it may not spend."""
 
     kind: Kind
     message: str = ""
@@ -81,26 +83,26 @@ class LedgerVerdict:
 
     @property
     def may_spend(self) -> bool:
-        """Return whether nobody need be asked."""
+        """Return whether steps may be bought without the operator's acceptance."""
         return self.kind.may_spend
 
     def blocker(self) -> Blocker | None:
-        """Return what a plan shows; None where the ledger is the right one."""
+        """Return the blocker for plans; None when the ledger is the right one."""
         return None if self.may_spend else Blocker(BlockReason.LEDGER, self.message, self.todo)
 
 
 def decide(memory: Memory | Unreadable | None, facts: Facts) -> LedgerVerdict:
-    """Return what the ledger is to a home that remembers `memory`."""
+    """Return the verdict on a ledger for a home with this memory."""
     kind = _kind(memory, facts)
     if kind.may_spend:
         return LedgerVerdict(kind)
     if not kind.can_be_accepted:
-        todo = "set EXTEND_PIPELINE_LEDGER_URL as it says; looking works as before"
+        todo = "set EXTEND_PIPELINE_LEDGER_URL as it says; reading commands work as before"
         return LedgerVerdict(kind, f"the ledger at {facts.address} {facts.head.why_not_open()}", todo)
-    here = f"the ledger at {facts.address} has {counted(facts.head.seq, 'event')}, {_money(facts.committed)} committed"
+    state = f"the ledger at {facts.address} has {counted(facts.head.seq, 'event')}, {_money(facts.committed)} committed"
     return LedgerVerdict(
         kind,
-        f"{_sentence(kind, memory, facts)}; {here}; nothing is submitted, so that nothing is paid for twice",
+        f"{_sentence(kind, memory, facts)}; {state}; nothing is submitted, so that nothing is paid for twice",
         "set EXTEND_PIPELINE_LEDGER_URL to the right ledger or put it back, or, if this is the one to go on with: "
         "extend-pipeline ledger accept",
     )
@@ -132,7 +134,7 @@ def _same_or_not(memory: Memory, facts: Facts) -> Kind:
         if not memory.bought:
             return Kind.NOTHING_BOUGHT
         return Kind.BEHIND if facts.head.seq < memory.seq else Kind.DIVERGED
-    # a server's ledger is one, however many homes work with it; a file is copied together with its home
+    # several homes may share a ledger on a server, but a ledger in a file is copied together with its home
     if not facts.on_server and memory.anchor is not None and facts.anchor != memory.anchor:
         return Kind.COPIED_HOME
     return Kind.SAME

@@ -1,5 +1,5 @@
-"""What keeps this process from submitting, whatever the ledger says: mistakes in the catalogue or the accounts, keys
-that it lacks or that the provider has refused, and a media store that is not there."""
+"""Reasons why this process may not submit that don't come from the ledger: mistakes in the catalogue or the accounts,
+missing or refused keys, and a missing media store."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ DOUBT_TODO: Final = (
     "mount the folder, or set EXTEND_PIPELINE_MEDIA_URL to where the films are; if they are really gone, have them "
     "fetched again, which costs nothing: extend-pipeline media refetch"
 )
-"""What a person may do where the media store seems not to be the ledger's."""
+"""What the operator can do when the media store seems not to belong to the ledger."""
 
-MAX_REPORTED: Final = 3  # mistakes that a video's reason names; status tells all of them
+MAX_REPORTED: Final = 3  # mistakes in a video's block reason; status lists all of them
 
 
-def held_accounts(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> dict[str, Blocker]:
-    """Return why nothing is submitted for an account, by account; accounts that may submit are left out. `rows` are the
-    accounts as the ledger has them."""
+def process_blockers(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> dict[str, Blocker]:
+    """Return the blockers of accounts for which this process may not submit, by account. `rows` are the ledger's
+    accounts."""
     problems = pipeline.configuration.problems
     if not problems:
         if pipeline.store_doubt:
@@ -41,12 +41,12 @@ def held_accounts(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> dict[st
 
 
 def mistakes(pipeline: Pipeline) -> tuple[str, ...]:
-    """Return what is wrong with the files, one line a mistake."""
+    """Return the mistakes in the files, one line for each."""
     return tuple(problem.text() for problem in pipeline.configuration.problems)
 
 
 def accounts_left_alone(pipeline: Pipeline, plan: Plan) -> tuple[str, ...]:
-    """Return the accounts with work that this process leaves alone because it lacks their key, one line each."""
+    """Return one line for each account with work that this process skips because it lacks the account's key."""
     lacking = pipeline.without_key()
     if not lacking:
         return ()
@@ -57,13 +57,13 @@ def accounts_left_alone(pipeline: Pipeline, plan: Plan) -> tuple[str, ...]:
 
 
 def _without_a_good_key(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> dict[str, Blocker]:
-    held = {}
+    blockers = {}
     for name, fault in pipeline.without_key().items():
-        todo = f"set it where this process runs; other processes go on with account {name}"
-        held[name] = Blocker(BlockReason.NO_KEY, f"account {name} is left alone by this process: {fault}", todo)
+        todo = f"set it where this process runs; other processes continue with account {name}"
+        blockers[name] = Blocker(BlockReason.NO_KEY, f"account {name} is left alone by this process: {fault}", todo)
     for name in refused_here(pipeline, rows):
         names = " and ".join(variables_of(pipeline.accounts[name]))
         message = f"account {name}: the provider has refused the key that this process has in {names}"
         todo = f"set the right key; if the provider takes this one now: extend-pipeline resume {name}"
-        held.setdefault(name, Blocker(BlockReason.NO_KEY, message, todo))
-    return held
+        blockers.setdefault(name, Blocker(BlockReason.NO_KEY, message, todo))
+    return blockers

@@ -1,5 +1,5 @@
-"""Keeps the state folder from being removed while work uses it: each open home holds a lock on it together with the
-others, and what removes the folder (`demo --fresh`) holds it alone."""
+"""A lock that keeps the state folder from being removed while it is used: each open home holds it shared, and
+`demo --fresh`, which removes the folder, holds it exclusively."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Final
 from extend_pipeline.base.private import FILE_MODE, make_private_folder
 
 IN_USE: Final = "in-use.lock"
-"""Name of the file in the state folder that is locked: the folder itself is locked for the ledger's memory."""
+"""Name of the locked file in the state folder. The folder itself is locked for writing the ledger's memory."""
 
 
 class StateInUseError(RuntimeError):
@@ -23,20 +23,22 @@ class StateInUseError(RuntimeError):
 
 @contextlib.contextmanager
 def state_in_use(state: Path, *, alone: bool = False) -> Iterator[None]:
-    """Keep the state from being removed until the end of the block. With `alone`, no other work uses it either. Raises
-    StateInUseError; with `alone`, also OSError where it can't be locked."""
+    """Keep the state from being removed during the block; with `alone`, also keep other work from using it.
+
+    Raises StateInUseError; with `alone`, also OSError when the file can't be locked.
+    """
     try:
         make_private_folder(state)
         descriptor = os.open(state / IN_USE, os.O_RDWR | os.O_CREAT, FILE_MODE)
     except OSError:
         if alone:
             raise
-        yield  # what can't be written can't be removed either, and the work itself says what is wrong
+        yield  # a folder that can't be written can't be removed either, and the work reports the error
         return
     try:
         try:
             is_ours = try_lock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
-        except OSError:  # a network disk without locks: nothing is removed there, since that needs the lock too
+        except OSError:  # a network disk without locks: nothing is removed there, because removing needs the lock too
             if alone:
                 raise
             is_ours = True
@@ -49,8 +51,8 @@ def state_in_use(state: Path, *, alone: bool = False) -> Iterator[None]:
 
 
 def try_lock(descriptor: int, how: int) -> bool:
-    """Lock an open file or folder without waiting; return False where another process has it. Raises OSError where it
-    can't be locked at all."""
+    """Lock an open file or folder without waiting; return False when another process has the lock. Raises OSError when
+    it can't be locked."""
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except OSError as error:

@@ -1,5 +1,5 @@
-"""How much an account may still take on: slots and budgets, handed out in catalogue order while a plan is made, and the
-text of each reason that the rules of spending give."""
+"""The remaining slots, budgets and disk space of accounts while a plan is made, reserved in catalogue order, and the
+user text of each block reason."""
 
 from __future__ import annotations
 
@@ -27,26 +27,27 @@ from extend_pipeline.providers.protocol import RejectReason
 
 @dataclass
 class DiskBudget:
-    """What is left of the disks during one plan, shared by all accounts."""
+    """The remaining disk space during one plan, shared by all accounts."""
 
     space: DiskSpace | None
     taken: int = 0
 
     def blocker(self) -> Blocker | None:
-        """Return why no further result has room; None where one has."""
+        """Return why another result doesn't fit; None when it fits."""
         fits = None if self.space is None else self.space.fits()
         if self.space is None or fits is None or self.taken < fits:
             return None
         if self.taken or self.space.frees_itself():
-            todo = "nothing: it goes on when the others are fetched; or make room"
+            todo = "nothing: it continues when the others are fetched; or make room"
             return Blocker(BlockReason.DISK_RESERVED, f"no room for another result: {self.space.describe()}", todo)
         return Blocker(BlockReason.NO_DISK_SPACE, f"no room for a result: {self.space.describe()}", MAKE_ROOM)
 
 
 @dataclass
 class AccountBudget:
-    """What is left of one account during one plan. The claim asks the same rules again, alone. `stated` are reasons
-    whose text the plan was given: of the ledger as a whole, and of this process."""
+    """The remaining slots and units of one account during one plan. The claim evaluates the same rules again in its
+    transaction. `stated` are the blockers whose text is part of the plan input: of the ledger as a whole, and of this
+    process."""
 
     account: Account
     totals: AccountTotals
@@ -55,20 +56,20 @@ class AccountBudget:
     stated: Mapping[BlockReason, Blocker]
 
     def try_reserve(self, price_micros: int) -> Blocker | None:
-        """Take a slot and the units of a step, or return why not."""
+        """Reserve a slot and the units of a step, or return why the step is blocked."""
         spending = Spending(price_micros, self.account.submit_class, self.totals, self.now_ms)
         if (reason := block_reason(spending)) is not None:
             return self.stated.get(reason) or TEXTS[reason](self.account.name, spending)
-        if (full := self.disk.blocker()) is not None:
-            return full
+        if (blocker := self.disk.blocker()) is not None:
+            return blocker
         self.disk.taken += 1
         self.totals = self.totals.with_claim(price_micros)
         return None
 
 
 def account_budget(account: Account, plan_input: PlanInput, disk: DiskBudget) -> AccountBudget:
-    """Return what is left of an account at the beginning of a plan."""
-    ledger, held = plan_input.ledger, plan_input.held.get(account.name)
+    """Return the budget of an account at the beginning of a plan."""
+    ledger, held = plan_input.ledger, plan_input.process_blockers.get(account.name)
     totals = plan_input.account_totals.get(account.name, AccountTotals())
     totals = replace(
         totals,
@@ -76,13 +77,13 @@ def account_budget(account: Account, plan_input: PlanInput, disk: DiskBudget) ->
         ledger_accepted=ledger is None,
         held=None if held is None else held.reason,
     )
-    stated = {BlockReason.LEDGER: ledger, totals.held: held}
-    given = {reason: blocker for reason, blocker in stated.items() if reason is not None and blocker is not None}
-    return AccountBudget(account, totals, plan_input.now_ms, disk, given)
+    pairs = ((BlockReason.LEDGER, ledger), (totals.held, held))
+    stated = {reason: blocker for reason, blocker in pairs if reason is not None and blocker is not None}
+    return AccountBudget(account, totals, plan_input.now_ms, disk, stated)
 
 
 def budget_limits(account: Account, zone: str) -> BudgetLimits:
-    """Return what an account may commit, with the days of a time zone."""
+    """Return the budget limits of an account; its days are those of the time zone `zone`."""
     budget = account.budget
     if budget is None:
         return NO_LIMITS
@@ -98,13 +99,14 @@ def _paused(name: str, spending: Spending) -> Blocker:
 def _stopped(name: str, spending: Spending) -> Blocker:
     reason, stopped = spending.account.stopped_reason, spending.account.stopped_message
     if reason == RejectReason.CLOCK.value:
-        message = f"account {name} refuses what this machine's clock dates: {stopped}"
-        return Blocker(BlockReason.WRONG_CLOCK, message, "set the clock (NTP); it goes on by itself once it is right")
+        message = f"account {name} refuses requests because of this machine's clock: {stopped}"
+        todo = "set the clock (NTP); the account continues automatically then"
+        return Blocker(BlockReason.WRONG_CLOCK, message, todo)
     if reason in (RejectReason.CERTIFICATE.value, RejectReason.PROXY.value):
-        todo = "set in accounts.yaml what it says; it goes on by itself then"
+        todo = "set in accounts.yaml what it says; the account continues automatically then"
         return Blocker(BlockReason.ACCOUNT_STOPPED, f"account {name} is stopped: {stopped}", todo)
     message = f"account {name} is stopped ({reason}): {stopped}"
-    return Blocker(BlockReason.ACCOUNT_STOPPED, message, f"mend it, then: extend-pipeline resume {name}")
+    return Blocker(BlockReason.ACCOUNT_STOPPED, message, f"fix it, then: extend-pipeline resume {name}")
 
 
 def _no_budget(name: str, _spending: Spending) -> Blocker:
@@ -128,18 +130,18 @@ def _day_budget(name: str, spending: Spending) -> Blocker:
     message = f"account {name} has {_units(left)} left for today, the step costs {from_micros(spending.price_micros)}"
     tomorrow_ms = day_bounds(day_of(spending.now_ms, zone))[1]
     if not other_days:
-        return Blocker(BlockReason.DAY_BUDGET, message, f"nothing: it goes on tomorrow ({zone})", tomorrow_ms)
-    # a budget is whole again on the first day that no day of the other zone reaches into
+        return Blocker(BlockReason.DAY_BUDGET, message, f"nothing: it continues tomorrow ({zone})", tomorrow_ms)
+    # the full budget is available again on the first day that doesn't overlap any day of the earlier zone
     last_ms = max(day_bounds(day)[1] for day in other_days)
     whole = day_of(day_bounds(day_of(last_ms - 1, zone))[1], zone)
     listed = " and ".join(f"{day[:10]} ({zone_of(day)})" for day in other_days)
     message += f"; the timezone was changed, so what was spent on {listed} counts for today too"
-    return Blocker(BlockReason.DAY_BUDGET, message, f"nothing: it goes on by {whole[:10]} ({zone})", tomorrow_ms)
+    return Blocker(BlockReason.DAY_BUDGET, message, f"nothing: it continues by {whole[:10]} ({zone})", tomorrow_ms)
 
 
 def _backoff(name: str, spending: Spending) -> Blocker:
-    message = f"account {name} rests for the moment: a submit was refused, or could not be sent"
-    todo = "nothing: it is tried again; whether the provider answers, says extend-pipeline doctor"
+    message = f"account {name} backs off for the moment: a submit was refused, or could not be sent"
+    todo = "nothing: it is tried again; extend-pipeline doctor shows whether the provider can be reached"
     until_ms = spending.account.backing_off_until
     waits = until_ms is not None and still_waits(until_ms, spending.now_ms, longest_ms=MAX_BACKOFF_MS)
     return Blocker(BlockReason.BACKOFF, message, todo, until_ms if waits else None)
@@ -154,8 +156,8 @@ def _exposed(name: str, spending: Spending) -> Blocker:
     if spending.account.in_doubt_micros + spending.price_micros > spending.account.limits.exposure_micros:
         todo = "nothing: what is in doubt is looked up by its own key"
         return Blocker(BlockReason.EXPOSED, _in_doubt(name, spending), todo)
-    message = f"account {name} may have {_units(spending.account.limits.exposure_micros)} on the way at a time"
-    return Blocker(BlockReason.EXPOSED, message, "nothing: it goes on when the others are answered")
+    message = f"account {name} may have {_units(spending.account.limits.exposure_micros)} exposed at a time"
+    return Blocker(BlockReason.EXPOSED, message, "nothing: it continues when the responses to the others are there")
 
 
 def _in_doubt_cap(name: str, spending: Spending) -> Blocker:
@@ -188,4 +190,4 @@ TEXTS: Final[Mapping[BlockReason, Callable[[str, Spending], Blocker]]] = {
     BlockReason.EXPOSED: _exposed,
     BlockReason.IN_DOUBT_CAP: _in_doubt_cap,
 }
-"""What a person reads, by the reason that a rule of spending gives; takes the account's name."""
+"""Functions that make the user text of a block reason from the account's name and its spending."""

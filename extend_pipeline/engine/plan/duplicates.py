@@ -1,62 +1,66 @@
-"""Finds purchases that are the same as one that was made already, or is about to be. Pure."""
+"""Detection of due purchases that duplicate a purchase already made or about to be made. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.engine.plan.model import PlanInput, Purchase, Twin
+from extend_pipeline.engine.plan.model import DuplicatePurchase, PlanInput, Purchase
 from extend_pipeline.ledger.write.names import Bought, Renames
 
 
 def other_upstreams(account: Account, accounts: Mapping[str, Account]) -> frozenset[str]:
-    """Return the accounts that are known to be at another system than this one: a purchase there is another purchase.
-    One that signs in with the same variables is the same, whatever its address. An account that the file no longer
-    names may be this one under its old name."""
+    """Return the accounts that are certainly at another system than this account, where the same purchase counts apart.
+
+    Accounts with the same credential variables are the same system, even with different addresses. An account that
+    accounts.yaml no longer names isn't returned, because it may be this account under its old name.
+    """
     return frozenset(name for name, other in accounts.items() if not _is_same_upstream(other, account))
 
 
-def twins(
-    given: PlanInput,
-    ahead: Mapping[str, Purchase],
+def find_duplicates(
+    plan_input: PlanInput,
+    next_purchases: Mapping[str, Purchase],
     bought: Sequence[Bought],
     renames: Renames,
     *,
     named: Collection[str],
-) -> dict[str, Twin]:
-    """Return, by video, who has made the purchase that is next for it, or who of the videos before it makes it first.
+) -> dict[str, DuplicatePurchase]:
+    """Return, by video, the purchase that its next purchase would duplicate: one that was made already, or one that an
+    earlier video of the catalogue is about to make.
 
-    `ahead` are the purchases by video, in the order of the catalogue; `bought` are attempts that made one of them;
-    `named` are the accounts of accounts.yaml. Whoever wants a purchase again is told only of a twin whose video or
-    account the files don't name any more: it may be this very one under its old name.
+    `next_purchases` are the purchases by video, in catalogue order; `bought` are attempts that made one of them;
+    `named` are the accounts of accounts.yaml. For a video with `again`, only duplicates count whose video or account
+    the files no longer name, because they may be this video under its old name.
     """
     key_of = {old: new for new, old in renames.videos.items()}
     account_of = {old: new for new, old in renames.accounts.items()}
-    made: dict[str, list[Twin]] = {}
+    made: dict[str, list[DuplicatePurchase]] = {}
     for row in bought:
         key, account = key_of.get(row.video_key, row.video_key), account_of.get(row.account, row.account)
-        made.setdefault(row.purchase, []).append(Twin(key, row.hop, account, bought=True))
-    apart = {name: other_upstreams(account, given.accounts) for name, account in given.accounts.items()}
-    found: dict[str, Twin] = {}
-    for video in given.videos:
-        purchase = ahead.get(video.key)
+        made.setdefault(row.purchase, []).append(DuplicatePurchase(key, row.hop, account, bought=True))
+    accounts = plan_input.accounts
+    apart = {name: other_upstreams(account, accounts) for name, account in accounts.items()}
+    duplicates: dict[str, DuplicatePurchase] = {}
+    for video in plan_input.videos:
+        purchase = next_purchases.get(video.key)
         if purchase is None:
             continue
         same = made.setdefault(purchase.digest, [])
         own = video.key, video.account
-        others = (t for t in same if (t.video_key, t.account) != own and t.account not in apart[video.account])
-        twin = next((t for t in others if not video.again or _has_left(t, given, named)), None)
-        if twin is not None:
-            found[video.key] = twin
+        others = (d for d in same if (d.video_key, d.account) != own and d.account not in apart[video.account])
+        duplicate = next((d for d in others if not video.again or _is_removed(d, plan_input, named)), None)
+        if duplicate is not None:
+            duplicates[video.key] = duplicate
         else:
-            same.append(Twin(video.key, purchase.hop, video.account, bought=False))
-    return found
+            same.append(DuplicatePurchase(video.key, purchase.hop, video.account, bought=False))
+    return duplicates
 
 
-def _has_left(twin: Twin, given: PlanInput, named: Collection[str]) -> bool:
-    return twin.bought and (twin.video_key not in given.catalogue or twin.account not in named)
+def _is_removed(duplicate: DuplicatePurchase, plan_input: PlanInput, named: Collection[str]) -> bool:
+    return duplicate.bought and (duplicate.video_key not in plan_input.catalogue or duplicate.account not in named)
 
 
-def _is_same_upstream(one: Account, other: Account) -> bool:
-    address = one.base_url.rstrip("/").lower() == other.base_url.rstrip("/").lower()
-    return one.provider == other.provider and (address or one.credentials == other.credentials)
+def _is_same_upstream(account: Account, other: Account) -> bool:
+    same_address = account.base_url.rstrip("/").lower() == other.base_url.rstrip("/").lower()
+    return account.provider == other.provider and (same_address or account.credentials == other.credentials)

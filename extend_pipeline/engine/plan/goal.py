@@ -1,4 +1,4 @@
-"""When a chain of hops has reached its target, and where it will land: lengths alone, no state. Pure."""
+"""The target of a video, whether a chain of hops has reached it, and the forecast of its final length. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from extend_pipeline.providers.registry import spec_of
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a video shall become, with its account's defaults filled in; ms. Exactly one of `to_ms` and `steps`."""
+    """The target of a video, with its account's defaults filled in (ms). Exactly one of `to_ms` and `steps` is set."""
 
     to_ms: int | None
     steps: int | None
@@ -23,13 +23,13 @@ class Goal:
     at_most_ms: int | None
 
     def is_reached(self, duration_ms: int | None, hops_done: int) -> bool:
-        """Return whether nothing more is to be bought: the length is there within the tolerance, or all steps are."""
+        """Return whether nothing more is bought: the length is reached within the tolerance, or all steps are done."""
         if self.steps is not None:
             return hops_done >= self.steps
         return duration_ms is not None and duration_ms >= self._enough_ms
 
     def is_passed(self, duration_ms: int | None, hops_done: int) -> bool:
-        """Return whether the target is reached to the millisecond, so that a hop beyond it was never wanted."""
+        """Return whether the full target is reached, so that a hop beyond it doesn't belong to the video."""
         if self.to_ms is None:
             return self.is_reached(duration_ms, hops_done)
         return duration_ms is not None and duration_ms >= self.to_ms
@@ -41,9 +41,9 @@ class Goal:
 
     @property
     def limits(self) -> dict[str, int]:
-        """Return what differs from the defaults: part of an entry's definition, never of a hop's name."""
-        told = {} if self.tolerance_ms == TOLERANCE_MS else {"tolerance_ms": self.tolerance_ms}
-        return told if self.at_most_ms is None else {**told, "at_most_ms": self.at_most_ms}
+        """Return the limits that differ from the defaults: part of an entry's definition, not of a hop's name."""
+        limits = {} if self.tolerance_ms == TOLERANCE_MS else {"tolerance_ms": self.tolerance_ms}
+        return limits if self.at_most_ms is None else {**limits, "at_most_ms": self.at_most_ms}
 
     @property
     def _enough_ms(self) -> int:
@@ -53,8 +53,8 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Where a chain lands, (least, most): further hops, and its length in ms at the end (None where its start is not
-    known). `may_fall_short` is True where a limit may end it below its target."""
+    """The forecast of a chain as (least, most): the number of further hops, and its final length in ms (None when the
+    length of its source is unknown). `may_fall_short` is True when a limit may end it below its target."""
 
     hops: tuple[int, int]
     end_ms: tuple[int, int] | None
@@ -62,7 +62,7 @@ class Forecast:
 
 
 def goal_of(video: Video, account: Account) -> Goal:
-    """Return the goal of a video: what its entry says, else what its account says, else the defaults."""
+    """Return the goal of a video from its entry, its account and the defaults, in this order of precedence."""
     extend, defaults = video.extend, account.extend
     tolerance = extend.tolerance_ms if extend.tolerance_ms is not None else defaults.tolerance_ms
     at_most = extend.at_most_ms if extend.at_most_ms is not None else defaults.at_most_ms
@@ -70,14 +70,14 @@ def goal_of(video: Video, account: Account) -> Goal:
 
 
 def past_at_most(video: Video, goal: Goal, hop: int, parent: Parent) -> Blocker | None:
-    """Return why hop `hop` may not be bought: by the longest that it may add, the video would pass its at_most."""
+    """Return a blocker when hop `hop` could make the video longer than its `at_most`, else None."""
     if goal.at_most_ms is None or parent.duration_ms is None:
         return None
     longest = parent.duration_ms + spec_of(video.provider).added_ms(video.extend)[1]
     if longest <= goal.at_most_ms:
         return None
-    now, could, limit = _seconds(parent.duration_ms), _seconds(longest), _seconds(goal.at_most_ms)
-    message = f"it is {now} s long; another hop could make it {could} s, and at_most is {limit} s"
+    current, could, limit = _seconds(parent.duration_ms), _seconds(longest), _seconds(goal.at_most_ms)
+    message = f"it is {current} s long; another hop could make it {could} s, and at_most is {limit} s"
     if goal.to_ms is None:
         enough = f"set extend.steps: {hop - 1}" if hop > 1 else "leave the video out"
     else:
@@ -87,9 +87,10 @@ def past_at_most(video: Video, goal: Goal, hop: int, parent: Parent) -> Blocker 
 
 
 def forecast(video: Video, goal: Goal, start_ms: int | None, hops_done: int) -> Forecast:
-    """Return where a chain lands that is `start_ms` long after `hops_done` hops, if every further hop succeeds.
+    """Return the forecast of a chain that is `start_ms` long after `hops_done` hops, if every further hop succeeds.
 
-    After each hop the lengths at which the chain goes on form one range; what leaves it above has ended.
+    After each hop the possible lengths form one range. Lengths above the limit of the range end there, and the others
+    continue with the next hop.
     """
     if start_ms is None:
         left = 0 if goal.steps is None else max(goal.steps - hops_done, 0)
@@ -97,7 +98,7 @@ def forecast(video: Video, goal: Goal, start_ms: int | None, hops_done: int) -> 
     least, most = spec_of(video.provider).added_ms(video.extend)
     longest = _longest_parent_ms(video, goal, most)
     low = high = start_ms
-    ends: list[tuple[int, int, int]] = []  # after so many hops: shortest and longest of the chains that end there
+    ends: list[tuple[int, int, int]] = []  # number of hops, shortest and longest final length in ms
     falls_short = False
     for hops in count():
         reached = goal.steps is not None and hops_done + hops >= goal.steps
@@ -118,7 +119,7 @@ def forecast(video: Video, goal: Goal, start_ms: int | None, hops_done: int) -> 
 
 
 def _longest_parent_ms(video: Video, goal: Goal, most_added_ms: int) -> int | None:
-    """Return how long a parent may be at most for another hop to be bought; None where no limit is known."""
+    """Return the maximum length of a parent for which another hop may be bought (ms); None without a limit."""
     limits = [limit for limit in (goal.at_most_ms, spec_of(video.provider).longest_ms) if limit is not None]
     return min(limits) - most_added_ms if limits else None
 

@@ -1,4 +1,4 @@
-"""Names one hop of a chain: by what the catalogue asks for, or by the paid step that stands for it. Pure."""
+"""The name of one hop of a chain: of the step in the catalogue, or of the paid step that is used instead. Pure."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from extend_pipeline.ledger.write.names import Choice
 
 S = AttemptState
 
-BRINGS: Final = frozenset({*LIVE, S.STORED})
-"""States of an attempt that has brought a film, or may still bring one."""
+STORED_OR_LIVE: Final = frozenset({*LIVE, S.STORED})
+"""States of an attempt that has a stored film, or may still get one."""
 
-_STANDS: Final = BRINGS | {S.FAILED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF}
-"""States of an attempt that was paid for, or may have been: written otherwise, the same words are no edit of it."""
+_PAID_OR_LIVE: Final = STORED_OR_LIVE | {S.FAILED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF}
+"""States of an attempt that is, or may be, paid. The same parameters in another notation are no edit of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The hop's name. `choice` tells where a paid step stands for what the catalogue asks for; `mends` says that the
-    edit means this hop, whose last try ended without a film."""
+    """The hop's name. `choice` is set when a paid step is used instead of the step in the catalogue.
+    `edits_failed_hop` says that the edit changes this hop, whose last try ended without a film."""
 
     name: str
     choice: Choice | None = None
-    mends: bool = False
+    edits_failed_hop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """The catalogue asks for another step than `paid`, which brought a film or may still bring one."""
+    """The catalogue has another step, named `digest`, than `paid`, which has a film or may still get one."""
 
-    wanted: str
+    digest: str
     paid: AttemptView
 
 
 @dataclass(frozen=True, slots=True)
 class OtherAccount:
-    """The same step of this video was bought with another account, `paid` says by which attempt."""
+    """The same step of this video was bought with another account, by the attempt `paid`."""
 
     paid: AttemptView
 
@@ -59,38 +59,38 @@ def name_hop(
     on_change: OnChange,
     same_source: bool = False,
 ) -> Named | Edited | OtherAccount:
-    """Name hop `hop` of a video that goes on from `parent`. `at_hop` are all attempts of this hop of the video;
-    `same_source` says that the source is the file that another address named before."""
+    """Name hop `hop` of a video, which extends `parent`. `at_hop` are all attempts of this hop of the video;
+    `same_source` says that the source is the same file that the catalogue named by another address before."""
     params = video.extend.hop_params(hop)
-    wanted = chain.hop_digest(parent.digest, params)
-    if (chosen := names.chosen(video.key, wanted)) is not None:
-        return Named(chosen, None if chosen == wanted else Choice(hop, wanted, chosen))
-    if any(attempt.chain_digest == wanted for attempt in at_hop):
-        return Named(wanted)
-    # past the first hop, what was made from another film is of another chain, which was left before
-    rivals = [a for a in at_hop if hop == 1 or a.parent_attempt_id == parent.attempt_id]
-    alike = [a for a in rivals if a.state in _STANDS and _is_alike(a, video, hop, parent, same_source)]
+    digest = chain.hop_digest(parent.digest, params)
+    if (chosen := names.chosen(video.key, digest)) is not None:
+        return Named(chosen, None if chosen == digest else Choice(hop, digest, chosen))
+    if any(attempt.chain_digest == digest for attempt in at_hop):
+        return Named(digest)
+    # after the first hop, attempts with another parent belong to a chain that was abandoned before
+    earlier = [a for a in at_hop if hop == 1 or a.parent_attempt_id == parent.attempt_id]
+    alike = [a for a in earlier if a.state in _PAID_OR_LIVE and _is_alike(a, video, hop, parent, same_source)]
     if own := [a for a in alike if a.account in ("", video.account)]:
-        stands = _latest([a for a in own if a.state in BRINGS] or own).chain_digest
-        return Named(stands, Choice(hop, wanted, stands))
-    elsewhere = [a for a in alike if a.state in BRINGS]
-    if elsewhere and not video.again:
-        return OtherAccount(elsewhere[0])
-    if elsewhere or not rivals:
-        return Named(wanted)
-    latest = _latest(rivals)
-    if latest.state not in BRINGS:
-        return Named(wanted, mends=True)
+        paid_digest = _latest([a for a in own if a.state in STORED_OR_LIVE] or own).chain_digest
+        return Named(paid_digest, Choice(hop, digest, paid_digest))
+    by_other_account = [a for a in alike if a.state in STORED_OR_LIVE]
+    if by_other_account and not video.again:
+        return OtherAccount(by_other_account[0])
+    if by_other_account or not earlier:
+        return Named(digest)
+    latest = _latest(earlier)
+    if latest.state not in STORED_OR_LIVE:
+        return Named(digest, edits_failed_hop=True)
     if on_change == "ask":
-        return Edited(wanted, latest)
+        return Edited(digest, latest)
     if on_change == "keep":
-        return Named(latest.chain_digest, Choice(hop, wanted, latest.chain_digest))
-    return Named(wanted)
+        return Named(latest.chain_digest, Choice(hop, digest, latest.chain_digest))
+    return Named(digest)
 
 
 def _latest(attempts: Sequence[AttemptView]) -> AttemptView:
-    """Return the attempt that was made last. Tries of one step are numbered; a clock that was wrong dates only
-    steps."""
+    """Return the attempt that was made last. Within one step the numbers of its tries decide, because a clock may have
+    been wrong; steps are compared by the time of their claim."""
     last: dict[str, AttemptView] = {}
     for attempt in sorted(attempts, key=lambda a: (a.generation, a.try_no)):
         last[attempt.chain_digest] = attempt
@@ -98,7 +98,7 @@ def _latest(attempts: Sequence[AttemptView]) -> AttemptView:
 
 
 def _is_alike(attempt: AttemptView, video: Video, hop: int, parent: Parent, same_source: bool) -> bool:
-    """Return whether an attempt bought what the hop asks for, though it is written otherwise now."""
+    """Return whether an attempt bought the same as the hop, although the hop is in another notation now."""
     params = video.extend.hop_params(hop)
     if attempt.words is None or attempt.words != words_digest(params):
         return False

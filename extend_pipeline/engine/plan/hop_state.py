@@ -1,4 +1,4 @@
-"""Reads the attempts of one hop: is the next try due, is one under way, or does somebody have to decide?"""
+"""The state of one hop by its attempts: ready for the next try, in flight, or blocked. Pure."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from extend_pipeline.providers.protocol import RejectReason
 S = AttemptState
 
 UNCLEAR_VALUE: Final = "duplicate_or_bad_value"
-"""The reason kept for a 1201 whose own key was not found: the value itself may be what is refused."""
+"""The stored reason for a 1201 response after which no task with our own key was found: the value may be the fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The hop may be tried (again). A rise of the generation needs a person's word, which has been given."""
+    """The hop may be tried (again). A higher generation than before was approved by the operator."""
 
     generation: int
     try_no: int
@@ -33,14 +33,14 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """An attempt is live; it goes on by itself."""
+    """An attempt is live and needs no operator."""
 
     attempt: AttemptView
 
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """The hop waits."""
+    """The hop may not be tried now."""
 
     blocker: Blocker
     attempt: AttemptView | None
@@ -50,22 +50,24 @@ HopState = Ready | InFlight | Blocked
 
 
 def looked_up_by_key(account: Account, submit_class: str) -> bool:
-    """Return whether an attempt in doubt, sent under `submit_class`, is looked up by our own key. The account must be
-    class A now and have been so then: a request that went out without the key is never found by it, which proves
-    nothing."""
+    """Return whether an attempt in doubt that was sent under `submit_class` is looked up by our own key.
+
+    The account must be class A now and must have been class A then, because a request that was sent without the key is
+    never found by it, which would prove nothing.
+    """
     return account.submit_class == "A" and submit_class == "A"
 
 
 def classify_hop(where: str, tries: Sequence[AttemptView], account: Account, now_ms: int) -> HopState:
-    """Judge one hop by its newest attempt. `where` is VIDEO/HOP, as a person types it; `tries` are all of the same
-    chain."""
+    """Return the state of one hop by its newest attempt. `where` is VIDEO/HOP, as commands take it; `tries` are all
+    attempts of one step. Raises ValueError for a stored hop."""
     if not tries:
         return Ready(1, 1, None)
     last = max(tries, key=lambda a: (a.generation, a.try_no))
     if last.resubmit_allowed:
         return Ready(last.generation + 1, 1, last)
     again = Ready(last.generation, last.try_no + 1, last)
-    words = f": {last.error_message}" if last.error_message else ""
+    error = f": {last.error_message}" if last.error_message else ""
     match last.state:
         case S.CLAIMED | S.SENDING:
             return InFlight(last)
@@ -76,39 +78,38 @@ def classify_hop(where: str, tries: Sequence[AttemptView], account: Account, now
         case S.IN_DOUBT:
             return Blocked(_in_doubt(where, last, account, now_ms), last)
         case S.RELEASED if last.error_reason == UNCLEAR_VALUE:
-            return _blocked(BlockReason.REJECTED, last, f"{where} was refused{words}", _how_to_fix(where))
+            return _blocked(BlockReason.REJECTED, last, f"{where} was refused{error}", _how_to_fix(where))
         case S.RELEASED:
             return again
         case S.REJECTED:
             reason = RejectReason(last.error_reason or RejectReason.BAD_REQUEST)
-            # a stopped account is shown as such; once a person resumes it, the step is simply due again
+            # the stopped account is shown as the reason; after the operator resumes it, the step is due again
             if reason.transient or reason.stops_account or reason is RejectReason.NO_KEY:
                 return again
-            return _blocked(BlockReason.REJECTED, last, f"{where} was refused{words}", _how_to_fix(where))
+            return _blocked(BlockReason.REJECTED, last, f"{where} was refused{error}", _how_to_fix(where))
         case S.FAILED:
-            todo = (
-                f"change the prompt in the catalogue, or pay for another try: extend-pipeline resolve {where} resubmit"
-            )
-            return _blocked(BlockReason.FAILED, last, f"{where} failed at the provider{words}", todo)
+            pay = f"pay for another try: extend-pipeline resolve {where} resubmit"
+            todo = f"change the prompt in the catalogue, or {pay}"
+            return _blocked(BlockReason.FAILED, last, f"{where} failed at the provider{error}", todo)
         case S.RESULT_LOST:
             todo = (
                 f"ask the provider for the file, and give it with extend-pipeline resolve {where} take FILE; "
                 f"to pay again: extend-pipeline resolve {where} resubmit"
             )
             return _blocked(
-                BlockReason.RESULT_LOST, last, f"{where} was paid and its file can't be had any more{words}", todo
+                BlockReason.RESULT_LOST, last, f"{where} was paid and its file is no longer available{error}", todo
             )
         case S.QUARANTINED:
             todo = (
-                f"look at the file in quarantine; give a sound one with extend-pipeline resolve {where} take FILE; "
+                f"look at the file in quarantine; give a valid one with extend-pipeline resolve {where} take FILE; "
                 f"to pay again: extend-pipeline resolve {where} resubmit"
             )
-            return _blocked(BlockReason.QUARANTINED, last, f"{where} came back as no sound video{words}", todo)
+            return _blocked(BlockReason.QUARANTINED, last, f"{where} came back as no valid video{error}", todo)
         case S.WRITTEN_OFF:
             todo = f"nothing, or pay for another try: extend-pipeline resolve {where} resubmit"
-            return _blocked(BlockReason.WRITTEN_OFF, last, f"{where} was written off{words}", todo)
+            return _blocked(BlockReason.WRITTEN_OFF, last, f"{where} was written off{error}", todo)
         case S.STORED:
-            raise ValueError(f"{where} is stored; there is nothing to judge")
+            raise ValueError(f"{where} is stored, so there is nothing to classify")
 
 
 def _blocked(reason: BlockReason, attempt: AttemptView, message: str, todo: str) -> Blocked:
@@ -116,7 +117,7 @@ def _blocked(reason: BlockReason, attempt: AttemptView, message: str, todo: str)
 
 
 def _how_to_fix(where: str) -> str:
-    return f"mend the entry in the catalogue, or try the same again: extend-pipeline resolve {where} resubmit"
+    return f"fix the entry in the catalogue, or try the same again: extend-pipeline resolve {where} resubmit"
 
 
 def _overdue(where: str, last: AttemptView, account: Account, now_ms: int) -> Blocked | None:
@@ -129,12 +130,13 @@ def _overdue(where: str, last: AttemptView, account: Account, now_ms: int) -> Bl
         BlockReason.OVERDUE,
         last,
         f"{where} has been running for {counted(minutes, 'minute')}{note}",
-        f"ask the provider; it is polled on. To give it up: extend-pipeline resolve {where} write-off",
+        f"ask the provider; polling continues. To give it up: extend-pipeline resolve {where} write-off",
     )
 
 
 def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -> Blocked | None:
-    """Return a paid result that only a person can bring home, or that has not come for as long as a task may run."""
+    """Return a blocker for a paid result whose download needs the operator, or has failed for longer than the account's
+    `patience`; else None."""
     if last.cause is LookCause.NO_ROOM:
         message = f"{where} is paid, and its file waits at the provider: {last.note}"
         return _blocked(BlockReason.NO_DISK_SPACE, last, message, "see above; it is tried again every half minute")
@@ -143,34 +145,35 @@ def _not_fetched(where: str, last: AttemptView, account: Account, now_ms: int) -
     refused = last.cause is LookCause.FETCH_REFUSED
     if not last.note or not (refused or dated_ahead or now_ms - since > account.patience_s * 1000):
         return None
-    ended = last.expires_at is not None and last.expires_at <= now_ms
-    kept = "was kept" if ended else "is kept"
+    expired = last.expires_at is not None and last.expires_at <= now_ms
+    kept = "was kept" if expired else "is kept"
     until = "" if last.expires_at is None else f"; it {kept} until {from_ms(last.expires_at):%Y-%m-%d %H:%M} UTC"
     minutes = counted((now_ms - since) // 60_000, "minute")
     message = f"{where} is paid, and its file has not been fetched for {minutes}: {last.note}"
-    todo = "mend what it says" if refused else "ask the provider"
-    give_up = f". To give it up: extend-pipeline resolve {where} write-off" if ended else ""
+    todo = "fix what it says" if refused else "ask the provider"
+    give_up = f". To give it up: extend-pipeline resolve {where} write-off" if expired else ""
     return _blocked(BlockReason.NOT_FETCHED, last, f"{message}{until}", f"{todo}; it is tried again and again{give_up}")
 
 
 def _in_doubt(where: str, last: AttemptView, account: Account, now_ms: int) -> Blocker:
     minutes = max(now_ms - (last.in_doubt_at or now_ms), 0) // 60_000
-    words = f" ({last.error_message})" if last.error_message else ""
-    told = f"{where} may or may not have been accepted{words}, for {counted(minutes, 'minute')}"
+    error = f" ({last.error_message})" if last.error_message else ""
+    message = f"{where} may or may not have been accepted{error}, for {counted(minutes, 'minute')}"
     decide = f"extend-pipeline resolve {where} adopt TASK | resubmit | write-off"
     if not looked_up_by_key(account, last.submit_class):
-        told += f"; {last.note}" if last.note else ""
+        message += f"; {last.note}" if last.note else ""
         waits = last.called_back and account.callbacks is not None and minutes * 60 < account.patience_s
         look = (
             "wait for its callback, if extend-pipeline callbacks runs; or look" if waits and not last.note else "look"
         )
-        return Blocker(BlockReason.IN_DOUBT, told, f"{look} at the provider's console, then: {decide}")
+        return Blocker(BlockReason.IN_DOUBT, message, f"{look} at the provider's console, then: {decide}")
     if last.cause in (LookCause.NO_CONTROL, LookCause.FOREIGN_TASK):
-        return Blocker(BlockReason.IN_DOUBT, f"{told}; {last.note}", f"look at the provider's console, then: {decide}")
+        message = f"{message}; {last.note}"
+        return Blocker(BlockReason.IN_DOUBT, message, f"look at the provider's console, then: {decide}")
     patience_ms = max(account.patience_s, 2 * account.in_doubt.settle_s) * 1000
     in_vain = last.note and last.cause is not LookCause.NOT_FOUND
     if in_vain and now_ms - (last.in_doubt_at or now_ms) > patience_ms:
-        look = f"look at the provider's console; it is looked up on. To decide: {decide}"
-        return Blocker(BlockReason.IN_DOUBT, f"{told}; looked up in vain, the last time: {last.note}", look)
+        look = f"look at the provider's console; look-ups continue. To decide: {decide}"
+        return Blocker(BlockReason.IN_DOUBT, f"{message}; looked up in vain, the last time: {last.note}", look)
     checked = f"; looked up, not found {counted(last.absences, 'time')}" if last.absences else ""
-    return Blocker(BlockReason.IN_DOUBT_CHECKING, told + checked, "nothing: it is looked up by its own key")
+    return Blocker(BlockReason.IN_DOUBT_CHECKING, message + checked, "nothing: it is looked up by its own key")

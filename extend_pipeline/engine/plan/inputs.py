@@ -1,4 +1,4 @@
-"""Reads what a plan needs from the ledger, in one consistent snapshot."""
+"""The input of a plan, read from the ledger in one consistent snapshot."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from extend_pipeline.config.model.catalogue import BranchSource, Video
 from extend_pipeline.config.model.target import LIMITS
 from extend_pipeline.engine.guards.disk_space import read_space
 from extend_pipeline.engine.guards.ledger_look import look_at_home, look_inside
-from extend_pipeline.engine.guards.process import held_accounts
+from extend_pipeline.engine.guards.process import process_blockers
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan import chain
-from extend_pipeline.engine.plan.duplicates import twins
+from extend_pipeline.engine.plan.duplicates import find_duplicates
 from extend_pipeline.engine.plan.goal import goal_of
 from extend_pipeline.engine.plan.model import AttemptView, PlanInput, SourceView
-from extend_pipeline.engine.plan.planner import look_ahead, purchases_ahead, root_source
+from extend_pipeline.engine.plan.planner import next_hops, next_purchases, root_source
 from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.account_totals import account_totals
@@ -33,14 +33,14 @@ from extend_pipeline.ledger.write.catalog_sync import Declaration
 from extend_pipeline.ledger.write.names import Renames
 from extend_pipeline.providers.registry import spec_of
 
-_SETTLED = (VideoState.COMPLETE.value, VideoState.WITHDRAWN.value)
+_FINISHED = (VideoState.COMPLETE.value, VideoState.WITHDRAWN.value)
 
 
 def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unfinished: bool = False) -> PlanInput:
     """Return the input of a plan for the named videos (all by default), in catalogue order.
 
-    `unfinished` leaves out videos that the ledger has as complete, so that a round costs what is open, not what was
-    ever done.
+    `unfinished` leaves out videos that are complete in the ledger, so that the cost of a round depends on the open
+    videos only.
     """
     catalogue = pipeline.configuration.catalogue.videos
     now_ms = pipeline.now_ms()
@@ -50,9 +50,9 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         ledger = look_inside(home, pipeline.ledger, connection).blocker()
         chosen = [video for key, video in catalogue.items() if videos is None or key in videos]
         if unfinished:
-            done = {row.video_key for row in queries.videos(connection) if row.state in _SETTLED}
+            done = {row.video_key for row in queries.videos(connection) if row.state in _FINISHED}
             chosen = [video for video in chosen if video.key not in done]
-        # what the files call otherwise by now is read by its old name until it is brought over
+        # renamed videos are read under their old keys until the ledger has the new ones
         key_of = {renames.videos.get(key, key): key for key in _with_parents(chosen, catalogue)}
         sources = {key_of[row.video_key]: _source_view(row) for row in queries.videos(connection, keys=key_of)}
         names = _names(connection, key_of, renames)
@@ -60,13 +60,13 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         attempts: dict[str, list[AttemptView]] = {}
         account_of = {old: new for new, old in renames.accounts.items()}
         tried = queries.attempts_of(connection, key_of)
-        gone = files.without_file(connection)
+        without_file = files.without_file(connection)
         doubts = [attempt.attempt_id for attempt in tried if attempt.state is AttemptState.IN_DOUBT]
         refusals = {key: LastLook(text) for key, text in webhook_inbox.refusals(connection, doubts).items()}
         looks = refusals | {key: hint.look for key, hint in hints.items()}
         for attempt in tried:
             look = looks.get(attempt.attempt_id, LastLook())
-            view = view_of(attempt, look, film_gone=attempt.attempt_id in gone)
+            view = view_of(attempt, look, film_gone=attempt.attempt_id in without_file)
             key, account = key_of[attempt.video_key], account_of.get(attempt.account, attempt.account)
             attempts.setdefault(key, []).append(replace(view, video_key=key, account=account))
         rows = queries.accounts(connection)
@@ -83,27 +83,27 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
             account_totals={name: totals[in_ledger] for name, in_ledger in name_of.items()},
             sources=sources,
             ledger=ledger,
-            held=held_accounts(pipeline, rows),
+            process_blockers=process_blockers(pipeline, rows),
             disk=read_space(pipeline.settings, pipeline.store, awaited=awaited),
             names=names,
             on_change=pipeline.configuration.catalogue.on_change or "ask",
         )
-        ahead = look_ahead(read)
-        purchases = purchases_ahead(ahead)
-        rivals = names_ledger.bought(connection, {purchase.digest for purchase in purchases.values()})
-    named = pipeline.configuration.entries
-    return replace(read, ahead=ahead, twins=twins(read, purchases, rivals, renames, named=named))
+        hops = next_hops(read)
+        purchases = next_purchases(hops)
+        bought = names_ledger.bought(connection, {purchase.digest for purchase in purchases.values()})
+    duplicates = find_duplicates(read, purchases, bought, renames, named=pipeline.configuration.entries)
+    return replace(read, next_hops=hops, duplicates=duplicates)
 
 
 def pending_renames(pipeline: Pipeline, connection: Connection) -> Renames:
-    """Return the new names in the files that the ledger has not been brought to yet."""
+    """Return the renamings in the files that the ledger doesn't have yet."""
     videos = {v.key: v.was for v in pipeline.configuration.catalogue.videos.values() if v.was is not None}
     accounts = {name: account.was for name, account in pipeline.accounts.items() if account.was is not None}
     return names_ledger.pending_renames(connection, videos=videos, accounts=accounts)
 
 
 def chain_names(pipeline: Pipeline, connection: Connection, keys: Collection[str]) -> chain.Names:
-    """Return the names that the steps of some videos, and of those that they branch off, go by."""
+    """Return the names for the chain digests of these videos and of the videos they branch from."""
     catalogue = pipeline.configuration.catalogue.videos
     known = [key for key in keys if key in catalogue]
     renames = pending_renames(pipeline, connection)
@@ -112,7 +112,7 @@ def chain_names(pipeline: Pipeline, connection: Connection, keys: Collection[str
 
 
 def _names(connection: Connection, key_of: Mapping[str, str], renames: Renames) -> chain.Names:
-    """`key_of` are the keys that the catalogue has, by those that the ledger has."""
+    """Return the names for chain digests; `key_of` maps the ledger's keys to the catalogue's."""
     first_keys, first_accounts = names_ledger.first_names(connection, key_of)
     videos = {new: first_keys.get(old, old) for new, old in renames.videos.items()}
     accounts = {new: first_accounts.get(old, old) for new, old in renames.accounts.items()}
@@ -135,7 +135,7 @@ def _with_parents(videos: Sequence[Video], catalogue: Mapping[str, Video]) -> li
 
 
 def view_of(attempt: AttemptRow, look: LastLook, *, film_gone: bool = False) -> AttemptView:
-    """Return an attempt as a plan sees it."""
+    """Return the view of an attempt that a plan uses."""
     return AttemptView(
         attempt_id=attempt.attempt_id,
         video_key=attempt.video_key,
@@ -175,8 +175,8 @@ def view_of(attempt: AttemptRow, look: LastLook, *, film_gone: bool = False) -> 
 
 
 def output_ms(attempt: AttemptRow) -> int | None:
-    """Return how long the film is after a stored hop: the file's length, or with its parent's where only the new part
-    came."""
+    """Return the length of the film after a stored hop (ms): the length of the file, plus its parent's when the file is
+    only the new part."""
     if attempt.film_duration_ms is not None:
         return attempt.film_duration_ms
     if attempt.probed_duration_ms is None:
@@ -192,14 +192,14 @@ def _source_view(row: VideoRow) -> SourceView:
 
 
 def declared(pipeline: Pipeline) -> Sequence[Declaration]:
-    """Return the catalogue as the ledger keeps it, made once for each configuration that was read."""
+    """Return the catalogue as the ledger stores it, computed once for each configuration."""
     if pipeline.declared is None or pipeline.declared[0] is not pipeline.configuration:
         pipeline.declared = (pipeline.configuration, declarations(pipeline.configuration))
     return pipeline.declared[1]
 
 
 def declarations(configuration: Configuration) -> list[Declaration]:
-    """Return the catalogue as the ledger keeps it."""
+    """Return the catalogue as the ledger stores it."""
     return [_declaration(video, configuration) for video in configuration.catalogue.videos.values()]
 
 
@@ -215,9 +215,9 @@ def _declaration(video: Video, configuration: Configuration) -> Declaration:
         "source": video.source.model_dump(mode="json"),
         "extend": video.extend.model_dump(mode="json", exclude=set(LIMITS)),
         "root": source.model_dump(mode="json"),
-        # what a branch starts from changes with the prompts of the videos above it
+        # the start of a branch changes with the prompts of the videos above it
         "start": chain.digests(video, 0, videos=catalogue)[-1],
-        # only where they differ from the defaults: an entry of before they existed keeps its digest
+        # only when they differ from the defaults, so that entries from before they existed keep their digests
         **({"limits": limits} if limits else {}),
     }
     return Declaration(

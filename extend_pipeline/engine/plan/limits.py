@@ -1,4 +1,4 @@
-"""What no waiting will mend about a step: age, length, limits. Checked before anything is spent."""
+"""Limits of the provider that don't end by waiting: age, length and kind of a source. Checked before any purchase."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from extend_pipeline.providers.registry import spec_of
 from extend_pipeline.providers.spec import ResultKind, SourceKind
 
 MIN_URL_LIFE_MS: Final = 600_000
-"""A source's URL must live at least so long when a hop is submitted: the provider fetches it while the task runs."""
+"""Minimum remaining life of a source's URL when a hop is submitted, because the provider fetches it during the task."""
 
 
 def impossible(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | None:
-    """Return why hop `hop` can't be made from this parent; None where nothing speaks against it."""
+    """Return why hop `hop` can't be made from this parent; None when it can."""
     return _expired(video, hop, parent, now_ms) or _too_long(video, parent) or _out_of_range(video, parent)
 
 
@@ -33,21 +33,21 @@ def _expired(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | N
 
 
 def _too_long(video: Video, parent: Parent) -> Blocker | None:
-    """Return whether source or result must stay below the limit is unsure (docs/upstream/kling.md, "Length"), so the
-    result must."""
-    longest = spec_of(video.provider).longest_ms
-    if (
-        longest is None
-        or parent.duration_ms is None
-        or parent.duration_ms + spec_of(video.provider).added_ms(video.extend)[1] <= longest
-    ):
+    """Return a blocker when the result could be longer than the provider's limit, else None.
+
+    It is not certain whether the limit applies to the source or to the result (docs/upstream/kling.md, "Length"), so
+    the result must stay below it.
+    """
+    spec = spec_of(video.provider)
+    longest = spec.longest_ms
+    if longest is None or parent.duration_ms is None or parent.duration_ms + spec.added_ms(video.extend)[1] <= longest:
         return None
     message = f"it is {parent.duration_ms / 1000:g} s long; another hop could pass the provider's {longest / 1000:g} s"
     return Blocker(BlockReason.LENGTH_CAP, message, "lower the target")
 
 
 def _out_of_range(video: Video, parent: Parent) -> Blocker | None:
-    """Return where the provider takes sources of some lengths only, and this is none of them."""
+    """Return a blocker when the source is shorter or longer than the provider accepts, else None."""
     limits = spec_of(video.provider).source_range_ms
     if limits is None or parent.file_ms is None:
         return None
@@ -90,10 +90,10 @@ def next_source(account: Account, parent: Parent, now_ms: int) -> str | Blocker:
 
 
 def unknown_kind(account: Account, hop: int, parent: Parent) -> Blocker | None:
-    """Return where nobody knows whether a result is the whole film or only its new part, its length is not known
-    either, and going on could pay for hops past the target."""
+    """Return a blocker when it is unknown whether a result is the whole film or only its new part, else None. The
+    film's length is unknown then, so continuing could pay for hops past the target."""
     if parent.kind != "unknown" or spec_of(account.provider).result_kind is not ResultKind.MEASURED:
         return None
-    message = f"nobody can tell whether the file of hop {hop} is the whole film or only the new part"
+    message = f"it is unknown whether the file of hop {hop} is the whole film or only the new part"
     todo = f"look at it, and say output: full or output: segment for account {account.name} in accounts.yaml"
     return Blocker(BlockReason.UNKNOWN_KIND, message, todo)

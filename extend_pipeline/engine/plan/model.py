@@ -1,4 +1,4 @@
-"""What a plan is made from and what it says. Data only."""
+"""The input and the result of a plan. Data only."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from extend_pipeline.ledger.write.names import Choice
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptView:
-    """What a plan needs to know of one attempt. Durations in ms, times in UTC ms, units in micro-units."""
+    """An attempt as a plan sees it. Durations in ms, times in UTC ms, units in micro-units."""
 
     attempt_id: str
     video_key: str
@@ -59,8 +59,8 @@ class AttemptView:
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """What the ledger knows of a root source's file: how long it is, where it lies, or why it could not be fetched, and
-    whether it is, byte for byte, the file that another address named before."""
+    """A root source's file in the ledger: its length (ms), its path in the media store, why it could not be fetched,
+    and whether it is, byte for byte, the file that the catalogue named by another address before."""
 
     probed_ms: int | None = None
     path: str | None = None
@@ -70,15 +70,15 @@ class SourceView:
 
 @dataclass(frozen=True, slots=True)
 class Purchase:
-    """What the next hop of a video would buy."""
+    """The purchase that the next hop of a video would make."""
 
     hop: int
     digest: str
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
-    """A purchase that is the same as a due one: who made it, or is about to (`bought` is False)."""
+class DuplicatePurchase:
+    """A purchase that is the same as a due one: made by this hop and account, or about to be (`bought` is False)."""
 
     video_key: str
     hop: int
@@ -88,10 +88,11 @@ class Twin:
 
 @dataclass(frozen=True, slots=True)
 class Parent:
-    """What the next hop starts from: a source, or a stored result.
+    """The source that the next hop extends: a root source or a stored result.
 
-    `duration_ms` is the length of the film so far; `file_ms` that of the file that `video_id` names, which is shorter
-    where the provider returned only the new part. `path` is the film's, relative to the media store.
+    `duration_ms` is the length of the film so far. `file_ms` is the length of the file that `video_id` names; it is
+    shorter when the provider returned only the new part. `path` is the film's path in the media store. `born_ms` is
+    when the source was made and `expires_ms` when its URL ends (UTC ms).
     """
 
     attempt_id: str | None
@@ -111,7 +112,7 @@ class Parent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanInput:
-    """Everything that a plan looks at. `attempts` holds those of the planned videos and of the videos they branch
+    """Everything that a plan depends on. `attempts` are those of the planned videos and of the videos they branch
     from."""
 
     now_ms: int
@@ -122,21 +123,21 @@ class PlanInput:
     account_totals: Mapping[str, AccountTotals]
     ledger: Blocker | None = None
     sources: Mapping[str, SourceView] = field(default_factory=dict)
-    held: Mapping[str, Blocker] = field(default_factory=dict)
-    """What keeps this process from submitting for an account, by account; nothing of the ledger's."""
+    process_blockers: Mapping[str, Blocker] = field(default_factory=dict)
+    """Blockers of this process, by account; blockers that the ledger stores are not among them."""
     names: Names = field(default_factory=Names)
     on_change: OnChange = "ask"
-    twins: Mapping[str, Twin] = field(default_factory=dict)
-    """By video: who has bought, or is about to buy, what its next hop asks for."""
-    ahead: Mapping[str, Any] = field(default_factory=dict)
-    """By video: how far it leads, where that was found out already (`plan.look_ahead`)."""
+    duplicates: Mapping[str, DuplicatePurchase] = field(default_factory=dict)
+    """By video: the purchase that its next hop would duplicate."""
+    next_hops: Mapping[str, Any] = field(default_factory=dict)
+    """By video: its next hop, where it is known already (`planner.next_hops`)."""
     disk: DiskSpace | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """An obstacle with what happened and what to do about it, for a person. `until_ms`: when it ends by itself, if
-    known."""
+    """A block reason with texts for the operator: what happened, and what to do. `until_ms` is when it ends without
+    the operator (UTC ms), if known."""
 
     reason: BlockReason
     message: str
@@ -171,8 +172,8 @@ class DueStep:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """An edit of a chain that is paid for, from `hop` on: the words that were paid for and those that stand there now,
-    and what each way on costs. Hops and micro-units are (least, most); `keep` and `pay` are what is written down."""
+    """An edit of a paid chain from `hop` on: the parameters that were paid for, the current ones, and the cost of both
+    decisions. Hops and micro-units are (least, most); `keep` and `pay` are the choices that each decision stores."""
 
     hop: int
     paid_for: Mapping[str, object]
@@ -188,12 +189,14 @@ class Edit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoPlan:
-    """What a plan says of one video. `hops_left` and `micros_left` are (least, most): the provider chooses how much
-    each hop adds, so they are known exactly only at the end. `end_ms` is how long the video is then, (least, most),
-    None where its start is not known; `may_fall_short` is True where a limit may end it below its target.
-    `extendable_until_ms` is when what the next hop starts from can't be extended any more (UTC ms), where the provider
-    has such a limit and the hop is not under way. `choices` are the paid steps that stand for edited ones, to be
-    written down."""
+    """The plan of one video.
+
+    `hops_left`, `micros_left` and the final length `end_ms` are (least, most), because the provider chooses how much
+    each hop adds; `end_ms` is None when the length of the source is unknown. `may_fall_short` is True when a limit may
+    end the video below its target. `extendable_until_ms` is until when the parent of the next hop can be extended
+    (UTC ms), if the provider has such a limit and the hop is not in flight. `choices` are the paid steps that are used
+    instead of edited ones; they are to be stored.
+    """
 
     key: str
     account: str
@@ -218,8 +221,8 @@ class VideoPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is due, what it will cost and what can't be done, in catalogue order. `ledger` says what is wrong with the
-    ledger as a whole, where something is; then nothing is due."""
+    """The plans of videos, in catalogue order. When the ledger as a whole is not accepted, `ledger` is the reason and
+    nothing is due."""
 
     now_ms: int
     videos: tuple[VideoPlan, ...]
@@ -227,15 +230,15 @@ class Plan:
 
     @property
     def due(self) -> tuple[DueStep, ...]:
-        """Return steps that may be submitted now."""
+        """Return the steps that may be submitted now."""
         return tuple(video.due for video in self.videos if video.due is not None)
 
     @property
     def needs_person(self) -> tuple[VideoPlan, ...]:
-        """Return videos that wait for somebody."""
+        """Return the videos that wait for the operator."""
         return tuple(v for v in self.videos if v.blocker is not None and v.blocker.reason.needs_person)
 
     @property
     def unfinished(self) -> tuple[VideoPlan, ...]:
-        """Return videos that are neither complete nor waiting for somebody: they go on by themselves."""
+        """Return the videos that are neither complete nor waiting for the operator."""
         return tuple(v for v in self.videos if v.state in (VideoState.WORKING, VideoState.WAITING))

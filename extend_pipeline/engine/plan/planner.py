@@ -1,6 +1,6 @@
-"""The plan: a pure function from catalogue, accounts, attempts and clock to what is due, what it costs, and what
-can't be done and why. It decides nothing about money for good: the claim checks everything again where nobody else
-can write."""
+"""The plan: a pure function from catalogue, accounts, attempts and clock to the due steps, their costs, and the blocked
+videos with their reasons. It reserves no money: the claim evaluates the rules again in a transaction that no other
+process can write beside."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from extend_pipeline.engine.plan.model import (
     AttemptView,
     Blocker,
     DueStep,
+    DuplicatePurchase,
     Edit,
     Parent,
     Plan,
     PlanInput,
     Purchase,
     SourceView,
-    Twin,
     VideoPlan,
 )
-from extend_pipeline.engine.plan.questions import repurchase, same_purchase, words_now, words_paid
+from extend_pipeline.engine.plan.questions import current_parameters, paid_parameters, repurchase, same_purchase
 from extend_pipeline.engine.plan.walk import Position, Start, Step, Walk, change_policy, root, stored_hop, walk
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import LIVE, VideoState
@@ -39,34 +39,34 @@ from extend_pipeline.providers.registry import spec_of
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
-    """A hop that may be bought, as far as its own video is concerned."""
+class NextHop:
+    """A hop that its own video allows to buy; the account's limits and duplicates are not checked yet."""
 
-    here: Position
+    position: Position
     step: Step
-    due: Ready
+    ready: Ready
     price: int
     source: str
     purchase: str
 
 
-def plan(given: PlanInput) -> Plan:
-    """Plan every video of the input, in its order; earlier videos take slots and budget first."""
-    disk = DiskBudget(given.disk)
-    budgets = {name: account_budget(account, given, disk) for name, account in given.accounts.items()}
-    planned = tuple(_plan_video(video, given, budgets[video.account]) for video in given.videos)
-    return Plan(given.now_ms, planned, given.ledger)
+def plan(plan_input: PlanInput) -> Plan:
+    """Plan every video of the input, in its order; earlier videos reserve slots and budget first."""
+    disk = DiskBudget(plan_input.disk)
+    budgets = {name: account_budget(account, plan_input, disk) for name, account in plan_input.accounts.items()}
+    planned = tuple(_plan_video(video, plan_input, budgets[video.account]) for video in plan_input.videos)
+    return Plan(plan_input.now_ms, planned, plan_input.ledger)
 
 
-def look_ahead(given: PlanInput) -> dict[str, VideoPlan | Ahead]:
-    """Walk every video of the input to its next hop, by video; a plan of the same input need not do it again."""
-    return {video.key: _look_ahead(video, given) for video in given.videos}
+def next_hops(plan_input: PlanInput) -> dict[str, VideoPlan | NextHop]:
+    """Return the next hop of each video, or its plan when no hop may be bought now. A plan of the same input can reuse
+    them."""
+    return {video.key: _next_hop(video, plan_input) for video in plan_input.videos}
 
 
-def purchases_ahead(ahead: Mapping[str, VideoPlan | Ahead]) -> dict[str, Purchase]:
-    """Return what the next hop of each video would buy, by video, in the order of the input; only of hops that may be
-    bought now as far as their own video is concerned."""
-    return {key: Purchase(found.step.hop, found.purchase) for key, found in ahead.items() if isinstance(found, Ahead)}
+def next_purchases(hops: Mapping[str, VideoPlan | NextHop]) -> dict[str, Purchase]:
+    """Return the purchase that the next hop of each video would make, by video, in the order of the input."""
+    return {key: Purchase(hop.step.hop, hop.purchase) for key, hop in hops.items() if isinstance(hop, NextHop)}
 
 
 def root_source(video: Video, catalogue: Mapping[str, Video]) -> Source:
@@ -77,204 +77,198 @@ def root_source(video: Video, catalogue: Mapping[str, Video]) -> Source:
     return source
 
 
-def _plan_video(video: Video, given: PlanInput, budget: AccountBudget) -> VideoPlan:
-    ahead = given.ahead.get(video.key) or _look_ahead(video, given)
-    if isinstance(ahead, VideoPlan):
-        return ahead
-    here, step = ahead.here, ahead.step
-    twin = given.twins.get(video.key)
-    held = None if twin is None else same_purchase(video, step.hop, twin, given)
-    if (held := held or budget.try_reserve(ahead.price)) is not None:
-        return _told(here, held)
-    parent = here.parent
+def _plan_video(video: Video, plan_input: PlanInput, budget: AccountBudget) -> VideoPlan:
+    next_hop = plan_input.next_hops.get(video.key) or _next_hop(video, plan_input)
+    if isinstance(next_hop, VideoPlan):
+        return next_hop
+    position, step = next_hop.position, next_hop.step
+    duplicate = plan_input.duplicates.get(video.key)
+    blocker = None if duplicate is None else same_purchase(video, step.hop, duplicate, plan_input)
+    if (blocker := blocker or budget.try_reserve(next_hop.price)) is not None:
+        return _video_plan(position, blocker)
+    parent = position.parent
     assert parent is not None
     due = DueStep(
         video=video,
         hop=step.hop,
-        generation=ahead.due.generation,
-        try_no=ahead.due.try_no,
+        generation=next_hop.ready.generation,
+        try_no=next_hop.ready.try_no,
         chain_digest=step.name,
         root_video_id=parent.root_video_id,
         parent_attempt_id=parent.attempt_id,
-        parent_video_id=ahead.source,
+        parent_video_id=next_hop.source,
         parent_task_id=parent.task_id or _task_of(video, parent),
         parent_duration_ms=parent.duration_ms,
         params=video.extend.hop_params(step.hop),
-        mode=here.mode,
-        predicted_micros=ahead.price,
-        last_attempt_id=ahead.due.last.attempt_id if ahead.due.last else None,
+        mode=position.mode,
+        predicted_micros=next_hop.price,
+        last_attempt_id=next_hop.ready.last.attempt_id if next_hop.ready.last else None,
         tries_seen=len(step.at_hop),
         paid_again=any(a.completed_at is not None for a in step.at_hop),
-        named_as=given.names.video(video.key),
-        purchase=ahead.purchase,
-        choices=here.choices,
+        named_as=plan_input.names.video(video.key),
+        purchase=next_hop.purchase,
+        choices=position.choices,
     )
-    return _told(here, None, state=VideoState.WORKING, due=due)
+    return _video_plan(position, None, state=VideoState.WORKING, due=due)
 
 
-def _look_ahead(video: Video, given: PlanInput) -> VideoPlan | Ahead:
-    """Walk a video to its next hop. Returns what is said of the video where nothing may be bought for it now, whatever
-    the account has left."""
-    account = given.accounts[video.account]
+def _next_hop(video: Video, plan_input: PlanInput) -> VideoPlan | NextHop:
+    """Walk a video to its next hop. Return the video's plan when nothing may be bought for it now, apart from the
+    account's limits."""
+    account = plan_input.accounts[video.account]
     goal = goal_of(video, account)
-    source = root_source(video, given.catalogue)
-    start = _start_of(video, goal, source, given)
-    here = Position(video, account, goal, source.mode, 0, None)
+    source = root_source(video, plan_input.catalogue)
+    start = _start_of(video, goal, source, plan_input)
+    position = Position(video, account, goal, source.mode, 0, None)
     if isinstance(start, Blocker):
-        if start.reason is BlockReason.SOURCE_UNCHECKED:  # nobody measures it while nothing may be submitted
-            return _told(here, given.ledger or given.held.get(account.name) or start)
-        return _told(here, start)
-    here = replace(here, parent=start.parent)
-    way = walk(here, given, on_change=change_policy(video, account, given))
-    if isinstance(way.stop, Edited):
-        kept = walk(here, given, on_change="keep")
-        if not (isinstance(kept.stop, Step) and kept.stop.mends):
-            return _ask(way, way.stop, kept)
-        way = kept  # the chain stands at a hop that failed: the edit means that hop
-    match way.stop:
+        if start.reason is BlockReason.SOURCE_UNCHECKED:  # sources are not measured while nothing may be submitted
+            return _video_plan(position, plan_input.ledger or plan_input.process_blockers.get(account.name) or start)
+        return _video_plan(position, start)
+    position = replace(position, parent=start.parent)
+    walked = walk(position, plan_input, on_change=change_policy(video, account, plan_input))
+    if isinstance(walked.stop, Edited):
+        kept = walk(position, plan_input, on_change="keep")
+        if not (isinstance(kept.stop, Step) and kept.stop.edits_failed_hop):
+            return _ask(walked, walked.stop, kept)
+        walked = kept  # the paid chain ends at a failed hop, so the edit is of that hop
+    match walked.stop:
         case None:
-            return _told(way.here, None, state=VideoState.COMPLETE)
+            return _video_plan(walked.position, None, state=VideoState.COMPLETE)
         case Blocker():
-            return _told(way.here, way.stop)
+            return _video_plan(walked.position, walked.stop)
         case OtherAccount(paid):
-            twin = Twin(video.key, paid.hop, paid.account, bought=True)
-            return _told(way.here, same_purchase(video, paid.hop, twin, given))
+            duplicate = DuplicatePurchase(video.key, paid.hop, paid.account, bought=True)
+            return _video_plan(walked.position, same_purchase(video, paid.hop, duplicate, plan_input))
         case Edited():
-            raise AssertionError("an edit is asked about before")
+            raise AssertionError("an edit is handled before")
         case Step():
-            return _step_ahead(way, way.stop, given, start.undecided)
+            return _step_ahead(walked, walked.stop, plan_input, start.undecided)
 
 
-def _ask(way: Walk, edited: Edited, kept: Walk) -> VideoPlan:
-    """Say that an edit would pay again, and what each way on costs."""
-    video, hop = way.here.video, way.here.hops_done + 1
-    keep_hops, pay_hops = _hops_left(kept.here), _hops_left(way.here)
+def _ask(walked: Walk, edited: Edited, kept: Walk) -> VideoPlan:
+    """Return the plan of a video whose edit would pay again and needs a decision."""
+    video, hop = walked.position.video, walked.position.hops_done + 1
+    keep_hops, pay_hops = _hops_left(kept.position), _hops_left(walked.position)
     running = edited.paid if edited.paid.state in LIVE else None
     if isinstance(kept.stop, Step) and kept.stop.tries and kept.stop.tries[-1].state in LIVE:
         running = kept.stop.tries[-1]
         keep_hops = max(keep_hops[0] - 1, 0), max(keep_hops[1] - 1, 0)
     edit = Edit(
         hop=hop,
-        paid_for=words_paid(video, edited.paid),
-        now=words_now(video, hop),
-        kept_hops=kept.here.hops_done - way.here.hops_done,
-        keep=kept.here.choices,
+        paid_for=paid_parameters(video, edited.paid),
+        now=current_parameters(video, hop),
+        kept_hops=kept.position.hops_done - walked.position.hops_done,
+        keep=kept.position.choices,
         keep_hops=keep_hops,
-        keep_micros=_costs(kept.here, keep_hops),
-        pay=(Choice(hop, edited.wanted, edited.wanted),),
+        keep_micros=_costs(kept.position, keep_hops),
+        pay=(Choice(hop, edited.digest, edited.digest),),
         pay_hops=pay_hops,
-        pay_micros=_costs(way.here, pay_hops),
+        pay_micros=_costs(walked.position, pay_hops),
     )
-    told = _told(kept.here, repurchase(video, kept.here.account, edit), running=running)
+    video_plan = _video_plan(kept.position, repurchase(video, kept.position.account, edit), running=running)
     micros = None
     if edit.keep_micros is not None and edit.pay_micros is not None:
         micros = edit.keep_micros[0], edit.pay_micros[1]
-    choices = way.here.choices  # of what is undecided, nothing is written down
-    return replace(told, edit=edit, choices=choices, hops_left=(keep_hops[0], pay_hops[1]), micros_left=micros)
+    choices = walked.position.choices  # choices after the undecided edit must not be stored
+    return replace(video_plan, edit=edit, choices=choices, hops_left=(keep_hops[0], pay_hops[1]), micros_left=micros)
 
 
-def _start_of(video: Video, goal: Goal, source: Source, given: PlanInput) -> Start | Blocker:
+def _start_of(video: Video, goal: Goal, source: Source, plan_input: PlanInput) -> Start | Blocker:
     if not isinstance(video.source, BranchSource):
-        seen = given.sources.get(video.key, SourceView())
-        return _unmeasured(video, goal, source, seen, given.disk) or Start(root(video, seen, given.names))
-    above, hop = given.catalogue[video.source.branch_of], video.source.hop
-    if (start := stored_hop(above, hop, given)) is not None:
+        source_view = plan_input.sources.get(video.key, SourceView())
+        blocker = _unmeasured(video, goal, source, source_view, plan_input.disk)
+        return blocker or Start(root(video, source_view, plan_input.names))
+    above, hop = plan_input.catalogue[video.source.branch_of], video.source.hop
+    if (start := stored_hop(above, hop, plan_input)) is not None:
         return start
     message = f"hop {hop} of {above.key} is not there yet"
-    return _parent_state(above, hop, given) or Blocker(BlockReason.PARENT, message, "nothing: it comes first")
+    return _parent_state(above, hop, plan_input) or Blocker(BlockReason.PARENT, message, "nothing: it comes first")
 
 
-def _unmeasured(video: Video, goal: Goal, source: Source, seen: SourceView, disk: DiskSpace | None) -> Blocker | None:
-    """Return why a root source can't be gone on from: nobody has measured it, and its length must be known."""
-    length = seen.probed_ms if seen.probed_ms is not None else source.duration_ms
-    if seen.probed_ms is not None or not (
-        spec_of(video.provider).source_range_ms is not None or (length is None and goal.needs_length)
-    ):
+def _unmeasured(
+    video: Video, goal: Goal, source: Source, source_view: SourceView, disk: DiskSpace | None
+) -> Blocker | None:
+    """Return a blocker when a root source has not been measured and its length must be known, else None."""
+    has_range = spec_of(video.provider).source_range_ms is not None
+    if source_view.probed_ms is not None or not (has_range or (source.duration_ms is None and goal.needs_length)):
         return None
-    if seen.fault is None:
-        if (full := DiskBudget(disk).blocker()) is not None:
-            return full
+    if source_view.fault is None:
+        if (blocker := DiskBudget(disk).blocker()) is not None:
+            return blocker
         todo = "nothing: advance fetches and measures it first, which costs nothing"
         return Blocker(BlockReason.SOURCE_UNCHECKED, "the source has not been measured yet", todo)
-    if spec_of(video.provider).source_range_ms is not None:
-        todo = "mend the source's URL in the catalogue; it is tried again every ten minutes"
-        return Blocker(BlockReason.UNREACHABLE_SOURCE, f"the source can't be fetched: {seen.fault}", todo)
-    message = f"nobody knows how long the source is, and it can't be fetched: {seen.fault}"
+    if has_range:
+        todo = "fix the source's URL in the catalogue; it is tried again every ten minutes"
+        return Blocker(BlockReason.UNREACHABLE_SOURCE, f"the source can't be fetched: {source_view.fault}", todo)
+    message = f"the length of the source is unknown, and it can't be fetched: {source_view.fault}"
     return Blocker(BlockReason.UNKNOWN_LENGTH, message, "give source.duration, or say extend.steps instead of to")
 
 
-def _parent_state(above: Video, hop: int, given: PlanInput) -> Blocker | None:
-    """Return why hop `hop` of the video above will not come by itself; None where it will."""
-    told = plan(replace(given, videos=[above], ahead={})).videos[0]
-    if told.state is VideoState.COMPLETE and told.hops_done < hop:
-        message = (
-            f"{above.key} reaches its target with {counted(told.hops_done, 'hop')}, so its hop {hop} will never be made"
-        )
-        return Blocker(
-            BlockReason.PARENT_BLOCKED, message, f"branch from a lower hop, or raise the target of {above.key}"
-        )
-    if told.blocker is not None and told.blocker.reason.is_local:
-        return told.blocker
-    if told.blocker is not None and told.blocker.reason.needs_person:
-        message = f"hop {hop} of {above.key} is not there, and {above.key} waits: {told.blocker.message}"
-        return Blocker(BlockReason.PARENT_BLOCKED, message, told.blocker.todo)
-    if told.blocker is not None and told.blocker.reason is BlockReason.DAY_BUDGET:
-        message = f"hop {hop} of {above.key} is not there, and {above.key} waits: {told.blocker.message}"
-        return replace(told.blocker, message=message)
-    return None
+def _parent_state(above: Video, hop: int, plan_input: PlanInput) -> Blocker | None:
+    """Return why hop `hop` of the video above needs the operator or another day; None when it doesn't."""
+    parent_plan = plan(replace(plan_input, videos=[above], next_hops={})).videos[0]
+    if parent_plan.state is VideoState.COMPLETE and parent_plan.hops_done < hop:
+        hops = counted(parent_plan.hops_done, "hop")
+        message = f"{above.key} reaches its target with {hops}, so its hop {hop} will never be made"
+        todo = f"branch from a lower hop, or raise the target of {above.key}"
+        return Blocker(BlockReason.PARENT_BLOCKED, message, todo)
+    blocker = parent_plan.blocker
+    if blocker is None or blocker.reason.is_local:
+        return blocker
+    message = f"hop {hop} of {above.key} is not there, and {above.key} waits: {blocker.message}"
+    if blocker.reason.needs_person:
+        return Blocker(BlockReason.PARENT_BLOCKED, message, blocker.todo)
+    return replace(blocker, message=message) if blocker.reason is BlockReason.DAY_BUDGET else None
 
 
-def _step_ahead(way: Walk, step: Step, given: PlanInput, undecided: bool) -> VideoPlan | Ahead:
-    here, hop = way.here, step.hop
-    where = f"{here.video.key}/{hop}"
+def _step_ahead(walked: Walk, step: Step, plan_input: PlanInput, undecided: bool) -> VideoPlan | NextHop:
+    position, hop = walked.position, step.hop
+    where = f"{position.video.key}/{hop}"
     other = next((a for a in step.at_hop if a.chain_digest != step.name and a.state in LIVE), None)
     if other is not None:
-        held = classify_hop(where, [other], here.account, given.now_ms)
-        if isinstance(held, Blocked) and held.blocker.reason.needs_person:
-            return _told(here, held.blocker, running=other)
+        other_state = classify_hop(where, [other], position.account, plan_input.now_ms)
+        if isinstance(other_state, Blocked) and other_state.blocker.reason.needs_person:
+            return _video_plan(position, other_state.blocker, running=other)
         message = f"hop {hop} is still running with its earlier parameters"
-        return _told(
-            here,
-            Blocker(BlockReason.EARLIER_TAKE, message, "nothing: it is paid, so it is fetched first"),
-            running=other,
-        )
-    judgement = classify_hop(where, step.tries, here.account, given.now_ms)
-    match judgement:
+        blocker = Blocker(BlockReason.EARLIER_TAKE, message, "nothing: it is paid, so it is fetched first")
+        return _video_plan(position, blocker, running=other)
+    hop_state = classify_hop(where, step.tries, position.account, plan_input.now_ms)
+    match hop_state:
         case InFlight(attempt):
-            return _told(here, None, state=VideoState.WORKING, running=attempt)
+            return _video_plan(position, None, state=VideoState.WORKING, running=attempt)
         case Blocked(blocker, attempt):
-            return _told(here, blocker, running=attempt)
+            return _video_plan(position, blocker, running=attempt)
         case Ready():
             pass
-    parent = here.parent
+    parent = position.parent
     assert parent is not None
     if undecided:
         message = "an edit of the video that it branches off is undecided"
-        return _told(here, Blocker(BlockReason.PARENT_BLOCKED, message, "decide about that video first"))
-    params = here.video.extend.hop_params(hop)
-    price = _price(here, params)
+        return _video_plan(position, Blocker(BlockReason.PARENT_BLOCKED, message, "decide about that video first"))
+    params = position.video.extend.hop_params(hop)
+    price = _price(position, params)
     if price is None:
-        message = f"account {here.account.name} has no price for mode {here.mode or 'that was asked for'}"
+        message = f"account {position.account.name} has no price for mode {position.mode or 'that was asked for'}"
         todo = "give price.per_extension in accounts.yaml; nothing is submitted at an unknown price"
-        return _told(here, Blocker(BlockReason.NO_PRICE, message, todo))
+        return _video_plan(position, Blocker(BlockReason.NO_PRICE, message, todo))
     source = (
-        past_at_most(here.video, here.goal, hop, parent)
-        or impossible(here.video, hop, parent, given.now_ms)
-        or next_source(here.account, parent, given.now_ms)
+        past_at_most(position.video, position.goal, hop, parent)
+        or impossible(position.video, hop, parent, plan_input.now_ms)
+        or next_source(position.account, parent, plan_input.now_ms)
     )
     if isinstance(source, Blocker):
-        return _told(here, source)
-    return Ahead(here, step, judgement, price, source, purchase_digest(here.video.provider, source, params))
+        return _video_plan(position, source)
+    return NextHop(position, step, hop_state, price, source, purchase_digest(position.video.provider, source, params))
 
 
 def _task_of(video: Video, parent: Parent) -> str | None:
-    """Return the task that made a root source, where the catalogue says so (docs/upstream/kling-gateway.md, "Submit":
-    some gateways want it beside the video)."""
+    """Return the id of the task that made a root source, if the catalogue gives it. Some gateways require it beside the
+    video id (docs/upstream/kling-gateway.md, "Submit")."""
     return None if parent.attempt_id is not None else getattr(video.source, "task_id", None)
 
 
-def _told(
-    here: Position,
+def _video_plan(
+    position: Position,
     blocker: Blocker | None,
     *,
     state: VideoState | None = None,
@@ -282,52 +276,52 @@ def _told(
     running: AttemptView | None = None,
 ) -> VideoPlan:
     if state is None:
-        person = blocker is not None and blocker.reason.needs_person
-        state = VideoState.BLOCKED if person else VideoState.WAITING
-    now_ms = here.parent.duration_ms if here.parent else None
-    course = forecast(here.video, here.goal, now_ms, here.hops_done)
-    hops = (0, 0) if state is VideoState.COMPLETE else course.hops
+        needs_person = blocker is not None and blocker.reason.needs_person
+        state = VideoState.BLOCKED if needs_person else VideoState.WAITING
+    current_ms = position.parent.duration_ms if position.parent else None
+    expected = forecast(position.video, position.goal, current_ms, position.hops_done)
+    hops = (0, 0) if state is VideoState.COMPLETE else expected.hops
     return VideoPlan(
-        key=here.video.key,
-        account=here.account.name,
-        provider=here.video.provider,
+        key=position.video.key,
+        account=position.account.name,
+        provider=position.video.provider,
         state=state,
-        hops_done=here.hops_done,
-        current_ms=now_ms,
-        target_ms=here.video.extend.to_ms,
-        target_steps=here.video.extend.steps,
-        is_branch=isinstance(here.video.source, BranchSource),
+        hops_done=position.hops_done,
+        current_ms=current_ms,
+        target_ms=position.video.extend.to_ms,
+        target_steps=position.video.extend.steps,
+        is_branch=isinstance(position.video.source, BranchSource),
         hops_left=hops,
-        end_ms=course.end_ms,
-        may_fall_short=course.may_fall_short,
-        micros_left=_costs(here, hops),
+        end_ms=expected.end_ms,
+        may_fall_short=expected.may_fall_short,
+        micros_left=_costs(position, hops),
         due=due,
         running=running,
         blocker=blocker,
-        extendable_until_ms=None if running or state is VideoState.COMPLETE else _extendable_until(here),
-        choices=here.choices,
+        extendable_until_ms=None if running or state is VideoState.COMPLETE else _extendable_until(position),
+        choices=position.choices,
     )
 
 
-def _price(here: Position, params: Mapping[str, object]) -> int | None:
-    """Return the price of one hop in micro-units; None where there is none."""
-    return here.account.price.quote(spec_of(here.video.provider).price_key(here.mode, params))
+def _price(position: Position, params: Mapping[str, object]) -> int | None:
+    """Return the price of one hop in micro-units; None when the account has none for it."""
+    return position.account.price.quote(spec_of(position.video.provider).price_key(position.mode, params))
 
 
-def _costs(here: Position, hops: tuple[int, int]) -> tuple[int, int] | None:
-    """Return what so many more hops cost in micro-units; None where there is no price."""
-    params = here.video.extend.hop_params(here.hops_done + 1)
-    price = _price(here, params)
+def _costs(position: Position, hops: tuple[int, int]) -> tuple[int, int] | None:
+    """Return the cost of a range of further hops in micro-units, (least, most); None without a price."""
+    params = position.video.extend.hop_params(position.hops_done + 1)
+    price = _price(position, params)
     return None if price is None else (hops[0] * price, hops[1] * price)
 
 
-def _extendable_until(here: Position) -> int | None:
-    life = spec_of(here.video.provider).source_life_ms
-    if here.parent is None or here.parent.born_ms is None or life is None:
+def _extendable_until(position: Position) -> int | None:
+    life = spec_of(position.video.provider).source_life_ms
+    if position.parent is None or position.parent.born_ms is None or life is None:
         return None
-    return here.parent.born_ms + life
+    return position.parent.born_ms + life
 
 
-def _hops_left(here: Position) -> tuple[int, int]:
-    now_ms = here.parent.duration_ms if here.parent else None
-    return forecast(here.video, here.goal, now_ms, here.hops_done).hops
+def _hops_left(position: Position) -> tuple[int, int]:
+    current_ms = position.parent.duration_ms if position.parent else None
+    return forecast(position.video, position.goal, current_ms, position.hops_done).hops

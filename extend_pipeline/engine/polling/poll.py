@@ -12,7 +12,7 @@ from typing import Final
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.guards.clock import lift_own_stops
-from extend_pipeline.engine.guards.keys import note_answers
+from extend_pipeline.engine.guards.keys import note_outcomes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.apply_task_state import Observed, observe
@@ -145,7 +145,7 @@ def _record(
     failpoint("settle.before_write")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         observed = [observe(tx, pipeline, due, outcome) for due, outcome in outcomes]
-        note_answers(tx, account, [outcome for _, outcome in outcomes])
+        note_outcomes(tx, account, [outcome for _, outcome in outcomes])
         failpoint("settle.before_commit")
     failpoint("settle.after_commit")
     report.polled += len(outcomes)

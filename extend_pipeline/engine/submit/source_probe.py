@@ -71,7 +71,7 @@ def with_measured_sources(pipeline: Pipeline, plan_input: PlanInput) -> PlanInpu
     with ThreadPoolExecutor(pipeline.settings.max_downloads, thread_name_prefix="measure") as pool:
         results = zip(waiting, pool.map(lambda video: fetch_source(pipeline, video), waiting), strict=True)
         measured = {video.key: _source_view(fetched) for video, fetched in results}
-    return replace(plan_input, sources={**known, **measured}, ahead={})
+    return replace(plan_input, sources={**known, **measured}, next_hops={})
 
 
 def _source_view(fetched: Stored | FetchFailure) -> SourceView:
