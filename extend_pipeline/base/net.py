@@ -27,8 +27,8 @@ _PRIVATE: Final = _networks(
 )
 # where clouds tell a machine its own keys; link-local addresses, where most of them are, are in no list above
 _METADATA: Final = _networks("100.100.100.200/32", "168.63.129.16/32", "fd00:ec2::/32", "fd20:ce::/64")
-# Not for the public, whatever this Python's tables say: `is_global` changed between patch releases of 3.11 to 3.13, and
-# the IPv6 forms below carry an IPv4 address that a relay or translator may turn into a private one.
+# Never public, stated here because `is_global` changed between patch releases of 3.11 to 3.13, and because the IPv6
+# forms below carry an IPv4 address that a relay or translator may turn into a private one.
 _NEVER_PUBLIC: Final = _networks(
     "0.0.0.0/8",
     "100.64.0.0/10",

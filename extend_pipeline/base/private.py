@@ -1,4 +1,4 @@
-"""Files and folders that are closed to other users of the machine, whatever the umask leaves."""
+"""Files and folders that are closed to other users of the machine, regardless of the umask."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FILE_MODE: Final = 0o600
 
 def make_private_folder(folder: Path) -> None:
     """Make a folder, mode 0700, and those above it that are missing; what exists already keeps its mode."""
-    # one by one: `parents=True` makes those above with whatever the umask leaves
+    # one by one: `parents=True` makes those above with the mode that the umask leaves
     for each in (*reversed(folder.parents), folder):
         if not each.is_dir():
             each.mkdir(mode=FOLDER_MODE, exist_ok=True)
