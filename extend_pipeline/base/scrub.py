@@ -26,8 +26,9 @@ def scrub(text: str, *, secrets: tuple[str, ...] = (), cap: int = RAW_CAP) -> st
     """The text without the given secrets, without anything shaped like a credential, without the queries of URLs and
     what stands before their host, and no longer than `cap` characters.
 
-    NUL and lone surrogates are replaced as well: PostgreSQL refuses the first, UTF-8 the second. Any other character that acts on
-    a terminal or turns the reading direction is shown by its number (`\\x1b`), since logs go to terminals too.
+    NUL and lone surrogates are replaced as well: PostgreSQL refuses the first, UTF-8 the second. Any other
+    character that acts on a terminal or turns the reading direction is shown by its number (`\\x1b`), since logs go to
+    terminals too.
     """
     for secret in secrets:
         if secret:

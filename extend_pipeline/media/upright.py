@@ -61,8 +61,8 @@ def planes(frame: VideoFrame) -> list[np.ndarray]:
 
     samples = np.asarray(frame.to_ndarray(), dtype=np.uint8).reshape(-1)
     chroma = frame.height // 2, frame.width // 2
-    luma, u, v = np.split(samples, (frame.height * frame.width, samples.size - chroma[0] * chroma[1]))
-    return [luma.reshape(frame.height, frame.width), u.reshape(chroma), v.reshape(chroma)]
+    brightness, u, v = np.split(samples, (frame.height * frame.width, samples.size - chroma[0] * chroma[1]))
+    return [brightness.reshape(frame.height, frame.width), u.reshape(chroma), v.reshape(chroma)]
 
 
 def frame_of(planes: Sequence[np.ndarray]) -> VideoFrame:
