@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -103,10 +103,9 @@ def run_chaos(folder: Path, ledger_url: str, *, seed: int, seconds: float) -> Ch
             work = [advance_for_ever] * CREW + [publish_for_ever]
             with holders(ledger_url) as holds, crew(weather, work, orders, armed=True, holds=holds) as made:
                 meanwhile = _Meanwhile(catalogue, did, checks, seed)
-                with meanwhile.going_on():
+                with meanwhile.going_on(while_it_ends=made.let_go_on):
                     storm(made, sandbox, seconds=seconds, has_done_enough=lambda: meanwhile.luma_was_full)
                     stormed, in_the_storm = time.monotonic(), len(sandbox.charges()["charges"])
-                    made.let_go_on()
                 made.calm_down()
             assert made.tally.broken == [], f"{made.tally.broken}: {tail(orders.output)}"
             with ledger.read() as connection:
@@ -156,15 +155,19 @@ class _Meanwhile:
     ill: list[BaseException] = field(default_factory=list)
 
     @contextmanager
-    def going_on(self) -> Iterator[None]:
-        """Begin, and end with the block; what went wrong is raised then."""
+    def going_on(self, *, while_it_ends: Callable[[], None]) -> Iterator[None]:
+        """Begin, and end with the block; what went wrong is raised then. `while_it_ends` is called again and again
+        until it has ended: an armed failpoint may stop a process that holds the ledger even now, for which the last
+        look would wait."""
         thread = threading.Thread(target=self._run, name="meanwhile")
         thread.start()
         try:
             yield
         finally:
             self.over.set()
-            thread.join()
+            while thread.is_alive():
+                while_it_ends()
+                thread.join(0.05)
         if self.ill:
             raise self.ill[0]
 
