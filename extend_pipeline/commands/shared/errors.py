@@ -96,10 +96,10 @@ def _of_a_disk(error: OSError, home: Path | None) -> str | None:
     ours."""
     # here, since a verb that has failed may not have loaded them
     from extend_pipeline.config.settings import Settings
-    from extend_pipeline.engine.guards.disk_space import explained
+    from extend_pipeline.engine.guards.disk_space import as_disk_error
 
     try:
-        told = explained(error, Settings() if home is None else Settings.for_home(home), awaited=0)
+        told = as_disk_error(error, Settings() if home is None else Settings.for_home(home), awaited=0)
     except ConfigError:
         return None
     return None if told is None else str(told)

@@ -17,7 +17,7 @@ MIN_URL_LIFE_MS: Final = 600_000
 """Minimum remaining life of a source's URL when a hop is submitted, because the provider fetches it during the task."""
 
 
-def impossible(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | None:
+def provider_limit(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | None:
     """Return why hop `hop` can't be made from this parent; None when it can."""
     return _expired(video, hop, parent, now_ms) or _too_long(video, parent) or _out_of_range(video, parent)
 
