@@ -1,1 +1,1 @@
-"""Benchmarks: always two programs in one run, and their ratio."""
+"""Benchmarks that measure two programs in one run, and their ratio."""

@@ -1,5 +1,5 @@
-"""The least that could do the same work: the HTTP calls, one SQLite commit for each, and the file writes. No claims, no
-budget, no recovery, no checks of what came: the floor that `extend-pipeline advance` is measured against.
+"""The minimal script for the same work, with which `extend-pipeline advance` is compared: the HTTP calls, one SQLite
+commit for each, and the file writes, without claims, budget, recovery or checks of files.
 
 `python -m benchmarks.bare BASE_URL COUNT FOLDER`
 """
@@ -24,17 +24,17 @@ def main(base_url: str, count: int, folder: Path) -> None:
     folder.mkdir(parents=True)
     database = sqlite3.connect(folder / "bare.sqlite", check_same_thread=False, isolation_level=None)
     database.executescript(
-        "PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=EXTRA; CREATE TABLE steps (video, what, told)"
+        "PRAGMA journal_mode=TRUNCATE; PRAGMA synchronous=EXTRA; CREATE TABLE steps (video, state, id)"
     )
     lock = threading.Lock()
     now = int(time.time())
     claims = {"iss": "sandbox-access", "exp": now + 1800, "nbf": now - 5}
     token = jwt.encode(claims, "sandbox-secret-of-32-bytes-or-more", algorithm="HS256")
 
-    def commit(video: str, what: str, told: str) -> None:
+    def commit(video: str, state: str, id_: str) -> None:
         with lock:
             database.execute("BEGIN IMMEDIATE")
-            database.execute("INSERT INTO steps VALUES (?, ?, ?)", (video, what, told))
+            database.execute("INSERT INTO steps VALUES (?, ?, ?)", (video, state, id_))
             database.execute("COMMIT")
 
     def extend(number: int) -> None:
@@ -48,8 +48,8 @@ def main(base_url: str, count: int, folder: Path) -> None:
                 break
         output = task["task_result"]["videos"][0]
         commit(video, "succeeded", output["id"])
-        with plain.stream("GET", output["url"]) as answer, (folder / f"{output['id']}.mp4").open("wb") as file:
-            for chunk in answer.raise_for_status().iter_bytes():
+        with plain.stream("GET", output["url"]) as response, (folder / f"{output['id']}.mp4").open("wb") as file:
+            for chunk in response.raise_for_status().iter_bytes():
                 file.write(chunk)
         commit(video, "stored", output["id"])
 

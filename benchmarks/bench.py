@@ -1,6 +1,5 @@
-"""`make bench`: so many videos, one hop each, through `extend-pipeline advance --until-idle` and through the bare
-script, in turn, against a sandbox without run time. Prints seconds, CPU seconds and peak memory of each, and the
-ratios.
+"""`make bench`: extend videos by one hop each with `extend-pipeline advance --until-idle` and with the bare script, in
+turn, against a sandbox whose tasks finish at once. Prints seconds, CPU seconds and peak memory of each, and the ratios.
 
 `python -m benchmarks.bench [--videos 200] [--runs 3] [--profile FILE]`
 """
@@ -36,7 +35,7 @@ accounts:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one process took: seconds on the wall, CPU seconds, peak memory in MB."""
+    """The cost of one process: wall seconds, CPU seconds, peak memory in MB."""
 
     wall: float
     cpu: float
@@ -44,24 +43,24 @@ class Cost:
 
 
 def run(command: list[str], environment: dict[str, str]) -> Cost:
-    """Run a command to its end and read the kernel's account of it. Raises RuntimeError where it fails."""
+    """Run a command to its end and return its cost from the kernel. Raises RuntimeError if it fails."""
     began = time.monotonic()
     process = subprocess.Popen(
         command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     assert process.stdout is not None
-    said = process.stdout.read()
+    output = process.stdout.read()
     process.stdout.close()
     _, code, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(code)
     wall = time.monotonic() - began
     if process.returncode != 0:
-        raise RuntimeError(f"{command[:6]} ended with {process.returncode}:\n{said.decode(errors='replace')[-2000:]}")
+        raise RuntimeError(f"{command[:6]} ended with {process.returncode}:\n{output.decode(errors='replace')[-2000:]}")
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
-def measure(folder: Path, videos: int, which: str, profile: str | None) -> Cost:
-    """One run of one program against a sandbox of its own, which lives in another process."""
+def measure(folder: Path, videos: int, program: str, profile: str | None) -> Cost:
+    """Run one program against a new sandbox in another process, and return its cost."""
     folder.mkdir()
     seeds = folder / "seeds.json"
     seeds.write_text(json.dumps([{"video_id": str(800000000000000000 + n), "duration": 5.0} for n in range(videos)]))
@@ -80,18 +79,18 @@ def measure(folder: Path, videos: int, which: str, profile: str | None) -> Cost:
     try:
         assert sandbox.stdout is not None
         url = sandbox.stdout.readline().split()[-1]
-        cost = _one(folder, url, videos, which, profile)
-        book = SandboxHandle(url).charges()
-        if len(book["charges"]) != videos or book["double"]:
-            raise RuntimeError(f"{which}: {len(book['charges'])} charges for {videos} videos")
+        cost = _run_program(folder, url, videos, program, profile)
+        charged = SandboxHandle(url).charges()
+        if len(charged["charges"]) != videos or charged["double"]:
+            raise RuntimeError(f"{program}: {len(charged['charges'])} charges for {videos} videos")
         return cost
     finally:
         sandbox.terminate()
         sandbox.communicate()
 
 
-def _one(folder: Path, url: str, videos: int, which: str, profile: str | None) -> Cost:
-    if which == "bare":
+def _run_program(folder: Path, url: str, videos: int, program: str, profile: str | None) -> Cost:
+    if program == "bare":
         return run([sys.executable, "-m", "benchmarks.bare", url, str(videos), str(folder / "bare")], {})
     home = folder / "home"
     home.mkdir()
@@ -102,36 +101,37 @@ def _one(folder: Path, url: str, videos: int, which: str, profile: str | None) -
         for n in range(videos)
     )
     (home / "catalog.yaml").write_text("videos:\n" + entries)
-    how = ["-m", "cProfile", "-o", profile] if profile else []
-    command = [sys.executable, *how, "-m", "extend_pipeline.cli", "--home", str(home), "advance", "--until-idle"]
+    profiler = ["-m", "cProfile", "-o", profile] if profile else []
+    command = [sys.executable, *profiler, "-m", "extend_pipeline.cli", "--home", str(home), "advance", "--until-idle"]
     config = SandboxConfig()
     keys = {"BENCH_ACCESS_KEY": config.access_key, "BENCH_SECRET_KEY": config.secret_key}
     return run(command, keys)
 
 
 def main() -> None:
-    """Measure both in turn, so that a machine whose speed drifts is unfair to neither."""
+    """Measure both programs in turn, so that a change in the machine's speed affects both."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=int, default=200)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--profile", help="write a cProfile of one more advance here (its threads are not in it)")
-    given = parser.parse_args()
+    parser.add_argument("--profile", help="write a cProfile of one more advance to this file (without its threads)")
+    arguments = parser.parse_args()
     costs: dict[str, list[Cost]] = {"advance": [], "bare": []}
     with tempfile.TemporaryDirectory(prefix="ep-bench-") as name:
-        for number in range(given.runs):
-            for which in costs:
-                folder = Path(name) / f"{which}-{number}"
-                costs[which].append(measure(folder, given.videos, which, None))
+        for number in range(arguments.runs):
+            for program in costs:
+                folder = Path(name) / f"{program}-{number}"
+                costs[program].append(measure(folder, arguments.videos, program, None))
                 shutil.rmtree(folder)
-        if given.profile:
-            measure(Path(name) / "profile", given.videos, "advance", given.profile)
-    print(f"{given.videos} videos, one hop each, {given.runs} runs of each, medians")
+        if arguments.profile:
+            measure(Path(name) / "profile", arguments.videos, "advance", arguments.profile)
+    print(f"{arguments.videos} videos, one hop each, {arguments.runs} runs of each, medians")
     print(f"{'':10}{'wall s':>10}{'CPU s':>10}{'peak MB':>10}")
-    middle = {which: _median(all_of) for which, all_of in costs.items()}
-    for which, cost in middle.items():
-        print(f"{which:10}{cost.wall:>10.2f}{cost.cpu:>10.2f}{cost.memory:>10.0f}")
-    one, two = middle["advance"], middle["bare"]
-    print(f"{'ratio':10}{one.wall / two.wall:>10.2f}{one.cpu / two.cpu:>10.2f}{one.memory / two.memory:>10.2f}")
+    medians = {program: _median(runs) for program, runs in costs.items()}
+    for program, cost in medians.items():
+        print(f"{program:10}{cost.wall:>10.2f}{cost.cpu:>10.2f}{cost.memory:>10.0f}")
+    advance, bare = medians["advance"], medians["bare"]
+    ratios = advance.wall / bare.wall, advance.cpu / bare.cpu, advance.memory / bare.memory
+    print(f"{'ratio':10}{ratios[0]:>10.2f}{ratios[1]:>10.2f}{ratios[2]:>10.2f}")
 
 
 def _median(costs: list[Cost]) -> Cost:

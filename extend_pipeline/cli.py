@@ -1,6 +1,6 @@
-"""The command line's way in: which verbs there are, and nothing that costs time before one of them is chosen.
+"""Entry point of the command line: the list of verbs, without importing any of them before it is run.
 
-Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration, 70 a crash, 130 stopped.
+Exit codes: 0 done, 1 something needs an operator, 2 wrong use or configuration, 70 a crash, 130 stopped.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ VERBS: Final[Mapping[str, str]] = {
     "resume": "controls:resume",
     "media": "media:media",
     "callbacks": "callbacks:callbacks",
-    "publish": "publish:publish",
-    "sql": "sql.verb:sql",
+    "publish": "warehouse.publish:publish",
+    "sql": "warehouse.sql:sql",
 }
-"""Where each verb's command lives below `commands` (`module:function`), in the order in which a person meets them."""
+"""The command of each verb (`module:function` below `commands`), in the order of `--help`: the order of first use."""
 
 
 def summary(verb: str) -> str:
-    """Return the first sentence of a verb's own help, read from its source, so that `--help` imports no verb."""
+    """Return the first sentence of a verb's help. It is read from the source, so that `--help` imports no verb."""
     module, _, name = VERBS[verb].partition(":")
     source = Path(__file__).parent.joinpath("commands", *module.split(".")).with_suffix(".py")
     functions = (node for node in ast.parse(source.read_bytes()).body if isinstance(node, ast.FunctionDef))
@@ -53,16 +53,16 @@ def summary(verb: str) -> str:
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are run, and whose errors end as one of the exit codes."""
+    """A group that imports a command when it is run, and turns its errors into exit codes."""
 
     verbs: Mapping[str, str] = VERBS
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the verbs, in the order in which a person meets them."""
+        """Return the verbs in the order of `--help`."""
         return list(self.verbs)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
-        """Import the command of one verb; None for a word that is no verb."""
+        """Import and return the command of a verb; None for an unknown name."""
         target = self.verbs.get(cmd_name)
         if target is None:
             return None
@@ -72,31 +72,31 @@ class LazyGroup(click.Group):
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the options before the verb. Raises UsageError where any word of the command isn't text."""
-        for word in args:
+        """Read the options before the verb. Raises UsageError if any argument isn't valid UTF-8."""
+        for argument in args:
             try:
-                word.encode()
-            except UnicodeEncodeError:  # bytes of the command line that are no UTF-8
-                shown = word.encode("ascii", "backslashreplace").decode()[:100]
-                raise click.UsageError(f"{shown!r} can't be read: it isn't UTF-8", ctx) from None
+                argument.encode()
+            except UnicodeEncodeError:
+                escaped = argument.encode("ascii", "backslashreplace").decode()[:100]
+                raise click.UsageError(f"{escaped!r} can't be read: it isn't UTF-8", ctx) from None
         return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command. An unknown word is told with the verbs that are near."""
-        word = args[0]
-        if word not in self.verbs and not word.startswith("-") and not ctx.resilient_parsing:
-            raise click.exceptions.NoSuchCommand(word, possibilities=list(self.verbs), ctx=ctx)
+        """Find the command. The error for an unknown verb suggests similar ones."""
+        verb = args[0]
+        if verb not in self.verbs and not verb.startswith("-") and not ctx.resilient_parsing:
+            raise click.exceptions.NoSuchCommand(verb, possibilities=list(self.verbs), ctx=ctx)
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """List the verbs with the first sentence of each one's help."""
+        """Write the verbs with the first sentence of their help."""
         with formatter.section("Verbs"):
             formatter.write_dl([(verb, summary(verb)) for verb in self.verbs])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb. What it raises becomes a message for a person and an exit code."""
+        """Run the verb. Any error it raises is written to stderr and becomes an exit code."""
         try:
             return super().invoke(ctx)
         except (click.exceptions.Exit, click.ClickException, BrokenPipeError):
@@ -105,9 +105,9 @@ class LazyGroup(click.Group):
             click.echo("stopped.", err=True)
             ctx.exit(130)
         except Exception as error:  # noqa: BLE001 - the last place that can keep secrets out of a traceback
-            from extend_pipeline.commands.shared.errors import tell
+            from extend_pipeline.commands.shared.errors import report_error
 
-            ctx.exit(tell(error, home=ctx.params.get("home")))
+            ctx.exit(report_error(error, home=ctx.params.get("home")))
 
 
 def _add_examples(command: click.Command, name: str) -> None:
@@ -115,8 +115,8 @@ def _add_examples(command: click.Command, name: str) -> None:
 
     command.epilog = epilog(name)
     if isinstance(command, click.Group):
-        for part in command.commands.values():
-            _add_examples(part, f"{name} {part.name}")
+        for subcommand in command.commands.values():
+            _add_examples(subcommand, f"{name} {subcommand.name}")
 
 
 @click.group(cls=LazyGroup, subcommand_metavar="VERB [ARGS]...")
@@ -130,8 +130,8 @@ def _add_examples(command: click.Command, name: str) -> None:
 def cli(ctx: click.Context, home: Path | None) -> None:
     """Make AI-generated videos longer, and never pay twice for the same step.
 
-    Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration, 70 a mistake of this program, 130
-    stopped before the work was done.
+    Exit codes: 0 done, 1 something needs a person, 2 wrong use or configuration, 70 a bug in this program, 130 stopped
+    before the work was done.
     """
     from extend_pipeline.commands.render.zone import show_times_of
 
@@ -140,13 +140,13 @@ def cli(ctx: click.Context, home: Path | None) -> None:
 
 
 def main() -> None:
-    """Entry point of `extend-pipeline`."""
+    """Run `extend-pipeline` with standard streams that can always be written."""
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the shell: `>&-`
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115, PTH123 - to the end
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # a terminal that can't show a character shows its number instead of ending the work
+            # a character that the terminal can't encode is shown as its code point instead of raising an error
             stream.reconfigure(errors="backslashreplace")
     try:
         failpoints.arm_from_environment()

@@ -1,4 +1,4 @@
-"""Dagster's way in. Tests, the command line and production share one assembly: `build_defs`."""
+"""Entry point for Dagster. Tests, the demo and production all use `build_defs`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,8 +25,11 @@ from extend_pipeline.providers.registry import PROVIDERS
 
 
 def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
-    """Return everything that Dagster knows. Catalogue and accounts are read at a tick or in a run; here only the home's
-    time zone is, since Dagster wants to know a schedule's hours beforehand."""
+    """Return all assets, checks, jobs, schedules and sensors.
+
+    The catalogue and the accounts are read in ticks and runs. Only the home's time zone is read here, because Dagster
+    needs the time zone of a schedule when it is defined.
+    """
     resources = {"home": HomeResource(), **(resource_overrides or {})}
     home = resources["home"]
     timezone = home.timezone() if isinstance(home, HomeResource) else NO_ZONE
@@ -44,7 +47,7 @@ def build_defs(*, resource_overrides: Mapping[str, Any] | None = None) -> dg.Def
             build_tables_sensor(),
         ],
         resources=resources,
-        # a process for each step would cost 7 s more a run, and there is one step
+        # a run has one step, and a process of its own for it would take 7 s more
         executor=dg.in_process_executor,
     )
 

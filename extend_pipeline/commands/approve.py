@@ -1,4 +1,4 @@
-"""`approve`: a person's decision about edits that would pay again for what was paid for."""
+"""`approve`: record an operator's decision about edits that would pay for a hop again."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 
 import click
 
-from extend_pipeline.commands.controls import who_option, why_option
 from extend_pipeline.commands.render.describe import cost_of
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.render.videos import cost
 from extend_pipeline.commands.shared.home import settings_of
-from extend_pipeline.commands.shared.names import NAME
-from extend_pipeline.config.issues import did_you_mean
+from extend_pipeline.commands.shared.names import NAME, require_videos
+from extend_pipeline.commands.shared.options import who_option, why_option
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.doubt.approve import Approved, Decision
 from extend_pipeline.engine.doubt.approve import approve as decide
@@ -41,7 +40,7 @@ def approve(
 ) -> None:
     """Decide about edits that would pay again: keep what is paid, or pay.
 
-    `status` shows each with its price. To change nothing, put the old words back into the catalogue. Nothing is
+    `status` shows each edit with its price. To undo an edit instead, restore the old text in the catalogue. Nothing is
     submitted by this command.
     """
     if decision is None:
@@ -49,11 +48,12 @@ def approve(
     if everything == bool(videos):
         raise click.UsageError("name the videos, or say --all for every edit that waits.")
     with open_home(settings_of(home)) as pipeline:
-        _check(pipeline, videos)
+        require_videos(videos, pipeline.configuration.catalogue.videos)
         declare_catalogue(pipeline)
         decided = decide(pipeline, decision=decision, videos=None if everything else videos, who=who, why=why)
         if as_json:
-            emit({"decision": decision, "who": who, "videos": [_document(pipeline, a, decision) for a in decided]})
+            documents = [_document(pipeline, approved, decision) for approved in decided]
+            emit({"decision": decision, "who": who, "videos": documents})
             return
         for approved in decided:
             say(_line(pipeline, approved, decision))
@@ -65,14 +65,6 @@ def approve(
             say("no edit waits for a decision")
         if decided:
             say(f"→ {with_home_option('extend-pipeline advance', home)} goes on with it")
-
-
-def _check(pipeline: Pipeline, videos: tuple[str, ...]) -> None:
-    known = pipeline.configuration.catalogue.videos
-    for key in videos:
-        if key not in known:
-            hint = did_you_mean(key, list(known)[:1000], label="")
-            raise click.UsageError(f"the catalogue has no video {key!r}. {hint if hint.startswith('Did') else ''}")
 
 
 def _micros(approved: Approved, decision: Decision) -> tuple[int, int] | None:

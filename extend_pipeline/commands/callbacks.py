@@ -1,4 +1,4 @@
-"""`callbacks`: runs the receiver of callbacks until it is stopped."""
+"""`callbacks`: run the receiver of callbacks until it is stopped."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ DEFAULT_PORT: Final = 8788
 def callbacks(ctx: click.Context, host: str, port: int) -> None:
     """Receive callbacks of providers, until Ctrl-C.
 
-    It serves the accounts that ask for callbacks in accounts.yaml. A callback only makes its task due now; what became
-    of it is asked for by the next poll. Put a proxy with TLS before it. Without it everything is polled, and an unclear
-    answer of a reseller waits for a person.
+    It serves the accounts with `callbacks` in accounts.yaml. A callback only makes its task due now, and the next poll
+    asks for the task's state. Put a proxy with TLS before it. Without it everything is polled, and an unclear response
+    of a reseller waits for a person.
     """
     with open_home(settings_of(ctx.obj)) as pipeline:
         if print_mistakes(pipeline) and all(account.callbacks is None for account in pipeline.accounts.values()):
             raise ConfigError(pipeline.configuration.problems)
-        asking = check_accounts(pipeline.accounts)
+        names = accounts_with_callbacks(pipeline.accounts)
         ledger = look(pipeline.settings, pipeline.ledger)
         if not ledger.may_spend:
             _log(f"{ledger.message} → {with_home_option(ledger.todo, ctx.obj)}")
@@ -48,22 +48,24 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
             listener = listen(host, port)
         except ReceiverError as error:
             raise click.UsageError(str(error)) from error
-        at = f"[{host}]" if ":" in host else host
-        shown = f"http://{at}:{listener.getsockname()[1]}"
+        url = f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
         def ready() -> None:
-            _log(f"callbacks are received on {shown} for {', '.join(asking)}")
+            _log(f"callbacks are received on {url} for {', '.join(names)}")
 
         with listener, _stoppable(), suppress(KeyboardInterrupt):
-            build_server(pipeline, on_ready=ready, tell=_log).run(sockets=[listener])
+            build_server(pipeline, on_ready=ready, log=_log).run(sockets=[listener])
         _log("stopped")
 
 
-def check_accounts(accounts: Mapping[str, Account]) -> list[str]:
-    """Return names of the accounts that ask for callbacks. Raises click.UsageError where none does, or where a secret
-    can't be used: a receiver that refuses every callback would only look like one."""
-    asking = [name for name, account in accounts.items() if account.callbacks is not None]
-    if not asking:
+def accounts_with_callbacks(accounts: Mapping[str, Account]) -> list[str]:
+    """Return the names of the accounts that ask for callbacks.
+
+    Raises click.UsageError if there is none, or if a signing secret can't be used, because every callback would be
+    refused then.
+    """
+    names = [name for name, account in accounts.items() if account.callbacks is not None]
+    if not names:
         raise click.UsageError(
             "no account asks for callbacks. Write callbacks: {url: https://…} to an account in accounts.yaml, "
             "see docs/callbacks.md; without them everything is polled"
@@ -71,16 +73,16 @@ def check_accounts(accounts: Mapping[str, Account]) -> list[str]:
     from extend_pipeline.providers.wire.credentials import SecretFault
     from extend_pipeline.webhooks.signature import read_signing_secrets
 
-    found = [(name, read_signing_secrets(accounts[name])) for name in asking]
-    wrong = [f"account {name}: {secrets.message}" for name, secrets in found if isinstance(secrets, SecretFault)]
-    if wrong:
-        raise click.UsageError("; ".join(wrong))
-    return asking
+    secrets = {name: read_signing_secrets(accounts[name]) for name in names}
+    faults = [f"account {name}: {fault.message}" for name, fault in secrets.items() if isinstance(fault, SecretFault)]
+    if faults:
+        raise click.UsageError("; ".join(faults))
+    return names
 
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """uvicorn ends at SIGINT and SIGTERM and then raises them again, for whoever was there before: nobody."""
+    """Ignore SIGINT and SIGTERM outside uvicorn, because it raises them again after it has stopped."""
     before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

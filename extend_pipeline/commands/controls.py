@@ -1,8 +1,7 @@
-"""`pause` and `resume`: a person stops spending and starts it again, and says why."""
+"""`pause` and `resume`: stop spending, and start it again."""
 
 from __future__ import annotations
 
-import getpass
 from pathlib import Path
 from typing import Final
 
@@ -11,26 +10,14 @@ import click
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
-from extend_pipeline.commands.shared.names import NAME
-from extend_pipeline.config.issues import did_you_mean
+from extend_pipeline.commands.shared.names import NAME, require_account
+from extend_pipeline.commands.shared.options import who_option, why_option
 from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import controls
 
 EVERYTHING: Final = "everything"
-
-
-def login_name() -> str:
-    """Return who is at the keyboard, as the machine knows them."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have a number and no name
-        return "unknown"
-
-
-who_option = click.option("--who", default=login_name, help="Who decides. Default: your login name.")
-why_option = click.option("--why", default="", help="Why, for whoever reads the ledger later.")
 
 
 @click.command()
@@ -46,14 +33,14 @@ def pause(ctx: click.Context, account: str | None, why: str, who: str, as_json: 
     """
     home: Path | None = ctx.obj
     with open_home(settings_of(home)) as pipeline:
-        name = _known(pipeline, account)
+        name = _ledger_key(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
             controls.pause(tx, name, why=why)
         code = print_mistakes(pipeline)
     if as_json:
         emit({"paused": [account or EVERYTHING], "why": why, "who": who})
     else:
-        say(f"{_named(account)} is paused: nothing more is claimed; what is claimed is still sent, polled and fetched")
+        say(f"{_label(account)} is paused: nothing more is claimed; what is claimed is still sent, polled and fetched")
     ctx.exit(code)
 
 
@@ -70,7 +57,7 @@ def resume(ctx: click.Context, account: str | None, why: str, who: str, as_json:
     """
     home: Path | None = ctx.obj
     with open_home(settings_of(home)) as pipeline:
-        name = _known(pipeline, account)
+        name = _ledger_key(pipeline, account)
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
             lifted = [EVERYTHING if key == tables.ALL_ACCOUNTS else key for key in controls.resume(tx, name, why=why)]
             everywhere = queries.accounts(tx.connection).get(tables.ALL_ACCOUNTS)
@@ -80,22 +67,22 @@ def resume(ctx: click.Context, account: str | None, why: str, who: str, as_json:
     elif lifted:
         say(f"resumed: {', '.join(lifted)}")
     else:
-        say(f"{_named(account)} was neither paused nor stopped")
+        say(f"{_label(account)} was neither paused nor stopped")
     if everywhere is not None and everywhere.paused and not as_json:
-        say(f"everything is paused, {_named(account)} with it → {with_home_option('extend-pipeline resume', home)}")
+        say(f"everything is paused, {_label(account)} with it → {with_home_option('extend-pipeline resume', home)}")
     ctx.exit(code)
 
 
-def _known(pipeline: Pipeline, account: str | None) -> str:
+def _ledger_key(pipeline: Pipeline, account: str | None) -> str:
+    """Return the ledger's key of an account, or of all of them. Raises click.UsageError for an unknown one."""
     if account is None:
         return tables.ALL_ACCOUNTS
     with pipeline.ledger.read() as connection:
         used = queries.accounts(connection) if pipeline.configuration.problems else {}
-    if account not in pipeline.accounts and account not in used:
-        hint = did_you_mean(account, pipeline.accounts, label="Accounts")
-        raise click.UsageError(f"accounts.yaml has no account {account!r}. {hint}")
+    if account not in used:
+        require_account(account, pipeline.accounts)
     return account
 
 
-def _named(account: str | None) -> str:
+def _label(account: str | None) -> str:
     return EVERYTHING if account is None else f"account {account}"

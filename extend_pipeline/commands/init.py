@@ -1,4 +1,4 @@
-"""`init`: writes commented example files into a home, and never over anything."""
+"""`init`: write commented example files into a home, without overwriting any."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _IGNORED: Final = "# All that is generated: the ledger, the films, the warehouse
 def init(home: Path | None, as_json: bool) -> None:
     """Write commented example files into the home.
 
-    catalog.yaml says which videos to extend, accounts.yaml through which accounts and for how much. Files that are
-    there already are left as they are. The schemas in .schemas let an editor check both as they are typed.
+    catalog.yaml says which videos to extend, accounts.yaml through which accounts and for how much. Existing files are
+    left as they are. The schemas in .schemas let an editor check both as they are typed.
     """
     folder = settings_of(home).home
     written, existing = write_examples(folder)
@@ -42,8 +42,10 @@ def init(home: Path | None, as_json: bool) -> None:
 
 
 def write_examples(folder: Path) -> tuple[list[str], list[str]]:
-    """Write what is missing, and the schemas of this version in any case. Return the names of what was written and of
-    what was there. Raises UsageError where the folder can't be written."""
+    """Write the missing files, and the schemas of this version in any case.
+
+    Return the names of the written and of the existing files. Raises click.UsageError if the folder can't be written.
+    """
     from extend_pipeline.config.json_schema import schema_files
     from extend_pipeline.providers.registry import PROVIDERS
 
@@ -53,7 +55,7 @@ def write_examples(folder: Path) -> tuple[list[str], list[str]]:
     written: list[str] = []
     existing: list[str] = []
     if (folder / "catalog.csv").exists():
-        # both catalogues are read together, and the examples are nobody's videos
+        # both catalogues would be read together, and the examples are not the user's videos
         del contents["catalog.yaml"]
         existing.append("catalog.csv")
     try:

@@ -1,4 +1,4 @@
-"""`ledger`: a person accepts the ledger that is opened, or moves it to another database."""
+"""`ledger`: accept a ledger that this home doesn't remember, or move the ledger to another database."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import click
 
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.base.units import from_micros
-from extend_pipeline.commands.controls import who_option, why_option
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.text import plain, with_home_option
 from extend_pipeline.commands.shared.home import settings_of
+from extend_pipeline.commands.shared.options import who_option, why_option
 from extend_pipeline.engine.guards.ledger_look import accept as accept_ledger
 from extend_pipeline.engine.guards.ledger_look import adopt, look
 from extend_pipeline.engine.guards.ledger_verdict import Kind
@@ -33,20 +33,20 @@ def ledger() -> None:
 @json_option
 @click.pass_context
 def accept(ctx: click.Context, lift: bool, why: str, who: str, as_json: bool) -> None:
-    """Go on with the ledger that EXTEND_PIPELINE_LEDGER_URL names, though it is not the one that this home remembers.
+    """Go on with the ledger in EXTEND_PIPELINE_LEDGER_URL, although it is not the one that this home remembers.
 
-    Shows both first. What was paid for in the other ledger is not known in this one, and is bought again where the
+    Shows both first. What was paid for in the other ledger is not known in this one, and is bought again if the
     catalogue asks for it.
     """
     home: Path | None = ctx.obj
     settings = settings_of(home)
-    opened = open_ledger(settings.ledger_url)
+    database = open_ledger(settings.ledger_url)
     try:
-        if lift and look(settings, opened).kind is Kind.SEALED:
-            reopen(opened, now_ms=wall_ms(), actor=who, why=why)
-        before = accept_ledger(settings, opened, who=who, why=why, now_ms=wall_ms())
+        if lift and look(settings, database).kind is Kind.SEALED:
+            reopen(database, now_ms=wall_ms(), actor=who, why=why)
+        before = accept_ledger(settings, database, who=who, why=why, now_ms=wall_ms())
     finally:
-        opened.close()
+        database.close()
     accepted = before.kind.can_be_accepted
     if as_json:
         emit({"accepted": accepted, "kind": before.kind.value, "message": before.message})
@@ -57,7 +57,7 @@ def accept(ctx: click.Context, lift: bool, why: str, who: str, as_json: bool) ->
         say("nothing to accept: this is the ledger that this home knows")
     if not accepted and not before.may_spend:
         raise LedgerError(
-            f"{before.message}. If that place is lost for ever: "
+            f"{before.message}. If that database is permanently lost: "
             "extend-pipeline ledger accept --reopen; what was paid for there is paid for again then"
         )
 
@@ -70,17 +70,17 @@ def accept(ctx: click.Context, lift: bool, why: str, who: str, as_json: bool) ->
 def copy(ctx: click.Context, to: str, who: str, as_json: bool) -> None:
     """Move the ledger to another database: SQLite or PostgreSQL, either way.
 
-    Everything is copied and verified while no other process can write; then the old ledger is sealed, and takes no
-    writes any more. Where it was stopped, the same command goes on. Afterwards set EXTEND_PIPELINE_LEDGER_URL.
+    Everything is copied and verified while no other process can write; then the old ledger is sealed and takes no
+    writes any more. If it was stopped, the same command continues. Afterwards set EXTEND_PIPELINE_LEDGER_URL.
     """
     home: Path | None = ctx.obj
     settings = settings_of(home)
     source = open_ledger(settings.ledger_url)
     try:
-        known = look(settings, source)
-        if not known.may_spend and known.kind is not Kind.SEALED:
-            raise LedgerError(f"{known.message}. Accept it before it is moved: extend-pipeline ledger accept")
-        target = _target(to)
+        verdict = look(settings, source)
+        if not verdict.may_spend and verdict.kind is not Kind.SEALED:
+            raise LedgerError(f"{verdict.message}. Accept it before it is moved: extend-pipeline ledger accept")
+        target = _open_target(to)
         try:
             moved = move(source, target, now_ms=wall_ms(), actor=who)
             adopt(settings, target)
@@ -89,10 +89,10 @@ def copy(ctx: click.Context, to: str, who: str, as_json: bool) -> None:
             target.close()
     finally:
         source.close()
-    _tell(moved, home, as_json=as_json)
+    _print_moved(moved, home, as_json=as_json)
 
 
-def _target(url: str) -> Ledger:
+def _open_target(url: str) -> Ledger:
     try:
         make_private_file(parse_address(url))
         return Ledger(url)
@@ -102,7 +102,7 @@ def _target(url: str) -> Ledger:
         ) from None
 
 
-def _tell(moved: Moved, home: Path | None, *, as_json: bool) -> None:
+def _print_moved(moved: Moved, home: Path | None, *, as_json: bool) -> None:
     committed = {name: plain(from_micros(micros)) for name, micros in moved.committed.items()}
     if as_json:
         emit(

@@ -1,4 +1,4 @@
-"""`media`: a person's word on a media store that was emptied, and on films that nobody has any more."""
+"""`media`: record an operator's decisions about an emptied media store, and about films that are lost."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from extend_pipeline.commands.controls import who_option
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.commands.shared.names import NAME
+from extend_pipeline.commands.shared.options import who_option
 from extend_pipeline.engine.home import open_home
 from extend_pipeline.engine.store.watch import accept_store
 from extend_pipeline.ledger.write import files
@@ -26,9 +26,9 @@ def media() -> None:
 @json_option
 @click.pass_obj
 def refetch(home: Path | None, who: str, as_json: bool) -> None:
-    """Take the media folder as it is, and have what is gone from it fetched again.
+    """Accept the media folder as it is, and fetch the missing files again.
 
-    For a store that was really emptied. Costs nothing; what no provider has any more is told as lost.
+    For a store that was really emptied. Costs nothing; films that no provider has any more are reported as lost.
     """
     with open_home(settings_of(home)) as pipeline:
         gone = accept_store(pipeline, actor=who)
@@ -49,7 +49,7 @@ def refetch(home: Path | None, who: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def forget(ctx: click.Context, where: tuple[str, ...], everything: bool, who: str, as_json: bool) -> None:
-    """Hear no more of films that are lost. They stay paid and stored in the ledger."""
+    """Stop reporting films that are lost. They stay paid and stored in the ledger."""
     home: Path | None = ctx.obj
     if bool(where) == everything:
         raise click.UsageError("name the films as VIDEO/HOP, or say --all.")
@@ -60,12 +60,12 @@ def forget(ctx: click.Context, where: tuple[str, ...], everything: bool, who: st
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=who) as tx:
             for file in chosen:
                 files.forgotten(tx, file)
-    told = sorted({file.where for file in chosen})
-    unknown = [name for name in where if name not in told]
+    forgotten = sorted({file.where for file in chosen})
+    unknown = [name for name in where if name not in forgotten]
     if as_json:
-        emit({"forgotten": told, "not_lost": unknown, "who": who})
+        emit({"forgotten": forgotten, "not_lost": unknown, "who": who})
     else:
-        say(f"told no more: {', '.join(told) or 'nothing'}")
+        say(f"no longer reported: {', '.join(forgotten) or 'nothing'}")
         for name in unknown:
             say(
                 f"{name} is not lost: {with_home_option('extend-pipeline status', home)} names those that are", err=True

@@ -1,4 +1,4 @@
-"""`plan`: what would be done and what it would cost, before anything is spent."""
+"""`plan`: show what would be done and what it would cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.commands.render.describe import plan_document
 from extend_pipeline.commands.render.output import emit, json_option, say
-from extend_pipeline.commands.render.tables import print_obstacles, print_zone
+from extend_pipeline.commands.render.tables import print_blockers, print_zone
 from extend_pipeline.commands.render.videos import print_totals, print_videos
 from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.config.issues import ConfigError
@@ -23,28 +23,28 @@ from extend_pipeline.engine.plan.model import PlanInput
 from extend_pipeline.engine.plan.planner import plan as make_plan
 from extend_pipeline.engine.status import accounts_now
 from extend_pipeline.engine.store.missing import store_now
-from extend_pipeline.engine.submit.source_probe import measured
+from extend_pipeline.engine.submit.source_probe import with_measured_sources
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.providers.registry import PROVIDERS
 
 
 @click.command()
 @json_option
-@click.option("--measure", is_flag=True, help="Fetch sources that nobody has measured yet, to look at; costs nothing.")
+@click.option("--measure", is_flag=True, help="Fetch sources of unknown length and measure them; costs nothing.")
 @click.pass_context
 def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
     """Show what would be done and what it would cost; changes nothing.
 
     Reads only: nothing is written, and nothing is sent without --measure. Exit code 1 when a video needs a person.
-    Where a file has mistakes, they are all told, what is sound is planned all the same, and the exit code is 2.
+    Mistakes in the files are all reported, the valid videos are still planned, and the exit code is 2.
     """
     home: Path | None = ctx.obj
     settings = settings_of(home)
     read = read_configuration(settings, PROVIDERS, now=from_ms(wall_ms()))
-    wrong = ConfigError(read.problems) if read.problems else None
-    configuration = replace(read, problems=())  # it shows what the sound part would do, once all is sound
-    if wrong is not None and (not configuration.catalogue.videos or as_json):
-        raise wrong
+    error = ConfigError(read.problems) if read.problems else None
+    configuration = replace(read, problems=())  # the plan of the valid part, as it is once the mistakes are fixed
+    if error is not None and (not configuration.catalogue.videos or as_json):
+        raise error
     with open_home(settings, configuration=configuration, works=False) as pipeline:
         pipeline.store_doubt = store_now(pipeline).doubt
         made = make_plan(_measured(pipeline) if measure else plan_input(pipeline))
@@ -54,19 +54,19 @@ def plan(ctx: click.Context, as_json: bool, measure: bool) -> None:
             print_videos(made.videos, pipeline.accounts)
             print_totals(made.videos, pipeline.accounts)
             print_zone(accounts_now(pipeline), pipeline.now_ms(), configuration.timezone)
-            print_obstacles(made, home=home)
+            print_blockers(made, home=home)
             if ahead_ms := ledger_ahead_ms(pipeline):
                 say(f"clock: {describe_ahead(ahead_ms)}")
             for note in configuration.notes:
                 say(f"note: {note}")
-    if wrong is not None:
+    if error is not None:
         say("")
-        say("mistakes to mend first; until then nothing is submitted:")
-        raise wrong
+        say("mistakes to fix first; until then nothing is submitted:")
+        raise error
     ctx.exit(1 if made.needs_person or made.ledger else 0)
 
 
 def _measured(pipeline: Pipeline) -> PlanInput:
-    """Return the plan's input with all sources measured; their files go to a place that is thrown away."""
+    """Return the plan's input with all sources measured. The files are fetched into a temporary folder."""
     with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
-        return measured(replace(pipeline, store=LocalStore(Path(folder))), plan_input(pipeline))
+        return with_measured_sources(replace(pipeline, store=LocalStore(Path(folder))), plan_input(pipeline))

@@ -1,4 +1,4 @@
-"""`resolve`: a person's decision about one extension, asked for once more where it costs money."""
+"""`resolve`: record an operator's decision about one extension, after a confirmation if it costs money."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Literal
 import click
 
 from extend_pipeline.base.units import amount_micros, from_micros
-from extend_pipeline.commands.controls import who_option, why_option
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.text import plain, visible, with_home_option
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.commands.shared.names import NAME
+from extend_pipeline.commands.shared.options import who_option, why_option
 from extend_pipeline.engine.doubt import resolve as decisions
 from extend_pipeline.engine.doubt.resolve import Declined, Resolved, split_where
 from extend_pipeline.engine.home import Pipeline, open_home
@@ -41,8 +41,8 @@ def resolve(
     """Decide about an extension: adopt, resubmit, write-off.
 
     \b
-    adopt TASK   it is this task of the provider's: poll and fetch it
-    take FILE    this is its film, which could not be fetched
+    adopt TASK   the provider's task of this id is the extension's: poll and fetch it
+    take FILE    this file is its film, which could not be fetched
     resubmit     pay for it again
     write-off    give it up, and book its charge
     """
@@ -51,13 +51,13 @@ def resolve(
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     if (what is not None) != (action in ("adopt", "take")):
-        raise click.UsageError("adopt wants the id of the provider's task, take wants a file, and the others nothing.")
+        raise click.UsageError("adopt needs the id of the provider's task, take needs a file, and the others nothing.")
     home: Path | None = ctx.obj
     with open_home(settings_of(home)) as pipeline:
-        seen = decisions.newest_attempt(pipeline, where)
+        attempt = decisions.newest_attempt(pipeline, where)
         if action in ("resubmit", "write-off") and not yes:
-            _confirm(consequence(where, seen, action), as_json=as_json)
-        outcome = _decide(pipeline, where, action, what, seen, who=who, why=why)
+            _confirm(consequence(where, attempt, action), as_json=as_json)
+        outcome = _decide(pipeline, where, action, what, attempt, who=who, why=why)
         code = print_mistakes(pipeline)
     done = isinstance(outcome, Resolved)
     message = with_home_option(outcome.message, home)
@@ -70,34 +70,34 @@ def resolve(
     ctx.exit(code or (0 if done else 1))
 
 
-def consequence(where: str, last: AttemptRow | None, action: Action) -> str:
-    """Return what a decision about an attempt does to money, in a sentence."""
-    if last is None:
-        return f"Nothing is known of {where}."
-    micros = amount_micros(units_micros=last.predicted_micros, unit_price_micros=last.unit_price_micros)
-    units = f"{plain(from_micros(last.predicted_micros))} {last.unit}"
-    price = f"{units} ({plain(from_micros(micros))} {last.currency})"
+def consequence(where: str, attempt: AttemptRow | None, action: Action) -> str:
+    """Return a sentence about what a decision on an attempt costs."""
+    if attempt is None:
+        return f"The ledger has no attempt of {where}."
+    micros = amount_micros(units_micros=attempt.predicted_micros, unit_price_micros=attempt.unit_price_micros)
+    units = f"{plain(from_micros(attempt.predicted_micros))} {attempt.unit}"
+    price = f"{units} ({plain(from_micros(micros))} {attempt.currency})"
     if action == "write-off":
-        return f"{where} ({last.state}) will be given up, and its {price} booked as spent. This can't be taken back."
-    booked = f" The {price} of the attempt in doubt are booked as spent." if last.state == "in_doubt" else ""
-    return f"{where} ({last.state}) will be submitted and paid for again, about {price}.{booked}"
+        return f"{where} ({attempt.state}) will be given up, and its {price} booked as spent. This can't be undone."
+    booked = f" The {price} of the attempt in doubt are booked as spent." if attempt.state == "in_doubt" else ""
+    return f"{where} ({attempt.state}) will be submitted and paid for again, about {price}.{booked}"
 
 
-def asked_by_person() -> bool:
-    """Return whether somebody is at the keyboard who can be asked."""
+def is_interactive() -> bool:
+    """Return whether stdin is a terminal, at which an operator can confirm."""
     return sys.stdin.isatty()
 
 
-def _confirm(told: str, *, as_json: bool) -> None:
-    if as_json or not asked_by_person():
-        raise click.UsageError(f"{visible(told)} Nobody is there to be asked: add --yes if that is what you want.")
-    say(told, err=True)
+def _confirm(message: str, *, as_json: bool) -> None:
+    if as_json or not is_interactive():
+        raise click.UsageError(f"{visible(message)} This can't be confirmed here: add --yes if it is what you want.")
+    say(message, err=True)
     if not click.confirm("Do it?", default=False, err=True):
         raise click.Abort
 
 
 def _decide(
-    pipeline: Pipeline, where: str, action: Action, what: str | None, seen: AttemptRow | None, *, who: str, why: str
+    pipeline: Pipeline, where: str, action: Action, what: str | None, attempt: AttemptRow | None, *, who: str, why: str
 ) -> Resolved | Declined:
     match action:
         case "adopt":
@@ -105,14 +105,14 @@ def _decide(
         case "take":
             return _take(pipeline, where, Path(what or ""), who=who, why=why)
         case "resubmit":
-            return decisions.resubmit(pipeline, where, who=who, why=why, seen=seen)
+            return decisions.resubmit(pipeline, where, who=who, why=why, seen=attempt)
         case "write-off":
-            return decisions.write_off(pipeline, where, who=who, why=why, seen=seen)
+            return decisions.write_off(pipeline, where, who=who, why=why, seen=attempt)
 
 
 def _take(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str) -> Resolved | Declined:
     from extend_pipeline.engine.fetch.take_file import take_file
 
     if not file.is_file():
-        raise click.UsageError(f"{file} is no file that can be read.")
+        raise click.UsageError(f"{file} is not a file.")
     return take_file(pipeline, where, file, who=who, why=why)

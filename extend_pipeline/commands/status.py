@@ -1,4 +1,4 @@
-"""`status`: where everything stands, what is in doubt, and what needs a person, with the command to type."""
+"""`status`: show the state of everything, what is in doubt, and what needs an operator, with the command to type."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from extend_pipeline.commands.render.describe import status_document
 from extend_pipeline.commands.render.output import emit, json_option, say
 from extend_pipeline.commands.render.tables import (
     print_accounts,
+    print_blockers,
     print_doubts,
     print_expiring,
     print_lower_prices,
     print_missing,
-    print_obstacles,
     print_unplanned,
     print_zone,
 )
@@ -36,24 +36,24 @@ def status(ctx: click.Context, as_json: bool) -> None:
     """
     home: Path | None = ctx.obj
     with open_home(settings_of(home), works=False) as pipeline:
-        found = read_status(pipeline)
+        current = read_status(pipeline)
         if as_json:
-            emit(status_document(found, pipeline.accounts, home=home) | {"timezone": pipeline.configuration.timezone})
+            emit(status_document(current, pipeline.accounts, home=home) | {"timezone": pipeline.configuration.timezone})
         else:
-            print_videos(found.plan.videos, pipeline.accounts)
-            print_accounts(found.accounts)
-            print_zone(found.accounts, pipeline.now_ms(), pipeline.configuration.timezone)
-            if found.everything_paused:
+            print_videos(current.plan.videos, pipeline.accounts)
+            print_accounts(current.accounts)
+            print_zone(current.accounts, pipeline.now_ms(), pipeline.configuration.timezone)
+            if current.everything_paused:
                 say(f"everything is paused → {with_home_option('extend-pipeline resume', home)}")
-            if found.disk is not None and found.disk.is_short:
-                say(f"disk: {found.disk.describe()}")
-            if found.ledger_ahead_ms:
-                say(f"clock: {describe_ahead(found.ledger_ahead_ms)}")
-            print_lower_prices(found)
-            print_doubts(found, home=home)
-            print_unplanned(found)
-            print_expiring(found, pipeline.now_ms(), home=home)
-            print_missing(found, home=home)
-            print_obstacles(found.plan, home=home)
+            if current.disk is not None and current.disk.is_short:
+                say(f"disk: {current.disk.describe()}")
+            if current.ledger_ahead_ms:
+                say(f"clock: {describe_ahead(current.ledger_ahead_ms)}")
+            print_lower_prices(current)
+            print_doubts(current, home=home)
+            print_unplanned(current)
+            print_expiring(current, pipeline.now_ms(), home=home)
+            print_missing(current, home=home)
+            print_blockers(current.plan, home=home)
         print_mistakes(pipeline)
-    ctx.exit(found.exit_code)
+    ctx.exit(current.exit_code)

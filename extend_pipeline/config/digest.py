@@ -1,4 +1,4 @@
-"""One text for one meaning: the canonical JSON that identities are hashed from."""
+"""Canonical JSON, equal for equal values, and its hash."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from decimal import Decimal
 
 
 def canonical_json(obj: object) -> str:
-    """JSON with sorted keys, no spaces, ASCII only, and numbers by value: 1, 1.0 and Decimal("1.00") are all `1`.
+    """Return JSON with sorted keys, no spaces, ASCII only, numbers by value: 1, 1.0 and Decimal("1.00") are all `1`.
 
-    Takes str, bool, None, int, finite float and Decimal, and mappings (of str) and sequences of them.
-    Raises TypeError for anything else and ValueError for NaN and infinities: an identity may not depend on a guess.
+    Takes str, bool, None, int, finite float and Decimal, and mappings (of str) and sequences of them. Raises TypeError
+    for anything else, and ValueError for NaN and infinities.
     """
     if obj is None or isinstance(obj, bool | str):
         return json.dumps(obj, ensure_ascii=True)
@@ -30,7 +30,7 @@ def canonical_json(obj: object) -> str:
 
 
 def digest(obj: object) -> str:
-    """sha256 of the canonical JSON, as 64 lower-case hex digits."""
+    """Return the SHA-256 of the canonical JSON, as 64 lower-case hex digits."""
     return hashlib.sha256(canonical_json(obj).encode("ascii")).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""A mistake in what the user wrote, told so that it can be mended; and the error that carries all of them at once."""
+"""Issues in the files of a home, with what to write instead; and the error that holds all of them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from extend_pipeline.base.userinfo import hide_to_last_at
 
 ACCOUNTS_FILE = "accounts.yaml"
-_SHOWN = 60  # characters of a wrong value that are repeated: enough to recognise a prompt, never all of it
+_MAX_SHOWN = 60  # characters of a value in a message: enough to recognise a prompt
 
 
 @dataclass(frozen=True)
 class ConfigIssue:
     """One mistake. `subject` is the video key (in accounts.yaml the name), `field` is dotted, `line` counts from 1.
 
-    `message` continues the sentence that `given` begins ("1.5" + "is above 1"); `hint` says what would do.
+    `given` is the value, if it may be shown; `message` continues it ("1.5" + "is above 1"). `hint` is what to write.
     """
 
     file: str
@@ -28,7 +28,7 @@ class ConfigIssue:
     hint: str
 
     def text(self) -> str:
-        """Return one readable line: file, line, subject, field, what is wrong, what would do."""
+        """Return one line of text: file, line, subject, field, value, message and hint."""
         where = self.file if self.line is None else f"{self.file}:{self.line}"
         parts = [where]
         if self.subject is not None:
@@ -43,7 +43,7 @@ class ConfigIssue:
 
 
 class ConfigError(Exception):
-    """What the user wrote can't be used. `problems` holds every mistake of every file; `str()` prints one a line."""
+    """The files can't be used. `problems` holds the issues of all files; `str()` prints one a line."""
 
     def __init__(self, problems: Iterable[ConfigIssue]) -> None:
         self.problems: tuple[ConfigIssue, ...] = tuple(sorted(problems, key=lambda p: (p.file, p.line or 0)))
@@ -54,14 +54,14 @@ class ConfigError(Exception):
 
 
 def shorten_value(value: str) -> str:
-    """Return a value as it is repeated to its writer: cut short, control characters visible, quoted unless it is one
-    word. An address is shown without what stands before its host, since that may be a password."""
+    """Return a value for a message: cut short, control characters escaped, quoted unless it is a single word. The
+    userinfo of an address is hidden, because it may be a password."""
     cut = _cut(hide_to_last_at(value))
     return cut if cut.isprintable() and cut and " " not in cut else f'"{_visible(cut)}"'
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
 
 
 def _visible(text: str) -> str:
@@ -69,25 +69,26 @@ def _visible(text: str) -> str:
 
 
 class Suggestions:
-    """Finds the nearest known name, at a bounded total cost: comparing every key with every typo would be quadratic."""
+    """Suggest known names for unknown ones, for the first `max_names` unknown names only, because comparing every
+    unknown name with every key takes quadratic time."""
 
-    def __init__(self, known: Iterable[str], *, most: int = 25) -> None:
+    def __init__(self, known: Iterable[str], *, max_names: int = 25) -> None:
         self._known = list(known)
-        self._left = most
-        self._found: dict[str, str | None] = {}
+        self._left = max_names
+        self._nearest: dict[str, str | None] = {}
 
     def nearest(self, name: str) -> str | None:
-        """Return the known name most like this one, or None. After `most` different questions always None."""
-        if name not in self._found:
+        """Return the known name that is most similar, or None."""
+        if name not in self._nearest:
             if self._left <= 0 or len(name) > 200:
                 return None
             self._left -= 1
-            self._found[name] = _nearest(name, self._known)
-        return self._found[name]
+            self._nearest[name] = _nearest(name, self._known)
+        return self._nearest[name]
 
 
 def did_you_mean(name: str, known: Iterable[str], *, label: str) -> str:
-    """Return a hint that names the nearest known name, and all of them where there are few."""
+    """Return a hint with the most similar known name, or else with all of them after `label`."""
     names = list(known)
     near = _nearest(name, names)
     if near is not None:

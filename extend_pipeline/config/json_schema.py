@@ -28,10 +28,8 @@ def catalogue_schema(providers: Providers) -> dict[str, Any]:
     entry = definitions["Entry"]
     choices: dict[str, list[type[BaseModel]]] = {"source": [*sources, BranchSource], "extend": [*extends]}
     for field, models in choices.items():
-        told = entry["properties"][field]
-        entry["properties"][field] = {key: told[key] for key in ("title", "description", "examples") if key in told} | {
-            "anyOf": [_ref(model) for model in models]
-        }
+        texts = {k: v for k, v in entry["properties"][field].items() if k in ("title", "description", "examples")}
+        entry["properties"][field] = texts | {"anyOf": [_ref(model) for model in models]}
     schema = _file("Catalogue of videos", "videos", "The videos to extend.", [Entry], definitions)
     schema["properties"]["defaults"] = {"description": "What holds for all videos.", **_ref(CatalogueDefaults)}
     return schema
@@ -42,7 +40,7 @@ def accounts_schema(providers: Providers) -> dict[str, Any]:
     models = [provider.account for provider in providers]
     definitions = _definitions(AccountDefaults, *models)
     for model in models:
-        # code may leave the provider to the class; a file has only this to choose the class by
+        # optional in code, where the class implies it; required in a file, where it selects the class
         definitions[model.__name__]["required"].append("provider")
     schema = _file("Accounts", "accounts", "The accounts that videos name.", models, definitions)
     schema["properties"] |= _definitions(HomeFields)["HomeFields"]["properties"]
@@ -70,7 +68,7 @@ def _definitions(*models: type[BaseModel]) -> dict[str, Any]:
     _, schema = models_json_schema([(model, "validation") for model in models], by_alias=True)
     definitions: dict[str, Any] = schema["$defs"]
     for definition in definitions.values():
-        # the docstrings speak to readers of the code, of what is kept; the fields tell what is written
+        # docstrings are for readers of the code; users read the descriptions of the fields
         definition.pop("description", None)
         for field in definition.get("properties", {}).values():
             field.pop("default", None)

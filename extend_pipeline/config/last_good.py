@@ -1,5 +1,5 @@
-"""The last accounts that were good, kept in the home's state folder: what is paid for is looked after with them where
-accounts.yaml has mistakes, is missing, or no longer names the account. Holds no secret: an entry names variables."""
+"""The last valid accounts, saved in the home's state folder. Paid tasks are polled and fetched with them while
+accounts.yaml has issues, is missing, or lacks the account. They hold no secret, only names of variables."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _HEAD: Final = """\
 
 
 def last_good_path(state_dir: Path) -> Path:
-    """Return where the entries are kept; the file has the form of accounts.yaml."""
+    """Return the path of the saved entries; the file has the form of accounts.yaml."""
     return state_dir / _NAME
 
 
 def write_last_good(state_dir: Path, entries: Mapping[str, object], *, timezone: str) -> None:
-    """Replace what is kept by `entries` (by account name, as they are written) and the home's time zone, whole or not
-    at all. Raises OSError."""
+    """Replace the saved file atomically by `entries` (by account name, as they are written) and the home's time zone.
+    Raises OSError."""
     make_private_folder(state_dir)
     part = state_dir / f"{_NAME}.{secrets.token_hex(8)}.part"
     try:

@@ -1,4 +1,4 @@
-"""Settings of the process, from the environment: where things are, and how patient and how parallel the work is."""
+"""Settings of the process, from the environment: paths, deadlines, and numbers of parallel requests."""
 
 from __future__ import annotations
 
@@ -45,24 +45,24 @@ class Settings(BaseSettings):
     max_submits: _Count = 8
     max_polls: _Count = 8
     max_file_bytes: Annotated[int, Field(ge=1)] = 2 * 1024**3
-    min_free_bytes: Annotated[int, Field(ge=0)] = 1024**3  # stay free on the disks of films and of the ledger
-    result_bytes: Annotated[int, Field(ge=0)] = 128 * 1024**2  # reckoned for each result that is paid for, not here yet
-    # for so long a host must say without a break that a paid result is gone before it counts as lost
+    min_free_bytes: Annotated[int, Field(ge=0)] = 1024**3  # kept free on the disks of films and of the ledger
+    result_bytes: Annotated[int, Field(ge=0)] = 128 * 1024**2  # reserved for each paid result not downloaded yet
+    # a paid result counts as lost after its host has reported it gone for this time without interruption
     lost_after_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 6 * 3600
     linger_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 120
 
     def __init__(self, **values: Any) -> None:
-        problems = list(_misspelt())
+        issues = list(_misspelt())
         try:
             super().__init__(**values)
         except ValidationError as error:
-            problems += [_problem(dict(detail)) for detail in error.errors(include_url=False)]
-        if problems:
-            raise ConfigError(problems)
+            issues += [_issue(dict(detail)) for detail in error.errors(include_url=False)]
+        if issues:
+            raise ConfigError(issues)
 
     @classmethod
     def for_home(cls, home: Path | str) -> Self:
-        """Settings for a home; the environment is still read for the rest."""
+        """Return the settings for a home; everything else is read from the environment."""
         return cls(home=Path(home))
 
     @field_validator("home", mode="after")
@@ -94,23 +94,23 @@ class Settings(BaseSettings):
     @field_validator("lease_s", mode="after")
     @classmethod
     def _lease_outlasts_a_post(cls, value: float, info: ValidationInfo) -> float:
-        least = info.data.get("post_deadline_s", 0.0) + LEASE_MARGIN_S
-        if value <= least:
+        minimum = info.data.get("post_deadline_s", 0.0) + LEASE_MARGIN_S
+        if value <= minimum:
             raise field_error(
-                f"is not above {least:g}, the deadline of a submit and {LEASE_MARGIN_S:g} s",
+                f"is not above {minimum:g}, the deadline of a submit and {LEASE_MARGIN_S:g} s",
                 "Raise EXTEND_PIPELINE_LEASE_S, or lower EXTEND_PIPELINE_POST_DEADLINE_S.",
             )
         return value
 
     @property
     def state_dir(self) -> Path:
-        """Return the folder of all that is generated."""
+        """Return the folder of all generated files."""
         return self.home / "state"
 
     @property
     def media_dir(self) -> Path:
-        """Return the folder of a media store that lies on this machine. For `media.stores` alone: everything else asks
-        the store."""
+        """Return the folder of a media store on this machine. Only `media.stores` uses it; other code uses the
+        store."""
         return Path(unquote(urlsplit(self.media_url).path))
 
     @property
@@ -120,35 +120,34 @@ class Settings(BaseSettings):
 
 
 def _misspelt() -> list[ConfigIssue]:
-    # a ledger address under a misspelt name would quietly start an empty ledger, which knows of no payment
+    # a misspelt name of the ledger URL would start an empty ledger, without any of the payments
     known = {PREFIX + name.upper() for name in Settings.model_fields}
-    problems = []
+    issues = []
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.92)
-            if near:
-                hint = f"Did you mean {near[0]}?"
-                problems.append(_environment(name, None, "is not a known setting", hint))
-    return problems
+            matches = difflib.get_close_matches(name, known, n=1, cutoff=0.92)
+            if matches:
+                issues.append(_environment(name, None, "is not a known setting", f"Did you mean {matches[0]}?"))
+    return issues
 
 
-def _problem(detail: dict[str, Any]) -> ConfigIssue:
+def _issue(detail: dict[str, Any]) -> ConfigIssue:
     name = PREFIX + str(detail["loc"][0]).upper() if detail["loc"] else None
-    tellable = name not in (None, PREFIX + "LEDGER_URL")
-    given = str(detail["input"]) if tellable else None
+    showable = name not in (None, PREFIX + "LEDGER_URL")
+    value = str(detail["input"]) if showable else None
     if detail["type"] == FIELD_ERROR:
-        return _environment(name, given, detail["ctx"]["message"], detail["ctx"]["hint"])
+        return _environment(name, value, detail["ctx"]["message"], detail["ctx"]["hint"])
     limits: dict[str, Any] = detail.get("ctx", {})
     if detail["type"] == "greater_than":
-        return _environment(name, given, f"is not above {limits['gt']:g}", "Give a number above it.")
+        return _environment(name, value, f"is not above {limits['gt']:g}", "Give a number above it.")
     if detail["type"] == "greater_than_equal":
-        return _environment(name, given, f"is below {limits['ge']:g}", "Give a number of at least that.")
+        return _environment(name, value, f"is below {limits['ge']:g}", "Give a number of at least that.")
     if detail["type"] == "less_than_equal":
-        return _environment(name, given, f"is above {limits['le']:g}", "Give a number of at most that.")
+        return _environment(name, value, f"is above {limits['le']:g}", "Give a number of at most that.")
     if detail["type"] == "extra_forbidden":
         return _environment(name, None, "is not a known setting", "")
-    return _environment(name, given, "is not a number of the kind that is needed", "Give a plain number.")
+    return _environment(name, value, "is not a number of the kind that is needed", "Give a plain number.")
 
 
-def _environment(field: str | None, given: str | None, message: str, hint: str) -> ConfigIssue:
-    return ConfigIssue("environment", None, None, field, given, message, hint)
+def _environment(field: str | None, value: str | None, message: str, hint: str) -> ConfigIssue:
+    return ConfigIssue("environment", None, None, field, value, message, hint)

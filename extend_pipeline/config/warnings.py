@@ -1,4 +1,4 @@
-"""What is no mistake and still worth a word before money is spent."""
+"""Warnings about values that are valid and still deserve a look before money is spent."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.model.catalogue import BranchSource, Catalogue, Video
 
 
-def notes_on(catalogue: Catalogue, accounts: Mapping[str, Account]) -> Iterator[str]:
-    """Plain sentences, one a case: of the accounts, then in the order of the catalogue."""
-    yield from _zeros(accounts)
+def warnings_on(catalogue: Catalogue, accounts: Mapping[str, Account]) -> Iterator[str]:
+    """Yield warnings, as sentences."""
+    yield from _zero_warnings(accounts)
     yield from catalogue.notes
-    yield from _alike(catalogue)
-    yield from _class_b(accounts)
-    yield from _prefixes(accounts)
+    yield from _same_purchase_warnings(catalogue)
+    yield from _class_b_warnings(accounts)
+    yield from _path_prefix_warnings(accounts)
 
 
-def _prefixes(accounts: Mapping[str, Account]) -> Iterator[str]:
-    """Yield accounts whose paths begin with the same twice: a few gateways are mounted so, most are not."""
+def _path_prefix_warnings(accounts: Mapping[str, Account]) -> Iterator[str]:
+    """Yield a warning for each account whose paths begin with the same prefix twice, which few gateways have."""
     for account in accounts.values():
         prefix = getattr(account, "path_prefix", "")
         if prefix and urlsplit(account.base_url).path.endswith(prefix):
@@ -32,8 +32,9 @@ def _prefixes(accounts: Mapping[str, Account]) -> Iterator[str]:
             )
 
 
-def _class_b(accounts: Mapping[str, Account]) -> Iterator[str]:
-    """Yield accounts of class B: files of before may have it, and what is under way there must not be left alone."""
+def _class_b_warnings(accounts: Mapping[str, Account]) -> Iterator[str]:
+    """Yield a warning for each account of class B, which files of earlier versions may have. It is no issue, because
+    tasks in flight must still be polled."""
     for account in accounts.values():
         if account.submit_class == "B":
             yield (
@@ -43,8 +44,8 @@ def _class_b(accounts: Mapping[str, Account]) -> Iterator[str]:
             )
 
 
-def _zeros(accounts: Mapping[str, Account]) -> Iterator[str]:
-    """Yield accounts with a 0 that means something: said, since a 0 may be meant as "no limit"."""
+def _zero_warnings(accounts: Mapping[str, Account]) -> Iterator[str]:
+    """Yield a warning for each account with a budget or a unit price of 0, because 0 may be meant as "no limit"."""
     for name, account in accounts.items():
         budget = account.budget
         if budget is not None and 0 in (budget.per_day_micros, budget.total_micros, budget.exposure_micros):
@@ -53,17 +54,17 @@ def _zeros(accounts: Mapping[str, Account]) -> Iterator[str]:
             yield f"Account {name} counts units and no money: its unit_price is 0, so all amounts are 0."
 
 
-def _alike(catalogue: Catalogue) -> Iterator[str]:
-    """Yield videos that begin with the very same extension: it is bought for the first of them only."""
+def _same_purchase_warnings(catalogue: Catalogue) -> Iterator[str]:
+    """Yield a warning for videos that begin with the same extension, because only the first of them buys it."""
     by_start: dict[tuple[str, ...], list[Video]] = defaultdict(list)
     for video in catalogue.videos.values():
         if not video.again:
             by_start[_start(video)].append(video)
-    for those in by_start.values():
-        if len(those) == 1:
+    for videos in by_start.values():
+        if len(videos) == 1:
             continue
         by_step: dict[str, list[Video]] = defaultdict(list)
-        for video in those:
+        for video in videos:
             by_step[words_digest(video.extend.hop_params(1))].append(video)
         for same in by_step.values():
             if len(same) > 1:

@@ -1,4 +1,4 @@
-"""The one partitions definition: a key a video; never one a task, a hop or an attempt."""
+"""The only partitions definition: one key a video, never one a task, a hop or an attempt."""
 
 from collections.abc import Collection
 
@@ -9,9 +9,9 @@ videos = dg.DynamicPartitionsDefinition(name=VIDEOS)
 
 
 def add_missing(instance: dg.DagsterInstance, keys: Collection[str]) -> list[str]:
-    """Add the keys that the instance lacks, and answer them. Nothing is ever removed: what was paid stays visible."""
-    there = set(instance.get_dynamic_partitions(VIDEOS))
-    missing = [key for key in keys if key not in there]
+    """Add the keys that the instance lacks, and return them. None is removed, because paid results stay visible."""
+    existing = set(instance.get_dynamic_partitions(VIDEOS))
+    missing = [key for key in keys if key not in existing]
     if missing:
         instance.add_dynamic_partitions(VIDEOS, missing)
     return missing

@@ -1,4 +1,4 @@
-"""The home as a Dagster resource: opens the engine's `Pipeline` at the moment of use, or tells what is wrong."""
+"""The home as a Dagster resource: opens the engine's `Pipeline` when it is needed, or raises what is wrong."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,15 +20,17 @@ from extend_pipeline.ledger.database import LedgerError, has_ledger
 from extend_pipeline.providers.registry import PROVIDERS
 
 _read: Final[dict[Settings, tuple[tuple[object, ...], Configuration]]] = {}
-"""What was read last, by settings: ticks come every few seconds, and 10,000 entries take 1.7 s to read and check."""
+"""The configuration read last, by settings. It is cached because ticks come every few seconds, and 10,000 entries take
+1.7 s to read and check."""
 
 
 class HomeResource(dg.ConfigurableResource[Any]):
-    """Where the catalogue, the accounts and the state are. Nothing is read until `open`."""
+    """The places of the catalogue, the accounts and the state. Nothing is read until `open`."""
 
     home: str = Field(default="", description="Folder of catalog.yaml. Empty: EXTEND_PIPELINE_HOME, else data.")
     linger_s: float | None = Field(
-        default=None, description="How long advance_job waits for more. Empty: EXTEND_PIPELINE_LINGER_S, else 120."
+        default=None,
+        description="How many seconds advance_job waits for more work. Empty: EXTEND_PIPELINE_LINGER_S, else 120.",
     )
     partition_timeout_s: float = Field(
         default=7_200, description="How long a run that was started by hand drives its videos, in seconds."
@@ -36,19 +38,19 @@ class HomeResource(dg.ConfigurableResource[Any]):
 
     def settings(self) -> Settings:
         """Return the settings, from this resource first and the environment for the rest. Raises ConfigError."""
-        given: dict[str, Any] = {"home": Path(self.home)} if self.home else {}
-        return Settings(**given, **({} if self.linger_s is None else {"linger_s": self.linger_s}))
+        values: dict[str, Any] = {"home": Path(self.home)} if self.home else {}
+        return Settings(**values, **({} if self.linger_s is None else {"linger_s": self.linger_s}))
 
     def timezone(self) -> str:
-        """Return the home's time zone by its IANA name; UTC where settings or accounts can't be read."""
+        """Return the home's time zone by its IANA name; UTC if settings or accounts can't be read."""
         try:
             return home_timezone(self.settings())
         except ConfigError:
             return NO_ZONE
 
-    def lacks_accounts(self) -> str | None:
-        """Return why there is nothing to do yet, where the home has neither accounts nor a ledger; None where it has. A
-        file that is gone from a home with a ledger is a mistake, and what is paid for is looked after."""
+    def why_not_set_up(self) -> str | None:
+        """Return why there is nothing to do yet, if the home has neither accounts nor a ledger; None otherwise. In a
+        home with a ledger, missing accounts are a mistake, and its paid tasks are still polled and fetched."""
         try:
             settings = self.settings()
         except ConfigError as error:
@@ -60,20 +62,20 @@ class HomeResource(dg.ConfigurableResource[Any]):
 
     @contextmanager
     def open(self) -> Iterator[Pipeline]:
-        """Yield the open home; where catalogue or accounts have mistakes it opens all the same, to look after what is
-        paid for, and they are told by whoever opened it. Raises Failure with every mistake of the settings, and of the
-        files where there is no ledger yet; secrets stand in none of them."""
+        """Yield the open home. It also opens if catalogue or accounts have mistakes, because paid tasks must be polled
+        and fetched; the caller reports the mistakes. Raises Failure with every mistake of the settings, and of the
+        files if there is no ledger yet. No message contains a secret."""
         try:
             settings = self.settings()
             marks, configuration = _read_configuration(settings)
             with open_home(settings, configuration=configuration, marks=marks) as pipeline:
                 yield pipeline
-        except (ConfigError, LedgerError, StateInUseError) as error:  # the ledger may also be moved away meanwhile
+        except (ConfigError, LedgerError, StateInUseError) as error:  # the ledger may be moved away meanwhile
             raise failure(error) from None
 
 
 def failure(error: ConfigError | LedgerError | StateInUseError) -> dg.Failure:
-    """Return an error of what the user wrote, as Dagster shows it: in words, without a retry."""
+    """Return the Failure for a mistake of the user: all messages, without a retry."""
     if not isinstance(error, ConfigError):
         return dg.Failure(str(error), allow_retries=False)
     count = len(error.problems)
@@ -85,7 +87,7 @@ def _read_configuration(settings: Settings) -> tuple[tuple[object, ...], Configu
     """Return the marks of the home's files, and the configuration that was read from them."""
     marks = file_marks(settings.home)
     known = _read.get(settings)
-    # mistakes are read again each time: a right that was lost and is given back changes no file
+    # mistakes are read again each time, because a permission that is restored changes no file
     if known is None or known[0] != marks or known[1].problems:
         known = _read[settings] = (marks, read_configuration(settings, PROVIDERS, now=from_ms(wall_ms())))
     return known

@@ -42,7 +42,7 @@ def with_accounts_in_use(configuration: Configuration, ledger: Ledger) -> tuple[
         configuration,
         accounts={**current, **kept},
         problems=(*configuration.problems, *problems),
-        written={name: entry for name, entry in configuration.written.items() if name not in kept},
+        entries={name: entry for name, entry in configuration.entries.items() if name not in kept},
     )
     return complete, in_use
 
@@ -54,11 +54,13 @@ def keep_accounts(configuration: Configuration, in_use: frozenset[str]) -> None:
     the log, because the work can continue without the file.
     """
     kept: Mapping[str, object] = {
-        name: entry for name, entry in configuration.kept.items() if configuration.problems or name in in_use
+        name: entry
+        for name, entry in configuration.last_good_entries.items()
+        if configuration.problems or name in in_use
     }
-    entries = {**kept, **configuration.written}
-    known = (configuration.kept, configuration.kept_timezone or NO_ZONE)
-    if (entries, configuration.timezone) == known or not configuration.written:
+    entries = {**kept, **configuration.entries}
+    known = (configuration.last_good_entries, configuration.last_good_timezone or NO_ZONE)
+    if (entries, configuration.timezone) == known or not configuration.entries:
         return
     state_dir = configuration.settings.state_dir
     try:

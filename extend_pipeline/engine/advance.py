@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from extend_pipeline.engine.doubt.recover import RecoverReport, recover
 from extend_pipeline.engine.fetch.collect import CollectReport, collect_due
-from extend_pipeline.engine.fetch.media_analysis import examine_again
+from extend_pipeline.engine.fetch.media_analysis import analyse_again
 from extend_pipeline.engine.guards.clock import ledger_ahead_ms
 from extend_pipeline.engine.guards.disk_space import DiskError, as_disk_error
 from extend_pipeline.engine.guards.ledger_look import must_take_writes, remember
@@ -150,7 +150,7 @@ def _examine_again(pipeline: Pipeline, restored: list[str]) -> DiskError | None:
     """Classify results of unknown kind again and restore missing films and sources, whose names are added to
     `restored`. Return an error of our own disk instead of raising it, because the rest of the round can continue."""
     try:
-        examine_again(pipeline)
+        analyse_again(pipeline)
         restored += restore_parts(pipeline)
     except OSError as error:
         with pipeline.ledger.read() as connection:
@@ -178,7 +178,11 @@ def record_progress(pipeline: Pipeline, current: Plan) -> list[str]:
     with pipeline.ledger.read() as connection:
         known = {row.video_key: row for row in queries.videos(connection, keys=progress)}
         before = names.choices_of(connection, chosen)
-    moved = {key: entry for key, entry in progress.items() if key in known and catalog_sync.moved(known[key], entry)}
+    moved = {
+        key: entry
+        for key, entry in progress.items()
+        if key in known and catalog_sync.progress_differs(known[key], entry)
+    }
     undecided = {
         key: choices
         for key, choices in chosen.items()

@@ -106,7 +106,7 @@ def next_moment_ms(pipeline: Pipeline, finished: Round, *, videos: Collection[st
     pollable = pipeline.accounts.keys() - pipeline.without_key().keys()
     with pipeline.ledger.read() as connection:
         since_ms = pipeline.now_ms() - ADOPTED_WAIT_MS
-        scheduled = queries.scheduled_videos(connection, accounts=pollable, orphans_since_ms=since_ms)
+        scheduled = queries.scheduled_videos(connection, accounts=pollable, adopted_since_ms=since_ms)
     for video in finished.plan.needs_person:  # later rounds poll its tasks too, but no process needs to wait for that
         if video.edit is None or video.running is None:  # a running task of a video with an undecided edit is awaited
             scheduled.pop(video.key, None)

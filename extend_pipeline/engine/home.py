@@ -198,7 +198,7 @@ def opened_configuration(configuration: Configuration, ledger: Ledger, *, keep: 
     complete, in_use = with_accounts_in_use(configuration, ledger)
     if keep:
         known = look(configuration.settings, ledger).may_spend  # another ledger doesn't show which accounts are in use
-        keep_accounts(complete, in_use if known else frozenset(configuration.kept))
+        keep_accounts(complete, in_use if known else frozenset(configuration.last_good_entries))
     return complete
 
 

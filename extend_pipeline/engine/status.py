@@ -150,8 +150,8 @@ class Status:
             nearly_lost,
             self.disagreements,
             self.leftover_tasks,
-            any(statement.is_unread_long(self.plan.now_ms) for statement in self.statements),
-            not self.store.sound,
+            any(statement.is_long_unavailable(self.plan.now_ms) for statement in self.statements),
+            not self.store.is_complete,
         )
         return 1 if any(reasons) else 0
 
@@ -165,7 +165,7 @@ def status(pipeline: Pipeline) -> Status:
         rows = queries.accounts(connection)
         live = queries.attempts_in(connection, LIVE)
         disagreements = reconciliation_queries.disagreements(connection)
-        orphans = reconciliation_queries.orphans_not_stored(connection)
+        orphans = reconciliation_queries.adopted_not_stored(connection)
     unknown = Counter(row.account for row in live if row.account not in pipeline.accounts)
     everywhere = rows.get(tables.ALL_ACCOUNTS)
     planned = plan(read)
@@ -239,7 +239,7 @@ def _account(pipeline: Pipeline, name: str, totals: AccountTotals) -> AccountSta
         max_in_flight=account.max_in_flight,
         paused=totals.paused,
         stopped=stopped,
-        last_good=name not in pipeline.configuration.written and bool(pipeline.configuration.last_good.get(name)),
+        last_good=name not in pipeline.configuration.entries and bool(pipeline.configuration.last_good.get(name)),
     )
 
 

@@ -1,5 +1,5 @@
-"""The operational truth: tables, transitions, budgets, invariants. The only package that writes operational state.
+"""The operational state: tables, transitions, budgets and invariants. No other package writes it.
 
-Every change is one transaction that appends to `events` and folds the event into the state tables by the same function
-that a replay uses. Writers are serialised on both databases, so that correctness never rests on an isolation level.
+Every change is one transaction that appends to `events` and applies the event to the state tables by the function that
+a replay uses too. Writers are serialised on both databases, so that correctness never depends on an isolation level.
 """

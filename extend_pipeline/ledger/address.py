@@ -1,4 +1,4 @@
-"""Reads the ledger's address as people write it, and shows it without anything that belongs to a log-in."""
+"""Parses the ledger's address, and formats it without credentials."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from extend_pipeline.base.userinfo import HIDDEN, userinfo_parts
 
-_POSTGRESQL: Final = ("postgresql", "postgres")  # the second is what hosts of databases hand out
+_POSTGRESQL: Final = ("postgresql", "postgres")  # hosting services write the second
 _DRIVER: Final = "postgresql+psycopg"
 _WITH_AT: Final = ("user", "password", "application_name", "fallback_application_name", "options", "host", "service")
 _HOST: Final = r"(?:\[[^\]@/?]*\]|[^@/?:,\[\]]*)(?::[0-9]*)?"
 _PARAMETER: Final = rf"(?:\w+=[^&@]*|(?:{'|'.join(_WITH_AT)})=[^&]*)"
-_PLAINLY: Final = re.compile(
+_UNAMBIGUOUS: Final = re.compile(
     rf"(?:([^@/?]*)@)?({_HOST}(?:,{_HOST})*(?:/[^@?]*)?(?:\?(?:{_PARAMETER}(?:&{_PARAMETER})*)?)?)", re.ASCII
 )
-"""What stands behind the scheme where no sign of it needs a second look: a log-in, hosts, a database, parameters."""
+"""Everything behind an unambiguous scheme: credentials, hosts, a database, parameters."""
 _SECRET_PARAMETERS: Final = ("password", "sslpassword")
 _SHOWN_PARAMETERS: Final = ("host", "hostaddr", "port")
 
 
 class AddressError(ValueError):
-    """The address can't be read. The message repeats no part of it."""
+    """The address can't be parsed. The message repeats no part of it."""
 
 
 def parse_address(url: str) -> URL:
-    """Return the parts of a ledger's address. Any spelling of PostgreSQL's scheme means the driver that is used here.
+    """Return the parts of a ledger's address. Any spelling of PostgreSQL's scheme selects the driver that is used here.
 
-    A user name or password may hold an `@` unescaped where only one reading is possible. Raises AddressError.
+    A user name or password may contain an unescaped `@` if only one reading is possible. Raises AddressError.
     """
     scheme, separator, rest = url.partition("://")
     try:
@@ -39,7 +39,7 @@ def parse_address(url: str) -> URL:
             return make_url(url)
         userinfo, tail = _split(rest)
         place, mark, parameters = tail.partition("?")
-        # SQLAlchemy takes an @ of a parameter for the end of a log-in
+        # because SQLAlchemy reads an @ in a parameter as the end of the credentials
         parsed = make_url(f"{_DRIVER}://{place}{mark}{parameters.replace('@', '%40')}")
     except (SQLAlchemyError, ValueError) as error:
         if isinstance(error, AddressError):
@@ -52,14 +52,14 @@ def parse_address(url: str) -> URL:
 
 
 def shown_address(url: str) -> str:
-    """Return an address for a person to read: without user name, password, and parameters but those of the host."""
+    """Return an address for an operator to read: without credentials, and with no parameters but the host's."""
     try:
         parsed = parse_address(url)
     except AddressError:
         return "an address that can't be read"
     if parsed.get_backend_name() == "sqlite":
         return parsed.render_as_string()
-    if parsed.get_backend_name() not in _POSTGRESQL:  # no ledger can be there; a password may reach to the last @
+    if parsed.get_backend_name() not in _POSTGRESQL:  # not a ledger's address; a password may reach to the last @
         scheme, _, rest = url.partition("://")
         _, at, place = rest.rpartition("@")
         return f"{scheme}://{HIDDEN}@{place.partition('?')[0]}" if at else f"{scheme}://{place.partition('?')[0]}"
@@ -70,14 +70,14 @@ def shown_address(url: str) -> str:
 
 
 def without_secrets(parsed: URL) -> URL:
-    """Return the address without a password, wherever it was written."""
+    """Return the address without a password in the credentials or in the parameters."""
     return parsed._replace(password=None).difference_update_query(_SECRET_PARAMETERS)
 
 
-def login_words(url: str) -> frozenset[str]:
-    """Return the user name, the password and what may be part of them, as messages of a database might repeat them.
+def credential_parts(url: str) -> frozenset[str]:
+    """Return the user name, the password and their parts, as messages of a database might repeat them.
 
-    Host and database are shown anyway, and a message is about them where one of them has the user's name.
+    Host and database are left out, because they are shown anyway and a message may be about them.
     """
     parsed = parse_address(url)
     secrets = {value for name, value in parsed.query.items() if name in _SECRET_PARAMETERS and isinstance(value, str)}
@@ -85,9 +85,9 @@ def login_words(url: str) -> frozenset[str]:
 
 
 def _split(rest: str) -> tuple[str | None, str]:
-    """Split off what stands before the host: as it is usually written, else at the one `@` that a host can follow."""
-    if (plainly := _PLAINLY.fullmatch(rest)) is not None:
-        return plainly[1], plainly[2]
+    """Split the credentials from the rest: by the usual form, else at the only `@` that a host can follow."""
+    if (unambiguous := _UNAMBIGUOUS.fullmatch(rest)) is not None:
+        return unambiguous[1], unambiguous[2]
     ends = [
         index
         for index, char in enumerate(rest)

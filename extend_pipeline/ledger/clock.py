@@ -1,29 +1,30 @@
-"""Stored times that a wrong clock wrote. A wait counts only where a right clock could have written it: the machine's
-clock may have been hours ahead when it was stored (a flat battery, a resumed machine), and is right now."""
+"""Checks of stored times that a wrong clock may have written. A wait counts only if a correct clock could have written
+it, because the machine's clock may have been hours ahead then (a flat battery, a resumed machine) and be correct
+now."""
 
 from __future__ import annotations
 
 from typing import Final
 
 TOLERANCE_MS: Final = 60_000
-"""How far clocks of machines that share a ledger may differ. A stored time farther ahead than this was not written by a
-clock that agrees with ours."""
+"""How far the clocks of machines that share a ledger may differ, in ms. A stored time farther ahead than this was
+written by a wrong clock."""
 
 MAX_BACKOFF_MS: Final = 600_000
-"""The longest back-off of an account: a `Retry-After` of a submit beyond it is not believed."""
+"""The longest back-off of an account, in ms. A longer `Retry-After` of a submit is cut to it."""
 
 
 def is_ahead(at_ms: int | None, now_ms: int) -> bool:
-    """Return whether something that has happened is dated after now (UTC ms)."""
+    """Return whether a past event is dated after now (UTC ms), beyond the tolerance."""
     return at_ms is not None and at_ms > now_ms + TOLERANCE_MS
 
 
 def still_waits(until_ms: int, now_ms: int, *, longest_ms: int) -> bool:
-    """Return whether a wait that ends at `until_ms` goes on: not where it ends farther ahead than the longest wait of
-    its kind, since it was then begun by a clock that was ahead."""
+    """Return whether a wait that ends at `until_ms` still runs. A wait that ends farther ahead than the longest one of
+    its kind does not, because a clock that was ahead began it."""
     return now_ms < until_ms <= now_ms + longest_ms + TOLERANCE_MS
 
 
 def lease_runs(begun_ms: int, until_ms: int, now_ms: int) -> bool:
-    """Return whether a lease still holds: neither is its time up, nor was it begun by a clock that was ahead."""
+    """Return whether a lease is valid: it has not ended, and no clock that was ahead began it. Times in UTC ms."""
     return now_ms < until_ms and not is_ahead(begun_ms, now_ms)

@@ -1,4 +1,4 @@
-"""Copies the rows of one ledger's database into another's and compares the two. Rows are read in chunks."""
+"""Copies all rows of one ledger's database into another's and compares the two, in chunks."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ COPIED: Final[tuple[Table, ...]] = tuple(t for t in tables.metadata.sorted_table
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """How many rows a table has, and the sum of their hashes: whatever the order in which a database returns them."""
+    """The number of rows of a table and the sum of their hashes, which does not depend on the order of the rows."""
 
     rows: int = 0
     sum: int = 0
 
     def plus(self, row: Row[Any]) -> Digest:
-        """Return the digest with one row more."""
+        """Return the digest with one more row."""
         hashed = hashlib.sha256(repr(tuple(row)).encode("utf-8", "surrogatepass")).digest()
         return Digest(self.rows + 1, (self.sum + int.from_bytes(hashed)) % 2**256)
 
@@ -40,29 +40,29 @@ def is_empty(connection: Connection) -> bool:
 
 
 def remove_rows(connection: Connection) -> None:
-    """Delete every row: of a copy that was never opened."""
+    """Delete every row of a copy that was never opened."""
     for table in reversed(COPIED):
         connection.execute(delete(table))
 
 
 def copy_rows(source: Connection, target: Connection) -> dict[str, Digest]:
-    """Copy all tables; return the digest of what was read, by table."""
+    """Copy all tables. Return the digest of the rows read, by table."""
     digests = {}
     for table in COPIED:
-        found = Digest()
+        total = Digest()
         result = source.execute(select(table).execution_options(yield_per=CHUNK))
         for rows in result.partitions(CHUNK):
             target.execute(insert(table), [dict(row._mapping) for row in rows])
             for row in rows:
-                found = found.plus(row)
-        digests[table.name] = found
+                total = total.plus(row)
+        digests[table.name] = total
         failpoint("copy.mid_rows")
     return digests
 
 
 def verify(source: Connection, target: Connection, read: dict[str, Digest]) -> dict[str, int]:
-    """Compare the copy with what was read, with the sums of charges, and with a replay of its events. Return the
-    micro-units committed by account. Raises LedgerError with what differs."""
+    """Compare the copy with the rows read, with the sums of charges, and with a replay of its events. Return the
+    micro-units committed by account. Raises LedgerError with the difference."""
     for table in COPIED:
         if digest(target, table) != read[table.name]:
             raise LedgerError(f"the copy's table {table.name} is not what was read; nothing was moved")
@@ -75,7 +75,7 @@ def verify(source: Connection, target: Connection, read: dict[str, Digest]) -> d
             scratch.migrate()
             with scratch.alone() as (connection, _):
                 replay.reapply(target, connection)
-                for table in tables.FOLDED:
+                for table in tables.PROJECTED:
                     if digest(connection, table) != read[table.name]:
                         raise LedgerError(
                             f"a replay of the events makes another table {table.name} than the ledger has; nothing was "
@@ -88,10 +88,10 @@ def verify(source: Connection, target: Connection, read: dict[str, Digest]) -> d
 
 def digest(connection: Connection, table: Table) -> Digest:
     """Return the digest of one table."""
-    found = Digest()
+    total = Digest()
     for row in connection.execute(select(table).execution_options(yield_per=CHUNK)):
-        found = found.plus(row)
-    return found
+        total = total.plus(row)
+    return total
 
 
 def committed(connection: Connection) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Opens the ledger and hands out transactions: many readers, one writer at a time, on SQLite and PostgreSQL alike."""
+"""Opens the ledger and begins transactions: many readers, one writer at a time, on SQLite and PostgreSQL alike."""
 
 from __future__ import annotations
 
@@ -19,27 +19,25 @@ from extend_pipeline.base.private import make_private_folder
 from extend_pipeline.base.userinfo import hide_words
 from extend_pipeline.base.version import program_version
 from extend_pipeline.ledger import tables
-from extend_pipeline.ledger.address import AddressError, login_words, parse_address, shown_address
+from extend_pipeline.ledger.address import AddressError, credential_parts, parse_address, shown_address
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.identity import Identity, Standing, read_identity
 
 SCHEMA_HEAD: Final = "0010"
-"""The newest migration; a ledger that stands there is opened without loading Alembic, which costs 0.3 s."""
+"""The newest migration. A ledger at this revision is opened without loading Alembic, which costs 0.3 s."""
 
-BUSY_S: Final = 120  # a writer waits this long for the others' commits; each takes milliseconds
-
+BUSY_S: Final = 120  # a writer waits this long for other commits; each takes milliseconds
 
 _MIGRATING: Final = threading.Lock()
-"""Alembic keeps the migration that is under way in globals of the process; two at once in threads would mix."""
+"""Alembic keeps the running migration in globals of the process, so two at once in threads would interfere."""
 
 
 class LedgerError(RuntimeError):
-    """The ledger can't be opened or written; nothing is submitted without it."""
+    """The ledger can't be opened or written. Nothing is submitted without it."""
 
 
 class NotOpenError(LedgerError):
-    """This ledger has been copied to another place, or is a copy whose origin may still be written: it takes no
-    writes."""
+    """This ledger takes no writes: it has been copied elsewhere, or is a copy whose origin may still be written."""
 
     def __init__(self, url: str, head: Identity) -> None:
         self.head = head
@@ -47,7 +45,8 @@ class NotOpenError(LedgerError):
 
 
 class Ledger:
-    """One process's way to the ledger. Safe to use from several threads; after a fork it opens its own connection."""
+    """One process's access to the ledger. Safe to use from several threads; after a fork it opens its own
+    connection."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -58,7 +57,7 @@ class Ledger:
 
     @property
     def dialect(self) -> str:
-        """`sqlite` or `postgresql`."""
+        """Return `sqlite` or `postgresql`."""
         return self._engine.dialect.name
 
     @property
@@ -74,7 +73,7 @@ class Ledger:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Yield a consistent snapshot to read from; nothing is written."""
+        """Yield a connection that reads one consistent snapshot."""
         with self.engine.connect() as connection:
             connection.info["mode"] = "read"
             if self.dialect == "postgresql":
@@ -84,11 +83,10 @@ class Ledger:
 
     @contextmanager
     def write(self, *, now_ms: int, actor: str) -> Iterator[LedgerTransaction]:
-        """Yield a transaction that holds the ledger alone until it ends. It commits at the end of the block or leaves
-        no trace.
+        """Yield the only write transaction. It commits at the end of the block, or leaves no trace if the block raises.
 
-        `actor` says who is acting (a process, a person), and goes into every event. The event numbers of two
-        transactions never interleave, so that a reader who has seen number n will never find a smaller one later.
+        `actor` is the process or operator that acts, and goes into every event. The event numbers of two transactions
+        never interleave, so a reader that has seen number n will never find a smaller one later.
         """
         with self.alone() as (connection, head):
             if head.standing is not Standing.OPEN:
@@ -100,7 +98,8 @@ class Ledger:
 
     @contextmanager
     def alone(self) -> Iterator[tuple[Connection, Identity]]:
-        """Hold the ledger alone, whatever its standing: for `write`, and for what copies or seals a whole ledger."""
+        """Yield the only write transaction and the head row, without checking the standing: for `write`, and for
+        copying or sealing a whole ledger."""
         engine = self.engine
         with self._writing, engine.connect() as connection:
             connection.info["mode"] = "write"
@@ -112,7 +111,7 @@ class Ledger:
         self.engine.dispose()
 
     def migrate(self) -> None:
-        """Create the tables or bring them to the newest form; safe when several processes do it at once."""
+        """Create the tables or migrate them to the newest revision; safe when several processes do it at once."""
         with self.engine.connect() as connection:
             connection.info["mode"] = "read"
             if inspect(connection).has_table("alembic_version"):
@@ -129,7 +128,7 @@ class Ledger:
             connection.info["mode"] = "write"
             with connection.begin():
                 if self.dialect == "postgresql":
-                    # any fixed number does: it only keeps two migrations apart
+                    # any fixed number works: it only serialises migrations
                     connection.execute(text("SELECT pg_advisory_xact_lock(7160315428)"))
                 config.attributes["connection"] = connection
                 try:
@@ -145,15 +144,15 @@ class Ledger:
 
 
 def _program(connection: Connection) -> str:
-    """Return which version wrote a ledger last, as far as a ledger whose tables this version doesn't know tells."""
+    """Return the version that wrote a ledger last; `unknown` if its tables don't show it."""
     with contextlib.suppress(SQLAlchemyError):
         return connection.execute(select(tables.ledger_head.c.program)).scalar() or "unknown"
     return "unknown"
 
 
 def has_ledger(url: str) -> bool:
-    """Return whether there is a ledger at a URL; creates nothing. A database that can't be reached counts as there:
-    opening it tells why it can't be."""
+    """Return whether there is a ledger at a URL; creates nothing. A database that can't be reached counts as one,
+    because opening it reports why."""
     try:
         parsed = parse_address(url)
         if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
@@ -168,15 +167,14 @@ def has_ledger(url: str) -> bool:
 
 
 def open_ledger(url: str) -> Ledger:
-    """Open the ledger at a SQLAlchemy URL, creating or migrating it. Raises LedgerError with what to do where it
-    can't."""
+    """Open the ledger at a SQLAlchemy URL, creating or migrating it. Raises LedgerError, with what to do."""
     try:
         parsed = parse_address(url)
         make_private_file(parsed)
         ledger = Ledger(url)
         try:
             ledger.migrate()
-            # the copy's module needs this one
+            # imported here because handover imports this module
             from extend_pipeline.ledger.handover import settle
 
             settle(ledger)
@@ -194,7 +192,7 @@ def open_ledger(url: str) -> Ledger:
 
 
 def make_private_file(url: URL) -> None:
-    """Make the empty file of a SQLite ledger where there is none, closed to other users. Raises OSError."""
+    """Create the empty file of a SQLite ledger, closed to other users, if there is none. Raises OSError."""
     if url.get_backend_name() == "sqlite" and url.database:
         path = Path(url.database)
         make_private_folder(path.parent)
@@ -205,10 +203,10 @@ def make_private_file(url: URL) -> None:
 def _cause(error: Exception) -> str:
     if isinstance(error, AddressError):
         return str(error)
-    if isinstance(error, ValueError):  # from reading the address, of which it may repeat any part
+    if isinstance(error, ValueError):  # from parsing the address; it may repeat any part of it
         return "the address is malformed"
     cause = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
-    if "statement pooling" in cause:  # PgBouncer's words
+    if "statement pooling" in cause:  # PgBouncer's message
         return f"{cause}; a ledger needs whole transactions: set pool_mode = transaction in PgBouncer"
     return cause
 
@@ -216,7 +214,7 @@ def _cause(error: Exception) -> str:
 def _build_engine(url: str) -> Engine:
     try:
         return _engine_at(url)
-    except ModuleNotFoundError as error:  # SQLAlchemy looks for the driver only now
+    except ModuleNotFoundError as error:  # SQLAlchemy imports the driver only now
         if error.name == "psycopg":
             raise LedgerError(
                 "a ledger in PostgreSQL needs its driver, which is not installed: "
@@ -231,7 +229,7 @@ def _engine_at(url: str) -> Engine:
     parsed = parse_address(url)
     backend = parsed.get_backend_name()
     if backend == "postgresql":
-        return _postgresql_engine(parsed, login_words(url))
+        return _postgresql_engine(parsed, credential_parts(url))
     if backend != "sqlite":
         raise LedgerError(
             f"a ledger lives in SQLite or PostgreSQL, not in {backend}; set EXTEND_PIPELINE_LEDGER_URL to one of them"
@@ -248,7 +246,7 @@ def _engine_at(url: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _on_connect(dbapi_connection: Any, _record: Any) -> None:
-        dbapi_connection.isolation_level = None  # SQLAlchemy says BEGIN itself, below; the driver must not
+        dbapi_connection.isolation_level = None  # the listener below sends BEGIN; the driver must not
         cursor = dbapi_connection.cursor()
         # a rollback journal: WAL of SQLite before 3.51.3 can lose a commit when the log is reset under load
         cursor.execute("PRAGMA journal_mode=TRUNCATE")
@@ -270,13 +268,14 @@ def _postgresql_engine(parsed: URL, secrets: frozenset[str]) -> Engine:
         max_overflow=2,
         pool_pre_ping=True,
         hide_parameters=True,
-        # a pooler in transaction mode (PgBouncer) gives each transaction another session, without what was prepared
+        # because a pooler in transaction mode (PgBouncer) gives each transaction a session without its prepared queries
         connect_args={"prepare_threshold": None},
     )
 
     @event.listens_for(engine, "handle_error")
     def _hide_login(context: ExceptionContext) -> None:
-        """The server repeats the user's name in its refusals; an error goes to screens, logs and Dagster."""
+        """Remove the user's name, which the server repeats in refusals, because an error goes to screens, logs and
+        Dagster."""
         for error in (context.original_exception, context.sqlalchemy_exception):
             if error is not None:
                 error.args = tuple(hide_words(arg, secrets) if isinstance(arg, str) else arg for arg in error.args)

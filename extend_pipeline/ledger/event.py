@@ -1,4 +1,4 @@
-"""One line of the ledger's history."""
+"""An event of the ledger, as stored and as applied."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One line of the ledger's history. `data` holds everything the fold needs, as JSON-able values."""
+    """One event. `at` is UTC ms; `data` holds everything that its projection needs, as JSON values."""
 
     seq: int
     at: int

@@ -1,4 +1,4 @@
-"""Appends events. An event is written and folded into the state tables in one breath, by the code a replay uses."""
+"""Appends events: each is written and applied to the state tables at once, by the code that a replay uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from extend_pipeline.ledger.projection import apply
 
 
 class LedgerTransaction:
-    """An open write transaction. While it lives, nobody else writes: read, decide, append."""
+    """An open write transaction. No other writer runs until it ends: read, decide, append."""
 
     def __init__(self, connection: Connection, *, now_ms: int, actor: str, seq: int) -> None:
         self.connection = connection
@@ -31,7 +31,7 @@ class LedgerTransaction:
         account: str | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> Event:
-        """Write one event and fold it. Raises KeyError for a kind that has no fold."""
+        """Write one event and apply it. Raises KeyError for a kind without a projection."""
         event = Event(self.seq + 1, self.now_ms, kind, self.actor, attempt_id, video_key, account, data or {})
         self.connection.execute(
             insert(tables.events).values(

@@ -1,8 +1,8 @@
 """Moves a ledger to another database, so that at every moment exactly one of the two may spend.
 
-The copy is written and verified in one transaction, as `incoming`; one commit in the old ledger seals it and names the
-copy; from that commit on the copy is the ledger, and whoever opens it next writes so into it. A ledger that is incoming
-or sealed takes no writes. Running the same move again goes on from where it was stopped.
+The copy is written and verified in one transaction, as `incoming`. One commit in the old ledger seals it and names the
+copy. From that commit on the copy is the ledger, and the next process that opens it sets it to `open`. A ledger that is
+incoming or sealed takes no writes. Running the same move again continues where it stopped.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from extend_pipeline.ledger.identity import Identity, Standing, read_identity
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The copy is open and the old ledger sealed. `committed` is micro-units by account; both maps are empty where an
-    earlier run had made the copy."""
+    """The copy is open and the old ledger sealed. `committed` is micro-units by account. Both maps are empty if an
+    earlier run made the copy."""
 
     ledger_id: str
     seq: int
@@ -39,7 +39,7 @@ class Moved:
 
 
 def settle(ledger: Ledger) -> None:
-    """Give a ledger without an id one, and open a copy whose origin is sealed in its favour. Costs one read."""
+    """Assign an id to a ledger without one, and open a copy whose origin is sealed in its favour. Costs one read."""
     with ledger.read() as connection:
         head = read_identity(connection)
     if head.ledger_id is None:
@@ -51,8 +51,8 @@ def settle(ledger: Ledger) -> None:
 
 
 def move(source: Ledger, target: Ledger, *, now_ms: int, actor: str) -> Moved:
-    """Copy the source into the target, seal the source, open the target. Raises LedgerError with what speaks against
-    it; then nothing has changed."""
+    """Copy the source into the target, seal the source, open the target. Raises LedgerError, and changes nothing, if
+    the move is not possible."""
     if portable(source.url) == portable(target.url):
         raise LedgerError(f"{shown_address(target.url)} is this very ledger; name another, empty database")
     with source.alone() as (reading, head):
@@ -64,8 +64,8 @@ def move(source: Ledger, target: Ledger, *, now_ms: int, actor: str) -> Moved:
         _refuse_while_sending(reading, now_ms)
         _prepare(target)
         new_id = uuid.uuid4().hex
-        with target.alone() as (writing, there):
-            _refuse_unless_empty(writing, there, head, shown_address(target.url))
+        with target.alone() as (writing, target_head):
+            _refuse_unless_empty(writing, target_head, head, shown_address(target.url))
             failpoint("copy.before_rows")
             read = copying.copy_rows(reading, writing)
             failpoint("copy.before_verify")
@@ -91,18 +91,18 @@ def move(source: Ledger, target: Ledger, *, now_ms: int, actor: str) -> Moved:
     failpoint("copy.after_seal")
     _open(target, now_ms=now_ms, actor=actor)
     failpoint("copy.after_open")
-    rows = {name: found.rows for name, found in read.items()}
+    rows = {name: table_digest.rows for name, table_digest in read.items()}
     return Moved(new_id, head.seq, shown_address(target.url), rows, committed)
 
 
 def reopen(ledger: Ledger, *, now_ms: int, actor: str, why: str) -> None:
-    """Lift the seal of a ledger whose copy is lost, on a person's word. Raises LedgerError where the copy can be read
-    and goes on: then two would spend."""
+    """Lift the seal of a ledger whose copy is lost, by an operator's decision. Raises LedgerError if the copy is open
+    and can be read, because both would then spend."""
     with ledger.alone() as (connection, head):
         copy = None if head.moved_to_url is None else _head_at(head.moved_to_url)
         if copy is not None and copy.ledger_id == head.moved_to_id and copy.standing is Standing.OPEN:
             raise LedgerError(
-                f"the ledger at {head.moved_to} is there and goes on (event {copy.seq}), so this one stays sealed. "
+                f"the ledger at {head.moved_to} is open (event {copy.seq}), so this one stays sealed. "
                 f"Set EXTEND_PIPELINE_LEDGER_URL to {head.moved_to}; from there ledger copy moves it on to an empty "
                 "database"
             )
@@ -115,8 +115,8 @@ def reopen(ledger: Ledger, *, now_ms: int, actor: str, why: str) -> None:
 
 
 def portable(url: str) -> str:
-    """Return a ledger's address without its password, with an absolute path: by which another process may find it.
-    For the ledger itself; a person is shown `shown_address`."""
+    """Return a ledger's address without its password and with an absolute path, so that another process can find it. It
+    is stored in the ledger; operators are shown `shown_address`."""
     parsed = without_secrets(parse_address(url))
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         parsed = parsed.set(database=os.path.abspath(parsed.database))  # noqa: PTH100 - resolve() would follow links
@@ -124,33 +124,33 @@ def portable(url: str) -> str:
 
 
 def _refuse_itself(target: Ledger, source: Identity) -> None:
-    """Raise LedgerError where another address leads to the same ledger, as a pooler's does: the target's transaction
-    would wait for the source's without end."""
+    """Raise LedgerError if another address (a pooler's) leads to the same ledger, because the target's transaction
+    would wait for the source's for ever."""
     if not inspect(target.engine).has_table("ledger_head"):
         return
     with target.read() as connection:
-        there = connection.execute(select(tables.ledger_head.c.ledger_id)).scalar()
-    if there is not None and there == source.ledger_id:
+        target_id = connection.execute(select(tables.ledger_head.c.ledger_id)).scalar()
+    if target_id is not None and target_id == source.ledger_id:
         raise LedgerError(f"{shown_address(target.url)} is this very ledger; name another, empty database")
 
 
 def _resume(target: Ledger, sealed: Identity, *, now_ms: int, actor: str) -> Moved:
     """Finish a move that was stopped after the seal."""
-    there = None
+    target_head = None
     if inspect(target.engine).has_table("ledger_head"):
         with target.read() as connection:
-            there = read_identity(connection)
-    if there is None or there.ledger_id != sealed.moved_to_id:
+            target_head = read_identity(connection)
+    if target_head is None or target_head.ledger_id != sealed.moved_to_id:
         raise LedgerError(
             f"this ledger was moved to {sealed.moved_to} already, not to {shown_address(target.url)}. "
             f"Set EXTEND_PIPELINE_LEDGER_URL to {sealed.moved_to}"
         )
     _open(target, now_ms=now_ms, actor=actor)
-    return Moved(str(there.ledger_id), sealed.seq, shown_address(target.url), {}, {})
+    return Moved(str(target_head.ledger_id), sealed.seq, shown_address(target.url), {}, {})
 
 
 def _prepare(target: Ledger) -> None:
-    """Make the tables where there are none. Raises LedgerError where others' tables are."""
+    """Create the tables if there are none. Raises LedgerError if the database holds other tables."""
     names = set(inspect(target.engine).get_table_names())
     if names and not {"alembic_version", "ledger_head"} <= names:
         raise LedgerError(
@@ -160,13 +160,15 @@ def _prepare(target: Ledger) -> None:
     target.migrate()
 
 
-def _refuse_unless_empty(connection: Connection, there: Identity, source: Identity, shown: str) -> None:
-    """An earlier copy of the same ledger that was never opened is removed: the ledger may have gone on since."""
-    if there.standing is Standing.INCOMING and there.origin_id == source.ledger_id:
+def _refuse_unless_empty(connection: Connection, target_head: Identity, source: Identity, shown: str) -> None:
+    """Raise LedgerError if the target holds a ledger. An earlier copy of the same ledger that was never opened is
+    emptied instead, because the ledger may have changed since."""
+    if target_head.standing is Standing.INCOMING and target_head.origin_id == source.ledger_id:
         copying.remove_rows(connection)
-    elif there.standing is not Standing.OPEN or there.seq or not copying.is_empty(connection):
+    elif target_head.standing is not Standing.OPEN or target_head.seq or not copying.is_empty(connection):
         raise LedgerError(
-            f"{shown} holds a ledger already (event {there.seq}), and none is written over; name an empty database"
+            f"{shown} holds a ledger already (event {target_head.seq}), and none is written over; "
+            "name an empty database"
         )
 
 
@@ -197,18 +199,18 @@ def _append(
 
 
 def _seal_of_origin(head: Identity) -> Identity | None:
-    """Return the origin's head row where it is sealed in favour of this copy; None where it isn't, or can't be read."""
+    """Return the origin's head row if it is sealed in favour of this copy; None if it isn't, or can't be read."""
     try:
         seal = None if head.origin_url is None else _head_at(head.origin_url)
-    except LedgerError:  # its driver isn't here
+    except LedgerError:  # its driver isn't installed
         return None
-    named = seal is not None and seal.standing is Standing.SEALED and seal.moved_to_id == head.ledger_id
-    return seal if named else None
+    seals_this_copy = seal is not None and seal.standing is Standing.SEALED and seal.moved_to_id == head.ledger_id
+    return seal if seals_this_copy else None
 
 
 def _head_at(url: str) -> Identity | None:
-    """Return the head row of the ledger at an address; None where there is none, or it can't be read. Raises
-    LedgerError where its driver isn't installed, so that it can't be looked for."""
+    """Return the head row of the ledger at an address; None if there is none or it can't be read. Raises LedgerError if
+    its driver isn't installed."""
     parsed = parse_address(url)
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
         return None

@@ -1,4 +1,4 @@
-"""Which ledger this is: its id, the number of its last event, and whether it may be written."""
+"""The identity of a ledger: its id, the number of its last event, and whether it takes writes."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class Standing(StrEnum):
 
     OPEN = "open"
     INCOMING = "incoming"
-    """A copy whose origin has not been sealed yet, as far as this row tells."""
+    """A copy. Its own row does not show whether its origin has been sealed."""
     SEALED = "sealed"
-    """It was copied to another place, which is written instead."""
+    """It was copied to another database, which takes the writes instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """The row of `ledger_head`. `origin_*` tell what an incoming or opened copy was made from, and up to which event;
-    `moved_*` where a sealed ledger goes on. Addresses hold no password."""
+    """The row of `ledger_head`. `origin_*` name the source of an incoming or opened copy, and the last event copied;
+    `moved_*` name the copy of a sealed ledger. Addresses hold no password."""
 
     ledger_id: str | None
     seq: int
@@ -40,16 +40,16 @@ class Identity:
 
     @property
     def origin(self) -> str:
-        """Return where an incoming or opened copy was made from, for a person to read."""
+        """Return the address of the ledger that this one was copied from, for an operator to read."""
         return shown_address(self.origin_url or "")
 
     @property
     def moved_to(self) -> str:
-        """Return where a sealed ledger goes on, for a person to read."""
+        """Return the address of a sealed ledger's copy, for an operator to read."""
         return shown_address(self.moved_to_url or "")
 
     def why_not_open(self) -> str:
-        """Return why it takes no writes and what to do, as the end of a sentence."""
+        """Return why the ledger takes no writes and what to do, as the end of a sentence."""
         if self.standing is Standing.SEALED:
             when = f" on {from_ms(self.moved_at):%Y-%m-%d %H:%M} UTC" if self.moved_at is not None else ""
             return (
@@ -66,8 +66,8 @@ class Identity:
 def read_identity(connection: Connection, *, lock: bool = False) -> Identity:
     """Read the head row; `lock` keeps other writers out until the transaction ends.
 
-    Names the columns that each ledger has since it has an identity (revision 0006): whether a copy or an origin lives
-    must be seen where only an older version works with it, too.
+    Selects only the columns that exist since revision 0006, because the state of a copy or an origin must be readable
+    while an older version works with it.
     """
     head = tables.ledger_head
     query = select(*(head.c[field.name] for field in fields(Identity)))
@@ -86,12 +86,12 @@ def read_identity(connection: Connection, *, lock: bool = False) -> Identity:
 
 
 def written_by(connection: Connection) -> str | None:
-    """Return the version of this program that noted itself last; None where that was before versions were noted."""
+    """Return the version of this program that wrote last; None if that was before versions were recorded."""
     return connection.execute(select(tables.ledger_head.c.program)).scalar()
 
 
 def event_digest(connection: Connection, seq: int) -> str:
-    """Return a digest of the event with this number, by which two histories can be told apart; empty where there is
+    """Return a digest of the event with this number, by which two histories are distinguished; empty if there is
     none."""
     table = tables.events
     row = connection.execute(select(table).where(table.c.seq == seq)).first()
@@ -99,5 +99,5 @@ def event_digest(connection: Connection, seq: int) -> str:
 
 
 def has_attempts(connection: Connection) -> bool:
-    """Return whether anything was ever claimed."""
+    """Return whether there is an attempt."""
     return connection.execute(select(tables.attempts.c.attempt_id).limit(1)).first() is not None

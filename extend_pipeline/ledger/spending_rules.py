@@ -1,5 +1,5 @@
-"""Why a step may not be paid for now: one ordered tuple of rules. The plan asks them with the numbers that it has
-read, and the claim again with those of its own transaction.
+"""The reasons why a step may not be paid for now: one ordered tuple of rules. The plan evaluates them with the numbers
+that it has read, the claim with those of its own transaction.
 
 To add a reason: a member of BlockReason, a rule, its place in RULES, and its text in `engine/plan/budget.py`.
 """
@@ -16,40 +16,41 @@ from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, still_waits
 
 
 class _Ends(Enum):
-    """How a reason ends: by itself, also when something else of the account ends; or when an operator acts, also on the
-    files or the process of this moment, which is shown and never written into the ledger."""
+    """How a reason ends: without an operator; without one, but only when another attempt of the account ends; or when
+    an operator acts. A local one depends on the files or the process of this moment: it is shown, and never written
+    into the ledger."""
 
-    BY_ITSELF = "by itself"
-    WITH_OTHERS = "with others"
+    AUTOMATICALLY = "automatically"
+    AFTER_OTHER_ATTEMPTS = "after other attempts"
     BY_OPERATOR = "by an operator"
-    BY_OPERATOR_HERE = "by an operator, here"
+    BY_OPERATOR_LOCAL = "by an operator, local"
 
 
 class BlockReason(StrEnum):
-    """Why a video doesn't go on now. The values stand in the ledger."""
+    """Why a video does not continue now. The values are stored in the ledger."""
 
     _value_: str
     ends: _Ends
 
     def __new__(cls, value: str, ends: _Ends = _Ends.BY_OPERATOR) -> Self:
-        """Make a member from its stored value and how it ends."""
+        """Create a member from its stored value and how it ends."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.ends = ends
         return member
 
-    SOURCE_UNCHECKED = "source_unchecked", _Ends.BY_ITSELF
-    PARENT = "waiting_for_parent", _Ends.BY_ITSELF
-    SLOTS = "no_free_slot", _Ends.WITH_OTHERS
-    DAY_BUDGET = "day_budget", _Ends.BY_ITSELF
-    BACKOFF = "backing_off", _Ends.BY_ITSELF
-    EXPOSED = "as_much_at_stake_as_allowed", _Ends.WITH_OTHERS
-    EARLIER_TAKE = "earlier_take_running", _Ends.BY_ITSELF
-    IN_DOUBT_CHECKING = "in_doubt_checking", _Ends.BY_ITSELF
-    DISK_RESERVED = "disk_reserved", _Ends.WITH_OTHERS
-    CHANGED = "changed_meanwhile", _Ends.BY_ITSELF  # only of a claim: the next plan sees what has changed
-    CONFIGURATION = "configuration", _Ends.BY_OPERATOR_HERE
-    NO_KEY = "no_key", _Ends.BY_OPERATOR_HERE
+    SOURCE_UNCHECKED = "source_unchecked", _Ends.AUTOMATICALLY
+    PARENT = "waiting_for_parent", _Ends.AUTOMATICALLY
+    SLOTS = "no_free_slot", _Ends.AFTER_OTHER_ATTEMPTS
+    DAY_BUDGET = "day_budget", _Ends.AUTOMATICALLY
+    BACKOFF = "backing_off", _Ends.AUTOMATICALLY
+    EXPOSED = "as_much_at_stake_as_allowed", _Ends.AFTER_OTHER_ATTEMPTS
+    EARLIER_TAKE = "earlier_take_running", _Ends.AUTOMATICALLY
+    IN_DOUBT_CHECKING = "in_doubt_checking", _Ends.AUTOMATICALLY
+    DISK_RESERVED = "disk_reserved", _Ends.AFTER_OTHER_ATTEMPTS
+    CHANGED = "changed_meanwhile", _Ends.AUTOMATICALLY  # only of a claim: the next plan sees what has changed
+    CONFIGURATION = "configuration", _Ends.BY_OPERATOR_LOCAL
+    NO_KEY = "no_key", _Ends.BY_OPERATOR_LOCAL
     LEDGER = "ledger_not_accepted"
     REPURCHASE = "repurchase"
     SAME_PURCHASE = "same_purchase"
@@ -83,27 +84,26 @@ class BlockReason(StrEnum):
 
     @property
     def needs_person(self) -> bool:
-        """Return whether nothing happens until an operator acts."""
-        return self.ends in (_Ends.BY_OPERATOR, _Ends.BY_OPERATOR_HERE)
+        """Return whether the video does not continue until an operator acts."""
+        return self.ends in (_Ends.BY_OPERATOR, _Ends.BY_OPERATOR_LOCAL)
 
     @property
     def waits_for_others(self) -> bool:
-        """Return whether it ends only when something else of the account has ended."""
-        return self.ends is _Ends.WITH_OTHERS
+        """Return whether it ends only when another attempt of the account has ended."""
+        return self.ends is _Ends.AFTER_OTHER_ATTEMPTS
 
     @property
     def is_local(self) -> bool:
-        """Return whether it is a matter of the files or the process of this moment: shown, never written into the
+        """Return whether it depends on the files or the process of this moment: shown, never written into the
         ledger."""
-        return self.ends is _Ends.BY_OPERATOR_HERE
+        return self.ends is _Ends.BY_OPERATOR_LOCAL
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetLimits:
-    """What an account may commit, in micro-units, how much of it may be exposed at a time, and how many tasks it may
-    have in flight. Exposed is what is claimed, being sent or in doubt: what a crash or an outage could leave unknown.
-    `zone` is the time zone whose days count.
-    """
+    """The amounts that an account may commit and expose at a time, in micro-units, and how many tasks it may have in
+    flight. Exposed are the units claimed, being sent or in doubt, because a crash or an outage could leave them
+    unknown. `zone` is the time zone whose days count."""
 
     per_day_micros: int
     total_micros: int
@@ -113,12 +113,12 @@ class BudgetLimits:
 
 
 NO_LIMITS: Final = BudgetLimits(0, 0, 0, 0)
-"""The limits of an account without a budget. They let nothing pass, even without a rule of their own."""
+"""The limits of an account without a budget. They block every step, even without a rule of their own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountTotals:
-    """What the ledger knows of an account's spending, and what it may spend. Micro-units, UTC ms."""
+    """The spending of an account as the ledger records it, and its limits. Micro-units, UTC ms."""
 
     limits: BudgetLimits = NO_LIMITS
     ledger_accepted: bool = True
@@ -127,24 +127,25 @@ class AccountTotals:
     stopped_reason: str | None = None
     stopped_message: str | None = None
     held: BlockReason | None = None
-    """What keeps this process from submitting for the account. A claim has none: it gets no limits for such an
+    """The reason why this process can't submit for the account. A claim has none, because it gets no limits for such an
     account."""
     committed_micros: int = 0
     committed_today_micros: int = 0
     in_flight: int = 0
     backing_off_until: int | None = None
     probing: bool = False
-    """Whether its last submit was refused or could not be sent: one probe at a time until one goes through again."""
+    """Whether its last submit was refused or could not be sent. Then one probe at a time is sent until one is
+    accepted."""
     has_unsent: bool = False
     in_doubt_micros: int = 0
     sending_micros: int = 0
-    """What is claimed or being sent."""
+    """Units claimed or being sent."""
     zone: str = NO_ZONE
     other_days: tuple[str, ...] = ()
-    """Days of a time zone that the home had before, of which something counts for today too."""
+    """Days of an earlier time zone of the home that partly count for today too."""
 
     def with_claim(self, price_micros: int) -> AccountTotals:
-        """Return the totals as they will be once a step at this price is claimed too."""
+        """Return the totals after a claim of one more step at this price."""
         return replace(
             self,
             committed_micros=self.committed_micros + price_micros,
@@ -157,7 +158,7 @@ class AccountTotals:
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """A step that is to be paid for, and the account and time (UTC ms) at which it is to be."""
+    """A step to pay for, its account, and the time of payment (UTC ms)."""
 
     price_micros: int
     submit_class: str
@@ -191,8 +192,8 @@ def _no_budget(spending: Spending) -> BlockReason | None:
 def _total_budget(spending: Spending) -> BlockReason | None:
     limits, price = spending.account.limits, spending.price_micros
     # a step above a day's budget fits on no day
-    passes = spending.account.committed_micros + price > limits.total_micros or price > limits.per_day_micros
-    return BlockReason.TOTAL_BUDGET if passes else None
+    exceeds = spending.account.committed_micros + price > limits.total_micros or price > limits.per_day_micros
+    return BlockReason.TOTAL_BUDGET if exceeds else None
 
 
 def _day_budget(spending: Spending) -> BlockReason | None:
@@ -215,8 +216,8 @@ def _slots(spending: Spending) -> BlockReason | None:
 
 
 def _exposure(spending: Spending) -> BlockReason | None:
-    """Return what is being sent is over in a moment; what is in doubt may need an operator, unless its own key finds
-    it."""
+    """Return the reason by exposure. Units being sent are free again in a moment; units in doubt may need an operator,
+    unless the provider finds a task by our own key (class A)."""
     account, price, cap = spending.account, spending.price_micros, spending.account.limits.exposure_micros
     if price > cap:
         return BlockReason.IN_DOUBT_CAP
@@ -240,9 +241,9 @@ RULES: Final[tuple[Rule, ...]] = (
     _slots,
     _exposure,
 )
-"""In the order in which a person is told: the first that blocks is the reason."""
+"""In the order of display: the first rule that blocks gives the reason."""
 
 
 def block_reason(spending: Spending) -> BlockReason | None:
-    """Return why the step may not be paid for now; None where every rule lets it pass."""
+    """Return why the step may not be paid for now; None if no rule blocks it."""
     return next((reason for rule in RULES if (reason := rule(spending)) is not None), None)

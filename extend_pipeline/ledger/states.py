@@ -1,4 +1,4 @@
-"""The states of an attempt and the moves between them; the picture in `docs/architecture.md` is this table."""
+"""The states of an attempt and the moves between them. The diagram in `docs/architecture.md` shows this table."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ from typing import Final
 
 
 class AttemptState(StrEnum):
-    """Where one paid submit stands."""
+    """The state of one paid submit."""
 
     CLAIMED = "claimed"  # units reserved, provably unsent
     SENDING = "sending"  # the POST may be on its way
     IN_DOUBT = "in_doubt"  # a task may or may not exist
-    SUBMITTED = "submitted"  # the upstream named a task
+    SUBMITTED = "submitted"  # the provider named a task
     PROCESSING = "processing"
-    SUCCEEDED = "succeeded"  # paid; the file is still upstream
-    STORED = "stored"  # the file is ours, checked and fsynced
+    SUCCEEDED = "succeeded"  # paid; only the provider has the file
+    STORED = "stored"  # the file is in our store, checked and fsynced
     FAILED = "failed"
     REJECTED = "rejected"  # provably nothing was made
     RELEASED = "released"  # provably unsent, or proved absent
-    RESULT_LOST = "result_lost"  # paid, and the file can't be had any more
-    QUARANTINED = "quarantined"  # paid, and what was sent is no sound video
-    WRITTEN_OFF = "written_off"  # a person closed it and booked the charge
+    RESULT_LOST = "result_lost"  # paid, and the file can't be fetched any more
+    QUARANTINED = "quarantined"  # paid, and the file that came is no valid video
+    WRITTEN_OFF = "written_off"  # an operator closed it and booked the charge
 
 
 S = AttemptState
 
 LIVE: Final = frozenset({S.CLAIMED, S.SENDING, S.IN_DOUBT, S.SUBMITTED, S.PROCESSING, S.SUCCEEDED})
-"""At most one attempt of an extension is in one of these, by a unique index."""
+"""States that at most one attempt of an extension is in, by a unique index."""
 
 SLOT_HOLDING: Final = frozenset({S.CLAIMED, S.SENDING, S.IN_DOUBT, S.SUBMITTED, S.PROCESSING})
-"""What counts against an account's `max_in_flight`: everything that may be running upstream."""
+"""States that count against an account's `max_in_flight`: the provider may be working on the task."""
 
 EXPOSED: Final = frozenset({S.CLAIMED, S.SENDING, S.IN_DOUBT})
-"""Of which nobody could say for sure, if every process ended now, whether a task exists."""
+"""States in which a crash of every process would leave it unknown whether a task exists."""
 
 POLLED: Final = frozenset({S.SUBMITTED, S.PROCESSING})
 
@@ -52,16 +52,17 @@ MOVES: Final[dict[AttemptState, frozenset[AttemptState]]] = {
     S.QUARANTINED: frozenset({S.STORED}),
     S.WRITTEN_OFF: frozenset(),
 }
-"""Moves out of SUBMITTED and PROCESSING to WRITTEN_OFF are a person's only: a task that the upstream forgot. Those from
-RESULT_LOST and QUARANTINED are of a fetch that was slower than the one that gave up: a file that is ours isn't lost."""
+"""Only an operator moves an attempt from SUBMITTED or PROCESSING to WRITTEN_OFF: the provider has forgotten the task. A
+move from RESULT_LOST or QUARANTINED to STORED is made by a fetch that ended after another worker gave the file up: a
+file in our store is not lost."""
 
 
 class VideoState(StrEnum):
-    """Where a video stands, as the last plan saw it."""
+    """The state of a video, as the last plan saw it."""
 
     NEW = "new"  # declared, not planned yet
-    WORKING = "working"  # something is claimed, in flight or being fetched, or due now
-    WAITING = "waiting"  # held by a budget, a slot, a parent or a back-off; goes on by itself
-    BLOCKED = "blocked"  # a person must do something; the reason says what
+    WORKING = "working"  # an attempt is claimed, in flight or being fetched, or a step is due now
+    WAITING = "waiting"  # for a budget, a slot, a parent or a back-off; continues without an operator
+    BLOCKED = "blocked"  # an operator must act; the reason tells how
     COMPLETE = "complete"
-    WITHDRAWN = "withdrawn"  # no longer in the catalogue; nothing more is submitted, what is paid is still fetched
+    WITHDRAWN = "withdrawn"  # no longer in the catalogue; nothing more is submitted, paid results are still fetched

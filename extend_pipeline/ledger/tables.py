@@ -1,9 +1,10 @@
 """The ledger's tables, for SQLite and PostgreSQL. Times are integer milliseconds of UTC, units integers of a millionth.
 
 `videos`, `attempts`, `missing_files`, `charges`, `accounts`, `account_days`, `reconciliations`, `step_choices`,
-`statements` (when each of a provider's books was last read) and `lower_charges` (prices that were charged below the
-prediction) are folds of `events`.
-`schedule`, `backoff` and `inbox` are hints (when to look again, who is looking, what somebody says has happened):
+`statements` (when each of a provider's statements was last read) and `lower_charges` (prices that were charged below
+the prediction) are projections of `events`.
+
+`schedule`, `backoff` and `inbox` are hints (when to look again, which worker is looking, what callbacks reported):
 losing them costs a poll, never a task or a credit, so they are not in the events.
 """
 
@@ -297,7 +298,7 @@ step_choices = Table(
     Column("decided_by", Text, nullable=False),
     Column("seq", BigInteger, nullable=False),
 )
-"""What an edited step is: the paid step that it stands for, or itself where it is bought anew."""
+"""The decision about an edited step: the paid step that it stands for, or itself if it is bought anew."""
 
 statements = Table(
     "statements",
@@ -364,7 +365,7 @@ backoff = Table(
     Column("note", Text, nullable=False),
 )
 
-FOLDED: Final[tuple[Table, ...]] = (
+PROJECTED: Final[tuple[Table, ...]] = (
     videos,
     attempts,
     missing_files,
@@ -379,4 +380,4 @@ FOLDED: Final[tuple[Table, ...]] = (
 """The tables that a replay of `events` must reproduce row for row."""
 
 ALL_ACCOUNTS: Final = "*"
-"""The account name under which a pause of all accounts is kept."""
+"""The account name that a pause of all accounts is stored under."""

@@ -1,1 +1,1 @@
-"""Files: store them whole, probe them, measure the seam, draw the poster. Knows no HTTP and no ledger."""
+"""Media files: storage, checks, seam, poster and assembly, without HTTP and without the ledger."""

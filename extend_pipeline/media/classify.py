@@ -1,8 +1,8 @@
-"""Whether a result is the whole film or only the new part, which providers do not say (docs/upstream/README.md, "What
-the result file contains").
+"""Decide whether a result is the whole film or only the new part, because providers do not state it
+(docs/upstream/README.md, "What the result file contains").
 
-Decided by length first, by frames where length allows both. `d` is the result's length minus the parent's; a segment
-is at most 8 s long, because no documented extension adds more.
+Length decides first, frames where length allows both. `d` is the result's length minus the parent's; a segment is at
+most 8 s long, because no documented extension adds more.
 
 | d | seam: prefix | seam: not a prefix | no seam |
 |---|---|---|---|
@@ -13,8 +13,8 @@ is at most 8 s long, because no documented extension adds more.
 | ≥ +0.5 s, result ≤ 8 s | full | segment ¹ | unknown |
 | ≥ +0.5 s, result > 8 s: too long for a segment | full | unknown (contradiction) | full |
 
-¹ unknown where the frames do not bear it out either: the result's first frame is no closer to the parent's last one
-than its frames at the parent's instants are. That is what a whole film looks like that was drawn or cropped anew.
+¹ unknown where the frames contradict it: the result's first frame is no closer to the parent's last one than its
+frames at the parent's instants are. A whole film that was drawn or cropped anew looks like that.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from typing import Final
 
 from extend_pipeline.media.seam import Seam
 
-CLEARLY_MS: Final = 500  # below one second, the shortest extension on offer; above encoders' differences at the end
-SLACK_MS: Final = 1_000  # what a segment may be longer than the most that any extension adds
+MIN_DIFFERENCE_MS: Final = 500  # below 1 s, the shortest extension on offer; above encoders' differences at the end
+SEGMENT_SLACK_MS: Final = 1_000  # how much a segment may exceed the longest extension
 
 
 class OutputKind(StrEnum):
@@ -36,25 +36,24 @@ class OutputKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-def recognise(*, parent_ms: int | None, probed_ms: int, seam: Seam | None, longest_added_ms: int) -> OutputKind:
-    """Tell the kind from the parent's length, the result's probed length and the seam; the table is the module's."""
+def classify_output(*, parent_ms: int | None, probed_ms: int, seam: Seam | None, longest_added_ms: int) -> OutputKind:
+    """Classify a result by the module's table, from the parent's length, the result's probed length and the seam."""
     measured = seam if seam is not None and seam.compared_frames else None
     prefix = measured is not None and measured.parent_is_prefix
     if parent_ms is None:
         return OutputKind.FULL if prefix else OutputKind.UNKNOWN
     difference_ms = probed_ms - parent_ms
-    if difference_ms <= -CLEARLY_MS:
+    if difference_ms <= -MIN_DIFFERENCE_MS:
         return OutputKind.SEGMENT
-    longer = difference_ms >= CLEARLY_MS
+    longer = difference_ms >= MIN_DIFFERENCE_MS
     if prefix:
         return OutputKind.FULL if longer else OutputKind.UNKNOWN
-    too_long_for_segment = probed_ms > longest_added_ms + SLACK_MS
+    too_long_for_segment = probed_ms > longest_added_ms + SEGMENT_SLACK_MS
     if measured is None:
         return OutputKind.FULL if longer and too_long_for_segment else OutputKind.UNKNOWN
     return OutputKind.SEGMENT if _continues(measured) and not too_long_for_segment else OutputKind.UNKNOWN
 
 
 def _continues(seam: Seam) -> bool:
-    """Return whether the result starts where the parent ends, rather than running beside it; yes where it was not
-    measured."""
+    """Return whether the result starts where the parent ends; also true if the joint was not measured."""
     return seam.joint_db is None or seam.psnr_db is None or seam.joint_db > seam.psnr_db

@@ -1,6 +1,6 @@
-"""The one place that opens a file with libav, and opens it safely.
+"""Safe opening of files with libav; no other module opens one.
 
-libav's own log is left off (PyAV's default): what went wrong is told by the exceptions and by `probe.py`.
+libav's own log stays off (PyAV's default), because exceptions and `probe.py` report what went wrong.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extend_pipeline.media.check.container import NoFilm, recognise
+from extend_pipeline.media.check.container import NotVideo, recognise
 from extend_pipeline.media.check.movie import MAX_TRACKS
 
 if TYPE_CHECKING:
@@ -24,17 +24,17 @@ class FrameError(Exception):
 
 @contextmanager
 def open_video(path: Path, *, edits: bool = True) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Yield the opened file and its first stream of moving pictures; closed afterwards, whatever happens.
+    """Yield the opened file and its first video stream (no cover art), and close it afterwards.
 
-    `edits=False` ignores edit lists, so that every stored packet is seen. Whatever the content does to libav, in
-    here or in the caller's block, comes out as FrameError; OSError where the file can't be read at all.
+    `edits=False` ignores edit lists, so that every stored packet is seen. Raises FrameError for any error that the
+    content causes in libav, here or in the caller's block; OSError if the file can't be read.
     """
     import av
 
     kind = recognise(path)  # a missing or forbidden file is an OSError of this process, not a fault of the content
-    if isinstance(kind, NoFilm):
+    if isinstance(kind, NotVideo):
         raise FrameError(kind.reason)
-    # The format is forced and only files are allowed: a play list that calls itself .mp4 would make libav fetch URLs.
+    # The format is forced and only files are allowed, because a play list named .mp4 would make libav fetch URLs.
     options = {"protocol_whitelist": "file", "format_whitelist": kind.demuxer}
     if not edits:
         options["ignore_editlist"] = "1"
@@ -48,22 +48,19 @@ def open_video(path: Path, *, edits: bool = True) -> Iterator[tuple[InputContain
             if stream is None:
                 raise FrameError("there is no video stream in the file")
             if stream.codec_context is None:
-                raise FrameError("the video is coded in a way that is not known here")
-            # Small files, several processes: starting threads costs more than they give back.
+                raise FrameError("the video's codec is not supported")
+            # The files are small and several processes run: threads would cost more than they save.
             stream.codec_context.thread_count = 1
             yield container, stream
     except (av.FFmpegError, ValueError, ArithmeticError) as error:
-        raise FrameError(f"the pictures can't be read: {_words(error)}") from error
+        # libav's text without the errno and the local path that its exceptions carry
+        message = getattr(error, "strerror", None) or error or type(error).__name__
+        raise FrameError(f"the video can't be read: {message}") from error
 
 
 def end_of(spans: Sequence[tuple[int, int]]) -> int:
-    """Return when the last frame stops, from start and length of each: one without a length stays as long as the one
-    before it, since some containers don't say."""
-    ends = max(start + length for start, length in spans)
+    """Return when the last frame stops, from the start and length of each frame. A last frame without a length counts
+    as long as the one before it, because some containers don't give lengths."""
+    end = max(start + length for start, length in spans)
     *_, before, last = sorted({start for start, _ in spans} | {min(start for start, _ in spans) - 1})
-    return ends if ends > last or len(spans) < 2 else last + (last - before)
-
-
-def _words(error: Exception) -> str:
-    """Return what libav said, without the errno and the local path that its exceptions carry."""
-    return str(getattr(error, "strerror", None) or error or type(error).__name__)
+    return end if end > last or len(spans) < 2 else last + (last - before)

@@ -4,12 +4,12 @@ Layout below the root, folders 0700 and files 0600:
 
     ab/abcd….mp4           a stored film; its name is the sha256 of its bytes, and .webm, .mov, … where it is one
     ab/abcd….poster.jpg    its poster strip
-    .incoming/….part       being written now, or left by a writer that died; same file system: rename is atomic
-    .incoming/….partial    what has come so far of a result, with its facts (partial.py)
-    quarantine/….bin       bytes that arrived whole but are no valid film: evidence of what was paid for; at most
-                           KEPT_OF_ONE files of each attempt or source
+    .incoming/….part       being written now, or left by a writer that ended; same file system: rename is atomic
+    .incoming/….partial    an unfinished download, with its facts (partial.py)
+    quarantine/….bin       bytes that arrived whole but are no valid film, kept as evidence; at most
+                           MAX_QUARANTINED files of each attempt or source
 
-Nothing from outside, no id and no URL, ever becomes a part of a path.
+No text from outside, such as an id or a URL, becomes a part of a path.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, BinaryIO, Final
@@ -27,23 +27,20 @@ from extend_pipeline.base import disk
 from extend_pipeline.base.disk import sync_folder
 from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.base.private import make_private_folder
-from extend_pipeline.media import listing
 from extend_pipeline.media.check.container import Container, recognise
 from extend_pipeline.media.check.probe import InvalidFile, ValidFile
-from extend_pipeline.media.partial import Partial, open_partial, sweep_partials
-from extend_pipeline.media.store import FOLDERS, POSTER, Check, ListedFilm, Mark, MediaRef, Stored
+from extend_pipeline.media.listing import MarkedFolder
+from extend_pipeline.media.partial import Partial, open_partial, remove_abandoned, sweep_partials
+from extend_pipeline.media.store import FOLDERS, POSTER, Check, MediaRef, Stored
 
-KEPT_OF_ONE: Final = 4  # refused files of one attempt or source; the same bytes count once
+MAX_QUARANTINED: Final = 4  # refused files of one attempt or source; the same bytes count once
 
 
-class LocalStore:
-    """The files below one root; a `MediaStore`, whose docstrings say what its methods promise.
+class LocalStore(MarkedFolder):
+    """The files below one root; a `MediaStore`, whose docstrings define what its methods do.
 
-    The root is made when the first file comes; a root that already exists keeps its mode.
+    The root is created with the first file; a root that already exists keeps its mode.
     """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
 
     @property
     def place(self) -> str:
@@ -59,7 +56,7 @@ class LocalStore:
         check: Check,
         wanted_for: str = "",
     ) -> Stored | InvalidFile:
-        """Write the bytes beside their place while hashing them, check them, and move them in."""
+        """Write the bytes to a temporary file while hashing them, check them, and rename the file."""
         if expected_bytes is not None and expected_bytes > max_bytes:
             return InvalidFile(f"the server announced {expected_bytes:,} bytes; {max_bytes:,} is the most allowed")
         with self._incoming() as (file, temporary):
@@ -72,18 +69,18 @@ class LocalStore:
 
     @contextmanager
     def partial(self, key: str) -> Iterator[Partial | None]:
-        """Open what has come so far of the download that `key` names, to go on with it; see `open_partial`."""
+        """Open the partial file of download `key`; see `open_partial`."""
         with open_partial(self._folder(".incoming"), key) as partial:
             yield partial
 
-    def take_in(self, partial: Partial, sha256: str, *, check: Check, quarantine: bool) -> Stored | InvalidFile:
-        """Check a download that is whole, and move it in."""
-        got = self._checked(
+    def ingest_partial(self, partial: Partial, sha256: str, *, check: Check, quarantine: bool) -> Stored | InvalidFile:
+        """Check a complete download, and rename its file."""
+        result = self._checked(
             partial.file, partial.path, sha256, partial.size, check, wanted_for=partial.key, quarantine=quarantine
         )
-        if isinstance(got, Stored) or quarantine:
+        if isinstance(result, Stored) or quarantine:
             partial.discard()
-        return got
+        return result
 
     def _checked(
         self,
@@ -110,7 +107,7 @@ class LocalStore:
     def build(
         self, write: Callable[[Path], InvalidFile | None], *, max_bytes: int, check: Check
     ) -> Stored | InvalidFile:
-        """Have a film written beside its place, check it, and move it in."""
+        """Have a film written to a temporary file, check it, and rename the file."""
         with self._incoming() as (file, temporary):
             if (failed := write(temporary)) is not None:
                 return failed
@@ -118,8 +115,8 @@ class LocalStore:
             if size > max_bytes:
                 return InvalidFile(f"the film has {size:,} bytes; {max_bytes:,} is the most allowed")
             match check(temporary):
-                case InvalidFile() as broken:
-                    return broken
+                case InvalidFile() as invalid:
+                    return invalid
                 case ValidFile(probe):
                     with temporary.open("rb") as written:
                         sha256 = hashlib.file_digest(written, "sha256").hexdigest()
@@ -128,7 +125,7 @@ class LocalStore:
                     return Stored(ref, size, probe)
 
     def put_poster(self, sha256: str, jpeg: bytes) -> MediaRef:
-        """Write a film's poster beside its place, and move it in."""
+        """Write a film's poster to a temporary file, and rename it."""
         ref = MediaRef(sha256, POSTER)
         with self._incoming() as (file, temporary):
             file.write(jpeg)
@@ -139,54 +136,38 @@ class LocalStore:
 
     @contextmanager
     def local(self, ref: MediaRef) -> Iterator[Path]:
-        """Yield the file itself: it is only read."""
+        """Yield the path of the stored file, which must only be read."""
         path = self._path(ref)
         path.stat()  # FileNotFoundError
         yield path
 
     def exists(self, ref: MediaRef) -> bool:
-        """Return whether the file is there."""
+        """Return whether the file exists."""
         return self._path(ref).is_file()
 
     def location(self, ref: MediaRef) -> str:
         """Return the file's path."""
         return str(self._path(ref))
 
-    def films_in(self, folder: str) -> Mapping[str, ListedFilm]:
-        """List a folder's films."""
-        return listing.films_in(self.root, folder)
-
     def is_there(self) -> bool:
         """Return whether the root is a folder."""
         return self.root.is_dir()
 
     def make(self) -> None:
-        """Make the root, mode 0700."""
+        """Create the root with mode 0700."""
         make_private_folder(self.root)
 
-    def mark(self) -> Mark | None:
-        """Read the mark."""
-        return listing.read_mark(self.root)
-
-    def set_mark(self, *, at_ms: int, new_id: str) -> str:
-        """Write the mark."""
-        return listing.set_mark(self.root, at_ms=at_ms, new_id=new_id)
-
-    def forget_look(self) -> None:
-        """Let the mark say that the last look was long ago."""
-        listing.forget_look(self.root)
-
     def free_bytes(self) -> int | None:
-        """Return what is free on the root's disk."""
+        """Return the free bytes on the root's disk."""
         return disk.free_bytes(self.root)
 
     def folders(self) -> Iterator[Path]:
-        """Yield the root, and the folders of films that are there."""
+        """Yield the root, and the existing folders of films."""
         yield self.root
         yield from (folder for name in FOLDERS if (folder := self.root / name).is_dir())
 
     def _path(self, ref: MediaRef) -> Path:
-        """Return where a file lies. ValueError where a symbolic link leads out of the store."""
+        """Return a file's absolute path. Raises ValueError if a symbolic link leads out of the store."""
         root = self.root.resolve()
         path = (root / str(ref)).resolve()
         if not path.is_relative_to(root):
@@ -194,33 +175,20 @@ class LocalStore:
         return path
 
     def forget(self, key: str) -> None:
-        """Remove what has come of a download that is given up."""
+        """Remove the partial file of an abandoned download."""
         with self.partial(key) as partial:
             if partial is not None:
                 partial.discard()
 
     def sweep(self, *, older_than_s: float, now: float, keep: Iterable[str] = ()) -> int:
-        """Remove what dead writers left in `.incoming`.
-
-        A file goes when it was last written more than `older_than_s` ago and nobody holds its lock. The lock ends with
-        its process; the age protects writers on other machines where the file system does not pass locks on.
-        """
-        removed = sweep_partials(self.root / ".incoming", keep=keep, older_than_s=older_than_s, now=now)
-        for path in sorted(self.root.glob(".incoming/*.part")):
-            try:
-                with path.open("rb") as file:
-                    if now - os.fstat(file.fileno()).st_mtime <= older_than_s:
-                        continue
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    path.unlink()
-                    removed += 1
-            except (BlockingIOError, FileNotFoundError):
-                continue  # a living writer's, or finished meanwhile
-        return removed
+        """Remove abandoned files from `.incoming`."""
+        incoming = self.root / ".incoming"
+        removed = sweep_partials(incoming, keep=keep, older_than_s=older_than_s, now=now)
+        return removed + remove_abandoned(incoming.glob("*.part"), older_than_s=older_than_s, now=now)
 
     @contextmanager
     def _incoming(self) -> Iterator[tuple[BinaryIO, Path]]:
-        """Yield a locked temporary file, mode 0600, gone afterwards unless it was renamed."""
+        """Yield a locked temporary file with mode 0600, and remove it afterwards unless it was renamed."""
         folder = self._folder(".incoming")
         descriptor, name = tempfile.mkstemp(suffix=".part", dir=folder)
         temporary = Path(name)
@@ -232,25 +200,25 @@ class LocalStore:
             temporary.unlink(missing_ok=True)
 
     def _place(self, file: IO[bytes], temporary: Path, ref: MediaRef) -> None:
-        """Make the checked file durable under its name."""
+        """Rename the checked file to its name, and make it durable."""
         failpoint("collect.before_fsync")
         _sync(file)
         failpoint("collect.before_rename")
         final = self.root / str(ref)
-        # A file with other bytes under this name was damaged since: the new one, whose hash is known, replaces it.
+        # A file with other bytes under this name was damaged: the new one, whose hash is known, replaces it.
         if not _has_hash(final, ref.sha256):
             self._rename(temporary, final)
             failpoint("collect.after_rename")
-        # Also where it was there: its writer may have died before this, and the name must last.
+        # Also if it existed: its writer may have ended before this, and the name must be durable.
         self._make_lasting(final)
 
     def _quarantine(self, file: IO[bytes], temporary: Path, sha256: str, wanted_for: str) -> str | None:
-        """Keep refused bytes; returns their path below the root. Of more files than KEPT_OF_ONE the largest stay: what
-        was paid for is larger than the pages that are sent in its place."""
+        """Keep refused bytes; return their path below the root, None if they were dropped. Of more than MAX_QUARANTINED
+        files the largest stay, because a paid film is larger than an error page."""
         owner = hashlib.sha256(wanted_for.encode()).hexdigest()[:16]
         relative = f"quarantine/{owner}-{sha256}.bin"
         kept = sorted(self.root.glob(f"quarantine/{owner}-*.bin"), key=lambda path: path.stat().st_size)
-        if len(kept) >= KEPT_OF_ONE and self.root / relative not in kept:
+        if len(kept) >= MAX_QUARANTINED and self.root / relative not in kept:
             if kept[0].stat().st_size >= temporary.stat().st_size:
                 return None
             kept[0].unlink(missing_ok=True)
@@ -264,7 +232,7 @@ class LocalStore:
         temporary.replace(final)
 
     def _make_lasting(self, final: Path) -> None:
-        """A rename lasts only once the folders that hold the names are on the disk too."""
+        """Sync the folders of a renamed file, because a rename is durable only once they are on disk."""
         sync_folder(final.parent)
         sync_folder(self.root)
 
@@ -278,7 +246,7 @@ class LocalStore:
 
 
 def _write(file: BinaryIO, chunks: Iterable[bytes], *, max_bytes: int) -> tuple[str, int]:
-    """Write the chunks; their sha256 and length. Once `max_bytes` is exceeded it stops, and the length says so."""
+    """Write the chunks; return their sha256 and length. Stop once the length exceeds `max_bytes`."""
     digest = hashlib.sha256()
     written = 0
     for number, chunk in enumerate(chunks):
@@ -295,7 +263,7 @@ def _write(file: BinaryIO, chunks: Iterable[bytes], *, max_bytes: int) -> tuple[
 
 
 def _suffix(checked: Path) -> str:
-    """Return the extension of a film by its own bytes."""
+    """Return the extension for a film's container."""
     kind = recognise(checked)
     return kind.suffix if isinstance(kind, Container) else ".mp4"
 

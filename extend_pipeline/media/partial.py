@@ -1,7 +1,7 @@
-"""The part of a download that has come so far, kept across tries and processes.
+"""The received part of a download, kept across tries and processes.
 
-    .incoming/<name>.partial   the bytes; whoever writes them holds a lock on the file
-    .incoming/<name>.facts     what is known of the whole, as JSON
+    .incoming/<name>.partial   the bytes; the writing process holds a lock on the file
+    .incoming/<name>.facts     the known properties of the whole file, as JSON
 
 The name is a digest, so that no id and no URL becomes a part of a path.
 """
@@ -21,18 +21,18 @@ from typing import Any, Final
 
 from extend_pipeline.base.failpoints import failpoint
 
-SYNC_BYTES: Final = 16 * 1024**2  # a power cut costs at most so much of what has come
+SYNC_BYTES: Final = 16 * 1024**2  # a power cut costs at most this much of the received bytes
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _OPEN_TRIES: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of a download: the whole file's validator and length in bytes.
+    """The known properties of a download: the whole file's validator and length in bytes.
 
-    `joined` says that the bytes come from more than one answer, `unsound` is the sha256 of an earlier joined file that
-    was no sound film, `refused` counts ranges that the server refused in a row. `synced` bytes outlast a power cut;
-    the others count only until the machine starts again (`boot`).
+    `joined`: the bytes come from more than one HTTP response. `unsound` is the sha256 of an earlier joined file that
+    was not a valid film. `refused` counts ranges that the server refused in a row. `synced` bytes survive a power cut;
+    the others count only until the machine starts again (`boot`). The field names are stored.
     """
 
     validator: str | None = None
@@ -45,8 +45,7 @@ class Facts:
 
 
 class Partial:
-    """An open partial file of the download `key` that no other process writes. `size` is the number of bytes that
-    count."""
+    """An open partial file of the download `key`, locked for this process. `size` is the number of usable bytes."""
 
     def __init__(self, file: FileIO, path: Path, key: str) -> None:
         self.file, self.path, self.key = file, path, key
@@ -56,7 +55,7 @@ class Partial:
         self.file.seek(self.size)
 
     def begin(self, validator: str | None, total: int | None, *, unsound: str | None = None) -> None:
-        """Forget the bytes and start anew, with what the answer says of the whole file."""
+        """Discard the bytes and start again, with the response's validator and length in bytes of the whole file."""
         self.file.truncate(0)
         self.file.seek(0)
         self.size = 0
@@ -69,8 +68,8 @@ class Partial:
             self._write_facts(changed)
 
     def append(self, chunks: Iterable[bytes]) -> None:
-        """Write the chunks after what is there. What `chunks` raises is passed on, and so is OSError; what was written
-        before it stays."""
+        """Append the chunks. An exception of `chunks` or an OSError is passed on, and the bytes written before it
+        stay."""
         for number, chunk in enumerate(chunks):
             rest = memoryview(chunk)
             while rest:
@@ -83,30 +82,30 @@ class Partial:
                 self._write_facts(replace(self.facts, synced=self.size))
 
     def sha256(self) -> str:
-        """Return the digest of all bytes."""
+        """Return the sha256 of all bytes."""
         self.file.seek(0)
         digest = hashlib.file_digest(self.file, "sha256").hexdigest()
         self.file.seek(self.size)
         return digest
 
     def discard(self) -> None:
-        """Remove bytes and facts; the bytes may have been moved to their place already."""
+        """Remove the bytes, unless they were moved into the store, and the facts."""
         if _is_at(self.file, self.path):
             self.path.unlink(missing_ok=True)
         elif self.path.exists():
-            return  # another process has begun anew
+            return  # another process has started again
         self._facts_path.unlink(missing_ok=True)
 
     def _state(self) -> tuple[int, Facts]:
         size = os.fstat(self.file.fileno()).st_size
         try:
-            read = Facts(**json.loads(self._facts_path.read_text(encoding="utf-8")))
-            total = None if read.total is None else int(read.total)
-            facts = replace(read, total=total, synced=int(read.synced), refused=int(read.refused))
+            stored = Facts(**json.loads(self._facts_path.read_text(encoding="utf-8")))
+            total = None if stored.total is None else int(stored.total)
+            facts = replace(stored, total=total, synced=int(stored.synced), refused=int(stored.refused))
         except (OSError, ValueError, TypeError):
             return 0, Facts()
         if not facts.boot or facts.boot != _boot_id():
-            size = min(size, facts.synced)  # later bytes may be holes that a power cut left
+            size = min(size, facts.synced)  # after a power cut, later bytes may be holes
         if facts.total is not None and size > facts.total:
             size = 0
         return (size, facts) if size else (0, Facts(unsound=facts.unsound))
@@ -125,14 +124,14 @@ class Partial:
 
 
 def partial_name(key: str) -> str:
-    """Return the file name, without suffix, of the download that `key` names."""
+    """Return the file name, without suffix, for download `key`."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @contextmanager
 def open_partial(folder: Path, key: str) -> Iterator[Partial | None]:
-    """Open a download's partial file for writing. Yields None where another process or thread writes it now. A lock
-    ends with its process, so that a killed one leaves its bytes to the next."""
+    """Open a download's partial file for writing; yield None while another process or thread writes it. The lock ends
+    with its process, so that the next process can continue after a kill."""
     path = folder / f"{partial_name(key)}.partial"
     for _ in range(_OPEN_TRIES):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -154,13 +153,28 @@ def open_partial(folder: Path, key: str) -> Iterator[Partial | None]:
 
 
 def sweep_partials(folder: Path, *, keep: Iterable[str], older_than_s: float, now: float) -> int:
-    """Remove partial files that were last written more than `older_than_s` ago (`now` is in seconds since 1970), that
-    no process writes, and that none of the keys in `keep` names; return how many."""
+    """Remove abandoned partial files, except those of the downloads in `keep`; return how many. `now` is in seconds
+    since 1970."""
     kept = {partial_name(key) for key in keep}
-    removed = 0
-    for path in sorted(folder.glob("*.partial")):
-        if path.stem in kept:
+    paths = (path for path in folder.glob("*.partial") if path.stem not in kept)
+    removed = remove_abandoned(paths, older_than_s=older_than_s, now=now)
+    for path in folder.glob("*.facts*"):
+        try:
+            if not path.with_suffix(".partial").exists() and now - path.stat().st_mtime > older_than_s:
+                path.unlink()
+        except FileNotFoundError:
             continue
+    return removed
+
+
+def remove_abandoned(paths: Iterable[Path], *, older_than_s: float, now: float) -> int:
+    """Remove files that were last written more than `older_than_s` before `now` and that no process has locked; return
+    how many.
+
+    A lock ends with its process. The age protects writers on other machines if the file system does not share locks.
+    """
+    removed = 0
+    for path in sorted(paths):
         try:
             with path.open("rb") as file:
                 if now - os.fstat(file.fileno()).st_mtime <= older_than_s:
@@ -169,13 +183,7 @@ def sweep_partials(folder: Path, *, keep: Iterable[str], older_than_s: float, no
                 path.unlink()
                 removed += 1
         except (BlockingIOError, FileNotFoundError):
-            continue
-    for path in folder.glob("*.facts*"):
-        try:
-            if not path.with_suffix(".partial").exists() and now - path.stat().st_mtime > older_than_s:
-                path.unlink()
-        except FileNotFoundError:
-            continue
+            continue  # a process writes it, or has finished it
     return removed
 
 
@@ -187,7 +195,7 @@ def _is_at(file: FileIO, path: Path) -> bool:
 
 
 def _boot_id() -> str:
-    """Return what names this start of this machine; empty where the system doesn't say."""
+    """Return the id of the machine's current boot, empty if the system has none."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except OSError:

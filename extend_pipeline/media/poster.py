@@ -1,4 +1,4 @@
-"""The poster strip: three frames side by side, by which a person judges an extension without opening the file."""
+"""The poster strip: three frames side by side that show an extension without opening the film."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from extend_pipeline.media.frames import Clip, open_clip
+from extend_pipeline.media.frames import FrameReader, open_frames
 from extend_pipeline.media.libav import FrameError
 
 if TYPE_CHECKING:
     import numpy as np
     from av.video.frame import VideoFrame
 
-PANEL_WIDTHS: Final = (200, 160, 120, 80, 48)  # the first that fits; below 48 nobody recognises anything
+PANEL_WIDTHS: Final = (200, 160, 120, 80, 48)  # the first that fits; below 48 nothing can be recognised
 MAX_PANEL_HEIGHT: Final = 360  # an upright 9:16 frame 200 wide is 356 high
 QUALITIES: Final = (4, 8, 14, 22, 31)  # mjpeg's quantiser: 2 is the best, 31 the coarsest
 SEAM_SLACK_S: Final = 0.01  # durations are kept in whole milliseconds, frames start at fractions of one
@@ -30,19 +30,19 @@ def make_poster(
     """Return a JPEG strip of at most `max_bytes`: the parent's last frame | the first new one | the result's last one.
 
     Without a parent file, the first panel is the result's own frame just before `parent_ms`; without `parent_ms` too,
-    its first frame, and the middle panel is half-way. `segment` says that the result holds only the new part, which
-    then starts with its first frame; a result that is no longer than the parent is taken for one.
+    its first frame, and the middle panel is half-way. `segment`: the result holds only the new part, so the first new
+    frame is its first one. A result that is no longer than the parent counts as a segment.
 
-    Raises FrameError where frames can't be decoded or no strip fits, OSError where a file can't be read.
+    Raises FrameError if frames can't be decoded or no strip fits, OSError if a file can't be read.
     """
-    with open_clip(result) as clip:
-        before, new, last = _choose(clip, parent_ms=parent_ms, segment=segment)
+    with open_frames(result) as film:
+        before, new, last = _choose(film, parent_ms=parent_ms, segment=segment)
         if parent is None:
-            shown = clip.frames({before, new, last})
-            panels = [shown[before], shown[new], shown[last]]
+            frames = film.frames({before, new, last})
+            panels = [frames[before], frames[new], frames[last]]
         else:
-            shown = clip.frames({new, last})
-            panels = [_last_frame(parent), shown[new], shown[last]]
+            frames = film.frames({new, last})
+            panels = [_last_frame(parent), frames[new], frames[last]]
         for width in PANEL_WIDTHS:
             strip = _strip(panels, width)
             for jpeg in _encodings(strip):
@@ -51,36 +51,32 @@ def make_poster(
     raise FrameError(f"no poster fits into {max_bytes:,} bytes; allow more")
 
 
-def _choose(clip: Clip, *, parent_ms: int | None, segment: bool) -> tuple[int, int, int]:
+def _choose(film: FrameReader, *, parent_ms: int | None, segment: bool) -> tuple[int, int, int]:
     """Return the indexes of the panels in the result: before the seam, after it, at the end."""
-    last = len(clip.ticks) - 1
+    last = len(film.ticks) - 1
     if parent_ms is None:
         return 0, 0 if segment else last // 2, last
-    first_new = None if segment else clip.first_from(parent_ms / 1000 - SEAM_SLACK_S)
+    first_new = None if segment else film.first_from(parent_ms / 1000 - SEAM_SLACK_S)
     if first_new is None:
         return 0, 0, last
     return max(0, first_new - 1), first_new, last
 
 
 def _last_frame(path: Path) -> VideoFrame:
-    with open_clip(path) as clip:
-        last = len(clip.ticks) - 1
-        return clip.frames({last})[last]
+    with open_frames(path) as film:
+        last = len(film.ticks) - 1
+        return film.frames({last})[last]
 
 
 def _strip(panels: Sequence[VideoFrame], width: int) -> np.ndarray:
-    """Return the panels side by side as RGB, each `width` wide and as high as the first one's shape asks."""
+    """Return the panels side by side as RGB, each `width` pixels wide, with the first panel's aspect ratio."""
     import numpy as np
 
     first = panels[0]
-    height = min(MAX_PANEL_HEIGHT, max(2, round(width * first.height / first.width)))
-    size = (width, height & ~1)  # even, because JPEG's chroma is halved
-    return np.hstack([np.asarray(_fit(panel, size).to_ndarray(), dtype=np.uint8) for panel in panels])
-
-
-def _fit(frame: VideoFrame, size: tuple[int, int]) -> VideoFrame:
-    """Return the frame scaled to a size. Averaging over an area keeps a much smaller frame free of shimmer."""
-    return frame.reformat(width=size[0], height=size[1], format="rgb24", interpolation="AREA")
+    height = min(MAX_PANEL_HEIGHT, max(2, round(width * first.height / first.width))) & ~1  # JPEG's chroma is halved
+    # averaging over an area keeps a much smaller frame free of shimmer
+    scaled = [panel.reformat(width=width, height=height, format="rgb24", interpolation="AREA") for panel in panels]
+    return np.hstack([np.asarray(panel.to_ndarray(), dtype=np.uint8) for panel in scaled])
 
 
 def _encodings(strip: np.ndarray) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""How well a result continues its parent: the parent's last frames against the result's at the same instants."""
+"""How well a result continues its parent: the parent's last frames compared with the result's at the same instants."""
 
 from __future__ import annotations
 
@@ -8,29 +8,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from extend_pipeline.media.frames import Clip, open_clip
+from extend_pipeline.media.frames import FrameReader, open_frames
 from extend_pipeline.media.libav import FrameError
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
-LAST_FRAMES: Final = 5  # the seam is where a provider's model takes over; a few frames even out one bad one
-SAMPLED_AT: Final = (0.0, 0.25, 0.5, 0.75)  # earlier instants, as shares of the parent: a prefix matches all along
-IDENTICAL_DB: Final = 99.0  # PSNR of identical frames is infinite; databases and charts want a number
+LAST_FRAMES: Final = 5  # before the seam; several, so that one bad frame counts little
+SAMPLED_AT: Final = (
+    0.0,
+    0.25,
+    0.5,
+    0.75,
+)  # earlier instants, as shares of the parent, because a prefix matches everywhere
+IDENTICAL_DB: Final = 99.0  # PSNR of identical frames is infinite; databases and charts need a number
 # The same frame encoded again measures 30-45 dB, 28 dB at very low rates; two instants of one moving scene 10-22 dB.
-# 25 dB lies between. A scene that stands still matches at any instant, and can't be told apart by frames alone.
+# 25 dB lies between. A still scene matches at any instant, so frames alone can't classify it.
 PREFIX_DB: Final = 25.0
 _WORST_MSE: Final = 255.0**2
 
 
 @dataclass(frozen=True, slots=True)
 class Seam:
-    """What was measured.
+    """The measured similarity of a parent and its result.
 
-    `psnr_db`: over the parent's last frames together, at most 99.0; None where none could be compared (the result is
-    shorter than the parent, or one of both can't be decoded). `parent_is_prefix`: the result begins with the parent.
-    `compared_frames`: how many of the last frames `psnr_db` is over. `joint_db`: the parent's last frame against
-    the result's first one, which are close where the result is only the new part; None where it was not measured.
+    `psnr_db`: over the parent's last frames together, at most 99.0; None if no frame could be compared (the result is
+    shorter than the parent, or one file can't be decoded). `parent_is_prefix`: the result begins with the parent.
+    `compared_frames`: how many of the last frames `psnr_db` covers. `joint_db`: the parent's last frame compared with
+    the result's first one, similar if the result is only the new part; None if not measured.
     """
 
     psnr_db: float | None
@@ -40,19 +45,19 @@ class Seam:
 
 
 UNMEASURED: Final = Seam(psnr_db=None, parent_is_prefix=False, compared_frames=0)
-"""Of a pair of which one file can't be read."""
+"""The seam if one of both files can't be read."""
 
 
 def measure_seam(*, parent: Path, result: Path) -> Seam:
-    """Compare both files by time. Content never raises; OSError where a file can't be read."""
+    """Compare both files by time. Raises OSError if a file can't be read; content never raises."""
     try:
-        with open_clip(parent) as before, open_clip(result) as after:
+        with open_frames(parent) as before, open_frames(result) as after:
             return _measure(before, after)
     except FrameError:
         return UNMEASURED
 
 
-def _measure(before: Clip, after: Clip) -> Seam:
+def _measure(before: FrameReader, after: FrameReader) -> Seam:
     count = len(before.ticks)
     last = range(max(0, count - LAST_FRAMES), count)
     earlier = {before.nearest(share * before.duration_s) for share in SAMPLED_AT} - set(last)
@@ -61,45 +66,45 @@ def _measure(before: Clip, after: Clip) -> Seam:
     new = after.frames({0, *(partner for partner in partners.values() if partner is not None)})
 
     def errors(indexes: Iterable[int]) -> list[float]:
-        """Mean squared errors of the frames that have a partner in the result."""
+        """Return the mean squared errors of the frames that have a partner in the result."""
         pairs = ((old[index], partners[index]) for index in indexes)
         return [_mse(frame, new[partner]) for frame, partner in pairs if partner is not None]
 
-    at_end, on_the_way = errors(last), errors(earlier)
-    psnr_db = _decibels(sum(at_end) / len(at_end)) if at_end else None
+    last_errors, earlier_errors = errors(last), errors(earlier)
+    psnr_db = _decibels(sum(last_errors) / len(last_errors)) if last_errors else None
     return Seam(
         psnr_db=psnr_db,
         parent_is_prefix=(
             psnr_db is not None
-            and len(at_end) == len(last)
-            and len(on_the_way) == len(earlier)
-            and all(decibels >= PREFIX_DB for decibels in (psnr_db, *map(_decibels, on_the_way)))
+            and len(last_errors) == len(last)
+            and len(earlier_errors) == len(earlier)
+            and all(decibels >= PREFIX_DB for decibels in (psnr_db, *map(_decibels, earlier_errors)))
         ),
-        compared_frames=len(at_end),
+        compared_frames=len(last_errors),
         joint_db=_decibels(_mse(old[count - 1], new[0])),
     )
 
 
-def _partner(before: Clip, index: int, after: Clip) -> int | None:
-    """Return the result's frame at the same instant: the nearest start, at most one of the parent's frames away."""
+def _partner(before: FrameReader, index: int, after: FrameReader) -> int | None:
+    """Return the result's frame with the nearest start; None if that is more than one of the parent's frames away."""
     at_s = before.at_s(index)
-    near = after.nearest(at_s)
-    reach_s = before.duration_s / len(before.ticks)
-    return near if abs(after.at_s(near) - at_s) <= reach_s else None
+    nearest = after.nearest(at_s)
+    max_distance_s = before.duration_s / len(before.ticks)
+    return nearest if abs(after.at_s(nearest) - at_s) <= max_distance_s else None
 
 
 def _mse(old: VideoFrame, new: VideoFrame) -> float:
-    """Mean squared error over Y, U and V samples together, at the old frame's size (made even: chroma is halved)."""
+    """Return the mean squared error over Y, U and V samples at the old frame's size (even, since chroma is halved)."""
     import numpy as np
 
     size = {"width": old.width & ~1, "height": old.height & ~1, "format": "yuv420p"}
-    one, other = (
+    old_samples, new_samples = (
         np.asarray(frame.reformat(**size).to_ndarray(), dtype=np.int16)  # type: ignore[arg-type]
         for frame in (old, new)
     )
-    return float(np.square((one - other).astype(np.float32)).mean())
+    return float(np.square((old_samples - new_samples).astype(np.float32)).mean())
 
 
 def _decibels(mse: float) -> float:
-    """Peak signal-to-noise ratio of 8-bit samples, rounded to a hundredth and capped."""
+    """Return the peak signal-to-noise ratio of 8-bit samples, rounded to 0.01 dB and capped at IDENTICAL_DB."""
     return IDENTICAL_DB if mse == 0 else min(IDENTICAL_DB, round(10 * math.log10(_WORST_MSE / mse), 2))

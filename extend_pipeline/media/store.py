@@ -1,7 +1,7 @@
-"""The media store as the rest of the package sees it: files by the hash of their bytes, whole or not there at all.
+"""The interface of the media store: files named by the hash of their bytes, stored whole or not at all.
 
-A store is chosen by the scheme of EXTEND_PIPELINE_MEDIA_URL (`stores.py`). Nothing but a store knows where its files
-lie: a caller that needs one on this machine asks for it with `local`.
+The scheme of EXTEND_PIPELINE_MEDIA_URL selects the store (`stores.py`). Only the store knows where its files are: a
+caller that needs a file on this machine opens it with `local`.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ Check = Callable[[Path], ValidFile | InvalidFile]
 
 @dataclass(frozen=True, slots=True)
 class MediaRef:
-    """A file of the store: the sha256 of its film's bytes in lower-case hexadecimal, and the extension that says what
-    it is. Its text is the name that the ledger keeps: `ab/abcd….mp4`. ValueError for anything else, so that no text
-    from outside becomes a part of a path."""
+    """A file of the store: the sha256 of its film's bytes in lower-case hexadecimal, and an extension for its kind. Its
+    text is the name in the ledger: `ab/abcd….mp4`. Raises ValueError for other values, so that no text from outside
+    becomes a part of a path."""
 
     sha256: str
     extension: str
@@ -48,7 +48,7 @@ class MediaRef:
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """Read a name of the ledger."""
+        """Parse a name in the ledger. Raises ValueError."""
         sha256, dot, extension = name[3:].partition(".")
         ref = cls(sha256, dot + extension)
         if str(ref) != name:
@@ -58,7 +58,7 @@ class MediaRef:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A film that is durably in the store."""
+    """A film that is durable in the store."""
 
     ref: MediaRef
     bytes: int
@@ -66,17 +66,17 @@ class Stored:
 
     @property
     def sha256(self) -> str:
-        """Return the hash of its bytes."""
+        """Return the sha256 of the film's bytes."""
         return self.ref.sha256
 
     @property
     def path(self) -> str:
-        """Return its name in the ledger."""
+        """Return the film's name in the ledger."""
         return str(self.ref)
 
 
 class ListedFilm(NamedTuple):
-    """A film as a listing of the store shows it; `modified_ms` is in UTC."""
+    """A film in a listing of the store: its size, and when it was modified (UTC ms)."""
 
     bytes: int
     modified_ms: int
@@ -84,21 +84,21 @@ class ListedFilm(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The mark of a store: its id, and when the whole store was last looked at (UTC ms)."""
+    """The mark of a store: its id, and when the whole store was last checked (UTC ms)."""
 
     id: str
     at_ms: int
 
 
 class MediaStore(Protocol):
-    """Films, posters, unfinished downloads and refused files. Several threads and processes use a store at once.
+    """Films, posters, unfinished downloads and refused files. Several threads and processes may use a store at once.
 
-    Every method may raise OSError where the store can't be read or written.
+    Every method may raise OSError if the store can't be read or written.
     """
 
     @property
     def place(self) -> str:
-        """Return where the store is, for a person: a folder or an address."""
+        """Return where the store is, for messages: a folder or an address."""
         ...
 
     def ingest(
@@ -110,85 +110,85 @@ class MediaStore(Protocol):
         check: Check,
         wanted_for: str = "",
     ) -> Stored | InvalidFile:
-        """Store what comes, whole or not at all, and only once it is durable.
+        """Store the bytes, whole or not at all, and return once they are durable.
 
-        InvalidFile where more than `max_bytes` come, other than `expected_bytes` come, or `check` refuses the file.
-        Refused bytes that came whole are quarantined for `wanted_for`, and `InvalidFile.kept` says where. An exception
-        of `chunks` or `check` is passed on, and nothing is left behind. The same bytes may come again, at any time.
+        Returns InvalidFile if more than `max_bytes` come, a number other than `expected_bytes` comes, or `check`
+        refuses the file. Refused bytes that came whole are quarantined for `wanted_for`, and `InvalidFile.kept` is
+        their path. An exception of `chunks` or `check` is passed on, and leaves no file. The same bytes may come again.
         """
         ...
 
     def build(
         self, write: Callable[[Path], InvalidFile | None], *, max_bytes: int, check: Check
     ) -> Stored | InvalidFile:
-        """Store a film that is made here: `write` fills the empty file at the path that it gets. Nothing is
-        quarantined: nobody paid for these bytes, and they can be made again."""
+        """Store a film that this process makes: `write` fills the empty file at the path that it gets. An invalid film
+        is not quarantined, because it can be made again without cost."""
         ...
 
     def partial(self, key: str) -> AbstractContextManager[Partial | None]:
-        """Open what has come so far of the download that `key` names, to go on with it; None while another process or
-        thread writes it. It is kept on this machine."""
+        """Open the partial file of download `key` on this machine to continue it; None while another process or thread
+        writes it."""
         ...
 
-    def take_in(self, partial: Partial, sha256: str, *, check: Check, quarantine: bool) -> Stored | InvalidFile:
-        """Store a download that is whole, as `ingest` does. Without `quarantine` refused bytes stay where they are, and
-        so they do where `check` raises."""
+    def ingest_partial(self, partial: Partial, sha256: str, *, check: Check, quarantine: bool) -> Stored | InvalidFile:
+        """Store a complete download, like `ingest`. Refused bytes stay in the partial file unless `quarantine` is set;
+        they also stay if `check` raises."""
         ...
 
     def forget(self, key: str) -> None:
-        """Remove what has come of a download that is given up."""
+        """Remove the partial file of an abandoned download."""
         ...
 
     def sweep(self, *, older_than_s: float, now: float, keep: Iterable[str] = ()) -> int:
-        """Remove what dead writers left more than `older_than_s` seconds before `now` (seconds since 1970); return how
-        many files. The downloads that `keep` names are still to be finished: what has come of them stays."""
+        """Remove files that ended writers left more than `older_than_s` before `now` (seconds since 1970), except
+        partial files of the downloads in `keep`, which will be continued; return how many."""
         ...
 
     def put_poster(self, sha256: str, jpeg: bytes) -> MediaRef:
-        """Keep a film's poster strip, in place of an earlier one."""
+        """Store a film's poster strip, replacing an earlier one."""
         ...
 
     def local(self, ref: MediaRef) -> AbstractContextManager[Path]:
-        """Open a file on this machine, to be read until the end of the block. FileNotFoundError where it is gone."""
+        """Yield a path of this machine to read the file from within the block. Raises FileNotFoundError if it is
+        missing."""
         ...
 
     def exists(self, ref: MediaRef) -> bool:
-        """Return whether a file is there."""
+        """Return whether a file is in the store."""
         ...
 
     def location(self, ref: MediaRef) -> str:
-        """Return where a person finds a file: an absolute path of this machine, or an address."""
+        """Return where the operator finds a file: an absolute path of this machine, or an address."""
         ...
 
     def films_in(self, folder: str) -> Mapping[str, ListedFilm]:
-        """List the films of one of FOLDERS, by their names in the ledger."""
+        """List the films of one of FOLDERS by their names in the ledger."""
         ...
 
     def is_there(self) -> bool:
-        """Return whether there is a store at its place; one that is not mounted isn't."""
+        """Return whether the store exists; False if it is not mounted."""
         ...
 
     def make(self) -> None:
-        """Make the store, empty, where there is none."""
+        """Create an empty store if there is none."""
         ...
 
     def mark(self) -> Mark | None:
-        """Return the mark by which our store is told from an empty mount point; None where it has none, or can't be
-        read."""
+        """Return the mark that distinguishes our store from an empty mount point, None if missing or unreadable."""
         ...
 
     def set_mark(self, *, at_ms: int, new_id: str) -> str:
-        """Mark the store as looked at (UTC ms). Return its id, which is `new_id` where it had none."""
+        """Mark the store as checked at a time (UTC ms). Return its id, which is `new_id` if it had none."""
         ...
 
     def forget_look(self) -> None:
-        """Let the next look at the store be due at once; nothing where the mark can't be written."""
+        """Make the next check of the store due at once, if the mark can be written."""
         ...
 
     def free_bytes(self) -> int | None:
-        """Return how many bytes have room; None where there is no bound, or it isn't known."""
+        """Return the free bytes; None if there is no limit, or it is not known."""
         ...
 
     def folders(self) -> Iterable[Path]:
-        """Return the folders of this machine that the store writes to, its root first, for `doctor` to look at."""
+        """Return the folders of this machine that the store writes to, its root first, for `doctor` to check."""
         ...

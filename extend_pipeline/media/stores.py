@@ -1,4 +1,4 @@
-"""Which media store a setting means."""
+"""The media stores by the scheme of their URL."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""Frames as a viewer sees them: a film may be stored turned or mirrored, with a mark (display matrix) for it."""
+"""Frames as a viewer sees them: a film may be stored rotated or mirrored, with a display matrix that states it."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,61 +14,65 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One of the eight ways to turn and mirror a frame by quarters: transpose first, then mirror.
+    """One of the eight ways to rotate and mirror a frame by quarter turns: transpose first, then mirror.
 
-    `odd`: the mark asks for something else (an angle between quarters), which is not applied here.
+    `unsupported`: the display matrix has another angle, which is not applied.
     """
 
     transposed: bool = False
     left_right: bool = False
     upside_down: bool = False
-    odd: bool = False
+    unsupported: bool = False
 
 
-STANDING: Final = Turn()
+NO_TURN: Final = Turn()
 
 
 def turn_of(frame: VideoFrame) -> Turn:
-    """Return how a decoded frame has to be turned to be seen upright."""
-    mark: Any = frame.side_data.get("DISPLAYMATRIX")
-    if mark is None:
-        return STANDING
-    a, b, _, c, d, *_ = struct.unpack_from("=9i", bytes(mark))
-    return _turn(a, b, c, d)
+    """Return the turn that makes a decoded frame upright."""
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return NO_TURN
+    a, b, _, c, d, *_ = struct.unpack_from("=9i", bytes(matrix))
+    # (x, y) is seen at (ax + cy, bx + dy), y pointing down
+    if a and d and not b and not c:
+        return Turn(left_right=a < 0, upside_down=d < 0)
+    if b and c and not a and not d:
+        return Turn(transposed=True, left_right=c < 0, upside_down=b < 0)
+    return Turn(unsupported=True)
 
 
 def upright(frame: VideoFrame) -> VideoFrame:
-    """Return the frame as it is seen: itself where nothing is to be turned, else a new one in yuv420p."""
-    import av
-    import numpy as np
-
+    """Return the frame itself if it needs no turn, else a turned copy in yuv420p."""
     turn = turn_of(frame)
     if not (turn.transposed or turn.left_right or turn.upside_down):
         return frame
     width, height = frame.width & ~1, frame.height & ~1
-    flat = np.asarray(frame.reformat(width=width, height=height, format="yuv420p").to_ndarray(), dtype=np.uint8)
-    planes, at = [], 0
-    flat = flat.reshape(-1)
-    for halved in (1, 2, 2):
-        rows, columns = height // halved, width // halved
-        planes.append(_turned(flat[at : at + rows * columns].reshape(rows, columns), turn).reshape(-1))
-        at += rows * columns
-    seen_width, seen_height = (height, width) if turn.transposed else (width, height)
-    seen = av.VideoFrame.from_ndarray(
-        np.concatenate(planes).reshape(seen_height * 3 // 2, seen_width), format="yuv420p"
-    )
+    turned = [_turned(plane, turn) for plane in planes(frame.reformat(width=width, height=height, format="yuv420p"))]
+    seen = frame_of(turned)
     seen.pts, seen.time_base = frame.pts, frame.time_base
     seen.colorspace, seen.color_range = frame.colorspace, frame.color_range
     return seen
 
 
-def _turn(a: int, b: int, c: int, d: int) -> Turn:
-    """Return the turn of a display matrix, by which (x, y) is seen at (ax + cy, bx + dy), y pointing down."""
-    if a and d and not b and not c:
-        return Turn(left_right=a < 0, upside_down=d < 0)
-    if b and c and not a and not d:
-        return Turn(transposed=True, left_right=c < 0, upside_down=b < 0)
-    return Turn(odd=True)
+def planes(frame: VideoFrame) -> list[np.ndarray]:
+    """Return the Y, U and V samples of a yuv420p frame with even sides."""
+    import numpy as np
+
+    samples = np.asarray(frame.to_ndarray(), dtype=np.uint8).reshape(-1)
+    chroma = frame.height // 2, frame.width // 2
+    brightness, u, v = np.split(samples, (frame.height * frame.width, samples.size - chroma[0] * chroma[1]))
+    return [brightness.reshape(frame.height, frame.width), u.reshape(chroma), v.reshape(chroma)]
+
+
+def frame_of(planes: Sequence[np.ndarray]) -> VideoFrame:
+    """Return a yuv420p frame of these Y, U and V samples."""
+    import av
+    import numpy as np
+
+    height, width = planes[0].shape
+    samples = np.concatenate([plane.reshape(-1) for plane in planes])
+    return av.VideoFrame.from_ndarray(samples.reshape(height * 3 // 2, width), format="yuv420p")
 
 
 def _turned(plane: np.ndarray, turn: Turn) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""The wire: one module a protocol, typed requests and answers. The only package that knows HTTP."""
+"""The clients of the upstream APIs: typed requests and responses. The only package that uses HTTP."""

@@ -1,4 +1,4 @@
-"""One account at an upstream: what the providers have in common."""
+"""The base class of all providers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from extend_pipeline.providers.wire.response import RawResponse
 
 
 class AccountProvider(ABC):
-    """A Provider without a list, without a query about several tasks, and without a look-up by our own id; a subclass
-    overrides what its upstream has. Safe to use from several threads; a call blocks for at most its deadline, repeats
-    included."""
+    """A Provider without a list, without a query for several tasks, and without a look-up by our own id; a subclass
+    overrides what its upstream offers. Safe to use from several threads; a call blocks for at most its deadline,
+    repeats included."""
 
     can_find: bool = False
     list_page_size: int = 0
-    many: int = 0
+    query_batch_size: int = 0
 
     def __init__(self, client: ApiClient) -> None:
         self.client = client
@@ -39,11 +39,11 @@ class AccountProvider(ABC):
         return {task_id: self.query(task_id) for task_id in task_ids}
 
     def find(self, external_task_id: str) -> QueryOutcome:
-        """Fail: the upstream does not know our own ids."""
+        """Fail, because the upstream does not store our own ids."""
         return _not_queried(f"this account has no look-up by our own id {external_task_id}")
 
     def list_page(self, page: int, size: int) -> PageOutcome:
-        """Fail: the upstream has no list."""
+        """Fail, because the upstream has no list."""
         return _not_queried(f"this account has no list of tasks, and so no page {page} of {size} rows")
 
     def close(self) -> None:
@@ -51,15 +51,15 @@ class AccountProvider(ABC):
         self.client.close()
 
     def _look_up(self, path: str, task_id: str, read: Callable[[RawResponse], QueryOutcome]) -> QueryOutcome:
-        """Query `path/{task_id}`, with the id as one part of the path."""
+        """Query `path/{task_id}`, with the id as one path segment."""
         if task_id in ("", ".", ".."):
-            # as the last part of a path these name something else
+            # as a path segment these would name another path
             return _not_queried(f"{task_id!r} can't be a task's id")
         return self.client.get(f"{path}/{quote(task_id, safe='', errors='replace')}", None, read)
 
 
 def client_of(account: Account, settings: Deadlines, now: Callable[[], float], auth: Auth) -> ApiClient:
-    """Return the client of an account; nothing is sent yet. `now` is seconds of UTC since 1970."""
+    """Return the client of an account. Sends nothing. `now` returns seconds of UTC since 1970."""
     return ApiClient(
         base_url=account.base_url,
         auth=auth,

@@ -1,9 +1,8 @@
-"""What an upstream can answer, as types. Callers branch on these; nothing here speaks HTTP.
+"""The outcomes of upstream calls as types, and the interface of a provider. Contains no HTTP.
 
-A submit has three ends and never two (docs/upstream/README.md, "Reading the response to a submit"): accepted with a
-task id, rejected so that provably nothing was made, or unknown. `Duplicate` is the fourth word of class A only: the
-upstream says that our own key is taken, which is evidence of an earlier acceptance and is looked up, never believed or
-denied.
+A submit has three outcomes (docs/upstream/README.md, "Reading the response to a submit"): accepted with a task id,
+rejected so that provably no task was made, or unknown. `Duplicate`, for class A only, means that the upstream reports
+our own key as taken: evidence of an earlier acceptance, which is looked up before it is acted on.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Protocol
 
 
 class TaskState(StrEnum):
-    """An upstream task's state in this project's words; an unknown upstream word reads as PROCESSING with a warning."""
+    """The state of an upstream task; an unknown status word is read as PROCESSING with a warning."""
 
     SUBMITTED = "submitted"
     PROCESSING = "processing"
@@ -24,15 +23,15 @@ class TaskState(StrEnum):
 
 
 class RejectReason(StrEnum):
-    """Why provably nothing was made."""
+    """Why provably no task was made."""
 
     UNSENT = "unsent"  # refused, DNS, TLS (but for the next), connect or pool time-out: no byte of the request left
-    CERTIFICATE = "certificate"  # who answers shows a certificate that doesn't count here: no byte left
-    PROXY = "proxy"  # the proxy lets nothing through, so no byte left
+    CERTIFICATE = "certificate"  # the server's certificate is not trusted: no byte left
+    PROXY = "proxy"  # the proxy refuses the tunnel: no byte left
     # the numbers are the business codes of wire/codes.py; other error bodies are read by wire/errors.py
-    NO_KEY = "no_key"  # this process has no key that can be sent, so no byte left: its own matter, not the account's
+    NO_KEY = "no_key"  # this process has no usable key: no byte left, and the account is not at fault
     AUTH = "auth"  # 1000-1004 after one re-mint
-    CLOCK = "clock"  # 1003, 1004 while our clock and the answer's Date differ: our clock's fault, not the key's
+    CLOCK = "clock"  # 1003, 1004 while our clock and the response's Date differ: the clock is at fault, not the key
     BALANCE = "balance"  # 1100-1102: arrears, pack used up
     FORBIDDEN = "forbidden"  # 1103, 1304
     BAD_REQUEST = "bad_request"  # 1200, 1201 (not on our own key), 1202
@@ -43,13 +42,13 @@ class RejectReason(StrEnum):
 
     @property
     def transient(self) -> bool:
-        """Return whether the step is planned again by itself."""
+        """Return whether the step is planned again automatically."""
         return self in (RejectReason.UNSENT, RejectReason.RATE, RejectReason.SLOTS)
 
     @property
     def stops_account(self) -> bool:
-        """Return whether nothing more may be submitted through the account until a person has looked, or what is wrong
-        here (the clock, whose certificates count, the proxy) is right."""
+        """Return whether submits through the account stop until the operator acts, or until the local cause (clock,
+        certificates, proxy) is fixed."""
         return self in (
             RejectReason.CERTIFICATE,
             RejectReason.PROXY,
@@ -62,7 +61,7 @@ class RejectReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, kept as evidence: `raw` is size-capped and scrubbed of secrets."""
+    """The part of a response that is kept as evidence. `raw` is limited in size and contains no secrets."""
 
     message: str
     http_status: int | None = None
@@ -73,7 +72,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The upstream made a task and named it; `task_id` is never empty."""
+    """The upstream made a task; `task_id` is never empty."""
 
     task_id: str
     state: TaskState
@@ -82,7 +81,7 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Provably nothing was made."""
+    """Provably no task was made."""
 
     reason: RejectReason
     answer: Answer
@@ -91,7 +90,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Our own `external_task_id` is already taken: look it up."""
+    """Our `external_task_id` is already taken and has to be looked up."""
 
     answer: Answer
 
@@ -111,8 +110,9 @@ SubmitOutcome = Accepted | Rejected | Duplicate | Unknown
 class Output:
     """One video of a result.
 
-    `video_id` is what the next hop extends (`SourceKind`): the id of a video or of a task, or the result's URL. It is
-    missing where a gateway passes only a URL; such a video can't be extended. `duration_ms` is the file's, as reported.
+    `video_id` is the source of the next hop (`SourceKind`): the id of a video or a task, or the result's URL. It is
+    None if a gateway forwards only a URL; such a video can't be extended. `duration_ms` is the reported length of the
+    file.
     """
 
     url: str
@@ -123,10 +123,10 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
-    """A task as a query showed it. SUCCEEDED always carries at least one output with a URL.
+    """A task as a response shows it. SUCCEEDED always has at least one output with a URL.
 
-    `added_ms` is how much longer the task made its video, where a provider reports just that, and only with
-    SUCCEEDED. `expires_ms` is when the first output's URL stops working, where the URL says so; UTC milliseconds.
+    `added_ms` is the length that the task added, if the provider reports it, and only with SUCCEEDED. `expires_ms` is
+    when the first output's URL stops working, if the URL contains that time (UTC ms).
     """
 
     task_id: str
@@ -148,19 +148,19 @@ class TaskView:
 
 
 class QueryFault(StrEnum):
-    """Why a query told nothing of the task."""
+    """Why a query failed."""
 
     UNREACHABLE = "unreachable"
-    CERTIFICATE = "certificate"  # it was reached, and who answered shows a certificate that doesn't count here
-    PROXY = "proxy"  # the proxy lets nothing through
-    NO_KEY = "no_key"  # this process has no key that can be sent, so nothing was asked
+    CERTIFICATE = "certificate"  # the server's certificate is not trusted
+    PROXY = "proxy"  # the proxy refuses the tunnel
+    NO_KEY = "no_key"  # this process has no usable key, so nothing was sent
     RATE = "rate"
     AUTH = "auth"
-    CLOCK = "clock"  # a token was refused while our clock and the answer's Date differ
+    CLOCK = "clock"  # a token was refused while our clock and the response's Date differ
     BALANCE = "balance"
     FORBIDDEN = "forbidden"
     UPSTREAM = "upstream"  # 5xx
-    MALFORMED = "malformed"  # a body that can't be understood
+    MALFORMED = "malformed"  # a body that can't be parsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +172,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class NotFound:
-    """The upstream says, in a well-formed answer, that it knows no such task."""
+    """The upstream states, in a well-formed response, that there is no such task."""
 
     answer: Answer
 
 
 @dataclass(frozen=True, slots=True)
 class QueryFailed:
-    """The query told nothing about the task; ask again later."""
+    """The query gave no information about the task and has to be repeated later."""
 
     fault: QueryFault
     answer: Answer
@@ -191,7 +191,7 @@ QueryOutcome = Found | NotFound | QueryFailed
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list. `malformed` counts rows that could not be understood; they are polled one by one."""
+    """One page of a list. `malformed` counts rows that could not be parsed; their tasks are polled one by one."""
 
     views: tuple[TaskView, ...]
     malformed: int
@@ -203,11 +203,11 @@ PageOutcome = Page | QueryFailed
 
 @dataclass(frozen=True, slots=True)
 class SubmitRequest:
-    """One extension to be asked for.
+    """One extension to submit.
 
-    `source_id` is what the provider extends (`SourceKind`). `params` are the hop's own, as the provider's models name
-    them. The same `external_task_id` goes out on every try of one
-    attempt. `parent_task_id` is the task that made the source, where it is known; only some gateways ask for it.
+    `source_id` is the source (`SourceKind`). `params` are the hop's parameters, as the provider's models name them. The
+    same `external_task_id` is sent on every try of one attempt. `parent_task_id` is the task that made the source, if
+    known; only some gateways need it.
     """
 
     external_task_id: str
@@ -218,19 +218,19 @@ class SubmitRequest:
 
 
 class Provider(Protocol):
-    """One upstream system, for one account. Methods never raise for what an upstream does; they answer with a type.
+    """One upstream system, for one account. Methods return a type for every behaviour of an upstream and raise only for
+    a programming error (an argument of the wrong shape).
 
-    A programming error (an argument of the wrong shape) does raise. All of them block, for at most the account's
-    deadline a call, and may be called from several threads at once.
+    Each call blocks for at most the account's deadline. Safe to use from several threads.
     """
 
     can_find: bool  # look-up by external_task_id (class A)
     list_page_size: int  # largest useful page of list_page; 0 where the provider has no list
-    many: int  # most tasks that one query_many asks for in one request; 0 where the provider has no such question
+    query_batch_size: int  # tasks in one request of query_many; 0 if the provider has no such request
 
     def body(self, request: SubmitRequest) -> dict[str, object]:
-        """Return the JSON body that `submit` sends, for the ledger to keep; pure. An image that goes along inside the
-        body is named by its type, size and sha256 instead of its megabytes; everything else is exact."""
+        """Return the JSON body that `submit` sends, for the ledger; pure. An image inside the body is replaced by its
+        type, size and sha256; everything else is exact."""
         ...
 
     def submit(self, request: SubmitRequest) -> SubmitOutcome:
@@ -238,14 +238,14 @@ class Provider(Protocol):
         ...
 
     def query(self, task_id: str) -> QueryOutcome:
-        """Look a task up by the upstream's id; GETs are retried within bounds."""
+        """Look a task up by the upstream's id; GETs are retried within limits."""
         ...
 
     def query_many(self, task_ids: Sequence[str]) -> dict[str, QueryOutcome]:
-        """Look several tasks up, in one request for each `many` of them; one by one where `many` is 0.
+        """Look several tasks up, `query_batch_size` in a request; one by one if that is 0.
 
-        A task that the answer leaves out, or shows so that it can't be read, is left out here too: ask for it by
-        itself. Where the whole question failed, every task is Unanswered with what failed.
+        A task that is missing in the response, or can't be parsed, is missing in the result and has to be looked up
+        alone. If the whole request fails, every task is QueryFailed with the same fault.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The providers that this version supports, in the order in which they are named to the user."""
+"""The supported providers, in the order in which they are listed to the user."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _BY_NAME: Final = {spec.name: spec for spec in PROVIDERS}
 
 
 def spec_of(provider: str) -> ProviderSpec:
-    """Return the spec of a provider. Raises ValueError for one that this version does not support."""
+    """Return the spec of a provider. Raises ValueError for an unsupported one."""
     if provider not in _BY_NAME:
         raise ValueError(f"there is no provider called {provider!r}")
     return _BY_NAME[provider]
 
 
 def build_provider(account: Account, *, settings: Deadlines, now: Callable[[], float] = time.time) -> Provider:
-    """Return the client of an account; nothing is sent yet. `now` is seconds of UTC since 1970.
+    """Return the client of an account. Sends nothing. `now` returns seconds of UTC since 1970.
 
-    Raises ValueError for an unsupported provider, and for an account that signs in in a way that its provider hasn't.
+    Raises ValueError for an unsupported provider, and for credentials of a kind that the provider does not use.
     """
     if account.provider not in _BY_NAME:
         raise ValueError(f"account {account.name}: there is no provider called {account.provider!r}")
@@ -37,5 +37,5 @@ def build_provider(account: Account, *, settings: Deadlines, now: Callable[[], f
 
 
 def longest_added_ms() -> int:
-    """Return the most that one extension of any provider adds, in ms."""
+    """Return the greatest length that one extension of any provider adds, in ms."""
     return max(spec.added_ms(None)[1] for spec in PROVIDERS)

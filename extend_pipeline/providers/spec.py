@@ -1,4 +1,4 @@
-"""What a provider must answer for: every decision of this package that depends on which provider it is."""
+"""The traits of a provider: every property in which providers differ."""
 
 from __future__ import annotations
 
@@ -12,56 +12,56 @@ from extend_pipeline.providers.protocol import Provider, QueryFailed
 
 
 class SourceKind(StrEnum):
-    """What a submit names the video by that it extends."""
+    """How a submit names the video to extend."""
 
-    ID = "id"  # of a video or task of the same account
-    URL = "url"  # that the provider fetches, and that must be reachable while the task runs
+    ID = "id"  # the id of a video or task of the same account
+    URL = "url"  # the provider fetches it, so it must be reachable while the task runs
 
 
 class ResultKind(StrEnum):
-    """What the file of a result holds, by the provider's documents."""
+    """What the file of a result contains, according to the provider's documents."""
 
-    FULL = "full"  # the parent and what was added
-    SEGMENT = "segment"  # only what was added
+    FULL = "full"  # the parent and the new part
+    SEGMENT = "segment"  # only the new part
     MEASURED = "measured"  # not documented: each file is compared with its parent
 
 
 class LookUp(StrEnum):
-    """How a submit without an answer can be looked up; an account's submit class chooses one of those there are."""
+    """How a submit without a response can be looked up; an account's submit class selects one of them."""
 
-    OWN_KEY = "own_key"  # class A: by the external_task_id that it carried; a key that is taken makes no second task
-    CALLBACK = "callback"  # class C: a callback may name the task
-    NOTHING = "nothing"  # class D: an operator must look
+    OWN_KEY = "own_key"  # class A: by its external_task_id; submitting the same key again makes no second task
+    CALLBACK = "callback"  # class C: by the task id in a callback
+    NOTHING = "nothing"  # class D: only by an operator
 
 
 class Deadlines(Protocol):
-    """The settings that a provider is built with: how long a call may take, from its first look-up to its last byte."""
+    """The time limits of a provider's calls, from the DNS look-up to the last byte."""
 
     @property
     def post_deadline_s(self) -> float:
-        """For a submit, in seconds."""
+        """Return the limit of a submit, in seconds."""
         ...
 
     @property
     def get_deadline_s(self) -> float:
-        """For a query, repeats included, in seconds."""
+        """Return the limit of a query with its repeats, in seconds."""
         ...
 
 
 class Build(Protocol):
-    """Make the client of one account. Nothing is sent yet, and no secret is read."""
+    """A function that builds the client of one account. It sends nothing and reads no secret."""
 
     def __call__(self, account: Any, settings: Deadlines, now: Callable[[], float]) -> Provider:
-        """Build it; `account` is of the provider's own class, `now` is seconds of UTC since 1970. Raises ValueError for
-        an account that signs in in a way that the provider hasn't."""
+        """Build the client. `account` is of the provider's own class, `now` returns seconds of UTC since 1970. Raises
+        ValueError for credentials of a kind that the provider does not use."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """A provider's own bill of a period: micro-units by task, which may be negative. `paid_otherwise` are tasks that
-    money was taken for instead, or besides; None where that was not answered. Where the bill is not `whole`, a task
-    that is missing in it proves nothing."""
+    """A provider's own bill for a period: micro-units by task, which may be negative. `paid_otherwise` are the tasks
+    that were charged in money, instead or in addition; None if that query failed. If the bill is not `whole`, a task
+    that is missing in it may still have been charged."""
 
     micros: Mapping[str, int]
     paid_otherwise: frozenset[str] | None
@@ -69,41 +69,41 @@ class Bill:
 
 
 class ReadBill(Protocol):
-    """Read a provider's bill."""
+    """A function that reads a provider's bill."""
 
     def __call__(
         self, provider: Provider, since_ms: int, until_ms: int, *, pause: Callable[[float], None]
     ) -> Bill | QueryFailed:
-        """Read the bill of the tasks that were created in a period (UTC ms, the end left out). `pause` waits so many
-        seconds between requests."""
+        """Read the bill of the tasks created in a period (UTC ms, without its end). `pause` waits the given seconds
+        between requests."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ProviderSpec(ProviderConfig):
-    """One provider. Nothing has a default, so that the type checker asks the author of a provider about each trait:
-    most of them decide what is paid for, or what is believed to have been paid."""
+    """The traits of one provider. None has a default, so that the author of a provider decides each one: most of them
+    determine what is paid for, or what counts as paid."""
 
     source_kind: SourceKind
 
     source_range_ms: tuple[int, int] | None
-    """The shortest and the longest file that a hop may start from, in ms; the source is fetched and measured before its
-    first hop. None where no limit is documented."""
+    """The shortest and longest source of a hop, in ms; the source is fetched and measured before its first hop. None
+    without a documented limit."""
 
     source_life_ms: int | None
-    """For how long after its making a video can be extended, in ms; None where no limit is documented."""
+    """How long after its creation a video can be extended, in ms; None without a documented limit."""
 
     result_kind: ResultKind
 
     result_life_ms: int
-    """For how long a result can be fetched, in ms, where the result doesn't say."""
+    """How long a result can be fetched, in ms, unless the result states its expiry."""
 
     refreshes_urls: bool
-    """Whether asking for a task again gives a fresh URL of its result."""
+    """Whether another query of a task returns a fresh URL of its result."""
 
     reports_parent: bool
-    """Whether a task says which video it was made from and where that lies: then a source need not be fetched before
-    its first hop, and a task that says nothing of it was not made by extending."""
+    """Whether a task reports its parent video and that video's URL. Then a source need not be fetched before its first
+    hop, and a task without a parent was not made by an extension."""
 
     look_ups: frozenset[LookUp]
 
@@ -113,11 +113,10 @@ class ProviderSpec(ProviderConfig):
     bill: ReadBill | None
 
     callback: Callable[[bytes], str | None] | None
-    """Return the id of the task that a callback's body names; None where it names none. None where the provider calls
-    nobody back."""
+    """Returns the task id in a callback's body, or None. None if the provider sends no callbacks."""
 
     submit_path: Callable[[str, Any], str]
-    """Where below the base URL a source (its id or URL) is asked to be extended, so that an operator can look for the
-    very request; the second argument is the account, None where it is not known any more."""
+    """Returns the path, below the base URL, of the submit that extends a source (its id or URL), so that an operator
+    can find the request at the provider. The second argument is the account, or None if it has been removed."""
 
     build: Build

@@ -1,4 +1,4 @@
-"""What a sandbox can be told before it starts: accounts, prices, run times, limits, the look of its films."""
+"""Settings of a sandbox: accounts, prices, run times, limits, the look of its films."""
 
 from __future__ import annotations
 
@@ -105,12 +105,12 @@ class SandboxConfig:
                 f"width and height must be even and at least 64, got {self.width}x{self.height}",
             ),
         ]
-        told = [message for wrong, message in problems if wrong]
-        told += [f"{name}.{problem}" for name, other in self.others.items() for problem in other.problems()]
+        messages = [message for wrong, message in problems if wrong]
+        messages += [f"{name}.{problem}" for name, other in self.others.items() for problem in other.problems()]
         names += [account.name for other in self.others.values() for account in other.accounts]
-        told += name_problems(names)
-        if told:
-            raise SandboxError("; ".join(told))
+        messages += name_problems(names)
+        if messages:
+            raise SandboxError("; ".join(messages))
 
     @property
     def others(self) -> Mapping[str, SurfaceConfig]:

@@ -18,7 +18,7 @@ from extend_pipeline.sandbox.store.records import Task, status_at, units_text
 
 
 class Control:
-    """Health, charges, tasks, requests, callbacks, seeds, tasks of somebody else's, faults and the clock."""
+    """Health, charges, tasks, requests, callbacks, seeds, tasks of other customers, faults and the clock."""
 
     def __init__(self, core: Core) -> None:
         """Control that sandbox."""

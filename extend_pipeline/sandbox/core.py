@@ -11,8 +11,8 @@ from extend_pipeline.sandbox.clock import Clock
 from extend_pipeline.sandbox.config import SandboxConfig, Seed
 from extend_pipeline.sandbox.faults import seeded_random
 from extend_pipeline.sandbox.faults.book import FaultBook
+from extend_pipeline.sandbox.media.drawing import Frames, Segment
 from extend_pipeline.sandbox.media.library import MediaLibrary
-from extend_pipeline.sandbox.media.picture import Frames, Segment
 from extend_pipeline.sandbox.store.database import Store
 from extend_pipeline.sandbox.store.records import Video
 from extend_pipeline.sandbox.store.request_log import RequestLog
@@ -115,7 +115,7 @@ class Core:
         )
 
     async def film(self, video: Video) -> bytes:
-        """Return the mp4 of a video, rendered now if nobody has asked for it before."""
+        """Return the mp4 of a video, rendered at its first request."""
         path = self._library.path(video.media_key)
         if not path.exists():
             chain = self._segments(self.store.lineage(video))

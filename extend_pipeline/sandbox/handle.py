@@ -30,7 +30,7 @@ class SandboxHandle:
         return list(self._object("GET", "tasks")["tasks"])
 
     def foreign_task(self, **fields: Any) -> dict[str, Any]:
-        """Return a finished task that somebody else paid for: {provider?, account?, video_id?, external_task_id?,
+        """Return a finished task that another customer paid for: {provider?, account?, video_id?, external_task_id?,
         prompt?, age? (s)}; the row that `tasks` has of it. It shows in queries, lists and bills as any other.
 
         The source is a new one unless `video_id` names it. What it costs can be changed by ordering `odd_deduction`.
@@ -81,7 +81,7 @@ class SandboxHandle:
         self._stop()
 
     def _object(self, method: str, name: str, body: object = None) -> dict[str, Any]:
-        # Always the sandbox's own http address, never one that somebody else chose.
+        # Always the sandbox's own http address, never one that a test chose.
         request = urllib.request.Request(  # noqa: S310
             f"{self.base_url}/_sandbox/{name}",
             None if body is None else json.dumps(body).encode(),
@@ -95,5 +95,5 @@ class SandboxHandle:
                 return dict(json.load(answer))
         except urllib.error.HTTPError as problem:
             with problem:
-                told = problem.read().decode(errors="replace")
-            raise SandboxError(f"{method} /_sandbox/{name} answered {problem.code}: {told}") from None
+                message = problem.read().decode(errors="replace")
+            raise SandboxError(f"{method} /_sandbox/{name} answered {problem.code}: {message}") from None

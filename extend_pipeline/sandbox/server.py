@@ -1,4 +1,4 @@
-"""Running the sandbox: in this thread until told to stop, or in a background thread for a test."""
+"""Run the sandbox: in this thread until it is stopped, or in a background thread for a test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.faults.wire import ConnectionProtocol
 from extend_pipeline.sandbox.handle import SandboxHandle
 
-# A client's pool may idle between rounds; closing under it would look like faults that nobody ordered.
+# A client's pool may idle between rounds; closing under it would look like faults that were not ordered.
 _KEEP_ALIVE_S = 120
 _GRACE_S = 2
 _START_S = 20.0
@@ -31,7 +31,7 @@ def check_seeds(config: SandboxConfig) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, which says when it listens and lets held answers go before it waits for them."""
+    """uvicorn, which says when it listens and releases held responses before it waits for them."""
 
     def __init__(self, config: uvicorn.Config, core: Core, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -73,7 +73,7 @@ def running_sandbox(state_dir: Path, config: SandboxConfig | None = None, *, por
             try:
                 server.run(sockets=[listener])
             finally:
-                # also after a failed start, so that nobody waits for it
+                # also after a failed start, so that no caller waits for it
                 ready.set()
 
         thread = threading.Thread(target=run, name="sandbox", daemon=True)
@@ -93,7 +93,7 @@ def running_sandbox(state_dir: Path, config: SandboxConfig | None = None, *, por
 
 @contextmanager
 def _prepared(state_dir: Path, host: str, port: int, config: SandboxConfig) -> Iterator[tuple[Core, socket.socket]]:
-    """Port first, then state: whoever starts a second server by mistake is told about the port."""
+    """Bind the port first, then open the state, so that a second server started by mistake fails at the port."""
     listener = _listen(host, port)
     try:
         core = Core(state_dir, config)

@@ -1,1 +1,1 @@
-"""The published DuckDB file: what it holds, how it is kept up from the ledger, how it is read and checked."""
+"""The published DuckDB file: its schema, its update from the ledger, its readers and its checks."""

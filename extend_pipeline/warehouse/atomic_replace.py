@@ -1,4 +1,4 @@
-"""Puts a copy of the working file in the published file's place, so that a reader finds the old one or the new one."""
+"""Replaces the published file by a copy of the staging file, so that a reader finds the old one or the new one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from extend_pipeline.warehouse.read import reading
 
 
 def replace(target: Path, *, work: Path, now_ms: int) -> int:
-    """Copy, verify, fsync, rename, fsync the folder; answers the file's size in bytes. Raises PublishError, OSError."""
+    """Copy, verify, fsync and rename the file, then fsync its folder. Return its size in bytes. Raises PublishError,
+    OSError."""
     temporary = target.with_name(f".{target.name}.new")
-    staging_db.remove(temporary)  # a publisher that was killed left it; only one works at a time
+    staging_db.remove(temporary)  # left by a publisher that was killed; only one runs at a time
     _copy(work, temporary)
     try:
         _verify(temporary, work)
@@ -46,14 +47,15 @@ def _verify(temporary: Path, work: Path) -> None:
         expected = staging_db.contents(connection)
     with reading(temporary) as connection:
         staging_db.storage_version(connection)
-        found = staging_db.contents(connection)
-    if found != expected:
-        different = ", ".join(name for name in expected if found.get(name) != expected[name])
-        raise PublishError(f"the copy of {work} differs from it in {different}; is the disk sound?")
+        copied = staging_db.contents(connection)
+    if copied != expected:
+        different = ", ".join(name for name in expected if copied.get(name) != expected[name])
+        raise PublishError(f"the copy of {work} differs from it in {different}; is the disk faulty?")
 
 
 def _move_wal_away(target: Path, *, now_ms: int) -> None:
-    """Whoever opened the published file to write left a log that DuckDB would replay into the new file."""
+    """Rename a log beside the published file. A program that wrote to the file left it, and DuckDB would replay it into
+    the new file."""
     wal = target.with_name(target.name + ".wal")
     if wal.exists():
         wal.replace(wal.with_name(f"{wal.name}.stale-{now_ms}"))

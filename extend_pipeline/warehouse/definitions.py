@@ -1,4 +1,4 @@
-"""The statements that make an empty warehouse from the schema and the views' files, and the digest that names them."""
+"""The SQL that creates an empty warehouse from the schema and the views' files, and its digest."""
 
 from __future__ import annotations
 
@@ -12,44 +12,45 @@ _VIEWS: Final = Path(__file__).parent / "views"
 
 
 def views() -> dict[str, tuple[str, str]]:
-    """Description (the first line of its .sql file) and SELECT of every view, by name. They are made in this order: a
-    view may use those whose names come before its own."""
-    found = {}
+    """Return description (the first line of its .sql file) and SELECT of every view, by name. They are created in this
+    order: a view may use those whose names come before its own."""
+    definitions = {}
     for file in sorted(_VIEWS.glob("*.sql")):
         first, _, body = file.read_text(encoding="utf-8").partition("\n")
-        found[file.stem] = (first.removeprefix("--").strip(), body.strip().removesuffix(";"))
-    return found
+        definitions[file.stem] = (first.removeprefix("--").strip(), body.strip().removesuffix(";"))
+    return definitions
 
 
 def statements() -> list[str]:
-    """Return the statements that make an empty warehouse, comments included."""
-    made = []
+    """Return the statements that create an empty warehouse, comments included."""
+    created = []
     for table in schema.TABLES:
-        listed = ", ".join(f"{_name(column.name)} {column.type}" for column in table.columns)
-        made.append(f"CREATE TABLE {table.name} ({listed})")
-        made.append(f"COMMENT ON TABLE {table.name} IS {_quoted(table.description)}")
-        made += [
+        columns = ", ".join(f"{_name(column.name)} {column.type}" for column in table.columns)
+        created.append(f"CREATE TABLE {table.name} ({columns})")
+        created.append(f"COMMENT ON TABLE {table.name} IS {_quoted(table.description)}")
+        created += [
             f"COMMENT ON COLUMN {table.name}.{_name(column.name)} IS {_quoted(column.description)}"
             for column in table.columns
         ]
-    listed = ", ".join(f"{name} {type_}" for name, type_, _ in schema.META_COLUMNS)
-    made += [f"CREATE TABLE _meta ({listed})", "COMMENT ON TABLE _meta IS 'One row: how fresh this file is.'"]
-    made += [f"COMMENT ON COLUMN _meta.{name} IS {_quoted(about)}" for name, _, about in schema.META_COLUMNS]
+    columns = ", ".join(f"{name} {type_}" for name, type_, _ in schema.META_COLUMNS)
+    created += [f"CREATE TABLE _meta ({columns})", "COMMENT ON TABLE _meta IS 'One row: how fresh this file is.'"]
+    created += [f"COMMENT ON COLUMN _meta.{name} IS {_quoted(about)}" for name, _, about in schema.META_COLUMNS]
     for name, (description, body) in views().items():
-        made += [f"CREATE VIEW {name} AS {body}", f"COMMENT ON VIEW {name} IS {_quoted(description)}"]
-    return made
+        created += [f"CREATE VIEW {name} AS {body}", f"COMMENT ON VIEW {name} IS {_quoted(description)}"]
+    return created
 
 
 def schema_version() -> str:
-    """Return a digest of everything that decides what stands in the file: a work file of another one is built anew."""
-    made = [column.sql for table in schema.TABLES for column in table.columns]
-    made += [f"{table.key} {table.changed} {table.rows}" for table in schema.TABLES]
-    return hashlib.sha256("\n".join([schema.STORAGE_VERSION, *statements(), *made]).encode()).hexdigest()[:16]
+    """Return a digest of everything that the file's contents depend on. A staging file with another digest is
+    rebuilt."""
+    sql = [column.sql for table in schema.TABLES for column in table.columns]
+    sql += [f"{table.key} {table.changed} {table.rows}" for table in schema.TABLES]
+    return hashlib.sha256("\n".join([schema.STORAGE_VERSION, *statements(), *sql]).encode()).hexdigest()[:16]
 
 
 def _name(column: str) -> str:
     return f'"{column}"'
 
 
-def _quoted(words: str) -> str:
-    return "'" + words.replace("'", "''") + "'"
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,4 +1,4 @@
-"""What can go wrong with a warehouse, said for the person who reads it."""
+"""The warehouse's errors, with messages for the operator."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 class WarehouseError(RuntimeError):
-    """The warehouse can't be read, written or asked what it was asked."""
+    """The warehouse can't be read, written or queried."""
 
 
 class NotPublishedError(WarehouseError):
-    """There is no warehouse yet."""
+    """No warehouse has been published yet."""
 
     def __init__(self, target: Path) -> None:
         super().__init__(f"no warehouse has been published at {target} yet; run extend-pipeline publish")
@@ -18,8 +18,8 @@ class NotPublishedError(WarehouseError):
 
 
 class PublishError(WarehouseError):
-    """A publish failed; what was published before is untouched."""
+    """A publish failed; the published file is unchanged."""
 
 
 class QueryError(WarehouseError):
-    """DuckDB refused a query; the message holds its words."""
+    """DuckDB refused a query; the message is DuckDB's."""

@@ -20,22 +20,22 @@ with duckdb.connect("data/state/warehouse.duckdb", read_only=True) as warehouse:
     warehouse.sql("FROM cost_by_video").show()
 ```
 
-A new file replaces the old one as a whole. **A connection shows what was published when it was opened, for as long as
-it stays open**, and within one process every further connection to the same path shows that too. Connect anew for each
-look, as above. Where a session stays open (a notebook, a dashboard), look again by attaching anew:
+A new file replaces the old one as a whole. **An open connection shows the file that was published when it was opened**,
+and every further connection of the same process to the same path shows that file too. Connect anew for each query, as
+above. In a session that stays open (a notebook, a dashboard), attach the file anew:
 
 ```sql
 ATTACH 'data/state/warehouse.duckdb' AS warehouse (READ_ONLY);
 FROM warehouse.cost_by_video;
-DETACH warehouse;  -- attach again to see what was published since
+DETACH warehouse;  -- attach again to see a newer file
 ```
 
-`_meta.published_at` says when, and `_meta.ledger_seq` up to which event of the ledger; sums equal the ledger's at that
-number. Ids are text, units and amounts exact decimals, durations seconds, times moments that are kept in UTC; a client
-shows them in a zone of its own choice, and `extend-pipeline sql` in the home's. Amounts of different currencies are
-never added.
+`_meta.published_at` is when the file was published, and `_meta.ledger_seq` the last event of the ledger in it; sums
+equal the ledger's at that number. Ids are text, units and amounts exact decimals, durations seconds. Times are stored
+in UTC; a client shows them in a zone of its own choice, and `extend-pipeline sql` in the home's. Amounts of different
+currencies are never added.
 
-This page is written from the definitions: `python -m extend_pipeline.warehouse.generate_docs`.
+This page is generated from the definitions: `python -m extend_pipeline.warehouse.generate_docs`.
 """
 
 
@@ -46,8 +46,8 @@ def render() -> str:
         rows = [(column.name, column.type, column.description) for column in table.columns]
         parts.append(f"## `{table.name}`\n{table.description}\n\n{_table(rows)}")
     parts.append(f"## `_meta`\nOne row: how fresh the file is.\n\n{_table(list(META_COLUMNS))}")
-    listed = "\n".join(f"| `{name}` | {_cell(description)} |" for name, (description, _) in views().items())
-    parts.append(f"## Views\n\n| view | what it says |\n|---|---|\n{listed}\n")
+    rows_of_views = "\n".join(f"| `{name}` | {_cell(description)} |" for name, (description, _) in views().items())
+    parts.append(f"## Views\n\n| view | contents |\n|---|---|\n{rows_of_views}\n")
     return "\n".join(parts)
 
 
@@ -56,8 +56,8 @@ def _table(rows: list[tuple[str, str, str]]) -> str:
     return "| column | type | |\n|---|---|---|\n" + "\n".join(lines) + "\n"
 
 
-def _cell(words: str) -> str:
-    return words.replace("|", "\\|").replace("\n", " ")
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Reads from the ledger what a warehouse lacks: one read transaction, only rows that changed after an event number."""
+"""Reads from the ledger the rows that a warehouse lacks: one read transaction, only rows changed after an event
+number."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ LEDGER_TABLES: Final = (tables.videos, tables.attempts, tables.charges, tables.r
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far something has come: an event's number and its fingerprint ('' before the first event)."""
+    """A position in the ledger: an event's number and its fingerprint ('' before the first event)."""
 
     seq: int
     event: str
@@ -31,7 +32,7 @@ NOTHING: Final = Mark(0, "")
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Changed rows of one ledger table, by columns; `types` are DuckDB's."""
+    """The changed rows of one ledger table, by columns; `types` are DuckDB's."""
 
     table: str
     names: tuple[str, ...]
@@ -42,7 +43,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened between `after` and `head`, and how many rows each warehouse table has at `head`."""
+    """The changes between `after` and `head`, and how many rows each warehouse table has at `head`."""
 
     after: Mark
     head: Mark
@@ -52,14 +53,14 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Diverged:
-    """The ledger has no such event at that number: it was restored from a backup, or is another one. Or something has
-    another name since, so that rows are to be removed as well."""
+    """The ledger has no such event at that number, because it was restored from a backup or is another one. Or a video
+    or account was renamed since, so that rows must be removed too."""
 
     after: Mark
 
 
 def read_changes(ledger: Ledger, *, after: Mark) -> Changes | Diverged:
-    """Read everything that changed after a mark, in one read transaction, which ends before anything is written."""
+    """Read everything that changed after a mark, in one read transaction that ends before anything is written."""
     with ledger.read() as connection:
         newest = head(connection)
         if mark_at(connection, after.seq) != after or _renamed(connection, after):
@@ -70,8 +71,7 @@ def read_changes(ledger: Ledger, *, after: Mark) -> Changes | Diverged:
 
 
 def _renamed(connection: Connection, after: Mark) -> bool:
-    """Return whether a video or an account has got another name since a mark; a warehouse that begins has no old
-    names."""
+    """Return whether a video or an account was renamed after a mark. An empty warehouse has no old names."""
     table = tables.events
     renames = table.c.kind.in_(("video_renamed", "account_renamed"))
     query = select(table.c.seq).where(table.c.seq > after.seq, renames).limit(1)
@@ -79,7 +79,7 @@ def _renamed(connection: Connection, after: Mark) -> bool:
 
 
 def prompt_of(params: str) -> str | None:
-    """Return the prompt in an extension's parameters; lone surrogates, which no UTF-8 file can hold, become question
+    """Return the prompt in an extension's parameters. Lone surrogates, which a UTF-8 file can't hold, become question
     marks."""
     value = json.loads(params).get("prompt")
     return None if value is None else str(value).encode("utf-8", "replace").decode("utf-8")
@@ -91,7 +91,7 @@ def head(connection: Connection) -> Mark:
 
 
 def mark_at(connection: Connection, seq: int) -> Mark:
-    """Return the ledger's event of that number, with an empty fingerprint where it has none."""
+    """Return the ledger's event with that number; its fingerprint is empty if there is none."""
     row = connection.execute(select(tables.events).where(tables.events.c.seq == seq)).first()
     if row is None:
         return Mark(seq, "")
@@ -99,7 +99,7 @@ def mark_at(connection: Connection, seq: int) -> Mark:
 
 
 def _needed(table: Table) -> list[str]:
-    sources = {source for made in schema.TABLES for column in made.columns for source in column.sources}
+    sources = {source for target in schema.TABLES for column in target.columns for source in column.sources}
     return [column.name for column in table.c if f"{table.name}.{column.name}" in sources]
 
 
@@ -108,7 +108,7 @@ def _changed(table: Table, seq: int) -> Select[Any]:
     query = select(*columns).where(table.c.seq > seq)
     if table is not tables.attempts:
         return query
-    # a booking on an attempt that ended long ago changes what its extension cost
+    # because a new charge on an old attempt changes the cost of its extension
     booked = select(tables.charges.c.attempt_id).where(tables.charges.c.seq > seq)
     late = select(*columns).where(table.c.attempt_id.in_(booked), table.c.seq <= seq)
     either = query.union_all(late).subquery()

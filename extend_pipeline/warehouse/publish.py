@@ -1,4 +1,5 @@
-"""Publishes the warehouse: the ledger's changes into the working file, and a copy of that into the readers' place."""
+"""Publishes the warehouse: applies the ledger's changes to the staging file, and replaces the published file by a
+copy."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ from extend_pipeline.warehouse.read import meta
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A new file is in place. `rows` were written by table; `rebuilt` says why it was made from zero, if it was."""
+    """A new file is published. `rows` are the rows written, by table; `rebuilt` is why the staging file was rebuilt, if
+    it was."""
 
     ledger_seq: int
     rows: Mapping[str, int]
@@ -29,7 +31,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class AlreadyFresh:
-    """The published file holds everything that the ledger does."""
+    """The published file is up to date with the ledger."""
 
     ledger_seq: int
 
@@ -40,16 +42,16 @@ class Busy:
 
 
 def publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Published | AlreadyFresh | Busy:
-    """Bring the published file up to the ledger; costs what changed, and a copy of the file.
+    """Update the published file from the ledger; costs the changes, and a copy of the file.
 
-    `work` is a private file that may be lost: it is made anew from the ledger. Raises PublishError; what was published
-    before stays in place then.
+    `work` is the private staging file; if it is lost, it is rebuilt from the ledger. Raises PublishError, and then
+    leaves the published file unchanged.
     """
     try:
         for folder in (target.parent, work.parent):
             make_private_folder(folder)
-        with _only_publisher(work) as mine:
-            if not mine:
+        with _only_publisher(work) as locked:
+            if not locked:
                 return Busy()
             with ledger.read() as connection:
                 newest = head(connection)
@@ -65,8 +67,8 @@ def _publish(ledger: Ledger, *, target: Path, work: Path, now_ms: int) -> Publis
 
     rebuilt = None
     if not work.exists():
-        staging_db.remove(work)  # a log without its file is of no use, and DuckDB would take it for the new one's
-        rebuilt = "there was no working file"
+        staging_db.remove(work)  # because DuckDB would replay a log without its file into the new file
+        rebuilt = "there was no staging file"
     try:
         return _make(ledger, target=target, work=work, now_ms=now_ms, rebuilt=rebuilt)
     except (duckdb.Error, WarehouseError) as error:
@@ -86,11 +88,12 @@ def _make(ledger: Ledger, *, target: Path, work: Path, now_ms: int, rebuilt: str
 
 
 def _bring_up(ledger: Ledger, work: Path, *, now_ms: int) -> tuple[int, dict[str, int]]:
-    """Apply what the working file lacks, and checkpoint. Raises Unsound, duckdb.Error."""
+    """Apply the ledger's changes to the staging file, and checkpoint. Return the last event number and the rows written
+    by table. Raises InvalidStagingFile, duckdb.Error."""
     with staging_db.opened(work) as connection:
         changes = read_changes(ledger, after=staging_db.mark(connection))
         if isinstance(changes, Diverged):
-            raise staging_db.Unsound(
+            raise staging_db.InvalidStagingFile(
                 f"the ledger's event {changes.after.seq} is not the one that was published: it was restored or replaced"
             )
         written: dict[str, int] = {}
@@ -101,19 +104,19 @@ def _bring_up(ledger: Ledger, work: Path, *, now_ms: int) -> tuple[int, dict[str
 
 
 def _published(target: Path) -> Mark | None:
-    """Return what the published file holds; None where there is none that can be read, or one of another schema."""
+    """Return the published file's mark; None if it can't be read, or has another schema."""
     try:
-        found = meta(target)
+        about = meta(target)
     except WarehouseError:
         return None
-    if found is None or found.schema_version != definitions.schema_version():
+    if about is None or about.schema_version != definitions.schema_version():
         return None
-    return Mark(found.ledger_seq, found.ledger_event)
+    return Mark(about.ledger_seq, about.ledger_event)
 
 
 def _failed(target: Path, error: Exception) -> str:
     return (
-        f"{target} could not be published: {_first_line(error)}. What was published before is untouched. "
+        f"{target} could not be published: {_first_line(error)}. The published file is unchanged. "
         "Check the free space and the permissions of its folder; `extend-pipeline doctor` checks the ledger."
     )
 
@@ -124,7 +127,8 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def _only_publisher(work: Path) -> Iterator[bool]:
-    """Hold the publisher's lock, or answer False at once. The kernel lets go of it when the process dies."""
+    """Yield whether this process has the publisher's lock, without waiting. The kernel releases it when the process
+    dies."""
     descriptor = os.open(work.with_name(work.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
     try:
         try:

@@ -1,4 +1,4 @@
-"""Reads the published file: short connections, read-only, that can reach nothing else on the machine."""
+"""Reads the published file: short, read-only connections without access to anything else on the machine."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A query's answer: names, DuckDB types, and rows of Python values; decimals are Decimals, times aware datetimes in
-    the zone that was asked for (UTC by default)."""
+    """A query's result: names, DuckDB types, and rows of Python values. Decimals are Decimals, times are aware
+    datetimes in the requested zone (UTC by default)."""
 
     columns: tuple[str, ...]
     types: tuple[str, ...]
@@ -33,7 +33,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """How fresh a published file is, and what wrote it."""
+    """How fresh a published file is, and the versions that wrote it."""
 
     ledger_seq: int
     ledger_event: str
@@ -46,14 +46,14 @@ class Meta:
 
 @contextmanager
 def reading(target: Path, *, timezone: str = NO_ZONE) -> Iterator[DuckDBPyConnection]:
-    """Open the file read-only and close it in any case. What is read comes from one file, even if it is replaced
-    meanwhile. Raises NotPublishedError, or WarehouseError where the file is none."""
+    """Yield a read-only connection to the file. All reads see one file, even if it is replaced meanwhile. Raises
+    NotPublishedError, or WarehouseError if it is no warehouse."""
     import duckdb
 
     if not target.exists():
         raise NotPublishedError(target)
-    # attached to a connection of its own: duckdb.connect(path) hands out what this process has open under that path,
-    # which after a publish is the file before, and refuses another configuration than that one's
+    # attached, because duckdb.connect(path) returns the database that this process has open under that path, which
+    # after a publish is the old file, and refuses another configuration than that one's
     connection = duckdb.connect(":memory:")
     try:
         path = str(target).replace("'", "''")
@@ -67,9 +67,11 @@ def reading(target: Path, *, timezone: str = NO_ZONE) -> Iterator[DuckDBPyConnec
         connection.execute("SET TimeZone = 'UTC'")
         if timezone != NO_ZONE:
             zones = "SELECT name FROM pg_timezone_names() WHERE name = ?"
-            for (name,) in connection.execute(zones, [timezone]).fetchall():  # as DuckDB lists it, or UTC it stays
+            for (name,) in connection.execute(
+                zones, [timezone]
+            ).fetchall():  # a zone that DuckDB doesn't list leaves UTC
                 connection.execute(f"SET TimeZone = '{name}'")
-        connection.execute("SET temp_directory = ''")  # no spilling beside whatever folder the caller stands in
+        connection.execute("SET temp_directory = ''")  # no spilling into the current folder
         connection.execute("SET python_enable_replacements = false")  # a query names tables, not Python's variables
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
@@ -81,10 +83,10 @@ def reading(target: Path, *, timezone: str = NO_ZONE) -> Iterator[DuckDBPyConnec
 def query(
     target: Path, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None, *, timezone: str = NO_ZONE
 ) -> Table:
-    """Run SQL on the published file. It can neither change it nor read or write any other file. Days in the query and
-    times in the answer are those of `timezone` (an IANA name).
+    """Return the result of SQL on the published file, which can neither change it nor access any other file. Days in
+    the query and times in the result are in `timezone` (an IANA name).
 
-    Raises NotPublishedError; QueryError with DuckDB's words.
+    Raises NotPublishedError; QueryError with DuckDB's message.
     """
     with reading(target, timezone=timezone) as connection, query_errors():
         cursor = connection.execute(sql, params) if params else connection.execute(sql)
@@ -93,10 +95,10 @@ def query(
 
 
 def results(target: Path, sql: str, *, timezone: str = NO_ZONE) -> Iterator[DuckDBPyRelation]:
-    """Run statement after statement on the published file, as `query` does, and yield what each has to show, to be read
-    before the next is asked for. Reading within `query_errors` tells of an error as of one here.
+    """Run the statements on the published file one by one, as `query` does, and yield each result, to be read before
+    the next one. Read it within `query_errors` to get the same errors.
 
-    Raises NotPublishedError; QueryError with DuckDB's words.
+    Raises NotPublishedError; QueryError with DuckDB's message.
     """
     import duckdb
 
@@ -110,7 +112,7 @@ def results(target: Path, sql: str, *, timezone: str = NO_ZONE) -> Iterator[Duck
 
 @contextmanager
 def query_errors() -> Iterator[None]:
-    """Raise QueryError where the block raises an error of DuckDB, or meets a moment that Python has no date for."""
+    """Raise QueryError if the block raises an error of DuckDB, or reads a time that Python has no datetime for."""
     import duckdb
 
     try:
@@ -118,8 +120,8 @@ def query_errors() -> Iterator[None]:
     except duckdb.Error as error:
         raise QueryError(str(error)) from None
     except OverflowError:
-        told = "a moment of the answer lies outside the years 1 to 9999 in the home's time zone; CAST it to VARCHAR"
-        raise QueryError(told) from None
+        message = "a time in the result lies outside the years 1 to 9999 in the home's time zone; CAST it to VARCHAR"
+        raise QueryError(message) from None
 
 
 def rows_of(relation: DuckDBPyRelation, timezone: str) -> Table:
@@ -136,15 +138,15 @@ def _table(described: Sequence[Sequence[Any]], rows: Sequence[Sequence[Any]], ti
 
 
 def kept(relation: DuckDBPyRelation, *, most: int) -> DuckDBPyRelation:
-    """Return the first rows of a result, held in memory where DuckDB can (2.0). Raises duckdb.Error."""
+    """Return the first rows of a result, held in memory if DuckDB can (2.0). Raises duckdb.Error."""
     first = relation.limit(most)
     materialize: Callable[[], DuckDBPyRelation] | None = getattr(first, "materialize", None)
     return first if materialize is None else materialize()
 
 
 def table_frame(target: Path, name: str) -> pd.DataFrame:
-    """Return a whole table or view as a frame. Decimals stay `Decimal` in object columns: pandas would make floats of
-    money.
+    """Return a whole table or view as a frame. Decimals stay `Decimal` in object columns, because pandas would turn
+    money into floats.
 
     Raises NotPublishedError; QueryError for a name that is no table or view.
     """
@@ -158,7 +160,7 @@ def table_frame(target: Path, name: str) -> pd.DataFrame:
         decimals = [row[0] for row in described if str(row[1]).startswith("DECIMAL")]
         exact = ", ".join(f'CAST("{column}" AS VARCHAR) AS "{column}"' for column in decimals)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The inplace keyword")  # of DuckDB's own call of pandas
+            warnings.filterwarnings("ignore", message="The inplace keyword")  # from DuckDB's own call of pandas
             frame = connection.execute(f"SELECT * {f'REPLACE ({exact})' if exact else ''} FROM {name}").df()  # noqa: S608 - names come from the schema and the file itself
     for column in decimals:
         values = [Decimal(value) if isinstance(value, str) else None for value in frame[column].tolist()]
@@ -167,12 +169,12 @@ def table_frame(target: Path, name: str) -> pd.DataFrame:
 
 
 def meta(target: Path) -> Meta | None:
-    """Return how fresh the published file is; None where nothing has been published yet."""
+    """Return how fresh the published file is; None if there is none."""
     if not target.exists():
         return None
     names = ", ".join(name for name, _, _ in schema.META_COLUMNS)
-    answer = query(target, f"SELECT {names} FROM _meta")  # noqa: S608 - names come from the schema
-    return Meta(*answer.rows[0]) if answer.rows else None
+    result = query(target, f"SELECT {names} FROM _meta")  # noqa: S608 - names come from the schema
+    return Meta(*result.rows[0]) if result.rows else None
 
 
 def _placed(value: Any, timezone: str) -> Any:

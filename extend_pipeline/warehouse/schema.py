@@ -1,4 +1,4 @@
-"""The warehouse's tables and columns, once: the file, Dagster's metadata and the docs' lists are made from it."""
+"""The warehouse's tables and columns. The file, Dagster's metadata and the documentation are generated from them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STORAGE_VERSION: Final = "v1.2.0"
 
 _CHANGED_ATTEMPTS: Final = "SELECT attempt_id FROM new_attempts"
 
-# what was spent for an attempt, and how far it is from its root: from the tables that were filled just before
+# the units spent for an attempt, and its distance from the root, from tables that are filled before
 _STORED: Final = """(
     SELECT a.*, paid.units, paid.amount, up.depth
     FROM new_attempts AS a
@@ -55,7 +55,7 @@ _LENGTHS: Final = ("attempts.probed_duration_ms", "attempts.parent_duration_ms",
 
 SOURCE_VIDEOS: Final = TableSchema(
     name="source_videos",
-    description="One row a video of the catalogue: where it starts, how long it shall become, how far it has come.",
+    description="One row a video of the catalogue: its source, its target, and its progress.",
     key="video_key",
     changed="SELECT video_key FROM new_videos",
     rows="new_videos AS videos",
@@ -71,11 +71,11 @@ SOURCE_VIDEOS: Final = TableSchema(
         moment("videos.source_created_at", "when the source was made", name="created_at"),
         moment("videos.extendable_until", "after this moment the provider refuses to extend the source"),
         seconds("videos.source_duration_ms", "length of the source, as declared", name="duration_s"),
-        seconds("videos.target_ms", "length that was asked for, if a length was", name="target_s"),
-        integer("videos.target_steps", "number of extensions that was asked for, if a number was"),
+        seconds("videos.target_ms", "requested length, if the target is a length", name="target_s"),
+        integer("videos.target_steps", "requested number of extensions, if the target is a number"),
         text("videos.state", "new, working, waiting, blocked, complete or withdrawn"),
-        text("videos.state_reason", "why it is in this state, in one word"),
-        text("videos.state_detail", "why it is in this state, for people"),
+        text("videos.state_reason", "why it is in this state, as a code"),
+        text("videos.state_detail", "why it is in this state, as a sentence"),
         integer("videos.hops_done", "extensions that are stored"),
         seconds("videos.current_duration_ms", "length reached so far", name="current_duration_s"),
         moment("videos.declared_at", "when the entry was declared in its present form"),
@@ -84,7 +84,7 @@ SOURCE_VIDEOS: Final = TableSchema(
 
 EXTENSION_REQUESTS: Final = TableSchema(
     name="extension_requests",
-    description="One row an attempt: one paid submit at most, whatever became of it.",
+    description="One row an attempt, in any state: one paid submit at most.",
     key="attempt_id",
     changed=_CHANGED_ATTEMPTS,
     rows="new_attempts AS attempts",
@@ -96,8 +96,8 @@ EXTENSION_REQUESTS: Final = TableSchema(
         integer("attempts.try_no", "which try of this generation"),
         text("attempts.account", "account that pays"),
         text("attempts.provider", "protocol of the account"),
-        text("attempts.submit_class", "how an unclear submit can be resolved: A, B, C or D"),
-        text("attempts.state", "where the attempt stands"),
+        text("attempts.submit_class", "how a submit without a clear response can be resolved: A, B, C or D"),
+        text("attempts.state", "state of the attempt"),
         text("attempts.external_task_id", "our own id of the task, the same on every try"),
         text("attempts.task_id", "the provider's id of the task"),
         locator("attempts.root_video_id", "the provider's id or URL of the source at the root of the chain"),
@@ -105,41 +105,41 @@ EXTENSION_REQUESTS: Final = TableSchema(
         locator("attempts.parent_video_id", "the provider's id or URL of the video that is extended"),
         seconds("attempts.parent_duration_ms", "length of the video that is extended", name="parent_duration_s"),
         locator("attempts.video_id", "the provider's id or URL of the result"),
-        text("attempts.mode", "mode that is charged for"),
+        text("attempts.mode", "mode that the price depends on"),
         derived("prompt", "VARCHAR", "prompt of this extension", "attempts.prompt", "attempts.params"),
         unsigned("attempts.params", "all parameters of the extension, as JSON, without the queries of URLs"),
         unsigned("attempts.request", "the request that is sent, without the queries of URLs; status shows it exactly"),
         text("attempts.unit", "what the account is charged in"),
         units("attempts.predicted_micros", "units that were reserved", name="predicted_units"),
-        units("attempts.settled_micros", "units that were booked at the end", name="settled_units"),
+        units("attempts.settled_micros", "units that were booked when it ended", name="settled_units"),
         text(
             "attempts.units_basis",
             "whether those were reported by the provider, estimated from the prediction, or billed",
         ),
         units("attempts.unit_price_micros", "price of one unit in the currency", name="unit_price"),
         text("attempts.currency", "currency of the account"),
-        day("attempts.budget_day", "day whose budget the attempt counts for, in the home's timezone of then"),
+        day("attempts.budget_day", "day whose budget the attempt counts for, in the home's timezone at that time"),
         text("attempts.failed_tasks_charged", "whether the account pays for failed tasks: yes, no or unknown"),
         moment("attempts.claimed_at", "when the units were reserved"),
-        moment("attempts.sending_at", "from when on a byte may have left"),
+        moment("attempts.sending_at", "when the first byte of the request may have left"),
         moment("attempts.in_doubt_at", "when it became unclear whether a task exists"),
         moment("attempts.submitted_at", "when a task was known to exist"),
-        moment("attempts.completed_at", "when the provider was seen to have finished"),
-        moment("attempts.stored_at", "when the file was ours, checked and on disk"),
-        moment("attempts.finished_at", "when the attempt came to its end"),
+        moment("attempts.completed_at", "when the task was seen to be finished"),
+        moment("attempts.stored_at", "when the file was checked and in the media store"),
+        moment("attempts.finished_at", "when the attempt ended"),
         moment("attempts.expires_at", "until when the provider keeps the result"),
-        integer("attempts.absences", "how often the provider said that it knows no such task"),
-        flag("attempts.resubmit_allowed", "whether a person allowed to pay for this extension again"),
+        integer("attempts.absences", "how often the provider reported that it knows no such task"),
+        flag("attempts.resubmit_allowed", "whether an operator allowed to pay for this extension again"),
         text("attempts.error_reason", "kind of the failure"),
         text("attempts.error_code", "the provider's code"),
-        text("attempts.error_message", "the provider's words"),
+        text("attempts.error_message", "the provider's error message"),
     ),
 )
 
 CHARGES: Final = TableSchema(
     name="charges",
-    description="One row an entry of the ledger's books. The sum of all entries of an attempt is what is committed "
-    "for it now; the sum of settle and adjust is what was spent. Currencies and units are never added to each other.",
+    description="One row a charge entry of the ledger. The sum of all entries of an attempt is committed for it now; "
+    "the sum of its settle and adjust entries is spent. Currencies and units are never added to each other.",
     key="charge_id",
     changed="SELECT charge_id FROM new_charges",
     rows="new_charges AS charges",
@@ -156,7 +156,7 @@ CHARGES: Final = TableSchema(
         text("charges.currency", "currency of the amount"),
         amount("charges.amount_micros", "units times unit price, signed", name="amount"),
         moment("charges.at", "when it was booked"),
-        day("charges.budget_day", "day whose budget it counts for, in the home's timezone of then"),
+        day("charges.budget_day", "day whose budget it counts for, in the home's timezone at that time"),
         zone_of_day("budget_timezone", "charges.budget_day", "that timezone, by its IANA name"),
     ),
 )
@@ -196,14 +196,17 @@ COMPLETED_EXTENSIONS: Final = TableSchema(
             "attempts.probed_duration_ms",
         ),
         seconds("attempts.probed_duration_ms", "length of the file, measured", name="probed_duration_s"),
-        text("attempts.output_kind", "what came: full (with its parent), segment (only the new part) or unknown"),
+        text(
+            "attempts.output_kind",
+            "what the file holds: full (with its parent), segment (only the new part) or unknown",
+        ),
         text("attempts.unit", "what the account is charged in"),
         derived("units", UNITS, "units that were spent on it", "attempts.units", "charges.micros"),
         text(
             "attempts.units_basis",
             "whether those were reported by the provider, estimated from the prediction, or billed",
         ),
-        derived("amount", AMOUNT, "what those cost", "attempts.amount", "charges.amount_micros"),
+        derived("amount", AMOUNT, "amount of those units", "attempts.amount", "charges.amount_micros"),
         text("attempts.currency", "currency of the amount"),
         derived(
             "path",
@@ -222,29 +225,29 @@ COMPLETED_EXTENSIONS: Final = TableSchema(
             "attempts.sha256",
         ),
         seconds("attempts.film_duration_ms", "length of the assembled film, where one was", name="film_duration_s"),
-        text("attempts.film_note", "how the film was assembled from its parent and the new part, or why not"),
-        text("attempts.path", "place of the file as it came", name="file_path"),
-        text("attempts.sha256", "SHA-256 of the file as it came", name="file_sha256"),
-        integer("attempts.bytes", "size of the file as it came"),
-        integer("attempts.width", "width in pixels of the picture as it is seen, turned as its mark asks"),
-        integer("attempts.height", "height in pixels of the picture as it is seen"),
+        text("attempts.film_note", "how the film was assembled from its parent and the new part, or why it was not"),
+        text("attempts.path", "place of the file as received", name="file_path"),
+        text("attempts.sha256", "SHA-256 of the file as received", name="file_sha256"),
+        integer("attempts.bytes", "size in bytes of the file as received"),
+        integer("attempts.width", "width in pixels as displayed, after the file's rotation"),
+        integer("attempts.height", "height in pixels as displayed, after the file's rotation"),
         text("attempts.codec", "video codec"),
         derived(
             "seam_psnr_db",
             "DECIMAL(8,2)",
-            "likeness of the result's beginning to its parent, in decibel",
+            "similarity (PSNR) of the result's beginning to its parent, in decibel",
             "CAST(CAST(attempts.seam_psnr_centi_db AS DECIMAL(8,0)) * CAST('0.01' AS DECIMAL(3,2)) AS DECIMAL(8,2))",
             "attempts.seam_psnr_centi_db",
         ),
-        flag("attempts.parent_is_prefix", "whether the result begins with its parent, by its pictures"),
+        flag("attempts.parent_is_prefix", "whether the result begins with its parent, by its video frames"),
         text("attempts.poster_path", "place of the poster in the media store"),
         moment("attempts.submitted_at", "when a task was known to exist"),
-        moment("attempts.completed_at", "when the provider was seen to have finished"),
-        moment("attempts.stored_at", "when the file was ours, checked and on disk"),
+        moment("attempts.completed_at", "when the task was seen to be finished"),
+        moment("attempts.stored_at", "when the file was checked and in the media store"),
         derived(
             "wait_s",
             SECONDS,
-            "from submitted to completed",
+            "seconds from submitted_at to completed_at",
             seconds_of("attempts.completed_at - attempts.submitted_at"),
             "attempts.completed_at",
             "attempts.submitted_at",
@@ -254,7 +257,7 @@ COMPLETED_EXTENSIONS: Final = TableSchema(
 
 LINEAGE: Final = TableSchema(
     name="lineage",
-    description="One row an edge: which video a stored extension came from, and its root.",
+    description="One row a stored extension: the video that it extends, and the root of its chain.",
     key="attempt_id",
     changed=_CHANGED_ATTEMPTS,
     rows=_STORED,
@@ -276,11 +279,11 @@ LINEAGE: Final = TableSchema(
         text("attempts.account", "account that paid"),
         text("attempts.provider", "protocol of the account"),
         derived("prompt", "VARCHAR", "prompt of this extension", "attempts.prompt", "attempts.params"),
-        seconds("attempts.parent_duration_ms", "length of the film before", name="duration_before_s"),
+        seconds("attempts.parent_duration_ms", "length of the film before the extension", name="duration_before_s"),
         derived(
             "duration_after_s",
             SECONDS,
-            "length of the film after, with its parent where only the new part came",
+            "length of the film after the extension, with its parent if the file holds only the new part",
             seconds_of(
                 "coalesce(attempts.film_duration_ms, CASE attempts.output_kind WHEN 'segment'"
                 " THEN attempts.probed_duration_ms + attempts.parent_duration_ms ELSE attempts.probed_duration_ms END)"
@@ -295,8 +298,7 @@ _RECONCILIATION_ID: Final = "{0}.account || '/' || {0}.source || '/' || {0}.task
 
 RECONCILIATIONS: Final = TableSchema(
     name="reconciliations",
-    description="One row a task and book of a provider: how the ledger and that book agreed when they were last "
-    "compared.",
+    description="One row a task on a statement: how the ledger and that statement agreed when they were last compared.",
     key="reconciliation_id",
     changed="SELECT " + _RECONCILIATION_ID.format("new_reconciliations") + " FROM new_reconciliations",  # noqa: S608
     rows="new_reconciliations AS reconciliations",
@@ -304,25 +306,25 @@ RECONCILIATIONS: Final = TableSchema(
         derived(
             "reconciliation_id",
             "VARCHAR",
-            "account, book and task",
+            "account, statement and task",
             _RECONCILIATION_ID.format("reconciliations"),
             "reconciliations.account",
             "reconciliations.source",
             "reconciliations.task_id",
         ),
         text("reconciliations.account", "account that was compared"),
-        text("reconciliations.source", "the provider's book: list, billing or invoice"),
+        text("reconciliations.source", "the provider's statement: list, billing or invoice"),
         text("reconciliations.task_id", "the provider's id of the task; attempt:… where none is known"),
         text(
             "reconciliations.verdict",
             "matched, different_amount, ledger_only, upstream_only, open, other (no extension) or accepted",
         ),
-        text("reconciliations.attempt_id", "attempt that holds the task; empty where none does"),
+        text("reconciliations.attempt_id", "attempt that has the task; empty if none does"),
         text("reconciliations.unit", "what the account is charged in"),
         units("reconciliations.ledger_micros", "units that were booked before the comparison", name="ledger_units"),
         units("reconciliations.upstream_micros", "units that the provider shows", name="upstream_units"),
-        text("reconciliations.note", "what was found, and what was done about it"),
-        moment("reconciliations.at", "when this was first seen so", name="compared_at"),
+        text("reconciliations.note", "what was found, and what was changed"),
+        moment("reconciliations.at", "when this result was first found", name="compared_at"),
     ),
 )
 
@@ -334,11 +336,11 @@ TABLES: Final[tuple[TableSchema, ...]] = (
     LINEAGE,
     RECONCILIATIONS,
 )
-"""In the order in which they are filled: completed_extensions and lineage are made from those before."""
+"""In the order in which they are filled: completed_extensions and lineage are computed from those before."""
 
 META_COLUMNS: Final[tuple[tuple[str, str, str], ...]] = (
     ("ledger_seq", "BIGINT", "number of the last ledger event that is in this file"),
-    ("ledger_event", "VARCHAR", "SHA-256 of that event, so that another ledger's numbers are not taken for this one's"),
+    ("ledger_event", "VARCHAR", "SHA-256 of that event, which distinguishes this ledger from another one"),
     ("published_at", "TIMESTAMPTZ", "when the rows were read from the ledger"),
     ("schema_version", "VARCHAR", "digest of the tables' and views' definitions"),
     ("storage_version", "VARCHAR", "the oldest DuckDB that opens the file"),

@@ -1,4 +1,4 @@
-"""Compares a published file with the ledger at the event number that the file names."""
+"""Compares a published file with the ledger at the file's event number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from extend_pipeline.warehouse.errors import NotPublishedError
 from extend_pipeline.warehouse.ledger_changes import Mark, head, mark_at
 from extend_pipeline.warehouse.read import meta, query
 
-_BOOKS: Final = """
+_SUMS: Final = """
     SELECT account, entry, unit, currency, count(*), coalesce(sum(units), 0), coalesce(sum(amount), 0)
     FROM charges GROUP BY account, entry, unit, currency
 """
@@ -27,14 +27,15 @@ _STATES: Final = """
     SELECT 'source_videos', state, count(*) FROM source_videos GROUP BY state
     UNION ALL SELECT 'extension_requests', state, count(*) FROM extension_requests GROUP BY state
 """
-_Books = dict[tuple[str, str, str, str], tuple[int, Decimal, Decimal]]  # by account, entry, unit, currency
+_Sums = dict[tuple[str, str, str, str], tuple[int, Decimal, Decimal]]  # by account, entry, unit, currency
 
 
 def compare(ledger: Ledger, target: Path) -> list[str]:
-    """Return every figure of the published file that differs from the ledger's at `_meta.ledger_seq`, in words.
+    """Return a sentence for every figure of the published file that differs from the ledger's at `_meta.ledger_seq`.
 
-    Row counts and the books are compared at that number, however far the ledger has gone on; the numbers of videos and
-    attempts by state only while it is still the newest, since the ledger keeps states of now. Raises NotPublishedError.
+    Row counts and sums of charges are compared at that number, however far the ledger has advanced. The numbers of
+    videos and attempts by state are compared only while it is the newest event, because the ledger keeps no earlier
+    states. Raises NotPublishedError.
     """
     about = meta(target)
     if about is None:
@@ -46,17 +47,17 @@ def compare(ledger: Ledger, target: Path) -> list[str]:
                 f"{target} stands at event {at.seq}, which this ledger does not have: the ledger was restored or "
                 "replaced. Run extend-pipeline publish."
             ]
-        books = _ledger_books(connection, at.seq)
+        sums = _ledger_sums(connection, at.seq)
         counts = _ledger_counts(connection, at.seq)
         states = _ledger_states(connection) if head(connection) == at else None
     return [
-        *_compare_books(books, _warehouse_books(target)),
+        *_compare_sums(sums, _warehouse_sums(target)),
         *_compare_counts(counts, dict(zip(counts, query(target, _COUNTS).rows[0], strict=True))),
         *([] if states is None else _compare_counts(states, _warehouse_states(target))),
     ]
 
 
-def _ledger_books(connection: Connection, seq: int) -> _Books:
+def _ledger_sums(connection: Connection, seq: int) -> _Sums:
     c = tables.charges.c
     keys = (c.account, c.entry, c.unit, c.currency)
     sums = (func.count(), func.sum(c.micros), func.sum(c.amount_micros))
@@ -66,26 +67,27 @@ def _ledger_books(connection: Connection, seq: int) -> _Books:
     }
 
 
-def _warehouse_books(target: Path) -> _Books:
-    return {row[:4]: (row[4], row[5], row[6]) for row in query(target, _BOOKS).rows}
+def _warehouse_sums(target: Path) -> _Sums:
+    return {row[:4]: (row[4], row[5], row[6]) for row in query(target, _SUMS).rows}
 
 
-def _compare_books(ledger: _Books, warehouse: _Books) -> list[str]:
-    found = []
+def _compare_sums(ledger: _Sums, warehouse: _Sums) -> list[str]:
+    differences = []
     nothing = (0, Decimal(0), Decimal(0))
     for key in sorted(ledger.keys() | warehouse.keys()):
-        ours, theirs = warehouse.get(key, nothing), ledger.get(key, nothing)
-        if ours != theirs:
+        published, recorded = warehouse.get(key, nothing), ledger.get(key, nothing)
+        if published != recorded:
             account, entry, unit, currency = key
-            found.append(
-                f"charges of {account}, {entry}: the warehouse has {ours[0]} rows, {ours[1]} {unit}, {ours[2]} "
-                f"{currency}; the ledger {theirs[0]} rows, {theirs[1]} {unit}, {theirs[2]} {currency}"
+            differences.append(
+                f"charges of {account}, {entry}: the warehouse has {published[0]} rows, {published[1]} {unit}, "
+                f"{published[2]} {currency}; the ledger {recorded[0]} rows, {recorded[1]} {unit}, {recorded[2]} "
+                f"{currency}"
             )
-    return found
+    return differences
 
 
 def _ledger_counts(connection: Connection, seq: int) -> dict[str, int]:
-    """Return rows of each table at that number, from the events: every row has one event that began it."""
+    """Return the row count of each table at that number, from the events: every row has one event that began it."""
     e = tables.events.c
 
     def events(counted: Any, *kinds: str) -> int:
@@ -101,11 +103,11 @@ def _ledger_counts(connection: Connection, seq: int) -> dict[str, int]:
 
 
 def _ledger_states(connection: Connection) -> dict[str, int]:
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for name, table in (("source_videos", tables.videos), ("extension_requests", tables.attempts)):
         rows = connection.execute(select(table.c.state, func.count()).group_by(table.c.state))
-        found.update({f"{name} in state {row[0]}": int(row[1]) for row in rows})
-    return found
+        counts.update({f"{name} in state {row[0]}": int(row[1]) for row in rows})
+    return counts
 
 
 def _warehouse_states(target: Path) -> dict[str, int]:

@@ -1,2 +1,2 @@
-"""The receiver of callbacks: reads them within bounds, checks who signed them, and keeps what they name. It decides
-nothing, asks nobody, and answers everything with 204."""
+"""The webhook receiver: reads callbacks within limits, checks signatures and stores them in the inbox. It makes
+no decision, sends no request, and returns 204 to every request."""

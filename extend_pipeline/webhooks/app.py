@@ -1,4 +1,4 @@
-"""The receiver as an ASGI application. Whatever is sent to it, by whom and where, the answer is the same 204."""
+"""The receiver as an ASGI application. Every request gets the same response, 204."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from extend_pipeline.webhooks.limits import Limits
 from extend_pipeline.webhooks.queue import IngestQueue
 from extend_pipeline.webhooks.signature import HEADERS
 
-CLOSING_S: Final = 5.0  # for what waits when the receiver is stopped
+SHUTDOWN_S: Final = 5.0  # for the queued requests when the receiver is stopped
 
-_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,128}", re.ASCII)  # what an address may end with; `fresh_token` makes 43
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{16,128}", re.ASCII)  # the end of an address; `fresh_token` makes 43
 
 
 def build_app(
@@ -31,24 +31,26 @@ def build_app(
     *,
     limits: Limits | None = None,
     environment: Mapping[str, str] | None = None,
-    tell: Callable[[str], None] = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
     counts: Counters | None = None,
 ) -> Starlette:
-    """Return the receiver of a home's callbacks. `environment` holds the signing secrets (by default the process's
-    own), `tell` gets lines for the log, `tally` counts."""
+    """Return the receiver of a home's callbacks. `environment` holds the signing secrets (the process's own by
+    default), and `log` takes one line."""
     limits, counts = limits or Limits(), counts or Counters()
 
-    def work(requests: Sequence[WebhookRequest]) -> list[IngestResult]:
+    def ingest_requests(requests: Sequence[WebhookRequest]) -> list[IngestResult]:
         pipeline.refresh()
         if pipeline.configuration.problems:
-            counts.trouble("accounts.yaml or the catalogue is wrong; callbacks go by the last accounts that were good")
+            counts.set_problem(
+                "accounts.yaml or the catalogue is wrong; callbacks are checked with the last valid accounts"
+            )
         try:
             return ingest(pipeline, requests, environment)
         except NotOpenError as error:
-            counts.trouble(f"callbacks can't be kept: {error}")
+            counts.set_problem(f"callbacks can't be kept: {error}")
             raise
 
-    ingest_queue = IngestQueue(work, limits=limits, counts=counts, tell=tell)
+    ingest_queue = IngestQueue(ingest_requests, limits=limits, counts=counts, log=log)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -56,45 +58,45 @@ def build_app(
         try:
             yield
         finally:
-            await asyncio.to_thread(ingest_queue.close, CLOSING_S)
+            await asyncio.to_thread(ingest_queue.close, SHUTDOWN_S)
 
     app = Starlette(lifespan=lifespan)
-    # not a route: routes know paths and methods that they refuse, and say so
+    # not a route, because a router returns 404 and 405 for other paths and methods
     app.router.default = Receiver(ingest_queue, limits)
     return app
 
 
 class Receiver:
-    """Reads a request within bounds, hands it in, and answers 204: always, and never sooner than `answer_s`."""
+    """The application: reads a request within the limits, queues it, returns 204 after `min_response_s` or later."""
 
     def __init__(self, ingest_queue: IngestQueue, limits: Limits) -> None:
-        self._desk, self._limits = ingest_queue, limits
+        self._ingest_queue, self._limits = ingest_queue, limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        began = time.monotonic()
+        """Handle one request."""
+        started = time.monotonic()
         body = await self._read(receive)
         token = scope["path"].rpartition("/")[2]
         if body is not None and scope["method"] == "POST" and _TOKEN.fullmatch(token):
-            await self._desk.hand_in(WebhookRequest(token, body, _signature_headers(scope["headers"])))
-        await asyncio.sleep(max(0.0, self._limits.answer_s - (time.monotonic() - began)))
-        # one request a connection: whoever wants to hold one open has to send something
+            await self._ingest_queue.enqueue(WebhookRequest(token, body, _signature_headers(scope["headers"])))
+        await asyncio.sleep(max(0.0, self._limits.min_response_s - (time.monotonic() - started)))
+        # one request per connection, so that no sender holds an idle one open
         await send({"type": "http.response.start", "status": 204, "headers": [(b"connection", b"close")]})
         await send({"type": "http.response.body", "body": b""})
 
     async def _read(self, receive: Receive) -> bytes | None:
-        """Return the body as it was sent, or None: it was too long, too slow, or its sender left."""
+        """Return the body as it was sent; None if it was too long or too slow, or if its sender disconnected."""
         parts: list[bytes] = []
         size = 0
         try:
-            async with asyncio.timeout(self._limits.body_s):
-                while size <= self._limits.drained:
+            async with asyncio.timeout(self._limits.body_timeout_s):
+                while size <= self._limits.max_drained:
                     message = await receive()
                     if message["type"] != "http.request":
                         return None
                     part = message.get("body", b"")
                     size += len(part)
-                    if size <= self._limits.body:
+                    if size <= self._limits.max_body:
                         parts.append(part)
                     else:
                         parts.clear()
@@ -102,11 +104,11 @@ class Receiver:
                         break
         except TimeoutError:
             return None
-        return b"".join(parts) if size <= self._limits.body else None
+        return b"".join(parts) if size <= self._limits.max_body else None
 
 
 def _signature_headers(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return the headers of a signature; one that comes twice is none, since nobody can tell which was meant."""
-    found = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
-    counts = Counter(name for name, _ in found)
-    return {name: value for name, value in found if name in HEADERS and counts[name] == 1}
+    """Return the headers of a signature, without those that come twice, because either value could be the right one."""
+    pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
+    counts = Counter(name for name, _ in pairs)
+    return {name: value for name, value in pairs if name in HEADERS and counts[name] == 1}

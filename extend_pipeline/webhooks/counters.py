@@ -1,4 +1,4 @@
-"""What the receiver tells: how many callbacks met which fate, never what was in one. A flood makes one line."""
+"""Counts of callbacks by result, for the log. Contents are never logged, and a flood of callbacks makes one line."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ import threading
 from collections import Counter
 from typing import Final
 
-EVERY_S: Final = 10.0  # seconds between two lines at least
+MIN_LOG_INTERVAL_S: Final = 10.0
 
 
 class Counters:
-    """Counts since the last line, and the total. Safe from several threads."""
+    """Counts since the last log line and since the start. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._fresh: Counter[str] = Counter()
+        self._since_last_line: Counter[str] = Counter()
         self._total: Counter[str] = Counter()
-        self._trouble = ""
+        self._problem = ""
 
     def count(self, outcome: str, number: int = 1) -> None:
-        """So many more callbacks met a fate."""
+        """Add `number` callbacks with the result `outcome`."""
         with self._lock:
-            self._fresh[outcome] += number
+            self._since_last_line[outcome] += number
             self._total[outcome] += number
 
-    def trouble(self, words: str) -> None:
-        """Something is wrong that a person should mend; the newest is told with the next line."""
+    def set_problem(self, message: str) -> None:
+        """Set the problem to log with the next line, for the operator to fix; only the newest one is logged."""
         with self._lock:
-            self._trouble = words
+            self._problem = message
 
     @property
     def total(self) -> dict[str, int]:
-        """Return how many met each fate since the start."""
+        """Return the number of callbacks by result since the start."""
         with self._lock:
             return dict(self._total)
 
-    def lines(self) -> list[str]:
-        """Return what there is to tell since the last time; none where nothing happened."""
+    def take_lines(self) -> list[str]:
+        """Return the log lines about the time since the last call: at most the counts and one problem."""
         with self._lock:
-            told = ", ".join(f"{number} {outcome}" for outcome, number in sorted(self._fresh.items()))
-            trouble, self._trouble = self._trouble, ""
-            self._fresh.clear()
-        return [*([f"callbacks: {told}"] if told else []), *([trouble] if trouble else [])]
+            counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(self._since_last_line.items()))
+            problem, self._problem = self._problem, ""
+            self._since_last_line.clear()
+        return [line for line in (f"callbacks: {counts}" if counts else "", problem) if line]

@@ -1,5 +1,5 @@
-"""From a callback that was read to a row of the inbox: whose address it is, whether it is signed as it must be, what it
-names. Blocks; works on many at once, since what costs is the commit."""
+"""Store callbacks in the inbox: find the account by the address, check the signature, read the task id. Blocks; takes
+many callbacks at once, because the commit is the expensive part."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from extend_pipeline.webhooks.signature import is_signed, read_signing_secrets
 
 
 class IngestResult(StrEnum):
-    """What became of a callback, as the log counts it."""
+    """The result of one callback, as counted in the log."""
 
-    KEPT = "kept"
-    REPEATED = "repeated"
-    FULL = "too many for one attempt"
+    STORED = "kept"
+    DUPLICATE = "repeated"
+    QUOTA_EXCEEDED = "too many for one attempt"
     UNKNOWN = "to an unknown address"
     UNSIGNED = "without a valid signature"
     DROPPED = "dropped: too many were waiting"
@@ -30,7 +30,7 @@ class IngestResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WebhookRequest:
-    """A callback as it was read. `headers` are those of its signature; one that came twice is not among them."""
+    """One callback. `headers` are those of its signature; a header that came twice is left out."""
 
     token: str = field(repr=False)
     body: bytes = field(repr=False)
@@ -40,55 +40,59 @@ class WebhookRequest:
 def ingest(
     pipeline: Pipeline, requests: Sequence[WebhookRequest], environment: Mapping[str, str] | None = None
 ) -> list[IngestResult]:
-    """Keep what is news among callbacks to addresses that were given out, and make their attempts due now; answers the
-    fate of each, in order. What is no news writes nothing. Raises what the ledger raises."""
+    """Store the new callbacks and make their attempts due now; return the result of each request, in order.
+
+    A callback to an unknown address, without a valid signature, or that repeats a stored one writes nothing. Raises the
+    ledger's errors.
+    """
     if not requests:
         return []
     digests = [webhook_inbox.token_digest(request.token) for request in requests]
     with pipeline.ledger.read() as connection:
-        known = webhook_inbox.targets(connection, set(digests))
-        sorted_out = [
-            _sort(pipeline, request, known.get(digest), environment)
+        targets = webhook_inbox.targets(connection, set(digests))
+        checked = [
+            _check(pipeline, request, targets.get(digest), environment)
             for request, digest in zip(requests, digests, strict=True)
         ]
-        fates = [
-            one if isinstance(one, IngestResult) else _result(webhook_inbox.classify_callback(connection, one))
-            for one in sorted_out
+        results = [
+            item if isinstance(item, IngestResult) else _result(webhook_inbox.classify_callback(connection, item))
+            for item in checked
         ]
-    news = [
-        (at, one) for at, one in enumerate(sorted_out) if isinstance(one, Message) and fates[at] is IngestResult.KEPT
+    new_messages = [
+        (index, item)
+        for index, item in enumerate(checked)
+        if isinstance(item, Message) and results[index] is IngestResult.STORED
     ]
-    if news:
+    if new_messages:
         failpoint("callbacks.before_inbox")
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-            for at, one in news:
-                fates[at] = _result(webhook_inbox.receive(tx, one))
+            for index, message in new_messages:
+                results[index] = _result(webhook_inbox.receive(tx, message))
         failpoint("callbacks.after_inbox")
-    return fates
+    return results
 
 
-def _sort(
-    pipeline: Pipeline, request: WebhookRequest, to: WebhookTarget | None, environment: Mapping[str, str] | None
+def _check(
+    pipeline: Pipeline, request: WebhookRequest, target: WebhookTarget | None, environment: Mapping[str, str] | None
 ) -> Message | IngestResult:
-    if to is None:
+    if target is None:
         return IngestResult.UNKNOWN
-    account = pipeline.accounts.get(to.account)
+    account = pipeline.accounts.get(target.account)
     secrets = None if account is None else read_signing_secrets(account, environment)
     if isinstance(secrets, SecretFault):
-        return IngestResult.UNSIGNED  # the variable went away: nothing is believed that can't be checked
+        return IngestResult.UNSIGNED  # the secret is not set, so that no signature can be checked
     if secrets is not None and not is_signed(secrets, request.headers, request.body, now_ms=pipeline.now_ms()):
         return IngestResult.UNSIGNED
-    hidden = (request.token, *(secrets or ()))
-    read = spec_of(to.provider).callback
-    task_id = None if read is None else read(request.body)
-    return webhook_inbox.message(to, request.body, task_id=task_id, secrets=hidden)
+    read_task_id = spec_of(target.provider).callback
+    task_id = None if read_task_id is None else read_task_id(request.body)
+    return webhook_inbox.message(target, request.body, task_id=task_id, secrets=(request.token, *(secrets or ())))
 
 
-def _result(found: Stored | DuplicateDelivery | QuotaExceeded | None) -> IngestResult:
-    match found:
+def _result(status: Stored | DuplicateDelivery | QuotaExceeded | None) -> IngestResult:
+    match status:
         case None | Stored():
-            return IngestResult.KEPT
+            return IngestResult.STORED
         case DuplicateDelivery():
-            return IngestResult.REPEATED
+            return IngestResult.DUPLICATE
         case QuotaExceeded():
-            return IngestResult.FULL
+            return IngestResult.QUOTA_EXCEEDED

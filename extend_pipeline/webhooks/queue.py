@@ -1,4 +1,4 @@
-"""Between the many connections and the one ledger: a bounded queue and a thread that works it off in batches."""
+"""The bounded queue between many connections and one ledger, and the thread that stores its requests in batches."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from extend_pipeline.webhooks.counters import EVERY_S, Counters
+from extend_pipeline.webhooks.counters import MIN_LOG_INTERVAL_S, Counters
 from extend_pipeline.webhooks.ingest import IngestResult, WebhookRequest
 from extend_pipeline.webhooks.limits import Limits
 
-_OVERHEAD: Final = 1_024  # bytes that a letter takes beside its body
+_OVERHEAD: Final = 1_024  # bytes that a request takes beside its body
 
-TakeIn = Callable[[Sequence[WebhookRequest]], list[IngestResult]]
+Ingest = Callable[[Sequence[WebhookRequest]], list[IngestResult]]
 
 
 @dataclass(eq=False)
@@ -27,91 +27,92 @@ class _Waiting:
 
 
 class IngestQueue:
-    """Takes letters in. `take_in` blocks and may raise anything; `tell` gets lines for the log."""
+    """A queue of requests for `ingest`, which blocks and may raise any error. `log` takes one line."""
 
-    def __init__(self, take_in: TakeIn, *, limits: Limits, counts: Counters, tell: Callable[[str], None]) -> None:
-        self._take_in, self._limits, self._tally, self._tell = take_in, limits, counts, tell
+    def __init__(self, ingest: Ingest, *, limits: Limits, counts: Counters, log: Callable[[str], None]) -> None:
+        self._ingest, self._limits, self._counts, self._log = ingest, limits, counts, log
         self._queue: deque[_Waiting] = deque()
         self._size = 0
         self._changed = threading.Condition()
         self._closed = False
-        # a daemon: one that waits for a locked ledger must not keep the process from ending
-        self._thread = threading.Thread(target=self._work, name="callbacks", daemon=True)
+        # a daemon, because a thread that waits for a locked ledger must not keep the process from ending
+        self._thread = threading.Thread(target=self._run, name="callbacks", daemon=True)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self, within_s: float) -> None:
-        """Finish what waits, for so long at most, and take nothing more."""
+        """Refuse further requests and store the queued ones, for at most `within_s` seconds; drop the rest."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         self._thread.join(within_s)
         with self._changed:
-            left, self._size = len(self._queue), 0
+            dropped, self._size = len(self._queue), 0
             self._queue.clear()
-        if left:
-            self._tally.count(IngestResult.DROPPED, left)
+        if dropped:
+            self._counts.count(IngestResult.DROPPED, dropped)
         self._report()
 
-    async def hand_in(self, request: WebhookRequest) -> None:
-        """Have a letter taken in, and wait for it `ledger_s` at most; it is taken in later then. Dropped where too much
-        is waiting already."""
+    async def enqueue(self, request: WebhookRequest) -> None:
+        """Queue a request and wait until it is stored, for at most `ledger_wait_s`; it is stored later then. Drop it if
+        the queue is full."""
         loop = asyncio.get_running_loop()
         waiting = _Waiting(request, loop, loop.create_future())
         size = len(request.body) + _OVERHEAD
         with self._changed:
-            if self._closed or self._size + size > self._limits.waiting:
-                self._tally.count(IngestResult.DROPPED)
+            if self._closed or self._size + size > self._limits.max_queued:
+                self._counts.count(IngestResult.DROPPED)
                 return
             self._size += size
             self._queue.append(waiting)
             self._changed.notify()
-        await asyncio.wait([waiting.done], timeout=self._limits.ledger_s)
+        await asyncio.wait([waiting.done], timeout=self._limits.ledger_wait_s)
 
-    def _work(self) -> None:
-        told = time.monotonic()
-        while (batch := self._next()) is not None:
+    def _run(self) -> None:
+        reported_at = time.monotonic()
+        while (batch := self._next_batch()) is not None:
             if batch:
-                self._take(batch)
-            if time.monotonic() - told >= EVERY_S:
-                told = time.monotonic()
+                self._store(batch)
+            if time.monotonic() - reported_at >= MIN_LOG_INTERVAL_S:
+                reported_at = time.monotonic()
                 self._report()
 
-    def _next(self) -> list[_Waiting] | None:
-        """Return what waits now; nothing where nothing came for a while; None where all is done."""
+    def _next_batch(self) -> list[_Waiting] | None:
+        """Return the next batch: empty if no request came in time for the next log line, None once the queue is closed
+        and empty."""
         with self._changed:
             if not self._queue and not self._closed:
-                self._changed.wait(EVERY_S)
+                self._changed.wait(MIN_LOG_INTERVAL_S)
             if not self._queue:
                 return None if self._closed else []
-            batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._limits.batch))]
-            self._size -= sum(len(one.request.body) + _OVERHEAD for one in batch)
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._limits.batch_size))]
+            self._size -= sum(len(waiting.request.body) + _OVERHEAD for waiting in batch)
             return batch
 
-    def _take(self, batch: Sequence[_Waiting]) -> None:
+    def _store(self, batch: Sequence[_Waiting]) -> None:
         try:
-            for outcome in self._take_in([one.request for one in batch]):
-                self._tally.count(outcome)
-        except Exception as error:  # noqa: BLE001 - whatever it is, senders hear 204 and the polls go on
-            self._tally.count(IngestResult.LOST, len(batch))
-            # the type alone: a database's words may repeat what was to be written
-            self._tally.trouble(
+            for result in self._ingest([waiting.request for waiting in batch]):
+                self._counts.count(result)
+        except Exception as error:  # noqa: BLE001 - after any error senders get 204 and polling goes on
+            self._counts.count(IngestResult.LOST, len(batch))
+            # only the type, because a database's message may repeat the values to be written
+            self._counts.set_problem(
                 f"{len(batch)} callbacks could not be kept ({type(error).__name__}). Look at the ledger with "
-                "extend-pipeline doctor; polls find out what became of tasks, only later"
+                "extend-pipeline doctor; polling reads the state of these tasks, only later"
             )
-        for one in batch:
+        for waiting in batch:
             try:
-                one.loop.call_soon_threadsafe(_answer, one.done)
+                waiting.loop.call_soon_threadsafe(_set_done, waiting.done)
             except RuntimeError:
                 continue  # its server has ended
 
     def _report(self) -> None:
-        for line in self._tally.lines():
-            self._tell(line)
+        for line in self._counts.take_lines():
+            self._log(line)
 
 
-def _answer(done: asyncio.Future[None]) -> None:
+def _set_done(done: asyncio.Future[None]) -> None:
     if not done.done():
         done.set_result(None)

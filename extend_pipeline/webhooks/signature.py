@@ -1,4 +1,5 @@
-"""Standard Webhooks (standardwebhooks.com): whether somebody who has an account's secret sent these bytes just now."""
+"""Signatures by Standard Webhooks (standardwebhooks.com): whether a body was signed with an account's secret, at most
+five minutes ago."""
 
 from __future__ import annotations
 
@@ -29,21 +30,21 @@ _SECONDS: Final = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
 def read_signing_secrets(
     account: Account, environment: Mapping[str, str] | None = None
 ) -> tuple[str, ...] | SecretFault | None:
-    """Return an account's signing secrets, read now: None where it names no variable, two during a rotation."""
+    """Return an account's signing secrets from the environment: two during a rotation, None if it names no variable."""
     variable = None if account.callbacks is None else account.callbacks.secret_env
     if variable is None:
         return None
     secrets = tuple((os.environ if environment is None else environment).get(variable, "").split())
     if not secrets:
         return SecretFault(f"the environment variable {variable} is not set; set it to the webhook's secret (whsec_…)")
-    for place, secret in enumerate(secrets, 1):
-        which = "" if len(secrets) == 1 else f", at its secret number {place},"
+    for number, secret in enumerate(secrets, 1):
+        which = "" if len(secrets) == 1 else f", at its secret number {number},"
         try:
             key = base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
         except (binascii.Error, ValueError):
             return SecretFault(
                 f"the environment variable {variable}{which} holds no base64 after whsec_; copy the webhook's secret "
-                "again, whole. Two secrets, during a rotation, stand with a space between them"
+                "again, whole. During a rotation, separate the two secrets by a space"
             )
         if len(key) < MIN_KEY:
             return SecretFault(
@@ -54,14 +55,14 @@ def read_signing_secrets(
 
 
 def is_signed(secrets: tuple[str, ...], headers: Mapping[str, str], body: bytes, *, now_ms: int) -> bool:
-    """Return whether one of the signatures is one of the secrets', over exactly these bytes, within five minutes of
-    `now_ms`.
+    """Return whether one of the signatures was made with one of the secrets, over exactly these bytes, within five
+    minutes of `now_ms`.
 
-    The library signs; comparing is done here. Its own `verify` reads the wall clock, raises ValueError for a signature
-    without a comma, and rounds a fractional timestamp before it signs.
+    The library computes the signatures and this function compares them, because the library's `verify` reads the wall
+    clock, raises ValueError for a signature without a comma, and rounds a fractional timestamp before it signs.
     """
-    message_id, sent, given = (headers.get(name, "") for name in HEADERS)
-    if not message_id or not given or not _SECONDS.fullmatch(sent):
+    message_id, sent, signature_header = (headers.get(name, "") for name in HEADERS)
+    if not message_id or not signature_header or not _SECONDS.fullmatch(sent):
         return False
     if abs(int(sent) * 1000 - now_ms) > TOLERANCE_MS:
         return False
@@ -71,6 +72,6 @@ def is_signed(secrets: tuple[str, ...], headers: Mapping[str, str], body: bytes,
         return False
     at = from_ms(int(sent) * 1000)
     expected = [Webhook(secret).sign(message_id, at, text).encode() for secret in secrets]
-    signatures = [one.encode("utf-8", "replace") for one in given.split(" ")[:MAX_SIGNATURES]]
-    # all are compared, whichever fits: the time it takes tells nothing
-    return sum(hmac.compare_digest(one, mine) for one in signatures for mine in expected) > 0
+    signatures = [part.encode("utf-8", "replace") for part in signature_header.split(" ")[:MAX_SIGNATURES]]
+    # all are compared, so that the time it takes does not depend on which one matches
+    return sum(hmac.compare_digest(signature, own) for signature in signatures for own in expected) > 0

@@ -27,15 +27,15 @@ OURS = {
     # a path of this machine, its quotes doubled: ATTACH takes no parameter
     "warehouse/staging_db.py": {
         "path", "schema.STORAGE_VERSION", "table.name", "table.key", "table.changed", "names", "made", "table.rows",
-        "name", "type_", "batch.table", "casts",
+        "name", "type_", "batch.table", "casts", "values",
     },
     "warehouse/read.py": {"path", "name", "names", "column", "exact", "f'REPLACE ({exact})' if exact else ''"},
     "warehouse/definitions.py": {
-        "table.name", "listed", "name", "body", "_name(column.name)", "_quoted(about)", "_quoted(description)",
+        "table.name", "columns", "name", "body", "_name(column.name)", "_quoted(about)", "_quoted(description)",
         "_quoted(table.description)", "_quoted(column.description)",
     },
     "warehouse/columns.py": {"SECONDS", "expression", "source", "type_"},
-    "dagster_defs/assets/tables.py": {"each.preview", "each.relation", "PREVIEW_ROWS"},
+    "dagster_defs/assets/tables.py": {"table.preview", "table.relation", "PREVIEW_ROWS"},
     "ledger/tables.py": {"_live_list"},
     "sandbox/store/database.py": {"TABLES"},
     # the sandbox's own columns, when its state is of an older version

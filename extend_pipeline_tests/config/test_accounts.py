@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.config.load import load_accounts, load_catalogue
+from extend_pipeline.config.load import load_accounts
 from extend_pipeline.config.model.account import Account, InDoubt, Poll
 from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.config.model.price import Price
@@ -15,7 +15,6 @@ from extend_pipeline.providers.kling.models import KlingAccount, KlingKeys
 from extend_pipeline.providers.registry import PROVIDERS
 from extend_pipeline_tests.config.written import (
     ACCOUNTS,
-    NOW,
     entry,
     load,
     only_problem,
@@ -239,11 +238,9 @@ def test_a_missing_budget_is_told_once_even_where_its_videos_are_wrong(tmp_path:
     check_user_text(told[0].text())
 
 
-def test_accounts_and_catalogue_can_be_loaded_one_by_one(tmp_path: Path) -> None:
+def test_accounts_can_be_loaded_alone(tmp_path: Path) -> None:
     settings = Settings.for_home(write_home(tmp_path, entry()))
-    accounts = load_accounts(settings, PROVIDERS)
-    assert list(accounts) == ["kling-main"]
-    assert list(load_catalogue(settings, PROVIDERS, accounts, now=NOW).videos) == ["one"]
+    assert list(load_accounts(settings, PROVIDERS)) == ["kling-main"]
 
 
 def test_code_constructs_in_micro_units_and_seconds() -> None:

@@ -55,7 +55,7 @@ def test_defaults_hold_for_accounts_that_say_nothing_else(tmp_path: Path) -> Non
 
 def test_defaults_are_kept_with_the_entries_that_they_hold_for(tmp_path: Path) -> None:
     configuration = load(write_home(tmp_path, entry(), accounts=accounts(defaults="{ca: system}")))
-    kept = configuration.written["other"]
+    kept = configuration.entries["other"]
     assert isinstance(kept, dict)
     assert kept["ca"] == "system"
 
@@ -74,7 +74,7 @@ def test_while_defaults_are_wrong_no_account_is_taken_without_them(tmp_path: Pat
         Settings.for_home(write_home(tmp_path, entry(), accounts=accounts(defaults=defaults))), PROVIDERS, now=NOW
     )
     assert configuration.accounts == {}
-    assert configuration.written == {}
+    assert configuration.entries == {}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 from dagster import DagsterRunStatus
 
-from extend_pipeline.dagster_defs.checks.ledger import CONFIGURATION_IS_SOUND
+from extend_pipeline.dagster_defs.checks.ledger import CONFIGURATION_IS_VALID
 from extend_pipeline.dagster_defs.jobs.advance import advance_job
 from extend_pipeline.dagster_defs.jobs.schedules import build_nightly_backfill_schedule
 from extend_pipeline.dagster_defs.sensors.work import build_poll_sensor
@@ -228,9 +228,9 @@ def test_ticks_and_runs_look_after_what_is_paid_for_while_files_are_wrong_or_gon
     told = place.sensor("kling_poll_sensor")
     [request] = told.run_requests
     check_user_text(request.tags["extend_pipeline/asked_by"])
-    checks = place.instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_SOUND])
-    assert checks[CONFIGURATION_IS_SOUND].status.value == "FAILED"
-    history = place.instance.event_log_storage.get_asset_check_execution_history(CONFIGURATION_IS_SOUND, limit=9)
+    checks = place.instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_VALID])
+    assert checks[CONFIGURATION_IS_VALID].status.value == "FAILED"
+    history = place.instance.event_log_storage.get_asset_check_execution_history(CONFIGURATION_IS_VALID, limit=9)
     assert len(history) == 1, "news is told once"
     done = place.advance()
     assert done.success
@@ -246,6 +246,6 @@ def test_ticks_and_runs_look_after_what_is_paid_for_while_files_are_wrong_or_gon
     for name in ("accounts.yaml", "catalog.yaml"):
         (place.home / f"{name}.kept").rename(place.home / name)
     assert "(2)" in place.sensor("catalog_sensor").skip_message
-    checks = place.instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_SOUND])
-    assert checks[CONFIGURATION_IS_SOUND].status.value == "SUCCEEDED"
+    checks = place.instance.event_log_storage.get_latest_asset_check_execution_by_key([CONFIGURATION_IS_VALID])
+    assert checks[CONFIGURATION_IS_VALID].status.value == "SUCCEEDED"
     assert place.sensor("kling_poll_sensor").run_requests

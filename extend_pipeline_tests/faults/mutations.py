@@ -133,8 +133,8 @@ MUTANTS: Final = (
         (
             Edit(
                 "extend_pipeline/engine/doubt/callback_lookup.py",
-                "against = mismatch_reason(attempt, view, asked=task_id, post_deadline_ms=deadline_ms)",
-                'against = ""',
+                "mismatch = mismatch_reason(attempt, view, task_id=task_id, post_deadline_ms=deadline_ms)",
+                'mismatch = ""',
             ),
         ),
         ("special/forged-callback",),

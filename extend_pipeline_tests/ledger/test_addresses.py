@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from extend_pipeline.ledger.address import AddressError, login_words, parse_address, shown_address
+from extend_pipeline.ledger.address import AddressError, credential_parts, parse_address, shown_address
 from extend_pipeline.ledger.database import Ledger, LedgerError, open_ledger
 from extend_pipeline.ledger.handover import portable
 from extend_pipeline_tests.support.servers.postgres import PostgresServer
@@ -85,8 +85,8 @@ def test_nothing_of_a_log_in_is_shown_where_no_ledger_can_be() -> None:
 
 
 def test_the_words_of_a_log_in_are_not_taken_for_those_of_the_host() -> None:
-    assert login_words("postgresql://db/ledger") == frozenset()
-    words = login_words(f"postgresql://ledger:x%40{SECRET}@db/ledger")
+    assert credential_parts("postgresql://db/ledger") == frozenset()
+    words = credential_parts(f"postgresql://ledger:x%40{SECRET}@db/ledger")
     assert {f"x@{SECRET}", f"x%40{SECRET}"} <= words
     assert "ledger" not in words  # `database "ledger" does not exist` has to stay readable
 

@@ -20,7 +20,7 @@ from extend_pipeline.ledger.read import budget_days
 from extend_pipeline.ledger.spending_rules import BlockReason, BudgetLimits
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import late_acceptance, reconciliation
-from extend_pipeline.ledger.write.reconciliation import Orphan
+from extend_pipeline.ledger.write.reconciliation import UnmatchedTask
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline_tests.support.ledger.steps import claim, move, request, send
 
@@ -133,7 +133,7 @@ def test_a_task_that_is_taken_over_counts_for_the_zones_day_on_which_it_was_made
     send(ledger, mine.attempt_id, now_ms=ms("2026-11-27T20:00+00:00"))
     move(ledger, mine.attempt_id, S.IN_DOUBT, now_ms=ms("2026-11-27T20:01+00:00"))
     move(ledger, mine.attempt_id, S.WRITTEN_OFF, now_ms=ms("2026-11-27T20:02+00:00"))
-    orphan = Orphan(
+    orphan = UnmatchedTask(
         account=ACCOUNT,
         provider="kling",
         submit_class="A",
@@ -150,8 +150,8 @@ def test_a_task_that_is_taken_over_counts_for_the_zones_day_on_which_it_was_made
         zone="Asia/Shanghai",
     )
     with ledger.write(now_ms=ms("2026-11-29T00:00+00:00"), actor="me") as tx:
-        assert isinstance(reconciliation.adopt_orphan(tx, orphan), Moved)
-        assert isinstance(late_acceptance.turned_up(tx, mine.attempt_id, task_id="task-10"), Moved)
+        assert isinstance(reconciliation.adopt_unmatched(tx, orphan), Moved)
+        assert isinstance(late_acceptance.adopt_late_task(tx, mine.attempt_id, task_id="task-10"), Moved)
     with ledger.read() as connection:
         days = set(connection.execute(select(tables.attempts.c.budget_day)).scalars())
     assert days == {"2026-11-28[Asia/Shanghai]"}

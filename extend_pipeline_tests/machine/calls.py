@@ -34,7 +34,7 @@ def call_back(world: World, pipeline: Pipeline, kind: str, number: int, word: st
     if kind == "wrong token" or row is None:
         assert set(fates) == {IngestResult.UNKNOWN}
     else:
-        assert set(fates[1:]) <= {IngestResult.REPEATED, IngestResult.FULL}
+        assert set(fates[1:]) <= {IngestResult.DUPLICATE, IngestResult.QUOTA_EXCEEDED}
 
 
 def _body(world: World, kind: str, row: Row[Any] | None, number: int, word: str) -> bytes:

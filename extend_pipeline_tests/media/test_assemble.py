@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from extend_pipeline.media.check.probe import Probe, ValidFile, check_file, probe
-from extend_pipeline.media.classify import OutputKind, recognise
-from extend_pipeline.media.join.assemble import Film, Unassembled, assemble
+from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file, probe
+from extend_pipeline.media.classify import OutputKind, classify_output
+from extend_pipeline.media.join.assemble import Film, assemble
 from extend_pipeline.media.libav import FrameError
 from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.media.poster import make_poster
@@ -232,7 +232,7 @@ def test_a_broken_part_is_a_reason_and_no_film(tmp_path: Path, store: LocalStore
 
     outcome = assemble(parent=parts[0], segment=parts[1], store=store, max_bytes=MOST)
 
-    assert isinstance(outcome, Unassembled)
+    assert isinstance(outcome, InvalidFile)
     film, _, _ = outcome.reason.partition(":")
     assert ("parent", "segment")[broken] in film
     check_user_text(film)
@@ -247,7 +247,7 @@ def test_damaged_pictures_end_in_a_film_or_a_reason_and_never_in_an_exception(
     for place in range(40, len(whole), len(whole) // 12):
         parts[1].write_bytes(whole[:place] + bytes(64) + whole[place + 64 :])
         outcome = assemble(parent=parts[0], segment=parts[1], store=store, max_bytes=MOST)
-        assert isinstance(outcome, Film | Unassembled)
+        assert isinstance(outcome, Film | InvalidFile)
         assert not list(store.root.glob(".incoming/*"))
 
 
@@ -257,7 +257,7 @@ def test_a_film_above_the_limit_is_not_stored(tmp_path: Path, store: LocalStore,
 
     outcome = assemble(parent=parts[0], segment=parts[1], store=store, max_bytes=10_000)
 
-    assert isinstance(outcome, Unassembled)
+    assert isinstance(outcome, InvalidFile)
     assert "10,000" in outcome.reason
     assert not [path for path in store.root.rglob("*") if path.is_file()]
 
@@ -286,7 +286,7 @@ def test_a_segment_is_told_apart_measured_and_drawn(tmp_path: Path) -> None:
     assert seam.psnr_db is not None
     assert seam.joint_db > seam.psnr_db
     assert not seam.parent_is_prefix
-    assert recognise(parent_ms=5000, probed_ms=5000, seam=seam, longest_added_ms=7000) is OutputKind.SEGMENT
+    assert classify_output(parent_ms=5000, probed_ms=5000, seam=seam, longest_added_ms=7000) is OutputKind.SEGMENT
     strip = make_poster(parent=parent, result=segment, parent_ms=5000, segment=True)
     assert strip[:2] == b"\xff\xd8"
     with pytest.raises(FrameError):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.media.check.container import Container, NoFilm, recognise, recognise_bytes
+from extend_pipeline.media.check.container import Container, NotVideo, recognise, recognise_bytes
 from extend_pipeline.media.check.probe import InvalidFile, Probe, ValidFile, check_file, probe
 from extend_pipeline.media.join.film import Joined, join
 from extend_pipeline.media.local_store import LocalStore
@@ -122,7 +122,7 @@ def test_a_film_that_was_cut_is_never_whole(name: str, share: float, films: dict
         (b"\xff\xd8\xff\xe0" + bytes(20), "JPEG"),
         (b"\x89PNG\r\n\x1a\n", "PNG"),
         (b"RIFF\x10\0\0\0WEBPVP8 ", "WebP"),
-        (b"\0\0\0\x1cftypavif\0\0\0\0", "picture"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0", "image"),
         (b"PK\x03\x04", "ZIP"),
         (b"#EXTM3U\n#EXTINF:1,\nhttp://169.254.169.254/", "play list"),
         (b"ffconcat version 1.0\nfile /etc/passwd\n", "known kind"),
@@ -133,7 +133,7 @@ def test_a_film_that_was_cut_is_never_whole(name: str, share: float, films: dict
 def test_what_came_instead_of_a_film_is_told_by_its_first_bytes(head: bytes, word: str) -> None:
     verdict = recognise_bytes(head)
 
-    assert isinstance(verdict, NoFilm)
+    assert isinstance(verdict, NotVideo)
     assert word in verdict.reason
 
 

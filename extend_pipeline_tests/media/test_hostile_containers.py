@@ -11,7 +11,7 @@ import pytest
 
 from extend_pipeline.media.check.probe import InvalidFile, ValidFile
 from extend_pipeline.media.isolation import isolated_probe
-from extend_pipeline.media.isolation.pool import Prober
+from extend_pipeline.media.isolation.pool import WorkerPool
 from extend_pipeline_tests.support.media.containers import RECIPES, make
 from extend_pipeline_tests.support.media.mp4 import make_clip
 
@@ -44,10 +44,10 @@ HOSTILE: Final[Mapping[str, Callable[[bytes], bytes]]] = {
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Prober]:
-    prober = Prober()
-    yield prober
-    prober.close()
+def shared() -> Iterator[WorkerPool]:
+    workers = WorkerPool()
+    yield workers
+    workers.close()
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +62,15 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_refused_in_a_sentence_and_the_next_film_passes(
-    name: str, webm: bytes, good: Path, tmp_path: Path, shared: Prober
+    name: str, webm: bytes, good: Path, tmp_path: Path, shared: WorkerPool
 ) -> None:
     path = tmp_path / "hostile.webm"
     path.write_bytes(HOSTILE[name](webm))
 
-    verdict = isolated_probe.check_file(path, by=shared)
+    verdict = isolated_probe.check_file(path, workers=shared)
 
     assert isinstance(verdict, InvalidFile), verdict
     assert verdict.reason.isprintable()
     assert 10 < len(verdict.reason) <= 400
     assert str(tmp_path) not in verdict.reason
-    assert isinstance(isolated_probe.check_file(good, by=shared), ValidFile)
+    assert isinstance(isolated_probe.check_file(good, workers=shared), ValidFile)

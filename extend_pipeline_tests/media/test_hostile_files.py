@@ -12,7 +12,7 @@ import pytest
 
 from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.isolation import isolated_probe
-from extend_pipeline.media.isolation.pool import Prober
+from extend_pipeline.media.isolation.pool import WorkerPool
 from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.libav import FrameError
 from extend_pipeline_tests.support.media.hostile import ABSURD, absurd, endless_runs, picture_bomb
@@ -33,89 +33,89 @@ def bomb(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Prober]:
-    prober = Prober()
-    yield prober
-    prober.close()
+def shared() -> Iterator[WorkerPool]:
+    workers = WorkerPool()
+    yield workers
+    workers.close()
 
 
 @pytest.mark.parametrize("name", ABSURD)
 def test_an_absurd_file_is_refused_in_a_sentence_and_the_next_film_passes(
-    name: str, tmp_path: Path, good: Path, shared: Prober
+    name: str, tmp_path: Path, good: Path, shared: WorkerPool
 ) -> None:
     path = absurd(name, tmp_path)
     began = time.monotonic()
 
-    verdict = isolated_probe.check_file(path, by=shared)
+    verdict = isolated_probe.check_file(path, workers=shared)
 
     assert isinstance(verdict, InvalidFile)
     assert verdict.reason.isprintable()
     assert 10 < len(verdict.reason) <= 400
     assert str(tmp_path) not in verdict.reason
     assert time.monotonic() - began < 60
-    assert isinstance(isolated_probe.check_file(good, by=shared), ValidFile)
+    assert isinstance(isolated_probe.check_file(good, workers=shared), ValidFile)
 
 
-def test_a_picture_bomb_within_the_bounds_is_only_a_large_film(bomb: Path, shared: Prober) -> None:
+def test_a_picture_bomb_within_the_bounds_is_only_a_large_film(bomb: Path, shared: WorkerPool) -> None:
     assert bomb.stat().st_size < 2_000_000, "it is small, and its pictures are 100 MB each"
-    verdict = isolated_probe.check_file(bomb, by=shared)
+    verdict = isolated_probe.check_file(bomb, workers=shared)
     assert isinstance(verdict, ValidFile)
     assert (verdict.probe.width, verdict.probe.height) == (8_192, 8_192)
-    assert len(isolated_probe.make_poster(parent=None, result=bomb, parent_ms=None, by=shared)) <= 10_000
+    assert len(isolated_probe.make_poster(parent=None, result=bomb, parent_ms=None, workers=shared)) <= 10_000
 
 
 def test_a_picture_bomb_that_takes_more_memory_than_allowed_is_refused(bomb: Path, good: Path) -> None:
-    prober = Prober(Bounds(memory_bytes=96 * MB))
+    workers = WorkerPool(Bounds(memory_bytes=96 * MB))
     try:
-        verdict = isolated_probe.check_file(bomb, by=prober)
+        verdict = isolated_probe.check_file(bomb, workers=workers)
         assert isinstance(verdict, InvalidFile), "libav, or the process, gives up"
         with pytest.raises(FrameError):
-            isolated_probe.make_poster(parent=None, result=bomb, parent_ms=None, by=prober)
-        assert isolated_probe.measure_seam(parent=bomb, result=bomb, by=prober).compared_frames == 0
-        assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
+            isolated_probe.make_poster(parent=None, result=bomb, parent_ms=None, workers=workers)
+        assert isolated_probe.measure_seam(parent=bomb, result=bomb, workers=workers).compared_frames == 0
+        assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
     finally:
-        prober.close()
+        workers.close()
 
 
 def test_a_header_that_takes_more_memory_than_allowed_is_refused(tmp_path: Path, good: Path) -> None:
     path = endless_runs(tmp_path / "runs.mp4", tmp_path)
-    prober = Prober(Bounds(memory_bytes=64 * MB))
+    workers = WorkerPool(Bounds(memory_bytes=64 * MB))
     try:
-        verdict = isolated_probe.check_file(path, by=prober)
+        verdict = isolated_probe.check_file(path, workers=workers)
         assert isinstance(verdict, InvalidFile)
         check_user_text(verdict.reason)
-        assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
+        assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
     finally:
-        prober.close()
+        workers.close()
 
 
 def test_a_film_that_takes_more_computing_than_allowed_is_refused(tmp_path: Path, good: Path) -> None:
     path = picture_bomb(tmp_path / "long.mp4", pictures=200)
-    prober = Prober(replace(Bounds(), cpu_s=0.1))
+    workers = WorkerPool(replace(Bounds(), cpu_s=0.1))
     try:
         began = time.monotonic()
         # the last picture of two hundred, which all have to be decoded: ten seconds of computing
         with pytest.raises(FrameError) as caught:
-            prober_poster(path, prober)
+            prober_poster(path, workers)
         check_user_text(str(caught.value))
         assert time.monotonic() - began < 100
-        assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
+        assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
     finally:
-        prober.close()
+        workers.close()
 
 
-def prober_poster(path: Path, prober: Prober) -> bytes:
+def prober_poster(path: Path, workers: WorkerPool) -> bytes:
     """A poster under a second of computing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(isolated_probe, "FRAMES_CPU_S", 1.0)
-        return isolated_probe.make_poster(parent=None, result=path, parent_ms=None, by=prober)
+        return isolated_probe.make_poster(parent=None, result=path, parent_ms=None, workers=workers)
 
 
 def test_what_a_worker_may_do_is_bounded_by_the_kernel(good: Path) -> None:
-    prober = Prober()
+    workers = WorkerPool()
     try:
-        isolated_probe.check_file(good, by=prober)
-        (worker,) = prober._idle
+        isolated_probe.check_file(good, workers=workers)
+        (worker,) = workers._idle
         limits = Path(f"/proc/{worker.pid}/limits").read_text()
         rows = {line[:26].strip(" ").replace(" ", "_"): line[26:].split()[:2] for line in limits.splitlines()[1:]}
         assert rows["Max_file_size"] == ["0", "0"]
@@ -124,28 +124,28 @@ def test_what_a_worker_may_do_is_bounded_by_the_kernel(good: Path) -> None:
         assert int(rows["Max_address_space"][1]) < 2 << 30
         assert 0 < int(rows["Max_cpu_time"][0]) < 60
     finally:
-        prober.close()
+        workers.close()
 
 
 def test_the_limit_of_computing_is_for_each_film_and_not_for_all(good: Path) -> None:
-    prober = Prober(Bounds(cpu_s=1.0))
+    workers = WorkerPool(Bounds(cpu_s=1.0))
     try:
-        assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
-        (worker,) = prober._idle
+        assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
+        (worker,) = workers._idle
         for _ in range(400):
-            assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
+            assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
         stat = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()
         assert int(stat[11]) + int(stat[12]) > 20, "it must have computed for some time"
-        assert [each.pid for each in prober._idle] == [worker.pid]
+        assert [each.pid for each in workers._idle] == [worker.pid]
     finally:
-        prober.close()
+        workers.close()
 
 
-def test_the_check_without_a_worker_says_the_same(good: Path, shared: Prober, tmp_path: Path) -> None:
-    assert isolated_probe.check_file(good, by=shared) == check_file(good)
+def test_the_check_without_a_worker_says_the_same(good: Path, shared: WorkerPool, tmp_path: Path) -> None:
+    assert isolated_probe.check_file(good, workers=shared) == check_file(good)
     for name in ("cut at 70 %", "2^32 - 1 samples", "a play list"):
         path = absurd(name, tmp_path)
-        assert isolated_probe.check_file(path, by=shared) == check_file(path)
+        assert isolated_probe.check_file(path, workers=shared) == check_file(path)
 
 
 def test_a_worker_ended_by_the_files_own_fault_is_told_from_one_that_was_killed() -> None:

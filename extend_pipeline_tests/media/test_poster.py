@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from extend_pipeline.media.frames import open_clip
+from extend_pipeline.media.frames import open_frames
 from extend_pipeline.media.libav import FrameError
 from extend_pipeline.media.poster import make_poster
 from extend_pipeline_tests.support.media.mp4 import extend_clip, make_clip
@@ -41,7 +41,7 @@ def panels(jpeg: bytes) -> list[np.ndarray]:
 
 
 def picture(path: Path, index: int, like: np.ndarray) -> np.ndarray:
-    with open_clip(path) as clip:
+    with open_frames(path) as clip:
         index %= len(clip.ticks)
         frame = clip.frames({index})[index]
         return frame.reformat(
@@ -134,7 +134,7 @@ def test_chosen_pictures_are_those_a_full_decode_gives(tmp_path: Path, shape: di
         expected = [frame.to_ndarray() for frame in whole.decode(video=0)]
     chosen = {0, 1, 6, 7, 8, 20, 34, 35}
 
-    with open_clip(path) as clip:
+    with open_frames(path) as clip:
         found = clip.frames(chosen)
 
     assert set(found) == chosen

@@ -20,7 +20,7 @@ import pytest
 from extend_pipeline.media.check.probe import InvalidFile, ValidFile, check_file
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.isolation import pool as probing
-from extend_pipeline.media.isolation.pool import Prober, ProbeUnavailable, Worker
+from extend_pipeline.media.isolation.pool import ProbeUnavailable, Worker, WorkerPool
 from extend_pipeline.media.isolation.rlimits import Bounds
 from extend_pipeline.media.libav import FrameError
 from extend_pipeline_tests.support.media.hostile import picture_bomb
@@ -40,11 +40,11 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[..., Prober]]:
-    made: list[Prober] = []
+def make() -> Iterator[Callable[..., WorkerPool]]:
+    made: list[WorkerPool] = []
 
-    def build(**bounds: Any) -> Prober:
-        made.append(Prober(Bounds(**bounds)))
+    def build(**bounds: Any) -> WorkerPool:
+        made.append(WorkerPool(Bounds(**bounds)))
         return made[-1]
 
     yield build
@@ -87,14 +87,14 @@ def busy(before: set[int]) -> int | None:
 
 
 def test_a_worker_gets_no_secret_no_file_and_no_lock_of_ours(
-    good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KLING_SECRET_KEY", "canary-3f9a")
-    prober = make()
+    workers = make()
     with (tmp_path / "ledger.sqlite").open("wb") as held:
         os.set_inheritable(held.fileno(), True)
-        assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
-        (worker,) = prober._idle
+        assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
+        (worker,) = workers._idle
         assert b"canary" not in Path(f"/proc/{worker.pid}/environ").read_bytes()
         assert b"canary" not in Path(f"/proc/{worker.pid}/cmdline").read_bytes()
         opened = [path.readlink().name for path in Path(f"/proc/{worker.pid}/fd").iterdir()]
@@ -103,89 +103,91 @@ def test_a_worker_gets_no_secret_no_file_and_no_lock_of_ours(
         assert Path(f"/proc/{worker.pid}/cwd").readlink() == Path("/")
 
 
-def test_a_worker_is_kept_and_answers_many(good: Path, make: Callable[..., Prober]) -> None:
-    prober = make()
+def test_a_worker_is_kept_and_answers_many(good: Path, make: Callable[..., WorkerPool]) -> None:
+    workers = make()
     pids = set()
     for _ in range(20):
-        assert isolated_probe.check_file(good, by=prober) == check_file(good)
-        pids.add(prober._idle[0].pid)
+        assert isolated_probe.check_file(good, workers=workers) == check_file(good)
+        pids.add(workers._idle[0].pid)
     assert len(pids) == 1
 
 
-def test_many_threads_share_at_most_four_workers(good: Path, make: Callable[..., Prober]) -> None:
-    prober = make()
+def test_many_threads_share_at_most_four_workers(good: Path, make: Callable[..., WorkerPool]) -> None:
+    workers = make()
     with ThreadPoolExecutor(12) as pool:
-        verdicts = list(pool.map(lambda _: isolated_probe.check_file(good, by=prober), range(60)))
+        verdicts = list(pool.map(lambda _: isolated_probe.check_file(good, workers=workers), range(60)))
     assert all(isinstance(verdict, ValidFile) for verdict in verdicts)
-    assert 1 <= len({worker.pid for worker in prober._idle}) <= 4
+    assert 1 <= len({worker.pid for worker in workers._idle}) <= 4
 
 
-def test_after_a_fork_the_child_starts_its_own(good: Path, make: Callable[..., Prober]) -> None:
-    prober = make()
-    assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
-    (worker,) = prober._idle
+def test_after_a_fork_the_child_starts_its_own(good: Path, make: Callable[..., WorkerPool]) -> None:
+    workers = make()
+    assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
+    (worker,) = workers._idle
 
     def in_child() -> None:
-        sound = isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
-        other = prober._idle[0].pid != worker.pid
-        prober.close()
+        sound = isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
+        other = workers._idle[0].pid != worker.pid
+        workers.close()
         os._exit(0 if sound and other else 1)
 
     child = multiprocessing.get_context("fork").Process(target=in_child)
     child.start()
     child.join(30)
     assert child.exitcode == 0
-    assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
-    assert prober._idle == [worker]
+    assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
+    assert workers._idle == [worker]
 
 
 # How it ends
 
 
-def test_a_worker_that_retired_is_replaced_without_a_word(good: Path, make: Callable[..., Prober]) -> None:
-    prober = make(idle_s=0.05)
-    assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
-    first = prober._idle[0].pid
+def test_a_worker_that_retired_is_replaced_without_a_word(good: Path, make: Callable[..., WorkerPool]) -> None:
+    workers = make(idle_s=0.05)
+    assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
+    first = workers._idle[0].pid
     until(lambda: not is_alive(first))
-    assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
+    assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
 
 
 def test_a_worker_that_has_computed_for_long_enough_makes_room_for_another(
-    good: Path, make: Callable[..., Prober]
+    good: Path, make: Callable[..., WorkerPool]
 ) -> None:
-    prober = make(life_cpu_s=0.0001)
+    workers = make(life_cpu_s=0.0001)
     pids = set()
     for _ in range(4):
-        assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
-        pids.add(prober._idle[0].pid)
+        assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
+        pids.add(workers._idle[0].pid)
     assert len(pids) > 1
 
 
-def test_a_worker_killed_in_the_middle_of_a_film_is_replaced_once(slow: Path, make: Callable[..., Prober]) -> None:
-    prober, before = make(), children()
+def test_a_worker_killed_in_the_middle_of_a_film_is_replaced_once(slow: Path, make: Callable[..., WorkerPool]) -> None:
+    workers, before = make(), children()
     with ThreadPoolExecutor(1) as pool:
-        poster = pool.submit(isolated_probe.make_poster, parent=None, result=slow, parent_ms=None, by=prober)
+        poster = pool.submit(isolated_probe.make_poster, parent=None, result=slow, parent_ms=None, workers=workers)
         os.kill(until(lambda: busy(before)), signal.SIGKILL)
         assert poster.result(60).startswith(b"\xff\xd8\xff")
 
 
-def test_a_worker_killed_twice_says_nothing_of_the_film(slow: Path, good: Path, make: Callable[..., Prober]) -> None:
-    prober, before = make(), children()
+def test_a_worker_killed_twice_says_nothing_of_the_film(
+    slow: Path, good: Path, make: Callable[..., WorkerPool]
+) -> None:
+    workers, before = make(), children()
     with ThreadPoolExecutor(1) as pool:
-        poster = pool.submit(isolated_probe.make_poster, parent=None, result=slow, parent_ms=None, by=prober)
+        poster = pool.submit(isolated_probe.make_poster, parent=None, result=slow, parent_ms=None, workers=workers)
         first = until(lambda: busy(before))
         os.kill(first, signal.SIGKILL)
         os.kill(until(lambda: busy(before | {first})), signal.SIGKILL)
         with pytest.raises(ProbeUnavailable) as caught:
             poster.result(60)
     check_user_text(str(caught.value))
-    assert isinstance(isolated_probe.check_file(good, by=prober), ValidFile)
+    assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
 
 
-def test_a_worker_that_the_film_ends_twice_is_the_films_doing(slow: Path, make: Callable[..., Prober]) -> None:
-    prober, before = make(), children()
+def test_a_worker_that_the_film_ends_twice_is_the_films_doing(slow: Path, make: Callable[..., WorkerPool]) -> None:
+    workers, before = make(), children()
     with ThreadPoolExecutor(1) as pool:
-        poster = pool.submit(isolated_probe.make_poster, parent=None, result=slow, parent_ms=None, by=prober)
+        poster = pool.submit(isolated_probe.make_poster, parent=None, result=slow, parent_ms=None, workers=workers)
         first = until(lambda: busy(before))
         os.kill(first, signal.SIGSEGV)
         os.kill(until(lambda: busy(before | {first})), signal.SIGSEGV)
@@ -200,7 +202,7 @@ from pathlib import Path
 from extend_pipeline.media.isolation import isolated_probe, pool
 film = Path(sys.argv[1])
 isolated_probe.check_file(film)
-print(pool.prober(isolated_probe.READ)._idle[0].pid, flush=True)
+print(pool.shared_pool(isolated_probe.READ)._idle[0].pid, flush=True)
 isolated_probe.make_poster(parent=None, result=film, parent_ms=None)
 """
 
@@ -229,28 +231,28 @@ def test_workers_end_with_the_program(good: Path) -> None:
 
 
 def test_no_process_to_be_had_is_no_verdict(
-    good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
+    good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(ProbeUnavailable) as caught:
-        isolated_probe.check_file(good, by=make())
+        isolated_probe.check_file(good, workers=make())
     check_user_text(str(caught.value))
     assert issubclass(ProbeUnavailable, OSError)
 
 
 def test_a_process_that_does_not_start_is_no_verdict(
-    good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
+    good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", "raise SystemExit(3)")
     with pytest.raises(ProbeUnavailable) as caught:
-        isolated_probe.check_file(good, by=make())
+        isolated_probe.check_file(good, workers=make())
     check_user_text(str(caught.value))
 
 
-def test_a_missing_film_is_the_callers_problem(make: Callable[..., Prober], tmp_path: Path) -> None:
-    prober = make()
+def test_a_missing_film_is_the_callers_problem(make: Callable[..., WorkerPool], tmp_path: Path) -> None:
+    workers = make()
     with pytest.raises(FileNotFoundError):
-        isolated_probe.check_file(tmp_path / "nowhere.mp4", by=prober)
+        isolated_probe.check_file(tmp_path / "nowhere.mp4", workers=workers)
 
 
 def answering(text: str) -> str:
@@ -284,44 +286,44 @@ def told(**changes: Any) -> str:
     ids=lambda text: text[:40],
 )  # fmt: skip
 def test_an_answer_that_makes_no_sense_never_makes_a_film_sound(
-    text: str, good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
+    text: str, good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering(text))
-    verdict = isolated_probe.check_file(good, by=make())
+    verdict = isolated_probe.check_file(good, workers=make())
     assert isinstance(verdict, InvalidFile)
     assert verdict.reason.isprintable()
 
 
 def test_an_answer_that_says_so_makes_it_sound(
-    good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
+    good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering(told()))
-    assert isinstance(isolated_probe.check_file(good, by=make()), ValidFile)
+    assert isinstance(isolated_probe.check_file(good, workers=make()), ValidFile)
 
 
 @pytest.mark.parametrize(
     "text", ['{"ok": {"jpeg": "AAAA"}}', '{"ok": {"jpeg": "/9j/!!"}}', '{"ok": {}}', '{"ok": {"invalid": "x"}}', told()]
 )
 def test_a_poster_is_a_picture_or_an_error(
-    text: str, good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
+    text: str, good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering(text))
     with pytest.raises(FrameError):
-        isolated_probe.make_poster(parent=None, result=good, parent_ms=None, by=make())
+        isolated_probe.make_poster(parent=None, result=good, parent_ms=None, workers=make())
 
 
 def test_silence_is_this_machines_doing(
-    good: Path, make: Callable[..., Prober], monkeypatch: pytest.MonkeyPatch
+    good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering("x").replace("print('x', flush=True)", "pass"))
     monkeypatch.setattr(probing, "MIN_WALL_S", 0.5)
     with pytest.raises(ProbeUnavailable) as caught:
-        isolated_probe.check_file(good, by=make(cpu_s=0.01))
+        isolated_probe.check_file(good, workers=make(cpu_s=0.01))
     check_user_text(str(caught.value))
 
 
-def test_a_worker_is_used_by_one_thread_at_a_time(good: Path, make: Callable[..., Prober]) -> None:
-    prober, seen, lock = make(), set[int](), threading.Lock()
+def test_a_worker_is_used_by_one_thread_at_a_time(good: Path, make: Callable[..., WorkerPool]) -> None:
+    workers, seen, lock = make(), set[int](), threading.Lock()
     original = Worker.ask
 
     def watched(worker: Worker, line: bytes, *, within_s: float) -> Any:
@@ -338,5 +340,5 @@ def test_a_worker_is_used_by_one_thread_at_a_time(good: Path, make: Callable[...
         patch.setattr(Worker, "ask", watched)
         assert all(
             isinstance(verdict, ValidFile)
-            for verdict in pool.map(lambda _: isolated_probe.check_file(good, by=prober), range(40))
+            for verdict in pool.map(lambda _: isolated_probe.check_file(good, workers=workers), range(40))
         )

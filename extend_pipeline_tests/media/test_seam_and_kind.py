@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extend_pipeline.media.classify import OutputKind, recognise
+from extend_pipeline.media.classify import OutputKind, classify_output
 from extend_pipeline.media.seam import Seam, measure_seam
 from extend_pipeline_tests.support.media.mp4 import cut, extend_clip, make_clip
 
@@ -23,7 +23,7 @@ def test_an_exact_extension_has_a_perfect_seam(parent: Path, tmp_path: Path) -> 
     seam = measure_seam(parent=parent, result=result)
 
     assert (seam.psnr_db, seam.parent_is_prefix, seam.compared_frames) == (99.0, True, 5)
-    assert recognise(parent_ms=4000, probed_ms=9000, seam=seam, longest_added_ms=7000) is OutputKind.FULL
+    assert classify_output(parent_ms=4000, probed_ms=9000, seam=seam, longest_added_ms=7000) is OutputKind.FULL
 
 
 @pytest.mark.parametrize("shape", [{"size": (640, 360)}, {"noise": 6}, {"fps": 24}, {"keyframe_every": 5}], ids=str)
@@ -47,7 +47,7 @@ def test_another_clip_of_the_same_length_is_no_prefix(parent: Path, tmp_path: Pa
     assert not seam.parent_is_prefix
     assert seam.psnr_db is not None
     assert seam.psnr_db < 20
-    assert recognise(parent_ms=4000, probed_ms=9000, seam=seam, longest_added_ms=7000) is OutputKind.UNKNOWN
+    assert classify_output(parent_ms=4000, probed_ms=9000, seam=seam, longest_added_ms=7000) is OutputKind.UNKNOWN
 
 
 def test_a_clip_that_only_ends_like_the_parent_is_no_prefix(parent: Path, tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_a_longer_segment_of_five_seconds_after_four_is_told_by_its_pictures(par
     seam = measure_seam(parent=parent, result=segment)
 
     assert not seam.parent_is_prefix
-    assert recognise(parent_ms=4000, probed_ms=5000, seam=seam, longest_added_ms=7000) is OutputKind.SEGMENT
-    assert recognise(parent_ms=4000, probed_ms=5000, seam=None, longest_added_ms=7000) is OutputKind.UNKNOWN
+    assert classify_output(parent_ms=4000, probed_ms=5000, seam=seam, longest_added_ms=7000) is OutputKind.SEGMENT
+    assert classify_output(parent_ms=4000, probed_ms=5000, seam=None, longest_added_ms=7000) is OutputKind.UNKNOWN
 
 
 def test_a_result_shorter_than_the_parent_has_nothing_to_compare(parent: Path, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ FULL, SEGMENT, UNKNOWN = OutputKind.FULL, OutputKind.SEGMENT, OutputKind.UNKNOWN
     ],
 )
 def test_the_kind_follows_the_table(parent_ms: int | None, probed_ms: int, seam: Seam | None, kind: OutputKind) -> None:
-    assert recognise(parent_ms=parent_ms, probed_ms=probed_ms, seam=seam, longest_added_ms=7000) is kind
+    assert classify_output(parent_ms=parent_ms, probed_ms=probed_ms, seam=seam, longest_added_ms=7000) is kind
 
 
 def _rescaled(source: Path, path: Path) -> Path:

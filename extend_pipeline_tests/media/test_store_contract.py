@@ -120,7 +120,7 @@ def test_a_download_goes_on_where_another_process_ended(reopen: Callable[[], Med
         with reopen().partial("result:a") as second:
             assert second is None, "one writer at a time"
         partial.append([film[1000:]])
-        got = other.take_in(partial, partial.sha256(), check=check_file, quarantine=True)
+        got = other.ingest_partial(partial, partial.sha256(), check=check_file, quarantine=True)
     assert isinstance(got, Stored)
     assert content(reopen(), got.ref) == film
     with other.partial("result:a") as partial:
@@ -133,7 +133,7 @@ def test_a_refused_download_stays_until_it_is_given_up(store: MediaStore) -> Non
         assert partial is not None
         partial.begin(None, None)
         partial.append([b"<html>"])
-        got = store.take_in(partial, partial.sha256(), check=check_file, quarantine=False)
+        got = store.ingest_partial(partial, partial.sha256(), check=check_file, quarantine=False)
     assert isinstance(got, InvalidFile)
     assert got.kept is None
     with store.partial("result:a") as partial:

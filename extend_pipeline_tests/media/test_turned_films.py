@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from extend_pipeline.media.check.probe import Probe, probe
-from extend_pipeline.media.frames import open_clip
+from extend_pipeline.media.frames import open_frames
 from extend_pipeline.media.join.film import Joined, join
 from extend_pipeline.media.poster import make_poster
 from extend_pipeline.media.seam import measure_seam
-from extend_pipeline.media.upright import STANDING, Turn, turn_of
+from extend_pipeline.media.upright import NO_TURN, Turn, turn_of
 from extend_pipeline_tests.support.media.mp4 import make_clip
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -76,9 +76,9 @@ def test_a_clip_is_probed_and_looked_at_as_it_is_seen(tmp_path: Path, mark: dict
     clip = make_clip(tmp_path / "clip.mp4", seconds=1, **mark)
     probed = probe(clip)
     luma, turn = stored(clip, 3)
-    assert turn != STANDING
+    assert turn != NO_TURN
 
-    with open_clip(clip) as opened:
+    with open_frames(clip) as opened:
         picture = opened.frames({3})[3]
 
     seen = as_seen(luma, mark)
@@ -95,7 +95,7 @@ def test_parts_with_the_same_mark_are_copied_and_keep_it(tmp_path: Path, mark: d
 
     assert made.lossless
     first, last = stored(parts[0], 0), stored(parts[1], -1)
-    assert first[1] == stored(tmp_path / "film.mp4", 0)[1] != STANDING
+    assert first[1] == stored(tmp_path / "film.mp4", 0)[1] != NO_TURN
     assert (stored(tmp_path / "film.mp4", 0)[0] == first[0]).all()
     assert (stored(tmp_path / "film.mp4", -1)[0] == last[0]).all()
     assert (probed.height, probed.width) == as_seen(first[0], mark).shape
@@ -116,7 +116,7 @@ def test_what_is_coded_again_stands_upright(tmp_path: Path, mark: dict[str, Any]
     assert (probed.width, probed.height) == ((180, 320) if size else (320, 180))
     for index, part in ((0, 0), (-1, 1)):
         shown, turn = stored(tmp_path / "film.mp4", index)
-        assert turn == STANDING
+        assert turn == NO_TURN
         assert psnr(shown, as_seen(stored(parts[part], index)[0], marks[part])) > SAME_DB
 
 
@@ -128,7 +128,7 @@ def test_turned_parts_that_do_not_fit_stand_upright_too(tmp_path: Path) -> None:
     assert not made.lossless
     assert (probed.width, probed.height) == (180, 320)
     shown, turn = stored(tmp_path / "film.mp4", -1)
-    assert turn == STANDING
+    assert turn == NO_TURN
     assert psnr(shown, as_seen(stored(parts[1], -1)[0], {"turned": 90})) > SAME_DB
 
 

@@ -21,7 +21,7 @@ from extend_pipeline_tests.providers.kling.bodies import DONE, done, envelope, f
 from extend_pipeline_tests.providers.wire import upstream_bodies as bodies
 
 KEY = "canary-api-key-0123456789"
-FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, least_left_s=0.01)
+FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, min_left_s=0.01)
 VIDU_PARAMS = {"prompt": "p", "model": "viduq2-turbo", "seconds": 5, "resolution": "720p"}
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from extend_pipeline.config.checks.purchase import IMPLIED
 from extend_pipeline.config.fields.text import aliases
-from extend_pipeline.media.classify import CLEARLY_MS
+from extend_pipeline.media.classify import MIN_DIFFERENCE_MS
 from extend_pipeline.providers.protocol import (
     Accepted,
     Found,
@@ -94,7 +94,7 @@ def test_the_client_can_do_what_the_spec_says(upstream: Upstream, request: pytes
 @pytest.mark.parametrize("spec", PROVIDERS, ids=NAMES)
 def test_the_figures_fit_together(spec: ProviderSpec) -> None:
     least, most = spec.added_ms(None)
-    assert 2 * CLEARLY_MS <= least <= most  # else a file's length can't tell what it holds
+    assert 2 * MIN_DIFFERENCE_MS <= least <= most  # else a file's length can't tell what it holds
     assert spec.longest_ms is None or spec.source_range_ms is None or spec.source_range_ms[1] <= spec.longest_ms
     assert set(spec.modes) <= set(spec.price_keys)
     assert spec.source_range_ms is None or not spec.reports_parent  # else the source is never measured
@@ -264,7 +264,7 @@ def test_a_finished_task_shows_its_file_and_what_the_next_hop_extends(upstream: 
         assert outcome.view.outputs[0].url.startswith("https://")
         assert outcome.view.outputs[0].video_id == upstream.next_source
         many = provider.query_many([upstream.task_id])
-        if not provider.many:
+        if not provider.query_batch_size:
             assert many == {upstream.task_id: outcome}
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from extend_pipeline.providers.kling_gateway.body import PASSES
+from extend_pipeline.providers.kling_gateway.models import FORWARDABLE
 from extend_pipeline.providers.kling_gateway.parse import NO_VIDEO_ID, parse_gateway_query, parse_gateway_submit
 from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
 from extend_pipeline.providers.protocol import (
@@ -47,7 +47,7 @@ def gateway(
 ) -> Iterator[tuple[Provider, RawServer]]:
     with raw_server(always(answer(status, body))) as server:
         client = ApiClient(base_url=f"{server.base_url}/relay", auth=KeyAuth(SingleKey("G_KEY")), allow_local=True)
-        provider: Provider = GatewayProvider(client, passes=passes)
+        provider: Provider = GatewayProvider(client, forwarded_fields=passes)
         yield provider, server
         provider.close()
 
@@ -74,10 +74,10 @@ def test_what_the_account_passes_goes_out_and_nothing_else() -> None:
         "external_task_id": "own_1",
         "watermark_info": {"enabled": True},
     }
-    with gateway(*PASSES) as (provider, _):
+    with gateway(*FORWARDABLE) as (provider, _):
         assert provider.body(FULL) == {"video_id": "827942411241803822", "prompt": "场景放大", **whole}
         assert "task_id" not in provider.body(SubmitRequest("own_1", "827"))
-    for name in PASSES:
+    for name in FORWARDABLE:
         field = "watermark_info" if name == "watermark" else name
         with gateway(name) as (provider, _):
             extra = {key: value for key, value in provider.body(FULL).items() if key not in ("video_id", "prompt")}

@@ -10,7 +10,7 @@ import pytest
 
 from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.luma.parse import parse_luma_many, parse_luma_query, parse_luma_submit
-from extend_pipeline.providers.luma.provider import MANY, LumaProvider
+from extend_pipeline.providers.luma.provider import BATCH_SIZE, LumaProvider
 from extend_pipeline.providers.protocol import (
     Accepted,
     Found,
@@ -40,7 +40,7 @@ from extend_pipeline_tests.providers.http.raw_server import (
 from extend_pipeline_tests.providers.wire import upstream_bodies as bodies
 
 PARENT = "4665a07c-7641-4809-a133-10786201bb56"
-FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, least_left_s=0.01)
+FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, min_left_s=0.01)
 
 
 @contextmanager
@@ -103,7 +103,7 @@ def test_a_picture_in_base64_is_sent_whole_and_kept_short() -> None:
 @pytest.mark.parametrize("source", ["", ".", ".."])
 def test_a_source_that_would_name_another_path_is_a_programming_error(source: str) -> None:
     with luma(always(b"")) as (provider, server):
-        with pytest.raises(ValueError, match="no generation"):
+        with pytest.raises(ValueError, match="generation"):
             provider.submit(SubmitRequest("own_1", source))
         assert server.requests == []
 
@@ -212,7 +212,7 @@ def test_a_task_in_klings_form_is_seen() -> None:
 def test_several_are_asked_for_in_one_request_and_matched_by_id() -> None:
     rows = [bodies.generation(id="b"), bodies.generation("failed", id="a"), bodies.generation(id="nobody"), 7]
     with luma(always(answer(200, bodies.body(rows))), batch_query=True) as (provider, server):
-        assert provider.many == MANY
+        assert provider.query_batch_size == BATCH_SIZE
         found = provider.query_many(["a", "b", "c", "a"])
         assert server.asked() == ("POST", "/luma/tasks")
         assert json.loads(server.body()) == {"ids": ["a", "b", "c"]}
@@ -225,10 +225,10 @@ def test_several_are_asked_for_in_one_request_and_matched_by_id() -> None:
 
 
 def test_more_than_many_are_asked_for_in_parts() -> None:
-    ids = [f"id-{number}" for number in range(MANY + 1)]
+    ids = [f"id-{number}" for number in range(BATCH_SIZE + 1)]
     with luma(always(answer(200, b"[]")), batch_query=True) as (provider, server):
         found = provider.query_many(ids)
-        assert [len(json.loads(server.body(index))["ids"]) for index in (0, 1)] == [MANY, 1]
+        assert [len(json.loads(server.body(index))["ids"]) for index in (0, 1)] == [BATCH_SIZE, 1]
         assert len(server.requests) == 2
         assert found == {}
         assert provider.query_many([]) == {}
@@ -278,7 +278,7 @@ def test_without_an_array_each_is_asked_for_by_itself_unless_that_would_fail_the
 
 def test_without_the_setting_they_are_looked_up_one_by_one() -> None:
     with luma(always(answer(200, bodies.body(bodies.generation(id="a"))))) as (provider, server):
-        assert provider.many == 0
+        assert provider.query_batch_size == 0
         found = provider.query_many(["a", "b"])
         assert isinstance(found["a"], Found)
         assert isinstance(found["b"], QueryFailed)

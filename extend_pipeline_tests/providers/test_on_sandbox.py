@@ -39,7 +39,7 @@ from extend_pipeline.sandbox.vidu.settings import ViduConfig
 from extend_pipeline_tests.providers.wire.image_bytes import png
 
 NAMES = ("kling-gateway", "vidu", "luma")
-FAST = RetryPolicy(attempts=2, wait_initial_s=0.01, wait_max_s=0.02, least_left_s=0.01)
+FAST = RetryPolicy(attempts=2, wait_initial_s=0.01, wait_max_s=0.02, min_left_s=0.01)
 VIDU_PARAMS = {"prompt": "smooth camera", "model": "viduq2-turbo", "seconds": 1, "resolution": "540p"}
 SEEDS = tuple(Seed(video_id=f"seed-{name}", duration=5.0, provider=name) for name in NAMES)
 

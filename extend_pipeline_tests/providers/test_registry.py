@@ -54,7 +54,7 @@ def keyed(provider: str, **changes: object) -> Account:
 def test_a_gateway_gets_what_its_account_passes() -> None:
     plain = build_provider(keyed("kling-gateway"), settings=_Settings())
     assert isinstance(plain, GatewayProvider)
-    assert (plain.can_find, plain.list_page_size, plain.many) == (False, 0, 0)
+    assert (plain.can_find, plain.list_page_size, plain.query_batch_size) == (False, 0, 0)
     plain.close()
     passing = build_provider(keyed("kling-gateway", passes=("external_task_id", "cfg_scale")), settings=_Settings())
     request = SubmitRequest("own_1", "827", params={"cfg_scale": 0.5, "negative_prompt": "n"})
@@ -79,7 +79,7 @@ def test_luma_asks_for_several_only_where_its_account_says_so() -> None:
     for batch_query in (True, False):
         luma = build_provider(keyed("luma", batch_query=batch_query), settings=_Settings())
         assert isinstance(luma, LumaProvider)
-        assert (luma.many > 0) is batch_query
+        assert (luma.query_batch_size > 0) is batch_query
         luma.close()
 
 

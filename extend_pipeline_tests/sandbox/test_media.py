@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import pytest
 
-from extend_pipeline.sandbox.media.picture import Frames, Segment
+from extend_pipeline.sandbox.media.drawing import Frames, Segment
 from extend_pipeline.sandbox.media.render import ParentMismatch, render_extension, render_source
 from extend_pipeline_tests.sandbox.conftest import Kling
 

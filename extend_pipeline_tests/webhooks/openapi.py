@@ -27,7 +27,7 @@ def document(prefix: str = "extend-pipeline") -> dict[str, Any]:
         "summary": "Say that a task has changed. Only the task's id is read, and it is believed only once asked for.",
         "parameters": signature,
         "requestBody": {
-            "description": f"As the upstream sends it; beyond {Limits().body} bytes it is not read.",
+            "description": f"As the upstream sends it; beyond {Limits().max_body} bytes it is not read.",
             "content": {"application/json": {"schema": {}}, "text/plain": {"schema": {"type": "string"}}},
         },
         "responses": _ANSWER,

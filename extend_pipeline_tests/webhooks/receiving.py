@@ -26,7 +26,7 @@ from extend_pipeline_tests.support.home.every_provider import other_account, pla
 SECRET_ENV: Final = "ENGINE_TEST_WEBHOOK_SECRET"
 SECRET: Final = "whsec_" + base64.b64encode(b"twenty-four bytes of key").decode()
 OTHER_SECRET: Final = "whsec_" + base64.b64encode(b"twenty-four other bytes.").decode()
-QUICK: Final = Limits(answer_s=0.0)  # no test waits for what hides a commit's time, but the one about it
+QUICK: Final = Limits(min_response_s=0.0)  # no test waits for what hides a commit's time, but the one about it
 
 CALLED_BACK: Final[Mapping[str, Mapping[str, Any]]] = {
     "kling": {"submit_class": "C"},
@@ -94,7 +94,7 @@ def receiving(
     counts, ready, lines = Counters(), threading.Event(), []
     listener = listen("127.0.0.1", port)
     server = build_server(
-        pipeline, limits=limits, environment=environment, on_ready=ready.set, tell=lines.append, counts=counts
+        pipeline, limits=limits, environment=environment, on_ready=ready.set, log=lines.append, counts=counts
     )
     thread = threading.Thread(target=lambda: server.run(sockets=[listener]), name="receiver", daemon=True)
     thread.start()

@@ -110,7 +110,7 @@ def test_a_token_is_found_below_any_prefix(ingest_queue: Desk) -> None:
 
 def test_known_and_unknown_addresses_answer_alike_and_no_sooner(ingest_queue: Desk) -> None:
     times: dict[str, list[float]] = {ingest_queue.token: [], "A" * 43: []}
-    with ingest_queue.receiving(answer_s=0.06) as receiver:
+    with ingest_queue.receiving(min_response_s=0.06) as receiver:
         for number in range(12):
             for token, mine in times.items():
                 content = ingest_queue.body(n=number)
@@ -175,7 +175,7 @@ def test_packed_bodies_are_not_unpacked(ingest_queue: Desk) -> None:
 )
 def test_whoever_sends_slowly_is_answered_and_closed(ingest_queue: Desk, parts: list[bytes]) -> None:
     with (
-        ingest_queue.receiving(connection_s=0.4) as receiver,
+        ingest_queue.receiving(connection_timeout_s=0.4) as receiver,
         socket.create_connection(("127.0.0.1", receiver.port), timeout=10) as wire,
     ):
         for part in parts:
@@ -187,7 +187,7 @@ def test_whoever_sends_slowly_is_answered_and_closed(ingest_queue: Desk, parts: 
 
 def test_a_slow_body_is_given_up(ingest_queue: Desk) -> None:
     with (
-        ingest_queue.receiving(body_s=0.3) as receiver,
+        ingest_queue.receiving(body_timeout_s=0.3) as receiver,
         socket.create_connection(("127.0.0.1", receiver.port), timeout=10) as wire,
     ):
         wire.sendall(written(receiver, b"{", "content-length: 20", path=f"/hooks/{ingest_queue.token}"))
@@ -197,7 +197,7 @@ def test_a_slow_body_is_given_up(ingest_queue: Desk) -> None:
 
 
 def test_beyond_so_many_connections_the_answer_comes_unread(ingest_queue: Desk) -> None:
-    with ingest_queue.receiving(connections=8, connection_s=1.0) as receiver:
+    with ingest_queue.receiving(max_connections=8, connection_timeout_s=1.0) as receiver:
         idle = [socket.create_connection(("127.0.0.1", receiver.port), timeout=10) for _ in range(300)]
         try:
             eventually(lambda: len(receiver.server.server_state.connections) <= 8)
@@ -213,7 +213,7 @@ def test_beyond_so_many_connections_the_answer_comes_unread(ingest_queue: Desk) 
 
 def test_a_locked_ledger_delays_what_is_kept_and_not_the_answer(ingest_queue: Desk) -> None:
     path = ingest_queue.home.ledger_url.removeprefix("sqlite:///")
-    with ingest_queue.receiving(ledger_s=0.3) as receiver:
+    with ingest_queue.receiving(ledger_wait_s=0.3) as receiver:
         with sqlite3.connect(path, isolation_level=None) as other:
             other.execute("BEGIN EXCLUSIVE")
             began = time.monotonic()
@@ -233,14 +233,14 @@ def test_a_ledger_that_is_broken_is_told_in_the_log_and_to_nobody_else(ingest_qu
             tx.connection.execute(text("ALTER TABLE away RENAME TO inbox"))
         assert receiver.post(ingest_queue.token, ingest_queue.body()) == 204
         assert len(ingest_queue.rows) == 1
-    assert receiver.counts.total == {IngestResult.KEPT: 1, IngestResult.LOST: 1}
+    assert receiver.counts.total == {IngestResult.STORED: 1, IngestResult.LOST: 1}
     check_user_text(line_with("\n".join(receiver.lines), "OperationalError"))
     assert not any(ingest_queue.token in line or ingest_queue.task_id in line for line in receiver.lines)
 
 
 def test_what_waits_for_the_ledger_is_bounded(ingest_queue: Desk) -> None:
     path = ingest_queue.home.ledger_url.removeprefix("sqlite:///")
-    with ingest_queue.receiving(ledger_s=0.01, waiting=100_000) as receiver:
+    with ingest_queue.receiving(ledger_wait_s=0.01, max_queued=100_000) as receiver:
         with sqlite3.connect(path, isolation_level=None) as other:
             other.execute("BEGIN EXCLUSIVE")
             receiver.post("A" * 43, b"first")  # it is with the ledger when the rest comes
@@ -261,5 +261,5 @@ def test_accounts_that_change_while_it_runs_are_read_again(ingest_queue: Desk, s
         receiver.post(ingest_queue.token, ingest_queue.body(n=2))
         (ingest_queue.home.path / "accounts.yaml").write_text("accounts: {")
         receiver.post(ingest_queue.token, ingest_queue.body(n=3))
-    assert receiver.counts.total == {IngestResult.KEPT: 1, IngestResult.UNSIGNED: 2}
+    assert receiver.counts.total == {IngestResult.STORED: 1, IngestResult.UNSIGNED: 2}
     check_user_text(line_with("\n".join(receiver.lines), "accounts.yaml"))

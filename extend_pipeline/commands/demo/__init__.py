@@ -1,1 +1,1 @@
-"""`demo`, `dev` and `sandbox`: homes in which programs run until they are ended."""
+"""`demo`, `dev` and `sandbox`: verbs that keep programs running in a home."""

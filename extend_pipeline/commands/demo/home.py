@@ -1,5 +1,4 @@
-"""The demo's surroundings: a clean state, the sandbox's address, a DAGSTER_HOME of its own, and what the children
-run."""
+"""The demo's home: its state folder, the sandbox's address, a DAGSTER_HOME of its own, and the child processes."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ import click
 from extend_pipeline.base.private import make_private_folder, open_private
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.commands.demo.home_lock import RECORD, HomeLock, lock_home
-from extend_pipeline.commands.demo.processes import Child, answers, running, tool, wait_for
+from extend_pipeline.commands.demo.processes import Child, is_up, program_path, running, wait_for
 from extend_pipeline.commands.demo.sandbox import read_seeds
 from extend_pipeline.config.load import load_accounts, load_configuration
 from extend_pipeline.config.settings import Settings
@@ -37,19 +36,19 @@ DAGSTER_CONFIGURATION = "dagster.yaml"
 MAX_PORT = 65535
 PROGRAMS = ("dagster-daemon", "dagster-webserver")
 MARK = ".demo"
-"""Lies in a state folder that a demo made: only such a folder is ever removed."""
+"""Name of a file that marks a state folder as made by a demo. Only such a folder is ever emptied."""
 
 
 @dataclass(frozen=True)
 class DemoHome:
-    """Where the demo lives. `url` is the sandbox's, as accounts.yaml has it."""
+    """The home of a demo. `url` is the sandbox's address in accounts.yaml."""
 
     settings: Settings
     url: str
 
     @property
     def state(self) -> Path:
-        """Return all that the demo generates."""
+        """Return the folder of all generated files."""
         return self.settings.state_dir
 
     @property
@@ -59,29 +58,29 @@ class DemoHome:
 
     @property
     def logs(self) -> Path:
-        """Logs of the child processes."""
+        """Return the folder of the child processes' logs."""
         return self.state / "logs"
 
     @property
     def seed_file(self) -> Path:
-        """Return the sources that the sandbox has."""
+        """Return the file with the sandbox's source videos."""
         return self.settings.home / "sandbox.json"
 
     def environment(self) -> dict[str, str]:
-        """Return what the children see. The keys are the sandbox's own and open nothing else."""
+        """Return the variables that the children get. The keys are valid at the sandbox only."""
         config = SandboxConfig()
         return {
             "EXTEND_PIPELINE_HOME": str(self.settings.home),
             "DAGSTER_HOME": str(self.dagster_home),
             "EXTEND_DEMO_ACCESS_KEY": config.access_key,
             "EXTEND_DEMO_SECRET_KEY": config.secret_key,
-            **{f"EXTEND_DEMO_{name.upper()}_KEY": own.key for name, own in config.others.items()},
+            **{f"EXTEND_DEMO_{name.upper()}_KEY": settings.key for name, settings in config.others.items()},
             "PYTHONUNBUFFERED": "1",
         }
 
 
 def find(home: Path | None) -> DemoHome:
-    """Return the demo home named on the command line, or data/demo. Raises ClickException where there is none."""
+    """Return the demo home in `--home`, else data/demo. Raises click.ClickException if there is none."""
     settings = Settings.for_home(home if home is not None else Path("data/demo"))
     if not (settings.home / "catalog.yaml").exists():
         raise click.ClickException(
@@ -97,15 +96,15 @@ def find(home: Path | None) -> DemoHome:
 
 @contextmanager
 def prepared(demo: DemoHome, *, verb: str, fresh: bool, ui_port: int | None = None) -> Iterator[HomeLock]:
-    """Lock the home and lay out its state folder: a new one for `fresh`, else what an earlier demo left.
+    """Lock the home and prepare its state folder: an empty one if `fresh`, else that of an earlier demo.
 
-    Nothing is removed before everything else was looked at. Raises click.ClickException and ConfigError.
+    Nothing is removed before all other checks have passed. Raises click.ClickException and ConfigError.
     """
     with lock_home(demo.settings.home, state=demo.state, verb=verb, now_ms=wall_ms()) as lock:
-        others = sorted(path.name for path in demo.state.iterdir() if path.name not in (RECORD, IN_USE))
-        if others and not (demo.state / MARK).exists():
-            told = f"{demo.state} was not made by a demo (it holds {others[0]}), so the demo leaves it alone"
-            raise click.ClickException(f"{told}: move it away, or name another home")
+        names = sorted(path.name for path in demo.state.iterdir() if path.name not in (RECORD, IN_USE))
+        if names and not (demo.state / MARK).exists():
+            message = f"{demo.state} was not made by a demo (it holds {names[0]}), so the demo leaves it alone"
+            raise click.ClickException(f"{message}: move it away, or name another home")
         _check(demo, ui_port)
         if fresh:
             with state_in_use(demo.state, alone=True):
@@ -118,32 +117,32 @@ def prepared(demo: DemoHome, *, verb: str, fresh: bool, ui_port: int | None = No
 
 
 def _check(demo: DemoHome, ui_port: int | None) -> None:
-    """Look at everything that could keep the demo from running."""
+    """Check ports, configuration, seeds and programs. Raises click.ClickException and ConfigError."""
     _check_port(urlsplit(demo.url).port or 80, f"change base_url in {demo.settings.home}/accounts.yaml")
     if ui_port is not None:
-        _check_port(ui_port, f"say another: dev --port {ui_port % MAX_PORT + 1}")
+        _check_port(ui_port, f"choose another: dev --port {ui_port % MAX_PORT + 1}")
     load_configuration(demo.settings, PROVIDERS, now=from_ms(wall_ms()))
     check_seeds(SandboxConfig(seeds=tuple(read_seeds(demo.seed_file))))
     for name in PROGRAMS:
-        if not Path(tool(name)).exists():
-            raise click.ClickException(f"{tool(name)} is missing: install the project with its dependencies")
+        if not Path(program_path(name)).exists():
+            raise click.ClickException(f"{program_path(name)} is missing: install the project with its dependencies")
     template(DAGSTER_CONFIGURATION).read_bytes()
 
 
 def _check_port(port: int, todo: str) -> None:
-    """Raise click.ClickException where a port of this machine is taken; `todo` says how to take another."""
+    """Raise click.ClickException if a port of this machine is in use. `todo` says how to choose another."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            holder = "a sandbox" if answers(f"http://127.0.0.1:{port}/_sandbox/health") else "another program"
-            told = f"port {port} can't be had ({error.strerror}): end {holder} that has it, or {todo}"
-            raise click.ClickException(told) from None
+            holder = "a sandbox" if is_up(f"http://127.0.0.1:{port}/_sandbox/health") else "another program"
+            message = f"port {port} is not free ({error.strerror}): end {holder} that uses it, or {todo}"
+            raise click.ClickException(message) from None
 
 
 def _empty(state: Path) -> None:
-    """Remove what an earlier demo left. Its mark stays, so that a removal that was cut short can be begun again."""
+    """Remove the state of an earlier demo. The mark stays, so that an interrupted removal can be repeated."""
     for path in state.iterdir():
         if path.name in (MARK, RECORD, IN_USE):
             continue
@@ -161,7 +160,7 @@ def _write_configuration(demo: DemoHome) -> None:
 
 
 def template(name: str) -> Path:
-    """Return a file of `deploy/`: in the package where it was installed from a wheel, in the checkout otherwise."""
+    """Return the path of a file of `deploy/`: inside the package in a wheel, else in the checkout."""
     package = Path(__file__).resolve().parents[2]
     installed = package / "deploy" / name
     return installed if installed.exists() else package.parent / "deploy" / name
@@ -169,28 +168,19 @@ def template(name: str) -> Path:
 
 @contextmanager
 def sandbox(demo: DemoHome, lock: HomeLock) -> Iterator[Child]:
-    """Yield the sandbox, running as a process of its own until the end of the block."""
-    port = urlsplit(demo.url).port
-    command = [
-        sys.executable,
-        "-m",
-        "extend_pipeline.sandbox",
-        "--state",
-        str(demo.state / "sandbox"),
-        "--port",
-        str(port),
-    ]
-    command += ["--seed-file", str(demo.seed_file)]
+    """Run the sandbox as a child process until the end of the block."""
+    command = [sys.executable, "-m", "extend_pipeline.sandbox", "--state", str(demo.state / "sandbox")]
+    command += ["--port", str(urlsplit(demo.url).port), "--seed-file", str(demo.seed_file)]
     log = demo.logs / "sandbox.log"
     with running("the sandbox", command, log=log, environment=demo.environment(), lock=lock) as child:
-        wait_for(lambda: answers(f"{demo.url}/_sandbox/health"), child=child, what="the sandbox", seconds=30)
+        wait_for(lambda: is_up(f"{demo.url}/_sandbox/health"), child=child, what="the sandbox", seconds=30)
         yield child
 
 
 @contextmanager
-def dagster(demo: DemoHome, lock: HomeLock, *words: str) -> Iterator[Child]:
-    """Yield a Dagster program on the demo's instance, running until the end of the block."""
-    command = [tool(words[0]), *words[1:], "-w", str(demo.state / "workspace.yaml")]
-    log = demo.logs / f"{words[0]}.log"
-    with running(words[0], command, log=log, environment=demo.environment(), lock=lock) as child:
+def dagster(demo: DemoHome, lock: HomeLock, program: str, *arguments: str) -> Iterator[Child]:
+    """Run a Dagster program on the demo's instance until the end of the block."""
+    command = [program_path(program), *arguments, "-w", str(demo.state / "workspace.yaml")]
+    log = demo.logs / f"{program}.log"
+    with running(program, command, log=log, environment=demo.environment(), lock=lock) as child:
         yield child

@@ -1,7 +1,7 @@
-"""End process groups once their parent is gone: `python -m extend_pipeline.commands.demo.keeper`.
+"""End process groups after their parent has ended: `python -m extend_pipeline.commands.demo.keeper`.
 
-Stdin is a pipe from the parent, with a line `+GROUP` for each group that it starts and `-GROUP` for each that it has
-ended. The pipe ends with the parent, also after `kill -9`.
+Stdin is a pipe from the parent, with a line `+GROUP` for a group that it has started and `-GROUP` for one that has
+ended. The pipe closes when the parent ends, also after `kill -9`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ GRACE_S: Final = 20.0  # Dagster's daemon waits for its threads
 
 
 def left_open(lines: Iterable[str]) -> set[int]:
-    """Return the groups that were started and not ended, by the lines of a parent that is gone now."""
+    """Return the groups that were started and have not ended, from all lines of the parent."""
     groups: set[int] = set()
     for line in lines:
         (groups.add if line.startswith("+") else groups.discard)(int(line[1:]))
@@ -25,7 +25,7 @@ def left_open(lines: Iterable[str]) -> set[int]:
 
 
 def end_groups(groups: set[int], *, grace_s: float = GRACE_S) -> None:
-    """End process groups: ask as Ctrl-C does, then by SIGTERM, then by SIGKILL, with so many seconds for each."""
+    """End process groups by SIGINT, then SIGTERM, then SIGKILL, and wait up to `grace_s` seconds after each."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         groups = {group for group in groups if _signal(group, number)}
         deadline = time.monotonic() + grace_s
@@ -35,7 +35,7 @@ def end_groups(groups: set[int], *, grace_s: float = GRACE_S) -> None:
 
 
 def _signal(group: int, number: int) -> bool:
-    """Send a signal to a group; return whether it is there."""
+    """Send a signal to a group; return whether the group exists."""
     try:
         os.killpg(group, number)
     except (ProcessLookupError, PermissionError):  # PermissionError: only zombies are left, on macOS
@@ -45,5 +45,5 @@ def _signal(group: int, number: int) -> bool:
 
 if __name__ == "__main__":
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ignored, signal.SIG_IGN)  # it ends with its parent, and only then
+        signal.signal(ignored, signal.SIG_IGN)  # it may end only after its parent
     end_groups(left_open(sys.stdin))

@@ -1,4 +1,4 @@
-"""Child processes of `demo` and `dev`: started with a log of their own, awaited by a condition, ended together."""
+"""Child processes of `demo` and `dev`: each with its own log, and ended together."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Child:
     log: Path
 
     def check(self) -> None:
-        """Raise ChildError where it has ended."""
+        """Raise ChildError if the process has ended."""
         if (code := self.process.poll()) is not None:
             raise ChildError(f"{self.name} ended with code {code}. The end of {self.log}:\n{self.tail()}")
 
     def tail(self) -> str:
-        """Return the last lines of its log."""
+        """Return the last lines of the log."""
         lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join(f"  {line}" for line in lines[-TAIL_LINES:])
 
@@ -49,8 +49,8 @@ class Child:
 def running(
     name: str, command: Sequence[str], *, log: Path, environment: Mapping[str, str], lock: HomeLock
 ) -> Iterator[Child]:
-    """Run a command of this virtual environment until the end of the block; its whole process group ends with it, or
-    with this process. It holds the home's lock for as long as it runs."""
+    """Run a command until the end of the block. Its process group ends with the block, or after this process was
+    killed. It inherits the home's lock."""
     with open_private(log, "a") as out:
         process = subprocess.Popen(
             command,
@@ -59,21 +59,21 @@ def running(
             stderr=subprocess.STDOUT,
             env={**os.environ, **environment},
             start_new_session=True,
-            umask=0o077,  # Dagster and the sandbox keep prompts, too
+            umask=0o077,  # the files of Dagster and the sandbox hold prompts
             pass_fds=[lock.descriptor],
         )
     try:
         lock.add(name, process.pid)
         yield Child(name, process, log)
     finally:
-        with _uninterrupted():  # a second Ctrl-C would leave what is ending to the keeper, which takes a minute
+        with _uninterrupted():  # after a second Ctrl-C the keeper would end the child, which takes a minute
             _end(process)
             lock.remove(name)
 
 
 def end_children_too() -> None:
-    """From now on SIGTERM and a hang-up end this process as Ctrl-C does, children first: they live in sessions of their
-    own and would go on alone."""
+    """Make SIGTERM and SIGHUP end this process as Ctrl-C does, children first, because the children run in sessions of
+    their own and would go on."""
 
     def interrupt(_signal: int, _frame: object) -> None:
         raise KeyboardInterrupt
@@ -84,44 +84,44 @@ def end_children_too() -> None:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C and its like wait: what happens in the block takes a bounded time."""
-    kept = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDINGS}
+    """Ignore SIGINT, SIGTERM and SIGHUP in the block, which must end within a limited time."""
+    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDINGS}
     try:
         yield
     finally:
-        for number, handler in kept.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    for how in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         if process.poll() is not None:
             break
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, how)
+            os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(GRACE_S)
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # what its own children left behind
+        os.killpg(process.pid, signal.SIGKILL)  # its own children
 
 
-def tool(name: str) -> str:
-    """Return a program of the environment that runs us."""
+def program_path(name: str) -> str:
+    """Return the path of a program of this Python environment."""
     return str(Path(sys.executable).parent / name)
 
 
-def answers(url: str) -> bool:
-    """Return whether something answers at a local URL."""
+def is_up(url: str) -> bool:
+    """Return whether a local URL responds with status 200."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=2) as answer:
-            return bool(answer.status == 200)
+        with opener.open(url, timeout=2) as response:
+            return bool(response.status == 200)
     except OSError:
         return False
 
 
 def wait_for(condition: Callable[[], bool], *, child: Child, what: str, seconds: float) -> None:
-    """Poll a condition until it holds. Raises ChildError when the child ends or the time is up."""
+    """Poll a condition until it holds. Raises ChildError if the child ends, or after `seconds`."""
     deadline = time.monotonic() + seconds
     while not condition():
         child.check()

@@ -1,4 +1,4 @@
-"""What the demo prints at its end: lineage trees, the cost table, and whether everything adds up."""
+"""The report at the end of the demo: lineage trees, costs, and whether lengths and charges are consistent."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from extend_pipeline.base.wording import counted
 from extend_pipeline.commands.render.output import console, say, text
 from extend_pipeline.commands.render.table import Column, print_table
+from extend_pipeline.commands.render.tables import print_blockers
+from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.warehouse.read import query
 
 if TYPE_CHECKING:
@@ -35,48 +37,45 @@ ORDER BY grouping(charges.video_key), account, video_key
 
 
 def sandbox_units(url: str) -> dict[str, Decimal]:
-    """Return what the sandbox charged, by its own book: units by provider."""
+    """Return the units that the sandbox has charged, by provider."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{url}/_sandbox/charges", timeout=10) as answer:
-        book = json.load(answer)["by_account"].values()
-    return {entry["provider"]: Decimal(str(entry["units"])) for entry in book if entry["charges"]}
+    with opener.open(f"{url}/_sandbox/charges", timeout=10) as response:
+        accounts = json.load(response)["by_account"].values()
+    return {account["provider"]: Decimal(str(account["units"])) for account in accounts if account["charges"]}
 
 
 def print_report(pipeline: Pipeline, *, charged: dict[str, Decimal], seconds: float) -> bool:
-    """Print trees, costs and places; answers whether targets, durations and charges all hold."""
+    """Print trees, costs and paths; return whether lengths, charges and the ledger's invariants are all consistent."""
     from extend_pipeline.engine.publish import publish_if_changed
     from extend_pipeline.engine.status import status
     from extend_pipeline.ledger.projection.invariants import check_invariants
 
     publish_if_changed(pipeline)
-    target = pipeline.settings.warehouse_path
+    settings = pipeline.settings
     edges = _rows(pipeline, LINEAGE)
-    out = console()
     for tree in _trees(edges):
-        out.print(tree)
-    for video in status(pipeline).needs_person:
-        if video.blocker is not None:
-            say(f"{video.key}: not extended: {video.blocker.message}")
-            say(f"    → {video.blocker.todo}")
+        console().print(tree)
+    print_blockers(status(pipeline).plan, home=settings.home)
     say("")
     columns = [Column("account"), Column("video"), Column("hops", right=True, rank=2), Column("units", right=True)]
     columns += [Column("unit", rank=1), Column("amount", right=True), Column("currency")]
-    rows = [[_shown(value) for value in row.values()] for row in _rows(pipeline, COSTS)]
-    print_table(columns, rows, title="what it cost, by account in its own unit and currency")
+    rows = [[_format(value) for value in row.values()] for row in _rows(pipeline, COSTS)]
+    print_table(columns, rows, title="costs by account, each in its own unit and currency")
     spent = {row["provider"]: row["units"] for row in _rows(pipeline, SPENT)}
-    grows = all(e["duration_after_s"] > e["duration_before_s"] for e in edges)
-    probed = all(e["duration_after_s"] == e["film_s"] for e in edges)
-    broken = check_invariants(pipeline.ledger)
+    longer = all(edge["duration_after_s"] > edge["duration_before_s"] for edge in edges)
+    probed = all(edge["duration_after_s"] == edge["film_s"] for edge in edges)
+    violations = check_invariants(pipeline.ledger)
     for provider in sorted(spent | charged):
-        ours, theirs = _units(spent.get(provider, Decimal())), _units(charged.get(provider, Decimal()))
-        say(f"charges of {provider}: {ours} in the warehouse, {theirs} in the sandbox's charge book")
-    told = f"each longer than its parent: {_yes(grows)}, as long as its probed file: {_yes(probed)}"
-    say(f"lineage: {counted(len(edges), 'hop')}, {told}")
-    for line in broken:
-        say(f"broken promise: {line}")
+        ledger, sandbox = _units(spent.get(provider, Decimal())), _units(charged.get(provider, Decimal()))
+        say(f"charges of {provider}: {ledger} in the warehouse, {sandbox} in the sandbox")
+    lengths = f"each longer than its parent: {_yes(longer)}, as long as its probed file: {_yes(probed)}"
+    say(f"lineage: {counted(len(edges), 'hop')}, {lengths}")
+    for violation in violations:
+        say(f"violated invariant: {violation}")
     say(f"done in {seconds:.0f} s. Files: {pipeline.store.place}")
-    say(f'Warehouse: {target}   (extend-pipeline --home {pipeline.settings.home} sql "FROM duration_metrics")')
-    return bool(edges) and spent == charged and grows and probed and not broken
+    command = with_home_option('extend-pipeline sql "FROM duration_metrics"', settings.home)
+    say(f"Warehouse: {settings.warehouse_path}   ({command})")
+    return bool(edges) and spent == charged and longer and probed and not violations
 
 
 def _rows(pipeline: Pipeline, sql: str) -> list[dict[str, Any]]:
@@ -85,31 +84,30 @@ def _rows(pipeline: Pipeline, sql: str) -> list[dict[str, Any]]:
 
 
 def _trees(edges: list[dict[str, Any]]) -> list[Tree]:
-    """Return a tree for each source; a branch hangs where it leaves its parent."""
+    """Return a tree for each source. A branch is below the hop that it starts from."""
     from rich.tree import Tree
 
-    made = {edge["video_id"] for edge in edges}
+    results = {edge["video_id"] for edge in edges}
     nodes: dict[str, Tree] = {}
     roots = []
     for edge in edges:
-        above = edge["parent_video_id"]
-        if above not in made and above not in nodes:
-            nodes[above] = Tree(
-                text(f"{edge['video_key']}: source {above}, {float(edge['duration_before_s']):g} s", "bold")
-            )
-            roots.append(nodes[above])
+        parent = edge["parent_video_id"]
+        if parent not in results and parent not in nodes:
+            label = f"{edge['video_key']}: source {parent}, {float(edge['duration_before_s']):g} s"
+            nodes[parent] = Tree(text(label, "bold"))
+            roots.append(nodes[parent])
         length, units = f"{float(edge['duration_after_s']):g} s", _units(edge["units"])
         kind = "" if edge["output_kind"] == "full" else f"  {edge['output_kind']}"
-        told = f"{edge['video_key']}/{edge['hop']}  {length}  {units}{kind}  “{edge['prompt'] or ''}”"
-        nodes[edge["video_id"]] = nodes[above].add(text(told))
+        label = f"{edge['video_key']}/{edge['hop']}  {length}  {units}{kind}  “{edge['prompt'] or ''}”"
+        nodes[edge["video_id"]] = nodes[parent].add(text(label))
     return roots
 
 
 def _units(amount: Decimal) -> str:
-    return counted(Decimal(_shown(amount)), "unit")
+    return counted(Decimal(_format(amount)), "unit")
 
 
-def _shown(value: object) -> str:
+def _format(value: object) -> str:
     return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
 
 

@@ -1,5 +1,4 @@
-"""`demo`: a real Dagster instance extends eleven videos in the sandbox while a table shows it; `dev`: the same with the
-UI."""
+"""`demo`: extend eleven videos in the sandbox with a real Dagster instance; `dev`: run the same with Dagster's UI."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from extend_pipeline.commands.demo import home as demo_home
-from extend_pipeline.commands.demo.processes import Child, ChildError, answers, end_children_too, wait_for
+from extend_pipeline.commands.demo.processes import Child, ChildError, end_children_too, is_up, wait_for
 from extend_pipeline.commands.demo.report import print_report, sandbox_units
 from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.progress import progress
@@ -26,45 +25,45 @@ LOOK_S: Final = 0.5
 
 @click.command()
 @click.option(
-    "--max-seconds", type=Seconds(above_zero=True), default=220, show_default=True, help="Give up after so long."
+    "--max-seconds", type=Seconds(above_zero=True), default=220, show_default=True, help="Give up after this time."
 )
 @click.option("--fresh", is_flag=True, help="Begin anew, and remove the films and the ledger of the demo before.")
 @click.pass_obj
 def demo(home: Path | None, max_seconds: float, fresh: bool) -> None:
-    """Watch eleven videos grow in the sandbox, through a real Dagster; ends by itself.
+    """Extend eleven videos in the sandbox with a real Dagster, and show the progress.
 
-    Sandbox, Dagster daemon, sensors and runs do the work, which costs nothing. The next demo goes on with what this one
-    has left.
+    Sandbox, Dagster daemon, sensors and runs do the work, which costs nothing. It ends when all videos are done. The
+    next demo continues with the state of this one.
     """
     from extend_pipeline.engine.home import open_home
 
-    where = demo_home.find(home)
+    chosen = demo_home.find(home)
     end_children_too()
-    os.environ.update(where.environment())
+    os.environ.update(chosen.environment())
     began = time.monotonic()
     try:
         with (
-            demo_home.prepared(where, verb="demo", fresh=fresh) as lock,
-            demo_home.sandbox(where, lock) as sandbox,
-            demo_home.dagster(where, lock, "dagster-daemon", "run") as daemon,
-            open_home(where.settings) as pipeline,
+            demo_home.prepared(chosen, verb="demo", fresh=fresh) as lock,
+            demo_home.sandbox(chosen, lock) as sandbox,
+            demo_home.dagster(chosen, lock, "dagster-daemon", "run") as daemon,
+            open_home(chosen.settings) as pipeline,
         ):
-            say(f"sandbox at {where.url}, Dagster instance in {where.dagster_home}; logs in {where.logs}")
-            if not fresh and where.settings.warehouse_path.exists():
-                say(f"it goes on with what is in {where.state}; demo --fresh removes that and begins anew")
+            say(f"sandbox at {chosen.url}, Dagster instance in {chosen.dagster_home}; logs in {chosen.logs}")
+            if not fresh and chosen.settings.warehouse_path.exists():
+                say(f"it continues with {chosen.state}; demo --fresh removes that and begins anew")
             finished = _watch(pipeline, [sandbox, daemon], until=began + max_seconds)
             if finished:
-                _let_runs_end(daemon, until=began + max_seconds)
-            charged = sandbox_units(where.url)
-            sound = print_report(pipeline, charged=charged, seconds=time.monotonic() - began)
+                _wait_for_runs(daemon, until=began + max_seconds)
+            charged = sandbox_units(chosen.url)
+            consistent = print_report(pipeline, charged=charged, seconds=time.monotonic() - began)
     except ChildError as error:
         raise click.ClickException(str(error)) from error
     if not finished:
-        raise click.ClickException(f"not done within {max_seconds:g} s; what happened stands in {where.logs}")
-    if not sound:
+        raise click.ClickException(f"not done within {max_seconds:g} s; the logs are in {chosen.logs}")
+    if not consistent:
         raise click.ClickException("something does not add up; see above")
     say("")
-    say(f"To look at all this in Dagster's UI: make dev, then http://127.0.0.1:{UI_PORT}")
+    say(f"To see this in Dagster's UI: make dev, then http://127.0.0.1:{UI_PORT}")
 
 
 @click.command()
@@ -73,18 +72,18 @@ def demo(home: Path | None, max_seconds: float, fresh: bool) -> None:
 @click.pass_obj
 def dev(home: Path | None, port: int, fresh: bool) -> None:
     """Keep the sandbox and Dagster with its UI running, until Ctrl-C."""
-    where = demo_home.find(home)
+    chosen = demo_home.find(home)
     end_children_too()
     try:
         with (
-            demo_home.prepared(where, verb="dev", fresh=fresh, ui_port=port) as lock,
-            demo_home.sandbox(where, lock) as sandbox,
-            demo_home.dagster(where, lock, "dagster-webserver", "-h", "127.0.0.1", "-p", str(port)) as webserver,
-            demo_home.dagster(where, lock, "dagster-daemon", "run") as daemon,
+            demo_home.prepared(chosen, verb="dev", fresh=fresh, ui_port=port) as lock,
+            demo_home.sandbox(chosen, lock) as sandbox,
+            demo_home.dagster(chosen, lock, "dagster-webserver", "-h", "127.0.0.1", "-p", str(port)) as webserver,
+            demo_home.dagster(chosen, lock, "dagster-daemon", "run") as daemon,
         ):
             url = f"http://127.0.0.1:{port}"
-            wait_for(lambda: answers(f"{url}/server_info"), child=webserver, what="the UI", seconds=90)
-            say(f"sandbox {where.url}    UI {url}    logs {where.logs}    Ctrl-C ends all three")
+            wait_for(lambda: is_up(f"{url}/server_info"), child=webserver, what="the UI", seconds=90)
+            say(f"sandbox {chosen.url}    UI {url}    logs {chosen.logs}    Ctrl-C ends all three")
             while True:
                 for child in (sandbox, webserver, daemon):
                     child.check()
@@ -96,15 +95,14 @@ def dev(home: Path | None, port: int, fresh: bool) -> None:
 
 
 def _watch(pipeline: Pipeline, children: list[Child], *, until: float) -> bool:
-    """Show progress until no video goes on by itself; False when the time was up first."""
+    """Show the progress until every video is complete or needs an operator; return False if the time was up first."""
     from extend_pipeline.engine.status import status
 
-    with progress(pipeline.accounts, watches=True) as shown:
+    with progress(pipeline.accounts, watches=True) as screen:
         while True:
-            now = status(pipeline)
-            shown.planned(now.plan)
-            started = any(video.hops_done for video in now.plan.videos)
-            if started and not now.plan.unfinished:
+            plan = status(pipeline).plan
+            screen.show_plan(plan)
+            if any(video.hops_done for video in plan.videos) and not plan.unfinished:
                 return True
             if time.monotonic() > until:
                 return False
@@ -113,14 +111,14 @@ def _watch(pipeline: Pipeline, children: list[Child], *, until: float) -> bool:
             time.sleep(LOOK_S)
 
 
-def _let_runs_end(daemon: Child, *, until: float) -> None:
-    """Wait until the instance has no run under way, so that its last tables are published."""
+def _wait_for_runs(daemon: Child, *, until: float) -> None:
+    """Wait until the instance has no unfinished run, so that its last tables are published."""
     from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
-    going = [DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.NOT_STARTED]
+    open_ = [DagsterRunStatus.QUEUED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.NOT_STARTED]
     with DagsterInstance.get() as instance:
         wait_for(
-            lambda: not instance.get_run_records(RunsFilter(statuses=going), limit=1),
+            lambda: not instance.get_run_records(RunsFilter(statuses=open_), limit=1),
             child=daemon,
             what="the end of the last run",
             seconds=max(1.0, until - time.monotonic()),

@@ -1,4 +1,4 @@
-"""`sandbox`: runs the pretended providers on this machine until it is interrupted."""
+"""`sandbox`: run imitations of the providers on this machine until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEFAULT_PORT = 8787
 )
 @click.option("--state", type=click.Path(file_okay=False, path_type=Path), help="Default: {home}/state/sandbox.")
 @click.option("--seed-file", type=click.Path(dir_okay=False, path_type=Path), help="JSON: a list of {video_id, …}.")
-@click.option("--seed", type=int, default=0, show_default=True, help="What all draws depend on.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of all random numbers.")
 @click.option(
     "--run-time",
     type=Seconds(),
@@ -45,14 +45,14 @@ DEFAULT_PORT = 8787
     show_default=True,
     help="Seconds by which its clock is ahead.",
 )
-@click.option("--share-media", is_flag=True, help="Films of equal make-up share one file.")
+@click.option("--share-media", is_flag=True, help="Films with the same parameters share one file.")
 @click.option("--webhook-secret", metavar="whsec_…", help="Sign callbacks.")
 @click.pass_context
 def sandbox(ctx: click.Context, /, port: int, state: Path | None, **options: Any) -> None:
-    """Run the pretended providers on this machine.
+    """Run imitations of the providers on this machine.
 
-    A real HTTP server on 127.0.0.1 that checks, charges and makes real films, for trying things out at no cost. It runs
-    until Ctrl-C and keeps its state.
+    An HTTP server on 127.0.0.1 that checks requests, charges and makes real films, for trials at no cost. It runs until
+    Ctrl-C and keeps its state.
     """
     from extend_pipeline.sandbox import SandboxConfig, serve
 
@@ -76,7 +76,7 @@ def sandbox(ctx: click.Context, /, port: int, state: Path | None, **options: Any
         say(f"with SANDBOX_ACCESS_KEY={config.access_key} and SANDBOX_SECRET_KEY={config.secret_key}. Ctrl-C ends it.")
 
     with suppress(KeyboardInterrupt):
-        if state is not None:  # the sandbox locks its own folder; the home has no part in it
+        if state is not None:  # the sandbox locks its own folder, and no home is used
             serve(state_dir=state, port=port, config=config, on_ready=ready)
             return
         settings = settings_of(ctx.obj)
@@ -85,7 +85,7 @@ def sandbox(ctx: click.Context, /, port: int, state: Path | None, **options: Any
 
 
 def read_seeds(path: Path) -> list[dict[str, object]]:
-    """Return the source videos of a seed file. Raises click.UsageError where it holds no list of objects."""
+    """Return the source videos of a seed file. Raises click.UsageError if it is not a JSON list of objects."""
     try:
         seeds = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -95,13 +95,13 @@ def read_seeds(path: Path) -> list[dict[str, object]]:
     return seeds
 
 
-def _balance(given: str | None) -> Decimal | None:
-    if given is None:
+def _balance(text: str | None) -> Decimal | None:
+    if text is None:
         return None
     try:
-        balance = Decimal(given)
+        balance = Decimal(text)
     except InvalidOperation:
         balance = Decimal("NaN")
     if not balance.is_finite() or balance < 0:
-        raise click.UsageError(f"--balance {given!r} is no quantity of units, such as 100 or 3.5")
+        raise click.UsageError(f"--balance {text!r} is not a number of units, such as 100 or 3.5")
     return balance

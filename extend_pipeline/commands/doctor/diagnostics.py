@@ -1,4 +1,4 @@
-"""What `doctor` finds: one line each, with what to do about it."""
+"""The findings of `doctor`: one line each, with what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad a finding is. Only a problem keeps the work from being done."""
+    """Severity of a finding. Only a problem stops the work."""
 
     OK = "ok"
     WARNING = "warning"
@@ -16,7 +16,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at. `todo` is empty where nothing needs doing."""
+    """Result of one check. `todo` is empty if nothing needs to be done."""
 
     level: Level
     check: str
@@ -25,15 +25,15 @@ class Finding:
 
 
 def ok(check: str, message: str) -> Finding:
-    """Return all is well with this."""
+    """Return the finding of a check that passed."""
     return Finding(Level.OK, check, message)
 
 
 def warning(check: str, message: str, todo: str) -> Finding:
-    """Work goes on, but somebody should know."""
+    """Return a finding that doesn't stop the work, and that the operator should know."""
     return Finding(Level.WARNING, check, message, todo)
 
 
 def problem(check: str, message: str, todo: str) -> Finding:
-    """Work can't go on, or not rightly."""
+    """Return a finding with which work stops, or gives wrong results."""
     return Finding(Level.PROBLEM, check, message, todo)

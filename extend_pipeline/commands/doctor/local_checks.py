@@ -1,4 +1,4 @@
-"""Doctor's checks of this machine: ledger, media folder, disk, warehouse, Dagster's home. They leave nothing behind."""
+"""Doctor's checks of the ledger, the media folder, the disk, the warehouse and DAGSTER_HOME. They leave no file."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from extend_pipeline.ledger.projection.invariants import check_invariants
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.media.stores import open_store
 
-FEW_FREE: Final = 10  # times what must stay free: some hundred films of 20 to 50 MB, a night's work
+FEW_FREE: Final = 10  # times the space that must stay free: some hundred films of 20 to 50 MB, a night's work
 
-MAX_BROKEN: Final = 20  # broken promises that are told one by one
+MAX_VIOLATIONS: Final = 20  # violated invariants that are listed; the rest is counted
 
 
 def check_ledger(settings: Settings) -> Iterator[Finding]:
-    """Yield the ledger opens and keeps its promises; a home may also have none yet."""
+    """Yield whether the ledger opens, its invariants hold, and it is this home's; a home may have none yet."""
     if not has_ledger(settings.ledger_url):
         with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
             empty = open_ledger(f"sqlite:///{folder}/ledger.sqlite")
             try:
-                found = _check_identity(settings, empty)
+                identity = _check_identity(settings, empty)
             finally:
                 empty.close()
-        yield ok("ledger", "there is none yet; the first advance makes it") if found.level is Level.OK else found
-        yield from _folder("ledger", sqlite_folder(settings) or settings.state_dir)
+        yield ok("ledger", "there is none yet; the first advance makes it") if identity.level is Level.OK else identity
+        yield _check_folder("ledger", sqlite_folder(settings) or settings.state_dir)
         return
     try:
         ledger = open_ledger(settings.ledger_url)
@@ -54,18 +54,19 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
             seq = queries.head(connection)
             last_ms = queries.last_event_at(connection)
             program = written_by(connection)
-        if (other := check_version(program)) is not None:
-            yield other
-        yield ok("ledger", f"{_engine(ledger)}, {counted(seq, 'event')}")
+        if (finding := check_version(program)) is not None:
+            yield finding
+        yield ok("ledger", f"{_describe_database(ledger)}, {counted(seq, 'event')}")
         if is_ahead(last_ms, now_ms := wall_ms()):
-            yield warning("clock", describe_ahead((last_ms or 0) - now_ms), "look at the clocks of all machines")
-        broken = check_invariants(ledger)
-        for sentence in broken[:MAX_BROKEN]:
-            yield problem("ledger", sentence, "pause, keep a copy of the ledger, and report this")
-        if len(broken) > MAX_BROKEN:
-            yield problem("ledger", f"and {counted(len(broken) - MAX_BROKEN, 'more broken promise')}", "see above")
-        if not broken:
-            yield ok("ledger", "every promise holds: charges match states, one live attempt a hop, nothing lost")
+            yield warning("clock", describe_ahead((last_ms or 0) - now_ms), "check the clocks of all machines")
+        violations = check_invariants(ledger)
+        for violation in violations[:MAX_VIOLATIONS]:
+            yield problem("ledger", violation, "pause, keep a copy of the ledger, and report this")
+        if len(violations) > MAX_VIOLATIONS:
+            more = counted(len(violations) - MAX_VIOLATIONS, "more violated invariant")
+            yield problem("ledger", f"and {more}", "see above")
+        if not violations:
+            yield ok("ledger", "every invariant holds: charges match states, one live attempt a hop, nothing lost")
         yield check_warehouse(settings.warehouse_path, seq)
         yield _check_identity(settings, ledger)
     finally:
@@ -73,7 +74,7 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_identity(settings: Settings, ledger: Ledger) -> Finding:
-    """Return the ledger is the one that this home has worked with."""
+    """Return whether this home has worked with this ledger before."""
     verdict = look(settings, ledger)
     if not verdict.may_spend:
         return problem("ledger", verdict.message, verdict.todo)
@@ -81,12 +82,12 @@ def _check_identity(settings: Settings, ledger: Ledger) -> Finding:
 
 
 def check_media(settings: Settings) -> Iterator[Finding]:
-    """Yield the media folder can be written by us and read by nobody else, and there is room."""
+    """Yield whether only this user can read and write the media folder, and whether the disks have enough space."""
     store = open_store(settings)
     for folder in islice(store.folders(), 1):
-        yield from _folder("media", folder)
-        if opened := _open_to_others("media", folder):
-            yield opened
+        yield _check_folder("media", folder)
+        if finding := _check_mode("media", folder):
+            yield finding
     space = read_space(settings, store, awaited=_awaited(settings))
     if space.is_short:
         yield problem("disk", space.describe(), MAKE_ROOM)
@@ -97,8 +98,8 @@ def check_media(settings: Settings) -> Iterator[Finding]:
 
 
 def _awaited(settings: Settings) -> int:
-    """Return how many results are paid for, or may be, and not here yet; 0 where the ledger can't be read, which is
-    told."""
+    """Return how many results are expected: paid for, or possibly so, and not fetched yet. 0 if the ledger can't be
+    read, because check_ledger reports that."""
     if not has_ledger(settings.ledger_url):
         return 0
     try:
@@ -113,40 +114,38 @@ def _awaited(settings: Settings) -> int:
 
 
 def check_warehouse(path: Path, seq: int) -> Finding:
-    """Return the published file holds everything that the ledger does."""
+    """Return whether the published warehouse holds every event of the ledger, up to event `seq`."""
     from extend_pipeline.warehouse.errors import WarehouseError
     from extend_pipeline.warehouse.read import meta
 
     try:
-        found = meta(path)
+        published = meta(path)
     except WarehouseError as error:
         return problem("warehouse", str(error), "extend-pipeline publish")
-    if found is None:
+    if published is None:
         return warning("warehouse", "nothing has been published yet", "extend-pipeline publish")
-    told = f"published {found.published_at:%Y-%m-%d %H:%M:%S} UTC at event {found.ledger_seq}"
-    if found.ledger_seq > seq:
-        todo = "look which ledger this home uses; if it was lost and made anew: extend-pipeline publish"
-        return problem("warehouse", f"{told}, and the ledger has only {counted(seq, 'event')}", todo)
-    if found.ledger_seq < seq:
-        return warning(
-            "warehouse", f"{told}, {counted(seq - found.ledger_seq, 'event')} behind", "extend-pipeline publish"
-        )
-    return ok("warehouse", told)
+    message = f"published {published.published_at:%Y-%m-%d %H:%M:%S} UTC at event {published.ledger_seq}"
+    if (behind := seq - published.ledger_seq) < 0:
+        todo = "check which ledger this home uses; if it was lost and made anew: extend-pipeline publish"
+        return problem("warehouse", f"{message}, and the ledger has only {counted(seq, 'event')}", todo)
+    if behind:
+        return warning("warehouse", f"{message}, {counted(behind, 'event')} behind", "extend-pipeline publish")
+    return ok("warehouse", message)
 
 
 def check_dagster(environment: Mapping[str, str]) -> Finding:
-    """DAGSTER_HOME is set: without it Dagster forgets its runs and partitions when it ends."""
+    """Return whether DAGSTER_HOME is set, because without it Dagster loses its runs and partitions when it ends."""
     home = environment.get("DAGSTER_HOME", "")
     if not home:
         return warning("dagster", "DAGSTER_HOME is not set", "set it to a folder that lasts, if you use Dagster's UI")
     if not Path(home).is_absolute():
-        return problem("dagster", f"DAGSTER_HOME={home} is not absolute", "Dagster wants an absolute path")
+        return problem("dagster", f"DAGSTER_HOME={home} is not absolute", "Dagster needs an absolute path")
     if not Path(home).is_dir():
-        return problem("dagster", f"DAGSTER_HOME={home} is no folder", f"mkdir -p {home}")
-    return _open_to_others("dagster", Path(home)) or ok("dagster", f"DAGSTER_HOME={home}")
+        return problem("dagster", f"DAGSTER_HOME={home} is not a folder", f"mkdir -p {home}")
+    return _check_mode("dagster", Path(home)) or ok("dagster", f"DAGSTER_HOME={home}")
 
 
-def _engine(ledger: Ledger) -> str:
+def _describe_database(ledger: Ledger) -> str:
     with ledger.read() as connection:
         if ledger.dialect == "sqlite":
             version = connection.execute(text("SELECT sqlite_version()")).scalar_one()
@@ -156,25 +155,24 @@ def _engine(ledger: Ledger) -> str:
         return f"PostgreSQL {version}"
 
 
-def _folder(check: str, folder: Path) -> Iterator[Finding]:
+def _check_folder(check: str, folder: Path) -> Finding:
+    """Return whether a folder can be written, or made in its nearest existing parent."""
     nearest = next((path for path in (folder, *folder.parents) if os.path.lexists(path)), Path("/"))
     if not nearest.is_dir():
-        yield problem(check, f"{nearest} stands where a folder must be", "move it away")
-        return
+        return problem(check, f"{nearest} is not a folder, and must be one", "move it away")
     try:
         with tempfile.TemporaryFile(dir=nearest) as probe:
             probe.write(b"x")
             probe.flush()
             os.fsync(probe.fileno())
     except OSError as error:
-        yield problem(check, f"{nearest} can't be written: {error.strerror or error}", "give this user the right to")
-    else:
-        later = "" if nearest == folder else f"; {folder} is made when it is needed"
-        yield ok(check, f"{nearest} can be written{later}")
+        return problem(check, f"{nearest} can't be written: {error.strerror or error}", "give this user the right to")
+    later = "" if nearest == folder else f"; {folder} is made when it is needed"
+    return ok(check, f"{nearest} can be written{later}")
 
 
-def _open_to_others(check: str, folder: Path) -> Finding | None:
-    """Return a warning where others may look into a folder that holds prompts or films."""
+def _check_mode(check: str, folder: Path) -> Finding | None:
+    """Return a warning if other users can read or write a folder, because it holds prompts or films."""
     mode = stat.S_IMODE(folder.stat().st_mode) if folder.is_dir() else 0
     if not mode & 0o077:
         return None

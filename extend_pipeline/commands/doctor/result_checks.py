@@ -1,4 +1,4 @@
-"""Doctor's checks of results: which hosts they come from, and which paid ones are about to expire unfetched."""
+"""Doctor's checks of results: the hosts that they come from, and paid ones that may expire before they are fetched."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from extend_pipeline.engine.fetch.retention import Urgency, unfetched, urgent
 from extend_pipeline.ledger.database import Ledger, LedgerError, has_ledger, open_ledger
 from extend_pipeline.ledger.read import queries
 
-MAX_HOSTS: Final = 10  # named for each account; a network that gives every file a host of its own has thousands
-MAX_RESULTS: Final = 20  # expiring results that are named one by one
+MAX_HOSTS: Final = 10  # listed for each account, because a CDN may use thousands
+MAX_RESULTS: Final = 20  # expiring results that are listed; the rest is counted
 
 
 def check_results(settings: Settings, *, now_ms: int) -> Iterator[Finding]:
@@ -38,13 +38,13 @@ def _hosts(ledger: Ledger) -> Iterator[Finding]:
         for account, url in queries.newest_results(connection):
             hosts[account][_origin(url)] += 1
     for account, counts in sorted(hosts.items()):
-        named = [f"{host} ({count})" for host, count in counts.most_common(MAX_HOSTS)]
+        names = [f"{host} ({count})" for host, count in counts.most_common(MAX_HOSTS)]
         more = f" and {len(counts) - MAX_HOSTS} more" if len(counts) > MAX_HOSTS else ""
-        yield ok(f"account {account}", f"the newest results came from {', '.join(named)}{more}")
+        yield ok(f"account {account}", f"the newest results came from {', '.join(names)}{more}")
 
 
 def _origin(url: str) -> str:
-    """Return a URL's host, with `http://` before it where it is without TLS; never the path or the query."""
+    """Return a URL's host, with `http://` before it if it is without TLS; never the path or the query."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or "no host"
@@ -55,9 +55,9 @@ def _origin(url: str) -> str:
 
 def _expiring(ledger: Ledger, now_ms: int) -> Iterator[Finding]:
     ending = urgent(unfetched(ledger, now_ms))
-    todo = "fix what it says and run extend-pipeline advance, or ask the provider for the file"
+    todo = "fix the cause and run extend-pipeline advance, or ask the provider for the file"
     for result in ending[:MAX_RESULTS]:
-        level = warning if result.urgency is Urgency.SOON else problem
-        yield level(f"account {result.account}", result.told(now_ms), todo)
+        finding = warning if result.urgency is Urgency.SOON else problem
+        yield finding(f"account {result.account}", result.describe(now_ms), todo)
     if len(ending) > MAX_RESULTS:
         yield problem("results", f"{len(ending) - MAX_RESULTS} more expire soon", "extend-pipeline status lists them")

@@ -1,4 +1,4 @@
-"""`doctor`: looks at everything that the work needs, and says what to do about what is wrong. Spends nothing."""
+"""`doctor`: check everything that the work needs, and say how to fix what is wrong. Spends nothing."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from extend_pipeline.providers.registry import PROVIDERS
 
 WRONG_CONFIGURATION: Final = 2
 MAX_ASKED_AT_ONCE: Final = 16
-MAX_ANSWER_S: Final = 5.0  # what takes longer is told, and a person waits
+MAX_RESPONSE_S: Final = 5.0  # a short timeout, because an operator waits
 
 
 @click.command()
-@click.option("--offline", is_flag=True, help="Ask no provider anything.")
-@click.option("--deep", is_flag=True, help="Also read every film and compare its hash; goes on where it was ended.")
+@click.option("--offline", is_flag=True, help="Send nothing to any provider.")
+@click.option("--deep", is_flag=True, help="Also read every film and compare its hash; resumes where it was stopped.")
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None:
     """Check everything that the work needs; spends nothing.
 
-    Configuration, variables, ledger, media folder, films, disk, warehouse, clocks, what of this machine will hurt
-    later, and whether the accounts answer.
+    Configuration, variables, ledger, media folder, films, disk, warehouse, clocks, what on this machine may cause
+    trouble later, and whether the providers respond and accept the credentials.
     Shows no secret. Exit code 1 when there is a problem, 2 when the configuration is wrong.
     """
     home: Path | None = ctx.obj
@@ -80,14 +80,15 @@ def doctor(ctx: click.Context, offline: bool, deep: bool, as_json: bool) -> None
 
 
 def check_home(configuration: Configuration, *, offline: bool, deep: bool = False) -> Iterator[Finding]:
-    """Yield what is found, as it is found: first what lies on this machine, while the accounts are asked side by side.
-    What is sound beside mistakes of the configuration is looked at anyway."""
+    """Yield the findings as they are made: first those of this machine, while the providers are asked in parallel.
+
+    With mistakes in the configuration, its valid part is checked.
+    """
     settings = configuration.settings
-    with ThreadPoolExecutor(MAX_ASKED_AT_ONCE) as asking:
-        asked = (
-            [] if offline else [asking.submit(_ask, account, settings) for account in configuration.accounts.values()]
-        )
-        yield from _read(configuration)
+    accounts = () if offline else configuration.accounts.values()
+    with ThreadPoolExecutor(MAX_ASKED_AT_ONCE) as executor:
+        futures = [executor.submit(_ask, account, settings) for account in accounts]
+        yield from _check_configuration(configuration)
         yield check_place(settings, mounted())
         yield from check_rights(settings)
         yield from check_names(settings, configuration.catalogue.videos, configuration.accounts)
@@ -95,24 +96,25 @@ def check_home(configuration: Configuration, *, offline: bool, deep: bool = Fals
         yield from check_media(settings)
         yield from check_results(settings, now_ms=wall_ms())
         yield check_dagster(os.environ)
-        yield from _films(configuration, deep=deep)
-        yield from _accounts(configuration)
-        for answer in asked:
-            yield from answer.result()
+        yield from _check_films(configuration, deep=deep)
+        yield from _check_accounts(configuration)
+        for future in futures:
+            yield from future.result()
 
 
-def _read(configuration: Configuration) -> Iterator[Finding]:
-    yield from (problem("configuration", found.text(), "correct the file") for found in configuration.problems)
+def _check_configuration(configuration: Configuration) -> Iterator[Finding]:
+    yield from (problem("configuration", issue.text(), "fix the file") for issue in configuration.problems)
     if configuration.problems:
         return
     videos, accounts = len(configuration.catalogue.videos), len(configuration.accounts)
     yield ok("configuration", f"{configuration.settings.home}: videos: {videos}, accounts: {accounts}")
     for note in configuration.notes:
-        yield warning("configuration", note, "change the file if that isn't meant")
+        yield warning("configuration", note, "change the file if that isn't intended")
 
 
-def _films(configuration: Configuration, *, deep: bool) -> Iterator[Finding]:
-    """Yield whether the films are there that the ledger knows. A ledger that can't be opened is told elsewhere."""
+def _check_films(configuration: Configuration, *, deep: bool) -> Iterator[Finding]:
+    """Yield whether the ledger's films exist; nothing if the ledger can't be opened, because check_ledger reports
+    it."""
     from extend_pipeline.commands.doctor.store_checks import check_store, check_store_deeply
 
     if not has_ledger(configuration.settings.ledger_url):
@@ -131,8 +133,8 @@ def _show(bar: Any, folder: str) -> None:
     bar.update(FOLDERS.index(folder) - bar.pos)
 
 
-def _accounts(configuration: Configuration) -> Iterator[Finding]:
-    """Yield what of the accounts is seen from here, without asking them anything."""
+def _check_accounts(configuration: Configuration) -> Iterator[Finding]:
+    """Yield the findings about the accounts for which nothing is sent."""
     from extend_pipeline.commands.doctor.account_checks import (  # loads httpx
         check_callbacks,
         check_route,
@@ -149,5 +151,5 @@ def _accounts(configuration: Configuration) -> Iterator[Finding]:
 def _ask(account: Account, settings: Settings) -> list[Finding]:
     from extend_pipeline.commands.doctor.account_checks import check_upstream
 
-    quickly = settings.model_copy(update={"get_deadline_s": min(settings.get_deadline_s, MAX_ANSWER_S)})
-    return list(check_upstream(account, quickly, now=time.time))
+    deadline_s = min(settings.get_deadline_s, MAX_RESPONSE_S)
+    return list(check_upstream(account, settings.model_copy(update={"get_deadline_s": deadline_s}), now=time.time))

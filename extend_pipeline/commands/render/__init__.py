@@ -1,1 +1,1 @@
-"""Draw tables, documents and progress for a terminal or a pipe."""
+"""Output of the verbs: tables, JSON documents and progress."""

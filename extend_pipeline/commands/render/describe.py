@@ -1,4 +1,5 @@
-"""Plans and statuses as documents for --json: ids and decimals as strings, durations in seconds, times ISO 8601 UTC."""
+"""Plans and statuses as documents for --json: ids as strings, durations in seconds, times as ISO 8601 in UTC. `emit`
+writes decimals as strings."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from extend_pipeline.base.units import amount_micros, from_micros
-from extend_pipeline.commands.render.text import iso, plain, seconds, with_home_option
+from extend_pipeline.commands.render.text import iso, seconds, with_home_option
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.plan.model import Edit, Plan, VideoPlan
@@ -18,7 +19,7 @@ from extend_pipeline.engine.status import AccountStatus, Doubt, Status
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A range of units of one account and what they come to in its currency. Never added to another account's."""
+    """A range of units of one account, and its amount in the account's currency. Never added across accounts."""
 
     account: str
     unit: str
@@ -28,38 +29,28 @@ class Cost:
 
     def document(self) -> dict[str, Any]:
         """Return the cost for --json."""
-        return {
-            "unit": self.unit,
-            "units": _range(self.units),
-            "currency": self.currency,
-            "amount": _range(self.amount),
-        }
+        units, amount = _range(self.units), _range(self.amount)
+        return {"unit": self.unit, "units": units, "currency": self.currency, "amount": amount}
 
 
 def cost_of(account: Account, micros: tuple[int, int]) -> Cost:
-    """Return what a range of micro-units costs with an account."""
+    """Return the cost of a range of micro-units with an account."""
+    price = account.price
     least, most = (
-        from_micros(amount_micros(units_micros=units, unit_price_micros=account.price.unit_price_micros))
-        for units in micros
+        from_micros(amount_micros(units_micros=units, unit_price_micros=price.unit_price_micros)) for units in micros
     )
-    return Cost(
-        account.name,
-        account.price.unit,
-        account.price.currency,
-        (from_micros(micros[0]), from_micros(micros[1])),
-        (least, most),
-    )
+    units = (from_micros(micros[0]), from_micros(micros[1]))
+    return Cost(account.name, price.unit, price.currency, units, (least, most))
 
 
 def start_unknown(video: VideoPlan) -> bool:
-    """Return whether the length of a video's start isn't known yet, and so not how many hops its target takes: a branch
-    off a hop that isn't there, or a source that was not measured."""
+    """Return whether the number of hops to the target is unknown, because the length of the start is: the parent of a
+    branch isn't made yet, or the source was not measured."""
     return video.current_ms is None and video.target_ms is not None
 
 
 def totals(videos: Iterable[VideoPlan], accounts: Mapping[str, Account]) -> list[Cost]:
-    """Return what is left to spend, by account, in the order of the accounts. Videos whose cost can't be told are left
-    out."""
+    """Return the remaining cost of each account, in the order of the accounts, without videos of unknown cost."""
     sums: dict[str, list[int]] = {}
     for video in videos:
         if video.micros_left is not None and not start_unknown(video):
@@ -95,14 +86,14 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
         "ledger_ahead_s": seconds(status.ledger_ahead_ms),
         "expiring": [
             {
-                "what": each.what,
-                "where": each.where,
-                "account": each.account,
-                "until": iso(each.ends_ms),
-                "urgency": each.urgency.value,
-                "note": each.note,
+                "what": result.what,
+                "where": result.where,
+                "account": result.account,
+                "until": iso(result.ends_ms),
+                "urgency": result.urgency.value,
+                "note": result.note,
             }
-            for each in status.expiring
+            for result in status.expiring
         ],
         "orphans": [
             {"task_id": row.task_id, "account": row.account, "state": row.state, "error": row.error_message}
@@ -129,8 +120,8 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
                 "account": lower.account,
                 "price_key": lower.price_key,
                 "unit": lower.unit,
-                "charged": plain(lower.charged),
-                "predicted": plain(lower.predicted),
+                "charged": lower.charged,
+                "predicted": lower.predicted,
                 "since": iso(lower.first_at_ms),
                 "line": lower.line,
             }
@@ -141,7 +132,7 @@ def status_document(status: Status, accounts: Mapping[str, Account], *, home: Pa
                 "account": statement.account,
                 "book": statement.source,
                 "read_at": iso(statement.read_ms),
-                "unread_since": iso(statement.unread_since_ms),
+                "unread_since": iso(statement.unavailable_since_ms),
                 "why": statement.why,
                 "others": statement.others,
                 "others_newest_at": iso(statement.others_newest_ms),
@@ -189,7 +180,7 @@ def _disk(disk: DiskSpace) -> dict[str, Any]:
 
 
 def _video(video: VideoPlan, account: Account, home: Path | None) -> dict[str, Any]:
-    held, unknown = video.blocker, start_unknown(video)
+    blocker, unknown = video.blocker, start_unknown(video)
     return {
         "video": video.key,
         "account": video.account,
@@ -200,7 +191,9 @@ def _video(video: VideoPlan, account: Account, home: Path | None) -> dict[str, A
         "current_s": seconds(video.current_ms),
         "target_s": seconds(video.target_ms),
         "target_steps": video.target_steps,
-        "ends_s": None if video.end_ms is None else _seconds_range(video.end_ms),
+        "ends_s": None
+        if video.end_ms is None
+        else {"least": seconds(video.end_ms[0]), "most": seconds(video.end_ms[1])},
         "may_fall_short": video.may_fall_short,
         "cost_left": None if unknown or video.micros_left is None else cost_of(account, video.micros_left).document(),
         "due": None
@@ -208,7 +201,7 @@ def _video(video: VideoPlan, account: Account, home: Path | None) -> dict[str, A
         else {
             "hop": video.due.hop,
             "generation": video.due.generation,
-            "units": plain(from_micros(video.due.predicted_micros)),
+            "units": from_micros(video.due.predicted_micros),
             "paid_again": video.due.paid_again,
         },
         "running": None
@@ -221,20 +214,20 @@ def _video(video: VideoPlan, account: Account, home: Path | None) -> dict[str, A
             "submitted_at": iso(video.running.submitted_at),
         },
         "obstacle": None
-        if held is None
+        if blocker is None
         else {
-            "kind": held.reason.value,
-            "needs_person": held.reason.needs_person,
-            "message": held.message,
-            "todo": with_home_option(held.todo, home),
-            "until": iso(held.until_ms),
+            "kind": blocker.reason.value,
+            "needs_person": blocker.reason.needs_person,
+            "message": blocker.message,
+            "todo": with_home_option(blocker.todo, home),
+            "until": iso(blocker.until_ms),
         },
         "edit": None if video.edit is None else _edit(video.edit, account),
     }
 
 
 def _edit(edit: Edit, account: Account) -> dict[str, Any]:
-    def way(hops: tuple[int, int], micros: tuple[int, int] | None) -> dict[str, Any]:
+    def choice(hops: tuple[int, int], micros: tuple[int, int] | None) -> dict[str, Any]:
         left = None if micros is None else cost_of(account, micros).document()
         return {"hops": {"least": hops[0], "most": hops[1]}, "cost": left}
 
@@ -242,8 +235,8 @@ def _edit(edit: Edit, account: Account) -> dict[str, Any]:
         "hop": edit.hop,
         "paid_for": dict(edit.paid_for),
         "now": dict(edit.now),
-        "keep": way(edit.keep_hops, edit.keep_micros),
-        "pay": way(edit.pay_hops, edit.pay_micros),
+        "keep": choice(edit.keep_hops, edit.keep_micros),
+        "pay": choice(edit.pay_hops, edit.pay_micros),
     }
 
 
@@ -253,17 +246,13 @@ def _account(account: AccountStatus) -> dict[str, Any]:
         "provider": account.provider,
         "unit": account.unit,
         "currency": account.currency,
-        "committed": plain(account.committed),
-        "committed_today": plain(account.committed_today),
-        "amount": plain(account.amount),
-        "in_doubt": plain(account.in_doubt),
+        "committed": account.committed,
+        "committed_today": account.committed_today,
+        "amount": account.amount,
+        "in_doubt": account.in_doubt,
         "budget": None
         if account.per_day is None or account.total is None or account.in_doubt_cap is None
-        else {
-            "per_day": plain(account.per_day),
-            "total": plain(account.total),
-            "in_doubt": plain(account.in_doubt_cap),
-        },
+        else {"per_day": account.per_day, "total": account.total, "in_doubt": account.in_doubt_cap},
         "in_flight": account.in_flight,
         "max_in_flight": account.max_in_flight,
         "paused": account.paused,
@@ -277,8 +266,8 @@ def _doubt(doubt: Doubt) -> dict[str, Any]:
         "attempt_id": doubt.attempt_id,
         "account": doubt.account,
         "external_task_id": doubt.external_task_id,
-        "exposure": {"unit": doubt.unit, "units": plain(doubt.exposure)},
-        "age_s": plain(Decimal(round(doubt.age_s * 1000)) / 1000),
+        "exposure": {"unit": doubt.unit, "units": doubt.exposure},
+        "age_s": Decimal(round(doubt.age_s * 1000)) / 1000,
         "why": doubt.why,
         "sent_at": iso(doubt.sent_at),
         "path": doubt.path,
@@ -286,9 +275,5 @@ def _doubt(doubt: Doubt) -> dict[str, Any]:
     }
 
 
-def _range(of: tuple[Decimal, Decimal]) -> dict[str, str]:
-    return {"least": plain(of[0]), "most": plain(of[1])}
-
-
-def _seconds_range(of: tuple[int, int]) -> dict[str, str | None]:
-    return {"least": seconds(of[0]), "most": seconds(of[1])}
+def _range(values: tuple[Decimal, Decimal]) -> dict[str, Decimal]:
+    return {"least": values[0], "most": values[1]}

@@ -1,4 +1,4 @@
-"""Follows the ledger's events while work goes on, and tells each as one line, whichever process did it."""
+"""Follow the ledger's events while work goes on, as one line an event, from any process."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.ledger.read import queries
 
-_AT_ONCE: Final = 500  # events read in one go; the rest come with the next look
-_MAX_WORDS: Final = 300  # characters of a provider's words in a line
+_AT_ONCE: Final = 500  # events that one query reads
+_MAX_MESSAGE: Final = 300  # characters of a provider's message in a line
 
 _SILENT: Final = frozenset({"attempt_claimed", "attempt_sending", "attempt_url_refreshed", "source_stored"})
 _ROUTINE: Final = frozenset({"attempt_submitted", "attempt_processing", "attempt_succeeded"})
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
-    """One event as a line. `routine` ones are left out where a table shows the state anyway."""
+class EventLine:
+    """One event as a line of text."""
 
     at_ms: int
     where: str
@@ -34,16 +34,16 @@ class Happening:
 
     @property
     def routine(self) -> bool:
-        """Return whether it only says that things go on as they should."""
+        """Return whether a live table shows the same, so that the line can be left out."""
         return self.kind in _ROUTINE
 
     def line(self) -> str:
-        """`12:00:03 harbour-dawn/2 submitted`; the time is that of the home's zone."""
+        """Return the line as `12:00:03 harbour-dawn/2 submitted`, with the time in the home's zone."""
         return f"{clock(self.at_ms)} {self.where} {self.text}"
 
 
 class EventTail:
-    """Reads what is new in the ledger since it was made or last asked."""
+    """Reader of the ledger's new events, with `counts` of them by kind."""
 
     def __init__(self, ledger: Ledger, *, videos: Collection[str] | None = None) -> None:
         self._ledger = ledger
@@ -52,10 +52,10 @@ class EventTail:
             self._seq = queries.head(connection)
         self.counts: dict[str, int] = {}
 
-    def news(self) -> list[Happening]:
-        """Return what happened since the last call, oldest first."""
+    def new_lines(self) -> list[EventLine]:
+        """Return the lines of all events since the last call, oldest first."""
         events, attempts = tables.events, tables.attempts
-        told: list[Happening] = []
+        lines: list[EventLine] = []
         query = (
             select(events.c.seq, events.c.at, events.c.kind, events.c.data, events.c.account.label("of_account"))
             .add_columns(events.c.video_key.label("of_video"), attempts)
@@ -68,38 +68,39 @@ class EventTail:
             with self._ledger.read() as connection:
                 rows = list(connection.execute(query))
             for row in rows:
-                told += self._told(row)
+                lines += self._line(row)
             if rows:
                 self._seq = rows[-1].seq
             if len(rows) < _AT_ONCE:
-                return told
+                return lines
             query = query.where(events.c.seq > self._seq)
 
-    def _told(self, row: Row[Any]) -> list[Happening]:
+    def _line(self, row: Row[Any]) -> list[EventLine]:
+        """Count an event and return its line; empty if the event is not shown."""
         key = row.of_video or row.video_key
         if self._videos is not None and key is not None and key not in self._videos:
             return []
         self.counts[row.kind] = self.counts.get(row.kind, 0) + 1
         if row.kind in _SILENT:
             return []
-        words = describe(row.kind, json.loads(row.data), row)
-        if words is None:
+        text = describe_event(row.kind, json.loads(row.data), row)
+        if text is None:
             return []
         where = f"{row.video_key}/{row.hop}" if row.hop is not None else key or f"account {row.of_account}"
-        return [Happening(row.at, where, words, row.kind)]
+        return [EventLine(row.at, where, text, row.kind)]
 
 
-def describe(kind: str, data: Mapping[str, Any], attempt: Any) -> str | None:
-    """Return an event in words; None for what nobody watches. `attempt` is the attempt's row as it is now."""
-    said = shortened(str(data.get("error_message") or data.get("message") or data.get("why") or ""), _MAX_WORDS)
+def describe_event(kind: str, data: Mapping[str, Any], attempt: Any) -> str | None:
+    """Return the text of an event; None if it is not shown. `attempt` is the attempt's current row."""
+    message = shortened(str(data.get("error_message") or data.get("message") or data.get("why") or ""), _MAX_MESSAGE)
     match kind:
         case "attempt_submitted":
-            found = data.get("found_by", "post")
-            return "submitted" if found == "post" else f"is task {data.get('task_id')}, found by {found}"
+            found_by = data.get("found_by", "post")
+            return "submitted" if found_by == "post" else f"is task {data.get('task_id')}, found by {found_by}"
         case "attempt_processing":
             return "runs"
         case "attempt_succeeded":
-            return "is made, fetching it"
+            return "has succeeded, fetching it"
         case "attempt_stored":
             return _stored(attempt)
         case "attempt_absent":
@@ -110,27 +111,29 @@ def describe(kind: str, data: Mapping[str, Any], attempt: Any) -> str | None:
             charged, predicted = (plain(from_micros(data[f"{name}_micros"])) for name in ("charged", "predicted"))
             return f"was charged {charged} {data['unit']}, {predicted} were predicted; work goes on, status says more"
         case "resubmit_allowed":
-            return _with("may be paid for again", said)
+            text = "may be paid for again"
         case _:
-            known = _WORDS.get(kind)
-            return None if known is None else _with(known, said)
+            if kind not in _TEXTS:
+                return None
+            text = _TEXTS[kind]
+    return f"{text}: {message}" if message else text
 
 
-_WORDS: Final[Mapping[str, str]] = {
+_TEXTS: Final[Mapping[str, str]] = {
     "attempt_in_doubt": "in doubt",
     "attempt_rejected": "refused",
     "attempt_released": "released, nothing was made",
     "attempt_failed": "failed",
-    "attempt_quarantined": "came as no sound video",
+    "attempt_quarantined": "result is no valid video",
     "attempt_result_lost": "is lost: it was paid and can't be fetched any more",
     "attempt_written_off": "written off",
-    "attempt_adopted": "taken over: booked, and fetched like any",
-    "late_answer": "got an answer after its time, kept as evidence",
-    "upstream_went_back": "went back at the provider, ignored",
+    "attempt_adopted": "adopted: booked, and fetched like any other",
+    "late_answer": "got a late response, kept as evidence",
+    "upstream_went_back": "went back to an earlier state at the provider, ignored",
     "file_missing": "is gone from the media store",
     "file_restored": "is in the media store again",
-    "file_lost": "is gone from the media store and can't be had any more",
-    "attempt_file_replaced": "came again with other bytes than before",
+    "file_lost": "is gone from the media store and can't be fetched any more",
+    "attempt_file_replaced": "was fetched again with other bytes than before",
     "account_stopped": "stopped",
     "account_paused": "paused",
     "account_resumed": "resumed",
@@ -140,12 +143,8 @@ _WORDS: Final[Mapping[str, str]] = {
 }
 
 
-def _with(words: str, said: str) -> str:
-    return f"{words}: {said}" if said else words
-
-
 def _stored(attempt: Any) -> str:
     before, after = seconds(attempt.parent_duration_ms), seconds(output_ms(attempt))
     units = attempt.settled_micros if attempt.settled_micros is not None else attempt.predicted_micros
-    grown = f"{before} s → {after} s" if before is not None else f"{after} s"
-    return f"stored {grown}, {plain(from_micros(units))} {attempt.unit}"
+    length = f"{before} s → {after} s" if before is not None else f"{after} s"
+    return f"stored {length}, {plain(from_micros(units))} {attempt.unit}"

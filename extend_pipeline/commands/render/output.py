@@ -1,4 +1,4 @@
-"""How verbs write: one JSON document, or lines for a person. Rich is imported only where something is drawn."""
+"""Write JSON documents and lines of text. Rich is imported only when something is drawn."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-PIPE_WIDTH: Final = 120  # columns where no screen sets a limit, and COLUMNS doesn't either
+PIPE_WIDTH: Final = 120  # columns of a table in a pipe or a file, if COLUMNS isn't set
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Write one JSON document to stdout.")
 
@@ -30,7 +30,7 @@ def emit(document: object) -> None:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console on stdout or stderr as they are now."""
+    """Return a console on the current stdout or stderr."""
     from rich.console import Console
 
     file: TextIO = sys.stderr if stderr else sys.stdout
@@ -39,15 +39,15 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def text(value: str, style: str = "") -> Text:
-    """Return a piece of text that is shown as it stands: no markup, no control characters."""
+    """Return text for Rich, without markup and with control characters escaped."""
     from rich.text import Text
 
     return Text(on_screen(value), style=style)
 
 
 def say(line: str, *, err: bool = False) -> None:
-    """Write one line. On a terminal a sentence is broken between words; what a person copies stays in one line: what is
-    indented, and commands."""
+    """Write one line. A terminal gets long sentences in several lines; indented lines and commands stay whole, because
+    operators copy them."""
     line, stream = on_screen(line), sys.stderr if err else sys.stdout
     if stream.isatty() and not line.startswith(" ") and "extend-pipeline " not in line:
         width = console(stderr=err).width
@@ -55,9 +55,9 @@ def say(line: str, *, err: bool = False) -> None:
     click.echo(line, err=err)
 
 
-def on_screen(words: str) -> str:
-    """Return words as the screen shows them: times in the home's zone, and nothing that acts on a terminal."""
-    return visible(in_zone(words, zone()) if " UTC" in words else words)
+def on_screen(line: str) -> str:
+    """Return a line with its times in the home's zone, and with control characters escaped."""
+    return visible(in_zone(line, zone()) if " UTC" in line else line)
 
 
 def _encode(value: Any) -> str:
@@ -65,4 +65,4 @@ def _encode(value: Any) -> str:
         return plain(value)
     if isinstance(value, datetime):
         return str(iso(int(value.timestamp() * 1000)))
-    raise TypeError(f"{type(value).__name__} has no form in JSON here")
+    raise TypeError(f"{type(value).__name__} can't be written as JSON")

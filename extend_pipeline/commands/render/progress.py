@@ -1,4 +1,4 @@
-"""Shows work while it goes on: a live table on a terminal, one line an event elsewhere."""
+"""Show the progress of work: a live table on a terminal, one line an event elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from extend_pipeline.commands.render.event_tail import Happening
+from extend_pipeline.commands.render.event_tail import EventLine
 from extend_pipeline.commands.render.output import console, say, text
 from extend_pipeline.commands.render.text import clock
 from extend_pipeline.commands.render.videos import draw_on, hops, length, state
@@ -20,56 +20,56 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Where work is shown."""
+    """A display of work under way."""
 
-    def happened(self, news: Sequence[Happening]) -> None:
-        """Show what is new."""
+    def show_events(self, events: Sequence[EventLine]) -> None:
+        """Show new events."""
         ...
 
-    def planned(self, plan: Plan) -> None:
-        """Show how far everything is."""
+    def show_plan(self, plan: Plan) -> None:
+        """Show the state of every video."""
         ...
 
     def say(self, line: str) -> None:
         """Show one line."""
         ...
 
-    def leave(self) -> None:
-        """Give the terminal back; nothing is shown after this."""
+    def close(self) -> None:
+        """Restore the terminal before the process ends."""
         ...
 
 
 class Lines:
-    """One line an event."""
+    """Progress as one line an event."""
 
     def __init__(self, *, err: bool) -> None:
         self._err = err
 
-    def happened(self, news: Sequence[Happening]) -> None:
-        """Write the events."""
-        for event in news:
-            say(event.line(), err=self._err)
+    def show_events(self, events: Sequence[EventLine]) -> None:
+        """Write one line an event."""
+        for event in events:
+            self.say(event.line())
 
-    def planned(self, plan: Plan) -> None:
-        """Nothing: the events tell."""
+    def show_plan(self, plan: Plan) -> None:
+        """Do nothing, because the events show the changes."""
 
     def say(self, line: str) -> None:
         """Write one line."""
         say(line, err=self._err)
 
-    def leave(self) -> None:
-        """Nothing to give back."""
+    def close(self) -> None:
+        """Do nothing, because the terminal is unchanged."""
 
 
 class ChangedVideos(Lines):
-    """One line a video that has changed, for work of which no events are read."""
+    """Progress as one line a changed video, for work of other processes, whose events are not read."""
 
     def __init__(self) -> None:
         super().__init__(err=False)
         self._lines: dict[str, str] = {}
 
-    def planned(self, plan: Plan) -> None:
-        """Write what has changed since the last plan."""
+    def show_plan(self, plan: Plan) -> None:
+        """Write one line for each video that has changed since the last plan."""
         for video in plan.videos:
             line = f"{video.key}: {length(video)}, hops {hops(video)}, {state(video)}"
             if self._lines.get(video.key) != line:
@@ -78,7 +78,7 @@ class ChangedVideos(Lines):
 
 
 class LiveTable:
-    """A table that is drawn again while it changes; what is worth a look stays above it."""
+    """Progress as a table that is redrawn, below the lines of events that it doesn't show."""
 
     def __init__(self, live: Live, screen: Console, accounts: Mapping[str, Account]) -> None:
         self._live = live
@@ -86,14 +86,14 @@ class LiveTable:
         self._accounts = accounts
         self._drawn: Plan | None = None
 
-    def happened(self, news: Sequence[Happening]) -> None:
-        """Write what is not routine above the table."""
-        for event in news:
+    def show_events(self, events: Sequence[EventLine]) -> None:
+        """Write the events that are not routine above the table."""
+        for event in events:
             if not event.routine:
-                self._screen.print(text(event.line()))
+                self.say(event.line())
 
-    def planned(self, plan: Plan) -> None:
-        """Draw the table anew."""
+    def show_plan(self, plan: Plan) -> None:
+        """Redraw the table if the plan is a new one."""
         if plan is not self._drawn:
             self._drawn = plan
             self._live.update(draw_on(self._screen, plan, self._accounts), refresh=True)
@@ -102,15 +102,15 @@ class LiveTable:
         """Write one line above the table."""
         self._screen.print(text(line))
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Show the cursor again."""
         self._screen.show_cursor(True)
 
 
 @contextmanager
 def progress(accounts: Mapping[str, Account], *, as_json: bool = False, watches: bool = False) -> Iterator[Progress]:
-    """Yield the fitting way to show work: stdout belongs to the document where JSON was asked for. What only `watches`
-    the work of other processes shows plans and no events, and leaves its table on the terminal."""
+    """Yield a progress display: with `as_json` on stderr, because stdout is for the document. With `watches`, the work
+    is that of other processes: plans are shown and no events, and the table stays on the terminal."""
     if as_json or not sys.stdout.isatty():
         yield ChangedVideos() if watches else Lines(err=as_json)
         return

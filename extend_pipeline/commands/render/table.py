@@ -1,6 +1,6 @@
-"""Draw a table that fits the screen: first what matters least is left out, then each row becomes a block of lines.
+"""Draw a table that fits the screen: columns of high rank are left out first, then rows become blocks of lines.
 
-Numbers, ids and names are never broken; prose is, between words. Rich is imported only where something is drawn.
+Numbers, ids and names are never broken; prose is broken between words. Rich is imported only when something is drawn.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     Cell = str | Text
 
-GAP: Final = 2  # columns of the screen between two columns of a table
-READABLE: Final = 24  # columns that prose has at least: narrower, it is a word a line
+GAP: Final = 2  # screen columns between two columns of a table
+READABLE: Final = 24  # smallest width of prose, in screen columns
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table. `rank` 0 is always shown; where there is no room, the highest rank goes first."""
+    """One column of a table. Rank 0 is always shown; on a narrow screen the highest rank is left out first."""
 
     name: str
     right: bool = False
@@ -33,7 +33,7 @@ class Column:
 
 
 def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], *, title: str = "") -> None:
-    """Draw a table on stdout as it is now, and say which columns the screen had no room for."""
+    """Print a table to stdout, and name the columns for which the screen is too narrow."""
     screen, listed = console(), list(rows)
     if title:
         say(title)
@@ -46,8 +46,8 @@ def print_table(columns: Sequence[Column], rows: Iterable[Sequence[Cell]], *, ti
 
 
 def drawn(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> RenderableType:
-    """Return a table of `width` columns at most. Records for which even the columns of rank 0 are too wide follow it as
-    blocks, each with all its columns."""
+    """Return a table of at most `width` screen columns. Rows that are too wide even with rank 0 alone follow as blocks,
+    each with all its columns."""
     from rich.console import Group
 
     narrow = _narrow(columns, rows, width)
@@ -62,14 +62,14 @@ def drawn(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int)
 
 
 def _narrow(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> Sequence[Sequence[Cell]]:
-    """Return the rows that fit by themselves."""
+    """Return the rows of which each fits into a table of its own."""
     if fit(columns, rows, width) is not None:
         return rows
     return [row for row in rows if fit(columns, [row], width) is not None]
 
 
 def fit(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> dict[int, int] | None:
-    """Return how wide each column is, by its place, for those that are shown; None where a table can't be had."""
+    """Return the width of each shown column, by its index; None if even the columns of rank 0 are too wide."""
     shown = sorted(_filled(columns, rows))
     while True:
         widths = _widths(columns, rows, shown, width)
@@ -82,15 +82,15 @@ def fit(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -
 
 
 def _filled(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> set[int]:
-    """Return the places of the columns that say something, or must be there."""
+    """Return the indices of the columns that have a value or rank 0."""
     return {place for place, column in enumerate(columns) if not column.rank or any(row[place] for row in rows)}
 
 
 def _widths(
     columns: Sequence[Column], rows: Sequence[Sequence[Cell]], shown: Sequence[int], width: int
 ) -> dict[int, int] | None:
-    """Return the widths of these columns; prose and headers are narrowed as far as it takes. None where that is not
-    enough."""
+    """Return the widths of these columns, with prose and headers narrowed as far as needed; None if they still don't
+    fit."""
     widths: dict[int, int] = {}
     least: dict[int, int] = {}
     for place in shown:
@@ -123,7 +123,7 @@ def _table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], widths: di
 
 
 def blocks(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> RenderableType:
-    """Return a line for each column of a row that says something, and an empty line between rows."""
+    """Return a line for each value of a row, and an empty line between rows."""
     from rich.console import Group
     from rich.text import Text
 
@@ -139,7 +139,7 @@ def blocks(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int
 
 
 def _hanging(cell: Text, *, indent: int, width: int) -> Text:
-    """Return the cell with breaks between words, each line indented; a word that is too long stays whole."""
+    """Return the cell in lines of at most `width` columns, all but the first indented. A wider word stays whole."""
     from rich.text import Text
 
     lines = wrapped(cell.plain, width - indent)

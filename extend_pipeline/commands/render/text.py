@@ -1,5 +1,4 @@
-"""Text that is safe on a terminal: what came from a catalogue or from a provider can't move the cursor, colour the
-screen, or turn the reading direction."""
+"""Format numbers, times and text. Text of a catalogue or a provider is escaped, so that it can't control a terminal."""
 
 from __future__ import annotations
 
@@ -14,12 +13,12 @@ from extend_pipeline.base.days import local
 from extend_pipeline.base.units import from_ms
 from extend_pipeline.commands.render.zone import zone
 
-_JOINERS: Final = "\u200c\u200d"  # harmless, and Persian and many emoji can't be written without them
+_JOINERS: Final = "\u200c\u200d"  # harmless, and needed by Persian and many emoji
 _HARMFUL: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def visible(text: str, *, keep_lines: bool = False) -> str:
-    """The text with control, bidi and other invisible characters shown by their numbers (`\\x1b`, `\\u202e`)."""
+    """Return the text with control, bidi and other invisible characters escaped (`\\x1b`, `\\u202e`)."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(
@@ -31,17 +30,17 @@ def visible(text: str, *, keep_lines: bool = False) -> str:
 
 
 def cells(text: str) -> int:
-    """Return how many columns of a terminal the text takes, once it is made visible."""
-    shown = visible(text)
-    if shown.isascii():
-        return len(shown)
+    """Return how many columns of a terminal the text takes after it was escaped."""
+    escaped = visible(text)
+    if escaped.isascii():
+        return len(escaped)
     from rich.cells import cell_len
 
-    return cell_len(shown)
+    return cell_len(escaped)
 
 
 def wrapped(text: str, width: int) -> list[str]:
-    """Return the text in lines of at most so many columns, broken between words; a word that is wider stays whole."""
+    """Return the text as lines of at most `width` columns, broken between words. A wider word stays whole."""
     lines: list[str] = []
     room = 0
     for word in text.split(" "):
@@ -56,12 +55,12 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def shortened(text: str, longest: int) -> str:
-    """Return the text, cut to so many characters."""
+    """Return the text, cut to at most `longest` characters."""
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def format_range(least: str, most: str) -> str:
-    """Return a range as a person writes it: `2`, or `2–3`."""
+    """Return a range as text: `2`, or `2–3`."""
     return least if least == most else f"{least}–{most}"
 
 
@@ -76,7 +75,7 @@ def seconds(ms: int | None) -> str | None:
 
 
 def iso(ms: int | None) -> str | None:
-    """UTC milliseconds as ISO 8601 with milliseconds and Z."""
+    """Return UTC milliseconds as ISO 8601 with milliseconds and Z."""
     if ms is None:
         return None
     moment = datetime.fromtimestamp(ms // 1000, tz=UTC).replace(microsecond=ms % 1000 * 1000)
@@ -89,20 +88,20 @@ def clock(ms: int) -> str:
 
 
 def minute(ms: int) -> str:
-    """Return UTC milliseconds as a sentence names them; where it is shown, they become times of the home's zone."""
+    """Return UTC milliseconds as `2026-02-14 12:00:03 UTC`. `on_screen` converts such times to the home's zone."""
     return f"{from_ms(ms):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def age(seconds_: float) -> str:
-    """Return a duration in words: `40 s`, `12 min`, `3 h`, `2 d`."""
-    for size, word in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds_ >= size * 2 or (word != "d" and seconds_ >= size):
-            return f"{int(seconds_ // size)} {word}"
+    """Return a duration in its largest unit: `40 s`, `12 min`, `3 h`, `2 d`. Hours are used up to two days."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds_ >= size * 2 or (unit != "d" and seconds_ >= size):
+            return f"{int(seconds_ // size)} {unit}"
     return f"{int(seconds_)} s"
 
 
-def with_home_option(words: str, home: Path | None) -> str:
-    """Return words that name an `extend-pipeline …` command, with the command as it must be typed for this home."""
+def with_home_option(message: str, home: Path | None) -> str:
+    """Return a message with `--home` added to each `extend-pipeline …` command in it."""
     if home is None:
-        return words
-    return words.replace("extend-pipeline ", f"extend-pipeline --home {shlex.quote(str(home))} ")
+        return message
+    return message.replace("extend-pipeline ", f"extend-pipeline --home {shlex.quote(str(home))} ")

@@ -1,4 +1,4 @@
-"""Tables of videos: all that is known of each, and, for a terminal where work goes on, how far each has come."""
+"""Tables of videos: the complete one, and the live one with a progress bar."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.text import Text
 
-MAX_NAMES: Final = 5  # videos named where many wait for the same thing; --json names them all
+MAX_NAMES: Final = 5  # videos listed if many wait for the same thing; --json lists them all
 DUE: Final = "due"
 
 _VIDEOS: Final = (
@@ -34,7 +34,7 @@ _VIDEOS: Final = (
     Column("waits for", prose=True, rank=1),
 )
 _BAR: Final = 16  # characters of a bar
-_FRAME: Final = 8  # lines that the table's head, its end and the prompt take
+_FRAME: Final = 8  # screen lines for the table's header and footer and the prompt
 _LIVE: Final = (
     Column("video"),
     Column("", rank=2),
@@ -47,11 +47,11 @@ _ORDER: Final = {VideoState.WORKING: 0, VideoState.WAITING: 1, VideoState.BLOCKE
 
 
 def print_videos(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
-    """Print every video: how far it is, what is left, what it waits for."""
+    """Print the table of all videos, and how many are in each state."""
     print_table(_VIDEOS, (video_row(video, accounts[video.account]) for video in videos))
-    counts = Counter(map(state_word, videos))
-    told = ", ".join(f"{counts[word]} {word}" for word in (DUE, *VideoState) if counts[word])
-    say(f"{counted(len(videos), 'video')}{': ' + told if told else ''}")
+    counts = Counter(map(state_or_due, videos))
+    states = ", ".join(f"{counts[state]} {state}" for state in (DUE, *VideoState) if counts[state])
+    say(f"{counted(len(videos), 'video')}{': ' + states if states else ''}")
 
 
 def video_row(video: VideoPlan, account: Account) -> list[str]:
@@ -59,7 +59,7 @@ def video_row(video: VideoPlan, account: Account) -> list[str]:
     return [
         video.key,
         video.account,
-        state_word(video),
+        state_or_due(video),
         hops(video),
         length(video),
         lands_at(video),
@@ -68,18 +68,18 @@ def video_row(video: VideoPlan, account: Account) -> list[str]:
     ]
 
 
-def state_word(video: VideoPlan) -> str:
-    """Return a video's state; `due` for one that has a step to submit and nothing under way."""
+def state_or_due(video: VideoPlan) -> str:
+    """Return a video's state, or `due` if its next step can be submitted now."""
     return DUE if video.due is not None else video.state.value
 
 
 def waits_for(video: VideoPlan) -> str:
-    """Return the name of what keeps a video from going on; nothing where it goes on."""
+    """Return the block reason of a video; empty if it isn't blocked."""
     return video.blocker.reason.value.replace("_", " ") if video.blocker else ""
 
 
 def hops(video: VideoPlan) -> str:
-    """Return the hops done and to do: `2 + 3–4`."""
+    """Return the number of hops done and left: `2 + 3–4`."""
     if video.state is VideoState.COMPLETE:
         return str(video.hops_done)
     if start_unknown(video):
@@ -88,7 +88,7 @@ def hops(video: VideoPlan) -> str:
 
 
 def length(video: VideoPlan) -> str:
-    """Return the length now and to be: `9.6 → 30 s`; where steps were asked for, `9.6 s, 3 steps`."""
+    """Return the current and the target length: `9.6 → 30 s`, or `9.6 s, 3 steps` if the target is in steps."""
     now = seconds(video.current_ms) or "?"
     if video.target_ms is not None:
         return f"{now} → {seconds(video.target_ms)} s"
@@ -96,22 +96,21 @@ def length(video: VideoPlan) -> str:
 
 
 def lands_at(video: VideoPlan) -> str:
-    """Return how long it is at the end: `29.5–34.5 s`; nothing where it is finished or its start is not known."""
+    """Return the expected final length: `29.5–34.5 s`; empty if the video is complete or its start is unknown."""
     if video.end_ms is None or video.state is VideoState.COMPLETE:
         return ""
     return f"{format_range(seconds(video.end_ms[0]) or '', seconds(video.end_ms[1]) or '')} s"
 
 
 def cost_left(video: VideoPlan, account: Account) -> tuple[str, str]:
-    """Return what a video still costs, in units and in money, or that it can't be known; nothing where it costs
-    nothing."""
+    """Return the remaining cost of a video, in units and in money, or `not known yet`; empty if it is zero."""
     if start_unknown(video) or video.micros_left is None:
         return "not known yet", ""
     return ("", "") if video.micros_left == (0, 0) else _units_and_amount(cost_of(account, video.micros_left))
 
 
 def cost(of: Cost) -> str:
-    """Return a cost in units and in money: `6–8 kling-unit (0.84–1.12 USD)`."""
+    """Return a cost as text, in units and in money: `6–8 kling-unit (0.84–1.12 USD)`."""
     units, amount = _units_and_amount(of)
     return f"{units} ({amount})"
 
@@ -122,40 +121,40 @@ def _units_and_amount(of: Cost) -> tuple[str, str]:
 
 
 def print_totals(videos: Sequence[VideoPlan], accounts: Mapping[str, Account]) -> None:
-    """Print what is left to spend by account; never added across accounts."""
+    """Print the remaining cost of each account, and the videos that it doesn't include."""
     for total in totals(videos, accounts):
         say(f"left to spend with {total.account}: {cost(total)}")
     branches = sum(start_unknown(video) and video.is_branch for video in videos)
     if branches:
-        say(f"not counted: {counted(branches, 'video')} off a hop that isn't there yet")
+        say(f"not counted: {counted(branches, 'video')} off a hop that isn't made yet")
     unmeasured = sum(start_unknown(video) and not video.is_branch for video in videos)
     if unmeasured:
-        say(f"not counted: {counted(unmeasured, 'source')} of unknown length; plan --measure looks at it")
+        say(f"not counted: {counted(unmeasured, 'source')} of unknown length; plan --measure measures it")
     short = [video.key for video in videos if video.may_fall_short and video.blocker is None]
     if short:
-        say(f"may end below their target, and ask then: {named(short)} (at_most or the provider's longest)")
+        say(f"may end below their target, and need you then: {named(short)} (at_most or the provider's longest)")
 
 
 def named(keys: Sequence[str]) -> str:
-    """Return the first few of the keys, and how many more there are."""
+    """Return the first few keys, and the number of the others."""
     more = f" and {len(keys) - MAX_NAMES} more" if len(keys) > MAX_NAMES else ""
     return f"{', '.join(keys[:MAX_NAMES])}{more}"
 
 
 def draw_on(screen: Console, plan: Plan, accounts: Mapping[str, Account]) -> RenderableType:
-    """Return the table for a screen as large as it is now."""
+    """Return the live table in the current size of the screen."""
     return draw(plan, accounts, rows=max(screen.height - _FRAME, 3), width=screen.width)
 
 
 def draw(plan: Plan, accounts: Mapping[str, Account], *, rows: int, width: int) -> RenderableType:
-    """Return a table of at most so many videos: those at work first, a line for the rest."""
+    """Return a table of at most `rows` videos, working ones first, with a line that counts the others."""
     from rich.console import Group
 
     ordered = sorted(plan.videos, key=lambda video: _ORDER.get(video.state, 9))
     table = drawn(_LIVE, [_row(video, accounts[video.account]) for video in ordered[:rows]], width)
     if len(ordered) <= rows:
         return table
-    counts = Counter(map(state_word, ordered[rows:]))
+    counts = Counter(map(state_or_due, ordered[rows:]))
     rest = ", ".join(f"{count} {name}" for name, count in counts.items())
     return Group(table, text(f"and {len(ordered) - rows} more: {rest}"))
 
@@ -172,7 +171,7 @@ def _row(video: VideoPlan, account: Account) -> list[str | Text]:
 
 
 def bar(video: VideoPlan) -> str:
-    """Return how far a video is on its way to its target, as a bar of text."""
+    """Return a video's progress towards its target, as a bar of text."""
     if video.state is VideoState.COMPLETE:
         share = 1.0
     elif video.target_ms is not None:
@@ -184,9 +183,9 @@ def bar(video: VideoPlan) -> str:
 
 
 def state(video: VideoPlan) -> str:
-    """Return what a video is doing: its running attempt's state, what it waits for, or its own state."""
+    """Return a video's block reason, else the state of its running attempt, else its own state."""
     if video.blocker is not None:
         return waits_for(video)
     if video.running is not None:
         return video.running.state.value
-    return state_word(video)
+    return state_or_due(video)

@@ -1,4 +1,4 @@
-"""The time zone whose clock a person reads on the screen: that of the home which the command was called for."""
+"""The time zone of all times on the screen: that of the command's home."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _known: tuple[tuple[object, ...], str] | None = None
 
 
 def show_times_of(home: Path | None) -> None:
-    """Show times in the zone of a home; None is the home of the environment."""
+    """Set the home whose time zone is used; None is the home of the environment."""
     global _of_home, _known
     _of_home, _known = home, None
 
 
 def zone() -> str:
-    """Return the IANA name of the home's time zone as its files say now; UTC where they can't be read."""
+    """Return the IANA name of the home's time zone, from its current files; UTC if they can't be read."""
     global _known
     from extend_pipeline.config.issues import ConfigError
     from extend_pipeline.config.load import file_marks, home_timezone
@@ -35,7 +35,7 @@ def zone() -> str:
 
 
 def describe_today(now_ms: int, timezone: str) -> str:
-    """Return the sentence that says whose days and clock are shown, and from when to when today lasts."""
+    """Return a sentence that names the time zone, the current day and its end."""
     begins_ms, ends_ms = day_bounds(day_of(now_ms, timezone))
     now, ends = local(now_ms, timezone), local(ends_ms, timezone)
     hours = timedelta(milliseconds=ends_ms - begins_ms) / timedelta(hours=1)

@@ -1,1 +1,1 @@
-"""What several verbs need: opening a home, options, errors, examples."""
+"""Shared by several verbs: opening a home, options, errors, examples."""

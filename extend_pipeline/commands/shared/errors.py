@@ -1,4 +1,4 @@
-"""Turns what a verb raised into words for a person and an exit code, without any secret."""
+"""Report a verb's error to the operator, with an exit code and without any secret."""
 
 from __future__ import annotations
 
@@ -24,55 +24,55 @@ NEEDS_PERSON: Final = 1
 WRONG_USE: Final = 2
 CRASH: Final = 70  # EX_SOFTWARE of sysexits.h
 
-_FORESEEN: Final[Mapping[str, int]] = {
+_EXPECTED: Final[Mapping[str, int]] = {
     "PublishError": NEEDS_PERSON,
     "WarehouseError": WRONG_USE,
     "LedgerError": WRONG_USE,
     "StateInUseError": NEEDS_PERSON,
-    "SQLAlchemyError": NEEDS_PERSON,  # the ledger's disk is full, it may not be written, or somebody holds it
+    "SQLAlchemyError": NEEDS_PERSON,  # the ledger's disk is full, or the ledger is read-only or locked
     "UnrecordedError": NEEDS_PERSON,
     "SandboxError": WRONG_USE,
     "OSError": NEEDS_PERSON,  # a full disk, a folder that may not be written
 }
-"""Errors that say themselves what to do, and their exit codes; the first that fits counts."""
+"""Exit codes of errors whose message says what to do. The first class that matches counts."""
 
 _STATEMENT: Final = re.compile(r"\s*\[SQL: .*?(?=; account |\Z)", re.DOTALL)  # what SQLAlchemy adds to a message
 _MAX_REPORT: Final = 20_000  # characters of a crash report: a deep traceback, never a film
-_MIN_SECRET: Final = 6  # shorter values are words like "yes", which must not be cut out of a report
-_SOUNDS_SECRET: Final = re.compile(r"KEY|SECRET|TOKEN|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
-_NAMED: Final = re.compile(r"_env[\"']?\s*:\s*[\"']?([A-Z_][A-Z0-9_]*)")
+_MIN_SECRET: Final = 6  # characters; shorter values are words like "yes", which must not be cut out of a report
+_SECRET_NAME: Final = re.compile(r"KEY|SECRET|TOKEN|PASSW|CREDENTIAL|AUTH", re.IGNORECASE)
+_ENV_FIELD: Final = re.compile(r"_env[\"']?\s*:\s*[\"']?([A-Z_][A-Z0-9_]*)")
 
 
-def tell(error: Exception, *, home: Path | None) -> int:
-    """Write one error to stderr; answers the exit code. Only a crash, which nobody foresaw, shows a traceback."""
+def report_error(error: Exception, *, home: Path | None) -> int:
+    """Write an error to stderr and return the exit code. Only an unexpected error is written with its traceback."""
     if isinstance(error, ConfigError):
         for problem in error.problems:
             click.echo(visible(problem.text()), err=True)
         return WRONG_USE
     secrets = secrets_of(home)
-    # by name: to import the ledger or the sandbox only to look at their errors would cost half a second
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    for foreseen, code in _FORESEEN.items():
-        if foreseen in kinds:
-            told = _STATEMENT.sub("", str(error))
-            if foreseen == "SQLAlchemyError":
-                told = _of_the_ledger(error)
+    # compared by name, because importing the ledger or the sandbox for their error classes would take 0.5 s
+    class_names = {kind.__name__ for kind in type(error).__mro__}
+    for class_name, code in _EXPECTED.items():
+        if class_name in class_names:
+            message = _STATEMENT.sub("", str(error))
+            if class_name == "SQLAlchemyError":
+                message = _describe_ledger_error(error)
             elif isinstance(error, OSError):
-                # what stdout says names no file
-                told = (None if error.filename else _of_the_output()) or _of_a_disk(error, home) or told
-            click.echo(with_home_option(visible(in_zone(scrub(told, secrets=secrets), zone())), home), err=True)
+                # an error of stdout names no file
+                message = (None if error.filename else _stdout_error()) or _describe_disk_error(error, home) or message
+            click.echo(with_home_option(visible(in_zone(scrub(message, secrets=secrets), zone())), home), err=True)
             return code
     report = scrub("".join(traceback.format_exception(error)), secrets=secrets, cap=_MAX_REPORT)
     click.echo(visible(report, keep_lines=True), err=True)
     click.echo(
-        "This is a mistake in extend-pipeline. What was under way is cleared up by the next advance.",
+        "This is a bug in extend-pipeline. The next advance recovers the work that was under way.",
         err=True,
     )
     return CRASH
 
 
-def _of_the_ledger(error: Exception) -> str:
-    """Return what the database said, without the statement that it said it of."""
+def _describe_ledger_error(error: Exception) -> str:
+    """Return a message with the database's own first line, without the SQL statement."""
     cause = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
     return (
         f"the ledger could not be read or written: {cause[0]}. Nothing is sent without it, and the next advance goes "
@@ -80,41 +80,40 @@ def _of_the_ledger(error: Exception) -> str:
     )
 
 
-def _of_the_output() -> str | None:
-    """Return what keeps stdout from being written, where something does; nothing more is written to it then."""
+def _stdout_error() -> str | None:
+    """Return a message if stdout can't be written, and close it; None if it can."""
     try:
-        sys.stdout.write("\n")  # what failed before is in no buffer any more
+        sys.stdout.write("\n")  # the text that failed is no longer in the buffer, so something must be written
         sys.stdout.flush()
     except OSError as error:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - or Python tries again as it ends
-        return f"what this command has to say can't be written: {error.strerror}. The work itself is done or goes on"
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - or Python tries again at exit
+        return f"the output of this command can't be written: {error.strerror}. The work itself is done or goes on"
     return None
 
 
-def _of_a_disk(error: OSError, home: Path | None) -> str | None:
-    """Return what a full or read-only disk means; None where it is another error, or where nobody knows what is
-    ours."""
-    # here, since a verb that has failed may not have loaded them
+def _describe_disk_error(error: OSError, home: Path | None) -> str | None:
+    """Return a message for a full or read-only disk; None for another error, or if the settings can't be read."""
+    # imported late, because the verb may have failed before it loaded them
     from extend_pipeline.config.settings import Settings
     from extend_pipeline.engine.guards.disk_space import as_disk_error
 
     try:
-        told = as_disk_error(error, Settings() if home is None else Settings.for_home(home), awaited=0)
+        disk_error = as_disk_error(error, Settings() if home is None else Settings.for_home(home), awaited=0)
     except ConfigError:
         return None
-    return None if told is None else str(told)
+    return None if disk_error is None else str(disk_error)
 
 
 def secrets_of(home: Path | None) -> tuple[str, ...]:
-    """Values of the environment that must not be shown, longest first: those that accounts.yaml names, and those whose
-    name sounds like a secret. Works where the configuration is broken, too."""
-    names = {name for name in os.environ if _SOUNDS_SECRET.search(name)}
+    """Return the environment's values that must not be shown, longest first: those of variables that accounts.yaml
+    names, or whose own name looks like a secret. Works with an invalid configuration, too."""
+    names = {name for name in os.environ if _SECRET_NAME.search(name)}
     folder = home or Path(os.environ.get("EXTEND_PIPELINE_HOME") or "data")
     for path in (folder / ACCOUNTS_FILE, last_good_path(folder / "state")):
         try:
-            names |= set(_NAMED.findall(path.read_text(encoding="utf-8", errors="replace")))
+            names |= set(_ENV_FIELD.findall(path.read_text(encoding="utf-8", errors="replace")))
         except OSError:
             continue  # no accounts, no names
-    found = {os.environ.get(name, "") for name in names}
-    found |= userinfo_parts(os.environ.get("EXTEND_PIPELINE_LEDGER_URL", ""))
-    return tuple(sorted((value for value in found if len(value) >= _MIN_SECRET), key=len, reverse=True))
+    values = {os.environ.get(name, "") for name in names}
+    values |= userinfo_parts(os.environ.get("EXTEND_PIPELINE_LEDGER_URL", ""))
+    return tuple(sorted((value for value in values if len(value) >= _MIN_SECRET), key=len, reverse=True))

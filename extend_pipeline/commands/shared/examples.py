@@ -1,4 +1,4 @@
-"""The examples that the `--help` of each command shows."""
+"""The examples at the end of each command's `--help`."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ EXAMPLES: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def epilog(command: str) -> str:
-    """Return the examples of a command as its `--help` ends with."""
+    """Return the end of a command's `--help`: its examples, one a line."""
     lines = [f"  extend-pipeline {line}" for line in EXAMPLES[command]]
     return "\b\nExamples:\n" + "\n".join(lines)

@@ -1,4 +1,4 @@
-"""The home that a verb works on: its settings, and the mistakes in its files."""
+"""The home of a verb: its settings, and the mistakes in its files."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ WRONG_CONFIGURATION: Final = 2
 
 
 def settings_of(home: Path | None) -> Settings:
-    """Return the settings of the home named on the command line, or of the environment's. Raises ConfigError."""
+    """Return the settings of the home in `--home`, else of the environment's. Raises ConfigError."""
     return Settings() if home is None else Settings.for_home(home)
 
 
 def print_mistakes(pipeline: Pipeline) -> int:
-    """Write what is wrong with the catalogue and the accounts to stderr; return the exit code that it stands for, 0
-    where nothing is."""
-    wrong = mistakes(pipeline)
-    if wrong:
-        click.echo("mistakes to correct; until then nothing is submitted, what is paid for is looked after:", err=True)
-    for line in wrong:
+    """Write the mistakes in the catalogue and the accounts to stderr. Return their exit code, 0 without mistakes."""
+    lines = mistakes(pipeline)
+    if lines:
+        click.echo(
+            "mistakes to fix; until then nothing is submitted, and what is paid for is still polled and fetched:",
+            err=True,
+        )
+    for line in lines:
         click.echo(visible(line), err=True)
-    return WRONG_CONFIGURATION if wrong else 0
+    return WRONG_CONFIGURATION if lines else 0

@@ -1,7 +1,7 @@
-"""Work that a person may stop: Ctrl-C or SIGTERM once ends it after the step that is under way, twice at once.
+"""Work that an operator may stop. The first Ctrl-C or SIGTERM ends it after the current step, the second one at once.
 
-The work runs in a thread of its own and the main thread only waits and watches. A signal's handler runs in the main
-thread at any instruction; setting an event that the same thread is just waiting for would lock up for good.
+The work runs in a thread of its own, and the main thread waits. A signal handler runs in the main thread between any
+two instructions, so it would deadlock if it set an event while that thread holds the event's lock.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-LOOK_S: Final = 0.25  # between two looks at the work: quick for an eye, nothing for a processor
+LOOK_S: Final = 0.25  # seconds between two calls of `watch`
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -42,21 +42,21 @@ def run(
     stopping: Callable[[], None],
     at_once: Callable[[], None],
 ) -> T:
-    """Run `work` and answer its result; what it raises is raised here.
+    """Run `work` in a thread and return its result, or raise its error.
 
-    `watch` is called every LOOK_S seconds and once at the end, `stopping` after the first signal, `at_once` just before
-    the process ends by the second.
+    `watch` is called every LOOK_S seconds and once at the end, `stopping` after the first signal, and `at_once` just
+    before the second signal ends the process.
     """
     stop = threading.Event()
     thread = _Work(work, stop)
-    told = False
+    reported = False
     with _signals(stop, at_once):
         thread.start()
         try:
             while thread.is_alive():
                 thread.join(LOOK_S)
-                if stop.is_set() and not told:
-                    told = True
+                if stop.is_set() and not reported:
+                    reported = True
                     stopping()
                 watch()
         finally:
@@ -71,7 +71,7 @@ def run(
 @contextmanager
 def _signals(stop: threading.Event, at_once: Callable[[], None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may say what a signal does
+        yield  # only the main thread may set a signal handler
         return
 
     def on_signal(number: int, _frame: Any) -> None:

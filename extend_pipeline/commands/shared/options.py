@@ -1,7 +1,8 @@
-"""Types of options that several verbs share."""
+"""Options that several verbs share."""
 
 from __future__ import annotations
 
+import getpass
 import math
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ CENTURY_S: Final = 100 * 365 * 86_400.0
 
 
 class Seconds(click.FloatRange):
-    """Seconds, from zero to a hundred years: never a NaN, which no comparison stops, and never an infinity."""
+    """Seconds, from zero to a hundred years. NaN is refused, because every comparison with it is false."""
 
     name = "seconds"
 
@@ -19,8 +20,20 @@ class Seconds(click.FloatRange):
         super().__init__(min=-CENTURY_S if negative else 0.0, max=CENTURY_S, min_open=above_zero)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the number; raise click.BadParameter where it is none, or out of bounds."""
+        """Return the number. Raises click.BadParameter if it is none, or out of bounds."""
         number: float = super().convert(value, param, ctx)
         if math.isnan(number):
             self.fail(f"{value!r} is not a number.", param, ctx)
         return number
+
+
+def login_name() -> str:
+    """Return the login name of the operator."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the user of a container may have a number and no name
+        return "unknown"
+
+
+who_option = click.option("--who", default=login_name, help="Who decides. Default: your login name.")
+why_option = click.option("--why", default="", help="The reason, for later readers of the ledger.")

@@ -1,4 +1,4 @@
-"""The forest of branches: which video leads to which root, and where branches run in a circle. Pure, and linear."""
+"""Sorts videos so that parents come before their branches, and finds circles. Pure, in linear time."""
 
 from __future__ import annotations
 
@@ -8,34 +8,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BranchGraph:
-    """`order` holds every sound key, parents first; `circles` are the keys that lead back to themselves, each one once.
-
-    Keys that hang below a circle or below an unknown key are in neither.
-    """
+    """`order` holds every key that leads to a root, parents first; `circles` are the keys that lead back to themselves,
+    each circle once. Keys below a circle or below an unknown key are in neither."""
 
     order: tuple[str, ...]
     circles: tuple[tuple[str, ...], ...]
 
 
 def topological_order(parents: Mapping[str, str | None]) -> BranchGraph:
-    """Sort keys by descent. `parents` maps each key to the key that it branches off, None for a root."""
+    """Return keys sorted by descent. `parents` maps each key to the key that it branches off, None for a root."""
     order: list[str] = []
     circles: list[tuple[str, ...]] = []
-    sound: dict[str, bool] = {}
+    rooted: dict[str, bool] = {}
     for start in parents:
         trail: dict[str, None] = {}
         key: str | None = start
-        while key is not None and key in parents and key not in sound and key not in trail:
+        while key is not None and key in parents and key not in rooted and key not in trail:
             trail[key] = None
             key = parents[key]
         if key is not None and key in trail:
             names = list(trail)
             circles.append(tuple(names[names.index(key) :]))
-            ends_well = False
+            has_root = False
         else:
-            ends_well = key is None or sound.get(key, False)
+            has_root = key is None or rooted.get(key, False)
         for name in reversed(trail):
-            sound[name] = ends_well
-            if ends_well:
+            rooted[name] = has_root
+            if has_root:
                 order.append(name)
     return BranchGraph(tuple(order), tuple(circles))

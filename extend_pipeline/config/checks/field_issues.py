@@ -1,4 +1,4 @@
-"""What a check between fields finds, before it is known where in the files they stand."""
+"""An issue of a field, before its file and line are known."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FieldIssue:
-    """A mistake at a path of written names, such as ("extend", "to"); `about_value` if what was given matters."""
+    """A mistake at a path of written names, such as ("extend", "to"). `about_value` is False if the message does not
+    continue a sentence about the value."""
 
     loc: tuple[str | int, ...]
     message: str

@@ -1,4 +1,4 @@
-"""How long a source is, as far as that is known before anything is made, and which targets can't be reached from it."""
+"""Checks targets against the lengths that are known before anything is made, and against the account's limits."""
 
 from __future__ import annotations
 
@@ -13,40 +13,41 @@ from extend_pipeline.config.model.target import Target
 
 @dataclass(frozen=True)
 class Length:
-    """The least and the most that a video lasts, in milliseconds; the same for a source."""
+    """The shortest and the longest that a video may be, in ms; equal for a source."""
 
-    least_ms: int
-    most_ms: int
+    min_ms: int
+    max_ms: int
 
 
 def after_hops(start: Length, hops: int, extend: Target | None, provider: ProviderConfig) -> Length:
-    """Return how long a video is after some hops by an extend, or by any where that could not be read."""
-    least, most = provider.added_ms(extend)
-    return Length(start.least_ms + hops * least, start.most_ms + hops * most)
+    """Return the length after some hops by `extend`; None for the bounds over all extends."""
+    min_added_ms, max_added_ms = provider.added_ms(extend)
+    return Length(start.min_ms + hops * min_added_ms, start.max_ms + hops * max_added_ms)
 
 
-def length_complaints(start: Length, extend: Target, provider: ProviderConfig) -> Iterator[FieldIssue]:
-    """Targets that are no longer than the source, and steps that may lead past what the provider makes."""
+def length_issues(start: Length, extend: Target, provider: ProviderConfig) -> Iterator[FieldIssue]:
+    """Yield an issue for a target that is not longer than the source, and for steps that may exceed the provider's
+    limit."""
     limit = provider.longest_ms
-    if extend.to_ms is not None and extend.to_ms <= start.least_ms:
+    if extend.to_ms is not None and extend.to_ms <= start.min_ms:
         yield FieldIssue(
             ("extend", "to"),
-            f"is not longer than the source, which lasts {seconds(start.least_ms)} s",
+            f"is not longer than the source, which lasts {seconds(start.min_ms)} s",
             "Give a longer target.",
         )
     if extend.steps is not None and limit is not None:
-        most = after_hops(start, extend.steps, extend, provider).most_ms
-        if most > limit:
-            fitting = (limit - start.most_ms) // provider.added_ms(extend)[1]
+        end_ms = after_hops(start, extend.steps, extend, provider).max_ms
+        if end_ms > limit:
+            fitting = (limit - start.max_ms) // provider.added_ms(extend)[1]
             yield FieldIssue(
                 ("extend", "steps"),
-                f"steps may end at {seconds(most)} s, and {provider.name} makes nothing over {seconds(limit)} s",
+                f"steps may end at {seconds(end_ms)} s, and {provider.name} makes nothing over {seconds(limit)} s",
                 f"Give {fitting} at most." if fitting > 0 else "This source is too long to be extended.",
             )
 
 
-def default_complaints(extend: Target, account: Account) -> Iterator[FieldIssue]:
-    """Yield targets that contradict what their account says for all of its videos."""
+def account_limit_issues(extend: Target, account: Account) -> Iterator[FieldIssue]:
+    """Yield an issue for a target that contradicts its account's `extend`."""
     defaults = account.extend
     if extend.to_ms is None:
         return

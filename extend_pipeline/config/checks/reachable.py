@@ -1,4 +1,4 @@
-"""Which addresses of a catalogue entry a provider can reach: known without asking anybody."""
+"""Checks whether a provider can reach the addresses of a catalogue entry, without network access."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.model.account import Account
 
 
-def local_addresses(account: Account | None, *given: tuple[tuple[str, str], str | None]) -> Iterator[FieldIssue]:
-    """Complains of addresses of this machine or of private networks, unless the account is a local one. `given` are
-    places with what stands there; only http and https addresses are looked at."""
+def local_addresses(account: Account | None, *fields: tuple[tuple[str, str], str | None]) -> Iterator[FieldIssue]:
+    """Yield an issue for each http(s) address of this machine or of a private network, unless the account allows local
+    ones. `fields` are pairs of a field's path and its value."""
     if account is None or account.allow_local:
         return
-    for loc, address in given:
+    for loc, address in fields:
         if address is not None and address.lower().startswith(("http:", "https:")):
             host = urlsplit(address).hostname or ""
             if is_local(host):

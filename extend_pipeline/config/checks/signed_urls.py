@@ -1,4 +1,4 @@
-"""Tell which parameters of a URL only sign it: a file whose link was signed anew is the same file."""
+"""Removes the parameters of a URL that only sign it, because a file with a new signature is the same file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 _SCHEMES: Final = ("http", "https")
 
-# by storage service: the parameters that its documents give for a signed link, in lower case
+# by storage service: the documented parameters of a signed link, in lower case
 _AWS_V4: Final = re.compile(r"x-amz-(algorithm|credential|date|expires|signedheaders|signature|security-token)")
 _GOOGLE_V4: Final = re.compile(r"x-goog-(algorithm|credential|date|expires|signedheaders|signature)")
 _ALIYUN_V4: Final = re.compile(
@@ -40,12 +40,12 @@ _WITH: Final[tuple[tuple[frozenset[str], frozenset[str]], ...]] = (
         ),
     ),
 )
-"""Names that sign only together: where all of the first set are there, those of the second only sign."""
+"""Names that sign only together: if all of the first set are present, those of the second set only sign."""
 
 
 def without_signature(address: str) -> str:
-    """Return what a URL names: without its fragment and the parameters that only sign it, host in lower case, percent
-    escapes undone. Text that is no http(s) URL is returned as it is."""
+    """Return a URL without its fragment and its signature, host in lower case and percent escapes decoded. Text that is
+    no http(s) URL is returned unchanged."""
     try:
         parts = urlsplit(address)
     except ValueError:
@@ -60,8 +60,8 @@ def without_signature(address: str) -> str:
 
 
 def _signing(names: set[str]) -> set[str]:
-    found = {name for name in names if any(pattern.fullmatch(name) for pattern in _ALWAYS)}
-    for needed, signing in _WITH:
-        if needed <= names:
-            found |= names & signing
-    return found
+    signing = {name for name in names if any(pattern.fullmatch(name) for pattern in _ALWAYS)}
+    for required, signing_together in _WITH:
+        if required <= names:
+            signing |= names & signing_together
+    return signing

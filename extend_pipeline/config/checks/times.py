@@ -1,4 +1,4 @@
-"""Says how the times of a catalogue were taken where that is no matter of course: days alone, and times to come."""
+"""Checks the times of a catalogue: days without a time of day, and times in the future."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.moments import EXAMPLE, in_iso_order, is_plain_date
 from extend_pipeline.config.files.entries import Row
 
-CLOCK_SLACK: Final = timedelta(days=1)  # clocks and zones of those who write lists are off by hours, not by days
-_NAMED: Final = 3
+CLOCK_SLACK: Final = timedelta(days=1)  # clocks and zones are off by hours, not by days
+_MAX_LISTED: Final = 3
 
 
-def future_complaints(created_at: datetime | None, *, now: datetime) -> Iterator[FieldIssue]:
-    """Yield the complaint about a source that is to be made only later, by more than clocks and zones differ."""
+def future_issues(created_at: datetime | None, *, now: datetime) -> Iterator[FieldIssue]:
+    """Yield an issue for a source whose time is further in the future than clocks and zones differ."""
     if created_at is not None and created_at > now + CLOCK_SLACK:
         yield FieldIssue(
             ("source", "created_at"),
@@ -24,14 +24,15 @@ def future_complaints(created_at: datetime | None, *, now: datetime) -> Iterator
         )
 
 
-def time_notes(made: Iterable[tuple[Row, datetime | None]], *, now: datetime) -> Iterator[str]:
-    """Yield one sentence for all days alone and one for all times to come, with file and line of the first ones."""
+def time_warnings(created: Iterable[tuple[Row, datetime | None]], *, now: datetime) -> Iterator[str]:
+    """Yield one sentence about all days without a time and one about all times in the future, with the file and line of
+    the first three."""
     days: list[Row] = []
     future: list[Row] = []
-    for row, created_at in made:
+    for row, created_at in created:
         if created_at is None:
             continue
-        if is_plain_date(_written(row)):
+        if is_plain_date(_created_at(row)):
             days.append(row)
         if created_at > now:
             future.append(row)
@@ -44,22 +45,22 @@ def time_notes(made: Iterable[tuple[Row, datetime | None]], *, now: datetime) ->
         )
 
 
-def _written(row: Row) -> str | None:
+def _created_at(row: Row) -> str | None:
     source = row.scope.node.child("source")
-    written = None if source is None else source.child("created_at")
-    return None if written is None else written.text
+    created_at = None if source is None else source.child("created_at")
+    return None if created_at is None else created_at.text
 
 
 def _as_read(row: Row) -> str:
-    """Return a time as it is written, and with its day in ISO's order where it has another."""
-    written = (_written(row) or "").strip()
-    read = in_iso_order(written)
-    return written if read == written else f"{written} is {read}"
+    """Return a time as it is written, and in ISO's order if its day is in another."""
+    text = (_created_at(row) or "").strip()
+    iso = in_iso_order(text)
+    return text if iso == text else f"{text} is {iso}"
 
 
 def _listed(rows: list[Row]) -> str:
-    named = ", ".join(f"{row.scope.file}:{_line(row)} ({_as_read(row)})" for row in rows[:_NAMED])
-    return f"{named} and {len(rows) - _NAMED} more" if len(rows) > _NAMED else named
+    listed = ", ".join(f"{row.scope.file}:{_line(row)} ({_as_read(row)})" for row in rows[:_MAX_LISTED])
+    return f"{listed} and {len(rows) - _MAX_LISTED} more" if len(rows) > _MAX_LISTED else listed
 
 
 def _line(row: Row) -> int:

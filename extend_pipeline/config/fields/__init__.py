@@ -1,1 +1,1 @@
-"""Types of single fields: text, numbers, times, ids, addresses, images. Each is read in one way or refused."""
+"""Types of single fields: text, numbers, times, ids, addresses, images. Each has one reading or is refused."""

@@ -1,4 +1,4 @@
-"""Addresses that a user may name: where an account lives, where results may be fetched from, where a source stands."""
+"""Fields that are addresses: of an account, of the hosts of results, of a source, of a proxy."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _PATTERN: Final = re.compile(rf"\*\.{LABEL}(?:\.{LABEL})+", re.ASCII)
 def base_url(value: object, *, allow_local: bool, private: bool = False) -> str:
     """Return an account's base URL without a trailing slash.
 
-    https to a public host; with `allow_local` also http and https to this machine; with `private` also http and https
-    to a host that lies in a private network. http to a public host is never allowed: the credentials would travel in
-    the open. A name over http, which may be either, is checked where it leads when it is connected to.
+    It is https to a public host; with `allow_local` also http(s) to this machine; with `private` also http(s) to a host
+    in a private network. http to a public host is refused, because credentials would be sent unencrypted. A host name
+    over http is checked again when it is resolved for a connection.
     """
     hint = "Write it like https://api-singapore.klingai.com."
     parts = _split(value, hint)
@@ -41,7 +41,7 @@ def base_url(value: object, *, allow_local: bool, private: bool = False) -> str:
     if local and not allow_local:
         raise field_error(
             "is an address of this machine or of a private network",
-            "Write network: private if a gateway of yours answers there; allow_local: true is for the sandbox alone.",
+            "Write network: private for a gateway of your own; allow_local: true is for the sandbox alone.",
         )
     if local and address is not None and not is_loopback(address):
         raise field_error(
@@ -53,10 +53,10 @@ def base_url(value: object, *, allow_local: bool, private: bool = False) -> str:
 
 
 def proxy_address(value: object) -> str:
-    """Return the address of an HTTP proxy, as `http://host:port`. It may be anywhere but where no proxy can be."""
+    """Return the address of an HTTP proxy, as `http://host:port`. Any host that can be reached is allowed."""
     hint = "Write it like http://proxy.example.com:3128."
     if isinstance(value, str) and "://" in value and not value.lower().startswith("http://"):
-        raise field_error("is no http:// proxy", f"{hint} What goes through it is encrypted all the same.")
+        raise field_error("is no http:// proxy", f"{hint} Requests through it are still encrypted.")
     if isinstance(value, str) and "@" in value:
         raise field_error("holds credentials", "Name the variable that holds user:password as proxy_login_env.")
     parts = _split(value, hint)
@@ -84,14 +84,14 @@ def source_url(value: object) -> str:
 
 
 def web_address(value: object, hint: str) -> str:
-    """Return an http or https address, unchanged; `hint` says what would do instead of anything else."""
+    """Return an http or https address, unchanged. `hint` ends the error of anything else."""
     _split(value, hint)
     return str(value)
 
 
 def public_prefix(value: object, *, allow_local: bool) -> str:
-    """Return an http or https address that paths are appended to, without a trailing slash; public unless
-    `allow_local`."""
+    """Return an http(s) address that paths are appended to, without a trailing slash. It is public unless
+    `allow_local` is set."""
     hint = "Write it like https://media.example.com/store."
     parts = _split(value, hint)
     if parts.query or parts.fragment:

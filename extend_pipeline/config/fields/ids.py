@@ -1,5 +1,5 @@
-"""Ids of a provider's, which are text: read exactly, and asked about where a spreadsheet may have rounded them. The
-catalogue and invoices share what is here."""
+"""Ids of providers, as exact text, and signs that a spreadsheet has rounded them. Used for the catalogue and for
+invoices."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pydantic import BeforeValidator, ValidationInfo
 
 from extend_pipeline.config.fields.text import field_error, schema_as
 
-_DIGITS_KEPT: Final = 15  # that a spreadsheet keeps of a number; it writes 0 for the others
+_DIGITS_KEPT: Final = 15  # a spreadsheet keeps these digits of a number and writes 0 for the others
 _MAX_LENGTH: Final = 256
 _NUMBER: Final = re.compile(
     r"[0-9]+[.,][0-9]+[eE][+-]?[0-9]+|[0-9]+[eE]\+[0-9]+|[0-9]+[.,][0-9]*|[0-9]{1,3}([.,'\u2019][0-9]{3})+([.,][0-9]+)?",
     re.ASCII,
 )
-# a long number that a sheet was told to leave alone; anything else is read exactly
+# a long number that a spreadsheet keeps as text; anything else is read exactly
 _PROTECTED: Final = re.compile(r"""="[0-9]{12,}"|'[0-9]{12,}""", re.ASCII)
 _AS_SHOWN: Final = "Give the id as the provider gave it."
 
 
 def bare_id(cell: str) -> str:
-    """Return an id without what protects it from a spreadsheet: `="0070"` and `'0070` are both 0070."""
+    """Return an id without its protection from a spreadsheet: `="0070"` and `'0070` are both 0070."""
     text = cell.strip()
     if text.startswith('="') and text.endswith('"') and len(text) > 3:
         return text[2:-1]
@@ -30,13 +30,13 @@ def bare_id(cell: str) -> str:
 
 
 def is_rounded_number(text: str) -> bool:
-    """Return whether an id is written as a number with an exponent, a fraction or grouped thousands: no id is."""
+    """Return whether an id is written with an exponent, a fraction or grouped thousands, as no id is."""
     return _NUMBER.fullmatch(text) is not None
 
 
 def zeros_beyond_15_digits(text: str) -> int | None:
-    """Return how many digits beyond its 15th significant one an id of digits has, where all of them are 0; None where
-    one is not, 0 for an id that has none."""
+    """Return the number of digits after the 15th significant one, if all of them are 0; None if one is not, and 0 if
+    there are none or the id is not all digits."""
     if not (text.isascii() and text.isdecimal()):
         return 0
     beyond = text.lstrip("0")[_DIGITS_KEPT:]
@@ -56,7 +56,7 @@ def _exact_id(value: object, info: ValidationInfo) -> str:
             "is a number that a spreadsheet has rounded, and no id: its last digits are gone",
             "Format the column as text, and paste the id again as the provider's console shows it.",
         )
-    # where `exact` itself could not be read, only that is worth telling
+    # an invalid `exact` is the only issue to report
     if zeros_beyond_15_digits(text) and not info.data.get("exact", True):
         raise field_error(
             f"looks rounded: a spreadsheet keeps {_DIGITS_KEPT} digits of a number and writes 0 for the others",

@@ -1,6 +1,6 @@
-"""Images that an extension leads to or starts from: an address, a data URI, or a file beside the catalogue.
+"""Fields that are images: an address, a data URI, or a file beside the catalogue.
 
-Checked before anything is spent, because a provider would refuse a wrong one only after the submit.
+They are checked before anything is spent, because a provider refuses an invalid image only after the submit.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ _FRAME_HINT: Final = "Write an https address, data:image/png;base64,… or the p
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """An image that can be sent: `url` is an http(s) address, a data URI, or `file:` with an absolute path; the sha256
-    (hex) of a file is its identity, so that it may be moved and must not be changed."""
+    """An image that can be sent. `url` is an http(s) address, a data URI, or `file:` with an absolute path. A file is
+    identified by its SHA-256 (hex), so that it may be moved."""
 
     url: str
     sha256: str | None = None
 
     @property
     def identity(self) -> str:
-        """Return the name of the image where a path would say nothing."""
+        """Return the hash of a file, or the URL."""
         return self.url if self.sha256 is None else f"sha256:{self.sha256}"
 
 
 class FrameFolder:
-    """Finds images that are named by a path. Each file is read once, even if several videos name it."""
+    """Reads images that are named by a path, each file once."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._seen: dict[str, Frame | PydanticCustomError] = {}
+        self._cache: dict[str, Frame | PydanticCustomError] = {}
 
     def frame(self, path: str) -> Frame:
-        """Return the image at a path, relative to the folder. Raises a field error where it can't be sent."""
-        frame = self._seen.get(path)
+        """Return the image at a path, relative to the folder. Raises the field's error if it can't be sent."""
+        frame = self._cache.get(path)
         if frame is None:
             try:
                 frame = _file_frame(self._folder, path)
             except PydanticCustomError as error:
                 frame = error
-            self._seen[path] = frame
+            self._cache[path] = frame
         if isinstance(frame, PydanticCustomError):
             raise frame
         return frame
@@ -85,9 +85,9 @@ def _check_data_uri(value: str, *, sides: bool) -> None:
     _check(data, sides=sides)
 
 
-def _file_frame(folder: Path, written: str) -> Frame:
+def _file_frame(folder: Path, path: str) -> Frame:
     try:
-        absolute = (folder / written).resolve()
+        absolute = (folder / path).resolve()
         data = read_image_file(absolute)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is no path"

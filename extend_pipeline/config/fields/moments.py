@@ -1,4 +1,4 @@
-"""Points in time as people and spreadsheets write them: taken with one meaning, or refused with how to write it."""
+"""Fields that are points in time, as people and spreadsheets write them: read only if they have one meaning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _YEAR_LAST_DAY: Final = re.compile(r"([0-9]{1,2})([./-])\s?([0-9]{1,2})\2\s?([0-
 _SHORT_DAY: Final = re.compile(r"[0-9]{1,2}\s*[./-]\s*([0-9]{1,2}|[A-Za-z]{3})\s*[./-]\s*[0-9]{2,4}.*", re.ASCII)
 _DAYS_COUNTED: Final = re.compile(r"[0-9]{5}([.,][0-9]+)?", re.ASCII)
 _NAMED_ZONE: Final = re.compile(r".*[0-9]\s*[A-Za-z][A-Za-z/_]+", re.ASCII)
-_SHOWN: Final = 40
+_MAX_EXAMPLE: Final = 40
 
 EXAMPLE: Final = "2026-11-01T08:00:00Z"
 _HINT: Final = f"Write it like {EXAMPLE}."
@@ -30,7 +30,7 @@ _YEAR_FIRST: Final = f"Write the year first: 2026-11-01 (00:00 UTC of that day),
 
 @dataclass(frozen=True, slots=True)
 class TwoDays:
-    """A day that can be read as two days, in ISO's order."""
+    """A date with two readings, each in ISO 8601."""
 
     day_first: str
     month_first: str
@@ -47,8 +47,8 @@ class TwoDays:
 
 
 def in_iso_order(text: str) -> str | TwoDays:
-    """Return a time whose day is written in a country's own order with that day as ISO 8601 writes it; other text as it
-    is. Points stand only where the day comes first; with slashes and hyphens the numbers must decide."""
+    """Return a time with its date in ISO 8601, if the date is in another order; other text unchanged. Dots mean that
+    the day comes first; with slashes and hyphens the numbers must decide."""
     text = text.strip()
     if (year_first := _YEAR_FIRST_DAY.match(text)) is not None:
         year, _, month, day = year_first.groups()
@@ -66,14 +66,14 @@ def in_iso_order(text: str) -> str | TwoDays:
 
 
 def is_plain_date(text: str | None) -> bool:
-    """Return whether a time is written as a day alone, which is taken as 00:00 UTC of that day."""
+    """Return whether a time is a date without a time of day, which is read as 00:00 UTC."""
     day = None if text is None else in_iso_order(text)
     return isinstance(day, str) and _DAY.fullmatch(day) is not None
 
 
 def moment(value: object) -> datetime:
-    """Return a written time in UTC. A day alone is its first moment in UTC: the earliest, so that a deadline that is
-    counted from it ends early rather than late. Raises the field's error for whatever has no one meaning."""
+    """Return a time in UTC. A date alone is 00:00 UTC, so that a deadline counted from it ends early rather than late.
+    Raises the field's error for text that has no single meaning."""
     if isinstance(value, datetime):
         return _in_utc(value, str(value))
     text = in_iso_order(single_value(value))
@@ -85,13 +85,13 @@ def moment(value: object) -> datetime:
         return from_ms(int(text) * 1000)
     if _DAY.fullmatch(text):
         return _day(text)
-    if (refused := _misread(text)) is not None:
-        raise refused
+    if (error := _ambiguous(text)) is not None:
+        raise error
     try:
-        found = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise field_error("is not a point in time", _HINT) from error
-    return _in_utc(found, text)
+        time = datetime.fromisoformat(text)
+    except ValueError as invalid:
+        raise field_error("is not a point in time", _HINT) from invalid
+    return _in_utc(time, text)
 
 
 def _iso(year: str, month: str, day: str) -> str:
@@ -106,7 +106,7 @@ def _day(text: str) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
-def _misread(text: str) -> PydanticCustomError | None:
+def _ambiguous(text: str) -> PydanticCustomError | None:
     if _SHORT_DAY.fullmatch(text):
         return field_error("is a day in a country's own order, which can be read in more than one way", _YEAR_FIRST)
     if _DAYS_COUNTED.fullmatch(text):
@@ -120,12 +120,12 @@ def _misread(text: str) -> PydanticCustomError | None:
     return None
 
 
-def _in_utc(found: datetime, text: str) -> datetime:
-    if found.tzinfo is None:
-        example = f"{text}Z" if len(text) <= _SHOWN and ":" in text else EXAMPLE
+def _in_utc(time: datetime, text: str) -> datetime:
+    if time.tzinfo is None:
+        example = f"{text}Z" if len(text) <= _MAX_EXAMPLE and ":" in text else EXAMPLE
         raise field_error("has no time zone", f"Add Z for UTC, or the offset: {example}.")
     try:
-        return found.astimezone(UTC)
+        return time.astimezone(UTC)
     except OverflowError as error:
         raise field_error("is outside the calendar", _HINT) from error
 

@@ -1,18 +1,19 @@
-"""The types of single fields that are text: how each is read, what is refused in which words, how a schema tells it."""
+"""Fields that are text: their parsers, errors and JSON schemas; and the base class of what users write."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
+from annotated_types import GroupedMetadata
 from pydantic import BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
 from extend_pipeline.base.names import MAX_NAME_LENGTH, PATTERN, name_fault, normal_name, was_a_name
 
-FIELD_ERROR: Final = "extend_pipeline"  # the type of every error of ours; message and hint travel in its context
+FIELD_ERROR: Final = "extend_pipeline"  # the type of our own errors, with message and hint in their context
 
 # control characters but tab and line ends, and halves of surrogate pairs, which no UTF-8 body can carry
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -21,30 +22,30 @@ NO: Final = frozenset({"false", "no", "off"})
 
 
 def field_error(message: str, hint: str, *, at: str | None = None) -> PydanticCustomError:
-    """Return a refusal in plain words: `message` goes on from the value that was given, `hint` says what would do. `at`
-    is the written name of the field beside this one that the mistake belongs to."""
+    """Return the error of a field. `message` continues a sentence that begins with the value; `hint` is what to write.
+    `at` is the written name of another field of the same model, if the error belongs to that."""
     context = {"message": message, "hint": hint} | ({} if at is None else {"at": at})
     return PydanticCustomError(FIELD_ERROR, "{message}. {hint}", context)
 
 
 @dataclass(frozen=True, slots=True)
 class ExplicitOptional:
-    """Stands in a field's annotation: why it must be written although other providers have a default for it."""
+    """Annotate a field with the reason why it has no default here, although other providers have one."""
 
     reason: str
 
 
 class ConfigModel(BaseModel):
-    """What a user writes. Fields are frozen, unknown ones refused; null is the same as not written.
+    """The base class of what users write. It is frozen and refuses unknown fields; null is the same as not written.
 
-    Files are read by the written names (`to`, `duration`), code constructs by the field names (`to_ms`, `duration_ms`).
+    Files use the aliases (`to`, `duration`), code uses the field names (`to_ms`, `duration_ms`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _null_is_not_written(cls, data: object) -> object:
+    def _drop_null(cls, data: object) -> object:
         if not isinstance(data, dict):
             return data
         known = aliases(cls).keys() | cls.model_fields.keys()
@@ -52,32 +53,44 @@ class ConfigModel(BaseModel):
 
 
 def aliases(model: type[BaseModel]) -> Mapping[str, str]:
-    """Return field names by the names that users write."""
+    """Return the field names by their aliases, the names that users write."""
     return {str(info.validation_alias or name): name for name, info in model.model_fields.items()}
 
 
 def single_value(value: object) -> str:
-    """Return the text of a single value, without spaces around it; refuses lists and sets of fields."""
+    """Return the text of a single value, without spaces around it. Raises the field's error for anything else."""
     if isinstance(value, str):
         return value.strip()
     raise field_error("is not a single value", "Write one value here.")
 
 
-def one_of(*values: str, also: Mapping[str, str] | None = None) -> BeforeValidator:
-    """Return one of a few words, in any case; `also` are other spellings of them."""
+@dataclass(frozen=True, eq=False)
+class Parser(GroupedMetadata):
+    """Annotate a field with the function that reads it and with the JSON schema of what is written."""
+
+    parse: Callable[[object], object]
+    schema: Mapping[str, Any]
+
+    def __iter__(self) -> Iterator[object]:
+        yield BeforeValidator(self.parse)
+        yield schema_as(self.schema)
+
+
+def one_of(*values: str, also: Mapping[str, str] | None = None) -> Parser:
+    """Return a parser of one of a few values, in any case; `also` maps other spellings to values."""
     spellings = {value.lower(): value for value in values} | dict(also or {})
 
     def parse(value: object) -> str:
-        found = spellings.get(single_value(value).lower())
-        if found is None:
+        choice = spellings.get(single_value(value).lower())
+        if choice is None:
             raise field_error("is none of the choices", f"Choose one of: {', '.join(values)}.")
-        return found
+        return choice
 
-    return BeforeValidator(parse)
+    return Parser(parse, {"enum": list(values)})
 
 
 def matching(pattern: str, message: str, hint: str) -> BeforeValidator:
-    """Return text that matches a whole pattern, unchanged."""
+    """Return a validator of text that matches a whole pattern; the text is unchanged."""
     compiled = re.compile(pattern, re.ASCII)
 
     def parse(value: object) -> str:
@@ -112,25 +125,26 @@ def _yes_no(value: object) -> bool:
     return text in YES
 
 
-def prompt_text(*, most: int) -> BeforeValidator:
-    """Return a prompt: text, not blank, of so many characters (not bytes) at most, without control characters."""
+def prompt_text(*, max_length: int) -> Parser:
+    """Return a parser of a prompt: text that is not blank, has at most `max_length` characters (not bytes) and no
+    control characters."""
 
     def parse(value: object) -> str:
         if not isinstance(value, str):
             raise field_error("is not one text", "Write the prompt as one text, in quotes.")
         if not value.strip():
             raise field_error("is blank", "Write a prompt or leave the field out.")
-        if len(value) > most:
-            raise field_error(f"has {len(value)} characters", f"Shorten it to {most} at most.")
-        if found := _CONTROL.search(value):
-            raise field_error(f"holds the control character U+{ord(found[0]):04X}", "Remove it.")
+        if len(value) > max_length:
+            raise field_error(f"has {len(value)} characters", f"Shorten it to {max_length} at most.")
+        if control := _CONTROL.search(value):
+            raise field_error(f"holds the control character U+{ord(control[0]):04X}", "Remove it.")
         return value
 
-    return BeforeValidator(parse)
+    return Parser(parse, {"type": "string", "minLength": 1, "maxLength": max_length})
 
 
 def schema_as(schema: Mapping[str, Any]) -> WithJsonSchema:
-    """Return how an editor sees the field: as it is written, not as it is kept."""
+    """Annotate a field with the JSON schema of what is written, which differs from the value that is kept."""
     return WithJsonSchema(dict(schema), mode="validation")
 
 

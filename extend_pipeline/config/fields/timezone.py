@@ -1,4 +1,4 @@
-"""The time zone of a home, by its IANA name: whose days budgets and reports count, and whose clock people read."""
+"""The time zone of a home, by its IANA name: of budgets, reports and displayed times."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _nearest(text: str) -> str:
 
 
 class HomeFields(ConfigModel):
-    """What accounts.yaml says for the whole home, beside its accounts."""
+    """Fields of accounts.yaml that apply to the whole home."""
 
     model_config = ConfigDict(extra="ignore")  # names beside the list are checked where the file is read
 

@@ -1,1 +1,1 @@
-"""Read the files that a user writes, YAML and CSV, into located entries; every value keeps its text and its line."""
+"""Reads the files that users write, YAML and CSV, into nodes, which keep the text and the line of every value."""

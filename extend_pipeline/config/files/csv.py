@@ -1,4 +1,4 @@
-"""Reads catalog.csv into the same located nodes as YAML: one row a video, dotted columns for what is nested."""
+"""Reads catalog.csv into the same nodes as YAML: a row for each video, dotted columns for nested fields."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_CELL = 14_000_000
 
 
 class _BadCell(Exception):
-    """A cell that can't be read; told with its row."""
+    """A cell that can't be read."""
 
     def __init__(self, column: str, message: str, hint: str) -> None:
         super().__init__(message)
@@ -27,41 +27,43 @@ class _BadCell(Exception):
 
 
 def read_csv(text: str, file: str, columns: Collection[str]) -> tuple[list[Node], list[ConfigIssue]]:
-    """Return the rows as located entries, and what was wrong. `columns` are the dotted names that any provider knows.
+    """Return the rows as nodes, and the issues. `columns` are the dotted names of the fields of all providers.
 
     An empty cell is a field that was not written. The separator is the header's: comma, semicolon or tab. Column names
-    may be in any case, with spaces or hyphens; a spreadsheet's `sep=` line is passed over.
+    may be in any case, with spaces or hyphens; a spreadsheet's `sep=` line is skipped.
     """
-    problems: list[ConfigIssue] = []
+    issues: list[ConfigIssue] = []
     nodes: list[Node] = []
-    found_header = find_header(text, lambda name: _column(name) in columns)
+    head = find_header(text, lambda name: _column(name) in columns)
     header: list[str | None] | None = None
     csv.field_size_limit(max(csv.field_size_limit(), _MAX_CELL))
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=found_header.separator, strict=True)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=head.separator, strict=True)
     line = 1
     try:
         for row in rows:
             started, line = line, rows.line_num + 1
-            if rows.line_num < found_header.line or not any(cell.strip() for cell in row):
+            if rows.line_num < head.line or not any(cell.strip() for cell in row):
                 continue
             if header is None:
                 names = [_column(name) for name in row]
-                problems += _header_problems(names, file, started, columns)
-                # what was told of the header is not told again of every row
+                issues += _header_issues(names, file, started, columns)
+                # None for a column with an issue, so that its cells do not repeat it
                 header = [
                     name if name == "" or (name in columns and name not in names[:position]) else None
                     for position, name in enumerate(names)
                 ]
             else:
-                cells = row if found_header.separator == "," else [CommaCell(cell) for cell in row]
-                found = _entry(cells, header, file, started)
-                problems += [found] if isinstance(found, ConfigIssue) else []
-                nodes += [found] if isinstance(found, Node) else []
+                cells = row if head.separator == "," else [CommaCell(cell) for cell in row]
+                entry = _entry(cells, header, file, started)
+                if isinstance(entry, Node):
+                    nodes.append(entry)
+                else:
+                    issues.append(entry)
     except csv.Error as error:
-        problems.append(
+        issues.append(
             ConfigIssue(file, line, None, None, None, f"this is not CSV: {error}", "Look at the quotes from here on.")
         )
-    return nodes, problems
+    return nodes, issues
 
 
 def _column(name: str) -> str:
@@ -69,23 +71,23 @@ def _column(name: str) -> str:
     return _UNDOTTED.get(plain, plain)
 
 
-def _header_problems(header: Sequence[str], file: str, line: int, columns: Collection[str]) -> list[ConfigIssue]:
-    def problem(column: str, message: str, hint: str) -> ConfigIssue:
+def _header_issues(header: Sequence[str], file: str, line: int, columns: Collection[str]) -> list[ConfigIssue]:
+    def issue(column: str, message: str, hint: str) -> ConfigIssue:
         return ConfigIssue(file, line, None, column, None, message, hint)
 
-    found = [
-        problem(name, "is not a known column", did_you_mean(name, sorted(columns), label="Columns"))
+    issues = [
+        issue(name, "is not a known column", did_you_mean(name, sorted(columns), label="Columns"))
         for name in dict.fromkeys(header)
         if name and name not in columns
     ]
-    found += [
-        problem(name, "stands twice in the header", "Keep one.")
+    issues += [
+        issue(name, "stands twice in the header", "Keep one.")
         for name, count in Counter(header).items()
         if name and count > 1
     ]
     if "key" not in header:
-        found.append(problem("key", "is missing in the header", "The first line names the columns: key,account,…"))
-    return found
+        issues.append(issue("key", "is missing in the header", "The first line names the columns: key,account,…"))
+    return issues
 
 
 def _entry(row: Sequence[str], header: Sequence[str | None], file: str, line: int) -> Node | ConfigIssue:
@@ -120,7 +122,7 @@ def _cell(column: str, cell: str, line: int) -> Node:
         try:
             items = json.loads(cell, parse_int=str, parse_float=str, parse_constant=str)
         except (ValueError, RecursionError) as error:
-            # taken for separated prompts it would be sent, and paid for, with its brackets
+            # read as prompts between "|" it would be sent, and paid for, with its brackets
             raise _BadCell(column, "begins like a JSON list and is none", 'Write ["one", "two"] or one|two.') from error
         if not all(isinstance(item, str) for item in items):
             raise _BadCell(column, "is a list of more than texts", 'Write ["one", "two"] or one|two.')

@@ -1,4 +1,4 @@
-"""What was written, with the line of everything: the one shape that YAML and CSV are both read into."""
+"""Nodes: values of YAML and CSV files with their lines."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value as it was written. Scalars are text, exactly (None where nothing or null was written).
+    """A value of a file. A scalar is its exact text, or None for null and for nothing.
 
-    `children` are (line, node) by key or by index; the line of a field is that of its key.
+    `children` are pairs of a line and a node, by key or by index; the line of a field is that of its key.
     """
 
     line: int
@@ -19,8 +19,7 @@ class Node:
 
     def child(self, key: str | int) -> Node | None:
         """Return the node under a key or index, or None."""
-        found = self.children.get(key)
-        return None if found is None else found[1]
+        return self.children[key][1] if key in self.children else None
 
     @property
     def text(self) -> str | None:
@@ -40,7 +39,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a field stands: its dotted name, its line (the nearest thing above it, if it is missing), its text."""
+    """A field's dotted name, its line (of its parent, if it is missing), and its text."""
 
     field: str | None
     line: int
@@ -48,36 +47,34 @@ class Place:
 
 
 def scalar(text: str | None, line: int) -> Node:
-    """Return a single value."""
+    """Return the node of a single value."""
     return Node(line, text)
 
 
 def sequence(items: Sequence[Node], line: int) -> Node:
-    """Return a list; its items' lines are their own."""
+    """Return the node of a list."""
     return Node(line, [item.value for item in items], {n: (item.line, item) for n, item in enumerate(items)})
 
 
 def mapping(fields: Mapping[str, tuple[int, Node]], line: int) -> Node:
-    """Return a set of fields: (line of the key, value) by key."""
+    """Return the node of a set of fields, which are pairs of the key's line and the value, by key."""
     children: dict[str | int, tuple[int, Node]] = {}
     children.update(fields)
     return Node(line, {key: node.value for key, (_, node) in fields.items()}, children)
 
 
 def locate(node: Node, loc: Sequence[object]) -> Place:
-    """Find a path of keys and indexes. Steps that were not written are passed over, but the last one still names the
-    field; steps that begin with `form:` are pydantic's names for alternatives and never count.
-
-    Items of lists are named counting from one, as people do.
+    """Return the place of a path of keys and indexes. Steps that are missing in the file are skipped, except for the
+    last one. Steps that begin with `form:` are pydantic's tags of a union and are ignored. Items of lists are numbered
+    from 1.
     """
-    line, names, here, complete = node.line, list[str](), node, True
+    line, names, current, complete = node.line, list[str](), node, True
     path = [step for step in loc if not str(step).startswith("form:")]
     for position, step in enumerate(path):
-        found = here.children.get(step) if isinstance(step, str | int) else None
-        if found is not None:
-            line, here = found
+        if isinstance(step, str | int) and step in current.children:
+            line, current = current.children[step]
             names.append(str(step + 1) if isinstance(step, int) else str(step))
         elif position == len(path) - 1:
             names.append(str(step))
             complete = False
-    return Place(".".join(names) or None, line, here.text if complete and path else None)
+    return Place(".".join(names) or None, line, current.text if complete and path else None)

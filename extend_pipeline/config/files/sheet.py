@@ -1,4 +1,4 @@
-"""How a spreadsheet saves a table as text: what separates cells, its `sep=` line, and how columns are called."""
+"""The forms in which spreadsheets save a table as text: separators, `sep=` line, column names."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _SEP_LINE: Final = re.compile(r'"?sep=([,;\t])"?', re.IGNORECASE)
 
 
 class CommaCell(str):
-    """A cell of a file whose cells no comma separates: a number in it may have a decimal comma."""
+    """A cell of a file with another separator than a comma, so that a number may have a decimal comma."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What separates the cells of a table, and its first row that isn't empty. `line` is the last line of that row,
-    counting from 1; `names` are as written."""
+    """The separator of a table, and its first row that isn't empty. `line` is the last line of that row, counted from
+    1; `names` are as written."""
 
     separator: str
     line: int
@@ -31,15 +31,16 @@ class Header:
 
 
 def find_header(text: str, is_known: Callable[[str], bool]) -> Header:
-    """Return the header of a table. What separates its cells is what its `sep=` line says, or else what gives most
-    columns that are known."""
-    said = _SEP_LINE.fullmatch(text.partition("\n")[0].strip(" \r"))
-    headers = [_read(text, separator, skip=said is not None) for separator in ([said[1]] if said else SEPARATORS)]
+    """Return the header of a table. Its separator is that of the `sep=` line, or else the one that gives the most known
+    columns."""
+    sep_line = _SEP_LINE.fullmatch(text.partition("\n")[0].strip(" \r"))
+    separators = [sep_line[1]] if sep_line else SEPARATORS
+    headers = [_read(text, separator, skip=sep_line is not None) for separator in separators]
     return max(headers, key=lambda header: sum(is_known(name) for name in header.names))
 
 
 def plain_name(name: str) -> str:
-    """Return a column's name in lower case and without spaces: `Source . Video ID` is `source.video_id`."""
+    """Return a column's name in lower case and without spaces: `Source . Video ID` becomes `source.video_id`."""
     return re.sub(r"[\s-]+", "_", re.sub(r"\s*\.\s*", ".", name.strip().lower()))
 
 

@@ -1,4 +1,4 @@
-"""Reads a file of the user's as text, UTF-8 or with a mark UTF-16, or says why it can't be read."""
+"""Reads files as text: UTF-8, or UTF-16 with a byte order mark."""
 
 from __future__ import annotations
 
@@ -9,30 +9,29 @@ from extend_pipeline.config.issues import ConfigIssue
 
 
 def read_text(path: Path) -> str | ConfigIssue:
-    """Return the text of a file without its byte order mark, line ends as written, or the problem with it. UTF-16 is
-    what spreadsheets call Unicode text."""
+    """Return the text of a file without its byte order mark and with its line ends, or the issue. UTF-16 is read,
+    because spreadsheets save it as "Unicode text"."""
     try:
         raw = path.read_bytes()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        return _problem(path, None, f"the file can't be read: {reason}", f"Look at {path}.")
+        return _issue(path, None, f"the file can't be read: {reason}", f"Look at {path}.")
     encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = raw.decode(encoding)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         name = "UTF-16, which its first bytes say it is" if encoding == "utf-16" else "UTF-8"
-        return _problem(path, line, f"the byte 0x{raw[error.start]:02X} is not {name}", "Save the file as UTF-8.")
+        return _issue(path, line, f"the byte 0x{raw[error.start]:02X} is not {name}", "Save the file as UTF-8.")
     if b"\0\0" in (raw[0:4:2], raw[1:4:2]):
-        return _problem(path, 1, "the file is UTF-16 without the mark that says so", "Save it as UTF-8.")
+        return _issue(path, 1, "the file is UTF-16 without the mark that says so", "Save it as UTF-8.")
     if not text.strip():
-        return _problem(path, 1, "the file is empty", "`extend-pipeline init` writes an example.")
+        return _issue(path, 1, "the file is empty", "`extend-pipeline init` writes an example.")
     return text
 
 
 def is_there(path: Path) -> bool:
-    """Return whether something has this name. A folder that may not be looked into counts as holding it: reading tells
-    why it can't be read."""
+    """Return whether a file or folder exists. True if its folder can't be searched, so that reading it reports why."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -43,7 +42,7 @@ def is_there(path: Path) -> bool:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether this is a file that can be looked at."""
+    """Return whether this is a file whose folder can be searched."""
     try:
         return path.is_file()
     except OSError:
@@ -51,11 +50,11 @@ def is_file(path: Path) -> bool:
 
 
 def missing(path: Path, *, what: str, misnamed: tuple[str, ...]) -> ConfigIssue:
-    """Return the problem of a file that is not there, and how to come by one."""
+    """Return the issue of a file that does not exist."""
     for name in misnamed:
         if path.with_name(name).exists():
-            return _problem(path, None, f"there is no such file, only {name}", f"Rename it to {path.name}.")
-    return _problem(
+            return _issue(path, None, f"there is no such file, only {name}", f"Rename it to {path.name}.")
+    return _issue(
         path,
         None,
         f"there is no {what} in {path.parent}",
@@ -63,5 +62,5 @@ def missing(path: Path, *, what: str, misnamed: tuple[str, ...]) -> ConfigIssue:
     )
 
 
-def _problem(path: Path, line: int | None, message: str, hint: str) -> ConfigIssue:
+def _issue(path: Path, line: int | None, message: str, hint: str) -> ConfigIssue:
     return ConfigIssue(path.name, line, None, None, None, message, hint)

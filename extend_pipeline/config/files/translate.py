@@ -1,4 +1,4 @@
-"""Reads a located node into a model, and tells pydantic's refusals in plain words with the line they belong to."""
+"""Reads a node into a model, and turns pydantic's errors into issues with file, line and hint."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ from extend_pipeline.config.issues import ConfigIssue, did_you_mean
 M = TypeVar("M", bound=BaseModel)
 
 
-def no_signed_url(field: str, given: str) -> bool:
-    """For the catalogue: all may be repeated to its writer but addresses that carry a signature or a password."""
-    return not (field.endswith("url") and set("@?#") & set(given))
+def no_signed_url(field: str, value: str) -> bool:
+    """Return whether a message may show a value of the catalogue: anything but an address that may hold a signature or
+    a password."""
+    return not (field.endswith("url") and set("@?#") & set(value))
 
 
 @dataclass(frozen=True)
 class Scope:
-    """One entry of a file, and what its problems have in common. `tellable` says which values may be repeated."""
+    """One entry of a file. `subject` is its key or name; `may_show(field, value)` decides whether a message may show a
+    value."""
 
     file: str
     node: Node
     subject: str | None
-    tellable: Callable[[str, str], bool]
+    may_show: Callable[[str, str], bool]
 
-    def problem(self, complaint: FieldIssue) -> ConfigIssue:
-        """Return the complaint with the place where it stands."""
-        place = locate(self.node, complaint.loc)
-        given = place.given
-        if given is None or place.field is None or not complaint.about_value or not self.tellable(place.field, given):
-            given = None
-        return ConfigIssue(self.file, place.line, self.subject, place.field, given, complaint.message, complaint.hint)
+    def issue(self, issue: FieldIssue) -> ConfigIssue:
+        """Return an issue with the file and the line of its field."""
+        place = locate(self.node, issue.loc)
+        value = place.given
+        if value is None or place.field is None or not issue.about_value or not self.may_show(place.field, value):
+            value = None
+        return ConfigIssue(self.file, place.line, self.subject, place.field, value, issue.message, issue.hint)
 
     def read(
         self,
@@ -47,11 +49,10 @@ class Scope:
         context: object = None,
         owners: Mapping[str, Sequence[str]] | None = None,
     ) -> tuple[M | None, list[ConfigIssue]]:
-        """Return the part of the entry under some keys as a model, by written names; or None and everything that is
-        wrong.
+        """Return the part of the entry under some keys as a model, by its written names; or None and every issue.
 
-        Validators are handed `context`. `owners` are the providers by the fields that they have: a field that the model
-        hasn't may be another provider's.
+        `context` is passed to validators. `owners` maps fields to the providers that have them, because a field that
+        the model lacks may be another provider's.
         """
         node = self.node
         for key in under:
@@ -60,10 +61,10 @@ class Scope:
             return model.model_validate(node.value, by_alias=True, by_name=False, context=context), []
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
-            return None, [self.problem(_complaint(model, under, dict(detail), owners or {})) for detail in details]
+            return None, [self.issue(_field_issue(model, under, dict(detail), owners or {})) for detail in details]
 
 
-def _complaint(
+def _field_issue(
     model: type[BaseModel], under: Sequence[str], detail: dict[str, Any], owners: Mapping[str, Sequence[str]]
 ) -> FieldIssue:
     inner = tuple(step for step in detail["loc"] if not str(step).startswith("form:"))
@@ -99,8 +100,9 @@ def _example(model: type[BaseModel], loc: Sequence[object]) -> str:
 
 def _reason(model: type[BaseModel], loc: Sequence[object]) -> str:
     info = _field_at(model, loc)
-    found = [] if info is None else [each.reason for each in info.metadata if isinstance(each, ExplicitOptional)]
-    return f", and it has no default: {found[0]}" if found else ""
+    metadata = [] if info is None else info.metadata
+    reason = next((item.reason for item in metadata if isinstance(item, ExplicitOptional)), None)
+    return f", and it has no default: {reason}" if reason else ""
 
 
 def _field_at(model: type[BaseModel], loc: Sequence[object]) -> FieldInfo | None:

@@ -1,4 +1,4 @@
-"""Reads YAML into located nodes. Every scalar keeps its exact text: no number, date or boolean is made of it here."""
+"""Reads YAML into nodes. Every scalar keeps its exact text and becomes no number, date or boolean."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from extend_pipeline.config.files.located import Node, mapping, scalar, sequence
 from extend_pipeline.config.issues import ConfigIssue
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_DEEPEST = 40  # a catalogue is four deep; deeper nesting is a mistake or an attack on the stack
+_MAX_DEPTH = 40  # a catalogue is four deep; deeper nesting is a mistake or an attack on the stack
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _STANDARD_TAG = "tag:yaml.org,2002:"
 _TEXT_TAGS = frozenset({None, "!"} | {_STANDARD_TAG + name for name in ("str", "int", "float", "bool", "timestamp")})
 
 
 class _Unreadable(Exception):
-    """Reading can't go on after this mistake."""
+    """A mistake after which reading can't continue."""
 
     def __init__(self, line: int | None, message: str, hint: str) -> None:
         super().__init__(message)
@@ -26,38 +26,39 @@ class _Unreadable(Exception):
 
 
 def read_yaml(text: str, file: str) -> tuple[Node | None, list[ConfigIssue]]:
-    """Return the root node, or None where the text is no YAML or holds no document, and what was wrong on the way.
+    """Return the root node (None if the text is no YAML or has no document), and the issues.
 
-    Merge keys and anchors work. Twice the same key, tags, several documents and syntax errors are problems.
+    Merge keys and anchors work. Repeated keys, tags, several documents and syntax errors are issues.
     """
     reader = _Reader(text, file)
     try:
-        return reader.document(), reader.problems
+        return reader.document(), reader.issues
     except _Unreadable as error:
         reader.report(error.line, error.message, error.hint)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        reader.report(None if mark is None else mark.line + 1, *_in_words(error, text))
+        reader.report(None if mark is None else mark.line + 1, *_describe(error, text))
     except yaml.reader.ReaderError as error:
         line = next((n for n, part in enumerate(text.split("\n"), 1) if _unprintable(part)), None)
         code = error.character if isinstance(error.character, int) else ord(error.character[:1] or "\0")
         reader.report(line, f"the character U+{code:04X} can't stand in YAML", "Remove it.")
-    except (ValueError, OverflowError) as error:  # the pure-Python scanner's way of refusing an escape
+    except (ValueError, OverflowError) as error:  # raised by the pure-Python scanner for an invalid escape
         reader.report(None, f"this is not YAML: {error}", "Look at the last change.")
-    return None, reader.problems
+    return None, reader.issues
 
 
 class _Reader:
-    """Builds nodes from parser events, so that depth, anchors and duplicate keys are ours to judge."""
+    """Builds nodes from parser events. `yaml.compose` is not used, because libyaml's composer crashes the process on
+    deep nesting, refuses an anchor that is defined again and keeps repeated keys."""
 
     def __init__(self, text: str, file: str) -> None:
         self._events: Iterator[yaml.Event] = yaml.parse(text, Loader=_LOADER)
         self._file = file
         self._anchors: dict[str, Node] = {}
-        self.problems: list[ConfigIssue] = []
+        self.issues: list[ConfigIssue] = []
 
     def report(self, line: int | None, message: str, hint: str, *, field: str | None = None) -> None:
-        self.problems.append(ConfigIssue(self._file, line, None, field, None, message, hint))
+        self.issues.append(ConfigIssue(self._file, line, None, field, None, message, hint))
 
     def document(self) -> Node | None:
         root: Node | None = None
@@ -73,13 +74,12 @@ class _Reader:
 
     def _node(self, event: yaml.NodeEvent, depth: int) -> Node:
         line = _line(event)
-        if depth > _DEEPEST:
+        if depth > _MAX_DEPTH:
             raise _Unreadable(line, "this is nested too deeply", "A catalogue needs four levels.")
         if isinstance(event, yaml.AliasEvent):
-            found = self._anchors.get(event.anchor or "")
-            if found is None:
+            if event.anchor not in self._anchors:
                 raise _Unreadable(line, f"*{event.anchor} is not defined above", f"Mark its origin &{event.anchor}.")
-            return found
+            return self._anchors[event.anchor]
         if isinstance(event, yaml.ScalarEvent):
             node = scalar(self._scalar_text(event), line)
         elif isinstance(event, yaml.SequenceStartEvent):
@@ -129,7 +129,7 @@ class _Reader:
         if event.tag not in _TEXT_TAGS:
             self.report(_line(event), f"the tag {event.tag} is not understood", "Remove it.")
         text: str = event.value
-        plain = not event.style and event.implicit[0]  # libyaml says "" where Python says None
+        plain = not event.style and event.implicit[0]  # style is "" with libyaml and None with the Python parser
         return None if plain and text in _NULLS else text
 
     def _check_tag(self, event: yaml.CollectionStartEvent, kind: str) -> None:
@@ -145,11 +145,11 @@ def _unprintable(part: str) -> bool:
     return yaml.reader.Reader.NON_PRINTABLE.search(part.rstrip("\r")) is not None
 
 
-def _in_words(error: yaml.MarkedYAMLError, text: str) -> tuple[str, str]:
+def _describe(error: yaml.MarkedYAMLError, text: str) -> tuple[str, str]:
     mark = error.problem_mark or error.context_mark
     lines = text.splitlines()
-    written = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
-    if written[: len(written) - len(written.lstrip())].count("\t"):
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    if "\t" in line[: len(line) - len(line.lstrip())]:
         return "a tab indents this line", "Indent with spaces."
     detail = str(error.problem or error.context or "it can't be parsed")
     return f"this is not YAML: {detail}", "Look at this line and the one above: quotes, brackets, indentation."

@@ -1,19 +1,18 @@
-"""An account: where it is, how to sign in, what it may spend, what a step costs, how its answers are awaited.
+"""An account: address, credentials, budget, price, polling.
 
-Each provider has a subclass with its defaults (`providers/*/models.py`); a field without a default here must be decided
-there.
+Each provider has a subclass with its defaults (`providers/*/models.py`), which must define the fields without one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from extend_pipeline.config.fields.addresses import base_url as parse_base_url
 from extend_pipeline.config.fields.addresses import host_pattern
-from extend_pipeline.config.fields.numbers import as_micros, bounded, whole
+from extend_pipeline.config.fields.numbers import Number, Units, WholeNumber
 from extend_pipeline.config.fields.text import (
     NO,
     YES,
@@ -42,27 +41,38 @@ from extend_pipeline.config.model.price import Budget, Price, budget_fields
 from extend_pipeline.config.model.target import ExtendDefaults
 
 SubmitClass = Literal["A", "B", "C", "D"]
+ACD: Final = one_of("A", "C", "D", also={"b": "B"})
+"""The submit classes of a provider that can look tasks up; B is read because earlier versions had it."""
+
+Output = Annotated[
+    Literal["unknown", "full", "segment"],
+    one_of("unknown", "full", "segment"),
+    Field(
+        description="Whether results are the whole video or only the new part; unknown measures each.",
+        examples=["unknown"],
+    ),
+]
+"""A field of providers that do not document what a result holds."""
+
 Adopt = Literal["own", "ask", "all", "none"]
 
-_number = {"type": "number"}
 
-
-def _loosened(data: Mapping[str, Any]) -> bool:
-    # where allow_local itself could not be read, only that is worth telling
+def _allows_local(data: Mapping[str, Any]) -> bool:
+    # an invalid allow_local is the only issue to report
     return bool(data.get("allow_local", True))
 
 
 def _private(data: Mapping[str, Any]) -> bool:
-    # where it could not be read, only that is worth telling
+    # an invalid network is the only issue to report
     return bool(data.get("network", "private") == "private")
 
 
 def _host(value: object, info: ValidationInfo) -> str:
-    return host_pattern(value, allow_local=_loosened(info.data))
+    return host_pattern(value, allow_local=_allows_local(info.data))
 
 
 def _yes_is_all(value: object) -> object:
-    """Read yes and no as all and none, which is what adopt_orphans was before it had words."""
+    """Return all and none for yes and no, the earlier values of `adopt_orphans`."""
     text = str(value).strip().lower()
     return "all" if text in YES else "none" if text in NO else value
 
@@ -74,7 +84,7 @@ def _not_empty(hosts: tuple[str, ...]) -> tuple[str, ...]:
     return hosts
 
 
-# only for fields that stand below allow_local
+# only for fields below allow_local
 DownloadHosts = Annotated[
     tuple[Annotated[str, BeforeValidator(_host)], ...],
     AfterValidator(_not_empty),
@@ -82,34 +92,46 @@ DownloadHosts = Annotated[
 
 
 class Poll(ConfigModel):
-    """The rhythm of looking after a task; seconds."""
+    """When a task is polled, in seconds."""
 
-    first_after_s: Annotated[
-        float, bounded(least="0", most="86400"), schema_as(_number | {"minimum": 0, "maximum": 86400})
-    ] = Field(validation_alias="first_after", description="Seconds from submit to the first look.", examples=[60])
-    every_s: Annotated[
-        float, bounded(least="0.01", most="86400"), schema_as(_number | {"minimum": 0.01, "maximum": 86400})
-    ] = Field(validation_alias="every", description="Seconds between looks.", examples=[15])
+    first_after_s: Annotated[float, Number(ge=0, le=86400)] = Field(
+        validation_alias="first_after", description="Seconds from submit to the first look.", examples=[60]
+    )
+    every_s: Annotated[float, Number(ge=0.01, le=86400)] = Field(
+        validation_alias="every", description="Seconds between looks.", examples=[15]
+    )
+
+
+def poll_field(default: Poll) -> Any:
+    """Return the field `poll` of an account class, with its provider's default."""
+    return Field(
+        default=default,
+        description="When to ask for a task's state, in seconds.",
+        examples=[f"{{first_after: {default.first_after_s:g}, every: {default.every_s:g}}}"],
+    )
+
+
+def provider_field(name: str) -> Any:
+    """Return the field `provider` of an account class: the name of its provider, which is the default in code."""
+    return Field(default=name, description="The system that the account belongs to.", examples=[name])
 
 
 class InDoubt(ConfigModel):
-    """When a submit that was not answered counts as never made: how long in seconds, and how often not found."""
+    """When a submit without a response counts as never made: after how many seconds and how many failed look-ups."""
 
-    settle_s: Annotated[
-        float, bounded(least="0", most="604800"), schema_as(_number | {"minimum": 0, "maximum": 604800})
-    ] = Field(
+    settle_s: Annotated[float, Number(ge=0, le=604800)] = Field(
         default=600,
         validation_alias="settle",
         description="Seconds that must pass before 'not found' counts.",
         examples=[600],
     )
-    absences: Annotated[
-        int, whole(least=1, most=1000), schema_as({"type": "integer", "minimum": 1, "maximum": 1000})
-    ] = Field(default=3, description="How often it must be looked for and not found.", examples=[3])
+    absences: Annotated[int, WholeNumber(ge=1, le=1000)] = Field(
+        default=3, description="How often it must be looked for and not found.", examples=[3]
+    )
 
 
 class Account(ConfigModel):
-    """One account. Micro-units, seconds; secrets only by the names of their environment variables."""
+    """One account, in micro-units and seconds. Secrets are named by their environment variables."""
 
     name: Name = Field(description="Name that videos give as their account.", examples=["kling-main"])
     was: EarlierName | None = Field(
@@ -117,8 +139,8 @@ class Account(ConfigModel):
         description="The name that this account had before: what was paid for under it goes on under the new one.",
         examples=["kling-old"],
     )
-    provider: str = Field(description="The system that the account belongs to.")
-    # before all that it loosens: a validator sees only the fields above its own
+    provider: str
+    # above the fields that depend on it, because a validator sees only the fields above its own
     allow_local: YesNo = Field(
         default=False,
         description="true allows http and local addresses, for the sandbox and tests; never for a real account.",
@@ -127,30 +149,23 @@ class Account(ConfigModel):
     base_url: Annotated[str, schema_as({"type": "string", "format": "uri"})] = Field(
         description="Address of the API.", examples=["https://api-singapore.klingai.com"]
     )
-    credentials: KeyPair | ApiKey = Field(
-        description="Environment variables that hold the keys; the secrets themselves stand nowhere."
+    credentials: KeyPair | ApiKey
+    max_in_flight: Annotated[int, WholeNumber(ge=1, le=10_000)] = Field(
+        default=20, description="Most tasks running at the provider at once.", examples=[20]
     )
-    max_in_flight: Annotated[
-        int, whole(least=1, most=10_000), schema_as({"type": "integer", "minimum": 1, "maximum": 10000})
-    ] = Field(default=20, description="Most tasks running at the provider at once.", examples=[20])
     budget: Annotated[Budget | None, BeforeValidator(budget_fields)] = Field(
         default=None,
         description="What the account may spend, in units. No budget, no spending; 0 spends nothing either.",
         examples=["{per_day: 100, total: 2000}"],
         json_schema_extra=lambda schema: schema["anyOf"].append({"const": 0}),  # type: ignore[union-attr]
     )
-    price: Price = Field(
-        description="What one extension costs; written whole.",
-        examples=["{unit: credit, per_extension: 2, unit_price: 0.14, currency: USD}"],
-    )
+    price: Price
     extend: ExtendDefaults = Field(
         default=ExtendDefaults(),
         description="What its videos take where their own `extend` doesn't say otherwise, in seconds.",
         examples=["{tolerance: 0.5, at_most: 60}"],
     )
-    submit_class: Annotated[
-        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), schema_as({"enum": ["A", "C", "D"]})
-    ] = Field(description="What a submit to this account can promise; A is the strongest.", examples=["A"])
+    submit_class: SubmitClass
     download_hosts: Annotated[
         DownloadHosts | None, schema_as({"type": ["array", "null"], "items": {"type": "string"}, "minItems": 1})
     ] = Field(
@@ -168,46 +183,40 @@ class Account(ConfigModel):
     ca: CertificateAuthority | None = Field(default=None, description=CA_DESCRIPTION, examples=["system"])
     proxy: Proxy | None = Field(default=None, description=PROXY_DESCRIPTION, examples=["http://proxy.example.com:3128"])
     proxy_login_env: EnvName | None = Field(default=None, description=PROXY_LOGIN_DESCRIPTION, examples=["PROXY_LOGIN"])
-    poll: Poll = Field(
-        description="When to ask for a task's state, in seconds.", examples=["{first_after: 60, every: 15}"]
-    )
+    poll: Poll
     in_doubt: InDoubt = Field(
         default=InDoubt(),
         description="When an unanswered submit counts as never made.",
         examples=["{settle: 600, absences: 3}"],
     )
-    failed_tasks_charged: Annotated[
-        Literal["yes", "no", "unknown"],
-        one_of("yes", "no", "unknown"),
-        schema_as({"enum": ["yes", "no", "unknown"]}),
-    ] = Field(default="unknown", description="Whether the provider charges failed tasks.", examples=["unknown"])
-    patience_s: Annotated[
-        float, bounded(above="0", most="604800"), schema_as(_number | {"exclusiveMinimum": 0, "maximum": 604800})
-    ] = Field(
+    failed_tasks_charged: Annotated[Literal["yes", "no", "unknown"], one_of("yes", "no", "unknown")] = Field(
+        default="unknown", description="Whether the provider charges failed tasks.", examples=["unknown"]
+    )
+    patience_s: Annotated[float, Number(gt=0, le=604800)] = Field(
         default=3600,
         validation_alias="patience",
         description="Seconds a task may run before status calls it overdue.",
         examples=[3600],
     )
 
-    tolerance_micros: Annotated[int, as_micros(least="0"), schema_as(_number | {"minimum": 0})] = Field(
+    tolerance_micros: Annotated[int, Units(ge=0)] = Field(
         default=0,
         validation_alias="tolerance",
         description="Units by which a charge may exceed the price before the account is stopped until a person has "
-        "looked. Less than the price stops nothing: it is booked as charged and told once.",
+        "looked. Less than the price stops nothing: it is booked as charged and reported once.",
         examples=[0],
     )
     adopt_orphans: Annotated[
         Adopt,
         one_of("own", "ask", "all", also={"none": "none"}),
-        BeforeValidator(_yes_is_all),  # the last one reads first
+        BeforeValidator(_yes_is_all),  # validators run from the last to the first
         schema_as({"enum": ["own", "ask", "all", True, False]}),
     ] = Field(
         default="own",
         description="Which tasks that the account shows and the ledger doesn't know reconciliation adopts. own: those "
         "that carry one of our own keys; what extends a film of ours without one is a question, the rest is counted. "
-        "ask: every one is a question. all (or true): every one, where nobody else uses the account. false: none; what "
-        "may be ours is a question.",
+        "ask: every one is a question. all (or true): every one, for an account that only this home uses. false: none; "
+        "what may be ours is a question.",
         examples=["own"],
     )
     on_change: OnChange | None = Field(
@@ -225,15 +234,15 @@ class Account(ConfigModel):
     @field_validator("callbacks", mode="after")
     @classmethod
     def _check_callbacks(cls, value: Callbacks | None, info: ValidationInfo) -> Callbacks | None:
-        return checked(value, allow_local=_loosened(info.data) or _private(info.data))
+        return checked(value, allow_local=_allows_local(info.data) or _private(info.data))
 
     @field_validator("proxy_login_env", mode="after")
     @classmethod
     def _check_proxy_login(cls, value: str | None, info: ValidationInfo) -> str | None:
-        # where the proxy itself could not be read, only that is worth telling
+        # an invalid proxy is the only issue to report
         return login_of_a_proxy(value, info.data.get("proxy", "http://unread"))
 
     @field_validator("base_url", mode="before")
     @classmethod
     def _check_base_url(cls, value: object, info: ValidationInfo) -> str:
-        return parse_base_url(value, allow_local=_loosened(info.data), private=_private(info.data))
+        return parse_base_url(value, allow_local=_allows_local(info.data), private=_private(info.data))

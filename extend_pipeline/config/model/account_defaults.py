@@ -1,4 +1,4 @@
-"""What holds for all accounts of accounts.yaml: `defaults:`, for accounts that say nothing else."""
+"""The `defaults:` of accounts.yaml: fields of every account that does not set them itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULTS_FIELD: Final = "defaults"
 
 
 class AccountDefaults(ConfigModel):
-    """The way out of one's own network, which is the same for most accounts."""
+    """How accounts reach the internet, which is the same for most of them."""
 
     ca: CertificateAuthority | None = Field(default=None, description=CA_DESCRIPTION, examples=["system"])
     proxy: Proxy | None = Field(default=None, description=PROXY_DESCRIPTION, examples=["environment"])
@@ -39,23 +39,22 @@ class AccountDefaults(ConfigModel):
 
 
 def read_defaults(node: Node | None) -> tuple[dict[str, tuple[int, Node]], list[ConfigIssue]]:
-    """Return what `defaults:` says, as it is written, and what is wrong with it; then nothing of it holds."""
+    """Return the fields of `defaults:`, as they are written, and the issues. With an issue there are no fields."""
     if node is None or node.value is None:
         return {}, []
-    scope = Scope(ACCOUNTS_FILE, node, None, lambda _field, _given: False)
-    known, problems = scope.read(AccountDefaults)
-    if known is None:
-        named = (f"{DEFAULTS_FIELD}.{problem.field}" if problem.field else DEFAULTS_FIELD for problem in problems)
-        return {}, [replace(problem, field=name) for problem, name in zip(problems, named, strict=True)]
+    scope = Scope(ACCOUNTS_FILE, node, None, lambda _field, _value: False)
+    valid, issues = scope.read(AccountDefaults)
+    if valid is None:
+        return {}, [replace(i, field=f"{DEFAULTS_FIELD}.{i.field}" if i.field else DEFAULTS_FIELD) for i in issues]
     return {str(name): child for name, child in node.children.items() if child[1].value is not None}, []
 
 
 def with_defaults(account: Node, defaults: dict[str, tuple[int, Node]]) -> Node:
-    """Return an account's entry with the defaults that it doesn't write itself: so they are read, checked, kept and
-    told like its own."""
+    """Return an account's entry with the defaults that it doesn't set itself, so that they are checked and reported
+    like its own fields."""
     if not account.is_mapping or not defaults:
         return account
-    if _names_another_proxy(account, defaults):  # a log-in is for the one proxy that it stands beside
+    if _names_another_proxy(account, defaults):  # the credentials are for the proxy beside them
         defaults = {name: child for name, child in defaults.items() if name != "proxy_login_env"}
     own = {str(name): child for name, child in account.children.items() if child[1].value is not None}
     return mapping({**{str(k): v for k, v in account.children.items()}, **defaults, **own}, account.line)

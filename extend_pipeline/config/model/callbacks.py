@@ -1,4 +1,4 @@
-"""Where an account's upstream may call back: the address of `extend-pipeline callbacks` as the internet sees it."""
+"""The public address of `extend-pipeline callbacks`, where an account's provider may call back."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _HINT = "Write it like https://hooks.example.com/extend-pipeline."
 
 
 class Callbacks(ConfigModel):
-    """Asks the upstream to call back on every change. Off unless it is written down.
+    """Lets the provider call back on every change of a task. Off unless it is configured.
 
-    Each attempt gets an address of its own below `url`. A callback only makes its task due now: what became of it is
-    asked for with the account's own credentials.
+    Each attempt gets its own address below `url`. A callback only makes its task due now; the state is queried with the
+    account's credentials.
     """
 
     url: Annotated[str, schema_as({"type": "string", "format": "uri"})] = Field(
@@ -33,13 +33,13 @@ class Callbacks(ConfigModel):
     )
 
 
-def checked(given: Callbacks | None, *, allow_local: bool) -> Callbacks | None:
-    """Return the same with its address in one form. Raises a complaint where the provider could not call it, or where
-    what it sends would travel in the open."""
-    if given is None:
+def checked(callbacks: Callbacks | None, *, allow_local: bool) -> Callbacks | None:
+    """Return the callbacks with a normalised URL. Raises the field's error if the provider can't reach the URL or would
+    send to it unencrypted."""
+    if callbacks is None:
         return None
-    url = public_prefix(given.url, allow_local=allow_local)
+    url = public_prefix(callbacks.url, allow_local=allow_local)
     parts = urlsplit(url)
     if parts.scheme == "http" and not is_local(parts.hostname or ""):
         raise field_error("has a url through which the address of each attempt would travel in the open", _HINT)
-    return given.model_copy(update={"url": url})
+    return callbacks.model_copy(update={"url": url})

@@ -1,4 +1,4 @@
-"""The catalogue: what to extend, from which source, to which length; and how videos branch off each other."""
+"""The catalogue: videos with their sources and targets, and how they branch off each other."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from extend_pipeline.config.fields.numbers import whole
-from extend_pipeline.config.fields.text import ConfigModel, EarlierName, Name, YesNo, schema_as
+from extend_pipeline.config.fields.numbers import WholeNumber
+from extend_pipeline.config.fields.text import ConfigModel, EarlierName, Name, YesNo
 from extend_pipeline.config.model.changes import OnChange
 from extend_pipeline.config.model.source import Source
 from extend_pipeline.config.model.target import MAX_HOPS, Target
 
 
 class BranchSource(ConfigModel):
-    """A source that is hop `hop` (from 1) of another video of the catalogue."""
+    """A source that is hop `hop` (counted from 1) of another video of the catalogue."""
 
     branch_of: Name = Field(description="Key of the video whose extension is the source.", examples=["harbour-dawn"])
-    hop: Annotated[
-        int,
-        whole(least=1, most=MAX_HOPS),
-        schema_as({"type": "integer", "minimum": 1, "maximum": MAX_HOPS}),
-    ] = Field(description="Which extension of it, counted from 1.", examples=[3])
+    hop: Annotated[int, WholeNumber(ge=1, le=MAX_HOPS)] = Field(
+        description="Which extension of it, counted from 1.", examples=[3]
+    )
 
 
 class Entry(ConfigModel):
-    """One entry as it is written, before its provider is known: source and extend are not looked into."""
+    """One entry as it is written. `source` and `extend` are checked later, when the provider is known."""
 
     key: Name = Field(
         description="Partition key of the video: unique, 1 to 64 letters and digits of any script, and . _ -",
@@ -59,8 +57,8 @@ class Entry(ConfigModel):
 
 @dataclass(frozen=True)
 class Video:
-    """One entry of the catalogue, checked. `account` and `provider` of a branch are its root's. `was` is the key that
-    it had before; `again` says that a purchase which was made already is wanted a second time."""
+    """One checked entry of the catalogue. `account` and `provider` of a branch are its root's. `was` is its earlier
+    key; `again` buys an extension that was bought already."""
 
     key: str
     account: str
@@ -75,9 +73,8 @@ class Video:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All videos by key, in the order of the files. `path` is the file, catalog.yaml where there are two; `on_change`
-    is what its defaults say of an edit that would pay again for what was paid for; `notes` are
-    sentences about how its values were taken."""
+    """All videos by key, in the order of the files. `path` is the file, catalog.yaml if there are two. `on_change` is
+    the one of `defaults:`. `notes` are warnings about values with a reading that may surprise."""
 
     videos: Mapping[str, Video]
     path: Path
@@ -88,23 +85,23 @@ class Catalogue:
     def _roots(self) -> dict[str, str]:
         roots: dict[str, str] = {}
         for key in self.videos:
-            trail = []
+            path = []
             while key not in roots:
-                trail.append(key)
+                path.append(key)
                 source = self.videos[key].source
                 if not isinstance(source, BranchSource):
                     roots[key] = key
                 else:
                     key = source.branch_of
-            roots.update(dict.fromkeys(trail, roots[key]))
+            roots.update(dict.fromkeys(path, roots[key]))
         return roots
 
     def root_of(self, key: str) -> Video:
-        """Return the video that a branch leads back to, or the video itself. KeyError for an unknown key."""
+        """Return the root of a branch, or the video itself. KeyError for an unknown key."""
         return self.videos[self._roots[key]]
 
     def parent_of(self, key: str) -> Video | None:
-        """Return the video that this one branches off, or None."""
+        """Return the video that a branch extends; None for a root."""
         source = self.videos[key].source
         return self.videos[source.branch_of] if isinstance(source, BranchSource) else None
 

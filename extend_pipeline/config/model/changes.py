@@ -1,4 +1,4 @@
-"""What an edit does that would pay again for a step that brought a film or may still bring one."""
+"""`on_change`: what an edit does that would pay again for a step that was bought already."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from extend_pipeline.config.fields.text import ConfigModel, one_of, schema_as
+from extend_pipeline.config.fields.text import ConfigModel, one_of
 
-OnChange = Annotated[
-    Literal["ask", "keep", "pay"], one_of("ask", "keep", "pay"), schema_as({"enum": ["ask", "keep", "pay"]})
-]
+OnChange = Annotated[Literal["ask", "keep", "pay"], one_of("ask", "keep", "pay")]
 
 
 class CatalogueDefaults(ConfigModel):
-    """What holds for all videos of the file, where their account says nothing else."""
+    """The `defaults:` of catalog.yaml, for all videos whose account does not set them."""
 
     on_change: OnChange | None = Field(
         default=None,

@@ -1,17 +1,17 @@
-"""How an account signs in: the names of environment variables, never what is in them."""
+"""Credentials of an account: the names of environment variables, never their values."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from extend_pipeline.config.fields.text import ConfigModel, field_error, schema_as
 
 _ENV_NAME = re.compile(r"[A-Z_][A-Z0-9_]*\Z", re.ASCII)
-# 24 and more letters and digits in a row without an underscore: how keys look and variables do not
+# 24 or more letters and digits without an underscore look like a key, not like a variable
 _KEY_SHAPED = re.compile(r"(?=.*[0-9])[A-Z0-9]{24,}\Z", re.ASCII)
 
 
@@ -39,20 +39,28 @@ class KeyPair(ConfigModel):
 
 
 class ApiKey(ConfigModel):
-    """One key that is sent as it is; the name of its environment variable."""
+    """A key that is sent unchanged; the name of its environment variable."""
 
     api_key_env: EnvName = Field(description="Environment variable that holds the API key.", examples=["KLING_API_KEY"])
 
 
+def api_key_field(example: str) -> Any:
+    """Return the field `credentials` of an account that has one key."""
+    return Field(
+        description="Environment variable that holds the key; the secret itself stands nowhere.",
+        examples=[f"{{api_key_env: {example}}}"],
+    )
+
+
 def either_form(value: object) -> str:
-    """Return the tag of the form that an account's credentials are written in: `form:keys` or `form:api_key`."""
+    """Return the union tag of credentials: `form:keys` for a pair of keys, `form:api_key` for one."""
     if isinstance(value, KeyPair | ApiKey):
         return "form:keys" if isinstance(value, KeyPair) else "form:api_key"
     return "form:api_key" if isinstance(value, Mapping) and "api_key_env" in value else "form:keys"
 
 
 def one_form(value: object) -> object:
-    """Refuse credentials that are written in both forms at once."""
+    """Return the credentials unchanged. Raises the field's error if they are written in both forms."""
     if isinstance(value, Mapping) and "api_key_env" in value and value.keys() & {"access_key_env", "secret_key_env"}:
         raise field_error("two ways to sign in are given", "Keep api_key_env, or access_key_env with secret_key_env.")
     return value

@@ -1,5 +1,4 @@
-"""How an account reaches its provider: whose certificates count, where its host may lie, what its paths begin with,
-and through which proxy."""
+"""Fields for how an account reaches its provider: certificates, network, path prefix, proxy."""
 
 from __future__ import annotations
 
@@ -19,13 +18,13 @@ CA_DESCRIPTION: Final = (
 
 
 def _ca(value: object) -> str:
-    written = single_value(value)
-    if written.lower() in ("public", "system"):
-        return written.lower()
-    if not PurePath(written).is_absolute() or any(not char.isprintable() for char in written):
+    text = single_value(value)
+    if text.lower() in ("public", "system"):
+        return text.lower()
+    if not PurePath(text).is_absolute() or any(not char.isprintable() for char in text):
         hint = "Write public, system, or an absolute path such as /etc/ssl/company-ca.pem."
         raise field_error("is neither public nor system nor the absolute path of a file", hint)
-    return written
+    return text
 
 
 CertificateAuthority = Annotated[
@@ -38,9 +37,7 @@ NETWORK_DESCRIPTION: Final = (
     "private: base_url's host may lie in a private network, over http if base_url says so, and its files too; for a "
     "gateway of one's own (one-api, new-api). public, the default: public addresses over https alone."
 )
-Network = Annotated[
-    Literal["public", "private"], one_of("public", "private"), schema_as({"enum": ["public", "private"]})
-]
+Network = Annotated[Literal["public", "private"], one_of("public", "private")]
 
 _SEGMENT: Final = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*", re.ASCII)
 
@@ -68,17 +65,18 @@ PROXY_LOGIN_DESCRIPTION: Final = "Environment variable that holds user:password 
 
 
 def is_address(proxy: str | None) -> bool:
-    """Return whether a proxy is given by its address."""
+    """Return whether a proxy is an address, and not `none` or `environment`."""
     return proxy not in (None, "none", "environment")
 
 
 def _proxy(value: object) -> str:
-    written = single_value(value)
-    return written.lower() if written.lower() in ("none", "environment") else proxy_address(written)
+    text = single_value(value)
+    return text.lower() if text.lower() in ("none", "environment") else proxy_address(text)
 
 
 def login_of_a_proxy(login_env: str | None, proxy: str | None) -> str | None:
-    """Return the variable's name. Refuses one without the proxy that it is for: it would go to another."""
+    """Return the variable's name. Raises the field's error without a proxy's address, because the credentials would be
+    sent to another proxy."""
     if login_env is not None and not is_address(proxy):
         raise field_error(
             "belongs to a proxy, and none is written beside it", "Write proxy: http://proxy.example.com:3128."

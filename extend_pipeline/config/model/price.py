@@ -1,58 +1,64 @@
-"""What an account may spend and what a step of it costs: units and unit prices, exact, in millionths."""
+"""Budgets and prices of accounts, in exact micro-units and micro-currency."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-from extend_pipeline.config.fields.numbers import as_micros, decimal
+from extend_pipeline.config.fields.numbers import Number, Units
 from extend_pipeline.config.fields.text import ConfigModel, field_error, matching, schema_as
-
-_number = {"type": "number"}
 
 RESELLER_PRICES: Final = "gateway prices are the reseller's"
 """Why there is no default price where a provider is reached through a reseller."""
 
-# A thousand million units, or as much money: more is a slip, and no column of the warehouse holds it.
-_MAX_UNITS = "1000000000"
+# units, or money: more is a typing mistake, and exceeds the columns of the warehouse
+_MAX_UNITS = 1e9
 _ZERO = re.compile(r"[+-]?0+(\.0*)?", re.ASCII)
 
 
 class Budget(ConfigModel):
-    """What the account may spend, in millionths of its unit. No budget, no spending; 0 spends nothing."""
+    """What an account may spend, in micro-units. An account without a budget spends nothing."""
 
-    per_day_micros: Annotated[int, as_micros(least="0"), schema_as(_number | {"minimum": 0})] = Field(
+    per_day_micros: Annotated[int, Units(ge=0)] = Field(
         validation_alias="per_day",
         description="Most units spent in one day of the home's timezone (UTC by default); 0 spends nothing.",
         examples=[100],
     )
-    total_micros: Annotated[int, as_micros(least="0"), schema_as(_number | {"minimum": 0})] = Field(
+    total_micros: Annotated[int, Units(ge=0)] = Field(
         validation_alias="total",
         description="Most units ever spent by this account; 0 spends nothing.",
         examples=[2000],
     )
-    in_doubt_micros: Annotated[int | None, as_micros(least="0"), schema_as(_number | {"minimum": 0})] = Field(
+    in_doubt_micros: Annotated[int | None, Units(ge=0)] = Field(
         default=None,
         validation_alias="in_doubt",
-        description="Most units that may be sent or in doubt at a time: what an outage can put at stake; 0 spends "
+        description="Most units that may be sent or in doubt at a time: the most that an outage can cost; 0 spends "
         "nothing. As much as per_day by default.",
         examples=[20],
     )
 
     @property
     def exposure_micros(self) -> int:
-        """Return the cap on what may be at stake at a time, in micro-units."""
+        """Return the limit of the exposure, in micro-units."""
         return self.per_day_micros if self.in_doubt_micros is None else self.in_doubt_micros
 
 
+def reseller_price_field(example: str) -> Any:
+    """Return the field `price` of an account at a reseller; `example` is what one extension costs."""
+    return Field(
+        description="What one extension costs; written whole. There is no default: gateway prices are the reseller's.",
+        examples=[f"{{unit: credit, per_extension: {example}, currency: USD}}"],
+    )
+
+
 def budget_fields(value: object) -> object:
-    """Return the fields of a budget; a bare 0 is one that spends nothing. Any other bare value is refused."""
+    """Return the fields of a budget; a bare 0 is a budget of 0. Raises the field's error for another number."""
     if not isinstance(value, str):
         return value
-    if decimal(value, least="0", most=None) == 0:
+    if Number(ge=0).decimal(value) == 0:
         return {"per_day": value, "total": value}
     raise field_error(
         "is one number, and a budget has two",
@@ -69,12 +75,13 @@ def _price_of_a_step(value: object) -> object:
     return value
 
 
-# validators that stand before run from the last to the first
-_ExtensionPrice = Annotated[int, as_micros(above="0", most=_MAX_UNITS), BeforeValidator(_price_of_a_step)]
+# validators run from the last to the first
+_PRICE = Units(gt=0, le=_MAX_UNITS)
+_ExtensionPrice = Annotated[int, _PRICE, BeforeValidator(_price_of_a_step)]
 
 
 class Price(ConfigModel):
-    """What one extension costs in units, and what a unit costs. Both in millionths."""
+    """What one extension costs, in micro-units, and what a unit costs, in micro-currency."""
 
     unit: Annotated[
         str,
@@ -87,12 +94,8 @@ class Price(ConfigModel):
         schema_as(
             {
                 "anyOf": [
-                    _number | {"exclusiveMinimum": 0, "maximum": float(_MAX_UNITS)},
-                    {
-                        "type": "object",
-                        "minProperties": 1,
-                        "additionalProperties": _number | {"exclusiveMinimum": 0, "maximum": float(_MAX_UNITS)},
-                    },
+                    _PRICE.schema,
+                    {"type": "object", "minProperties": 1, "additionalProperties": _PRICE.schema},
                 ]
             }
         ),
@@ -102,9 +105,7 @@ class Price(ConfigModel):
         "mode, {viduq2-turbo/720p/5: 1.09} by model, resolution and seconds.",
         examples=["{std: 2, pro: 3.5}"],
     )
-    unit_price_micros: Annotated[
-        int, as_micros(least="0", most=_MAX_UNITS), schema_as(_number | {"minimum": 0, "maximum": float(_MAX_UNITS)})
-    ] = Field(
+    unit_price_micros: Annotated[int, Units(ge=0, le=_MAX_UNITS)] = Field(
         validation_alias="unit_price",
         description="Price of one unit in the currency; 0 where units are paid for otherwise: all amounts are 0 then.",
         examples=[0.14],
@@ -119,9 +120,8 @@ class Price(ConfigModel):
         return hash((self.unit, self.unit_price_micros, self.currency))
 
     def quote(self, key: str | None) -> int | None:
-        """Return micro-units for one extension by what its price depends on (`ProviderConfig.price_key`); None where it
-        has no price, and nothing may be submitted. `a/b` and `a` are the prices of all that begins like this and has
-        none of its own."""
+        """Return the micro-units of one extension by its price key (`ProviderConfig.price_key`); None if it has no
+        price, and then nothing may be submitted. A key `a/b/c` without a price takes that of `a/b`, else of `a`."""
         price = self.per_extension_micros
         if isinstance(price, int):
             return price

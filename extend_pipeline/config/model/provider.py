@@ -1,5 +1,5 @@
-"""What the configuration needs to know of a provider. The providers themselves lie above this package and are handed in
-by the callers (`extend_pipeline.providers.registry.PROVIDERS`)."""
+"""What the configuration needs of a provider. Callers pass the providers, which are above this package
+(`extend_pipeline.providers.registry.PROVIDERS`)."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from extend_pipeline.config.model.target import Target
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ProviderConfig:
-    """One provider's models of the catalogue and of the accounts, its checks and its figures.
+    """One provider's models of the catalogue and of the accounts, its checks and limits.
 
-    Nothing here has a default, so that the type checker asks the author of a provider about each. Instances are equal
-    only to themselves, so that they can be keys of a cache.
+    No field has a default, so that the type checker requires each one of a new provider. Instances compare by identity,
+    so that they can be keys of a cache.
     """
 
     name: str
-    """As `provider:` of an account names it. It is stored with every attempt and is part of the names of steps."""
+    """The value of `provider:` in an account. It is stored with every attempt and is part of the names of steps."""
 
     source: type[Source]
     extend: type[Target]
     account: type[Account]
-    """It carries the provider's own defaults: price, submit class, polling, paths."""
+    """The account class, with the provider's defaults: price, submit class, polling, paths."""
 
     check: Callable[..., Iterator[FieldIssue]]
     """Cross-field rules: `check(source=, root=, extend=, account=)` yields combinations that the provider refuses even
@@ -40,30 +40,30 @@ class ProviderConfig:
     could not be read is None."""
 
     added_ms: Callable[[Target | None], tuple[int, int]]
-    """The least and the most that one extension adds, in ms: the same number twice where the user chooses it. None asks
-    for the bounds over all extensions."""
+    """The minimum and the maximum that one extension adds, in ms; equal if the user chooses it. For None it returns the
+    bounds over all extensions."""
 
     longest_ms: int | None
-    """How long a whole video may become, in ms; None where no limit is documented."""
+    """The longest whole video, in ms; None if no limit is documented."""
 
     modes: tuple[str, ...]
-    """Modes that a source can have been made in, where the price depends on them."""
+    """Modes of a source, if the price depends on them."""
 
     price_keys: Collection[str]
-    """What prices may be given by, besides one number for all extensions."""
+    """Keys of a price table; a price may also be one number for all extensions."""
 
     price_key: Callable[[str | None, Mapping[str, object]], str | None]
-    """What the price of one extension depends on, by the source's mode and the hop's parameters; None where neither is
-    known, or where all extensions cost the same. `a/b/c` takes the price of `a/b` or `a` where it has none."""
+    """Returns the price key of one extension by the source's mode and the hop's parameters; None if neither is known or
+    if all extensions cost the same. `a/b/c` takes the price of `a/b`, else of `a`, if it has none."""
 
 
 Providers = tuple[ProviderConfig, ...]
 Part = Literal["source", "extend", "account"]
 
 
-def always_adds(least_ms: int, most_ms: int) -> Callable[[Target | None], tuple[int, int]]:
-    """Return the `added_ms` of a provider that chooses by itself how much an extension adds."""
-    return lambda _extend: (least_ms, most_ms)
+def always_adds(min_ms: int, max_ms: int) -> Callable[[Target | None], tuple[int, int]]:
+    """Return the `added_ms` of a provider that chooses how much an extension adds."""
+    return lambda _extend: (min_ms, max_ms)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""How long a video shall become and by what prompts: what `extend` has with every provider."""
+"""The target of a video, `extend`: its length, its prompts, and limits. What is the same for all providers."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator
 
-from extend_pipeline.config.fields.numbers import seconds_as_ms, whole
-from extend_pipeline.config.fields.text import ConfigModel, field_error, prompt_text, schema_as
+from extend_pipeline.config.fields.numbers import Seconds, WholeNumber
+from extend_pipeline.config.fields.text import ConfigModel, Parser, field_error, prompt_text, schema_as
 
 MAX_STEPS = 45  # 180 s at 4 s a step (docs/upstream/kling.md, "Length")
-MAX_HOPS = 1000  # where no limit is documented: more is a typing mistake
+MAX_HOPS = 1000  # a limit for providers that document none: more is a typing mistake
 TOLERANCE_MS: Final = 500  # another paid hop for less than half a second is hardly ever meant
-MAX_S: Final = "3600"  # more is milliseconds written for seconds, or another slip
+MAX_S: Final = 3600.0  # more is a typing mistake, such as milliseconds for seconds
 LIMITS: Final = frozenset({"tolerance_ms", "at_most_ms"})
-"""The fields that say when to stop. They are no part of what a hop asks for, so that changing them buys nothing."""
+"""The fields that end a video. They are no parameters of a hop, so that a change of them buys nothing."""
 _HOW_LONG = "Write to: 30 (seconds) or steps: 3."
 
 
 def prompt_list(value: object) -> object:
-    """Return a list of one prompt and more, as a tuple; its items are looked at elsewhere."""
+    """Return a list of one or more prompts as a tuple. The items are checked elsewhere."""
     if not isinstance(value, list | tuple):
         raise field_error(
             "is not a list of prompts", 'Write ["first", "second"], or prompt: for the same one in every hop.'
@@ -31,18 +31,18 @@ def prompt_list(value: object) -> object:
     return tuple(value)
 
 
-_Tolerance = Annotated[
-    int, seconds_as_ms(least="0", most="60"), schema_as({"type": "number", "minimum": 0, "maximum": 60})
-]
-_AtMost = Annotated[
-    int,
-    seconds_as_ms(most=MAX_S),
-    schema_as({"type": "number", "exclusiveMinimum": 0, "maximum": float(MAX_S)}),
-]
+def prompt_list_schema(prompt: Parser) -> WithJsonSchema:
+    """Return the JSON schema of a list of prompts."""
+    return schema_as({"type": "array", "minItems": 1, "items": prompt.schema})
+
+
+PROMPT: Final = prompt_text(max_length=2500)
+_Tolerance = Annotated[int, Seconds(ge=0, le=60)]
+_AtMost = Annotated[int, Seconds(gt=0, le=MAX_S)]
 
 
 class ExtendDefaults(ConfigModel):
-    """What an account's videos take where their `extend` does not say otherwise; milliseconds."""
+    """Defaults of `extend` for an account's videos, in ms."""
 
     tolerance_ms: _Tolerance = Field(
         default=TOLERANCE_MS,
@@ -60,35 +60,23 @@ class ExtendDefaults(ConfigModel):
 
 
 class Target(ConfigModel, ABC):
-    """What to make of a video. Exactly one of `to_ms` and `steps`; at most one of `prompt` and `prompts`."""
+    """What to make of a video: exactly one of `to_ms` and `steps`, at most one of `prompt` and `prompts`."""
 
-    to_ms: Annotated[
-        int | None,
-        seconds_as_ms(most="180"),
-        schema_as({"type": "number", "exclusiveMinimum": 0, "maximum": 180}),
-    ] = Field(default=None, validation_alias="to", description="How long it shall become, in seconds.", examples=[30])
-    # validated even where it is missing, since that is when `to` must be there
-    steps: Annotated[int | None, schema_as({"type": "integer", "minimum": 1, "maximum": MAX_STEPS})] = Field(
+    to_ms: Annotated[int | None, Seconds(gt=0, le=180)] = Field(
+        default=None, validation_alias="to", description="How long it shall become, in seconds.", examples=[30]
+    )
+    # validated even if it is missing, because `to` is required then
+    steps: Annotated[int | None, WholeNumber(ge=1, le=MAX_STEPS)] = Field(
         default=None,
         validate_default=True,
         description="How many extensions to make, instead of a length.",
         examples=[3],
     )
-    prompt: Annotated[
-        str | None, prompt_text(most=2500), schema_as({"type": "string", "minLength": 1, "maxLength": 2500})
-    ] = Field(
+    prompt: Annotated[str | None, PROMPT] = Field(
         default=None, description="Prompt for every extension, at most 2500 characters.", examples=["the fog lifts"]
     )
     prompts: Annotated[
-        tuple[Annotated[str, prompt_text(most=2500)], ...] | None,
-        BeforeValidator(prompt_list),
-        schema_as(
-            {
-                "type": "array",
-                "minItems": 1,
-                "items": {"type": "string", "minLength": 1, "maxLength": 2500},
-            }
-        ),
+        tuple[Annotated[str, PROMPT], ...] | None, BeforeValidator(prompt_list), prompt_list_schema(PROMPT)
     ] = Field(
         default=None,
         description="Prompts extension by extension; the last one repeats.",
@@ -110,7 +98,6 @@ class Target(ConfigModel, ABC):
         examples=[32],
     )
 
-    most_steps: ClassVar[int] = MAX_STEPS
     written_schema: ClassVar[Mapping[str, Any]] = {
         "oneOf": [{"required": ["to"]}, {"required": ["steps"]}],
         "not": {"required": ["prompt", "prompts"]},
@@ -120,7 +107,7 @@ class Target(ConfigModel, ABC):
     @field_validator("steps", mode="before")
     @classmethod
     def _check_steps(cls, value: object, info: ValidationInfo) -> object:
-        # a `to` that could not be read is absent from info.data: it was written all the same
+        # an invalid `to` is absent from info.data, but it was written
         to_written = info.data.get("to_ms", 0) is not None
         if value is None:
             if not to_written:
@@ -128,7 +115,7 @@ class Target(ConfigModel, ABC):
             return None
         if to_written:
             raise field_error("stands beside to, and only one of them can hold", f"Keep one. {_HOW_LONG}")
-        return whole(least=1, most=cls.most_steps).func(value)  # type: ignore[call-arg]
+        return value
 
     @field_validator("prompts", mode="after")
     @classmethod
@@ -160,7 +147,7 @@ class Target(ConfigModel, ABC):
         return value
 
     def prompt_of(self, hop: int) -> str | None:
-        """Return the prompt of a hop, counted from 1; the last one repeats. None where no prompt was given."""
+        """Return the prompt of a hop, counted from 1; the last one repeats. None if there is no prompt."""
         if hop < 1:
             raise ValueError(f"hops count from 1, not {hop}")
         if self.prompts is not None:
@@ -169,4 +156,4 @@ class Target(ConfigModel, ABC):
 
     @abstractmethod
     def hop_params(self, hop: int) -> dict[str, object]:
-        """What this hop's submit carries: only what was given, JSON-able, the same on every call."""
+        """Return the parameters of a hop's submit: only those that are written, JSON-able, equal on every call."""

@@ -1,4 +1,4 @@
-"""Materializations of partitions: each with its own metadata and data version, whoever logs it."""
+"""Materializations of partitions, each with its own metadata and data version."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -20,11 +20,11 @@ PARTITIONED: Final = (SOURCE_VIDEOS, EXTENSION_REQUESTS, COMPLETED_EXTENSIONS)
 DATA_VERSION_TAG: Final = "dagster/data_version"
 _USER_PROVIDED_TAG: Final = "dagster/data_version_is_user_provided"
 
-CHUNK: Final = 300  # videos told of in one go: an event takes 16-26 ms on SQLite, and the next round waits for them
+CHUNK: Final = 300  # videos a time: an event takes 16-26 ms on SQLite, and the next round waits for them
 
 
 def materialization(asset: dg.AssetKey, facts: VideoFacts, store: MediaStore) -> dg.AssetMaterialization | None:
-    """Return what to log of one partition; None where the asset has nothing of it yet."""
+    """Return the materialization of one partition; None if the asset has nothing of it yet."""
     metadata: Metadata
     if asset == SOURCE_VIDEOS:
         version, metadata = facts.source_version, source_metadata(facts)
@@ -39,22 +39,22 @@ def materialization(asset: dg.AssetKey, facts: VideoFacts, store: MediaStore) ->
 
 
 def version_tags(version: str) -> dict[str, str]:
-    """Return the tags by which Dagster knows the data version of a materialization that an op logs by itself."""
+    """Return the tags by which Dagster knows the data version of a materialization that an op yields."""
     return {DATA_VERSION_TAG: version, _USER_PROVIDED_TAG: "true"}
 
 
 class Recorder:
-    """Tells Dagster of partitions that changed since it last heard of them: what it knows is read from its own event
-    log, so that nothing is told twice, nothing is missed after a crash, and a lost DAGSTER_HOME fills up again."""
+    """Records changed partitions in Dagster. The versions recorded so far are read from Dagster's event log, so that no
+    version is recorded twice, none is missed after a crash, and a lost DAGSTER_HOME fills up again."""
 
     def __init__(self, instance: dg.DagsterInstance, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._told = {asset: _versions(instance, asset) for asset in PARTITIONED}
+        self._recorded = {asset: _versions(instance, asset) for asset in PARTITIONED}
         self._seq = 0
         self._waiting: dict[str, None] = {}
 
-    def news(self) -> Iterator[dg.AssetMaterialization]:
-        """Materializations of what changed, of `CHUNK` videos at most; ask again until `done`."""
+    def pending_events(self) -> Iterator[dg.AssetMaterialization]:
+        """Yield materializations of changed partitions, of `CHUNK` videos at most; call again until `done`."""
         with self._pipeline.ledger.read() as connection:
             self._waiting.update(dict.fromkeys(queries.changed_videos(connection, after_seq=self._seq)))
             self._seq = queries.head(connection)
@@ -62,21 +62,25 @@ class Recorder:
         for key, facts in read_facts(self._pipeline, keys).items():
             for asset in PARTITIONED:
                 event = materialization(asset, facts, self._pipeline.store)
-                if event is None or event.tags is None or self._told[asset].get(key) == event.tags[DATA_VERSION_TAG]:
+                if (
+                    event is None
+                    or event.tags is None
+                    or self._recorded[asset].get(key) == event.tags[DATA_VERSION_TAG]
+                ):
                     continue
                 yield event
-                self._told[asset][key] = event.tags[DATA_VERSION_TAG]
+                self._recorded[asset][key] = event.tags[DATA_VERSION_TAG]
         for key in keys:
             del self._waiting[key]
 
     @property
     def done(self) -> bool:
-        """Return whether everything that was seen has been told."""
+        """Return whether every change that was seen is recorded."""
         return not self._waiting
 
 
 def _versions(instance: dg.DagsterInstance, asset: dg.AssetKey) -> dict[str, str]:
-    found = instance.event_log_storage.get_latest_tags_by_partition(
+    tags_by_key = instance.event_log_storage.get_latest_tags_by_partition(
         asset, DagsterEventType.ASSET_MATERIALIZATION, [DATA_VERSION_TAG]
     )
-    return {key: tags[DATA_VERSION_TAG] for key, tags in found.items() if DATA_VERSION_TAG in tags}
+    return {key: tags[DATA_VERSION_TAG] for key, tags in tags_by_key.items() if DATA_VERSION_TAG in tags}

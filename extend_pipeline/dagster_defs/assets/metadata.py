@@ -1,5 +1,5 @@
-"""What people see of a partition in Dagster's UI. Text from catalogues and providers is shown as plain text: only the
-poster, which is ours, is markdown."""
+"""Metadata of a partition in Dagster's UI. Text from catalogues and providers is shown as plain text; only the poster,
+which we make, is markdown."""
 
 import base64
 from collections.abc import Mapping
@@ -16,24 +16,24 @@ from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.media.store import MediaRef, MediaStore
 from extend_pipeline.warehouse.ledger_changes import prompt_of
 
-POSTER_CAP: Final = 10_000  # bytes; each event keeps its own copy, and a page of the UI shows dozens of them
+POSTER_CAP: Final = 10_000  # bytes; each event holds its own copy, and a page of the UI shows dozens of them
 
 Metadata = Mapping[str, dg.MetadataValue[Any]]
 
 _HOPS: Final = dg.TableSchema(
     columns=[
         dg.TableColumn("hop", "int"),
-        dg.TableColumn("before_s", "float", description="length of the film before"),
-        dg.TableColumn("after_s", "float", description="length of the film after"),
+        dg.TableColumn("before_s", "float", description="length of the film before the hop"),
+        dg.TableColumn("after_s", "float", description="length of the film after the hop"),
         dg.TableColumn("units", "string"),
-        dg.TableColumn("seam_psnr_db", "float", description="likeness to the parent just before the seam"),
+        dg.TableColumn("seam_psnr_db", "float", description="similarity to the parent just before the seam"),
         dg.TableColumn("task_id", "string"),
     ]
 )
 
 
 def source_metadata(facts: VideoFacts) -> Metadata:
-    """Of a partition of `source_videos`."""
+    """Return the metadata of a partition of `source_videos`."""
     row = facts.row
     return {
         "account": _text(row.account),
@@ -54,7 +54,7 @@ def source_metadata(facts: VideoFacts) -> Metadata:
 
 
 def request_metadata(facts: VideoFacts) -> Metadata:
-    """Of a partition of `extension_requests`: its newest attempt, and how many there were."""
+    """Return the metadata of a partition of `extension_requests`: its newest attempt, and how many there were."""
     newest = max(facts.attempts, key=lambda a: (a.claimed_at, a.hop, a.generation, a.try_no))
     return {
         "attempts": dg.MetadataValue.int(len(facts.attempts)),
@@ -74,7 +74,7 @@ def request_metadata(facts: VideoFacts) -> Metadata:
 
 
 def completed_metadata(facts: VideoFacts, store: MediaStore) -> Metadata:
-    """Of a partition of `completed_extensions`: its longest film, how it grew, and what it cost."""
+    """Return the metadata of a partition of `completed_extensions`: its longest film, its hops, and its cost."""
     first, last = facts.stored[0], facts.stored[-1]
     poster = _poster(last, store)
     assert last.path is not None
@@ -111,8 +111,8 @@ def _poster(attempt: AttemptRow, store: MediaStore) -> dg.MarkdownMetadataValue 
             jpeg = path.read_bytes()
     except FileNotFoundError:
         return None
-    picture = base64.b64encode(jpeg).decode()
-    return dg.MetadataValue.md(f"![before, after the seam, and the end](data:image/jpeg;base64,{picture})")
+    encoded = base64.b64encode(jpeg).decode()
+    return dg.MetadataValue.md(f"![before, after the seam, and the end](data:image/jpeg;base64,{encoded})")
 
 
 def _hop(attempt: AttemptRow) -> dg.TableRecord:
@@ -139,9 +139,10 @@ def _amount(micros: int | None, attempt: AttemptRow) -> str:
 
 
 def _spent_in_all(facts: VideoFacts) -> str:
-    """Failures and write-offs included. Currencies and units stand beside each other; they are never added up."""
-    told = [f"{from_micros(s.micros)} {s.unit} = {from_micros(s.amount_micros)} {s.currency}" for s in facts.spent]
-    return "; ".join(told) or "nothing"
+    """Return the total spending, failures and write-offs included. Currencies and units are listed side by side, and
+    never added up."""
+    totals = [f"{from_micros(s.micros)} {s.unit} = {from_micros(s.amount_micros)} {s.currency}" for s in facts.spent]
+    return "; ".join(totals) or "nothing"
 
 
 def _text(value: object) -> dg.TextMetadataValue:

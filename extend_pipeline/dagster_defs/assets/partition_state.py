@@ -1,4 +1,4 @@
-"""What the ledger knows of a partition, and the data versions that tell whether it changed. No Dagster here."""
+"""The state of a partition in the ledger, and the data versions that show its changes. Nothing here uses Dagster."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OPEN: Final = (VideoState.NEW.value, VideoState.WORKING.value, VideoState.WAITI
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """What was spent on a video in one unit and currency, in millionths."""
+    """The spending on a video in one unit and currency, in millionths."""
 
     unit: str
     currency: str
@@ -35,8 +35,8 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class VideoFacts:
-    """One video: its row, all its attempts in the order hop, generation, try, those that its film is made of (hop 1
-    first), and what was spent."""
+    """One video: its row, all its attempts in the order hop, generation, try, those that its film consists of (hop 1
+    first), and its spending."""
 
     row: VideoRow
     attempts: Sequence[AttemptRow]
@@ -45,24 +45,24 @@ class VideoFacts:
 
     @property
     def source_version(self) -> str:
-        """Return changes with the entry, and where the video begins or ceases to go on by itself; not while it merely
-        waits for a slot or for its turn, which is not worth an event each time."""
+        """Return a version that changes with the entry, and when the video starts or stops needing an operator. It does
+        not change while the video waits for a slot or for its turn, because that is not worth an event."""
         state = "open" if self.row.state in _OPEN else f"{self.row.state} {self.row.state_reason}"
         return digest({"definition": self.row.definition_digest, "state": state})[:16]
 
     @property
     def request_version(self) -> str:
-        """Return changes when a hop is submitted, or an attempt comes to an end without a result."""
+        """Return a version that changes when a hop is submitted, or an attempt ends without a result."""
         return digest({a.attempt_id: _request_state(a) for a in self.attempts})[:16]
 
     @property
     def completed_version(self) -> str:
-        """Return changes when a hop of the film is stored."""
+        """Return a version that changes when a hop of the film is stored."""
         return digest([[a.attempt_id, a.sha256] for a in self.stored])[:16]
 
 
 def read_facts(pipeline: Pipeline, keys: Collection[str]) -> dict[str, VideoFacts]:
-    """Facts of the named videos, in the given order; what the ledger doesn't know is left out."""
+    """Return the facts of the named videos, in their order; unknown videos are left out."""
     with pipeline.ledger.read() as connection:
         rows = {row.video_key: row for row in queries.videos(connection, keys=keys)}
         attempts: dict[str, list[AttemptRow]] = {key: [] for key in rows}
@@ -78,15 +78,15 @@ def read_facts(pipeline: Pipeline, keys: Collection[str]) -> dict[str, VideoFact
 
 
 def _request_state(attempt: AttemptRow) -> str:
-    """Return the same word from submit to store: how far it is upstream is no news about the request."""
+    """Return one state from submit to store, because progress at the provider does not change the request."""
     state = attempt.state
     going_well = (AttemptState.SUBMITTED, AttemptState.PROCESSING, AttemptState.SUCCEEDED, AttemptState.STORED)
     return "submitted" if state in going_well else state.value
 
 
 def _film(pipeline: Pipeline, row: VideoRow, attempts: Sequence[AttemptRow], names: chain.Names) -> list[AttemptRow]:
-    """Return the stored hops of the entry as it stands; for a video that left the catalogue, or waits for a decision
-    about an edit, the newest of each hop."""
+    """Return the stored hops of the entry in its present form; for a video that left the catalogue, or waits for a
+    decision about an edit, the newest of each hop."""
     stored = [a for a in attempts if a.state is AttemptState.STORED]
     catalogue = pipeline.configuration.catalogue.videos
     video = catalogue.get(row.video_key)
@@ -101,9 +101,9 @@ def _spent(connection: Connection, keys: Sequence[str]) -> dict[str, list[Spent]
     c = tables.charges.c
     sums = (func.sum(c.micros), func.sum(c.amount_micros))
     query = select(c.video_key, c.unit, c.currency, *sums).where(c.entry.in_(_SPENT))
-    found: dict[str, list[Spent]] = {}
-    for start in range(0, len(keys), 500):  # SQLite's older builds take 999 parameters a statement
-        part = query.where(c.video_key.in_(keys[start : start + 500])).group_by(c.video_key, c.unit, c.currency)
-        for key, unit, currency, micros, amount in connection.execute(part):
-            found.setdefault(key, []).append(Spent(unit, currency, int(micros), int(amount)))
-    return found
+    spent: dict[str, list[Spent]] = {}
+    for part in queries.chunks(keys):
+        in_part = query.where(c.video_key.in_(part)).group_by(c.video_key, c.unit, c.currency)
+        for key, unit, currency, micros, amount in connection.execute(in_part):
+            spent.setdefault(key, []).append(Spent(unit, currency, int(micros), int(amount)))
+    return spent

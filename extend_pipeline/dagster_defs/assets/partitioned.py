@@ -1,9 +1,9 @@
-"""The partitioned assets that a person materialises or backfills: source_videos → extension_requests →
+"""The partitioned assets that an operator materialises or backfills: source_videos → extension_requests →
 completed_extensions.
 
-One op for the three, so that a backfill of any of them over videos that follow one another is one run and one step.
-Each partition's materialization is yielded by itself, with its own metadata and data version; Dagster's automatic ones,
-which would share both among all partitions of the run, are left out (`skippable`).
+One op for the three, so that a backfill of any of them over adjacent videos is one run and one step. Each partition's
+materialization is yielded with its own metadata and data version. Dagster's automatic ones, which would share both
+among all partitions of the run, are left out (`skippable`).
 """
 
 from collections.abc import Collection, Generator, Iterator, Sequence
@@ -22,7 +22,7 @@ from extend_pipeline.dagster_defs.assets.materializations import (
 from extend_pipeline.dagster_defs.assets.partition_state import read_facts
 from extend_pipeline.dagster_defs.assets.table_metadata import schema_metadata
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
-from extend_pipeline.dagster_defs.jobs.run_log import names, partial_end, tell_round
+from extend_pipeline.dagster_defs.jobs.run_log import log_round, names, partial_end
 from extend_pipeline.dagster_defs.partitions import videos
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.advance import declare_catalogue, record_progress
@@ -38,14 +38,15 @@ from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.warehouse import schema
 
 NO_RETRY: Final = {"dagster/max_retries": "0"}
-"""A run that may submit is never repeated by Dagster: starting it again is safe, but a person should see why."""
+"""Dagster never retries a run that may submit. Running it again is safe, but an operator should see the reason
+first."""
 
 
 class ExtendConfig(dg.Config):
-    """Of a run that was started by hand or by a backfill."""
+    """The configuration of a run that an operator or a backfill starts."""
 
     max_seconds: float | None = Field(
-        default=None, description="Stop driving after so many seconds. Empty: the resource's partition_timeout_s."
+        default=None, description="Stop after this many seconds. Empty: the resource's partition_timeout_s."
     )
 
 
@@ -54,7 +55,7 @@ class ExtendConfig(dg.Config):
     specs=[
         dg.AssetSpec(
             SOURCE_VIDEOS,
-            description="A video of the catalogue: its source, its target, and how far it is.",
+            description="A video of the catalogue: its source, its target, and its progress.",
             metadata=schema_metadata(schema.SOURCE_VIDEOS),
             skippable=True,
         ),
@@ -68,7 +69,7 @@ class ExtendConfig(dg.Config):
         dg.AssetSpec(
             COMPLETED_EXTENSIONS,
             deps=[EXTENSION_REQUESTS],
-            description="Drives each chosen video until it is as long as it shall be. Spends units, within budgets.",
+            description="Drives each chosen video until it has its target length. Spends units, within budgets.",
             metadata=schema_metadata(schema.COMPLETED_EXTENSIONS),
             skippable=True,
         ),
@@ -82,7 +83,8 @@ class ExtendConfig(dg.Config):
 def extend_videos(
     context: dg.AssetExecutionContext, config: ExtendConfig, home: HomeResource
 ) -> Iterator[dg.AssetMaterialization]:
-    """Do for the chosen partitions what the chosen assets say. Raises Failure naming what is missing at the end."""
+    """Advance the chosen partitions as far as the chosen assets need. Raises Failure naming the videos that are missing
+    at the end."""
     chosen, keys = context.selected_asset_keys, context.partition_keys
     max_seconds = usable_seconds("partition_timeout_s", home.partition_timeout_s)
     if config.max_seconds is not None:
@@ -99,8 +101,8 @@ def extend_videos(
             yield from _events(pipeline, SOURCE_VIDEOS, known)
         if EXTENSION_REQUESTS in chosen:
             now = _submit(context, pipeline, known)
-            asked = yield from _events(pipeline, EXTENSION_REQUESTS, known)
-            missing = [video for video in now.videos if video.key not in asked]
+            recorded = yield from _events(pipeline, EXTENSION_REQUESTS, known)
+            missing = [video for video in now.videos if video.key not in recorded]
         if COMPLETED_EXTENSIONS in chosen:
             now = _drive(context, pipeline, [*known, *hidden], max_seconds=max_seconds)
             complete = [video.key for video in now.videos if video.state is VideoState.COMPLETE]
@@ -113,8 +115,8 @@ def extend_videos(
 
 
 def _hidden_by_mistakes(pipeline: Pipeline, keys: Collection[str]) -> list[str]:
-    """Return videos that the ledger knows and that a mistake in the files hides: what is paid for them is looked
-    after."""
+    """Return the keys of videos that the ledger knows and that a mistake in the files hides. Their paid tasks are still
+    polled and fetched."""
     if not pipeline.configuration.problems:
         return []
     with pipeline.ledger.read() as connection:
@@ -124,14 +126,14 @@ def _hidden_by_mistakes(pipeline: Pipeline, keys: Collection[str]) -> list[str]:
 def _events(
     pipeline: Pipeline, asset: dg.AssetKey, keys: Collection[str]
 ) -> Generator[dg.AssetMaterialization, None, list[str]]:
-    """Yield one materialization a partition that has something to show; returns their keys."""
-    told: list[str] = []
+    """Yield a materialization for each partition that has one. Return their keys."""
+    recorded: list[str] = []
     for key, facts in read_facts(pipeline, keys).items():
         event = materialization(asset, facts, pipeline.store)
         if event is not None:
             yield event
-            told.append(key)
-    return told
+            recorded.append(key)
+    return recorded
 
 
 def _submit(context: dg.AssetExecutionContext, pipeline: Pipeline, keys: Sequence[str]) -> Plan:
@@ -148,5 +150,5 @@ def _submit(context: dg.AssetExecutionContext, pipeline: Pipeline, keys: Sequenc
 def _drive(context: dg.AssetExecutionContext, pipeline: Pipeline, keys: Sequence[str], *, max_seconds: float) -> Plan:
     context.log.info(f"driving {counted(len(keys), 'video')} for {max_seconds:g} s at most: {names(keys)}")
     return advance_until_idle(
-        pipeline, videos=keys, max_seconds=max_seconds, on_round=lambda now: tell_round(context.log, now)
+        pipeline, videos=keys, max_seconds=max_seconds, on_round=lambda now: log_round(context.log, now)
     )

@@ -1,4 +1,4 @@
-"""Column schemas and column lineage of the published tables, made once from the warehouse's own descriptions."""
+"""Column schemas and column lineage of the published tables, computed from the warehouse's own descriptions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -14,7 +14,7 @@ UPSTREAM: Final = (
     (EXTENSION_REQUESTS, schema.EXTENSION_REQUESTS),
     (SOURCE_VIDEOS, schema.SOURCE_VIDEOS),
 )
-"""The partitioned assets and the tables that hold their rows, nearest first."""
+"""The partitioned assets and the tables with their rows, nearest first."""
 
 DURATION_SOURCES: Final[Mapping[str, Sequence[str]]] = {
     "account": ("account",),
@@ -31,8 +31,8 @@ DURATION_SOURCES: Final[Mapping[str, Sequence[str]]] = {
     "wait_s_p90": ("wait_s",),
     "wait_s_max": ("wait_s",),
 }
-"""What each column of the view duration_metrics is made of, in completed_extensions: it is an aggregate, and SQL keeps
-no record of that."""
+"""The columns of completed_extensions that each column of the view duration_metrics is computed from. They are listed
+because SQL records no lineage of an aggregate."""
 
 
 def column_schema(table: TableSchema) -> dg.TableSchema:
@@ -46,12 +46,12 @@ def schema_metadata(table: TableSchema) -> dict[str, Any]:
 
 
 def column_lineage(table: TableSchema) -> dg.TableColumnLineage:
-    """Return which columns of the assets above each column comes from."""
-    return dg.TableColumnLineage({column.name: list(_above(column)) for column in table.columns})
+    """Return the upstream assets' columns that each column comes from."""
+    return dg.TableColumnLineage({column.name: list(_upstream_columns(column)) for column in table.columns})
 
 
 def duration_lineage() -> dg.TableColumnLineage:
-    """Return the same for the view duration_metrics."""
+    """Return the column lineage of the view duration_metrics."""
     return dg.TableColumnLineage(
         {
             name: [dg.TableColumnDep(COMPLETED_EXTENSIONS, source) for source in sources]
@@ -60,14 +60,13 @@ def duration_lineage() -> dg.TableColumnLineage:
     )
 
 
-def _above(column: Column) -> Iterator[dg.TableColumnDep]:
-    """Yield the columns of the nearest asset that are made of the same ledger columns; for an entry of the books, which
-    has rows of its own, the column of the same name."""
+def _upstream_columns(column: Column) -> Iterator[dg.TableColumnDep]:
+    """Yield the columns of the nearest asset that come from the same ledger columns; for a charge entry, which has rows
+    of its own, the column with the same name."""
     for asset, table in UPSTREAM:
         shared = [c for c in table.columns if set(c.sources) & set(column.sources)]
         named = [c for c in shared if c.name == column.name]
         same_name = [c for c in table.columns if c.name == column.name]
-        found = named or shared or same_name
-        if found:
-            yield from (dg.TableColumnDep(asset, c.name) for c in found)
+        if columns := named or shared or same_name:
+            yield from (dg.TableColumnDep(asset, c.name) for c in columns)
             return

@@ -17,13 +17,13 @@ from extend_pipeline.warehouse.read import Meta, Table, meta, query
 
 PREVIEW_ROWS: Final = 10
 
-TELLS_ITSELF_TAG: Final = "extend_pipeline/publishes_tables"
-"""On runs that publish the tables themselves at their end; what they complete starts no run for the tables."""
+PUBLISHES_TABLES_TAG: Final = "extend_pipeline/publishes_tables"
+"""The tag of runs that publish the tables at their end; their materializations request no run for the tables."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """One asset: the table or view that it shows, and the relation that its preview is taken from."""
+    """One asset: its table or view, and the relation of its preview."""
 
     asset: dg.AssetKey
     relation: str
@@ -37,7 +37,7 @@ LINEAGE: Final = Published(
     dg.AssetKey("extension_lineage"),
     "lineage",
     "lineage",
-    "Which video every stored extension came from, up to its root. Table `lineage` of the published file.",
+    "The parent of every stored extension, up to the root of its chain. Table `lineage` of the published file.",
     schema_metadata(schema.LINEAGE),
     column_lineage(schema.LINEAGE),
 )
@@ -45,7 +45,7 @@ COSTS: Final = Published(
     dg.AssetKey("extension_costs"),
     "charges",
     "cost_by_account",
-    "Every entry of the books, from reservation to settlement. Table `charges`, and the views cost_by_… on it.",
+    "Every charge entry of the ledger, from reservation to settlement. Table `charges`, and the views cost_by_… on it.",
     schema_metadata(schema.CHARGES),
     column_lineage(schema.CHARGES),
 )
@@ -61,16 +61,17 @@ PUBLISHED: Final = (LINEAGE, COSTS, DURATIONS)
 
 
 def table_condition() -> dg.AutomationCondition[Any]:
-    """`eager()`, with three differences.
+    """Return `eager()` with three differences.
 
-    It fires while partitions are missing: with a partition a video, some always are. It looks at data versions, so that
-    a replay of what is complete stays quiet. And it leaves out what `advance_job` completed, which publishes itself.
+    It fires while partitions are missing, because with a partition a video some always are. It compares data versions,
+    so that a replay of complete videos requests no run. It leaves out the materializations of `advance_job`, which
+    publishes the tables at its end.
     """
     condition = dg.AutomationCondition
     changed = (
         condition.data_version_changed()
         & ~condition.executed_with_root_target()
-        & ~condition.all_new_updates_have_run_tags(tag_keys={TELLS_ITSELF_TAG})
+        & ~condition.all_new_updates_have_run_tags(tag_keys={PUBLISHES_TABLES_TAG})
     )
     updated: dg.AutomationCondition[Any] = condition.any_deps_match(changed | condition.will_be_requested())
     return condition.eager().without(~condition.any_deps_missing()).replace("any_deps_updated", updated)
@@ -80,20 +81,20 @@ def table_condition() -> dg.AutomationCondition[Any]:
     name="publish_tables",
     specs=[
         dg.AssetSpec(
-            each.asset,
+            table.asset,
             deps=[COMPLETED_EXTENSIONS],
-            description=each.description,
-            metadata=each.schema,
+            description=table.description,
+            metadata=table.schema,
             automation_condition=table_condition(),
             kinds={"duckdb"},
         )
-        for each in PUBLISHED
+        for table in PUBLISHED
     ],
     group_name="tables",
     pool="publish_tables",
 )
 def publish_tables(home: HomeResource) -> Iterator[dg.MaterializeResult[Any]]:
-    """Publish the file if the ledger has moved on, and tell what is in it."""
+    """Publish the file if the ledger has changed, and yield its materializations."""
     with home.open() as pipeline:
         publish_last(pipeline)
         for asset, metadata, version in published(pipeline):
@@ -101,25 +102,25 @@ def publish_tables(home: HomeResource) -> Iterator[dg.MaterializeResult[Any]]:
 
 
 def published(pipeline: Pipeline) -> Iterator[tuple[dg.AssetKey, dict[str, Any], str]]:
-    """Key, metadata and data version (the ledger's event) of each asset of the file that is published now."""
+    """Yield key, metadata and data version (the ledger's event) of each asset of the published file."""
     target = pipeline.settings.warehouse_path
     about = meta(target)
     if about is None:
         return
-    for each in PUBLISHED:
-        yield each.asset, _metadata(each, pipeline, about), f"{about.ledger_seq}-{about.ledger_event[:12]}"
+    for table in PUBLISHED:
+        yield table.asset, _metadata(table, pipeline, about), f"{about.ledger_seq}-{about.ledger_event[:12]}"
 
 
-def _metadata(each: Published, pipeline: Pipeline, about: Meta) -> dict[str, Any]:
+def _metadata(table: Published, pipeline: Pipeline, about: Meta) -> dict[str, Any]:
     target = pipeline.settings.warehouse_path
-    preview = query(target, f"SELECT * FROM {each.preview} LIMIT {PREVIEW_ROWS}")  # noqa: S608 - names are ours
-    count = query(target, f"SELECT count(*) FROM {each.relation}").rows[0][0]  # noqa: S608
-    shown = preview if each.preview == each.relation else query(target, f"SELECT * FROM {each.relation} LIMIT 0")  # noqa: S608
+    preview = query(target, f"SELECT * FROM {table.preview} LIMIT {PREVIEW_ROWS}")  # noqa: S608 - names are ours
+    count = query(target, f"SELECT count(*) FROM {table.relation}").rows[0][0]  # noqa: S608
+    described = preview if table.preview == table.relation else query(target, f"SELECT * FROM {table.relation} LIMIT 0")  # noqa: S608
     return {
-        **(each.schema or {"dagster/column_schema": _schema_of(shown)}),
-        "dagster/column_lineage": each.lineage,
+        **(table.schema or {"dagster/column_schema": _schema_of(described)}),
+        "dagster/column_lineage": table.lineage,
         "dagster/row_count": int(count),
-        "dagster/relation_identifier": f"warehouse.{each.relation}",
+        "dagster/relation_identifier": f"warehouse.{table.relation}",
         "preview": dg.MetadataValue.table(records=_records(preview), schema=_schema_of(preview)),
         "file": dg.MetadataValue.path(str(target)),
         "ledger_seq": about.ledger_seq,
@@ -134,11 +135,11 @@ def _schema_of(table: Table) -> dg.TableSchema:
 
 
 def _records(table: Table) -> list[dg.TableRecord]:
-    """Return rows as Dagster keeps them. Exact numbers and moments are text: floats of money would lie."""
-    return [dg.TableRecord({n: _shown(v) for n, v in zip(table.columns, row, strict=True)}) for row in table.rows]
+    """Return rows as Dagster stores them. Decimals and times are text, because floats of money would be inexact."""
+    return [dg.TableRecord({n: _cell(v) for n, v in zip(table.columns, row, strict=True)}) for row in table.rows]
 
 
-def _shown(value: Any) -> Any:
+def _cell(value: Any) -> Any:
     if isinstance(value, Decimal):
         return f"{value:f}"
     return value if value is None or isinstance(value, str | int | float | bool) else str(value)

@@ -1,4 +1,4 @@
-"""What an asset check found, in words for the person who reads it."""
+"""The outcome of an asset check, with texts for the operator."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +13,8 @@ MAX_SHOWN: Final = 10  # findings in the UI; the count is always exact
 
 @dataclass(frozen=True, slots=True)
 class CheckOutcome:
-    """What a check found: nothing is a pass. `todo` says what to do about it; `more` is metadata of its own."""
+    """The outcome of a check. It passes without findings. `todo` is what to do about them; `more` is further
+    metadata."""
 
     findings: Sequence[str]
     todo: str
@@ -22,24 +23,24 @@ class CheckOutcome:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was found."""
+        """Return whether there are no findings."""
         return not self.findings
 
     @property
     def description(self) -> str:
-        """For the person who reads it."""
+        """Return the first findings and what to do, for the operator."""
         if self.passed:
-            return "all well"
+            return "no findings"
         more = len(self.findings) - MAX_SHOWN
         rest = [f"… and {more} more"] if more > 0 else []
         return "\n".join([*self.findings[:MAX_SHOWN], *rest, f"→ {self.todo}"])
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """How many there are, and what else is worth a look."""
+        """Return the number of findings, and the check's further metadata."""
         return {"findings": len(self.findings), **self.more}
 
 
-def shown_in(timezone: str, verdict: CheckOutcome) -> CheckOutcome:
-    """Return a verdict whose times are those of a time zone (an IANA name)."""
-    return replace(verdict, findings=[in_zone(finding, timezone) for finding in verdict.findings])
+def with_timezone(outcome: CheckOutcome, timezone: str) -> CheckOutcome:
+    """Return the outcome with its times in a time zone (an IANA name)."""
+    return replace(outcome, findings=[in_zone(finding, timezone) for finding in outcome.findings])

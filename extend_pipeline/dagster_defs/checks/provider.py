@@ -1,4 +1,4 @@
-"""Checks on what the providers hold: doubts, results and sources that end, and how their books agree with ours."""
+"""Asset checks on the providers' side: attempts in doubt, expiring results and sources, and their statements."""
 
 from decimal import Decimal
 from typing import Any, Final
@@ -13,60 +13,65 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.reconcile.last_reads import statements_now
 from extend_pipeline.engine.status import Doubt, disagreements_now, doubts_now
 
-DOUBT_S: Final = 3_600  # six settle windows of class A: whatever is in doubt for longer needs a look
+DOUBT_S: Final = 3_600  # six settle windows of class A: an attempt in doubt for longer needs a look
 MAX_REPORTED: Final = 50  # rows of a table in the UI
 
 
 def long_in_doubt(pipeline: Pipeline) -> list[Doubt]:
-    """What has been in doubt for longer than an hour."""
+    """Return the attempts that have been in doubt for longer than an hour."""
     return [doubt for doubt in doubts_now(pipeline) if doubt.age_s > DOUBT_S]
 
 
 def nothing_in_doubt(pipeline: Pipeline) -> CheckOutcome:
-    """Nothing is in doubt for longer than an hour: its units are held, and its video stands still."""
+    """No attempt is in doubt for longer than an hour: its units stay reserved, and its video does not continue."""
     doubts = doubts_now(pipeline)
-    found = [
-        f"{doubt.where}: for {doubt.age_s / 3600:.1f} h, {doubt.exposure} {doubt.unit} at stake; {doubt.why}"
+    findings = [
+        f"{doubt.where}: for {doubt.age_s / 3600:.1f} h, {doubt.exposure} {doubt.unit} exposed; {doubt.why}"
         for doubt in doubts
         if doubt.age_s > DOUBT_S
     ]
-    exposure: dict[tuple[str, str], Decimal] = {}  # two resellers' credits are not the same thing
+    exposure: dict[tuple[str, str], Decimal] = {}  # by account, because two resellers' credits differ
     for doubt in doubts:
-        of = doubt.account, doubt.unit
-        exposure[of] = exposure.get(of, Decimal(0)) + doubt.exposure
-    shown: dict[str, Any] = {"in_doubt": len(doubts)}
-    shown |= {f"at_stake_{account}_{unit}": f"{units:f}" for (account, unit), units in exposure.items()}
+        key = doubt.account, doubt.unit
+        exposure[key] = exposure.get(key, Decimal(0)) + doubt.exposure
+    metadata: dict[str, Any] = {"in_doubt": len(doubts)}
+    metadata |= {f"at_stake_{account}_{unit}": f"{units:f}" for (account, unit), units in exposure.items()}
     if doubts:
-        shown["requests"] = dg.MetadataValue.table(
+        metadata["requests"] = dg.MetadataValue.table(
             [_doubt_record(doubt, pipeline.configuration.timezone) for doubt in doubts[:MAX_REPORTED]],
             schema=_DOUBT_SCHEMA,
         )
-    return CheckOutcome(found, "extend-pipeline resolve VIDEO/HOP adopt TASK | resubmit | write-off", more=shown)
+    return CheckOutcome(findings, "extend-pipeline resolve VIDEO/HOP adopt TASK | resubmit | write-off", more=metadata)
 
 
 def nothing_ends_soon(pipeline: Pipeline) -> CheckOutcome:
-    """Every paid result is fetched before half of its keeping time is over, and every source long before its end."""
+    """Every paid result is fetched before half of its keeping time is over, and every source is extended long before
+    its end."""
     now_ms = pipeline.now_ms()
     expiring = ending_now(pipeline)
-    grave = any(each.what != "source" and each.urgency is not Urgency.SOON for each in expiring)
-    severity = dg.AssetCheckSeverity.ERROR if grave else dg.AssetCheckSeverity.WARN
-    todo = "extend-pipeline advance; what can't be fetched says why in extend-pipeline status"
-    return CheckOutcome([each.told(now_ms) for each in expiring], todo, severity)
+    urgent = any(item.what != "source" and item.urgency is not Urgency.SOON for item in expiring)
+    severity = dg.AssetCheckSeverity.ERROR if urgent else dg.AssetCheckSeverity.WARN
+    todo = "extend-pipeline advance; extend-pipeline status shows why a file can't be fetched"
+    return CheckOutcome([item.describe(now_ms) for item in expiring], todo, severity)
 
 
 def books_agree(pipeline: Pipeline) -> CheckOutcome:
-    """The ledger and the providers' lists, bills and invoices agree, as they were last compared; and each that is asked
-    for was answered in the last three days."""
-    found = [
+    """The ledger and the providers' lists, bills and invoices agree, as they were last compared; and each list and bill
+    that is queried was read in the last three days."""
+    findings = [
         f"{row.account}, {row.source}, task {row.task_id}: {row.verdict.replace('_', ' ')}"
         f" (ledger {_units(row.ledger_micros)}, provider {_units(row.upstream_micros)} {row.unit}); {row.note}"
         for row in disagreements_now(pipeline)
     ]
-    now_ms, books = pipeline.now_ms(), statements_now(pipeline)
-    found += [book.unread_words for book in books if book.is_unread_long(now_ms)]
-    shown = {f"others_{book.account}_{book.source}": book.others for book in books if book.others}
-    todo = "extend-pipeline reconcile; to let one be: reconcile ACCOUNT --accept BOOK/TASK"
-    return CheckOutcome(found, todo, more=shown)
+    now_ms, statements = pipeline.now_ms(), statements_now(pipeline)
+    findings += [statement.unavailable_text for statement in statements if statement.is_long_unavailable(now_ms)]
+    metadata = {
+        f"others_{statement.account}_{statement.source}": statement.others
+        for statement in statements
+        if statement.others
+    }
+    todo = "extend-pipeline reconcile; to accept a difference: reconcile ACCOUNT --accept BOOK/TASK"
+    return CheckOutcome(findings, todo, more=metadata)
 
 
 def _units(micros: int | None) -> str:

@@ -1,1 +1,1 @@
-"""Jobs and schedules, and how a run drives the engine."""
+"""Jobs and schedules, and the logging of their runs."""

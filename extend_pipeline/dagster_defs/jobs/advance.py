@@ -1,4 +1,4 @@
-"""advance_job: one run for everything due, however many videos. Sensors and schedules ask for it."""
+"""advance_job: one run for all due videos. Sensors and schedules request it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -9,10 +9,10 @@ from pydantic import Field
 
 from extend_pipeline.dagster_defs.assets.materializations import DATA_VERSION_TAG, Recorder, version_tags
 from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
-from extend_pipeline.dagster_defs.assets.tables import TELLS_ITSELF_TAG, published
+from extend_pipeline.dagster_defs.assets.tables import PUBLISHES_TABLES_TAG, published
 from extend_pipeline.dagster_defs.checks.ledger import evaluations
 from extend_pipeline.dagster_defs.jobs.durations import usable_seconds
-from extend_pipeline.dagster_defs.jobs.run_log import tell_round, why
+from extend_pipeline.dagster_defs.jobs.run_log import log_round, why
 from extend_pipeline.dagster_defs.partitions import add_missing
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.drive import rounds
@@ -22,7 +22,7 @@ from extend_pipeline.ledger.read import queries
 
 ADVANCE_JOB: Final = "advance_job"
 ADVANCE_TAG: Final = "extend_pipeline/advance"
-"""On every run that advances; deploy/dagster.yaml lets one of them run at a time."""
+"""The tag of every run that advances; deploy/dagster.yaml lets one of them run at a time."""
 
 UNFINISHED_RUN: Final = (
     DagsterRunStatus.QUEUED,
@@ -36,61 +36,61 @@ Event = dg.AssetMaterialization | dg.AssetCheckEvaluation | dg.Output[None]
 
 
 class AdvanceConfig(dg.Config):
-    """Of one run of advance_job."""
+    """The configuration of one run of advance_job."""
 
     linger_s: float | None = Field(
-        default=None, description="Go on while something is due within so many seconds. Empty: the setting."
+        default=None, description="Continue while something is due within this many seconds. Empty: the setting."
     )
     max_seconds: float = Field(
         default=6 * 3600,
-        description="End after so long, below run monitoring's limit.",
+        description="End after this many seconds, below run monitoring's limit.",
     )
 
 
 @dg.op(name="advance", tags=NO_RETRY)
 def advance_everything(context: dg.OpExecutionContext, config: AdvanceConfig, home: HomeResource) -> Iterator[Event]:
-    """Rounds of recover, poll, collect and submit; after each, one materialization a partition that changed. At the
-    end the tables are published, and told with their checks."""
+    """Run rounds of recover, poll, collect and submit, and yield a materialization for each partition that changed. At
+    the end, publish the tables and yield their materializations and checks."""
     max_seconds = usable_seconds("max_seconds", config.max_seconds)
-    asked_s = None if config.linger_s is None else usable_seconds("linger_s", config.linger_s, zero=True)
+    configured_s = None if config.linger_s is None else usable_seconds("linger_s", config.linger_s, zero=True)
     with home.open() as pipeline:
-        linger_s = pipeline.settings.linger_s if asked_s is None else asked_s
+        linger_s = pipeline.settings.linger_s if configured_s is None else configured_s
         recorder = Recorder(context.instance, pipeline)
         for now in rounds(pipeline, linger_s=linger_s, max_seconds=max_seconds):
-            tell_round(context.log, now)
-            yield from _news(context, pipeline, recorder)
+            log_round(context.log, now)
+            yield from _pending_events(context, pipeline, recorder)
             last = now
         while not recorder.done:
-            yield from recorder.news()
+            yield from recorder.pending_events()
         publish_last(pipeline)
-        yield from _tables(context.instance, pipeline)
+        yield from _table_events(context.instance, pipeline)
         yield from evaluations(pipeline)
         timezone = pipeline.configuration.timezone
     for video in last.plan.needs_person:
-        context.log.warning(f"{video.key} waits for a person: {why(video, timezone)}")
+        context.log.warning(f"{video.key} waits for an operator: {why(video, timezone)}")
     yield dg.Output(None)
 
 
-@dg.job(name=ADVANCE_JOB, tags={**NO_RETRY, ADVANCE_TAG: "all", TELLS_ITSELF_TAG: "true"})
+@dg.job(name=ADVANCE_JOB, tags={**NO_RETRY, ADVANCE_TAG: "all", PUBLISHES_TABLES_TAG: "true"})
 def advance_job() -> None:
-    """Bring every video on by what is due now."""
+    """Advance every video by its due steps."""
     advance_everything()
 
 
 def unfinished_runs(instance: dg.DagsterInstance) -> Sequence[dg.DagsterRun]:
-    """Runs of advance_job that are queued or under way."""
+    """Return the runs of advance_job that are queued or in progress."""
     return instance.get_runs(dg.RunsFilter(job_name=ADVANCE_JOB, statuses=list(UNFINISHED_RUN)))
 
 
-def _news(context: dg.OpExecutionContext, pipeline: Pipeline, recorder: Recorder) -> Iterator[Event]:
+def _pending_events(context: dg.OpExecutionContext, pipeline: Pipeline, recorder: Recorder) -> Iterator[Event]:
     with pipeline.ledger.read() as connection:
         keys = [row.video_key for row in queries.videos(connection)]
     add_missing(context.instance, keys)  # the catalogue may have grown since the sensor's last tick
-    yield from recorder.news()
+    yield from recorder.pending_events()
 
 
-def _tables(instance: dg.DagsterInstance, pipeline: Pipeline) -> Iterator[Event]:
-    """Tell of the published file, unless Dagster knows of this very one."""
+def _table_events(instance: dg.DagsterInstance, pipeline: Pipeline) -> Iterator[Event]:
+    """Yield a materialization for each published table, unless Dagster has one of this version."""
     for asset, metadata, version in published(pipeline):
         event = instance.get_latest_materialization_event(asset)
         known = None if event is None or event.asset_materialization is None else event.asset_materialization.tags

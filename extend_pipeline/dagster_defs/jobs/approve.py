@@ -1,4 +1,4 @@
-"""approve_job: a person's decision about edits that would pay again, for those who work in Dagster's UI."""
+"""approve_job: an operator's decision, in Dagster's UI, about edits that would pay again."""
 
 from typing import Literal
 
@@ -13,18 +13,18 @@ from extend_pipeline.engine.doubt.approve import approve
 
 
 class ApproveConfig(dg.Config):
-    """Of one run of approve_job."""
+    """The configuration of one run of approve_job."""
 
     decision: Literal["keep", "pay"] = Field(
-        description="keep: what is paid stays, the edit holds from the next hop on. pay: buy it anew."
+        description="keep: paid hops stay, and the edit applies from the next hop on. pay: buy them anew."
     )
     videos: list[str] = Field(default=[], description="Keys of the videos.")
-    everything: bool = Field(default=False, description="true decides about every edit that waits, and names no video.")
+    everything: bool = Field(default=False, description="true: decide about every waiting edit, and name no video.")
 
 
 @dg.op(name="approve", tags=NO_RETRY)
 def approve_edits(context: dg.OpExecutionContext, config: ApproveConfig, home: HomeResource) -> None:
-    """Write the decision down; advance_job goes on with it. Raises Failure for a key that the catalogue lacks."""
+    """Write down the decision; advance_job applies it. Raises Failure for a key that the catalogue lacks."""
     if config.everything == bool(config.videos):
         raise dg.Failure("name videos, or set everything: true, and not both", allow_retries=False)
     videos = [normal_name(key) for key in config.videos]
@@ -41,5 +41,5 @@ def approve_edits(context: dg.OpExecutionContext, config: ApproveConfig, home: H
 
 @dg.job(name="approve_job", tags=NO_RETRY)
 def approve_job() -> None:
-    """Decide about edits that would pay again for what was paid for."""
+    """Decide about edits that would pay again for paid hops."""
     approve_edits()

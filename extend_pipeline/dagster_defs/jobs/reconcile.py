@@ -1,4 +1,4 @@
-"""reconcile_job: the ledger against the providers' lists and bills."""
+"""reconcile_job: compares the ledger with the providers' lists and bills."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from extend_pipeline.dagster_defs.checks.ledger import evaluations
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.guards.process import mistakes
 from extend_pipeline.engine.publish import publish_last
-from extend_pipeline.engine.reconcile.last_reads import others_words
+from extend_pipeline.engine.reconcile.last_reads import others_text
 from extend_pipeline.engine.reconcile.run import Reconciled
 from extend_pipeline.engine.reconcile.run_all import reconcile_everything
 from extend_pipeline.engine.reconcile.statements import StatementUnavailable
@@ -20,14 +20,14 @@ from extend_pipeline.engine.reconcile.statements import StatementUnavailable
 def reconcile_accounts(
     context: dg.OpExecutionContext, home: HomeResource
 ) -> Iterator[dg.AssetCheckEvaluation | dg.Output[None]]:
-    """Compare every account that was ever claimed for with each book that its provider shows; then publish, and tell
-    the checks anew."""
+    """Compare every account with a claim with each statement that its provider shows; then publish, and evaluate the
+    checks."""
     with home.open() as pipeline:
         if wrong := mistakes(pipeline):
             lines = "\n".join(wrong)
-            context.log.warning(f"no task is taken over until this is corrected:\n{lines}")
-        for each in reconcile_everything(pipeline):
-            tell(context.log, each)
+            context.log.warning(f"no task is adopted until this is corrected:\n{lines}")
+        for result in reconcile_everything(pipeline):
+            log_statement(context.log, result)
         publish_last(pipeline)
         yield from evaluations(pipeline)
     yield dg.Output(None)
@@ -35,22 +35,20 @@ def reconcile_accounts(
 
 @dg.job(name="reconcile_job", tags=NO_RETRY)
 def reconcile_job() -> None:
-    """Hold the ledger against what the providers show, and take over what only they know."""
+    """Compare the ledger with the providers' statements, and adopt unmatched tasks."""
     reconcile_accounts()
 
 
-def tell(log: dg.DagsterLogManager, each: Reconciled | StatementUnavailable) -> None:
-    """One line a book, and one a disagreement."""
-    if isinstance(each, StatementUnavailable):
-        say = log.warning if each.failed else log.info
-        say(f"{each.account}, {each.source}: not compared: {each.message}")
+def log_statement(log: dg.DagsterLogManager, result: Reconciled | StatementUnavailable) -> None:
+    """Log one line for the statement, and one for each disagreement."""
+    if isinstance(result, StatementUnavailable):
+        write = log.warning if result.failed else log.info
+        write(f"{result.account}, {result.source}: not compared: {result.message}")
         return
-    others = f", {others_words(each.others)}" if each.others else ""
+    others = f", {others_text(result.others)}" if result.others else ""
     log.info(
-        f"{each.account}, {each.source}: {counted(len(each.compared), 'task')} compared, "
-        f"{len(each.disagreements)} disagree, {len(each.adopted)} taken over{others}"
+        f"{result.account}, {result.source}: {counted(len(result.compared), 'task')} compared, "
+        f"{len(result.disagreements)} disagree, {len(result.adopted)} adopted{others}"
     )
-    for compared in each.disagreements:
-        log.warning(
-            f"{each.account}, {each.source}, task {compared.task_id}: {compared.verdict.value}: {compared.note}"
-        )
+    for item in result.disagreements:
+        log.warning(f"{result.account}, {result.source}, task {item.task_id}: {item.verdict.value}: {item.note}")

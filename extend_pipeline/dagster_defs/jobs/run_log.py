@@ -1,4 +1,5 @@
-"""What runs say in Dagster's UI: a line a round, and a failure that names what is missing, why, and what to do."""
+"""Texts of runs in Dagster's UI: a line a round, and a failure that names the missing videos, the reasons, and what to
+do."""
 
 from collections.abc import Sequence
 from logging import Logger
@@ -16,15 +17,15 @@ MAX_NAMES: Final = 5  # in one log line
 MAX_REPORTED: Final = 20  # in one failure; the count is always exact
 
 
-def tell_round(log: Logger, now: Round) -> None:
-    """Say what a round did; nothing where nothing happened."""
+def log_round(log: Logger, now: Round) -> None:
+    """Log what a round did; nothing if it did nothing."""
     if (disk_error := now.collected.disk_error or now.disk_error) is not None:
         log.error(str(disk_error))
     if now.ledger_ahead_ms:
         log.warning(describe_ahead(now.ledger_ahead_ms))
     if now.mistakes:
         lines = "\n".join(now.mistakes)
-        log.warning(f"nothing is submitted until this is corrected; what is paid for is fetched:\n{lines}")
+        log.warning(f"nothing is submitted until this is corrected; paid results are still fetched:\n{lines}")
     for line in now.left_alone:
         log.warning(line)
     if now.plan.ledger is not None:
@@ -44,24 +45,24 @@ def tell_round(log: Logger, now: Round) -> None:
         "lost": now.collected.lost,
         "quarantined": now.collected.quarantined,
     }
-    told = [f"{word}: {names(where)}" for word, where in done.items() if where]
-    if told:
-        going = len(now.plan.unfinished)
-        log.info(f"{'; '.join(told)} | {going} going on, {len(now.plan.needs_person)} waiting for a person")
+    parts = [f"{what}: {names(places)}" for what, places in done.items() if places]
+    if parts:
+        unfinished = len(now.plan.unfinished)
+        log.info(f"{'; '.join(parts)} | {unfinished} in progress, {len(now.plan.needs_person)} waiting for an operator")
 
 
-def mistakes_in_short(wrong: Sequence[str]) -> str:
-    """Return what a tick says of mistakes in the files; empty where there is none."""
-    if not wrong:
+def summarize_mistakes(mistakes: Sequence[str]) -> str:
+    """Return the message of a tick about mistakes in the files; empty if there are none."""
+    if not mistakes:
         return ""
-    more = f"; {len(wrong) - 1} more" if len(wrong) > 1 else ""
-    return f"nothing is submitted until this is corrected: {wrong[0]}{more}"
+    more = f"; {len(mistakes) - 1} more" if len(mistakes) > 1 else ""
+    return f"nothing is submitted until this is corrected: {mistakes[0]}{more}"
 
 
-def names(where: Sequence[str]) -> str:
-    """Return the first few by name, and how many there are."""
-    more = len(where) - MAX_NAMES
-    return ", ".join(where[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
+def names(places: Sequence[str]) -> str:
+    """Return the first few names, and how many more there are."""
+    more = len(places) - MAX_NAMES
+    return ", ".join(places[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 def partial_end(
@@ -73,13 +74,13 @@ def partial_end(
     timezone: str,
     mistakes: Sequence[str] = (),
 ) -> dg.Failure:
-    """Return a run's failure: which of the chosen videos are missing, why, and what to do. What was done is kept.
-    Mistakes in the files are all told. Times are those of `timezone` (an IANA name)."""
-    lines = [f"{key}: it is not in the catalogue → put it back, or leave the partition alone" for key in unknown]
+    """Return a run's failure: which of the chosen videos are missing, why, what to do, and every mistake in the files.
+    Finished work is kept. Times are in `timezone` (an IANA name)."""
+    lines = [f"{key}: it is not in the catalogue → restore it, or leave the partition out" for key in unknown]
     lines += [f"{video.key}: {why(video, timezone)}" for video in missing]
     count = len(lines)
     failed = f"{count} of {counted(chosen, 'video')} {what}"
-    head = f"{failed}; what was done is kept, and starting again pays for nothing twice:"
+    head = f"{failed}; finished work is kept, and running it again pays for nothing twice:"
     more = [f"… and {count - MAX_REPORTED} more: extend-pipeline status"] if count > MAX_REPORTED else []
     if mistakes:
         more += [
@@ -92,7 +93,7 @@ def partial_end(
 
 
 def why(video: VideoPlan, timezone: str) -> str:
-    """Return why a video is not done, and what to do; times are those of `timezone` (an IANA name)."""
+    """Return why a video is not done, and what to do. Times are in `timezone` (an IANA name)."""
     so_far = f"{counted(video.hops_done, 'hop')} done"
     if video.blocker is not None:
         return in_zone(f"{so_far}; {video.blocker.message} → {video.blocker.todo}", timezone)

@@ -1,5 +1,5 @@
-"""Schedules. The nightly one is off until somebody turns it on: the poll sensor asks for runs all day. Their hours are
-those of the home's time zone when Dagster loads the definitions."""
+"""The schedules. The nightly one is off until the operator turns it on, because the poll sensor requests runs all day.
+Their hours are in the home's time zone at the time when Dagster loads the definitions."""
 
 from zoneinfo import ZoneInfo
 
@@ -8,7 +8,7 @@ import dagster as dg
 from extend_pipeline.base.wording import counted
 from extend_pipeline.dagster_defs.jobs.advance import advance_job, unfinished_runs
 from extend_pipeline.dagster_defs.jobs.reconcile import reconcile_job
-from extend_pipeline.dagster_defs.jobs.run_log import mistakes_in_short
+from extend_pipeline.dagster_defs.jobs.run_log import summarize_mistakes
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.advance import declare_catalogue
 from extend_pipeline.engine.guards.process import mistakes
@@ -16,29 +16,29 @@ from extend_pipeline.ledger.read import queries
 
 
 def build_nightly_backfill_schedule(timezone: str) -> dg.ScheduleDefinition:
-    """Build the schedule that begins the work of each day of a time zone (an IANA name)."""
+    """Return the nightly schedule, just after midnight of a time zone (an IANA name), when a new day's budget
+    begins."""
 
     @dg.schedule(
         job=advance_job,
         cron_schedule="5 0 * * *",  # just after midnight, when a new day's budget begins
         execution_timezone=timezone,
         default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Every night: one run for every unfinished video, however many, until they are done or the night "
-        "is.",
+        description="Every night: one run for all unfinished videos, until they are done or the night is over.",
     )
     def nightly_backfill_schedule(
         context: dg.ScheduleEvaluationContext, home: HomeResource
     ) -> dg.RunRequest | dg.SkipReason:
-        """Ask for one run that stays until nothing goes on by itself. One run and not one a partition or a range of
-        them: a run costs 10 s of CPU, and the unfinished videos are scattered among the finished."""
+        """Request one run that lasts until every video is done or needs an operator. It is not one run a partition or
+        range, because a run costs 10 s of CPU and the unfinished videos are scattered among the finished."""
         with home.open() as pipeline:
             declare_catalogue(pipeline)
-            wrong = mistakes_in_short(mistakes(pipeline))
+            wrong = summarize_mistakes(mistakes(pipeline))
             if wrong:
                 context.log.warning(wrong)
             if (now := pipeline.configuration.timezone) != timezone:
                 context.log.warning(
-                    f"the home's timezone is {now} by now, and schedules still run by {timezone}: reload the code "
+                    f"the home's timezone is now {now}, and schedules still run by {timezone}: reload the code "
                     f"location in Dagster"
                 )
             with pipeline.ledger.read() as connection:
@@ -47,7 +47,7 @@ def build_nightly_backfill_schedule(timezone: str) -> dg.ScheduleDefinition:
             return dg.SkipReason("every video is complete")
         if under_way := unfinished_runs(context.instance):
             return dg.SkipReason(
-                f"run {under_way[0].run_id} is at it already; {counted(len(unfinished), 'video')} unfinished"
+                f"run {under_way[0].run_id} is in progress; {counted(len(unfinished), 'video')} unfinished"
             )
         night = context.scheduled_execution_time.astimezone(ZoneInfo(timezone)).date().isoformat()
         config = {"ops": {"advance": {"config": {"linger_s": 1800.0}}}}
@@ -59,12 +59,12 @@ def build_nightly_backfill_schedule(timezone: str) -> dg.ScheduleDefinition:
 
 
 def build_daily_reconciliation_schedule(timezone: str) -> dg.ScheduleDefinition:
-    """Build the schedule of reconcile_job, at an hour of a time zone (an IANA name)."""
+    """Return the daily schedule of reconcile_job, at an hour of a time zone (an IANA name)."""
     return dg.ScheduleDefinition(
         name="daily_reconciliation_schedule",
         job=reconcile_job,
-        cron_schedule="40 13 * * *",  # bills may be 12 h late: by then yesterday is in them
+        cron_schedule="40 13 * * *",  # because bills may be 12 h late: by then they include yesterday
         execution_timezone=timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="Once a day, reads only: lists and bills of every account that was used.",
+        description="Once a day: compares the ledger with the lists and bills of every account that was used.",
     )

@@ -1,5 +1,5 @@
-"""doubt_sensor: says when something has been in doubt for too long. A doubt that only a person can clear up asks for no
-run, so that no run would tell of its age."""
+"""doubt_sensor: reports when an attempt has been in doubt for too long. Doubts that only an operator can resolve never
+trigger a run, so no run would report their age."""
 
 import hashlib
 
@@ -13,21 +13,23 @@ from extend_pipeline.dagster_defs.resources import HomeResource
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells the asset check nothing_in_doubt as soon as something has been in doubt for an hour, and when "
-    "that is over.",
+    description="Evaluates the asset check nothing_in_doubt when an attempt has been in doubt for an hour, and when "
+    "none is any more.",
 )
 def doubt_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
-    """Evaluate the asset check `nothing_in_doubt` where what it would find is news. The cursor holds a digest of what
-    was told; it is empty where nothing was found."""
-    if reason := home.lacks_accounts():
+    """Evaluate the asset check `nothing_in_doubt` when its outcome changes. The cursor is a digest of the reported
+    attempts; it is empty if there are none."""
+    if reason := home.why_not_set_up():
         return dg.SkipReason(reason)
     with home.open() as pipeline:
-        found = sorted(doubt.attempt_id for doubt in long_in_doubt(pipeline))
-        told = hashlib.sha256("\n".join(found).encode()).hexdigest() if found else ""
-        if told == (context.cursor or ""):
-            return dg.SkipReason(f"{len(found)} in doubt for long, as was told before" if found else "nothing is")
+        doubts = sorted(doubt.attempt_id for doubt in long_in_doubt(pipeline))
+        reported = hashlib.sha256("\n".join(doubts).encode()).hexdigest() if doubts else ""
+        if reported == (context.cursor or ""):
+            return dg.SkipReason(
+                f"{len(doubts)} in doubt for long, as reported before" if doubts else "nothing is in doubt for long"
+            )
         check = evaluation(pipeline, NOTHING_IN_DOUBT)
-    news = f"{len(found)} in doubt for longer than an hour"
-    if found:
-        context.log.warning(check.description or news)
-    return dg.SensorResult(skip_reason=dg.SkipReason(news), cursor=told, asset_events=[check])
+    summary = f"{len(doubts)} in doubt for longer than an hour"
+    if doubts:
+        context.log.warning(check.description or summary)
+    return dg.SensorResult(skip_reason=dg.SkipReason(summary), cursor=reported, asset_events=[check])

@@ -1,4 +1,4 @@
-"""What a tick finds out about some accounts: polls what is due, then says what a run would have to do."""
+"""The work of a poll sensor's tick: polls the due tasks of some accounts, then finds what a run would have to do."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ S = AttemptState
 
 
 def poll_accounts(pipeline: Pipeline, accounts: Sequence[str], *, deadline: float, clock: Callable[[], float]) -> int:
-    """Poll the accounts one by one until `deadline` on `clock` (seconds), and answer how many tasks were looked at.
-    What was not reached comes with the next tick, since the longest overdue is polled first."""
+    """Poll the accounts one by one until `deadline` on `clock` (seconds), longest overdue first. Return how many tasks
+    were polled. The other accounts follow in the next tick."""
     looked_at = 0
     try_other_keys(pipeline, [name for name in accounts if name not in pipeline.without_key()])
     for name in sorted(accounts, key=lambda name: _next_look(pipeline, name)):
         if clock() >= deadline:
             break
-        looked_at += poll_due(pipeline, accounts=[name], go_on=lambda: clock() < deadline).polled
+        looked_at += poll_due(pipeline, accounts=[name], may_continue=lambda: clock() < deadline).polled
     return looked_at
 
 
@@ -43,38 +43,39 @@ def _next_look(pipeline: Pipeline, account: str) -> int:
 
 
 def what_is_due(pipeline: Pipeline, accounts: Sequence[str]) -> str:
-    """Return what a run would have to do for the accounts now, in words; empty: nothing. Plans everything
-    unfinished."""
+    """Return what a run would have to do for the accounts now, in words; empty if nothing. Plans every unfinished
+    video."""
     now_ms, ledger = pipeline.now_ms(), pipeline.ledger
     pollable = [name for name in accounts if name not in pipeline.without_key()]
-    found = []
-    watch_store(pipeline)  # where no run goes on, nobody else would notice that files are gone
+    work = []
+    watch_store(pipeline)  # because without a run nothing else would notice that files are missing
     fetches = schedule.fetch_waits(pipeline.settings, accounts)
     look_ups = schedule.lookup_waits(pipeline.settings, {name: pipeline.accounts[name] for name in pollable})
     if job_queue.has_due(ledger, now_ms=now_ms, states=FETCHED, accounts=fetches):
-        found.append("results to fetch")
+        work.append("results to fetch")
     if job_queue.has_due(ledger, now_ms=now_ms, states=(S.IN_DOUBT,), accounts=look_ups):
-        found.append("attempts in doubt to look up")
+        work.append("attempts in doubt to look up")
     callbacks = schedule.callback_waits(pipeline.settings, pollable)
     if job_queue.has_due(ledger, now_ms=now_ms, states=sorted(ENDED), accounts=callbacks):
-        found.append("callbacks for attempts that have ended")
+        work.append("callbacks for attempts that have ended")
     now = plan(plan_input(pipeline, unfinished=True))
     with ledger.read() as connection:
-        held = queries.attempts_in(connection, (S.CLAIMED, S.SENDING))
+        leased = queries.attempts_in(connection, (S.CLAIMED, S.SENDING))
         known = {row.video_key: row for row in queries.videos(connection, unfinished=True)}
-    if any(row.account in accounts and lease_is_over(row, now_ms) for row in held):
-        found.append("leases that ran out")
+    if any(row.account in accounts and lease_is_over(row, now_ms) for row in leased):
+        work.append("leases that ended")
     steps = sum(step.video.account in accounts for step in now.due)
     if steps:
-        found.append(f"{counted(steps, 'step')} to submit")
-    moved = sum(video.account in accounts and _moved(known.get(video.key), video) for video in now.videos)
-    if moved:
-        found.append(f"{counted(moved, 'video')} whose state changed")
-    return "; ".join(found)
+        work.append(f"{counted(steps, 'step')} to submit")
+    changed = sum(video.account in accounts and _state_differs(known.get(video.key), video) for video in now.videos)
+    if changed:
+        work.append(f"{counted(changed, 'video')} whose state changed")
+    return "; ".join(work)
 
 
-def _moved(row: VideoRow | None, video: VideoPlan) -> bool:
-    """Return whether a video's state in words is out of date. Not its detail, which counts minutes."""
+def _state_differs(row: VideoRow | None, video: VideoPlan) -> bool:
+    """Return whether a video's stored state or reason is out of date. Its detail is not compared, because it counts
+    minutes."""
     if video.blocker is not None and video.blocker.reason.is_local:
         return False
     reason = video.blocker.reason.value if video.blocker else ""

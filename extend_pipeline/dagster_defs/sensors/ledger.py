@@ -1,5 +1,5 @@
-"""ledger_sensor: says when the ledger is not the one that the home has worked with. Nothing is submitted then, so
-that no run would tell of it."""
+"""ledger_sensor: reports when the ledger is not the one that the home has worked with. Nothing is submitted then, so no
+run would report it."""
 
 import hashlib
 
@@ -13,22 +13,22 @@ from extend_pipeline.engine.guards.ledger_look import look
 @dg.sensor(
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Tells the asset check ledger_is_known as soon as the ledger is another one than the home remembers, "
-    "and when that is over.",
+    description="Evaluates the asset check ledger_is_known when the ledger is not the one that the home remembers, and "
+    "when it is again.",
 )
 def ledger_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
-    """Evaluate the asset check `ledger_is_known` where what it would find is news. The cursor holds a digest of what
-    was told; it is empty where the ledger is known."""
-    if reason := home.lacks_accounts():
+    """Evaluate the asset check `ledger_is_known` when its outcome changes. The cursor is a digest of the reported
+    outcome; it is empty if the ledger is known."""
+    if reason := home.why_not_set_up():
         return dg.SkipReason(reason)
     with home.open() as pipeline:
-        found = look(pipeline.settings, pipeline.ledger)
-        told = "" if found.may_spend else hashlib.sha256(found.kind.value.encode()).hexdigest()
-        if told == (context.cursor or ""):
-            return dg.SkipReason("the ledger is known" if found.may_spend else f"as was told before: {found.message}")
+        ledger = look(pipeline.settings, pipeline.ledger)
+        reported = "" if ledger.may_spend else hashlib.sha256(ledger.kind.value.encode()).hexdigest()
+        if reported == (context.cursor or ""):
+            return dg.SkipReason("the ledger is known" if ledger.may_spend else f"as reported before: {ledger.message}")
         check = evaluation(pipeline, LEDGER_IS_KNOWN)
-    if not found.may_spend:
-        context.log.warning(f"{found.message} → {found.todo}")
+    if not ledger.may_spend:
+        context.log.warning(f"{ledger.message} → {ledger.todo}")
     return dg.SensorResult(
-        skip_reason=dg.SkipReason(found.message or "the ledger is known"), cursor=told, asset_events=[check]
+        skip_reason=dg.SkipReason(ledger.message or "the ledger is known"), cursor=reported, asset_events=[check]
     )

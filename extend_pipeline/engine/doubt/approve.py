@@ -1,4 +1,4 @@
-"""A person's decision about edits that would pay again for what was paid for: keep what is there, or pay anew."""
+"""The operator's decision about edits that would pay again for paid hops: keep the paid films, or pay again."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Decision = Literal["keep", "pay"]
 
 @dataclass(frozen=True, slots=True)
 class Approved:
-    """An edit of a video that was decided about."""
+    """An edit of a video that the operator has decided about."""
 
     video_key: str
     account: str
@@ -27,8 +27,8 @@ class Approved:
 def approve(
     pipeline: Pipeline, *, decision: Decision, videos: Collection[str] | None, who: str, why: str = ""
 ) -> list[Approved]:
-    """Decide about the edits that wait for it, of the named videos or of all; submits nothing. Returns them in the
-    order of the catalogue; a video without an edit that waits is left out."""
+    """Record a decision about the pending edits of the named videos, or of all; submit nothing. Return the edits in
+    catalogue order; videos without a pending edit are left out."""
     planned = plan(plan_input(pipeline, videos=videos))
     decided = [Approved(video.key, video.account, video.edit) for video in planned.videos if video.edit is not None]
     if not decided:

@@ -1,5 +1,5 @@
-"""Looks into what callbacks named, for attempts in doubt that can't be looked up by a key of their own. The callback is
-a hint; what counts is a GET with our own credentials that shows a task which can be this attempt's and no other's."""
+"""Look up the tasks that callbacks named, for attempts in doubt that can't be looked up by their own key. A callback is
+only a hint: a task counts once a GET with our own credentials shows that it can be this attempt's and no other's."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, Que
 
 S = AttemptState
 
-MAX_LOOKUPS: Final = 5  # at a task that the account doesn't know: it may be told of before it can be asked for
+MAX_LOOKUPS: Final = 5  # of a task that the account doesn't know: its callback may come before it can be queried
 
 SKEW_MS: Final = 600_000
-"""How far the upstream's clock may be from ours where a task's age is all that it tells of where it comes from."""
+"""Tolerated difference (ms) between the provider's clock and ours, where only the creation time identifies a task."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
-    """An attempt in doubt, the tasks that callbacks named for it, and what the last look at them left."""
+    """An attempt in doubt, the tasks that callbacks named for it, and the result of the last look-up."""
 
     attempt: AttemptRow
     tasks: tuple[str, ...]
@@ -43,86 +43,86 @@ class _Doubt:
 
     @property
     def absence_counts(self) -> bool:
-        """Return whether one more "no such task" is believed: not where the looks before had no answer at all."""
+        """Return whether the next "no such task" is final: enough look-ups were made, and the last had a response."""
         return self.look.tries + 1 >= MAX_LOOKUPS and self.look.cause is LookCause.NOT_THERE
 
 
 def look_into_callbacks(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
-    """Ask once for every task that callbacks named for an attempt in doubt; answers VIDEO/HOP of those that were found.
+    """Query every task that callbacks named for an attempt in doubt; return VIDEO/HOP of the attempts that have one.
 
-    Only for attempts that can't be looked up by our own key: where they can, that look-up knows better.
+    Attempts that can be looked up by their own key are left out, because that look-up is more reliable.
     """
-    doubts = _take(pipeline, accounts)
+    doubts = _lease_doubts(pipeline, accounts)
     if not doubts:
         return []
     with released_on_error(pipeline, [doubt.attempt.attempt_id for doubt in doubts]):
-        return _look_at(pipeline, doubts)
+        return _query_and_decide(pipeline, doubts)
 
 
-def _look_at(pipeline: Pipeline, doubts: Sequence[_Doubt]) -> list[str]:
-    questions = [(doubt.attempt.account, task_id) for doubt in doubts for task_id in doubt.tasks]
+def _query_and_decide(pipeline: Pipeline, doubts: Sequence[_Doubt]) -> list[str]:
+    requests = [(doubt.attempt.account, task_id) for doubt in doubts for task_id in doubt.tasks]
     with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="called-back") as pool:
-        answers = list(pool.map(lambda question: pipeline.provider(question[0]).query(question[1]), questions))
-    heard = dict(zip(questions, answers, strict=True))
-    found = []
+        results = list(pool.map(lambda request: pipeline.provider(request[0]).query(request[1]), requests))
+    outcomes = dict(zip(requests, results, strict=True))
+    resolved = []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         for doubt in doubts:
             if _decide_callback(
-                tx, pipeline, doubt, {task_id: heard[doubt.attempt.account, task_id] for task_id in doubt.tasks}
+                tx, pipeline, doubt, {task_id: outcomes[doubt.attempt.account, task_id] for task_id in doubt.tasks}
             ):
-                found.append(doubt.attempt.where)
-    return found
+                resolved.append(doubt.attempt.where)
+    return resolved
 
 
-def mismatch_reason(attempt: AttemptRow, view: TaskView, *, asked: str, post_deadline_ms: int) -> str:
-    """Return why a task that a callback named can't be taken for an attempt's; empty where nothing speaks against it.
+def mismatch_reason(attempt: AttemptRow, view: TaskView, *, task_id: str, post_deadline_ms: int) -> str:
+    """Return why a task that a callback named can't be the attempt's; empty where nothing contradicts it.
 
-    The task's own words decide: our key, or the video that it was made from. Where it tells neither, it must have
-    been made while the attempt's POST was under way. A task that doesn't tell that either is a person's to adopt.
+    The key and the parent that the task reports decide. Where it reports neither, it must have been created while the
+    attempt's POST was in flight. Where it reports no creation time either, only the operator may adopt it.
     """
-    if view.task_id != asked:
-        return f"the answer is about task {view.task_id}"
+    if view.task_id != task_id:
+        return f"the response is about task {view.task_id}"
     if not belongs(view, attempt.external_task_id, attempt.parent_video_id):
         return "it is not made from the same video, or by another request"
     if view.external_task_id is not None or view.parent_video_id is not None:
         return ""
     if view.created_ms is None or attempt.sending_at is None:
-        return "it tells neither what it was made from nor when"
+        return "it reports neither its parent nor its creation time"
     if not attempt.sending_at - SKEW_MS <= view.created_ms <= attempt.sending_at + post_deadline_ms + SKEW_MS:
         return "it was not made when this attempt was sent"
     return ""
 
 
-def _take(pipeline: Pipeline, accounts: Collection[str]) -> list[_Doubt]:
-    """Lease what is to be looked into now for the time of a look, so that two processes don't ask the same."""
+def _lease_doubts(pipeline: Pipeline, accounts: Collection[str]) -> list[_Doubt]:
+    """Lease the doubts that are due, for the time of a look-up, so that two processes don't query the same tasks."""
     with pipeline.ledger.read() as connection:
         doubtful = [row.attempt_id for row in _in_doubt(connection, pipeline, accounts)]
         named = webhook_inbox.named(connection, doubtful) if doubtful else {}
         hints = queries.hints(connection) if doubtful else {}
-    # of an account that was class A, and isn't any more: it would be due for ever, to nobody
-    left_over = {one for one in doubtful if one in hints and one not in named}
-    if not named and not left_over:
+    # their account was class A and isn't any more: no look-up takes them, so they would stay due forever
+    stale_hints = {attempt_id for attempt_id in doubtful if attempt_id in hints and attempt_id not in named}
+    if not named and not stale_hints:
         return []
-    taken = []
+    leased = []
     lease_ms = schedule.lookup_lease_ms(pipeline.settings)
-    longest = schedule.max_callback_wait_ms(pipeline.settings)
+    max_wait_ms = schedule.max_callback_wait_ms(pipeline.settings)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         hints = queries.hints(tx.connection)
-        named = webhook_inbox.named(tx.connection, [*named, *left_over])
+        named = webhook_inbox.named(tx.connection, [*named, *stale_hints])
         for attempt in _in_doubt(tx.connection, pipeline, accounts):
             hint = hints.get(attempt.attempt_id)
-            if attempt.attempt_id in left_over and attempt.attempt_id not in named:
+            if attempt.attempt_id in stale_hints and attempt.attempt_id not in named:
                 transitions.unschedule(tx, attempt.attempt_id)
             if attempt.attempt_id not in named or (
-                hint is not None and still_waits(hint.due_at, tx.now_ms, longest_ms=longest)
+                hint is not None and still_waits(hint.due_at, tx.now_ms, longest_ms=max_wait_ms)
             ):
                 continue
             look = LastLook() if hint is None else hint.look
             until = tx.now_ms + lease_ms
             transitions.schedule(tx, attempt.attempt_id, account=attempt.account, due_at=until, look=look)
             job_queue.extend_lease(tx, attempt.attempt_id, owner=pipeline.owner, until=until, from_owner="")
-            taken.append(_Doubt(attempt, tuple(named[attempt.attempt_id]), look))
-    return taken
+            leased.append(_Doubt(attempt, tuple(named[attempt.attempt_id]), look))
+    return leased
 
 
 def _in_doubt(connection: Connection, pipeline: Pipeline, accounts: Collection[str]) -> list[AttemptRow]:
@@ -134,18 +134,18 @@ def _in_doubt(connection: Connection, pipeline: Pipeline, accounts: Collection[s
 
 
 def _decide_callback(
-    tx: LedgerTransaction, pipeline: Pipeline, doubt: _Doubt, answers: Mapping[str, QueryOutcome]
+    tx: LedgerTransaction, pipeline: Pipeline, doubt: _Doubt, outcomes: Mapping[str, QueryOutcome]
 ) -> bool:
-    """Write down what the looks at the tasks of one attempt have shown; answers whether its task was found."""
+    """Record what the queries of one attempt's tasks have shown; return whether its task was found."""
     attempt_id = doubt.attempt.attempt_id
-    waiting: LastLook | None = None
+    next_look: LastLook | None = None
     tries = doubt.look.tries + 1
-    for task_id, answer in answers.items():
-        match answer:
+    for task_id, outcome in outcomes.items():
+        match outcome:
             case Found(view):
-                against = _adopt(tx, pipeline, doubt.attempt, view, task_id)
-                webhook_inbox.mark_processed(tx, attempt_id, task_id, note=against or "found")
-                if not against:
+                mismatch = _adopt(tx, pipeline, doubt.attempt, view, task_id)
+                webhook_inbox.mark_processed(tx, attempt_id, task_id, note=mismatch or "found")
+                if not mismatch:
                     return True
             case NotFound(reply) if doubt.absence_counts:
                 webhook_inbox.mark_processed(
@@ -153,16 +153,16 @@ def _decide_callback(
                 )
             case NotFound(reply):
                 note = f"not there yet: a callback named task {task_id}: {reply.message}"
-                waiting = LastLook(note, LookCause.NOT_THERE, tries)
+                next_look = LastLook(note, LookCause.NOT_THERE, tries)
             case QueryFailed(_, reply):
                 note = f"a callback named task {task_id}; it could not be seen yet: {reply.message}"
-                waiting = waiting or LastLook(note, tries=tries)
+                next_look = next_look or LastLook(note, tries=tries)
     if transitions.state_of(tx, attempt_id) is not S.IN_DOUBT:
-        return False  # somebody decided meanwhile, and what is scheduled now is theirs
-    if waiting:
+        return False  # another worker or the operator has decided meanwhile, and scheduled what follows
+    if next_look:
         due_at = schedule.next_callback_lookup(tries=doubt.look.tries, now_ms=tx.now_ms)
-        transitions.schedule(tx, attempt_id, account=doubt.attempt.account, due_at=due_at, look=waiting)
-    elif webhook_inbox.named(tx.connection, [attempt_id]):  # a callback named another one while we looked
+        transitions.schedule(tx, attempt_id, account=doubt.attempt.account, due_at=due_at, look=next_look)
+    elif webhook_inbox.named(tx.connection, [attempt_id]):  # a callback named another task meanwhile
         transitions.schedule(tx, attempt_id, account=doubt.attempt.account, due_at=tx.now_ms)
     else:
         transitions.unschedule(tx, attempt_id)
@@ -170,12 +170,12 @@ def _decide_callback(
 
 
 def _adopt(tx: LedgerTransaction, pipeline: Pipeline, attempt: AttemptRow, view: TaskView, task_id: str) -> str:
-    """Take a task for the attempt's where nothing speaks against it; answers what does. The ledger has a word too:
-    nobody else may hold the task or have been told of it."""
+    """Assign the task to the attempt unless a check fails; return the failed check. The ledger is checked too: no other
+    attempt may own the task or have received a callback naming it."""
     deadline_ms = int(pipeline.settings.post_deadline_s * 1000)
-    against = mismatch_reason(attempt, view, asked=task_id, post_deadline_ms=deadline_ms)
-    if against:
-        return against
+    mismatch = mismatch_reason(attempt, view, task_id=task_id, post_deadline_ms=deadline_ms)
+    if mismatch:
+        return mismatch
     if webhook_inbox.named_elsewhere(tx.connection, attempt.account, task_id, than=attempt.attempt_id):
         return "a callback to another attempt's address names it too"
     if reconciliation_queries.holders_elsewhere(tx.connection, attempt.account, attempt.provider, [task_id]):

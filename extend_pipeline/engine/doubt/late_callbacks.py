@@ -1,6 +1,6 @@
-"""Looks into callbacks that name a task for an attempt which has ended without one: written off by a person, or held to
-have made nothing. What a GET with our own credentials proves to be a written-off attempt's is adopted, as a late answer
-to its POST is; anything else is a question with its command."""
+"""Look up tasks that callbacks named for attempts that have ended without one: written off by the operator, or held to
+be free. A task that a GET with our own credentials proves to be a written-off attempt's is adopted, like a late
+response to its POST; every other task becomes a question to the operator, with its command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow, ScheduledAttempt
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import job_queue, reconciliation, transitions, webhook_inbox
-from extend_pipeline.ledger.write.late_acceptance import turned_up
+from extend_pipeline.ledger.write.late_acceptance import adopt_late_task
 from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
@@ -26,66 +26,70 @@ from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, Que
 S = AttemptState
 
 SOURCE: Final = "callback"
-"""The book under which such a question stands: `reconcile ACCOUNT --accept callback/TASK`."""
+"""The statement name under which such a question is recorded: `reconcile ACCOUNT --accept callback/TASK`."""
 
-TAKE: Final = 200
+BATCH: Final = 200  # attempts a round
 
 
 def look_into_late_callbacks(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
-    """Ask for every task that callbacks named for attempts that have ended; return VIDEO/HOP of those adopted."""
+    """Query every task that callbacks named for attempts that have ended; return VIDEO/HOP of those adopted."""
     waits, ended = schedule.callback_waits(pipeline.settings, accounts), sorted(webhook_inbox.ENDED)
     if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=ended, accounts=waits):
         return []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         lease_ms = schedule.lookup_lease_ms(pipeline.settings)
         leased = job_queue.claim_due(
-            tx, states=ended, accounts=waits, lease_ms=lease_ms, limit=TAKE, owner=pipeline.owner
+            tx, states=ended, accounts=waits, lease_ms=lease_ms, limit=BATCH, owner=pipeline.owner
         )
         attempt_ids = [due.attempt.attempt_id for due in leased]
         named = webhook_inbox.named(tx.connection, attempt_ids)
     with released_on_error(pipeline, attempt_ids):
-        return _look(pipeline, leased, named)
+        return _query_and_decide(pipeline, leased, named)
 
 
-def _look(pipeline: Pipeline, leased: list[ScheduledAttempt], named: Mapping[str, Sequence[str]]) -> list[str]:
-    questions = [(due, task_id) for due in leased for task_id in named.get(due.attempt.attempt_id, [])]
+def _query_and_decide(
+    pipeline: Pipeline, leased: list[ScheduledAttempt], named: Mapping[str, Sequence[str]]
+) -> list[str]:
+    requests = [(due, task_id) for due in leased for task_id in named.get(due.attempt.attempt_id, [])]
     with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="called-back") as pool:
-        answers = list(pool.map(lambda asked: pipeline.provider(asked[0].attempt.account).query(asked[1]), questions))
+        outcomes = list(
+            pool.map(lambda request: pipeline.provider(request[0].attempt.account).query(request[1]), requests)
+        )
     adopted = []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         waiting: dict[str, str] = {}
-        for (due, task_id), answer in zip(questions, answers, strict=True):
-            is_found, wait = _decide(tx, pipeline, due, task_id, answer)
-            adopted += [due.attempt.where] * is_found
-            waiting |= {due.attempt.attempt_id: wait} if wait else {}
+        for (due, task_id), outcome in zip(requests, outcomes, strict=True):
+            is_adopted, reason = _decide(tx, pipeline, due, task_id, outcome)
+            adopted += [due.attempt.where] * is_adopted
+            waiting |= {due.attempt.attempt_id: reason} if reason else {}
         for due in leased:
-            _look_again(tx, due, waiting.get(due.attempt.attempt_id, ""))
+            _schedule_next(tx, due, waiting.get(due.attempt.attempt_id, ""))
     return adopted
 
 
 def _decide(
-    tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt, task_id: str, answer: QueryOutcome
+    tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt, task_id: str, outcome: QueryOutcome
 ) -> tuple[bool, str]:
-    """Write down what one look has shown; return whether the task was adopted, and why to look again, if so."""
+    """Record the outcome of one query; return whether the task was adopted, and the reason to query again, if any."""
     attempt, where, tries = due.attempt, due.attempt.where, due.look.tries + 1
-    match answer:
+    match outcome:
         case Found(view):
-            against = _mismatch_reason(tx, pipeline, attempt, view, task_id)
-            if against is None:  # nothing to adopt, and nobody to ask: it is held already
+            mismatch = _mismatch_reason(tx, pipeline, attempt, view, task_id)
+            if mismatch is None:  # nothing to adopt or to ask: an attempt holds it already
                 webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note="an attempt holds it already")
                 return False, ""
-            if not against and attempt.state is S.WRITTEN_OFF:
-                moved = turned_up(tx, attempt.attempt_id, task_id=view.task_id)
+            if not mismatch and attempt.state is S.WRITTEN_OFF:
+                moved = adopt_late_task(tx, attempt.attempt_id, task_id=view.task_id)
                 if isinstance(moved, Moved):
                     webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note="found")
-                    note = f"it is {where}, which was written off; taken over, and the charge with it"
-                    adopted = _compared(pipeline, attempt, view.task_id, view.units_micros, note, moved.attempt_id)
-                    reconciliation.adopted_by_word(
-                        tx, account=attempt.account, compared=adopted, why="named by a callback"
+                    note = f"it is {where}, which was written off; adopted, and the charge with it"
+                    item = _item(pipeline, attempt, view.task_id, view.units_micros, note, moved.attempt_id)
+                    reconciliation.close_questions(
+                        tx, account=attempt.account, compared=item, why="named by a callback"
                     )
                     return True, ""
-            webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note=against or "waits for a person")
-            _ask(tx, pipeline, attempt, task_id, view.units_micros, against)
+            webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note=mismatch or "waits for the operator")
+            _ask(tx, pipeline, attempt, task_id, view.units_micros, mismatch)
         case NotFound(reply) if tries >= MAX_LOOKUPS:
             note = f"the account knows no such task: {reply.message}"
             webhook_inbox.mark_processed(tx, attempt.attempt_id, task_id, note=note)
@@ -101,7 +105,7 @@ def _decide(
 def _mismatch_reason(
     tx: LedgerTransaction, pipeline: Pipeline, attempt: AttemptRow, view: TaskView, task_id: str
 ) -> str | None:
-    """Say what speaks against a task's being the attempt's, empty where nothing does; None where an attempt has it."""
+    """Return why the task can't be the attempt's, empty where nothing contradicts it; None where an attempt has it."""
     holder = reconciliation_queries.holder(tx.connection, attempt.account, task_id)
     if holder is not None and holder.attempt_id == attempt.attempt_id:
         return f"that step was written off with this task, which is {view.state.value} at the provider"
@@ -111,26 +115,33 @@ def _mismatch_reason(
         return None
     if webhook_inbox.named_elsewhere(tx.connection, attempt.account, task_id, than=attempt.attempt_id):
         return "a callback to another attempt's address names it too"
-    return mismatch_reason(attempt, view, asked=task_id, post_deadline_ms=int(pipeline.settings.post_deadline_s * 1000))
+    return mismatch_reason(
+        attempt, view, task_id=task_id, post_deadline_ms=int(pipeline.settings.post_deadline_s * 1000)
+    )
 
 
 def _ask(
-    tx: LedgerTransaction, pipeline: Pipeline, attempt: AttemptRow, task_id: str, units_micros: int | None, against: str
+    tx: LedgerTransaction,
+    pipeline: Pipeline,
+    attempt: AttemptRow,
+    task_id: str,
+    units_micros: int | None,
+    mismatch: str,
 ) -> None:
-    """Make it a question of the account's books, which status and the check tell until a person has decided."""
-    told = f"a callback named it for {attempt.video_key}/{attempt.hop}, which is {attempt.state.replace('_', ' ')}"
+    """Record a difference, which status and the asset check show until the operator has decided."""
+    named = f"a callback named it for {attempt.video_key}/{attempt.hop}, which is {attempt.state.replace('_', ' ')}"
     adopt = (
         ""
         if attempt.task_id == task_id
         else f"if it is yours: extend-pipeline reconcile {attempt.account} --adopt {task_id}; "
     )
-    let_be = f"if not: extend-pipeline reconcile {attempt.account} --accept {SOURCE}/{task_id}"
-    note = f"{told}{f' ({against})' if against else ''}; {adopt}{let_be}"
-    compared = _compared(pipeline, attempt, task_id, units_micros, note, None)
-    reconciliation.record(tx, account=attempt.account, source=SOURCE, compared=[compared])
+    accept = f"if not: extend-pipeline reconcile {attempt.account} --accept {SOURCE}/{task_id}"
+    note = f"{named}{f' ({mismatch})' if mismatch else ''}; {adopt}{accept}"
+    item = _item(pipeline, attempt, task_id, units_micros, note, None)
+    reconciliation.record(tx, account=attempt.account, source=SOURCE, compared=[item])
 
 
-def _compared(
+def _item(
     pipeline: Pipeline, attempt: AttemptRow, task_id: str, units_micros: int | None, note: str, attempt_id: str | None
 ) -> ReconciliationItem:
     return ReconciliationItem(
@@ -144,8 +155,8 @@ def _compared(
     )
 
 
-def _look_again(tx: LedgerTransaction, due: ScheduledAttempt, waiting: str) -> None:
-    """Schedule the next look, at once where a callback has named another task meanwhile."""
+def _schedule_next(tx: LedgerTransaction, due: ScheduledAttempt, waiting: str) -> None:
+    """Schedule the next query, at once where a callback has named another task meanwhile."""
     attempt = due.attempt
     if not waiting and not webhook_inbox.named(tx.connection, [attempt.attempt_id]):
         transitions.unschedule(tx, attempt.attempt_id)

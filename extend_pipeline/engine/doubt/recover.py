@@ -1,4 +1,4 @@
-"""Clears up after crashes and unclear answers. Never sends anything that could cost: it only looks."""
+"""Recover from crashes and unclear responses. Sends only queries, never a request that could cost."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from extend_pipeline.providers.registry import spec_of
 S = AttemptState
 
 HINTED: Final = frozenset({*POLLED, S.SUCCEEDED, S.IN_DOUBT})
-"""States that end by somebody's looking; a doubt only where it can be looked up by its own key."""
+"""States that end only when a worker looks; a doubt only where it can be looked up by its own key."""
 
 _NO_CONTROL: Final = LastLook(
     "no control: no task of this account is known to exist, so a look-up that finds nothing proves nothing",
@@ -43,7 +43,7 @@ _NO_CONTROL: Final = LastLook(
 
 @dataclass
 class RecoverReport:
-    """What one round of recovery did; lists of VIDEO/HOP."""
+    """The results of one round of recovery; lists of VIDEO/HOP."""
 
     released: list[str] = field(default_factory=list)
     put_in_doubt: list[str] = field(default_factory=list)
@@ -52,16 +52,16 @@ class RecoverReport:
 
 
 def recover(pipeline: Pipeline, *, accounts: Collection[str] | None = None) -> RecoverReport:
-    """Hand in answers that the ledger didn't get, end the leases of the dead, and look up what is in doubt: what a
-    callback named, then what our own keys find."""
+    """Replay the spool, end the leases of dead processes, and look up the attempts in doubt: first the tasks that
+    callbacks named, then by our own keys."""
     report = RecoverReport()
-    lacking = pipeline.without_key()
-    names = [name for name in (pipeline.accounts if accounts is None else accounts) if name not in lacking]
+    without_key = pipeline.without_key()
+    names = [name for name in (pipeline.accounts if accounts is None else accounts) if name not in without_key]
     try_other_keys(pipeline, names)
     report.found += replay_spool(pipeline)
     _end_leases(pipeline, report)
-    _release_leases_of_the_dead(pipeline)
-    _remember(pipeline)
+    _release_dead_leases(pipeline)
+    _restore_hints(pipeline)
     report.found += look_into_callbacks(pipeline, names)
     report.found += look_into_late_callbacks(pipeline, names)
     _look_up(pipeline, names, report)
@@ -69,36 +69,36 @@ def recover(pipeline: Pipeline, *, accounts: Collection[str] | None = None) -> R
 
 
 def lease_is_over(row: AttemptRow, now_ms: int) -> bool:
-    """Return whether nobody is at work on a claim any more: its time is up, it was begun by a clock that was ahead, or
+    """Return whether no process works on a claim any more: its lease has expired, a clock that was ahead began it, or
     its process is known to have ended."""
-    return _has_run_out(row, now_ms) or owner_is_gone(row.owner)
+    return _has_expired(row, now_ms) or owner_is_gone(row.owner)
 
 
-def _has_run_out(row: AttemptRow, now_ms: int) -> bool:
+def _has_expired(row: AttemptRow, now_ms: int) -> bool:
     begun_ms = row.claimed_at if row.sending_at is None else row.sending_at
     return not lease_runs(begun_ms, row.lease_until, now_ms)
 
 
 def _end_leases(pipeline: Pipeline, report: RecoverReport) -> None:
     with pipeline.ledger.read() as connection:
-        held = queries.attempts_in(connection, (S.CLAIMED, S.SENDING))
-    over = [row for row in held if row.owner != pipeline.owner and lease_is_over(row, pipeline.now_ms())]
-    over += [row for row in held if row.owner == pipeline.owner and _has_run_out(row, pipeline.now_ms())]
-    if not over:
+        claims = queries.attempts_in(connection, (S.CLAIMED, S.SENDING))
+    expired = [row for row in claims if row.owner != pipeline.owner and lease_is_over(row, pipeline.now_ms())]
+    expired += [row for row in claims if row.owner == pipeline.owner and _has_expired(row, pipeline.now_ms())]
+    if not expired:
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        for row in over:
+        for row in expired:
             _end_lease(tx, pipeline, row, report)
 
 
-def _release_leases_of_the_dead(pipeline: Pipeline) -> None:
-    """Make due now what processes of this host have leased that have ended."""
+def _release_dead_leases(pipeline: Pipeline) -> None:
+    """Make due now the attempts that are leased by ended processes of this host."""
     with pipeline.ledger.read() as connection:
         leased = job_queue.leases_by_owner(connection)
-    gone = [owner for owner in leased if owner != pipeline.owner and owner_is_gone(owner)]
-    if gone:
+    dead = [owner for owner in leased if owner != pipeline.owner and owner_is_gone(owner)]
+    if dead:
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-            for owner in gone:
+            for owner in dead:
                 job_queue.release(tx, leased[owner], owner=owner)
 
 
@@ -106,7 +106,7 @@ def _end_lease(tx: LedgerTransaction, pipeline: Pipeline, row: AttemptRow, repor
     where = f"{row.video_key}/{row.hop}"
     if transitions.state_of(tx, row.attempt_id) is S.SENDING:
         account = pipeline.accounts.get(row.account)
-        cause = "the process that was sending it ended before the answer was written down"
+        cause = "the process that was sending it ended before the response was recorded"
         if account is not None:
             in_doubt(tx, row, account, cause, None)
             report.put_in_doubt.append(where)
@@ -116,15 +116,14 @@ def _end_lease(tx: LedgerTransaction, pipeline: Pipeline, row: AttemptRow, repor
         report.released.append(where)
 
 
-def _remember(pipeline: Pipeline) -> None:
-    """See to it that what was paid for is looked at again where its hint was lost, as in a ledger that was folded again
-    from its events."""
+def _restore_hints(pipeline: Pipeline) -> None:
+    """Schedule paid attempts whose hint was lost, for example because the ledger was rebuilt from its events."""
     with pipeline.ledger.read() as connection:
-        lost = [row for row in job_queue.unscheduled(connection, HINTED) if _wants_hint(pipeline, row)]
-    if not lost:
+        rows = [row for row in job_queue.unscheduled(connection, HINTED) if _wants_hint(pipeline, row)]
+    if not rows:
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        for row in lost:
+        for row in rows:
             transitions.schedule(tx, row.attempt_id, account=row.account, due_at=tx.now_ms, while_in=HINTED)
 
 
@@ -159,13 +158,16 @@ def _look_up_attempts(pipeline: Pipeline, rows: list[AttemptRow], report: Recove
     rows = [row for row in rows if hop_state.looked_up_by_key(pipeline.accounts[row.account], row.submit_class)]
     failpoint("recover.before_lookup")
     with ThreadPoolExecutor(max_workers=pipeline.settings.max_polls, thread_name_prefix="recover") as pool:
-        answers = list(pool.map(lambda row: pipeline.provider(row.account).find(row.external_task_id), rows))
+        outcomes = list(pool.map(lambda row: pipeline.provider(row.account).find(row.external_task_id), rows))
     failpoint("recover.after_lookup")
-    looked_up = list(zip(rows, answers, strict=True))
-    # what was found is written down first: it is a known task, and so the control for what was not found
-    _decide_lookups(pipeline, [(row, answer) for row, answer in looked_up if isinstance(answer, Found)], {}, report)
-    controls = {name: _control(pipeline, name) for name in {r.account for r, a in looked_up if isinstance(a, NotFound)}}
-    _decide_lookups(pipeline, [(r, a) for r, a in looked_up if not isinstance(a, Found)], controls, report)
+    looked_up = list(zip(rows, outcomes, strict=True))
+    # found tasks are recorded first, because each can serve as the control for those that were not found
+    _decide_lookups(pipeline, [(row, outcome) for row, outcome in looked_up if isinstance(outcome, Found)], {}, report)
+    absent = {row.account for row, outcome in looked_up if isinstance(outcome, NotFound)}
+    controls = {name: _control_lookup(pipeline, name) for name in absent}
+    _decide_lookups(
+        pipeline, [(row, outcome) for row, outcome in looked_up if not isinstance(outcome, Found)], controls, report
+    )
 
 
 def _decide_lookups(
@@ -177,14 +179,14 @@ def _decide_lookups(
     if not looked_up:
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        for row, answer in looked_up:
-            _decide_lookup(tx, pipeline.accounts[row.account], row, answer, controls.get(row.account), report)
-            note_outcomes(tx, pipeline.accounts[row.account], [answer])
+        for row, outcome in looked_up:
+            _decide_lookup(tx, pipeline.accounts[row.account], row, outcome, controls.get(row.account), report)
+            note_outcomes(tx, pipeline.accounts[row.account], [outcome])
 
 
-def _control(pipeline: Pipeline, account: str) -> LastLook | None:
+def _control_lookup(pipeline: Pipeline, account: str) -> LastLook | None:
     """Look up a task that is known to exist by the same route: the positive control. Return None where it is found,
-    else what to leave of look-ups that found nothing."""
+    else the result to record for look-ups that found nothing."""
     since = pipeline.now_ms() - spec_of(pipeline.accounts[account].provider).result_life_ms
     with pipeline.ledger.read() as connection:
         known = queries.known_key(connection, account, at_least_ms=since)
@@ -198,12 +200,12 @@ def _control(pipeline: Pipeline, account: str) -> LastLook | None:
         case NotFound():
             return LastLook("the look-up doesn't find a task that is known to exist either, so it proves nothing")
         case QueryFailed(_, answer):
-            return LastLook(f"the control look-up got no answer: {answer.message}")
+            return LastLook(f"the control look-up got no response: {answer.message}")
 
 
 def has_settled(in_doubt_at: int | None, now_ms: int, account: Account, *, absences: int) -> bool:
-    """Return whether the settle window of a doubt is over, after so many absences that were a gap apart. By the clock;
-    where the doubt is dated after now, the clock was ahead then, or is behind now: by the gaps between the absences."""
+    """Return whether the settle window of a doubt is over, after `absences` not-found results that were a gap apart.
+    Where the doubt is dated in the future, a clock was wrong, so the gaps between the absences are counted instead."""
     settle_ms = account.in_doubt.settle_s * 1000
     if is_ahead(in_doubt_at, now_ms):
         return (absences - 1) * schedule.lookup_gap_ms(account) >= settle_ms
@@ -214,17 +216,17 @@ def _decide_lookup(
     tx: LedgerTransaction,
     account: Account,
     row: AttemptRow,
-    answer: QueryOutcome,
+    outcome: QueryOutcome,
     control: LastLook | None,
     report: RecoverReport,
 ) -> None:
     where = f"{row.video_key}/{row.hop}"
     gap_ms = schedule.lookup_gap_ms(account)
-    match answer:
+    match outcome:
         case Found(view) if belongs(view, row.external_task_id, row.parent_video_id):
-            # it is polled at once: it may have ended long ago
-            found = transitions.submitted(tx, row.attempt_id, task_id=view.task_id, found_by="lookup", due_at=tx.now_ms)
-            if isinstance(found, Moved):
+            # polled at once, because it may have ended long ago
+            moved = transitions.submitted(tx, row.attempt_id, task_id=view.task_id, found_by="lookup", due_at=tx.now_ms)
+            if isinstance(moved, Moved):
                 report.found.append(where)
                 return
             look = _foreign(f"{view.task_id}, which another attempt holds")
@@ -241,8 +243,8 @@ def _decide_lookup(
                 report.proved_absent.append(where)
                 return
             look = LastLook(f"not found {count} times", LookCause.NOT_FOUND)
-        case QueryFailed(fault, message):
-            look = LastLook(f"{fault.value}: {message.message}")
+        case QueryFailed(fault, answer):
+            look = LastLook(f"{fault.value}: {answer.message}")
     due_at = schedule.next_lookup(account, tx.now_ms)
     transitions.schedule(tx, row.attempt_id, account=account.name, due_at=due_at, look=look, while_in=(S.IN_DOUBT,))
 

@@ -1,4 +1,4 @@
-"""A person's decisions about one hop: adopt a task, pay again, or write it off. All are events with who and why."""
+"""The operator's decisions about one hop: adopt a task, pay again, or write it off. Each is an event with a reason."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ S = AttemptState
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The decision is written down; `message` says what follows."""
+    """The decision is recorded; `message` describes what follows."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """The decision can't be carried out; nothing changed."""
+    """The decision can't be carried out, and nothing changed; `message` gives the reason."""
 
     message: str
 
 
 def split_where(where: str) -> tuple[str, int]:
-    """VIDEO/HOP as a person types it. Raises ValueError with the right form."""
+    """Parse VIDEO/HOP into the video's key and the hop. Raise ValueError that shows the right form."""
     key, slash, hop = where.rpartition("/")
     if not slash or not key or not hop.isdecimal() or int(hop) < 1:
         raise ValueError(f"{where!r} is not VIDEO/HOP, such as harbour-dawn/3")
@@ -44,7 +44,7 @@ def split_where(where: str) -> tuple[str, int]:
 
 
 def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -> Resolved | Declined:
-    """Say which upstream task an attempt in doubt is. The task is looked at first: it must exist in the attempt's own
+    """Assign a provider's task to an attempt in doubt. The task is queried first: it must exist in the attempt's own
     account, be made from the attempt's own parent, and belong to no other attempt."""
     row = newest_attempt(pipeline, where)
     if row is None or row.state is not S.IN_DOUBT:
@@ -76,9 +76,9 @@ def adopt(pipeline: Pipeline, where: str, task_id: str, *, who: str, why: str) -
 def resubmit(
     pipeline: Pipeline, where: str, *, who: str, why: str, seen: AttemptRow | None = None
 ) -> Resolved | Declined:
-    """Allow the hop to be paid for again, as a new generation. What is in doubt is written off first: its charge is
-    booked, since it may be real, and the new one is reserved on top. `seen` is what `shown` told the person, and holds
-    only as long as nothing has become of it."""
+    """Allow the hop to be paid for again, as a new generation. An attempt in doubt is written off first: its charge is
+    booked, since it may be real, and the new one is reserved on top. `seen` is the attempt that the operator was shown;
+    the decision is declined where it has changed since."""
     row = seen or newest_attempt(pipeline, where)
     if row is None:
         return Declined(f"nothing was ever submitted for {where}")
@@ -90,14 +90,14 @@ def resubmit(
         allowed = controls.allow_resubmit(tx, row.attempt_id, why=f"{who}: {why}")
     if isinstance(allowed, Moved):
         return Resolved(f"{where} will be submitted again, and paid for again, with the next advance")
-    still = "; write it off first if you are sure that it is lost" if row.state in LIVE else ""
-    return Declined(f"{where} can't be paid for again{state_of(row)}{still}")
+    hint = "; write it off first if you are sure that it is lost" if row.state in LIVE else ""
+    return Declined(f"{where} can't be paid for again{state_of(row)}{hint}")
 
 
 def write_off(
     pipeline: Pipeline, where: str, *, who: str, why: str, seen: AttemptRow | None = None
 ) -> Resolved | Declined:
-    """Give a task up and book its charge. `seen` is as for `resubmit`."""
+    """Write an attempt off and book its charge. `seen` is as for `resubmit`."""
     row = seen or newest_attempt(pipeline, where)
     if row is None:
         return Declined(f"nothing was ever submitted for {where}")
@@ -106,21 +106,21 @@ def write_off(
             return changed
         moved = controls.write_off(tx, row.attempt_id, data=_why(who, why))
     if isinstance(moved, Moved):
-        again = f"extend-pipeline resolve {where} resubmit"
-        return Resolved(f"{where} is written off and its charge is booked; to pay for another try: {again}")
+        command = f"extend-pipeline resolve {where} resubmit"
+        return Resolved(f"{where} is written off and its charge is booked; to pay for another try: {command}")
     return Declined(f"{where} can't be written off{state_of(row)}")
 
 
 def newest_attempt(pipeline: Pipeline, where: str) -> AttemptRow | None:
-    """Return the attempt that a decision about VIDEO/HOP is about, for a person to look at first; None where nothing
-    was ever submitted."""
+    """Return the attempt that a decision about VIDEO/HOP concerns, to be looked at first; None where nothing was ever
+    submitted."""
     with pipeline.ledger.read() as connection:
         return _newest(connection, pipeline, where)
 
 
 def _newest(connection: Connection, pipeline: Pipeline, where: str) -> AttemptRow | None:
-    """Return the attempt that is live, else the last one of the parameters that the catalogue has now, which is the one
-    that a plan tells of, else the last one."""
+    """Return the live attempt, else the last one with the catalogue's current parameters, which is the one that a plan
+    shows, else the last one."""
     key, hop = split_where(where)
     rows = [row for row in queries.attempts_of(connection, [key]) if row.hop == hop]
     live = [row for row in rows if row.state in LIVE]
@@ -131,15 +131,15 @@ def _newest(connection: Connection, pipeline: Pipeline, where: str) -> AttemptRo
     if rows and key in videos:
         names = chain_names(pipeline, connection, [key])
         name = chain.digests(videos[key], hop, videos=videos, names=names)[-1]
-    of_now = [row for row in rows if row.chain_digest == name]
-    if of_now:
-        return max(of_now, key=lambda row: (row.generation, row.try_no))
+    current = [row for row in rows if row.chain_digest == name]
+    if current:
+        return max(current, key=lambda row: (row.generation, row.try_no))
     return max(rows, key=lambda row: (row.claimed_at, row.generation, row.try_no), default=None)
 
 
 def _changed(tx: LedgerTransaction, pipeline: Pipeline, where: str, seen: AttemptRow) -> Declined | None:
-    """Return why a decision about what was seen can't stand: a look-up, a callback or somebody else was quicker. To
-    give up a task that has been found would lose its file, and to pay again would pay twice."""
+    """Return why a decision about the attempt as shown can't be applied: a look-up, a callback or another operator has
+    changed it. Writing off a task that has been found would lose its file, and paying again would pay twice."""
     now = _newest(tx.connection, pipeline, where)
     if now is None or (now.attempt_id, now.state) == (seen.attempt_id, seen.state):
         return None
@@ -148,12 +148,12 @@ def _changed(tx: LedgerTransaction, pipeline: Pipeline, where: str, seen: Attemp
 
 
 def state_of(row: AttemptRow | None) -> str:
-    """Return where an extension stands, continuing a sentence about it."""
+    """Return the state of an attempt, as the end of a sentence about its hop."""
     return ": nothing was ever submitted for it" if row is None else f": it is {row.state}"
 
 
 def actor_of(who: str, why: str) -> str:
-    """Return who an event names: a person, and why they decided."""
+    """Return the actor of an event: the operator, with the reason for the decision."""
     return f"{who} ({why})" if why else who
 
 

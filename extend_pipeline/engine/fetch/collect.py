@@ -1,4 +1,4 @@
-"""Fetches paid results as soon as they are seen, soonest-expiring first, and never pays to fetch again."""
+"""Fetch paid results as soon as they are seen, soonest-expiring first; a repeated fetch costs nothing."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, Tas
 
 S = AttemptState
 FETCHED: Final = (S.SUCCEEDED, S.STORED)
-"""States of what is fetched when it is due. A stored result is due where its file is missing in the store."""
+"""States whose results are fetched when due. A stored result is due where its file is missing in the store."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass
 class CollectReport:
-    """What one round of collecting did; lists of VIDEO/HOP."""
+    """The results of one round of collecting; lists of VIDEO/HOP."""
 
     stored: list[str] = field(default_factory=list)
     restored: list[str] = field(default_factory=list)
@@ -50,15 +50,15 @@ class CollectReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Fresh:
-    """What a query tells of a result now: a URL that says itself when it ends puts off the end of the result too."""
+class _FreshUrl:
+    """The URL of a result from a new query, and its expiry (UTC ms), which becomes the result's expiry."""
 
     url: str
     expires_at: int | None
 
 
 def result_key(attempt_id: str) -> str:
-    """Return the key under which an attempt's download is kept while it comes."""
+    """Return the key of an attempt's partial download."""
     return f"result:{attempt_id}"
 
 
@@ -69,23 +69,23 @@ def collect_due(
     accounts: Collection[str] | None = None,
     stop: threading.Event | None = None,
 ) -> CollectReport:
-    """Fetch every result that is due, `max_downloads` at a time. The first one that the disk doesn't take ends it: the
-    others would be fetched for nothing."""
+    """Fetch every due result, `max_downloads` at a time. The first one for which the disk has no space ends the round,
+    because the others would fail too."""
     report = CollectReport()
     if not pipeline.asked_for_room:
         pipeline.asked_for_room = True
-        _try_for_room(pipeline)
+        _release_waiting_for_space(pipeline)
     names = list(pipeline.accounts if accounts is None else accounts)
     lock = threading.Lock()
     size = pipeline.settings.max_downloads
     with ThreadPoolExecutor(max_workers=size, thread_name_prefix="collect") as pool:
         while not (stop is not None and stop.is_set()):
-            taken_at = pipeline.now_ms()
-            leased = _take(pipeline, names, videos, size * 4)
+            leased_at = pipeline.now_ms()
+            leased = _lease_due(pipeline, names, videos, size * 4)
             if not leased:
                 break
             attempt_ids = [due.attempt.attempt_id for due in leased]
-            leases = [Lease(pipeline, attempt_id, taken_at=taken_at) for attempt_id in attempt_ids]
+            leases = [Lease(pipeline, attempt_id, leased_at=leased_at) for attempt_id in attempt_ids]
             with released_on_error(pipeline, attempt_ids):
                 for _ in pool.map(partial(_collect_or_wait, pipeline, report, lock), leased, leases):
                     pass
@@ -95,7 +95,7 @@ def collect_due(
     return report
 
 
-def _try_for_room(pipeline: Pipeline) -> None:
+def _release_waiting_for_space(pipeline: Pipeline) -> None:
     with pipeline.ledger.read() as connection:
         hints = queries.hints(connection)
     waiting = [key for key, hint in hints.items() if hint.look.cause is LookCause.NO_ROOM and not hint.owner]
@@ -104,7 +104,9 @@ def _try_for_room(pipeline: Pipeline) -> None:
             job_queue.release(tx, waiting, owner="")
 
 
-def _take(pipeline: Pipeline, names: list[str], videos: Collection[str] | None, limit: int) -> list[ScheduledAttempt]:
+def _lease_due(
+    pipeline: Pipeline, names: list[str], videos: Collection[str] | None, limit: int
+) -> list[ScheduledAttempt]:
     waits = schedule.fetch_waits(pipeline.settings, names)
     if not job_queue.has_due(pipeline.ledger, now_ms=pipeline.now_ms(), states=FETCHED, accounts=waits):
         return []
@@ -124,7 +126,7 @@ def _take(pipeline: Pipeline, names: list[str], videos: Collection[str] | None, 
 def _collect_or_wait(
     pipeline: Pipeline, report: CollectReport, lock: threading.Lock, due: ScheduledAttempt, lease: Lease
 ) -> None:
-    """Fetch one result; where the disk doesn't take it, it waits, and says so."""
+    """Fetch one result. Where the disk has no space for it, schedule it again and report the disk error."""
     if report.disk_error is not None:
         return
     try:
@@ -140,7 +142,7 @@ def _collect_or_wait(
             report.disk_error = report.disk_error or disk_error
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             if lease.is_valid(tx):
-                attempt, due_at = due.attempt, schedule.next_fetch_without_room(tx.now_ms)
+                attempt, due_at = due.attempt, schedule.next_fetch_without_space(tx.now_ms)
                 look = LastLook(str(disk_error), LookCause.NO_ROOM, due.look.tries)
                 transitions.schedule(tx, attempt.attempt_id, account=attempt.account, due_at=due_at, look=look)
 
@@ -150,32 +152,34 @@ def _collect(
 ) -> None:
     attempt = due.attempt
     if not lease.renew():
-        return  # it waited for its turn so long that another process fetches it by now
+        return  # it waited so long that another process leases it by now
     key = result_key(attempt.attempt_id)
-    got = fetch(pipeline, attempt.account, attempt.result_url, key=key, beat=lease.renew)
+    fetched = fetch(pipeline, attempt.account, attempt.result_url, key=key, heartbeat=lease.renew)
     expires_at = attempt.expires_at
-    if isinstance(got, FetchFailure) and (got.stale_url or got.sha256 or is_over(expires_at, pipeline.now_ms())):
+    if isinstance(fetched, FetchFailure) and (
+        fetched.stale_url or fetched.sha256 or is_over(expires_at, pipeline.now_ms())
+    ):
         fresh = _fresh_url(pipeline, attempt)
-        if isinstance(fresh, _Fresh):
-            again = fetch(pipeline, attempt.account, fresh.url, key=key, beat=lease.renew)
-            got, expires_at = _two_tries(got, again), fresh.expires_at
+        if isinstance(fresh, _FreshUrl):
+            second = fetch(pipeline, attempt.account, fresh.url, key=key, heartbeat=lease.renew)
+            fetched, expires_at = _combine_tries(fetched, second), fresh.expires_at
         else:
-            got = replace(got, message=f"{got.message}; {fresh.message}", stale_url=fresh.stale_url)
-    if isinstance(got, Stored):
+            fetched = replace(fetched, message=f"{fetched.message}; {fresh.message}", stale_url=fresh.stale_url)
+    if isinstance(fetched, Stored):
         try:
             if attempt.state is S.STORED:
-                keep_restored(pipeline, attempt, got)
+                keep_restored(pipeline, attempt, fetched)
             else:
-                keep_film(pipeline, attempt, got, actor=pipeline.owner)
+                keep_film(pipeline, attempt, fetched, actor=pipeline.owner)
         except ProbeUnavailable as error:
-            got = could_not_probe(error)
+            fetched = could_not_probe(error)
         else:
             with lock:
                 (report.restored if attempt.state is S.STORED else report.stored).append(attempt.where)
-                report.bytes += got.bytes
+                report.bytes += fetched.bytes
             return
-    decided = handle_failed_fetch(pipeline, due, lease, got, expires_at)
-    if decided is not FetchDecision.AGAIN:
+    decision = handle_failed_fetch(pipeline, due, lease, fetched, expires_at)
+    if decision is not FetchDecision.AGAIN:
         pipeline.store.forget(key)
     lists = {
         FetchDecision.LOST: report.lost,
@@ -183,11 +187,11 @@ def _collect(
         FetchDecision.AGAIN: report.failed,
     }
     with lock:
-        lists[decided].append(attempt.where)
+        lists[decision].append(attempt.where)
 
 
-def _fresh_url(pipeline: Pipeline, attempt: AttemptRow) -> _Fresh | FetchFailure:
-    """Ask the provider for the result again: a query costs nothing, and its answer carries a fresh URL."""
+def _fresh_url(pipeline: Pipeline, attempt: AttemptRow) -> _FreshUrl | FetchFailure:
+    """Query the result again: a query costs nothing, and its response has a fresh URL."""
     match pipeline.provider(attempt.account).query(attempt.task):
         case Found(view) if view.state is TaskState.SUCCEEDED:
             output = view.outputs[0]
@@ -195,35 +199,35 @@ def _fresh_url(pipeline: Pipeline, attempt: AttemptRow) -> _Fresh | FetchFailure
             if output.url != attempt.url:
                 with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
                     transitions.refresh_url(tx, attempt.attempt_id, url=output.url, expires_at=expires_at)
-            return _Fresh(output.url, expires_at)
+            return _FreshUrl(output.url, expires_at)
         case Found(view):
-            return FetchFailure(f"the provider now says {view.status_word!r} of a task that had succeeded")
+            return FetchFailure(f"the provider now reports {view.status_word!r} for a task that had succeeded")
         case NotFound(answer):
             return FetchFailure(f"the provider knows the task no more: {answer.message}", stale_url=True)
         case QueryFailed(_, answer):
-            return FetchFailure(f"no fresh URL could be had: {answer.message}")
+            return FetchFailure(f"no fresh URL is available: {answer.message}")
 
 
-def _two_tries(first: FetchFailure, second: Stored | FetchFailure) -> Stored | FetchFailure:
-    """Return what two tries from two URLs come to."""
+def _combine_tries(first: FetchFailure, second: Stored | FetchFailure) -> Stored | FetchFailure:
+    """Return the result of two tries from two URLs."""
     if isinstance(second, Stored):
         return second
     progress = first.progress or second.progress
     if second.sha256 is None or second.sha256 == first.sha256:
         return replace(second, progress=progress)
-    # other bytes this time: the way here is broken, not the film
+    # other bytes this time: the transfer is broken, not the film
     return FetchFailure(second.message, progress=progress)
 
 
-def keep_film(pipeline: Pipeline, attempt: AttemptRow, got: Stored, *, actor: str) -> Moved | Stale:
-    """Write down that an attempt's film is in the store, with what it looks like beside its parent. Raises
-    ProbeUnavailable where this machine can't look at it now."""
-    seen = analyse(pipeline, attempt, got)
+def keep_film(pipeline: Pipeline, attempt: AttemptRow, stored: Stored, *, actor: str) -> Moved | Stale:
+    """Record that an attempt's film is in the store, with its media analysis. Raise ProbeUnavailable where this machine
+    can't analyse it now."""
+    analysis = analyse(pipeline, attempt, stored)
     failpoint("collect.before_stored")
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=actor) as tx:
-        data = {**file_columns(got), **seen.columns()}
+        data = {**file_columns(stored), **analysis.columns()}
         moved = transitions.stored(tx, attempt.attempt_id, data=data)
-        if seen.film_waits and isinstance(moved, Moved):
+        if analysis.film_waits and isinstance(moved, Moved):
             files.not_made(tx, attempt)
         transitions.unschedule(tx, attempt.attempt_id)
     failpoint("collect.after_stored")
@@ -234,6 +238,6 @@ def keep_film(pipeline: Pipeline, attempt: AttemptRow, got: Stored, *, actor: st
             attempt.video_key,
             attempt.hop,
             state,
-            got.path,
+            stored.path,
         )
     return moved

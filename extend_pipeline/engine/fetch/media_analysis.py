@@ -1,4 +1,4 @@
-"""Looks at a fetched result: full film or new part only, how well it continues its parent, and the poster strip."""
+"""Analyse a fetched result: full film or new part only, how well it continues its parent, and the poster."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.write import catalog_sync, files, transitions
-from extend_pipeline.media.check.probe import Probe
-from extend_pipeline.media.classify import OutputKind, recognise
+from extend_pipeline.media.check.probe import InvalidFile, Probe
+from extend_pipeline.media.classify import OutputKind, classify_output
 from extend_pipeline.media.isolation import isolated_probe
-from extend_pipeline.media.join.assemble import Film, Unassembled, assemble
+from extend_pipeline.media.join.assemble import Film, assemble
 from extend_pipeline.media.libav import FrameError
 from extend_pipeline.media.seam import Seam
 from extend_pipeline.media.store import MediaRef, Stored
@@ -25,8 +25,9 @@ from extend_pipeline.providers.spec import ResultKind
 
 @dataclass(frozen=True, slots=True)
 class MediaAnalysis:
-    """What was seen, as the ledger keeps it. The seam is in hundredths of a decibel; None where the parent's file is
-    not to be had. `film` is the full-length film that was assembled from a segment, with a note on how."""
+    """The result of an analysis, as the ledger keeps it. The seam is in hundredths of a decibel; None where the
+    parent's file is not available. `film` is the full-length film that was assembled from a segment, with `film_note`
+    on how."""
 
     kind: str
     seam_centi_db: int | None
@@ -35,10 +36,10 @@ class MediaAnalysis:
     film: Stored | None
     film_note: str | None
     film_waits: bool = False
-    """The film is not assembled yet, since the file that it continues is missing in the store for now."""
+    """The film is not assembled yet, because the file that it continues is missing in the store now."""
 
     def columns(self) -> dict[str, object]:
-        """Return the columns of the `attempt_stored` event that come from looking."""
+        """Return the columns of the `attempt_stored` event that come from the analysis."""
         film = self.film
         return {
             "output_kind": self.kind,
@@ -52,28 +53,29 @@ class MediaAnalysis:
         }
 
 
-def file_columns(got: Stored) -> dict[str, object]:
-    """Return the columns of an attempt that tell of its stored file."""
+def file_columns(stored: Stored) -> dict[str, object]:
+    """Return the columns of an attempt that describe its stored file."""
     return {
-        "sha256": got.sha256,
-        "path": got.path,
-        "bytes": got.bytes,
-        "width": got.probe.width,
-        "height": got.probe.height,
-        "codec": got.probe.codec,
-        "probed_duration_ms": got.probe.duration_ms,
+        "sha256": stored.sha256,
+        "path": stored.path,
+        "bytes": stored.bytes,
+        "width": stored.probe.width,
+        "height": stored.probe.height,
+        "codec": stored.probe.codec,
+        "probed_duration_ms": stored.probe.duration_ms,
     }
 
 
-def analyse(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> MediaAnalysis:
-    """Compare a stored result with its parent, and make the film where only the new part came. A picture or a film that
-    can't be made never keeps a paid file from being stored. ProbeUnavailable where this machine is what fails."""
+def analyse(pipeline: Pipeline, attempt: AttemptRow, stored: Stored) -> MediaAnalysis:
+    """Compare a stored result with its parent, and assemble the film where the result is only the new part. A poster or
+    film that can't be made never prevents a paid file from being stored. Raise ProbeUnavailable where this machine
+    fails."""
     before = parent_file(pipeline, attempt)
-    with _opened(pipeline, before.ref, got.ref) as (parent, result):
+    with _opened(pipeline, before.ref, stored.ref) as (parent, result):
         seam = None if parent is None else isolated_probe.measure_seam(parent=parent, result=result)
-        kind = _kind(pipeline, attempt, got.probe.duration_ms, seam)
+        kind = _kind(pipeline, attempt, stored.probe.duration_ms, seam)
         segment = kind is OutputKind.SEGMENT
-        poster_path = _put_poster(pipeline, attempt, got, parent, result, segment=segment)
+        poster_path = _put_poster(pipeline, attempt, stored, parent, result, segment=segment)
         film, note = _film(pipeline, parent, result) if segment else (None, None)
     psnr = None if seam is None or seam.psnr_db is None else round(seam.psnr_db * 100)
     prefix = None if seam is None else seam.parent_is_prefix
@@ -81,11 +83,11 @@ def analyse(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> MediaAnalys
     return MediaAnalysis(kind.value, psnr, prefix, poster_path, film, note, film_waits=waits)
 
 
-def put_poster(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> str | None:
-    """Make the poster of a stored attempt's file again; None where it has no pictures for one."""
+def put_poster(pipeline: Pipeline, attempt: AttemptRow, stored: Stored) -> str | None:
+    """Make the poster of a stored attempt's file again; return None where it has no video frames for one."""
     segment = attempt.output_kind == OutputKind.SEGMENT.value
-    with _opened(pipeline, parent_file(pipeline, attempt).ref, got.ref) as (parent, result):
-        return _put_poster(pipeline, attempt, got, parent, result, segment=segment)
+    with _opened(pipeline, parent_file(pipeline, attempt).ref, stored.ref) as (parent, result):
+        return _put_poster(pipeline, attempt, stored, parent, result, segment=segment)
 
 
 @contextmanager
@@ -97,7 +99,7 @@ def _opened(pipeline: Pipeline, parent: MediaRef | None, result: MediaRef) -> It
 
 
 def _put_poster(
-    pipeline: Pipeline, attempt: AttemptRow, got: Stored, parent: Path | None, result: Path, *, segment: bool
+    pipeline: Pipeline, attempt: AttemptRow, stored: Stored, parent: Path | None, result: Path, *, segment: bool
 ) -> str | None:
     try:
         poster = isolated_probe.make_poster(
@@ -105,45 +107,47 @@ def _put_poster(
         )
     except FrameError:
         return None
-    return str(pipeline.store.put_poster(got.sha256, poster))
+    return str(pipeline.store.put_poster(stored.sha256, poster))
 
 
 def _kind(pipeline: Pipeline, attempt: AttemptRow, probed_ms: int, seam: Seam | None) -> OutputKind:
-    """Return what the account says that its files are, else what the file itself shows."""
-    said = said_kind(pipeline, attempt.account)
-    return said or recognise(
+    """Return the declared kind of the account's files, else the kind that the file shows."""
+    declared = declared_kind(pipeline, attempt.account)
+    return declared or classify_output(
         parent_ms=attempt.parent_duration_ms, probed_ms=probed_ms, seam=seam, longest_added_ms=longest_added_ms()
     )
 
 
-def said_kind(pipeline: Pipeline, account: str) -> OutputKind | None:
-    """Return what an account's files hold by its provider's documents or by accounts.yaml; None where both leave that
-    to the files. A result that is documented to be full is measured all the same, for the record."""
+def declared_kind(pipeline: Pipeline, account: str) -> OutputKind | None:
+    """Return the kind of an account's files by its provider's documentation or by accounts.yaml; None where both leave
+    it open. A result that is documented as full is measured nevertheless, for the record."""
     if spec_of(pipeline.accounts[account].provider).result_kind is ResultKind.SEGMENT:
         return OutputKind.SEGMENT
-    said = OutputKind(getattr(pipeline.accounts[account], "output", OutputKind.UNKNOWN))
-    return None if said is OutputKind.UNKNOWN else said
+    kind = OutputKind(getattr(pipeline.accounts[account], "output", OutputKind.UNKNOWN))
+    return None if kind is OutputKind.UNKNOWN else kind
 
 
-def examine_again(pipeline: Pipeline) -> list[str]:
-    """Look again at stored files of unknown kind whose account has been told what they are since; answers VIDEO/HOP."""
+def analyse_again(pipeline: Pipeline) -> list[str]:
+    """Analyse stored files of unknown kind again, once accounts.yaml declares their kind; return VIDEO/HOP."""
     with pipeline.ledger.read() as connection:
-        rows = queries.of_unknown_kind(connection, [name for name in pipeline.accounts if said_kind(pipeline, name)])
-    looked_at = []
+        rows = queries.of_unknown_kind(
+            connection, [name for name in pipeline.accounts if declared_kind(pipeline, name)]
+        )
+    analysed = []
     for attempt in rows:
-        got = stored_file(attempt)
+        stored = stored_file(attempt)
         try:
-            seen = analyse(pipeline, attempt, got)
+            analysis = analyse(pipeline, attempt, stored)
         except isolated_probe.ProbeUnavailable:
-            continue  # another round will look
+            continue  # the next round tries again
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-            transitions.examined(tx, attempt.attempt_id, seen.columns())
-        looked_at.append(f"{attempt.video_key}/{attempt.hop}")
-    return looked_at
+            transitions.examined(tx, attempt.attempt_id, analysis.columns())
+        analysed.append(f"{attempt.video_key}/{attempt.hop}")
+    return analysed
 
 
 def stored_file(attempt: AttemptRow) -> Stored:
-    """Return what a stored attempt's row knows of its file."""
+    """Return the stored file of an attempt's row."""
     assert attempt.path is not None
     assert attempt.bytes is not None
     length_ms, width, height, codec = attempt.probed_duration_ms, attempt.width, attempt.height, attempt.codec
@@ -154,7 +158,7 @@ def stored_file(attempt: AttemptRow) -> Stored:
 def _film(pipeline: Pipeline, parent: Path | None, segment: Path) -> tuple[Stored | None, str]:
     if parent is None:
         return None, "the film was not assembled: the file that it continues is not in the store"
-    made = assemble(
+    result = assemble(
         parent=parent,
         segment=segment,
         store=pipeline.store,
@@ -162,47 +166,49 @@ def _film(pipeline: Pipeline, parent: Path | None, segment: Path) -> tuple[Store
         join=isolated_probe.join,
         check=isolated_probe.check_file,
     )
-    match made:
+    match result:
         case Film(stored, _, note):
             return stored, note
-        case Unassembled(reason):
+        case InvalidFile(reason):
             return None, f"the film was not assembled: {reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class ParentFile:
-    """The file that a result continues. `missing`: the ledger knows of one, and it is not in the store now."""
+    """The file that a result continues. `missing`: the ledger has one that is not in the store now."""
 
     ref: MediaRef | None
     missing: bool = False
 
 
 def parent_file(pipeline: Pipeline, attempt: AttemptRow) -> ParentFile:
-    """Return the file of the hop before; for a first hop a copy of the source, which is fetched once if the provider
-    tells where it is: it costs nothing, and upstream forgets it after 30 days."""
-    gone = False
+    """Return the file of the previous hop; for a first hop a copy of the source. The copy is fetched once if the
+    provider gives its URL, because the provider deletes it after 30 days."""
+    is_missing = False
     with pipeline.ledger.read() as connection:
         if attempt.parent_attempt_id is not None:
             before = queries.attempt(connection, attempt.parent_attempt_id)
             relative = (before.film_path or before.path) if before is not None else None
-            gone = attempt.parent_attempt_id in files.without_file(connection)
+            is_missing = attempt.parent_attempt_id in files.without_file(connection)
         else:
-            known = queries.videos(connection, keys=[attempt.video_key])
-            relative = known[0].source_path if known else None
+            videos = queries.videos(connection, keys=[attempt.video_key])
+            relative = videos[0].source_path if videos else None
     if relative is None and attempt.parent_attempt_id is None and attempt.parent_url:
-        got = fetch(pipeline, attempt.account, attempt.parent_url, key=source_key(attempt.account, attempt.parent_url))
-        if isinstance(got, Stored):
+        fetched = fetch(
+            pipeline, attempt.account, attempt.parent_url, key=source_key(attempt.account, attempt.parent_url)
+        )
+        if isinstance(fetched, Stored):
             with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
                 catalog_sync.source_stored(
                     tx,
                     attempt.video_key,
-                    sha256=got.sha256,
-                    path=got.path,
-                    duration_ms=got.probe.duration_ms,
+                    sha256=fetched.sha256,
+                    path=fetched.path,
+                    duration_ms=fetched.probe.duration_ms,
                 )
-            relative = got.path
+            relative = fetched.path
     if relative is None:
         return ParentFile(None)
     ref = MediaRef.parse(relative)
-    there = pipeline.store.exists(ref) and not gone
-    return ParentFile(ref) if there else ParentFile(None, missing=True)
+    exists = pipeline.store.exists(ref) and not is_missing
+    return ParentFile(ref) if exists else ParentFile(None, missing=True)

@@ -1,4 +1,4 @@
-"""What will be gone upstream, and when: paid results that are not stored yet, and sources that still have to be
+"""List what expires at the providers, and when: paid results that are not stored yet, and sources that still have to be
 extended."""
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SOURCE_NOTICE_MS: Final = 7 * 24 * HOUR_MS  # a week, of the 30 days that a sour
 
 
 class Urgency(StrEnum):
-    """How soon something ends. A result is early until half of its keeping time is over, a source until its last
+    """How soon something expires. A result is early until half of its retention is over, a source until its last
     week."""
 
     EARLY = "early"
@@ -39,8 +39,9 @@ class Urgency(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expiring:
-    """One thing that ends; times in UTC ms. `what` is `result` (paid, not stored yet), `missing` (stored, and gone from
-    the store) or `source`, `where` VIDEO/HOP or the video, `note` what the last try to fetch it said."""
+    """A result or source that expires at `ends_ms` (UTC ms). `what` is `result` (paid, not stored yet), `missing`
+    (stored, and gone from the store) or `source`; `where` is VIDEO/HOP or the video, `note` the result of the last
+    fetch."""
 
     what: str
     where: str
@@ -49,10 +50,10 @@ class Expiring:
     urgency: Urgency
     note: str = ""
 
-    def told(self, now_ms: int) -> str:
-        """In words, for a person."""
+    def describe(self, now_ms: int) -> str:
+        """Return a sentence for the operator."""
         left_ms = self.ends_ms - now_ms
-        when = f"until {from_ms(self.ends_ms):%Y-%m-%d %H:%M} UTC, {_span(left_ms)}"
+        when = f"until {from_ms(self.ends_ms):%Y-%m-%d %H:%M} UTC, {_time_left(left_ms)}"
         tried = f"; the last try: {self.note}" if self.note else ""
         if self.what == "missing":
             return f"the film of {self.where} is gone from the store; account {self.account} keeps it {when}{tried}"
@@ -62,20 +63,20 @@ class Expiring:
 
 
 def urgency_of(*, begun_ms: int, ends_ms: int, now_ms: int, refused: bool = False) -> Urgency:
-    """Return how soon a result ends that is kept from one moment to another. The last hour counts from the half of the
-    keeping time on: a URL that lives for an hour is not urgent at once. A result whose last fetch was `refused` never
-    is early, because the next one will be refused too."""
+    """Return how soon a result expires that is kept from `begun_ms` to `ends_ms` (UTC ms). The first half of the
+    retention is early even within the last hour, so that a URL with one hour to live is not urgent at once. A result
+    whose last fetch was `refused` is never early, because the next one will be refused too."""
     if now_ms >= ends_ms:
         return Urgency.OVER
-    # where a clock that was ahead dated its beginning, nobody knows how much of the keeping time is left
+    # where a clock that was ahead dated the beginning, the part of the retention that is left is unknown
     if not refused and not is_ahead(begun_ms, now_ms) and now_ms - begun_ms < ends_ms - now_ms:
         return Urgency.EARLY
-    return Urgency.LAST_HOUR if ends_ms - now_ms <= HOUR_MS else Urgency.SOON
+    return _late(ends_ms - now_ms)
 
 
 def results(attempts: Iterable[AttemptRow], hints: Mapping[str, Hint], now_ms: int) -> list[Expiring]:
-    """Paid results that are not stored, of attempts in `succeeded`; soonest end first."""
-    found = []
+    """Return the paid results that are not stored, of attempts in `succeeded`; soonest expiry first."""
+    expiring = []
     for attempt in attempts:
         if attempt.expires_at is None:
             continue
@@ -86,7 +87,7 @@ def results(attempts: Iterable[AttemptRow], hints: Mapping[str, Hint], now_ms: i
             now_ms=now_ms,
             refused=look.cause in (LookCause.FETCH_REFUSED, LookCause.SAID_GONE),
         )
-        found.append(
+        expiring.append(
             Expiring(
                 what="result",
                 where=attempt.where,
@@ -96,13 +97,13 @@ def results(attempts: Iterable[AttemptRow], hints: Mapping[str, Hint], now_ms: i
                 note=look.note,
             )
         )
-    return sorted(found, key=lambda each: (each.ends_ms, each.where))
+    return sorted(expiring, key=_soonest_first)
 
 
 def missing_results(missing: Iterable[MissingFileRow], now_ms: int) -> list[Expiring]:
-    """Return results that are gone from the store and that their provider still keeps; soonest end first. Each is a
-    matter of now: what could be fetched at once would not be told of here."""
-    found = [
+    """Return results that are gone from the store and that their provider still keeps; soonest expiry first. None is
+    early, because a result that could be fetched at once is not in this list."""
+    expiring = [
         Expiring(
             what="missing",
             where=file.where,
@@ -114,7 +115,11 @@ def missing_results(missing: Iterable[MissingFileRow], now_ms: int) -> list[Expi
         for file in missing
         if file.role is Role.RESULT and file.expires_at is not None
     ]
-    return sorted(found, key=lambda each: (each.ends_ms, each.where))
+    return sorted(expiring, key=_soonest_first)
+
+
+def _soonest_first(expiring: Expiring) -> tuple[int, str]:
+    return expiring.ends_ms, expiring.where
 
 
 def _late(left_ms: int) -> Urgency:
@@ -122,45 +127,46 @@ def _late(left_ms: int) -> Urgency:
 
 
 def sources(videos: Iterable[VideoPlan], now_ms: int) -> list[Expiring]:
-    """Return what unfinished videos go on from, while it can be extended; soonest end first."""
-    found = []
+    """Return the sources of the next hops of unfinished videos, while they can be extended; soonest expiry first."""
+    expiring = []
     for video in videos:
         ends = video.extendable_until_ms
-        if ends is None or now_ms >= ends:  # what is over is an obstacle of the plan
+        if ends is None or now_ms >= ends:  # an expired source is a block reason of the plan
             continue
-        left = ends - now_ms
-        urgency = Urgency.LAST_HOUR if left <= HOUR_MS else Urgency.SOON if left <= SOURCE_NOTICE_MS else Urgency.EARLY
+        left_ms = ends - now_ms
+        urgency = _late(left_ms) if left_ms <= SOURCE_NOTICE_MS else Urgency.EARLY
         where = f"the source of {video.key}" if not video.hops_done else f"hop {video.hops_done} of {video.key}"
-        found.append(Expiring(what="source", where=where, account=video.account, ends_ms=ends, urgency=urgency))
-    return sorted(found, key=lambda each: (each.ends_ms, each.where))
+        expiring.append(Expiring(what="source", where=where, account=video.account, ends_ms=ends, urgency=urgency))
+    return sorted(expiring, key=_soonest_first)
 
 
 def retention(pipeline: Pipeline, now: Plan) -> list[Expiring]:
-    """Return everything that ends, early or not: results first, then sources; soonest first."""
+    """Return everything that expires, early or not: results first, then sources; soonest first."""
     now_ms = pipeline.now_ms()
     return unfetched(pipeline.ledger, now_ms) + sources(now.videos, now_ms)
 
 
 def unfetched(ledger: Ledger, now_ms: int) -> list[Expiring]:
-    """Return every paid result that is not stored yet; soonest end first."""
+    """Return every paid result that is not stored; soonest expiry first."""
     with ledger.read() as connection:
         attempts = queries.attempts_in(connection, (AttemptState.SUCCEEDED,))
         hints = queries.hints(connection) if attempts else {}
-        gone = files.found_missing(connection, states=("missing",))
-    return results(attempts, hints, now_ms) + missing_results(gone, now_ms)
+        missing = files.found_missing(connection, states=("missing",))
+    return results(attempts, hints, now_ms) + missing_results(missing, now_ms)
 
 
 def urgent(expiring: Iterable[Expiring]) -> list[Expiring]:
-    """Return what a person should hear of."""
-    return [each for each in expiring if each.urgency is not Urgency.EARLY]
+    """Return those that need the operator's attention: all that are not early."""
+    return [item for item in expiring if item.urgency is not Urgency.EARLY]
 
 
 def ending_now(pipeline: Pipeline) -> list[Expiring]:
-    """Return what a person should hear of now. Reads what is unfinished: complete videos have nothing that ends."""
+    """Return what needs the operator's attention now. Only unfinished videos are read, because complete ones have
+    nothing that expires."""
     return urgent(retention(pipeline, plan(plan_input(pipeline, unfinished=True))))
 
 
-def _span(left_ms: int) -> str:
+def _time_left(left_ms: int) -> str:
     if left_ms <= 0:
         return "which is over"
     minutes = left_ms // 60_000

@@ -1,4 +1,4 @@
-"""A person's file for a paid extension whose film could not be fetched: its provider sent it, or quarantine has it."""
+"""Store the operator's file for a paid extension whose film could not be fetched."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _PIECE: Final = 1_000_000  # bytes
 
 
 def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str) -> Resolved | Declined:
-    """Store a file as the film of the paid extension VIDEO/HOP. It is checked as a fetched one is, and pays for
-    nothing. Declined where the extension waits for no film, where the file can't be read as a film, or where it is
-    another film of the same video. Raises OSError where the file can't be read, or the media store not written."""
+    """Store a file as the film of the paid extension VIDEO/HOP, after the same checks as for a fetched one. Return
+    Declined where the extension waits for no film, where the file is no valid film, or where it is another film of the
+    same video. Raise OSError where the file can't be read or the media store can't be written."""
     row = newest_attempt(pipeline, where)
     if row is None or row.state not in _AWAITED:
         return Declined(f"{where} waits for no film{state_of(row)}")
     key, size = result_key(row.attempt_id), file.stat().st_size
     require_space(pipeline.store, size)
     try:
-        got = pipeline.store.ingest(
+        stored = pipeline.store.ingest(
             _pieces(file),
             expected_bytes=size,
             max_bytes=pipeline.settings.max_file_bytes,
@@ -41,24 +41,24 @@ def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str)
         )
     except isolated_probe.ProbeUnavailable as error:
         return _unchecked(file, error)
-    if not isinstance(got, Stored):
-        return Declined(f"{file} is no sound video: {got.reason}")
+    if not isinstance(stored, Stored):
+        return Declined(f"{file} is no valid video: {stored.reason}")
     with pipeline.ledger.read() as connection:
         others = queries.attempts_of(connection, [row.video_key])
         videos = queries.videos(connection, keys=[row.video_key])
     known = {other.sha256: f"{other.video_key}/{other.hop}" for other in others}
     known |= {other.film_sha256: f"{other.video_key}/{other.hop}" for other in others}
     known |= {video.source_sha256: f"{video.video_key} before its first extension" for video in videos}
-    if (held := known.get(got.sha256)) is not None:
+    if (held := known.get(stored.sha256)) is not None:
         return Declined(f"{file} is the film of {held}; nothing was changed")
     try:
-        moved = keep_film(pipeline, row, got, actor=actor_of(who, why))
+        moved = keep_film(pipeline, row, stored, actor=actor_of(who, why))
     except isolated_probe.ProbeUnavailable as error:
         return _unchecked(file, error)
     if not isinstance(moved, Moved):
         return Declined(f"{where} has changed meanwhile: it is {moved.state} now; nothing was changed, look again")
     pipeline.store.forget(key)
-    return Resolved(f"{where} is stored, {got.probe.duration_ms / 1000:g} s; the next advance goes on from it")
+    return Resolved(f"{where} is stored, {stored.probe.duration_ms / 1000:g} s; the next advance goes on from it")
 
 
 def _unchecked(file: Path, error: isolated_probe.ProbeUnavailable) -> Declined:

@@ -91,7 +91,7 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         hops = next_hops(read)
         purchases = next_purchases(hops)
         bought = names_ledger.bought(connection, {purchase.digest for purchase in purchases.values()})
-    duplicates = find_duplicates(read, purchases, bought, renames, named=pipeline.configuration.written)
+    duplicates = find_duplicates(read, purchases, bought, renames, named=pipeline.configuration.entries)
     return replace(read, next_hops=hops, duplicates=duplicates)
 
 

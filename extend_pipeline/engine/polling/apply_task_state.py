@@ -1,4 +1,4 @@
-"""Turns what a query showed of a task into the attempt's next state, or into when to look again."""
+"""Turn the outcome of a query into the attempt's next state, or into the time of the next poll."""
 
 from __future__ import annotations
 
@@ -23,33 +23,34 @@ S = AttemptState
 
 
 class Observed(StrEnum):
-    """What one answer told of a task."""
+    """What one query showed of a task."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     RUNNING = "running"
-    FAULT = "fault"  # nothing
+    FAULT = "fault"  # the query failed, or found no task
 
 
 def observe(tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt, outcome: QueryOutcome) -> Observed:
-    """Write down one answer, and return what it told."""
+    """Record the outcome of one query, and return what it showed."""
     match outcome:
         case Found(view):
-            return _seen(tx, pipeline, due, view)
+            return _apply_view(tx, pipeline, due, view)
         case NotFound(answer):
-            _again(tx, pipeline, due, f"the provider knows no such task: {answer.message}", failed=True)
+            _schedule_next(tx, pipeline, due, f"the provider knows no such task: {answer.message}", failed=True)
             return Observed.FAULT
         case QueryFailed(fault, answer, retry_after_s):
             if fault.value in OF_THIS_MACHINE:
                 controls.stop_account(tx, due.attempt.account, reason=fault.value, message=answer.message)
             note = f"{fault.value}: {answer.message}"
-            _again(tx, pipeline, due, note, failed=True, retry_after_s=retry_after_s or 0)
+            _schedule_next(tx, pipeline, due, note, failed=True, retry_after_s=retry_after_s or 0)
             return Observed.FAULT
 
 
 def success_data(provider: str, view: TaskView, now_ms: int) -> dict[str, object]:
-    """Return the columns of a success. A result is kept until the time that it tells itself, else for as long as its
-    provider keeps results, from when it was done: no later than now, whatever an upstream's clock says."""
+    """Return the columns of a success. A result expires when the task itself says so, else after the time for which its
+    provider keeps results. That time begins when the task was done, but not after now, since a provider's clock may be
+    ahead."""
     output = view.outputs[0]
     done_ms = min(view.updated_ms or now_ms, now_ms)
     return {
@@ -63,7 +64,7 @@ def success_data(provider: str, view: TaskView, now_ms: int) -> dict[str, object
     }
 
 
-def _seen(tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt, view: TaskView) -> Observed:
+def _apply_view(tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt, view: TaskView) -> Observed:
     attempt = due.attempt
     account = pipeline.accounts[attempt.account]
     match view.state:
@@ -91,18 +92,18 @@ def _seen(tx: LedgerTransaction, pipeline: Pipeline, due: ScheduledAttempt, view
             transitions.move(tx, attempt.attempt_id, to=S.PROCESSING, expect=frozenset({S.SUBMITTED}))
         case TaskState.SUBMITTED:
             _redate(tx, attempt, view)
-    _again(tx, pipeline, due, "; ".join(view.warnings), failed=False)
+    _schedule_next(tx, pipeline, due, "; ".join(view.warnings), failed=False)
     return Observed.RUNNING
 
 
 def _redate(tx: LedgerTransaction, attempt: AttemptRow, view: TaskView) -> None:
-    """Date a running task by its provider's word where a clock that was ahead dated it: it would be overdue late."""
+    """Date a running task by its provider where a clock that was ahead dated it, so that it becomes overdue in time."""
     made_ms = view.created_ms
     if made_ms is not None and is_ahead(attempt.submitted_at, tx.now_ms) and not is_ahead(made_ms, tx.now_ms):
         transitions.redated(tx, attempt.attempt_id, submitted_at=made_ms)
 
 
-def _again(
+def _schedule_next(
     tx: LedgerTransaction,
     pipeline: Pipeline,
     due: ScheduledAttempt,
@@ -112,7 +113,7 @@ def _again(
     retry_after_s: float = 0,
 ) -> None:
     account, tries = pipeline.accounts[due.attempt.account], due.look.tries + 1 if failed else 0
-    chance = random.uniform(-1, 1)
-    due_at = schedule.next_poll(account, tries=tries, retry_after_s=retry_after_s, now_ms=tx.now_ms, chance=chance)
+    jitter = random.uniform(-1, 1)
+    due_at = schedule.next_poll(account, tries=tries, retry_after_s=retry_after_s, now_ms=tx.now_ms, jitter=jitter)
     look = LastLook(note, tries=tries)
     transitions.schedule(tx, due.attempt.attempt_id, account=account.name, due_at=due_at, look=look, while_in=POLLED)

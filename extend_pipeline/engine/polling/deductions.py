@@ -1,5 +1,5 @@
-"""What a provider took for a step, held against what was predicted: more than tolerated stops the account, less is
-booked and told once."""
+"""Compare what a provider charged for a step with the prediction. A charge above the tolerance stops the account; a
+lower one is booked and reported once."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from extend_pipeline.providers.registry import spec_of
 ODD_DEDUCTION: Final = "odd_deduction"
 
 SHOWN_MS: Final = 30 * 86_400_000
-"""A lower price is shown for so long after it was first charged, unless accounts.yaml has it by then."""
+"""A lower price is shown for 30 days after it was first charged, unless accounts.yaml has it by then."""
 
 
 class Deduction(StrEnum):
-    """How a charge stands to its prediction."""
+    """How a charge compares with its prediction."""
 
     AS_PREDICTED = "as_predicted"  # or within the account's tolerance
     LESS = "less"
@@ -50,9 +50,9 @@ def check_deduction(
     *,
     expected: int | None = None,
 ) -> None:
-    """Stop the account where it was charged more than predicted (`expected`, in micro-units) and tolerated, since the
-    next steps would cost more than the plan says, too. Write a lower price down, once. An adopted task was never
-    predicted."""
+    """Stop the account where the charge exceeds the prediction (`expected`, in micro-units) by more than the tolerance,
+    because the next steps would also cost more than planned. Record a lower price once. Adopted tasks are left out,
+    because they have no prediction."""
     if attempt.is_adopted or charged is None:
         return
     predicted = attempt.predicted_micros if expected is None else expected
@@ -60,10 +60,10 @@ def check_deduction(
         case Deduction.AS_PREDICTED:
             pass
         case Deduction.LESS:
-            whole = queries.attempt(tx.connection, attempt.attempt_id)
-            assert whole is not None
-            key = spec_of(whole.provider).price_key(whole.mode, json.loads(whole.params)) or ""
-            lower_charges.record(tx, whole, price_key=key, charged_micros=charged, predicted_micros=predicted)
+            row = queries.attempt(tx.connection, attempt.attempt_id)
+            assert row is not None
+            key = spec_of(row.provider).price_key(row.mode, json.loads(row.params)) or ""
+            lower_charges.record(tx, row, price_key=key, charged_micros=charged, predicted_micros=predicted)
         case Deduction.MORE:
             message = (
                 f"{attempt.video_key}/{attempt.hop} (task {attempt.task_id}) was charged {from_micros(charged)} "
@@ -75,8 +75,8 @@ def check_deduction(
 
 @dataclass(frozen=True, slots=True)
 class LowerPrice:
-    """A price that was charged below the one in accounts.yaml, in units; `line` is what to write there, empty where
-    nothing was charged, since no plan can reckon with that."""
+    """A charged price below the one in accounts.yaml, in units. `line` is the line to write there; it is empty where
+    nothing was charged, because no plan can use a price of 0."""
 
     account: str
     price_key: str
@@ -88,7 +88,7 @@ class LowerPrice:
 
     @property
     def message(self) -> str:
-        """Say what was charged and what to write, for a person."""
+        """Return a sentence on what was charged and what to write."""
         what = f"account {self.account}{f' ({self.price_key})' if self.price_key else ''}"
         charged = f"{what} was charged {self.charged:f} {self.unit}, {self.predicted:f} were predicted"
         plan = f"to plan with it, write price.{self.line} in accounts.yaml" if self.line else "plans keep the price"
@@ -96,7 +96,7 @@ class LowerPrice:
 
 
 def lower_prices_now(pipeline: Pipeline, *, since_ms: int | None = None) -> tuple[LowerPrice, ...]:
-    """Return the lower prices that were first charged since a moment (UTC ms; 30 days ago by default) and that
+    """Return the lower prices that were first charged since `since_ms` (UTC ms; 30 days ago by default) and that
     accounts.yaml doesn't have."""
     with pipeline.ledger.read() as connection:
         rows = lower_charges.since(connection, pipeline.now_ms() - SHOWN_MS if since_ms is None else since_ms)
@@ -117,7 +117,7 @@ def lower_prices_now(pipeline: Pipeline, *, since_ms: int | None = None) -> tupl
 
 
 def price_line(price: Price, key: str, charged_micros: int) -> str:
-    """Return the line of accounts.yaml that says the lower price: `per_extension: {std: 1.5, pro: 3.5}`."""
+    """Return the line of accounts.yaml with the lower price: `per_extension: {std: 1.5, pro: 3.5}`."""
     if charged_micros <= 0:
         return ""
     amounts = price.per_extension_micros

@@ -1,5 +1,5 @@
-"""Leases on due attempts: the worker that has one polls the task or fetches the result, and no other decides about it.
-What a worker leaves without a word is released."""
+"""Lease due attempts: only the worker that holds the lease polls the task or fetches the result, and decides about it.
+An error releases the lease."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from extend_pipeline.ledger.write import job_queue
 
 @contextmanager
 def released_on_error(pipeline: Pipeline, attempt_ids: Collection[str]) -> Iterator[None]:
-    """Release the leases of attempts that nothing was written down of, on every end that is an error or an
-    interruption. Only a kill leaves them until their time is up."""
+    """Release the leases that are still held when an error or an interruption ends the block. Only after a kill they
+    last until they expire."""
     try:
         yield
     except BaseException:
@@ -27,8 +27,8 @@ def released_on_error(pipeline: Pipeline, attempt_ids: Collection[str]) -> Itera
 
 
 def release_leases(pipeline: Pipeline, attempt_ids: Collection[str]) -> None:
-    """Make due now those of the attempts that this process still leases. Where the ledger can't be written, the lease's
-    end does it."""
+    """Make due now those of the attempts that this process still leases. Where the ledger can't be written, the leases
+    expire instead."""
     with contextlib.suppress(Exception), pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         job_queue.release(tx, attempt_ids, owner=pipeline.owner)
 
@@ -36,18 +36,18 @@ def release_leases(pipeline: Pipeline, attempt_ids: Collection[str]) -> None:
 class Lease:
     """This process's lease on one due attempt.
 
-    A download may take far longer than a lease. Without renewing, a second process would fetch the same result beside
-    the first, find its URL ended, and say `result_lost` of a file that the first one is about to store.
+    A download may take far longer than a lease. Without renewal a second process would fetch the same result, find its
+    URL expired, and record `result_lost` for a file that the first process is about to store.
     """
 
-    def __init__(self, pipeline: Pipeline, attempt_id: str, *, taken_at: int) -> None:
+    def __init__(self, pipeline: Pipeline, attempt_id: str, *, leased_at: int) -> None:
         self._pipeline, self._attempt_id = pipeline, attempt_id
         self._lease_ms = schedule.fetch_lease_ms(pipeline.settings)
-        self._until = taken_at + self._lease_ms
+        self._until = leased_at + self._lease_ms
         self._lock = threading.Lock()
 
     def renew(self) -> bool:
-        """Renew the lease once half of it is over. False where another process has taken the attempt meanwhile."""
+        """Renew the lease once half of it is over. Return False where another process leases the attempt by now."""
         with self._lock:
             now_ms = self._pipeline.now_ms()
             if lease_runs(self._until - self._lease_ms, self._until - self._lease_ms // 2, now_ms):
@@ -59,6 +59,6 @@ class Lease:
             return is_valid
 
     def is_valid(self, tx: LedgerTransaction) -> bool:
-        """Renew the lease in a transaction. False where another process has taken the attempt meanwhile."""
+        """Renew the lease in a transaction. Return False where another process leases the attempt by now."""
         until = tx.now_ms + self._lease_ms
         return job_queue.extend_lease(tx, self._attempt_id, owner=self._pipeline.owner, until=until)

@@ -1,4 +1,4 @@
-"""Reconciles accounts with every book that their providers show, or with an invoice."""
+"""Reconcile accounts with every statement that their providers offer, or with an invoice."""
 
 from __future__ import annotations
 
@@ -26,37 +26,38 @@ from extend_pipeline.providers.protocol import TaskView
 
 S = AttemptState
 
-MAX_UNKNOWN: Final = 20  # tasks of an invoice that may all be lost ones of ours: more are another account's
+MAX_UNKNOWN: Final = 20  # tasks of an invoice that may all be lost tasks of ours; more belong to another account
 
 
 def reconcile_account(
     pipeline: Pipeline, account: str, *, adopt: bool = True, pause: Callable[[float], None] = time.sleep
 ) -> Iterator[Reconciled | StatementUnavailable]:
-    """Compare one account with each book that its provider shows. `pause` waits so many seconds between questions."""
-    seen: dict[str, TaskView] = {}  # what the list has shown in full needs no GET for the bill
+    """Compare one account with each statement that its provider offers. `pause` waits a number of seconds between
+    requests."""
+    seen: dict[str, TaskView] = {}  # tasks that the list shows in full need no GET for the bill
     for read in read_statements(pipeline, account, pause=pause):
         if isinstance(read, StatementUnavailable):
             if read.failed:
                 with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-                    statements.record_unread(tx, account=account, source=read.source, message=read.message)
+                    statements.record_unavailable(tx, account=account, source=read.source, message=read.message)
             yield read
         else:
             seen.update(read.views)
-            yield reconcile(pipeline, account, read.book, seen=seen, adopt=adopt)
+            yield reconcile(pipeline, account, read.statement, seen=seen, adopt=adopt)
 
 
 def reconcile_invoice(
     pipeline: Pipeline, account: str, invoice: Path, *, adopt: bool = True
 ) -> Reconciled | InvoiceProblems:
-    """Compare one account with a bill that somebody saved as CSV; InvoiceProblems where it can't be read, and then
-    nothing was compared."""
+    """Compare one account with a bill that was saved as CSV. Return InvoiceProblems, with nothing compared, where it
+    can't be read."""
     read = read_invoice(invoice, account=pipeline.accounts[account])
     if isinstance(read, InvoiceProblems):
         return read
     with pipeline.ledger.read() as connection:
         first = reconciliation_queries.first_claim(connection, account)
         if first is None:
-            notes = (*read.notes, "it was never claimed for, so that nothing in it is ours")
+            notes = (*read.notes, "the account was never claimed for, so nothing in it is ours")
             unit = pipeline.accounts[account].price.unit
             return Reconciled(account, "invoice", unit, (), (), 0, complete=False, notes=notes)
         attempts = reconciliation_queries.attempts_of_account(connection, account)
@@ -64,12 +65,12 @@ def reconcile_invoice(
         message = f"none of its {len(read.rows)} tasks is one that account {account} has here"
         hint = f"Is it the invoice of another account than {account}?"
         return InvoiceProblems((ConfigIssue(invoice.name, None, None, None, None, message, hint),))
-    book = invoice_statement(read, now_ms=pipeline.now_ms(), since_ms=first - CLOCKS_MS)
-    return replace(reconcile(pipeline, account, book, adopt=adopt), notes=read.notes)
+    statement = invoice_statement(read, now_ms=pipeline.now_ms(), since_ms=first - CLOCKS_MS)
+    return replace(reconcile(pipeline, account, statement, adopt=adopt), notes=read.notes)
 
 
 def _may_be_ours(invoice: Invoice, attempts: Sequence[ChargedAttempt]) -> bool:
-    """Return whether an invoice shows a task of ours, or may: where something was sent and never found."""
+    """Return whether an invoice shows a task of ours, or may show one, since an attempt was sent and never found."""
     if any(row.task_id is None and row.state not in (S.RELEASED, S.REJECTED) for row in attempts):
         return True
     held = {row.task_id for row in attempts}
@@ -79,7 +80,7 @@ def _may_be_ours(invoice: Invoice, attempts: Sequence[ChargedAttempt]) -> bool:
 def reconcile_everything(
     pipeline: Pipeline, *, adopt: bool = True, pause: Callable[[float], None] = time.sleep
 ) -> Iterator[Reconciled | StatementUnavailable]:
-    """Compare every account that was ever claimed for."""
+    """Compare every account that has a claim."""
     with pipeline.ledger.read() as connection:
         used = [name for name in pipeline.accounts if reconciliation_queries.first_claim(connection, name) is not None]
     for name in used:

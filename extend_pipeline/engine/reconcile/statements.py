@@ -18,24 +18,24 @@ from extend_pipeline.providers.spec import ReadBill
 HOUR_MS: Final = 3_600_000
 DAY_MS: Final = 24 * HOUR_MS
 MAX_PAGES: Final = 1_000  # see docs/upstream/kling.md, "List"
-LATE_MS: Final = DAY_MS  # a bill is 12 h late; twice that is surely there
-CLOCKS_MS: Final = HOUR_MS  # a task may be dated earlier upstream than its claim is here
+LATE_MS: Final = DAY_MS  # a bill is 12 h late; twice that is safe
+CLOCKS_MS: Final = HOUR_MS  # tolerated: the provider dates a task before its claim
 EDGE_MS: Final = 36 * HOUR_MS  # an invoice's first and last day may be cut, and be days of another zone (-12 to +14 h)
-MAX_OLD_PAGES: Final = 3  # pages in a row that show nothing new: the server doesn't turn them
+MAX_OLD_PAGES: Final = 3  # pages in a row without a new task: the server ignores the page number
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderStatement:
-    """A book, with the tasks that it showed in full."""
+    """A statement, with the tasks that it showed in full."""
 
-    book: Statement
+    statement: Statement
     views: Mapping[str, TaskView] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class StatementUnavailable:
-    """A book that was not read; nothing was compared. `message` says why and what to do. `failed` is False where the
-    provider keeps none that could be asked for."""
+    """A statement that was not read, so that nothing was compared. `message` gives the reason and what to do. `failed`
+    is False where the provider offers none that could be requested."""
 
     account: str
     source: str
@@ -46,8 +46,8 @@ class StatementUnavailable:
 def read_statements(
     pipeline: Pipeline, account: str, *, pause: Callable[[float], None]
 ) -> Iterator[ProviderStatement | StatementUnavailable]:
-    """Yield every book that an account's provider keeps and shows, from the account's first claim on. `pause` waits so
-    many seconds, since bills may allow one request a second."""
+    """Yield every statement that an account's provider offers, from the account's first claim on. `pause` waits a
+    number of seconds, since bills may allow one request a second."""
     with pipeline.ledger.read() as connection:
         first = reconciliation_queries.first_claim(connection, account)
     if first is None:
@@ -57,7 +57,7 @@ def read_statements(
     since = max(first - CLOCKS_MS, now_ms - spec.result_life_ms)
     if since >= now_ms:
         yield StatementUnavailable(
-            account, "list", f"account {account} was first claimed for after now: look at the clock"
+            account, "list", f"account {account} was first claimed for after now: check the clock"
         )
         return
     provider = pipeline.provider(account)
@@ -70,16 +70,16 @@ def read_statements(
         yield StatementUnavailable(
             account,
             "invoice",
-            f"account {account} has no book that can be asked for; save its bill: {hint}",
+            f"account {account} has no statement that can be requested; save its bill: {hint}",
             failed=False,
         )
 
 
 def invoice_statement(invoice: Invoice, *, now_ms: int, since_ms: int = 0) -> Statement:
-    """Return an invoice as a book. It is held to be whole from a day and a half after its first line to as long before
-    its last, where those have dates that can be: one that is still to come is a slip, and its others may be too.
-    `since_ms` is the account's first claim."""
-    shown = {
+    """Return an invoice as a statement. It is taken to be complete from a day and a half after its first line to a day
+    and a half before its last one. It is not complete where lines have no dates or one lies in the future, because then
+    other dates may be wrong too. `since_ms` is the account's first claim (UTC ms)."""
+    lines = {
         row.task_id: StatementLine(
             row.task_id,
             row.units_micros,
@@ -92,7 +92,7 @@ def invoice_statement(invoice: Invoice, *, now_ms: int, since_ms: int = 0) -> St
     possible = invoice.last_ms is None or invoice.last_ms <= now_ms + EDGE_MS
     return Statement(
         name="invoice",
-        shown=shown,
+        lines=lines,
         from_ms=(invoice.first_ms or 0) + EDGE_MS,
         to_ms=(invoice.last_ms or 0) - EDGE_MS,
         complete=dated and possible and invoice.whole,
@@ -100,15 +100,15 @@ def invoice_statement(invoice: Invoice, *, now_ms: int, since_ms: int = 0) -> St
 
 
 def _list(account: str, provider: Provider, since: int, now_ms: int) -> ProviderStatement | StatementUnavailable:
-    """Return all pages, since their order is not documented, up to one without rows: a server may give less than it is
-    asked for. New tasks shift pages while one reads: what is seen twice is one task."""
+    """Read all pages up to one without rows, because their order is not documented and a server may return fewer rows
+    than requested. New tasks shift the pages meanwhile, so a task that is seen twice counts once."""
     views: dict[str, TaskView] = {}
     malformed, old_pages = 0, 0
     for number in range(1, MAX_PAGES + 1):
         page = provider.list_page(number, provider.list_page_size)
         if isinstance(page, QueryFailed):
             return StatementUnavailable(
-                account, "list", f"page {number} of the task list was not answered: {page.answer.message}"
+                account, "list", f"page {number} of the task list could not be read: {page.answer.message}"
             )
         if not page.rows:
             break
@@ -119,16 +119,16 @@ def _list(account: str, provider: Provider, since: int, now_ms: int) -> Provider
             malformed += 1
             break
     else:
-        malformed += 1  # there may be more than can be asked for
+        malformed += 1  # there may be more pages than are read
     ended = (TaskState.SUCCEEDED, TaskState.FAILED)
-    shown = {
+    lines = {
         view.task_id: StatementLine(view.task_id, view.units_micros, view.state in ended)
         for view in views.values()
         if view.created_ms is None or view.created_ms >= since
     }
-    from_ms = since + CLOCKS_MS  # the provider's clock decides what is just within
+    from_ms = since + CLOCKS_MS  # a margin, since the provider's clock dates its tasks
     return ProviderStatement(
-        Statement(name="list", shown=shown, from_ms=from_ms, to_ms=now_ms, complete=not malformed), views
+        Statement(name="list", lines=lines, from_ms=from_ms, to_ms=now_ms, complete=not malformed), views
     )
 
 
@@ -137,12 +137,12 @@ def _bill(
 ) -> ProviderStatement | StatementUnavailable:
     bill = read(provider, since, now_ms, pause=pause)
     if isinstance(bill, QueryFailed):
-        return StatementUnavailable(account, "billing", f"the bill was not answered: {bill.answer.message}")
-    shown = {
+        return StatementUnavailable(account, "billing", f"the bill could not be read: {bill.answer.message}")
+    lines = {
         task_id: StatementLine(task_id, micros) for task_id, micros in bill.micros.items() if abs(micros) <= MAX_MICROS
     }
-    whole = bill.whole and bill.paid_otherwise is not None and len(shown) == len(bill.micros)
-    # money, and perhaps for a part of the task only: no number of units
-    shown |= {task: StatementLine(task, None, note="paid from the balance") for task in bill.paid_otherwise or ()}
+    whole = bill.whole and bill.paid_otherwise is not None and len(lines) == len(bill.micros)
+    # paid in money, perhaps for a part of the task only, so that the units are not known
+    lines |= {task: StatementLine(task, None, note="paid from the balance") for task in bill.paid_otherwise or ()}
     from_ms, to_ms = since + CLOCKS_MS, max(since, now_ms - LATE_MS)
-    return ProviderStatement(Statement(name="billing", shown=shown, from_ms=from_ms, to_ms=to_ms, complete=whole))
+    return ProviderStatement(Statement(name="billing", lines=lines, from_ms=from_ms, to_ms=to_ms, complete=whole))

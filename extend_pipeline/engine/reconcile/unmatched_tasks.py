@@ -1,4 +1,4 @@
-"""Tasks that a provider's book shows and no attempt holds: whose they may be, and which of them are taken over."""
+"""Decide about tasks on a provider's statement that no attempt holds: adopt, leave to an attempt, ask, or ignore."""
 
 from __future__ import annotations
 
@@ -22,47 +22,47 @@ from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.reconciliation_queries import Candidate, TaskOwner
 from extend_pipeline.ledger.states import EXPOSED, AttemptState
 from extend_pipeline.ledger.write import reconciliation, transitions
-from extend_pipeline.ledger.write.reconciliation import Orphan, ReconciliationItem, ReconciliationVerdict
+from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict, UnmatchedTask
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
 from extend_pipeline.providers.registry import spec_of
 
 S = AttemptState
 
-OTHERS_NOTE: Final = "nothing here has its key or its film: somebody else's"
-MAX_ADOPTED: Final = 100  # a comparison; more are somebody else's use of the account rather than our lost answers
+UNRELATED_NOTE: Final = "nothing here has its key or its film: unrelated"
+MAX_ADOPTED: Final = 100  # in one comparison; more are another user's tasks rather than our lost responses
 
 
 @dataclass(frozen=True, slots=True)
 class MatchContext:
-    """What a decision about an account's strangers looks at, as it is in the transaction that writes it down."""
+    """The data for decisions about an account's unmatched tasks, read in the transaction that records them."""
 
     account: Account
     source: str
     first_claim_ms: int
     accepted: frozenset[str]
-    may_be: Sequence[Candidate]
+    candidates: Sequence[Candidate]
     elsewhere: Mapping[str, TaskOwner]
     catalogue: Mapping[str, Video]
     sources: Mapping[str, str]
-    """Videos of the catalogue by what their provider calls their source."""
-    to_come: Mapping[str, str]
-    """Steps of the catalogue by those of the strangers' keys that are theirs, see own_keys."""
+    """Videos of the catalogue by the provider's id of their source."""
+    expected_steps: Mapping[str, str]
+    """VIDEO/HOP of the catalogue's steps by those of the unmatched tasks' keys that are theirs, see `expected_keys`."""
     names: chain.Names
     films: frozenset[str]
-    """Those of the strangers' parents that are a result or a source of this home."""
-    asked: Mapping[str, str]
-    """Tasks that another book of the account has an open question about, with that book."""
+    """Those of the unmatched tasks' parents that are a result or a source of this home."""
+    open_questions: Mapping[str, str]
+    """Tasks with an open question under another statement of the account, and that statement's name."""
     zone: str
-    """The time zone whose day a task counts for."""
+    """The time zone of the day that a task is booked on."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedUnmatched:
-    """What is told of each stranger by task, which were adopted, and which merely count, since nothing proves whose
-    they are: these are looked at again by the next comparison."""
+    """The verdict on each unmatched task by id, the ids that were adopted, and those that are only counted because
+    nothing proves their owner: the next comparison decides about these again."""
 
-    told: Mapping[str, ReconciliationItem]
+    items: Mapping[str, ReconciliationItem]
     adopted: tuple[str, ...]
     counted: frozenset[str]
 
@@ -73,306 +73,316 @@ def match_context(
     account: Account,
     source: str,
     accepted: frozenset[str],
-    views: Mapping[str, QueryOutcome],
-    to_come: Mapping[str, str],
+    outcomes: Mapping[str, QueryOutcome],
+    expected_steps: Mapping[str, str],
 ) -> MatchContext:
-    """Read it: whatever a process has claimed, sent or found since the book was read counts too."""
-    keys = keys_of(views)
+    """Read the context from the ledger, so that claims, submits and tasks since the statement was read count too."""
+    keys = keys_of(outcomes)
     videos = pipeline.configuration.catalogue.videos
     sources = {video.source.source_id: key for key, video in videos.items() if hasattr(video.source, "source_id")}
-    may_be = reconciliation_queries.may_be(connection, account.name, keys=keys, states=(*EXPOSED, S.WRITTEN_OFF))
-    parents = {answer.view.parent_video_id or "" for answer in views.values() if isinstance(answer, Found)} - {""}
+    candidates = reconciliation_queries.candidates_for(
+        connection, account.name, keys=keys, states=(*EXPOSED, S.WRITTEN_OFF)
+    )
+    parents = {outcome.view.parent_video_id or "" for outcome in outcomes.values() if isinstance(outcome, Found)} - {""}
     known = reconciliation_queries.known_films(connection, account.provider, parents)
     return MatchContext(
         account,
         source,
         reconciliation_queries.first_claim(connection, account.name) or pipeline.now_ms(),
         accepted,
-        may_be,
-        reconciliation_queries.holders_elsewhere(connection, account.name, account.provider, list(views)),
+        candidates,
+        reconciliation_queries.holders_elsewhere(connection, account.name, account.provider, list(outcomes)),
         videos,
         sources,
-        to_come,
-        chain_names(pipeline, connection, {candidate.attempt.video_key for candidate in may_be}),
+        expected_steps,
+        chain_names(pipeline, connection, {candidate.attempt.video_key for candidate in candidates}),
         frozenset(parent for parent in parents if parent in known or parent in sources),
-        reconciliation_queries.questions_elsewhere(connection, account.name, source),
+        reconciliation_queries.open_on_other_statements(connection, account.name, source),
         pipeline.configuration.timezone,
     )
 
 
-def keys_of(views: Mapping[str, QueryOutcome]) -> set[str]:
-    """Return the keys that some tasks carry."""
-    return {answer.view.external_task_id or "" for answer in views.values() if isinstance(answer, Found)} - {""}
+def keys_of(outcomes: Mapping[str, QueryOutcome]) -> set[str]:
+    """Return the keys that the tasks carry."""
+    return {outcome.view.external_task_id or "" for outcome in outcomes.values() if isinstance(outcome, Found)} - {""}
 
 
-def proved_others(now: MatchContext, views: Mapping[str, QueryOutcome]) -> frozenset[str]:
-    """Return the tasks that are somebody else's by their own words: made from a film that this home doesn't know, and
-    without a key of ours. Empty where the account is this home's alone, or every task is to be asked about."""
-    if now.account.adopt_orphans in ("all", "ask"):
+def proved_unrelated(context: MatchContext, outcomes: Mapping[str, QueryOutcome]) -> frozenset[str]:
+    """Return the tasks that are proved to be unrelated: made from a film that this home doesn't know, and without a key
+    of ours. Empty where the account is used by this home alone, or the operator is asked about every task."""
+    if context.account.adopt_orphans in ("all", "ask"):
         return frozenset()
-    ours = {candidate.attempt.external_task_id for candidate in now.may_be} | now.to_come.keys()
+    ours = {candidate.attempt.external_task_id for candidate in context.candidates} | context.expected_steps.keys()
     return frozenset(
         task_id
-        for task_id, answer in views.items()
-        if isinstance(answer, Found)
-        and answer.view.external_task_id not in ours
-        and answer.view.parent_video_id
-        and answer.view.parent_video_id not in now.films
-        and task_id not in now.accepted
+        for task_id, outcome in outcomes.items()
+        if isinstance(outcome, Found)
+        and outcome.view.external_task_id not in ours
+        and outcome.view.parent_video_id
+        and outcome.view.parent_video_id not in context.films
+        and task_id not in context.accepted
     )
 
 
 def resolve_unmatched(
     tx: LedgerTransaction,
-    now: MatchContext,
-    strangers: Sequence[tuple[StatementLine, ReconciliationItem]],
-    views: Mapping[str, QueryOutcome],
+    context: MatchContext,
+    unmatched: Sequence[tuple[StatementLine, ReconciliationItem]],
+    outcomes: Mapping[str, QueryOutcome],
     *,
     adopt: bool,
 ) -> ResolvedUnmatched:
-    """Decide about each stranger."""
-    told: dict[str, ReconciliationItem] = {}
+    """Decide about each unmatched task."""
+    items: dict[str, ReconciliationItem] = {}
     adopted: list[str] = []
     counted: set[str] = set()
-    for shown, mine in strangers:
-        if shown.task_id in now.accepted:
-            told[shown.task_id] = replace(
-                mine, verdict=ReconciliationVerdict.ACCEPTED, note="a person has let it be in another book"
+    for line, item in unmatched:
+        if line.task_id in context.accepted:
+            items[line.task_id] = replace(
+                item,
+                verdict=ReconciliationVerdict.ACCEPTED,
+                note="the operator has accepted it under another statement",
             )
             continue
-        match views.get(shown.task_id):
+        match outcomes.get(line.task_id):
             case None:
                 note = "not looked at yet, there are too many; run it again"
-                shared = now.account.adopt_orphans in ("own", "none")  # most of them are somebody else's
-                told[shown.task_id] = replace(
-                    mine, verdict=ReconciliationVerdict.OPEN if shared else mine.verdict, note=note
+                shared = context.account.adopt_orphans in ("own", "none")  # most of them are unrelated
+                items[line.task_id] = replace(
+                    item, verdict=ReconciliationVerdict.OPEN if shared else item.verdict, note=note
                 )
-            case NotFound() if now.source == "billing":
-                told[shown.task_id] = replace(
-                    mine, verdict=ReconciliationVerdict.OTHER, note="billed, and no extension"
+            case NotFound() if context.source == "billing":
+                items[line.task_id] = replace(
+                    item, verdict=ReconciliationVerdict.OTHER, note="billed, and no extension"
                 )
             case NotFound(answer):
                 note = f"the provider billed it and knows it no more: {answer.message}"
-                told[shown.task_id] = replace(mine, note=note)
+                items[line.task_id] = replace(item, note=note)
             case QueryFailed(_, answer):
-                told[shown.task_id] = replace(mine, note=f"it could not be looked at: {answer.message}; run it again")
+                items[line.task_id] = replace(item, note=f"it could not be looked at: {answer.message}; run it again")
             case Found(view):
-                enough = len(adopted) >= MAX_ADOPTED
-                decided = _decide(tx, now, shown, view, mine, adopt=adopt, enough=enough)
-                told[shown.task_id] = decided or replace(mine, verdict=ReconciliationVerdict.OTHER, note=OTHERS_NOTE)
-                adopted += [shown.task_id] * (decided is not None and decided.attempt_id is not None)
-                counted |= {shown.task_id} if decided is None else set()
-    return ResolvedUnmatched(told, tuple(adopted), frozenset(counted))
+                is_full = len(adopted) >= MAX_ADOPTED
+                decided = _decide(tx, context, line, view, item, adopt=adopt, is_full=is_full)
+                items[line.task_id] = decided or replace(item, verdict=ReconciliationVerdict.OTHER, note=UNRELATED_NOTE)
+                adopted += [line.task_id] * (decided is not None and decided.attempt_id is not None)
+                counted |= {line.task_id} if decided is None else set()
+    return ResolvedUnmatched(items, tuple(adopted), frozenset(counted))
 
 
 def _decide(
     tx: LedgerTransaction,
-    now: MatchContext,
-    shown: StatementLine,
+    context: MatchContext,
+    line: StatementLine,
     view: TaskView,
-    mine: ReconciliationItem,
+    item: ReconciliationItem,
     *,
     adopt: bool,
-    enough: bool,
+    is_full: bool,
 ) -> ReconciliationItem | None:
-    """Return what is told of a task; None where nothing proves whose it is, and the account is not this home's
-    alone."""
-    keyed = _keyed(now, view)
-    left = _left_alone(tx, now, shown, view, mine, keyed)
-    if left is not None:
-        return left
-    given_up = _given_up(keyed, now, view)
-    if view.parent_video_id is None and not spec_of(now.account.provider).reports_parent:
-        return _unproven(mine, now, given_up, shown)
-    ours = _why_ours(now, view, keyed, given_up)
-    policy = now.account.adopt_orphans
+    """Return the verdict on a task; None where nothing proves its owner and other users share the account."""
+    keyed = _keyed(context, view)
+    verdict = _other_verdict(tx, context, line, view, item, keyed)
+    if verdict is not None:
+        return verdict
+    written_off = _written_off(keyed, context, view)
+    if view.parent_video_id is None and not spec_of(context.account.provider).reports_parent:
+        return _unproven(item, context, written_off, line)
+    ours = _why_ours(context, view, keyed, written_off)
+    policy = context.account.adopt_orphans
     if not ours and policy in ("own", "none"):
         return None
     if policy == "all" or (policy == "own" and keyed):
-        if adopt and not enough:
-            return _adopt(tx, now, shown, view, mine, keyed, given_up)
-        why = f"{MAX_ADOPTED} at a time are enough; run it again" if adopt else "adopting is off"
-        booked = None if given_up is None else f"; it is {given_up.where}, which was written off and booked"
-        return replace(mine, note=f"not taken over: {why}{booked or ''}")
-    if (book := now.asked.get(shown.task_id)) is not None:
-        return replace(mine, verdict=ReconciliationVerdict.OPEN, note=f"it is asked about in the {book} already")
-    name, task = now.account.name, shown.task_id
-    yes, no = f"reconcile {name} --adopt {task}", f"reconcile {name} --accept {now.source}/{task}"
+        if adopt and not is_full:
+            return _adopt(tx, context, line, view, item, keyed, written_off)
+        why = f"{MAX_ADOPTED} at a time are the limit; run it again" if adopt else "adopting is off"
+        booked = None if written_off is None else f"; it is {written_off.where}, which was written off and booked"
+        return replace(item, note=f"not adopted: {why}{booked or ''}")
+    if (other := context.open_questions.get(line.task_id)) is not None:
+        return replace(item, verdict=ReconciliationVerdict.OPEN, note=f"it is an open question in the {other} already")
+    name, task = context.account.name, line.task_id
+    yes, no = f"reconcile {name} --adopt {task}", f"reconcile {name} --accept {context.source}/{task}"
     why = ours or "nothing here has its key or its film"
-    return replace(mine, note=f"{why}; if it is yours: extend-pipeline {yes}; if not: extend-pipeline {no}")
+    return replace(item, note=f"{why}; if it is yours: extend-pipeline {yes}; if not: extend-pipeline {no}")
 
 
-def adopt_by_word(tx: LedgerTransaction, now: MatchContext, view: TaskView) -> ReconciliationItem:
-    """Adopt one task because a person says that it is ours; what speaks against it is the note of what is returned,
-    which has no attempt then."""
-    shown = StatementLine(view.task_id, view.units_micros)
-    mine = ReconciliationItem(
+def adopt_for_operator(tx: LedgerTransaction, context: MatchContext, view: TaskView) -> ReconciliationItem:
+    """Adopt one task on the operator's decision. Where a check fails, the returned item has no attempt, and its note is
+    the reason."""
+    line = StatementLine(view.task_id, view.units_micros)
+    item = ReconciliationItem(
         task_id=view.task_id,
         verdict=ReconciliationVerdict.UPSTREAM_ONLY,
         attempt_id=None,
-        unit=now.account.price.unit,
+        unit=context.account.price.unit,
         ledger_micros=None,
         upstream_micros=view.units_micros,
     )
-    keyed = _keyed(now, view)
-    left = _left_alone(tx, now, shown, view, mine, keyed)
-    return left or _adopt(tx, now, shown, view, mine, keyed, _given_up(keyed, now, view))
+    keyed = _keyed(context, view)
+    verdict = _other_verdict(tx, context, line, view, item, keyed)
+    return verdict or _adopt(tx, context, line, view, item, keyed, _written_off(keyed, context, view))
 
 
-def _keyed(now: MatchContext, view: TaskView) -> list[AttemptRow]:
+def _keyed(context: MatchContext, view: TaskView) -> list[AttemptRow]:
     """Return the attempts that have the task's key, oldest claim first."""
     if not view.external_task_id:
         return []
-    attempts = (candidate.attempt for candidate in now.may_be)
+    attempts = (candidate.attempt for candidate in context.candidates)
     return [attempt for attempt in attempts if attempt.external_task_id == view.external_task_id]
 
 
-def _left_alone(
+def _other_verdict(
     tx: LedgerTransaction,
-    now: MatchContext,
-    shown: StatementLine,
+    context: MatchContext,
+    line: StatementLine,
     view: TaskView,
-    mine: ReconciliationItem,
+    item: ReconciliationItem,
     keyed: Sequence[AttemptRow],
 ) -> ReconciliationItem | None:
-    """Return what is told of a task that is none of this home's, or that something else here will come to by itself or
-    by a person's word; None where it may be adopted."""
-    if not keyed and (nobodys := _unrelated_reason(now, shown, view)) is not None:
-        return replace(mine, verdict=ReconciliationVerdict.OTHER, note=nobodys)
+    """Return the verdict on a task that is unrelated, or that an attempt or step of this home may own, so that a
+    look-up, a retry or the operator decides; None where it may be adopted."""
+    if not keyed and (reason := _unrelated_reason(context, line, view)) is not None:
+        return replace(item, verdict=ReconciliationVerdict.OTHER, note=reason)
     if (live := next((row for row in keyed if row.state in EXPOSED), None)) is not None:
-        return replace(mine, verdict=ReconciliationVerdict.OPEN, note=_looked_up(tx, now, live))
-    if keyed and all(row.state in (S.RELEASED, S.REJECTED) for row in keyed) and _is_tried_again(now, keyed):
+        return replace(item, verdict=ReconciliationVerdict.OPEN, note=_look_up_now(tx, context, live))
+    if keyed and all(row.state in (S.RELEASED, S.REJECTED) for row in keyed) and _will_retry(context, keyed):
         where = keyed[-1].where
-        note = f"it carries the key of {where}, which was held to be free; the next try of {where} finds it"
-        return replace(mine, note=note)
-    if not keyed and (step := now.to_come.get(view.external_task_id or "")) is not None:
-        note = f"it carries the key of {step}, which this ledger has not asked for yet; its next try finds it"
-        return replace(mine, note=f"{note}, and pays nothing: extend-pipeline advance")
-    if not view.external_task_id and (possible := _possible(now, view)):
-        return replace(mine, verdict=possible[0], note=possible[1].replace("TASK", shown.task_id))
+        note = f"it carries the key of {where}, which was released or rejected; the next try of {where} finds it"
+        return replace(item, note=note)
+    if not keyed and (step := context.expected_steps.get(view.external_task_id or "")) is not None:
+        note = f"it carries the key of {step}, which this ledger has not submitted yet; its next try finds it"
+        return replace(item, note=f"{note}, and pays nothing: extend-pipeline advance")
+    if not view.external_task_id and (possible := _open_match(context, view)):
+        return replace(item, verdict=possible[0], note=possible[1].replace("TASK", line.task_id))
     return None
 
 
-def _why_ours(now: MatchContext, view: TaskView, keyed: Sequence[AttemptRow], given_up: AttemptRow | None) -> str:
-    """Say why a task may be this home's; empty where nothing tells that."""
+def _why_ours(
+    context: MatchContext, view: TaskView, keyed: Sequence[AttemptRow], written_off: AttemptRow | None
+) -> str:
+    """Return why a task may be this home's; empty where nothing shows that."""
     if keyed:
         return f"it carries the key of {keyed[-1].where}"
-    if given_up is not None:
-        return f"it may be {given_up.where}, which was written off and booked"
-    if view.parent_video_id in now.films:
-        named = now.sources.get(view.parent_video_id or "")
+    if written_off is not None:
+        return f"it may be {written_off.where}, which was written off and booked"
+    if view.parent_video_id in context.films:
+        named = context.sources.get(view.parent_video_id or "")
         return f"it extends {f'the source of {named}' if named else f'film {view.parent_video_id} of this home'}"
     return ""
 
 
 def _adopt(
     tx: LedgerTransaction,
-    now: MatchContext,
-    shown: StatementLine,
+    context: MatchContext,
+    line: StatementLine,
     view: TaskView,
-    mine: ReconciliationItem,
+    item: ReconciliationItem,
     keyed: Sequence[AttemptRow],
-    given_up: AttemptRow | None,
+    written_off: AttemptRow | None,
 ) -> ReconciliationItem:
-    moved = reconciliation.adopt_orphan(tx, _orphan(now.account, shown, view, now.zone))
+    moved = reconciliation.adopt_unmatched(tx, _orphan(context.account, line, view, context.zone))
     if not isinstance(moved, Moved):
-        return replace(mine, verdict=ReconciliationVerdict.OPEN, note="an attempt has come to hold it meanwhile")
-    key = reconciliation.orphan_key(now.account.name, shown.task_id)
-    note = f"taken over as {key}: booked, and fetched like any"
-    if given_up is not None:
-        reconciliation.book_billed(tx, given_up.attempt_id, micros=0)
-        note = f"{note}; it is {given_up.where}, which was written off, and whose charge is now booked here"
+        return replace(item, verdict=ReconciliationVerdict.OPEN, note="an attempt holds it by now")
+    key = reconciliation.adopted_key(context.account.name, line.task_id)
+    note = f"adopted as {key}: booked, and fetched like any"
+    if written_off is not None:
+        reconciliation.book_billed(tx, written_off.attempt_id, micros=0)
+        note = f"{note}; it is {written_off.where}, which was written off, and whose charge is now booked here"
     elif keyed:
-        held = next(row for row in reversed(keyed) if row.task_id) if any(row.task_id for row in keyed) else None
-        if held is not None:
-            note = f"{note}; {held.where} is task {held.task_id} with the same key, so that step was paid twice"
-    return replace(mine, attempt_id=moved.attempt_id, note=note)
+        paid = next((row for row in reversed(keyed) if row.task_id), None)
+        if paid is not None:
+            note = f"{note}; {paid.where} is task {paid.task_id} with the same key, so that step was paid twice"
+    return replace(item, attempt_id=moved.attempt_id, note=note)
 
 
-def _unrelated_reason(now: MatchContext, shown: StatementLine, view: TaskView) -> str | None:
-    """Return why a task that the account shows is none of this home's business."""
-    if (owner := now.elsewhere.get(shown.task_id)) is not None:
+def _unrelated_reason(context: MatchContext, line: StatementLine, view: TaskView) -> str | None:
+    """Return why a task is unrelated to this home; None where nothing shows that."""
+    if (owner := context.elsewhere.get(line.task_id)) is not None:
         return f"account {owner.account} holds it as {owner.where}"
-    if (video := now.sources.get(shown.task_id)) is not None:
+    if (video := context.sources.get(line.task_id)) is not None:
         return f"it is the source of {video}"
-    if view.created_ms is not None and view.created_ms < now.first_claim_ms - CLOCKS_MS:
+    if view.created_ms is not None and view.created_ms < context.first_claim_ms - CLOCKS_MS:
         return "made before the account's first claim"
     return None
 
 
-def _looked_up(tx: LedgerTransaction, now: MatchContext, row: AttemptRow) -> str:
+def _look_up_now(tx: LedgerTransaction, context: MatchContext, row: AttemptRow) -> str:
     if row.state is not S.IN_DOUBT:
         return f"it carries the key of {row.where}, which is being sent"
-    transitions.schedule(tx, row.attempt_id, account=now.account.name, due_at=tx.now_ms, while_in=(S.IN_DOUBT,))
+    transitions.schedule(tx, row.attempt_id, account=context.account.name, due_at=tx.now_ms, while_in=(S.IN_DOUBT,))
     return f"it carries the key of {row.where}, which is in doubt and looked up at once"
 
 
-def _is_tried_again(now: MatchContext, keyed: Sequence[AttemptRow]) -> bool:
-    """Return whether the step may still go out under the same key, and will find the task: taken over, it could not. It
-    will not once its video has left the catalogue, or a changed prompt has made the hop another step."""
-    last, videos = keyed[-1], now.catalogue
+def _will_retry(context: MatchContext, keyed: Sequence[AttemptRow]) -> bool:
+    """Return whether the step may be submitted again with the same key, and so find the task, unless it was adopted. No
+    retry follows where the video has left the catalogue or a changed prompt has made the hop another step."""
+    last, videos = keyed[-1], context.catalogue
     if last.video_key not in videos or any(row.resubmit_allowed for row in keyed):
         return False
-    steps = chain.digests(videos[last.video_key], last.hop, videos=videos, names=now.names)
+    steps = chain.digests(videos[last.video_key], last.hop, videos=videos, names=context.names)
     return steps[-1] == last.chain_digest
 
 
-def _possible(now: MatchContext, view: TaskView) -> tuple[ReconciliationVerdict, str] | None:
-    """Return whose a task without a key may be, of what is on its way or in doubt."""
-    attempts = [candidate.attempt for candidate in now.may_be]
+def _open_match(context: MatchContext, view: TaskView) -> tuple[ReconciliationVerdict, str] | None:
+    """Return the verdict on a task without a key that an attempt being sent or in doubt may own; None if none may."""
+    attempts = [candidate.attempt for candidate in context.candidates]
     own = [row for row in attempts if row.state in EXPOSED and row.task_id is None]
     rows = [row for row in own if view.parent_video_id in (None, row.parent_video_id)]
     if (doubt := next((row for row in rows if row.state == S.IN_DOUBT), None)) is not None:
         where = doubt.where
-        told = f"it may be {where}, which is in doubt: extend-pipeline resolve {where} adopt TASK"
-        return ReconciliationVerdict.UPSTREAM_ONLY, told
+        note = f"it may be {where}, which is in doubt: extend-pipeline resolve {where} adopt TASK"
+        return ReconciliationVerdict.UPSTREAM_ONLY, note
     if (sent := next((row for row in rows if row.state == S.SENDING), None)) is not None:
         return ReconciliationVerdict.OPEN, f"it may be {sent.where}, which is being sent"
     return None
 
 
-def _given_up(keyed: Sequence[AttemptRow], now: MatchContext, view: TaskView) -> AttemptRow | None:
-    """Return the attempt without a task that was written off and booked, and is what this task was made for: by its
-    key, or by its parent and the time that it was sent."""
-    booked = [candidate.attempt for candidate in now.may_be if candidate.booked_micros > 0]
+def _written_off(keyed: Sequence[AttemptRow], context: MatchContext, view: TaskView) -> AttemptRow | None:
+    """Return the attempt without a task that was written off and booked, and that this task was made for: by its key,
+    or by its parent and the time when it was sent."""
+    booked = [candidate.attempt for candidate in context.candidates if candidate.booked_micros > 0]
     rows = [row for row in booked if row.state is S.WRITTEN_OFF and row.task_id is None]
     if view.external_task_id:
         return next((row for row in rows if row in keyed), None)
-    made = view.created_ms
+    made_ms = view.created_ms
     for row in rows:
-        same = view.parent_video_id in (None, row.parent_video_id)
-        if same and made is not None and row.sending_at is not None and abs(made - row.sending_at) <= DAY_MS:
+        same_parent = view.parent_video_id in (None, row.parent_video_id)
+        if (
+            same_parent
+            and made_ms is not None
+            and row.sending_at is not None
+            and abs(made_ms - row.sending_at) <= DAY_MS
+        ):
             return row
     return None
 
 
 def _unproven(
-    mine: ReconciliationItem, now: MatchContext, given_up: AttemptRow | None, shown: StatementLine
+    item: ReconciliationItem, context: MatchContext, written_off: AttemptRow | None, line: StatementLine
 ) -> ReconciliationItem:
-    """Return a task of a provider that doesn't tell what it was made from: a source, another product, or an
+    """Return the verdict on a task of a provider that doesn't report the parent: a source, another product, or an
     extension."""
-    if given_up is None:
+    if written_off is None:
         return replace(
-            mine, verdict=ReconciliationVerdict.OTHER, note="nothing tells that it is an extension, and none is missing"
+            item, verdict=ReconciliationVerdict.OTHER, note="nothing shows that it is an extension, and none is missing"
         )
-    where, accept = given_up.where, f"reconcile {now.account.name} --accept {now.source}/{shown.task_id}"
+    where, accept = written_off.where, f"reconcile {context.account.name} --accept {context.source}/{line.task_id}"
     note = f"it may be {where}, which was written off and booked; if it is: extend-pipeline {accept}"
-    return replace(mine, note=note)
+    return replace(item, note=note)
 
 
 def max_price_micros(price: Price) -> int:
-    """Return the most that one extension can cost, in micro-units: what is reserved for a task of unknown mode."""
+    """Return the highest price of one extension (micro-units), which is reserved for a task of unknown mode."""
     amounts = price.per_extension_micros
     return amounts if isinstance(amounts, int) else max(amounts.values())
 
 
-def _orphan(account: Account, shown: StatementLine, view: TaskView, zone: str) -> Orphan:
-    known = [micros for micros in (shown.micros, view.units_micros) if micros is not None and micros >= 0]
-    return Orphan(
+def _orphan(account: Account, line: StatementLine, view: TaskView, zone: str) -> UnmatchedTask:
+    known = [micros for micros in (line.micros, view.units_micros) if micros is not None and micros >= 0]
+    return UnmatchedTask(
         account=account.name,
         provider=account.provider,
         submit_class=account.submit_class,
-        task_id=shown.task_id,
+        task_id=line.task_id,
         external_task_id=view.external_task_id or "",
         parent_video_id=view.parent_video_id or "",
         parent_duration_ms=view.parent_duration_ms,

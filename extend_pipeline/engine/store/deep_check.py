@@ -1,7 +1,7 @@
-"""Hash every file of the media store that the ledger expects, and write down those whose bytes have changed.
+"""Hash every file of the media store that the ledger expects, and record those whose bytes have changed.
 
-Goes through the store folder by folder; how far it has come is kept beside the ledger after each folder, so that a
-check that was ended goes on there the next time. Memory is bounded by one folder.
+The position is saved beside the ledger after each folder, so that an interrupted check continues there. Memory is
+bounded by one folder.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _POSITION: Final = "deep-check"
 
 @dataclass
 class DeepCheck:
-    """How far the check has come. `began_at` is the folder from which it went on, empty where it began anew."""
+    """The progress of the check. `began_at` is the folder from which it continued, empty where it began anew."""
 
     began_at: str = ""
     folder: str = ""
@@ -33,44 +33,44 @@ class DeepCheck:
     unreadable: list[str] = field(default_factory=list)
 
 
-def check_deeply(pipeline: Pipeline, *, shown: Callable[[DeepCheck], None] = lambda _: None) -> DeepCheck:
-    """Hash the files that are there; `shown` is called after each file. What is not there is the quick look's."""
+def check_deeply(pipeline: Pipeline, *, on_progress: Callable[[DeepCheck], None] = lambda _: None) -> DeepCheck:
+    """Hash the files in the store; call `on_progress` after each file. Missing files are left to `look`."""
     position = pipeline.settings.state_dir / _POSITION
     start = position.read_text(encoding="utf-8").strip() if position.is_file() else ""
-    done = DeepCheck(began_at=start if start in FOLDERS[1:] else "")
-    for folder in FOLDERS[FOLDERS.index(done.began_at) if done.began_at else 0 :]:
-        done.folder = folder
-        with open_private(position, "w") as file:
-            file.write(folder)
+    progress = DeepCheck(began_at=start if start in FOLDERS[1:] else "")
+    for folder in FOLDERS[FOLDERS.index(progress.began_at) if progress.began_at else 0 :]:
+        progress.folder = folder
+        with open_private(position, "w") as position_file:
+            position_file.write(folder)
         with pipeline.ledger.read() as connection:
-            expected = [files.expected_file(role, row) for role, row in files.rows_in(connection, folder, folder)]
-        for each in expected:
-            _check(pipeline, each, done)
-            shown(done)
+            expected_files = [files.expected_file(role, row) for role, row in files.rows_in(connection, folder, folder)]
+        for file in expected_files:
+            _check(pipeline, file, progress)
+            on_progress(progress)
     position.unlink(missing_ok=True)
-    return done
+    return progress
 
 
-def _check(pipeline: Pipeline, expected: ExpectedFile, done: DeepCheck) -> None:
+def _check(pipeline: Pipeline, expected: ExpectedFile, progress: DeepCheck) -> None:
     try:
         with pipeline.store.local(MediaRef.parse(expected.path)) as path, path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            done.bytes += file.tell()
+            progress.bytes += file.tell()
     except FileNotFoundError:
         return
     except OSError as error:
-        done.unreadable.append(f"{expected.path}: {error.strerror or error}")
+        progress.unreadable.append(f"{expected.path}: {error.strerror or error}")
         return
-    done.files += 1
+    progress.files += 1
     if sha256 != expected.sha256:
-        done.damaged.append(expected.path)
+        progress.damaged.append(expected.path)
     with pipeline.ledger.read() as connection:
         state = files.state_of_file(connection, expected.key)
     if (sha256 == expected.sha256) is (state not in files.OPEN):
         return
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         if sha256 == expected.sha256:
-            files.restored(tx, expected.key, expected, "the file is sound")
+            files.restored(tx, expected.key, expected, "the file is valid")
             if expected.key.role is Role.RESULT:
                 transitions.unschedule(tx, expected.key.owner)
         else:

@@ -1,5 +1,5 @@
-"""What a person should hear of the media store: films that are gone, until when they can be fetched again, and whether
-the store is there at all."""
+"""Report on the media store: missing files, until when they can be fetched again, and whether the store itself is
+there."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from extend_pipeline.ledger.write.files import Cause, ExpectedFile, Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingFile:
-    """One file that is not in the store as it should be. `state` is `missing` or `lost`; `until_ms` (UTC) is when its
-    provider stops keeping it, None where nobody need be asked; `message` is what the last try to get it said. Nobody
-    can ask for it where `account_is_known` is False: accounts.yaml doesn't give its account."""
+    """One file that is missing in the store or differs. `state` is `missing` or `lost`; `until_ms` (UTC) is when its
+    provider deletes it, None where it doesn't come from the provider; `message` is the result of the last try. It
+    can't be fetched where `account_is_known` is False, because accounts.yaml doesn't name its account."""
 
     where: str
     role: Role
@@ -32,34 +32,34 @@ class MissingFile:
 
     @property
     def lost(self) -> bool:
-        """Return whether nobody has the file any more."""
+        """Return whether the file is no longer available anywhere."""
         return self.state == "lost"
 
-    def told(self) -> str:
-        """In words, for a person."""
+    def describe(self) -> str:
+        """Return a sentence for the operator."""
         what = {Role.RESULT: "the film", Role.FILM: "the assembled film", Role.SOURCE: "the copy of the source"}
-        seen = {
+        states = {
             Cause.GONE: "is not in the media store",
             Cause.CUT: "has another length than was stored",
             Cause.DAMAGED: "is damaged: its bytes have another hash",
             Cause.NOT_MADE: "is not made yet: the file that it continues is missing",
         }
-        said = f": {self.message}" if self.message else ""
-        sentence = f"{what[self.role]} of {self.where} {seen[self.cause]}"
+        reason = f": {self.message}" if self.message else ""
+        sentence = f"{what[self.role]} of {self.where} {states[self.cause]}"
         if self.lost:
-            return f"{sentence}, and can't be had any more{said}"
+            return f"{sentence}, and is no longer available{reason}"
         if self.role is Role.FILM:
-            return f"{sentence}; it is assembled again, without cost, once its parts are there{said}"
+            return f"{sentence}; it is assembled again, without cost, once its parts are there{reason}"
         if not self.account_is_known:
-            return f"{sentence}; nobody can fetch it while accounts.yaml doesn't name account {self.account}{said}"
+            return f"{sentence}; it can't be fetched while accounts.yaml doesn't name account {self.account}{reason}"
         until = "" if self.until_ms is None else f" before {from_ms(self.until_ms):%Y-%m-%d %H:%M} UTC"
-        return f"{sentence}; it is fetched again, without cost,{until or ' as long as it is to be had'}{said}"
+        return f"{sentence}; it is fetched again, without cost,{until or ' as long as it is available'}{reason}"
 
 
 @dataclass(frozen=True, slots=True)
 class StoreNow:
-    """The media store at one moment. `doubt`: why it seems not to be the ledger's; then no file is told of by itself.
-    `unknown` counts films that the ledger doesn't know, of `unknown_bytes` in all."""
+    """The media store at one moment. `doubt` is why it seems not to be the ledger's; then no missing files are listed.
+    `unknown` counts films that the ledger doesn't know, of `unknown_bytes` in total."""
 
     doubt: str
     missing: tuple[MissingFile, ...]
@@ -69,40 +69,40 @@ class StoreNow:
     unknown_paths: tuple[str, ...] = ()
 
     @property
-    def sound(self) -> bool:
+    def is_complete(self) -> bool:
         """Return whether every file that the ledger knows is there."""
         return not self.doubt and not self.missing
 
 
 def store_now(pipeline: Pipeline) -> StoreNow:
-    """Look at the whole store, and add what the ledger knows to be missing. Writes nothing, but where something is
-    newly gone, the next round looks at once and has it fetched."""
+    """Compare the whole store with the ledger, and add the files that are recorded as missing. Write nothing to the
+    ledger; where files are newly missing, the next round compares at once and has them fetched."""
     try:
-        found = look(pipeline)
+        result = look(pipeline)
     except OSError as error:
         return StoreNow(f"{error.filename} can't be read: {error.strerror or error}", (), 0)
-    known = tuple(_known(file, pipeline) for file in found.open if file.state in files.OPEN)
-    new = () if found.doubt else tuple(_new(pipeline, found))
+    known = tuple(_known(file, pipeline) for file in result.open if file.state in files.OPEN)
+    new = () if result.doubt else tuple(_new(pipeline, result))
     if new:
         pipeline.store.forget_look()
     return StoreNow(
-        found.doubt,
+        result.doubt,
         (*known, *new),
-        found.expected,
-        found.unknown,
-        found.unknown_bytes,
-        tuple(found.unknown_paths),
+        result.expected,
+        result.unknown,
+        result.unknown_bytes,
+        tuple(result.unknown_paths),
     )
 
 
-def _new(pipeline: Pipeline, found: StoreLook) -> list[MissingFile]:
+def _new(pipeline: Pipeline, result: StoreLook) -> list[MissingFile]:
     with pipeline.ledger.read() as connection:
-        attempts = [file.key.owner for file, _ in found.gone if file.key.role is not Role.SOURCE]
+        attempts = [file.key.owner for file, _ in result.gone if file.key.role is not Role.SOURCE]
         ends = queries.expiries(connection, attempts)
-    return [_just_seen(file, cause, pipeline, ends.get(file.key.owner)) for file, cause in found.gone]
+    return [_newly_missing(file, cause, pipeline, ends.get(file.key.owner)) for file, cause in result.gone]
 
 
-def _just_seen(file: ExpectedFile, cause: Cause, pipeline: Pipeline, ends_ms: int | None) -> MissingFile:
+def _newly_missing(file: ExpectedFile, cause: Cause, pipeline: Pipeline, ends_ms: int | None) -> MissingFile:
     return MissingFile(
         where=file.video_key if file.hop is None else f"{file.video_key}/{file.hop}",
         role=file.key.role,
@@ -133,12 +133,9 @@ def _known(file: files.MissingFileRow, pipeline: Pipeline) -> MissingFile:
 
 
 def what_to_do(missing: MissingFile) -> str:
-    """Return what a person may type or do about one file."""
+    """Return the operator's options for one file: a command or an action."""
     if missing.lost:
-        return (
-            f"put it back as {missing.path} from a backup, or hear of it no more: "
-            f"extend-pipeline media forget {missing.where}"
-        )
+        return f"restore it as {missing.path} from a backup, or ignore it: extend-pipeline media forget {missing.where}"
     if missing.role is not Role.FILM and not missing.account_is_known:
-        return f"put account {missing.account} back into accounts.yaml, or the file from a backup"
-    return "extend-pipeline advance, or put it back from a backup"
+        return f"put account {missing.account} back into accounts.yaml, or restore the file from a backup"
+    return "extend-pipeline advance, or restore it from a backup"

@@ -1,5 +1,5 @@
-"""Brings back what is missing in the media store: results from their providers, films from their parts, sources from
-where they came. Nothing is paid for it."""
+"""Restore missing files of the media store without cost: results from their providers, films from their parts, sources
+from their URLs."""
 
 from __future__ import annotations
 
@@ -22,24 +22,26 @@ from extend_pipeline.ledger.write.files import FileKey, MissingFileRow, Role
 from extend_pipeline.media.isolation.pool import ProbeUnavailable
 from extend_pipeline.media.store import MediaRef, Stored
 
-SOURCE_GONE_AFTER: Final = 3  # times in a row that a source is said to be gone
+SOURCE_GONE_AFTER: Final = 3  # tries in a row in which a source is reported as gone
 _log = logging.getLogger(__name__)
 
 
-def keep_restored(pipeline: Pipeline, attempt: AttemptRow, got: Stored) -> None:
-    """Write down that a result came again. Other bytes than before are kept as the attempt's file, since they are all
-    that there is, and the event says so. ProbeUnavailable where this machine can't look at the film."""
+def keep_restored(pipeline: Pipeline, attempt: AttemptRow, stored: Stored) -> None:
+    """Record that a result was fetched again. Different bytes replace the attempt's file, because the provider has no
+    others, and are recorded as an event. Raise ProbeUnavailable where this machine can't analyse the film."""
     key = FileKey(attempt.attempt_id, Role.RESULT)
-    same = got.path == attempt.path
+    same = stored.path == attempt.path
     message = (
-        "fetched again" if same else f"the provider sent another file than before: {got.sha256}, not {attempt.sha256}"
+        "fetched again"
+        if same
+        else f"the provider sent another file than before: {stored.sha256}, not {attempt.sha256}"
     )
     data: dict[str, object] = {}
     if same:
-        put_poster(pipeline, attempt, got)
+        put_poster(pipeline, attempt, stored)
     else:
         _log.warning("%s/%s: %s", attempt.video_key, attempt.hop, message)
-        data = {**file_columns(got), "poster_path": put_poster(pipeline, attempt, got)}
+        data = {**file_columns(stored), "poster_path": put_poster(pipeline, attempt, stored)}
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         if data:
             account, video = attempt.account, attempt.video_key
@@ -54,19 +56,19 @@ def lose_or_wait(
     pipeline: Pipeline,
     attempt: AttemptRow,
     lease: Lease,
-    missed: FetchFailure,
+    failure: FetchFailure,
     *,
     over: bool,
     due_at: int,
     look: LastLook,
 ) -> bool:
-    """Write down that a stored result could not be fetched again: it is lost once it can't be had any more, else it is
-    fetched again at `due_at` (UTC ms). Return whether it is lost."""
+    """Record that a stored result could not be fetched again: it is lost where `over`, else it is fetched again at
+    `due_at` (UTC ms). Return whether it is lost."""
     stored = (AttemptState.STORED,)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         is_valid = lease.is_valid(tx)
         if is_valid and over:
-            files.lost(tx, FileKey(attempt.attempt_id, Role.RESULT), attempt, missed.message)
+            files.lost(tx, FileKey(attempt.attempt_id, Role.RESULT), attempt, failure.message)
             transitions.unschedule(tx, attempt.attempt_id)
         elif is_valid:
             transitions.schedule(
@@ -76,28 +78,28 @@ def lose_or_wait(
 
 
 def restore_parts(pipeline: Pipeline) -> list[str]:
-    """Assemble the films and fetch the sources that are missing; results are fetched by `collect`. Return VIDEO/HOP or
-    VIDEO of what is there again. Costs what is missing."""
+    """Assemble the missing films and fetch the missing sources; `collect` fetches results. Return VIDEO/HOP or VIDEO of
+    what was restored. The cost grows with the missing files."""
     with pipeline.ledger.read() as connection:
         missing = files.found_missing(connection, states=("missing",))
         hinted = job_queue.scheduled(connection, [file.owner for file in missing if file.role is Role.RESULT])
-    done = []
+    restored = []
     for file in missing:
         now_ms = pipeline.now_ms()
         if file.role is Role.RESULT:
-            if file.owner not in hinted:  # hints are no part of the events, and may be lost
+            if file.owner not in hinted:  # hints are not part of the events, and may be lost
                 with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
                     fetch_again(tx, file.key, account=file.account)
         elif schedule.restore_is_due(tries=file.tries, tried_at=file.tried_at, now_ms=now_ms):
             if file.role is Role.FILM and _assemble(pipeline, file):
-                done.append(file.where)
+                restored.append(file.where)
             if file.role is Role.SOURCE and _fetch_source(pipeline, file):
-                done.append(file.video_key)
-    return done
+                restored.append(file.video_key)
+    return restored
 
 
 def _assemble(pipeline: Pipeline, missing: MissingFileRow) -> bool:
-    """Make a film again once both of its parts are there. Until then nothing is tried."""
+    """Assemble a film again once both of its parts are there. Return whether it was assembled."""
     with pipeline.ledger.read() as connection:
         row = queries.attempt(connection, missing.owner)
         own = files.state_of_file(connection, FileKey(missing.owner, Role.RESULT))
@@ -106,31 +108,31 @@ def _assemble(pipeline: Pipeline, missing: MissingFileRow) -> bool:
     if parent_file(pipeline, row).ref is None:
         return False
     try:
-        seen = analyse(pipeline, row, stored_file(row))
+        analysis = analyse(pipeline, row, stored_file(row))
     except ProbeUnavailable:
-        return False  # another round will look
+        return False  # the next round tries again
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        if seen.film is None:
-            files.not_restored(tx, missing, seen.film_note or "the file is no segment")
+        if analysis.film is None:
+            files.not_restored(tx, missing, analysis.film_note or "the file is no segment")
             return False
-        transitions.examined(tx, row.attempt_id, seen.columns())
+        transitions.examined(tx, row.attempt_id, analysis.columns())
         files.restored(tx, FileKey(missing.owner, Role.FILM), missing, "assembled again")
     return True
 
 
 def _fetch_source(pipeline: Pipeline, missing: MissingFileRow) -> bool:
-    """Fetch the copy of a video's source again: from where the catalogue says, or where the first hop's task told."""
+    """Fetch the copy of a video's source again, from the URL in the catalogue or in the first hop's task."""
     if missing.account not in pipeline.accounts:
         return False
-    got = _source(pipeline, missing)
+    fetched = _source(pipeline, missing)
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        if isinstance(got, FetchFailure):
-            files.not_restored(tx, missing, got.message)
-            if got.stale_url and missing.tries + 1 >= SOURCE_GONE_AFTER:
-                files.lost(tx, FileKey(missing.owner, Role.SOURCE), missing, got.message)
+        if isinstance(fetched, FetchFailure):
+            files.not_restored(tx, missing, fetched.message)
+            if fetched.stale_url and missing.tries + 1 >= SOURCE_GONE_AFTER:
+                files.lost(tx, FileKey(missing.owner, Role.SOURCE), missing, fetched.message)
             return False
-        length = got.probe.duration_ms
-        catalog_sync.source_stored(tx, missing.video_key, sha256=got.sha256, path=got.path, duration_ms=length)
+        length = fetched.probe.duration_ms
+        catalog_sync.source_stored(tx, missing.video_key, sha256=fetched.sha256, path=fetched.path, duration_ms=length)
         files.restored(tx, FileKey(missing.owner, Role.SOURCE), missing, "fetched again")
     return True
 
@@ -142,5 +144,5 @@ def _source(pipeline: Pipeline, missing: MissingFileRow) -> Stored | FetchFailur
     with pipeline.ledger.read() as connection:
         first = queries.first_hop(connection, missing.video_key)
     if first is None or not first.parent_url:
-        return FetchFailure("nothing tells where the source lies", stale_url=True)
+        return FetchFailure("no URL of the source is known", stale_url=True)
     return fetch(pipeline, missing.account, first.parent_url, key=source_key(missing.account, first.parent_url))

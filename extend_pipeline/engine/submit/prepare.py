@@ -1,4 +1,4 @@
-"""A due step made ready to go out: its claim, the exact request that the ledger keeps, and the one that is sent."""
+"""Prepare a due step for its submit: its claim, the request that the ledger keeps, and the request that is sent."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from extend_pipeline.ledger.write.webhook_inbox import token_digest
 from extend_pipeline.providers.protocol import SubmitRequest
 
 HIDDEN: Final = "[token]"
-"""What stands for the token of a callback address in the request that the ledger keeps."""
+"""Placeholder for the token of a callback address in the request that the ledger keeps."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedSubmit:
-    """A step with its claim and, where the account is called back, the token of its address. The token lives only here
-    and in the POST: the ledger has its digest."""
+    """A step with its claim and, where the account has callbacks, the token of its address. The token exists only here
+    and in the POST; the ledger keeps its digest."""
 
     request: ClaimRequest
     step: DueStep
@@ -29,13 +29,13 @@ class PreparedSubmit:
 
 
 def prepare_submit(pipeline: Pipeline, step: DueStep) -> PreparedSubmit:
-    """Make a step ready. Each try gets a callback address of its own, which nobody can guess."""
+    """Prepare a step. Each try gets a callback address of its own, with an unguessable token."""
     token = None if pipeline.accounts[step.video.account].callbacks is None else pipeline.new_token()
     return PreparedSubmit(claim_request(pipeline, step, token=token), step, token)
 
 
 def claim_request(pipeline: Pipeline, step: DueStep, *, token: str | None = None) -> ClaimRequest:
-    """Return a due step as the claim wants it, with the exact body that will go out, but for the token."""
+    """Return the claim for a due step, with the exact body that will be sent, except for the token."""
     account = pipeline.accounts[step.video.account]
     external_id = chain.external_task_id(
         video_key=step.named_as, hop=step.hop, generation=step.generation, chain_digest=step.chain_digest
@@ -76,7 +76,7 @@ def claim_request(pipeline: Pipeline, step: DueStep, *, token: str | None = None
 
 
 def to_request(pipeline: Pipeline, step: DueStep, external_id: str, token: str | None) -> SubmitRequest:
-    """Return what the provider is asked for; with a token, it is also asked to call back."""
+    """Return the request to the provider; with a token it has a callback address."""
     callbacks = pipeline.accounts[step.video.account].callbacks
     address = None if callbacks is None or token is None else f"{callbacks.url}/{token}"
     return SubmitRequest(

@@ -1,4 +1,4 @@
-"""Writes down what an upstream answered to a POST. The one place where a submit's answer becomes a state."""
+"""Record the outcome of a POST. The only place where the response to a submit becomes a state."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import controls, transitions, webhook_inbox
 from extend_pipeline.ledger.write.claims import ClaimRequest
-from extend_pipeline.ledger.write.late_acceptance import turned_up
+from extend_pipeline.ledger.write.late_acceptance import adopt_late_task
 from extend_pipeline.ledger.write.transitions import Stale
 from extend_pipeline.providers.protocol import (
     Accepted,
@@ -35,26 +35,26 @@ S = AttemptState
 
 @dataclass(frozen=True, slots=True)
 class SubmitResult:
-    """What the upstream said to one POST, with what a look-up of our own key found where it called the key taken."""
+    """The outcome of one POST, and of the look-up by our own key where the provider reported the key as taken."""
 
     request: ClaimRequest
     outcome: SubmitOutcome
     found: QueryOutcome | None = None
 
 
-def record_outcome(tx: LedgerTransaction, answered: SubmitResult, account: Account) -> None:
-    """Turn one answer into the attempt's next state, and the account's where the answer concerns all of it."""
-    request = answered.request
-    match answered.outcome:
+def record_outcome(tx: LedgerTransaction, result: SubmitResult, account: Account) -> None:
+    """Turn one outcome into the attempt's next state, and into the account's where it concerns the whole account."""
+    request = result.request
+    match result.outcome:
         case Accepted(task_id):
-            _submitted(tx, answered, account, task_id, "post")
+            _submitted(tx, result, account, task_id, "post")
             controls.clear_backoff(tx, request.account)
         case Rejected(reason, answer, retry_after_s):
             _rejected(tx, request.attempt_id, account, reason, answer, retry_after_s)
         case Duplicate(answer):
-            match answered.found:
+            match result.found:
                 case Found(view) if belongs(view, request.external_task_id, request.parent_video_id):
-                    _submitted(tx, answered, account, view.task_id, "lookup")
+                    _submitted(tx, result, account, view.task_id, "lookup")
                 case Found():
                     in_doubt(tx, request, account, "the key was found on a task of another video", answer)
                 case NotFound() | QueryFailed() | None:
@@ -64,8 +64,7 @@ def record_outcome(tx: LedgerTransaction, answered: SubmitResult, account: Accou
 
 
 def belongs(view: TaskView, external_task_id: str, parent_video_id: str) -> bool:
-    """Return whether a task that was found can be this attempt's: nothing that it tells of itself may contradict
-    that."""
+    """Return whether a task can be this attempt's: neither its key nor its parent, where reported, may differ."""
     own_key = view.external_task_id in (None, external_task_id)
     return own_key and view.parent_video_id in (None, parent_video_id)
 
@@ -73,8 +72,8 @@ def belongs(view: TaskView, external_task_id: str, parent_video_id: str) -> bool
 def in_doubt(
     tx: LedgerTransaction, attempt: ClaimRequest | AttemptRow, account: Account, cause: str, answer: Answer | None
 ) -> None:
-    """Put an attempt in doubt and, where it can be looked up or a callback has named its task already, see to it that
-    it will be looked at, at once. `attempt` is its claim or its row."""
+    """Put an attempt in doubt and, where it can be looked up or a callback has named its task already, schedule that
+    look-up for now. `attempt` is its claim or its row."""
     attempt_id = attempt.attempt_id
     data = evidence(cause, answer) if answer else {"error_reason": cause, "error_message": cause}
     moved = transitions.move(tx, attempt_id, to=S.IN_DOUBT, expect=frozenset({S.SENDING}), data=data)
@@ -86,7 +85,7 @@ def in_doubt(
 
 
 def evidence(reason: str, answer: Answer) -> dict[str, str | None]:
-    """Return the columns that tell a person what the upstream said."""
+    """Return the columns that show the operator the provider's response."""
     return {
         "error_reason": reason,
         "error_code": answer.code or (str(answer.http_status) if answer.http_status else None),
@@ -95,15 +94,15 @@ def evidence(reason: str, answer: Answer) -> dict[str, str | None]:
     }
 
 
-def _submitted(tx: LedgerTransaction, answered: SubmitResult, account: Account, task_id: str, found_by: str) -> None:
+def _submitted(tx: LedgerTransaction, result: SubmitResult, account: Account, task_id: str, found_by: str) -> None:
     due_at = schedule.first_poll(account, tx.now_ms)
-    request = answered.request
+    request = result.request
     moved = transitions.submitted(tx, request.attempt_id, task_id=task_id, found_by=found_by, due_at=due_at)
     if isinstance(moved, Stale) and moved.state is S.SENDING:
         cause = f"the provider answered with task {task_id}, which another attempt holds"
         in_doubt(tx, request, account, cause, None)
     elif isinstance(moved, Stale) and moved.state is S.WRITTEN_OFF:
-        turned_up(tx, request.attempt_id, task_id=task_id)
+        adopt_late_task(tx, request.attempt_id, task_id=task_id)
 
 
 def _rejected(
@@ -117,7 +116,7 @@ def _rejected(
     data = evidence(reason.value, answer)
     moved = transitions.move(tx, attempt_id, to=S.REJECTED, expect=frozenset({S.SENDING}), data=data)
     if isinstance(moved, Stale) and moved.state is S.IN_DOUBT:
-        # somebody took this process for dead while its POST was under way; the answer settles the doubt
+        # another process took this one for dead during its POST; the response settles the doubt
         transitions.move(tx, attempt_id, to=S.RELEASED, expect=frozenset({S.IN_DOUBT}), data=data)
         transitions.unschedule(tx, attempt_id)
     elif isinstance(moved, Stale):
@@ -128,5 +127,5 @@ def _rejected(
         controls.stop_account(tx, account.name, reason=reason.value, message=answer.message)
     if reason.transient:
         refusals = controls.backoff_failures(tx, account.name)
-        rest_ms = schedule.submit_rest_ms(refusals=refusals, retry_after_s=retry_after_s)
-        controls.back_off(tx, account.name, wait_ms=rest_ms, note=f"{reason.value}: {answer.message}")
+        wait_ms = schedule.submit_backoff_ms(refusals=refusals, retry_after_s=retry_after_s)
+        controls.back_off(tx, account.name, wait_ms=wait_ms, note=f"{reason.value}: {answer.message}")

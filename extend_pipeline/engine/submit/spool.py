@@ -1,5 +1,5 @@
-"""Keeps the task ids of accepted POSTs that the ledger would not take: a paid task must not be forgotten because a disk
-was full for a moment. The next recovery hands them to the ledger."""
+"""Keep the task ids of accepted POSTs that could not be written into the ledger, so that no paid task is lost because a
+disk was full. The next recovery replays them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.submit.record_outcome import SubmitResult
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import transitions
-from extend_pipeline.ledger.write.late_acceptance import turned_up
+from extend_pipeline.ledger.write.late_acceptance import adopt_late_task
 from extend_pipeline.providers.protocol import Accepted, Duplicate, Found
 
 _log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class SpooledAcceptance:
-    """An accepted task whose id stands in a file instead of the ledger, or (`kept` False) nowhere but in the log."""
+    """An accepted task whose id is in a spool file instead of the ledger, or (`kept` False) only in the log."""
 
     attempt_id: str
     where: str
@@ -37,48 +37,50 @@ class SpooledAcceptance:
 
 
 class UnrecordedError(RuntimeError):
-    """Answers could not be written into the ledger. The message names each accepted task and what happens to it."""
+    """Outcomes could not be written into the ledger. The message names each accepted task and what happens to it."""
 
-    def __init__(self, answers: Sequence[SpooledAcceptance], cause: BaseException) -> None:
+    def __init__(self, acceptances: Sequence[SpooledAcceptance], cause: BaseException) -> None:
         super().__init__(
-            "; ".join([f"the ledger could not be written: {cause}", *(_describe(each) for each in answers)])
+            "; ".join(
+                [f"the ledger could not be written: {cause}", *(_describe(acceptance) for acceptance in acceptances)]
+            )
         )
-        self.answers = tuple(answers)
+        self.acceptances = tuple(acceptances)
         self.__cause__ = cause
 
 
-def spool_acceptances(pipeline: Pipeline, answers: Sequence[SubmitResult]) -> list[SpooledAcceptance]:
-    """Write each accepted task into a file of its own, whole and on the disk, and say so in the log. Where even that
-    fails, the log line is all there is. Answers what was kept, and how."""
-    kept = []
-    for answered in answers:
-        task_id = _task_of(answered)
+def spool_acceptances(pipeline: Pipeline, results: Sequence[SubmitResult]) -> list[SpooledAcceptance]:
+    """Write each accepted task into a file of its own, atomically and synced, and log it. Where even that fails, only
+    the log has it. Return the accepted tasks, each with whether it was kept."""
+    acceptances = []
+    for result in results:
+        task_id = _task_of(result)
         if task_id is None:
             continue
-        request = answered.request
+        request = result.request
         where = f"{request.video_key}/{request.hop}"
-        answer = SpooledAcceptance(request.attempt_id, where, request.account, task_id)
+        acceptance = SpooledAcceptance(request.attempt_id, where, request.account, task_id)
         try:
-            _write(_folder(pipeline), answer)
+            _write(_folder(pipeline), acceptance)
         except OSError as error:
-            answer = SpooledAcceptance(request.attempt_id, where, request.account, task_id, kept=False)
-            _log.critical("%s (%s)", _describe(answer), error)
+            acceptance = SpooledAcceptance(request.attempt_id, where, request.account, task_id, kept=False)
+            _log.critical("%s (%s)", _describe(acceptance), error)
         else:
-            _log.error("%s", _describe(answer))
-        kept.append(answer)
-    return kept
+            _log.error("%s", _describe(acceptance))
+        acceptances.append(acceptance)
+    return acceptances
 
 
 def replay_spool(pipeline: Pipeline) -> list[str]:
-    """Give the ledger what was kept from it; answers VIDEO/HOP of what it took. Costs a look at a folder. While the
-    ledger is not the one that the home knows, they wait for that one."""
-    handed_in: list[str] = []
+    """Write the spooled acceptances into the ledger; return VIDEO/HOP of those that it took. Without any it only lists
+    a folder. They wait while the ledger is not the one that the home knows."""
+    replayed: list[str] = []
     paths = sorted(_folder(pipeline).glob("*.json"))
     if not paths or not look(pipeline.settings, pipeline.ledger).may_spend:
-        return handed_in
+        return replayed
     for path in paths:
         try:
-            answer = SpooledAcceptance(**json.loads(path.read_text(encoding="utf-8")))
+            acceptance = SpooledAcceptance(**json.loads(path.read_text(encoding="utf-8")))
         except FileNotFoundError:
             continue  # another process was quicker
         except (OSError, ValueError, TypeError) as error:
@@ -86,30 +88,30 @@ def replay_spool(pipeline: Pipeline) -> list[str]:
             continue
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             moved = transitions.submitted(
-                tx, answer.attempt_id, task_id=answer.task_id, found_by="post", due_at=tx.now_ms
+                tx, acceptance.attempt_id, task_id=acceptance.task_id, found_by="post", due_at=tx.now_ms
             )
             if isinstance(moved, transitions.Stale) and moved.state is AttemptState.WRITTEN_OFF:
-                moved = turned_up(tx, answer.attempt_id, task_id=answer.task_id)
+                moved = adopt_late_task(tx, acceptance.attempt_id, task_id=acceptance.task_id)
         if isinstance(moved, transitions.Stale) and moved.state is None:
-            told = f"account {answer.account} accepted {answer.where} as task {answer.task_id}, and this ledger knows"
-            _set_aside(path, f"{told} nothing of it: was an older copy put back? reconcile finds what was paid")
+            hint = "was an older copy restored? reconcile finds what was paid"
+            _set_aside(path, f"{_accepted(acceptance)}, and this ledger knows nothing of it: {hint}")
             continue
-        # a stale one is in the events as a late answer, so the file has done its duty either way
+        # a stale one is recorded as the event late_answer, so the file is no longer needed either way
         path.unlink(missing_ok=True)
         if isinstance(moved, transitions.Moved):
-            handed_in.append(answer.where)
-    return handed_in
+            replayed.append(acceptance.where)
+    return replayed
 
 
 def _set_aside(path: Path, message: str) -> None:
-    """Keep what nobody can hand in under another name, so that it is told once and stops nothing else."""
+    """Rename a file that can't be replayed, so that it is reported once and doesn't stop the others."""
     with contextlib.suppress(OSError):
         path.replace(path.with_suffix(".aside"))
     _log.critical("%s", message)
 
 
-def _task_of(answered: SubmitResult) -> str | None:
-    match answered.outcome, answered.found:
+def _task_of(result: SubmitResult) -> str | None:
+    match result.outcome, result.found:
         case Accepted(task_id), _:
             return task_id
         case Duplicate(), Found(view):
@@ -118,25 +120,29 @@ def _task_of(answered: SubmitResult) -> str | None:
             return None
 
 
-def _describe(answer: SpooledAcceptance) -> str:
-    told = f"account {answer.account} accepted {answer.where} as task {answer.task_id}"
-    if answer.kept:
-        return f"{told}; its id is kept and goes into the ledger with the next advance"
-    return f"{told}, and its id could be kept nowhere: extend-pipeline resolve {answer.where} adopt {answer.task_id}"
+def _accepted(acceptance: SpooledAcceptance) -> str:
+    return f"account {acceptance.account} accepted {acceptance.where} as task {acceptance.task_id}"
+
+
+def _describe(acceptance: SpooledAcceptance) -> str:
+    if acceptance.kept:
+        return f"{_accepted(acceptance)}; its id is kept and goes into the ledger with the next advance"
+    adopt = f"extend-pipeline resolve {acceptance.where} adopt {acceptance.task_id}"
+    return f"{_accepted(acceptance)}, and its id could be kept nowhere: {adopt}"
 
 
 def _folder(pipeline: Pipeline) -> Path:
     return pipeline.settings.state_dir / "answers"
 
 
-def _write(folder: Path, answer: SpooledAcceptance) -> None:
+def _write(folder: Path, acceptance: SpooledAcceptance) -> None:
     make_private_folder(folder)
-    name = hashlib.sha256(f"{answer.attempt_id}\0{answer.task_id}".encode("utf-8", "surrogatepass")).hexdigest()
+    name = hashlib.sha256(f"{acceptance.attempt_id}\0{acceptance.task_id}".encode("utf-8", "surrogatepass")).hexdigest()
     part, final = folder / f"{name}.part", folder / f"{name}.json"
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(answer), file)
+            json.dump(asdict(acceptance), file)
             file.flush()
             os.fsync(file.fileno())
         part.replace(final)
@@ -145,4 +151,4 @@ def _write(folder: Path, answer: SpooledAcceptance) -> None:
             part.unlink(missing_ok=True)
         raise
     sync_folder(folder)
-    sync_folder(folder.parent)  # the folder's own name is new as well, the first time
+    sync_folder(folder.parent)  # on the first time the folder's own name is new as well

@@ -1,4 +1,4 @@
-"""Submits what is due: claim, say that it is being sent, POST once, write down the answer. In this order, always."""
+"""Submit due steps: claim, mark as sending, POST once, record the outcome; always in this order."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from extend_pipeline.providers.protocol import (
 
 @dataclass
 class SubmitReport:
-    """What one round of submits did; lists of VIDEO/HOP."""
+    """The results of one round of submits; lists of VIDEO/HOP."""
 
     accepted: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
@@ -48,12 +48,12 @@ class SubmitReport:
 
     @property
     def posts(self) -> int:
-        """Return how many requests went out."""
+        """Return the number of POSTs that were sent."""
         return len(self.accepted) + len(self.rejected) + len(self.in_doubt)
 
 
 def submit_due(pipeline: Pipeline, plan: Plan, *, stop: threading.Event | None = None) -> SubmitReport:
-    """Submit the plan's due steps, several at once, in waves. `stop` ends it after the wave that is under way."""
+    """Submit the plan's due steps, several at once, in waves. `stop` ends it after the current wave."""
     report = SubmitReport()
     size = pipeline.settings.max_submits
     caps = pipeline.budget_limits()
@@ -62,15 +62,15 @@ def submit_due(pipeline: Pipeline, plan: Plan, *, stop: threading.Event | None =
         for start in range(0, len(steps), size):
             if stop is not None and stop.is_set():
                 break
-            wave = steps[start : start + size][: _room(pipeline)]
+            wave = steps[start : start + size][: _free_results(pipeline)]
             if not wave:
                 break
             _wave(pipeline, wave, caps, pool, report)
     return report
 
 
-def _room(pipeline: Pipeline) -> int | None:
-    """For how many more results there is room on the disks now; None where there is no bound."""
+def _free_results(pipeline: Pipeline) -> int | None:
+    """Return for how many more results the disks have space now; None without a limit."""
     with pipeline.ledger.read() as connection:
         awaited = queries.awaited(connection)
     return read_space(pipeline.settings, pipeline.store, awaited=awaited).fits()
@@ -105,7 +105,7 @@ def _wave(
     alone = [request for request in result.claimed if request.submit_class != "A"]
     futures: list[Future[SubmitResult]] = []
     marked: set[str] = set()
-    # no look-up would clear a group of the others up, so each of them is marked just before its own POST
+    # after a crash no look-up resolves the doubts of the others, so each of them is marked just before its own POST
     try:
         for group in (grouped, *([request] for request in alone)):
             sendable, lease_until = _mark_sending(pipeline, group)
@@ -115,13 +115,13 @@ def _wave(
         _release_unsent(pipeline, [request for request in result.claimed if request.attempt_id not in marked])
         raise
     finally:
-        # where the ledger fails in the middle of a wave, what is on its way already is paid and has an answer
+        # where the ledger fails in the middle of a wave, the POSTs in flight are paid, and their outcomes are recorded
         _record_all(pipeline, futures, report)
 
 
 def _release_unsent(pipeline: Pipeline, requests: Sequence[ClaimRequest]) -> None:
-    """Give claims back that will not be sent, so that nobody waits for their lease. Where the ledger can't be written,
-    the lease's end does it."""
+    """Release claims that will not be sent, so that no worker waits for their leases. Where the ledger can't be
+    written, the leases expire instead."""
     data = {"error_reason": "unsent", "error_message": "its process ended before it was sent"}
     with contextlib.suppress(Exception), pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         for request in requests:
@@ -131,8 +131,8 @@ def _release_unsent(pipeline: Pipeline, requests: Sequence[ClaimRequest]) -> Non
 
 
 def _mark_sending(pipeline: Pipeline, requests: Sequence[ClaimRequest]) -> tuple[list[ClaimRequest], int]:
-    """Commit that these may be on the wire from now on; answers those whose claim was still ours, and until when (UTC
-    ms)."""
+    """Commit that these may be in flight from now on; return those whose claim was still ours, and the end of their
+    lease (UTC ms)."""
     if not requests:
         return [], 0
     failpoint("submit.before_sending")
@@ -154,7 +154,7 @@ def _post(pipeline: Pipeline, ready: PreparedSubmit, lease_until: int) -> Submit
     begun_ms = lease_until - int(pipeline.settings.lease_s * 1000)
     ends_ms = lease_until - int(pipeline.settings.post_deadline_s * 1000)
     if not lease_runs(begun_ms, ends_ms + 1, pipeline.now_ms()):
-        # whoever was stopped for so long may find that others have looked for its task, found none and decided
+        # after such a pause another worker may have looked for the task, found none and decided
         answer = Answer("its process was stopped until its lease had nearly run out, or its clock went back: not sent")
         return SubmitResult(request, Rejected(RejectReason.UNSENT, answer))
     provider = pipeline.provider(request.account)
@@ -165,48 +165,48 @@ def _post(pipeline: Pipeline, ready: PreparedSubmit, lease_until: int) -> Submit
 
 
 def _record_all(pipeline: Pipeline, futures: Sequence[Future[SubmitResult]], report: SubmitReport) -> None:
-    """Write answers down as they come; those that are there together share a commit. A task id waits for nobody."""
+    """Record outcomes as they arrive; those that arrive together share a commit. No task id waits for another POST."""
     pending = set(futures)
     crashed: BaseException | None = None
     while pending:
         try:
             done, pending = wait(pending, return_when=FIRST)
-        except BaseException as cancelled:  # noqa: BLE001 - the POSTs go on all the same, and their answers count
+        except BaseException as cancelled:  # noqa: BLE001 - the POSTs continue, and their outcomes count
             crashed = cancelled
             continue
-        answers = []
+        results = []
         for future in done:
             if (error := future.exception()) is not None:
-                crashed = error  # its attempt stays `sending` and becomes in_doubt; the others' answers are kept first
+                crashed = error  # its attempt stays `sending` and becomes in_doubt; the others are recorded first
             else:
-                answers.append(future.result())
-        if not answers:
+                results.append(future.result())
+        if not results:
             continue
         try:
             failpoint("submit.before_outcome")
             now_ms = pipeline.now_ms()
             with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
-                for answer in answers:
-                    record_outcome(tx, answer, pipeline.accounts[answer.request.account])
+                for result in results:
+                    record_outcome(tx, result, pipeline.accounts[result.request.account])
             failpoint("submit.after_outcome")
-        except BaseException as error:  # noqa: BLE001 - a disk that is full, a database that is gone, Ctrl-C: the task is paid
-            crashed = UnrecordedError(spool_acceptances(pipeline, answers), error)
+        except BaseException as error:  # noqa: BLE001 - full disk, lost database, Ctrl-C: the task is paid
+            crashed = UnrecordedError(spool_acceptances(pipeline, results), error)
             continue
-        for answer in answers:
-            _tell(report, answer)
+        for result in results:
+            _add_to_report(report, result)
     if crashed is not None:
         raise crashed
 
 
-def _tell(report: SubmitReport, answer: SubmitResult) -> None:
-    where = f"{answer.request.video_key}/{answer.request.hop}"
-    match answer.outcome:
+def _add_to_report(report: SubmitReport, result: SubmitResult) -> None:
+    where = f"{result.request.video_key}/{result.request.hop}"
+    match result.outcome:
         case Accepted():
             report.accepted.append(where)
         case Rejected():
             report.rejected.append(where)
         case Duplicate():
-            match answer.found:
+            match result.found:
                 case Found():
                     report.accepted.append(where)
                 case NotFound() | QueryFailed() | None:

@@ -1,1 +1,1 @@
-"""Apply events to the state tables, live and in a replay, and prove what must hold of them."""
+"""Applies events to the state tables, live and in a replay, and checks the invariants."""

@@ -1,7 +1,7 @@
-"""What each kind of event does to the state tables. The live path and a replay run the same functions.
+"""The effect of each kind of event on the state tables. Transactions and a replay run the same functions.
 
-A fold never decides: checks and compare-and-set are done before an event is appended (`transitions`, `claims`,
-`controls`). It reads nothing but the row it changes and the event.
+A projection never decides: checks and compare-and-set are done before an event is appended (`transitions`, `claims`,
+`controls`). It reads only the row that it changes and the event.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.event import Event
-from extend_pipeline.ledger.projection.attempts import ATTEMPT_FOLDS
-from extend_pipeline.ledger.projection.files import FILE_FOLDS
-from extend_pipeline.ledger.projection.names import NAME_FOLDS
+from extend_pipeline.ledger.projection.attempts import ATTEMPT_PROJECTIONS
+from extend_pipeline.ledger.projection.files import FILE_PROJECTIONS
+from extend_pipeline.ledger.projection.names import NAME_PROJECTIONS
 from extend_pipeline.ledger.projection.rows import change_account
 from extend_pipeline.ledger.states import VideoState
 
 
 def apply_event(connection: Connection, event: Event) -> None:
-    """Apply one event. Raises KeyError for a kind that this version doesn't know: a ledger written by a newer one."""
+    """Apply one event. Raises KeyError for a kind that this version doesn't know, because a newer one wrote it."""
     PROJECTIONS[event.kind](connection, event)
 
 
@@ -113,7 +113,7 @@ def _account_paused(connection: Connection, event: Event) -> None:
 def _reconciled(connection: Connection, event: Event) -> None:
     table = tables.reconciliations
     own = {"account": event.account, "source": event.data["source"], "at": event.at, "seq": event.seq}
-    # one statement takes a task once; the newest word counts
+    # one statement takes a task once; the newest row counts
     rows = list({row["task_id"]: {**row, **own} for row in event.data["rows"]}.values())
     insert_or = postgresql_insert if connection.dialect.name == "postgresql" else sqlite_insert
     statement = insert_or(table)
@@ -123,24 +123,25 @@ def _reconciled(connection: Connection, event: Event) -> None:
 
 
 def _no_state_change(connection: Connection, event: Event) -> None:
-    """Change no row: the event is history alone."""
+    """Change no row: the event is kept as history."""
 
 
 def _statement_read(connection: Connection, event: Event) -> None:
     data = event.data
     values = {"others": data["others"], "others_newest_at": data["others_newest_at"]}
-    _set_statement(connection, event, read_at=event.at, unread_since=None, unread_message=None, **values)
+    values |= {"read_at": event.at, "unread_since": None, "unread_message": None}
+    _set_statement(connection, event, values)
 
 
-def _statement_unread(connection: Connection, event: Event) -> None:
+def _statement_unavailable(connection: Connection, event: Event) -> None:
     table = tables.statements
     same = (table.c.account == event.account) & (table.c.source == event.data["source"])
-    since = connection.execute(select(table.c.unread_since).where(same)).scalar()
-    unread_since = event.at if since is None else since
-    _set_statement(connection, event, unread_since=unread_since, unread_message=event.data["message"])
+    since = connection.execute(select(table.c["unread_since"]).where(same)).scalar()
+    values = {"unread_since": event.at if since is None else since, "unread_message": event.data["message"]}
+    _set_statement(connection, event, values)
 
 
-def _set_statement(connection: Connection, event: Event, **values: Any) -> None:
+def _set_statement(connection: Connection, event: Event, values: dict[str, Any]) -> None:
     table = tables.statements
     keys = {"account": event.account, "source": event.data["source"]}
     changes = {**values, "seq": event.seq}
@@ -168,11 +169,11 @@ PROJECTIONS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "key_accepted": _key_accepted,
     "reconciled": _reconciled,
     "statement_read": _statement_read,
-    "statement_unread": _statement_unread,
+    "statement_unread": _statement_unavailable,
     "charged_less": _charged_less,
-    **NAME_FOLDS,
+    **NAME_PROJECTIONS,
     "ledger_accepted": _no_state_change,
     "ledger_copied": _no_state_change,
-    **ATTEMPT_FOLDS,
-    **FILE_FOLDS,
+    **ATTEMPT_PROJECTIONS,
+    **FILE_PROJECTIONS,
 }

@@ -1,4 +1,4 @@
-"""What events of attempts do to the state tables and the charges."""
+"""The effect of attempts' events on the state tables and the charges."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from sqlalchemy import Connection, insert
 from extend_pipeline.config.checks.purchase import purchase_digest, words_digest
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.event import Event
-from extend_pipeline.ledger.projection.rows import attempt_of, change_account, charge, give_back, set_attempt, set_state
+from extend_pipeline.ledger.projection.rows import (
+    attempt_of,
+    change_account,
+    charge,
+    release_reservation,
+    set_attempt,
+    set_state,
+)
 from extend_pipeline.ledger.states import AttemptState
 
 S = AttemptState
@@ -20,7 +27,7 @@ S = AttemptState
 def _attempt_claimed(connection: Connection, event: Event) -> None:
     data = event.data
     params = json.loads(data["params"])
-    # computed here and not kept in the event, so that a home of before gets them by its migration and by a replay alike
+    # computed here and not stored in the event, so that an older ledger gets them by its migration and by a replay
     words = words_digest(params)
     purchase = purchase_digest(data["provider"], data["parent_video_id"], params)
     _begin(connection, event, state=S.CLAIMED, words=words, purchase=purchase)
@@ -31,7 +38,7 @@ def _attempt_adopted(connection: Connection, event: Event) -> None:
 
 
 def _begin(connection: Connection, event: Event, *, state: AttemptState, **values: object) -> None:
-    """A new attempt with its reservation and its slot."""
+    """Insert a new attempt with its reservation, and count it in flight."""
     connection.execute(
         insert(tables.attempts).values(
             **event.data,
@@ -70,12 +77,12 @@ def _attempt_absent(connection: Connection, event: Event) -> None:
 
 def _attempt_rejected(connection: Connection, event: Event) -> None:
     set_state(connection, event, S.REJECTED, finished_at=event.at, lease_until=0, **event.data)
-    give_back(connection, event)
+    release_reservation(connection, event)
 
 
 def _attempt_released(connection: Connection, event: Event) -> None:
     set_state(connection, event, S.RELEASED, finished_at=event.at, lease_until=0, **event.data)
-    give_back(connection, event)
+    release_reservation(connection, event)
 
 
 def _attempt_processing(connection: Connection, event: Event) -> None:
@@ -96,7 +103,7 @@ def _attempt_succeeded(connection: Connection, event: Event) -> None:
         units_basis=basis,
         **data,
     )
-    give_back(connection, event)
+    release_reservation(connection, event)
     charge(connection, event, attempt, entry="settle", micros=micros, basis=basis)
 
 
@@ -106,14 +113,16 @@ def _attempt_failed(connection: Connection, event: Event) -> None:
     attempt = attempt_of(connection, event)
     charged = attempt.failed_tasks_charged
     if charged == "unknown" and reported is None:
-        set_state(connection, event, S.FAILED, finished_at=event.at, **data)  # the reservation stays until reconciled
+        set_state(
+            connection, event, S.FAILED, finished_at=event.at, **data
+        )  # the reservation stays until a reconciliation
         return
     if reported is not None:
         micros, basis = reported, "reported"
     else:
         micros, basis = (attempt.predicted_micros if charged == "yes" else 0), "estimated"
     set_state(connection, event, S.FAILED, finished_at=event.at, settled_micros=micros, units_basis=basis, **data)
-    give_back(connection, event)
+    release_reservation(connection, event)
     if micros:
         charge(connection, event, attempt, entry="settle", micros=micros, basis=basis)
 
@@ -136,7 +145,7 @@ def _attempt_result_lost(connection: Connection, event: Event) -> None:
 
 def _attempt_written_off(connection: Connection, event: Event) -> None:
     attempt = attempt_of(connection, event)
-    if attempt.settled_micros is not None:  # it had succeeded: the charge is booked already
+    if attempt.settled_micros is not None:  # it had succeeded, so the charge is booked
         set_state(connection, event, S.WRITTEN_OFF, finished_at=event.at, **event.data)
         return
     micros = attempt.predicted_micros
@@ -149,20 +158,20 @@ def _attempt_written_off(connection: Connection, event: Event) -> None:
         units_basis="estimated",
         **event.data,
     )
-    give_back(connection, event)
+    release_reservation(connection, event)
     charge(connection, event, attempt, entry="settle", micros=micros, basis="estimated")
 
 
 def _charge_settled(connection: Connection, event: Event) -> None:
     micros, basis = event.data["micros"], event.data["basis"]
     set_attempt(connection, event, settled_micros=micros, units_basis=basis)
-    give_back(connection, event)
+    release_reservation(connection, event)
     if micros:
         charge(connection, event, attempt_of(connection, event), entry="settle", micros=micros, basis=basis)
 
 
 def _charge_adjusted(connection: Connection, event: Event) -> None:
-    set_attempt(connection, event)  # its row is published again, with the new sum
+    set_attempt(connection, event)  # so that its row is published again with the new sum
     attempt = attempt_of(connection, event)
     charge(connection, event, attempt, entry="adjust", micros=event.data["micros"], basis=event.data["basis"])
 
@@ -172,10 +181,10 @@ def _resubmit_allowed(connection: Connection, event: Event) -> None:
 
 
 def _no_state_change(_connection: Connection, _event: Event) -> None:
-    """Evidence that changes no state: a late answer, an upstream that went back."""
+    """Change no row: the event is evidence (a late response, a provider that went back in state)."""
 
 
-ATTEMPT_FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
+ATTEMPT_PROJECTIONS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "attempt_claimed": _attempt_claimed,
     "attempt_adopted": _attempt_adopted,
     "attempt_sending": _attempt_sending,

@@ -1,4 +1,4 @@
-"""What events of files do to `missing_files`: one row for each file that was ever found missing."""
+"""The effect of files' events on `missing_files`: one row for each file that was ever found missing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _set_file(connection: Connection, event: Event, **values: Any) -> None:
     connection.execute(update(table).where(this).values(seq=event.seq, **values))
 
 
-FILE_FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
+FILE_PROJECTIONS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "file_missing": _file_missing,
     "file_not_restored": _file_not_restored,
     "file_restored": _file_restored,

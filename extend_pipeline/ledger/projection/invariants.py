@@ -1,5 +1,5 @@
-"""What must hold in every ledger at every moment; callable in production (`extend-pipeline doctor`) and after every
-crash test. Each finding is a sentence that names the row."""
+"""The invariants of every ledger, checked by `extend-pipeline doctor` and after every crash test. Each violation is a
+sentence that names the row."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _SCHEDULED: Final = frozenset({S.SUBMITTED, S.PROCESSING, S.SUCCEEDED})
 
 
 def check_invariants(ledger: Ledger) -> list[str]:
-    """Return every promise of the ledger that does not hold, in words; an empty list is the only good answer."""
+    """Return a sentence for each invariant of the ledger that does not hold."""
     with ledger.read() as connection:
         return findings(connection)
 
 
 def findings(connection: Connection) -> list[str]:
-    """Return the same, inside a transaction that is open already."""
+    """Return the same as `check_invariants`, inside an open transaction."""
     attempts = list(connection.execute(select(tables.attempts)))
     charges = list(connection.execute(select(tables.charges)))
     return [
@@ -45,17 +45,17 @@ def _history(connection: Connection) -> list[str]:
     table = tables.events
     count, last = connection.execute(select(func.count(), func.coalesce(func.max(table.c.seq), 0))).one()
     head = connection.execute(select(tables.ledger_head.c.seq)).scalar_one()
-    found = []
+    violations = []
     if not count == last == head:
-        found.append(f"events: {count} rows, last number {last}, head {head}: they must be equal")
+        violations.append(f"events: {count} rows, last number {last}, head {head}: they must be equal")
     first = func.min(table.c.seq).label("first")
     sending = select(table.c.attempt_id, first).where(table.c.kind == "attempt_sending").group_by(table.c.attempt_id)
     sent = {row.attempt_id: row.first for row in connection.execute(sending)}
     named = connection.execute(select(table.c.attempt_id, table.c.seq).where(table.c.kind == "attempt_submitted"))
     for attempt_id, seq in named:
         if sent.get(attempt_id, seq) >= seq:
-            found.append(f"attempt {attempt_id}: a task is known, but nothing says that it was being sent")
-    return found
+            violations.append(f"attempt {attempt_id}: a task is known, but nothing says that it was being sent")
+    return violations
 
 
 def _one_live_attempt(attempts: list[Any]) -> list[str]:
@@ -76,7 +76,7 @@ def _charges_match_states(attempts: list[Any], charges: list[Any]) -> list[str]:
         net[charge.attempt_id] += charge.micros
         if charge.entry == "adjust":
             adjusted[charge.attempt_id] += charge.micros
-    found = []
+    violations = []
     for a in attempts:
         state = S(a.state)
         if state in _RESERVED or (state is S.FAILED and a.settled_micros is None):
@@ -86,10 +86,10 @@ def _charges_match_states(attempts: list[Any], charges: list[Any]) -> list[str]:
         else:
             expected = (a.settled_micros or 0) + adjusted[a.attempt_id]
         if net[a.attempt_id] != expected:
-            found.append(
+            violations.append(
                 f"attempt {a.attempt_id} ({a.state}): {net[a.attempt_id]} micro-units are committed, {expected} must be"
             )
-    return found
+    return violations
 
 
 def _totals(connection: Connection, attempts: list[Any], charges: list[Any]) -> list[str]:
@@ -99,51 +99,51 @@ def _totals(connection: Connection, attempts: list[Any], charges: list[Any]) -> 
         by_account[charge.account] += charge.micros
         by_day[charge.account, charge.budget_day] += charge.micros
     flying = Counter(a.account for a in attempts if S(a.state) in SLOT_HOLDING)
-    found = []
+    violations = []
     for row in connection.execute(select(tables.accounts)):
         if row.committed_micros != by_account[row.account]:
-            found.append(
+            violations.append(
                 f"account {row.account}: total {row.committed_micros}, its charges sum to {by_account[row.account]}"
             )
         if row.in_flight != flying[row.account]:
-            found.append(f"account {row.account}: {row.in_flight} in flight, {flying[row.account]} attempts are")
+            violations.append(f"account {row.account}: {row.in_flight} in flight, {flying[row.account]} attempts are")
     for row in connection.execute(select(tables.account_days)):
         if row.committed_micros != by_day[row.account, row.day]:
             charged = by_day[row.account, row.day]
-            found.append(f"account {row.account} on {row.day}: total {row.committed_micros}, charges {charged}")
-    return found
+            violations.append(f"account {row.account} on {row.day}: total {row.committed_micros}, charges {charged}")
+    return violations
 
 
 def _evidence(attempts: list[Any]) -> list[str]:
-    found = []
+    violations = []
     for a in attempts:
         state = S(a.state)
         if state is S.STORED and not (a.sha256 and a.path and a.bytes):
-            found.append(f"attempt {a.attempt_id}: stored without a file")
+            violations.append(f"attempt {a.attempt_id}: stored without a file")
         if state in _SCHEDULED and not a.task_id:
-            found.append(f"attempt {a.attempt_id} ({a.state}): no task id")
+            violations.append(f"attempt {a.attempt_id} ({a.state}): no task id")
         if state is S.SUCCEEDED and not a.url:
-            found.append(f"attempt {a.attempt_id}: succeeded without a URL")
+            violations.append(f"attempt {a.attempt_id}: succeeded without a URL")
         if state is S.CLAIMED and a.sending_at is not None:
-            found.append(f"attempt {a.attempt_id}: claimed, though it was being sent")
-    return found
+            violations.append(f"attempt {a.attempt_id}: claimed, though it was being sent")
+    return violations
 
 
 def _generations(attempts: list[Any]) -> list[str]:
-    """Return a higher generation needs an end of the one before it that a provider or a person confirmed."""
+    """Return the generations above 1 that no operator has allowed."""
     ends: dict[tuple[str, int, str, int], list[Any]] = defaultdict(list)
     for a in attempts:
         ends[a.video_key, a.hop, a.chain_digest, a.generation].append(a)
-    found = []
+    violations = []
     for (video, hop, digest, generation), _ in ends.items():
         if generation == 1:
             continue
         before = ends.get((video, hop, digest, generation - 1), [])
         if not any(a.resubmit_allowed for a in before):
-            found.append(
-                f"{video}/{hop}: generation {generation} without a person's word on generation {generation - 1}"
+            violations.append(
+                f"{video}/{hop}: generation {generation} without an operator's decision on generation {generation - 1}"
             )
-    return found
+    return violations
 
 
 def _parents(attempts: list[Any]) -> list[str]:
@@ -158,7 +158,7 @@ def _parents(attempts: list[Any]) -> list[str]:
 def _schedules(connection: Connection, attempts: list[Any]) -> list[str]:
     known = set(connection.execute(select(tables.schedule.c.attempt_id)).scalars())
     return [
-        f"attempt {a.attempt_id} ({a.state}): nobody is going to look at it again"
+        f"attempt {a.attempt_id} ({a.state}): it is not scheduled, so no worker will look at it"
         for a in attempts
         if S(a.state) in _SCHEDULED and a.attempt_id not in known
     ]

@@ -1,4 +1,4 @@
-"""What a new name of a video or an account, and a decision about an edited step, do to the state tables."""
+"""The effect on the state tables of renamed videos and accounts, and of decisions about edited steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from extend_pipeline.ledger.projection.rows import change_account
 
 
 def _video_renamed(connection: Connection, event: Event) -> None:
-    """Bring all rows of a video to its new key. A row of the new key without attempts gives way."""
+    """Change all rows of a video to its new key. A row of the new key without attempts is removed."""
     old, new = event.data["was"], event.video_key
     videos = tables.videos.c
     connection.execute(delete(tables.videos).where(videos.video_key == new))
@@ -33,20 +33,20 @@ def _video_renamed(connection: Connection, event: Event) -> None:
 
 
 def _account_renamed(connection: Connection, event: Event) -> None:
-    """Bring all rows of an account to its new name, and add up what both names had; a pause or a stop of either
+    """Change all rows of an account to its new name and add up the totals of both names. A pause or a stop of either
     stays."""
     old, new = str(event.data["was"]), str(event.account)
     accounts = tables.accounts
     rows = {row.account: row for row in connection.execute(select(accounts).where(accounts.c.account.in_([old, new])))}
-    before, there = rows[old], rows.get(new)
+    old_row, new_row = rows[old], rows.get(new)
     connection.execute(delete(accounts).where(accounts.c.account.in_([old, new])))
-    merged = {**before._mapping, "account": new, "first_name": before.first_name or old, "seq": event.seq}
-    if there is not None:
-        merged["committed_micros"] += there.committed_micros
-        merged["in_flight"] += there.in_flight
-        merged["paused"] = before.paused or there.paused
-        if before.stopped_reason is None:
-            merged |= {name: there._mapping[name] for name in ("stopped_reason", "stopped_message", "stopped_at")}
+    merged = {**old_row._mapping, "account": new, "first_name": old_row.first_name or old, "seq": event.seq}
+    if new_row is not None:
+        merged["committed_micros"] += new_row.committed_micros
+        merged["in_flight"] += new_row.in_flight
+        merged["paused"] = old_row.paused or new_row.paused
+        if old_row.stopped_reason is None:
+            merged |= {name: new_row._mapping[name] for name in ("stopped_reason", "stopped_message", "stopped_at")}
     connection.execute(insert(accounts).values(**merged))
     _merge_days(connection, old, new)
     for table in (tables.reconciliations, tables.statements, tables.lower_charges):
@@ -55,8 +55,8 @@ def _account_renamed(connection: Connection, event: Event) -> None:
         same = and_(newer.c.account == new, *(newer.c[name] == table.c[name] for name in own))
         connection.execute(delete(table).where(table.c.account == old, select(newer.c.seq).where(same).exists()))
         connection.execute(update(table).where(table.c.account == old).values(account=new, seq=event.seq))
-    for moved in (tables.videos, tables.attempts, tables.charges, tables.missing_files):
-        connection.execute(update(moved).where(moved.c.account == old).values(account=new, seq=event.seq))
+    for renamed in (tables.videos, tables.attempts, tables.charges, tables.missing_files):
+        connection.execute(update(renamed).where(renamed.c.account == old).values(account=new, seq=event.seq))
 
 
 def _account_named(connection: Connection, event: Event) -> None:
@@ -89,7 +89,7 @@ def _step_chosen(connection: Connection, event: Event) -> None:
     connection.execute(statement.on_conflict_do_update(index_elements=["video_key", "chain_digest"], set_=changes))
 
 
-NAME_FOLDS: Final[dict[str, Callable[[Connection, Event], None]]] = {
+NAME_PROJECTIONS: Final[dict[str, Callable[[Connection, Event], None]]] = {
     "video_renamed": _video_renamed,
     "account_renamed": _account_renamed,
     "account_named": _account_named,

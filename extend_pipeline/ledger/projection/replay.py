@@ -1,4 +1,4 @@
-"""Folds a ledger's events again from nothing, and compares: the state tables hold no more than the events say."""
+"""Applies a ledger's events again from the first and compares, because the state tables must follow from the events."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _CHUNK: Final = 1_000  # events held in memory at a time
 
 
 def replay(source: Ledger, target: Ledger) -> int:
-    """Copy all events into an empty ledger and fold them there; answers how many. The databases may be of two kinds."""
+    """Copy all events into an empty ledger and apply them there. Return how many. The databases may be of two kinds."""
     with source.read() as reading, target.write(now_ms=0, actor="replay") as tx:
         if tx.seq:
-            raise ValueError("a replay needs an empty ledger to fold into")
+            raise ValueError("a replay needs an empty ledger")
         tx.seq = reapply(reading, tx.connection)
     return tx.seq
 
 
 def reapply(reading: Connection, into: Connection) -> int:
-    """Copy all events of one connection's ledger into another's empty tables and fold them there; return the last
+    """Copy all events of one connection's ledger into another's empty tables and apply them there. Return the last
     event's number."""
     by_number = select(tables.events).order_by(tables.events.c.seq).execution_options(yield_per=_CHUNK)
     for row in reading.execute(by_number):
@@ -47,10 +47,10 @@ def reapply(reading: Connection, into: Connection) -> int:
 
 
 def differences(left: Ledger, right: Ledger) -> list[str]:
-    """Return rows of the folded tables that are not the same in both ledgers, in words; empty when they agree."""
-    found: list[str] = []
-    with left.read() as one, right.read() as two:
-        for table in tables.FOLDED:
+    """Return a line for each row of the projected tables that differs between the ledgers."""
+    lines: list[str] = []
+    with left.read() as left_reading, right.read() as right_reading:
+        for table in tables.PROJECTED:
             keys = [column.name for column in table.primary_key.columns]
 
             def by_key(
@@ -59,8 +59,9 @@ def differences(left: Ledger, right: Ledger) -> list[str]:
                 rows = connection.execute(select(table)).mappings()
                 return {tuple(row[key] for key in keys): dict(row) for row in rows}
 
-            mine, theirs = by_key(one), by_key(two)
-            for key in sorted(mine.keys() | theirs.keys()):
-                if mine.get(key) != theirs.get(key):
-                    found.append(f"{table.name} {'/'.join(map(str, key))}: {mine.get(key)} is not {theirs.get(key)}")
-    return found
+            left_rows, right_rows = by_key(left_reading), by_key(right_reading)
+            for key in sorted(left_rows.keys() | right_rows.keys()):
+                row, other = left_rows.get(key), right_rows.get(key)
+                if row != other:
+                    lines.append(f"{table.name} {'/'.join(map(str, key))}: {row} is not {other}")
+    return lines

@@ -1,5 +1,4 @@
-"""How a fold touches rows: an attempt's move, an account's totals, a charge. Shared by the folds, used by nobody
-else."""
+"""Changes of rows that several projections make: an attempt's state, an account's totals, a charge."""
 
 from __future__ import annotations
 
@@ -22,6 +21,7 @@ def change_account(
     micros: int = 0,
     **values: Any,
 ) -> None:
+    """Add to an account's totals and set other columns; insert the account if it has no row."""
     table = tables.accounts
     row = connection.execute(select(table).where(table.c.account == account)).first()
     if row is None:
@@ -55,28 +55,33 @@ def change_account(
 
 
 def attempt_of(connection: Connection, event: Event) -> Any:
+    """Return the event's attempt."""
     return connection.execute(select(tables.attempts).where(tables.attempts.c.attempt_id == event.attempt_id)).one()
 
 
 def set_attempt(connection: Connection, event: Event, **values: Any) -> None:
+    """Set columns of the event's attempt."""
     connection.execute(
         update(tables.attempts).where(tables.attempts.c.attempt_id == event.attempt_id).values(seq=event.seq, **values)
     )
 
 
 def set_state(connection: Connection, event: Event, state: AttemptState, **values: Any) -> None:
+    """Set the state of the event's attempt; one that leaves its slot is in flight no longer."""
     before = attempt_of(connection, event)
     set_attempt(connection, event, state=state.value, **values)
     if AttemptState(before.state) in SLOT_HOLDING and state not in SLOT_HOLDING:
         change_account(connection, event, before.account, in_flight=-1)
 
 
-def give_back(connection: Connection, event: Event) -> None:
+def release_reservation(connection: Connection, event: Event) -> None:
+    """Release the units that the event's attempt reserved."""
     attempt = attempt_of(connection, event)
     charge(connection, event, attempt, entry="release", micros=-attempt.predicted_micros, basis="predicted")
 
 
 def charge(connection: Connection, event: Event, attempt: Any, *, entry: str, micros: int, basis: str) -> None:
+    """Append a charge (micro-units, signed) and add it to the totals of its account and budget day."""
     connection.execute(
         insert(tables.charges).values(
             charge_id=f"{event.seq}-{entry}",

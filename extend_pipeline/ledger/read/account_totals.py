@@ -1,4 +1,4 @@
-"""Reads what the rules of spending look at: for a plan in its snapshot, for a claim in its transaction."""
+"""Reads the totals that the spending rules evaluate: for a plan in its snapshot, for a claim in its transaction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from extend_pipeline.ledger.states import AttemptState
 def account_totals(
     connection: Connection, accounts: Iterable[str], now_ms: int, *, zone: str
 ) -> dict[str, AccountTotals]:
-    """Return the totals of accounts by name, today's in a time zone; their limits stand in no ledger."""
+    """Return the totals of accounts by name, with today's in a time zone. Their limits are not in the ledger."""
     rows = queries.accounts(connection)
     backoffs = queries.backoffs(connection)
     today = budget_days.committed(connection, now_ms, zone=zone)

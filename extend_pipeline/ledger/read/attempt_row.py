@@ -1,7 +1,7 @@
 """Rows of `attempts` and `schedule` as values.
 
-An attempt is a named tuple: a plan reads tens of thousands of them, and a frozen dataclass of so many fields takes
-twenty times as long to make.
+An attempt is a named tuple, because a plan reads tens of thousands of them, and a frozen dataclass of so many fields
+takes twenty times as long to create.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ADOPTED: Final = "orphan"
 
 
 class AttemptRow(NamedTuple):
-    """One attempt: the table's columns, in their order. Times in ms of UTC, durations in ms, units and prices in
+    """One attempt: the table's columns, in their order. Times in UTC ms, durations in ms, units and prices in
     millionths, the seam in hundredths of a decibel."""
 
     attempt_id: str
@@ -93,23 +93,23 @@ class AttemptRow(NamedTuple):
 
     @property
     def where(self) -> str:
-        """VIDEO/HOP, as people type it."""
+        """Return VIDEO/HOP, as operators type it."""
         return f"{self.video_key}/{self.hop}"
 
     @property
     def is_adopted(self) -> bool:
-        """Return whether its task was adopted from a provider's statement, and was never predicted or planned here."""
+        """Return whether its task was adopted from a provider's statement, so that it was never planned or predicted
+        here."""
         return self.chain_digest == ADOPTED
 
     @property
     def task(self) -> str:
-        """Return the task's ID, which every attempt has from `submitted` on. Raises ValueError where none is known."""
+        """Return the task's ID, which every attempt has from `submitted` on. Raises ValueError if there is none."""
         return _known(self.task_id, "task", self.attempt_id)
 
     @property
     def result_url(self) -> str:
-        """Return the result's URL, which every attempt has from `succeeded` on. Raises ValueError where none is
-        known."""
+        """Return the result's URL, which every attempt has from `succeeded` on. Raises ValueError if there is none."""
         return _known(self.url, "URL", self.attempt_id)
 
 
@@ -121,8 +121,8 @@ def _known(value: str | None, name: str, attempt_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """One row of `schedule`: when the attempt is due (UTC ms), which worker has leased it (empty: none), and what the
-    last look left."""
+    """One row of `schedule`: when the attempt is due (UTC ms), which worker has leased it (empty: none), and the result
+    of the last look."""
 
     look: LastLook
     attempt_id: str
@@ -133,7 +133,7 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class ScheduledAttempt:
-    """An attempt that a worker has leased, with what the last look at it left."""
+    """An attempt that a worker has leased, with the result of the last look."""
 
     attempt: AttemptRow
     look: LastLook
@@ -146,18 +146,18 @@ _STATES: Final = {state.value: state for state in AttemptState}
 
 
 def attempt_row(columns: Sequence[Any]) -> AttemptRow:
-    """Return an attempt, made from the values of the table's columns."""
+    """Return an attempt from the values of the table's columns."""
     return AttemptRow._make((*columns[:_STATE], _STATES[columns[_STATE]], *columns[_STATE + 1 :]))
 
 
 def scheduled_attempt(columns: Sequence[Any]) -> ScheduledAttempt:
-    """Return a leased attempt, made from the values of the columns of `attempts` and of LOOK_COLUMNS."""
+    """Return a leased attempt from the values of the columns of `attempts` and of LOOK_COLUMNS."""
     width = len(AttemptRow._fields)
     return ScheduledAttempt(attempt_row(columns[:width]), _look(columns[width:]))
 
 
 def hint(columns: Sequence[Any]) -> Hint:
-    """Return a hint, made from the values of HINT_COLUMNS."""
+    """Return a hint from the values of HINT_COLUMNS."""
     width = len(HINT_COLUMNS) - len(LOOK_COLUMNS)
     return Hint(_look(columns[width:]), *columns[:width])
 

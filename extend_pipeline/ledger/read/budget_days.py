@@ -1,11 +1,11 @@
-"""What counts against today's budget, in the home's time zone.
+"""The units that count against today's budget, in the home's time zone.
 
-A claim keeps the name of its day, with the day's zone (`base/days.py`). Where a home takes another zone, days of the
-old one overlap today, and each of them counts against today with all that was committed on it. So a change of zone
-opens no budget anew: what is claimed on days that overlap never passes one day's budget by what was claimed after it.
+A claim stores its day with the day's zone (`base/days.py`). If a home changes its zone, days of the old zone overlap
+today, and each of them counts against today with everything committed on it. So a change of zone opens no second
+budget: the claims on overlapping days never exceed one day's budget by claims made after the change.
 
-A claim that a clock dated after today was made today all the same, or on the day on which the ledger last saw an
-earlier date: it counts once, and not against every day until its own comes.
+A claim that a wrong clock dated after today was made today, or on the day of the last earlier date in the ledger. It
+counts once, and not against every day until its own date comes.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _REACH: Final = 3  # days before today's date that a day of any other zone may h
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """What counts against today, in micro-units. `other_days` are days of another zone that the home had, of which
-    something counts too."""
+    """The micro-units that count against today. `other_days` are days of the home's earlier zone that partly count
+    too."""
 
     micros: int = 0
     other_days: tuple[str, ...] = ()
 
 
 def committed(connection: Connection, now_ms: int, *, zone: str, account: str | None = None) -> dict[str, Today]:
-    """Return what counts against today in a time zone, by account; of one account or of all."""
+    """Return the units that count against today in a time zone, by account; of one account or of all."""
     days = tables.account_days
     today = day_of(now_ms, zone)
     begins_ms, ends_ms = day_bounds(today)
@@ -58,9 +58,10 @@ def committed(connection: Connection, now_ms: int, *, zone: str, account: str | 
 
 
 def _made_today(connection: Connection, account: str, ahead: Collection[str], midnight_ms: int) -> int:
-    """Return what the account committed on days after today, by claims that no event of an earlier day follows."""
+    """Return the micro-units that the account committed on days after today, by claims that no event of an earlier day
+    follows."""
     charges, events = tables.charges, tables.events
-    # from the end: today's events alone are read
+    # from the end, so that only today's events are read
     before = select(events.c.seq).where(events.c.at < midnight_ms).order_by(events.c.seq.desc()).limit(1)
     since = connection.execute(before).scalar() or 0
     late = (charges.c.account == account) & charges.c.budget_day.in_(ahead) & (charges.c.seq > since)

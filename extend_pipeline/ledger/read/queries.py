@@ -1,4 +1,4 @@
-"""Reads that plans, status and sensors are made from. Nothing here changes anything."""
+"""Reads for plans, status and sensors. Nothing here changes the ledger."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CHUNK = 500  # SQLite's older builds take 999 parameters a statement
 
 
 def videos(connection: Connection, *, keys: Collection[str] | None = None, unfinished: bool = False) -> list[VideoRow]:
-    """Return rows of `videos`: all, or the named ones; `unfinished` leaves out what is complete or withdrawn."""
+    """Return rows of `videos`: all of them or the named ones; `unfinished` leaves out complete and withdrawn videos."""
     table = tables.videos
     query = select(table).order_by(table.c.video_key)
     if unfinished:
@@ -44,7 +44,8 @@ def _first_attempt(connection: Connection, query: Select[Any]) -> AttemptRow | N
 
 
 def of_unknown_kind(connection: Connection, accounts: Collection[str]) -> list[AttemptRow]:
-    """Stored attempts of the accounts of which nobody could tell whether they hold their parent, parents first."""
+    """Return the stored attempts of the accounts whose results could not be classified as full or segment, parents
+    first."""
     table = tables.attempts
     unknown = (table.c.state == AttemptState.STORED.value) & (table.c.output_kind == "unknown")
     query = select(table).where(unknown, table.c.account.in_(list(accounts))).order_by(table.c.stored_at)
@@ -52,19 +53,19 @@ def of_unknown_kind(connection: Connection, accounts: Collection[str]) -> list[A
 
 
 def attempt(connection: Connection, attempt_id: str) -> AttemptRow | None:
-    """Return one attempt, or None."""
+    """Return one attempt; None if there is none with this ID."""
     return _first_attempt(connection, select(tables.attempts).where(tables.attempts.c.attempt_id == attempt_id))
 
 
 def first_hop(connection: Connection, video_key: str) -> AttemptRow | None:
-    """Return the stored attempt of a video's first hop, the newest of several; None where there is none."""
+    """Return the stored attempt of a video's first hop, the newest of several; None if there is none."""
     table = tables.attempts
     this = (table.c.video_key == video_key) & (table.c.hop == 1) & (table.c.state == AttemptState.STORED.value)
     return _first_attempt(connection, select(table).where(this).order_by(table.c.stored_at.desc()))
 
 
 def expiries(connection: Connection, attempt_ids: Collection[str]) -> dict[str, int | None]:
-    """Until when (UTC ms) the providers keep the results of the attempts."""
+    """Return until when (UTC ms) the providers keep the results of the attempts."""
     table = tables.attempts
     query = select(table.c.attempt_id, table.c.expires_at)
     return {
@@ -82,14 +83,14 @@ def attempts_in(connection: Connection, states: Collection[AttemptState]) -> lis
 
 
 def awaited(connection: Connection) -> int:
-    """Return how many results are paid for, or may be, whose file is not here yet: every live attempt."""
+    """Return how many attempts are live: their results are paid for, or may be, and their files are not stored."""
     table = tables.attempts
     query = select(func.count()).select_from(table).where(table.c.state.in_([state.value for state in LIVE]))
     return int(connection.execute(query).scalar_one())
 
 
 def predicted_in(connection: Connection, states: Collection[AttemptState]) -> dict[str, int]:
-    """Return micro-units that attempts in these states were predicted to cost, by account."""
+    """Return the micro-units that attempts in these states are predicted to cost, by account."""
     table = tables.attempts
     total = func.sum(table.c.predicted_micros).label("micros")
     query = select(table.c.account, total).where(table.c.state.in_([s.value for s in states])).group_by(table.c.account)
@@ -97,8 +98,7 @@ def predicted_in(connection: Connection, states: Collection[AttemptState]) -> di
 
 
 def open_accounts(connection: Connection) -> dict[tuple[str, str], int]:
-    """Return how many attempts are open, by account and provider: claimed, sent, in doubt, running, or paid and not
-    stored."""
+    """Return how many attempts are live, by account and provider."""
     table = tables.attempts
     query = select(table.c.account, table.c.provider, func.count().label("attempts"))
     query = query.where(table.c.state.in_([state.value for state in LIVE])).group_by(table.c.account, table.c.provider)
@@ -106,15 +106,14 @@ def open_accounts(connection: Connection) -> dict[tuple[str, str], int]:
 
 
 def known_task(connection: Connection, account: str, *, at_least_ms: int) -> AttemptRow | None:
-    """Return the newest attempt of the account whose task is known to exist upstream and was claimed after
-    `at_least_ms`: the positive control for "no such task" (upstream forgets tasks after 30 days)."""
+    """Return the newest attempt of the account with a known task that was claimed after `at_least_ms` (UTC ms): the
+    positive control for "no such task". Providers forget tasks after 30 days."""
     return _first_attempt(connection, _known(account, at_least_ms))
 
 
 def known_key(connection: Connection, account: str, *, at_least_ms: int) -> AttemptRow | None:
-    """Return the newest attempt of the account whose task is known and can be found by a key: the positive control for
-    "no such key". What was taken over from a provider's book may carry none, and what was sent before class A had
-    none."""
+    """Return the newest attempt of the account with a known task that a look-up by key can find: the positive control
+    for "no such key". Adopted tasks may have no key, and neither had tasks submitted before class A."""
     table = tables.attempts
     keyed = (table.c.external_task_id != "") & (table.c.submit_class == "A")
     return _first_attempt(connection, _known(account, at_least_ms).where(keyed))
@@ -127,19 +126,19 @@ def _known(account: str, at_least_ms: int) -> Select[Any]:
 
 
 def accounts(connection: Connection) -> dict[str, AccountRow]:
-    """State and totals by account name; `*` holds a pause of all."""
+    """Return state and totals by account name; `*` holds a pause of all accounts."""
     return {row.account: AccountRow(*row) for row in connection.execute(select(tables.accounts))}
 
 
 def newest_results(connection: Connection, *, limit: int = 1000) -> list[tuple[str, str]]:
-    """Return account and URL of the attempts with a result among the `limit` that changed last."""
+    """Return account and URL of the attempts with a result among the `limit` attempts that changed last."""
     table = tables.attempts
     newest = select(table.c.account, table.c.url).order_by(table.c.seq.desc()).limit(limit).subquery()
     return [(row.account, row.url) for row in connection.execute(select(newest).where(newest.c.url.is_not(None)))]
 
 
 def backoffs(connection: Connection) -> dict[str, BackoffRow]:
-    """Return accounts that rest, by name."""
+    """Return the accounts that back off, by name."""
     return {row.account: BackoffRow(*row) for row in connection.execute(select(tables.backoff))}
 
 
@@ -149,17 +148,17 @@ def hints(connection: Connection) -> dict[str, Hint]:
 
 
 def scheduled_videos(
-    connection: Connection, *, accounts: Collection[str] | None = None, orphans_since_ms: int = 0
+    connection: Connection, *, accounts: Collection[str] | None = None, adopted_since_ms: int = 0
 ) -> dict[str, int]:
-    """Return when somebody will next look at something of each video (UTC ms), for videos of which something is
-    scheduled; `accounts` leaves out the others', at which nobody can look. Tasks that were taken over before
-    `orphans_since_ms` are left out, and files that are fetched again in vain: nobody need sit and watch them."""
+    """Return when the next look at each video is due (UTC ms), for videos with a scheduled attempt. `accounts` leaves
+    out all other accounts, because no worker can poll them. Tasks adopted before `adopted_since_ms` and files fetched
+    again in vain are left out, because nothing need wait for them."""
     table, schedule = tables.attempts, tables.schedule
     query = (
         select(table.c.video_key, func.min(schedule.c.due_at).label("due_at"))
         .join(schedule, schedule.c.attempt_id == table.c.attempt_id)
-        .where((table.c.chain_digest != ADOPTED) | (table.c.claimed_at >= orphans_since_ms))
-        # what a callback named for one that has ended is looked into by whoever advances next
+        .where((table.c.chain_digest != ADOPTED) | (table.c.claimed_at >= adopted_since_ms))
+        # the next advance looks up what callbacks named for attempts that have ended
         .where(
             table.c.state.in_([state.value for state in LIVE])
             | ((table.c.state == AttemptState.STORED.value) & (schedule.c.tries < FEW_TRIES))
@@ -184,7 +183,7 @@ def last_event_at(connection: Connection) -> int | None:
 
 
 def changed_videos(connection: Connection, *, after_seq: int) -> list[str]:
-    """Return keys of videos of which something changed after an event number."""
+    """Return the keys of videos whose row or attempts changed after an event number."""
     table, attempts = tables.videos, tables.attempts
     keys = set(connection.execute(select(table.c.video_key).where(table.c.seq > after_seq)).scalars())
     keys.update(connection.execute(select(attempts.c.video_key).where(attempts.c.seq > after_seq)).scalars())
@@ -192,6 +191,6 @@ def changed_videos(connection: Connection, *, after_seq: int) -> list[str]:
 
 
 def chunks(keys: Iterable[str]) -> Iterable[list[str]]:
-    """Return the keys, each once, in parts that one statement can take."""
+    """Return the keys without duplicates, in parts that one statement can take."""
     names = list(dict.fromkeys(keys))
     return (names[start : start + _CHUNK] for start in range(0, len(names), _CHUNK))

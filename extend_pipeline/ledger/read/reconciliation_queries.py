@@ -1,5 +1,4 @@
-"""Reads that a comparison with the providers' books is made from, and what the last one has left. Nothing here changes
-anything."""
+"""Reads for a comparison with the providers' statements, and its open results. Nothing here changes the ledger."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, RANKS, Re
 
 @dataclass(frozen=True, slots=True)
 class ChargedAttempt:
-    """What a comparison with a statement needs of an attempt. Units in micro-units, times in ms of UTC."""
+    """The columns of an attempt that a comparison with a statement needs. Units in micro-units, times in UTC ms."""
 
     state: AttemptState
     attempt_id: str
@@ -44,7 +43,7 @@ class ChargedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An attempt that an unmatched task may be of, with what is booked for it in micro-units."""
+    """An attempt that may have made an unmatched task, with the micro-units that are booked for it."""
 
     attempt: AttemptRow
     booked_micros: int
@@ -60,13 +59,13 @@ class TaskOwner:
 
     @property
     def where(self) -> str:
-        """VIDEO/HOP, as people type it."""
+        """Return VIDEO/HOP, as operators type it."""
         return f"{self.video_key}/{self.hop}"
 
 
 def attempts_of_account(connection: Connection, account: str) -> list[ChargedAttempt]:
-    """Return every attempt of an account, oldest claim first: the columns that a comparison needs, not the requests and
-    answers that make up most of a row."""
+    """Return every attempt of an account, oldest claim first. Requests and evidence, which make up most of a row, are
+    left out."""
     table = tables.attempts
     columns = (table.c[name] for name in ChargedAttempt.__slots__)
     query = select(*columns).where(table.c.account == account).order_by(table.c.claimed_at, table.c.attempt_id)
@@ -74,8 +73,7 @@ def attempts_of_account(connection: Connection, account: str) -> list[ChargedAtt
 
 
 def booked(connection: Connection, account: str) -> dict[str, int]:
-    """Return micro-units that stand in the books for each attempt of an account: reservation, or settlement with
-    adjustments."""
+    """Return the micro-units booked for each attempt of an account: reservation, or settlement with adjustments."""
     table = tables.charges
     total = func.sum(table.c.micros).label("micros")
     query = select(table.c.attempt_id, total).where(table.c.account == account).group_by(table.c.attempt_id)
@@ -83,15 +81,14 @@ def booked(connection: Connection, account: str) -> dict[str, int]:
 
 
 def first_claim(connection: Connection, account: str) -> int | None:
-    """Return when the account was first claimed for (UTC ms); None where it never was."""
+    """Return when the first step of the account was claimed (UTC ms); None if none was."""
     table = tables.attempts
     value = connection.execute(select(func.min(table.c.claimed_at)).where(table.c.account == account)).scalar()
     return None if value is None else int(value)
 
 
-def orphans_not_stored(connection: Connection) -> list[AttemptRow]:
-    """Return tasks that were taken over from a provider's books and whose file is not here; what failed or was given up
-    has none."""
+def adopted_not_stored(connection: Connection) -> list[AttemptRow]:
+    """Return the attempts of adopted tasks whose file is neither stored nor given up; a failed task has no file."""
     table = tables.attempts
     ended = [state.value for state in (AttemptState.STORED, AttemptState.FAILED, AttemptState.WRITTEN_OFF)]
     query = select(table).where(table.c.chain_digest == ADOPTED, table.c.state.not_in(ended))
@@ -100,8 +97,8 @@ def orphans_not_stored(connection: Connection) -> list[AttemptRow]:
 
 
 def no_extensions(connection: Connection, account: str, source: str) -> frozenset[str]:
-    """Return tasks of a provider's book that were found to be no extensions: they needn't be asked for again. What
-    merely cost nothing may cost something tomorrow."""
+    """Return the tasks of a provider's statement that are no extensions and need no second query. Tasks without a
+    charge are left out, because they may be charged later."""
     table = tables.reconciliations
     query = select(table.c.task_id).where(
         table.c.account == account,
@@ -112,8 +109,8 @@ def no_extensions(connection: Connection, account: str, source: str) -> frozense
     return frozenset(connection.execute(query).scalars())
 
 
-def accepted_strangers(connection: Connection, account: str) -> frozenset[str]:
-    """Return tasks that no attempt holds and that a person has let be, in any of the account's books."""
+def accepted_tasks(connection: Connection, account: str) -> frozenset[str]:
+    """Return the unmatched tasks that an operator has acknowledged, on any of the account's statements."""
     table = tables.reconciliations
     query = select(table.c.task_id).where(
         table.c.account == account,
@@ -123,9 +120,9 @@ def accepted_strangers(connection: Connection, account: str) -> frozenset[str]:
     return frozenset(connection.execute(query).scalars())
 
 
-def told_by_better_books(connection: Connection, account: str, source: str) -> frozenset[str]:
-    """Return attempts whose amount was told by a book that counts for more than `source`, also where a person has let
-    the difference be: it counts all the same."""
+def outranked_attempts(connection: Connection, account: str, source: str) -> frozenset[str]:
+    """Return the attempts whose amount is known from a statement that ranks above `source`, also if an operator has
+    acknowledged the difference."""
     table = tables.reconciliations
     better = RANKS[RANKS.index(source) + 1 :] if source in RANKS else ()
     amounts = (ReconciliationVerdict.MATCHED, ReconciliationVerdict.DIFFERENT_AMOUNT, ReconciliationVerdict.ACCEPTED)
@@ -139,23 +136,23 @@ def told_by_better_books(connection: Connection, account: str, source: str) -> f
     return frozenset(connection.execute(query).scalars())
 
 
-def may_be(
+def candidates_for(
     connection: Connection, account: str, *, keys: Collection[str], states: Collection[AttemptState]
 ) -> list[Candidate]:
     """Return the candidate attempts for an unmatched task: any attempt with one of these keys, and attempts without a
     task ID that are in one of these states; oldest claim first."""
     table, charges = tables.attempts, tables.charges
     total = select(func.coalesce(func.sum(charges.c.micros), 0)).where(charges.c.attempt_id == table.c.attempt_id)
-    mine = select(table, total.scalar_subquery().label("booked_micros")).where(table.c.account == account)
-    queries = [mine.where(table.c.task_id.is_(None), table.c.state.in_([state.value for state in states]))]
-    queries += [mine.where(table.c.external_task_id.in_(part)) for part in chunks(keys)]
+    of_account = select(table, total.scalar_subquery().label("booked_micros")).where(table.c.account == account)
+    queries = [of_account.where(table.c.task_id.is_(None), table.c.state.in_([state.value for state in states]))]
+    queries += [of_account.where(table.c.external_task_id.in_(part)) for part in chunks(keys)]
     rows = {row.attempt_id: row for query in queries for row in connection.execute(query)}
     candidates = [Candidate(attempt_row(columns), int(booked)) for *columns, booked in rows.values()]
     return sorted(candidates, key=lambda candidate: (candidate.attempt.claimed_at, candidate.attempt.attempt_id))
 
 
 def holder(connection: Connection, account: str, task_id: str) -> AttemptRow | None:
-    """Return the attempt of an account that owns a task; None where none does."""
+    """Return the attempt of an account that owns a task; None if no attempt does."""
     table = tables.attempts
     row = connection.execute(select(table).where(table.c.account == account, table.c.task_id == task_id)).first()
     return None if row is None else attempt_row(row)
@@ -164,8 +161,8 @@ def holder(connection: Connection, account: str, task_id: str) -> AttemptRow | N
 def holders_elsewhere(
     connection: Connection, account: str, provider: str, task_ids: Collection[str]
 ) -> dict[str, TaskOwner]:
-    """Return the attempts of the provider's other accounts that own one of the tasks, by task: accounts that share
-    their credentials, or one that has been given another name."""
+    """Return the attempts of the provider's other accounts that own one of the tasks, by task. Accounts may share their
+    credentials, and an account may have been renamed."""
     table = tables.attempts
     query = select(table.c.task_id, table.c.account, table.c.video_key, table.c.hop).where(
         table.c.provider == provider, table.c.account != account
@@ -178,8 +175,8 @@ def holders_elsewhere(
 
 
 def known_films(connection: Connection, provider: str, ids: Collection[str]) -> frozenset[str]:
-    """Return which of some of the provider's films are results or sources of this home. What was adopted doesn't count:
-    a colleague may extend it further."""
+    """Return those of the provider's video IDs that are results or sources of this home. Results of adopted tasks are
+    left out, because another home may extend them."""
     attempts, videos = tables.attempts, tables.videos
     results = select(attempts.c.video_id).where(attempts.c.provider == provider, attempts.c.chain_digest != ADOPTED)
     sources = select(videos.c.source_video_id).where(videos.c.provider == provider)
@@ -191,9 +188,8 @@ def known_films(connection: Connection, provider: str, ids: Collection[str]) -> 
     )
 
 
-def questions_elsewhere(connection: Connection, account: str, source: str) -> dict[str, str]:
-    """Return tasks that no attempt holds and that another book of the account has a difference about, with that
-    book."""
+def open_on_other_statements(connection: Connection, account: str, source: str) -> dict[str, str]:
+    """Return the unmatched tasks that another statement of the account leaves open, with that statement's name."""
     table = tables.reconciliations
     query = select(table.c.task_id, table.c.source).where(
         table.c.account == account,
@@ -205,13 +201,13 @@ def questions_elsewhere(connection: Connection, account: str, source: str) -> di
 
 
 def disagreements(connection: Connection) -> list[ReconciliationRow]:
-    """Return what the newest comparisons left open: tasks that only one book has, or that have other amounts. What was
-    taken over, is booked and has its file here needs nobody any more."""
+    """Return the differences that the newest comparisons left open: tasks on one side only, or with different amounts.
+    Adopted tasks that are booked and stored are left out."""
     table, attempts = tables.reconciliations, tables.attempts
-    at_home = select(attempts.c.attempt_id).where(
+    adopted_and_stored = select(attempts.c.attempt_id).where(
         attempts.c.chain_digest == ADOPTED, attempts.c.state == AttemptState.STORED.value
     )
-    done = (table.c.verdict == ReconciliationVerdict.UPSTREAM_ONLY.value) & table.c.attempt_id.in_(at_home)
+    done = (table.c.verdict == ReconciliationVerdict.UPSTREAM_ONLY.value) & table.c.attempt_id.in_(adopted_and_stored)
     query = select(table).where(
         table.c.verdict.in_([verdict.value for verdict in DISAGREEMENTS]), ~func.coalesce(done, false())
     )

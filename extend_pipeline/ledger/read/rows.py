@@ -1,4 +1,4 @@
-"""Rows of the smaller tables as values: the fields are the tables' columns, in their order. Times in ms of UTC."""
+"""Rows of the smaller tables as values. The fields are the tables' columns, in their order. Times in UTC ms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from extend_pipeline.ledger.write.reconciliation import ReconciliationVerdict
 
 
 class VideoRow(NamedTuple):
-    """One video of the catalogue, or one that has left it. Durations in ms."""
+    """One video that is or was in the catalogue. Durations in ms."""
 
     video_key: str
     account: str
@@ -61,7 +61,7 @@ class AccountRow:
 
 @dataclass(frozen=True, slots=True)
 class BackoffRow:
-    """How long an account rests after refused submits, and how many there were in a row."""
+    """Until when an account backs off after refused submits (UTC ms), and how many there were in a row."""
 
     account: str
     not_before: int
@@ -71,7 +71,7 @@ class BackoffRow:
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationRow:
-    """How one task stands in the ledger and in a provider's statement, in micro-units."""
+    """The comparison of one task between the ledger and a statement, in micro-units."""
 
     account: str
     source: str
@@ -91,12 +91,12 @@ _VIDEO_STATES: Final = {state.value: state for state in VideoState}
 
 
 def video_row(columns: Sequence[Any]) -> VideoRow:
-    """Return a video, made from the values of the table's columns."""
+    """Return a video from the values of the table's columns."""
     state = _VIDEO_STATES[columns[_VIDEO_STATE]]
     return VideoRow._make((*columns[:_VIDEO_STATE], state, *columns[_VIDEO_STATE + 1 :]))
 
 
 def reconciliation_row(columns: Sequence[Any]) -> ReconciliationRow:
-    """Return a task of a comparison, made from the values of the table's columns."""
+    """Return a compared task from the values of the table's columns."""
     account, source, task_id, verdict, *others = columns
     return ReconciliationRow(account, source, task_id, ReconciliationVerdict(verdict), *others)

@@ -1,1 +1,1 @@
-"""Transactions that change the ledger: each checks its states and appends its events."""
+"""Transactions that change the ledger: each checks states and appends events."""

@@ -1,4 +1,4 @@
-"""The catalogue's entries as the ledger knows them: declared, changed, withdrawn, and how far each has come."""
+"""The catalogue's entries in the ledger: declared, changed, withdrawn, and how far each video has come."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from extend_pipeline.ledger.read.rows import VideoRow, video_row
 from extend_pipeline.ledger.states import VideoState
 
 _SOURCE: Final = ("source_sha256", "source_path", "source_probed_ms", "source_fault", "source_fault_at")
-"""What is known of a source's file: kept when an entry changes, unless its source does."""
+"""Columns of a source's file. They are kept when an entry changes, unless its source does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """One catalogue entry, flattened. Times in UTC milliseconds, durations in milliseconds. `was` is the key that it
-    had before."""
+    """One catalogue entry, flattened. Times in UTC ms, durations in ms. `was` is its earlier key."""
 
     video_key: str
     account: str
@@ -47,7 +46,7 @@ class Declaration:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a video has come, as a plan saw it."""
+    """The progress of a video, as a plan computed it. The duration is in ms."""
 
     state: VideoState
     reason: str
@@ -68,7 +67,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """Keys that were new, that changed, and that left the catalogue."""
+    """The keys that were new, that changed, and that left the catalogue."""
 
     new: tuple[str, ...]
     changed: tuple[str, ...]
@@ -76,7 +75,7 @@ class Declared:
 
 
 def stale_declarations(rows: Collection[VideoRow], declarations: Sequence[Declaration]) -> bool:
-    """Return whether `declare` would write anything; pure, so that an unchanged catalogue costs one read."""
+    """Return whether `declare` would write anything; reads nothing, so that an unchanged catalogue costs one read."""
     known = {row.video_key: row for row in rows}
     declared = {entry.video_key for entry in declarations}
     if any(key not in declared and row.state != "withdrawn" for key, row in known.items()):
@@ -90,7 +89,8 @@ def stale_declarations(rows: Collection[VideoRow], declarations: Sequence[Declar
 
 
 def declare(tx: LedgerTransaction, declarations: Sequence[Declaration]) -> Declared:
-    """Bring the ledger's videos to the catalogue. A video that left is withdrawn, not deleted: what was paid stays."""
+    """Update the ledger's videos from the catalogue. A video that left is withdrawn, not deleted, because its paid hops
+    stay."""
     known = {row.video_key: row for row in tx.connection.execute(select(tables.videos))}
     new: list[str] = []
     changed: list[str] = []
@@ -117,8 +117,8 @@ def _same_source(before: str | None, now: str | None) -> bool:
 
 
 def _first_key(tx: LedgerTransaction, entry: Declaration) -> str | None:
-    """Return the name that a new video's steps are named by where it isn't its key: the one that it had in a ledger
-    which was lost, or one of its own where its key was another video's first."""
+    """Return the name that a new video's steps are named by, if it isn't its key: its name in a lost ledger, or a new
+    one if its key was another video's first."""
     if entry.was is not None:
         return entry.was
     table = tables.videos
@@ -126,37 +126,39 @@ def _first_key(tx: LedgerTransaction, entry: Declaration) -> str | None:
     return f"{entry.video_key}~{tx.seq + 1}" if tx.connection.execute(used).first() is not None else None
 
 
-def moved(row: VideoRow, now: Progress) -> bool:
-    """Return whether a video's row says something else than `now`; withdrawn videos keep their state."""
+def progress_differs(row: VideoRow, now: Progress) -> bool:
+    """Return whether a video's row differs from `now`. Withdrawn videos keep their state."""
     if row.state == VideoState.WITHDRAWN.value:
         return False
-    return any(_worth(name, getattr(row, name)) != _worth(name, value) for name, value in now.row().items())
+    return any(
+        _without_numbers(name, getattr(row, name)) != _without_numbers(name, value) for name, value in now.row().items()
+    )
 
 
-def _worth(name: str, value: Any) -> Any:
-    """Return words that differ in numbers alone ("for 12 minutes") are no news: an event a minute would fill the
-    ledger."""
+def _without_numbers(name: str, value: Any) -> Any:
+    """Return a column's value, a detail without its numbers ("for 12 minutes"), because an event a minute would fill
+    the ledger."""
     return re.sub(r"\d+", "#", value) if name == "state_detail" else value
 
 
 def record_progress(tx: LedgerTransaction, progress: Mapping[str, Progress]) -> list[str]:
-    """Write the progress of videos for which it differs; answers their keys."""
+    """Write the progress of the videos for which it differs. Return their keys."""
     table = tables.videos
     changed: list[str] = []
     for key, now in progress.items():
         row = tx.connection.execute(select(table).where(table.c.video_key == key)).first()
-        if row is not None and moved(video_row(row), now):
+        if row is not None and progress_differs(video_row(row), now):
             tx.append("video_progressed", video_key=key, account=row.account, data=now.row())
             changed.append(key)
     return changed
 
 
 def source_stored(tx: LedgerTransaction, video_key: str, *, sha256: str, path: str, duration_ms: int) -> None:
-    """A copy of the video's source is in the media store, and so long."""
+    """Write down that a copy of the video's source is in the media store, and its length (ms)."""
     data = {"sha256": sha256, "path": path, "duration_ms": duration_ms}
     tx.append("source_stored", video_key=video_key, data=data)
 
 
 def source_unreachable(tx: LedgerTransaction, video_key: str, *, message: str) -> None:
-    """The video's source could not be fetched; it is tried again later."""
+    """Write down that the video's source could not be fetched. It is tried again later."""
     tx.append("source_unreachable", video_key=video_key, data={"message": message})

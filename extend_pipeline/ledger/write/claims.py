@@ -1,8 +1,9 @@
-"""Claims: one transaction that takes extensions and reserves their units inside every cap. Before any network.
+"""Claims: one transaction that takes extensions and reserves their units within every limit, before any request is
+sent.
 
-Many videos may be claimed in one transaction, since the cost is per commit. All that the plan has checked is checked
-again here, where no other process can write: the rules of spending with this transaction's numbers, the live attempt
-and the attempt that the plan saw last.
+Many videos may be claimed in one transaction, because the cost is per commit. The claim checks again everything that
+the plan checked, because no other process can write meanwhile: the spending rules with this transaction's numbers, the
+live attempt, and the attempt that the plan saw last.
 """
 
 from __future__ import annotations
@@ -24,12 +25,14 @@ from extend_pipeline.ledger.write.names import Choice, bought, choose
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimRequest:
-    """One extension that a plan found due. `last_attempt_id` is the newest attempt of this step that the plan saw, if
-    any, and `tries_seen` is how many attempts of the hop it saw, whatever their words were (None: nobody counted).
-    Where it `must_be_declared`, it is not claimed once its video has another key or has left the catalogue. `purchase`
-    is what it buys; unless it is wanted `again`, it is not claimed where another video has bought the same, but with
-    one of the `other_upstreams` (names of accounts elsewhere). `choices` are the edited steps before it for which paid
-    ones stand."""
+    """An extension that a plan found due.
+
+    `last_attempt_id` is the newest attempt of this step that the plan saw; `tries_seen` is how many attempts of the hop
+    it saw with any parameters (None: not counted). If it `must_be_declared`, it is not claimed once its video has
+    another key or has left the catalogue. `purchase` is the purchase digest: unless `again` is set, the step is not
+    claimed if another video has bought the same, except through one of the `other_upstreams` (accounts at another
+    system). `choices` are the edited steps before it for which paid steps stand.
+    """
 
     attempt_id: str
     video_key: str
@@ -71,7 +74,7 @@ _NOT_IN_THE_EVENT: Final = frozenset(
     {"attempt_id", "video_key", "account", "last_attempt_id", "tries_seen", "must_be_declared"}
     | {"purchase", "again", "other_upstreams", "choices"}
 )
-"""What the event has a column for, and what is only looked at while it is claimed."""
+"""Fields that the event has a column for, or that are only read while the step is claimed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class ClaimRefused:
 
 @dataclass(frozen=True, slots=True)
 class ClaimResult:
-    """What one claim transaction did."""
+    """The result of one claim transaction."""
 
     claimed: tuple[ClaimRequest, ...]
     refused: tuple[ClaimRefused, ...]
@@ -99,8 +102,9 @@ def claim(
     lease_until: int,
     ledger_accepted: bool = True,
 ) -> ClaimResult:
-    """Claim what fits; nothing where this ledger isn't the one that the home knows (`ledger_accepted`). Raises KeyError
-    where an account has no caps: no budget, no spending."""
+    """Claim the requests that no rule blocks; none if the home does not know this ledger (`ledger_accepted`).
+    `lease_until` is UTC ms. Raises KeyError if an account has no limits in `caps`, because without a budget nothing is
+    spent."""
     claimed: list[ClaimRequest] = []
     refused: list[ClaimRefused] = []
     for request in requests:
@@ -121,7 +125,7 @@ def claim(
                 "lease_until": lease_until,
             },
         )
-        choose(tx, request.video_key, request.choices, why="its chain goes on from what is paid for")
+        choose(tx, request.video_key, request.choices, why="its chain continues from a paid step")
         claimed.append(request)
     return ClaimResult(tuple(claimed), tuple(refused))
 
@@ -142,8 +146,8 @@ def _block_reason(
 
 
 def _tried_meanwhile(tx: LedgerTransaction, request: ClaimRequest) -> bool:
-    """Return whether the hop has an attempt that the plan did not see, also one with the words of before or after an
-    edit, or a live one."""
+    """Return whether the hop has a live attempt, or one that the plan did not see, also with the parameters before or
+    after an edit."""
     table = tables.attempts
     columns = (table.c.attempt_id, table.c.chain_digest, table.c.state)
     at_hop = (table.c.video_key == request.video_key) & (table.c.hop == request.hop)
@@ -162,7 +166,7 @@ def _is_declared(tx: LedgerTransaction, request: ClaimRequest) -> bool:
 
 
 def _bought_by_another(tx: LedgerTransaction, request: ClaimRequest) -> bool:
-    """Return whether another video, or this one with another account, has bought the same, or may have."""
+    """Return whether another video, or this one with another account, has made the same purchase, or may have."""
     if request.purchase is None:
         return False
     return any(

@@ -1,4 +1,4 @@
-"""What stops and starts spending: pauses by people, stops by evidence, back-offs by rate; and a person's decisions."""
+"""Stops and starts of spending: pauses by operators, stops by evidence, back-offs by rate; and operators' decisions."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ RESUBMITTABLE = frozenset({S.FAILED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF
 
 
 def pause(tx: LedgerTransaction, account: str = tables.ALL_ACCOUNTS, *, why: str) -> None:
-    """Stop all submits of an account, or of all, from the next claim on. What is in flight is still polled and
+    """Stop all submits of an account, or of all accounts, from the next claim on. Tasks in flight are still polled and
     fetched."""
     tx.append("account_paused", account=account, data={"why": why})
 
 
 def resume(tx: LedgerTransaction, account: str = tables.ALL_ACCOUNTS, *, why: str) -> list[str]:
-    """Lift a pause and a stop. Without an account: everything that is paused or stopped. Answers which accounts."""
+    """Lift a pause and a stop; without an account, every one. Return the names of the accounts."""
     table = tables.accounts
     held = table.c.paused.is_(True) | table.c.stopped_reason.is_not(None)
     query = select(table.c.account).where(held)
@@ -43,7 +43,8 @@ def resume(tx: LedgerTransaction, account: str = tables.ALL_ACCOUNTS, *, why: st
 
 
 def stop_account(tx: LedgerTransaction, account: str, *, reason: str, message: str) -> None:
-    """Stop an account on evidence (no balance, bad credentials) until a person resumes it; said once."""
+    """Stop an account on evidence (no balance, bad credentials) until an operator resumes it. A second stop is not
+    recorded."""
     row = tx.connection.execute(
         select(tables.accounts.c.stopped_reason).where(tables.accounts.c.account == account)
     ).scalar()
@@ -52,7 +53,7 @@ def stop_account(tx: LedgerTransaction, account: str, *, reason: str, message: s
 
 
 def refused_keys(tx: LedgerTransaction, account: str) -> tuple[str, ...]:
-    """Return the marks of keys that the provider has refused since a person last resumed the account."""
+    """Return the marks of the keys that the provider has refused since an operator last resumed the account."""
     marks = tx.connection.execute(
         select(tables.accounts.c.refused_keys).where(tables.accounts.c.account == account)
     ).scalar()
@@ -60,16 +61,15 @@ def refused_keys(tx: LedgerTransaction, account: str) -> tuple[str, ...]:
 
 
 def key_refused(tx: LedgerTransaction, account: str, *, mark: str, reason: str, message: str) -> None:
-    """Stop an account, because the provider has refused a key that it had not refused before; `mark` tells the key from
-    others."""
+    """Stop an account because the provider has refused a new key. `mark` distinguishes the key from others."""
     marks = (*refused_keys(tx, account), mark)[-MAX_REFUSED_KEYS:]
     tx.append("key_refused", account=account, data={"marks": list(marks)})
     stop_account(tx, account, reason=reason, message=message)
 
 
 def key_accepted(tx: LedgerTransaction, account: str, *, reasons: Collection[str]) -> bool:
-    """Start an account again that was stopped for one of the reasons, because the provider has accepted another key.
-    What a person has paused stays paused. Return whether it was stopped so."""
+    """Start an account that was stopped for one of the reasons, because the provider has accepted another key. An
+    operator's pause stays. Return whether it was stopped for one of them."""
     stopped = tx.connection.execute(
         select(tables.accounts.c.stopped_reason).where(tables.accounts.c.account == account)
     ).scalar()
@@ -80,7 +80,8 @@ def key_accepted(tx: LedgerTransaction, account: str, *, reasons: Collection[str
 
 
 def lift_stop(tx: LedgerTransaction, account: str, *, reason: str) -> None:
-    """Lift a stop that was made for one reason, on evidence that it is over. A pause and other stops stay."""
+    """Lift a stop that was made for one reason, because evidence shows that it has ended. A pause and other stops
+    stay."""
     table = tables.accounts
     same = (table.c.account == account) & (table.c.stopped_reason == reason)
     if tx.connection.execute(select(table.c.account).where(same)).first() is not None:
@@ -88,35 +89,35 @@ def lift_stop(tx: LedgerTransaction, account: str, *, reason: str) -> None:
 
 
 def back_off(tx: LedgerTransaction, account: str, *, wait_ms: int, note: str) -> None:
-    """Let the account rest; one probe follows, then everything again."""
+    """Let the account back off for `wait_ms`. Afterwards one probe is sent; once it is accepted, all submits are."""
     table = tables.backoff
     row = tx.connection.execute(select(table).where(table.c.account == account)).first()
     not_before = tx.now_ms + wait_ms
     if row is None:
         tx.connection.execute(insert(table).values(account=account, not_before=not_before, failures=1, note=note))
     elif not still_waits(row.not_before, tx.now_ms, longest_ms=MAX_BACKOFF_MS):
-        # several answers of one burst are one failure
+        # several responses of one burst are one failure
         values = {"not_before": not_before, "failures": row.failures + 1, "note": note}
         tx.connection.execute(update(table).where(table.c.account == account).values(**values))
 
 
 def backoff_failures(tx: LedgerTransaction, account: str) -> int:
-    """Return how often in a row the account asked for a rest."""
+    """Return how often in a row the account had to back off."""
     table = tables.backoff
     return tx.connection.execute(select(table.c.failures).where(table.c.account == account)).scalar() or 0
 
 
 def clear_backoff(tx: LedgerTransaction, account: str) -> None:
-    """A submit went through: no rest needed."""
+    """End the account's back-off, because a submit was accepted."""
     tx.connection.execute(delete(tables.backoff).where(tables.backoff.c.account == account))
 
 
 def write_off(tx: LedgerTransaction, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | Stale:
-    """Return a person's word: the task is given up and its charge is booked."""
+    """Give up a task by an operator's decision, and book its charge."""
     moved = move(tx, attempt_id, to=S.WRITTEN_OFF, expect=WRITABLE_OFF, data=data)
     if isinstance(moved, Moved):
         unschedule(tx, attempt_id)
-        if webhook_inbox.named(tx.connection, [attempt_id]):  # by a callback that nobody has looked into yet
+        if webhook_inbox.named(tx.connection, [attempt_id]):  # by a callback that is not processed yet
             account = str(tx.connection.execute(_account_of(attempt_id)).scalar_one())
             schedule(tx, attempt_id, account=account, due_at=tx.now_ms, while_in=webhook_inbox.ENDED)
     return moved
@@ -127,7 +128,7 @@ def _account_of(attempt_id: str) -> Select[Any]:
 
 
 def allow_resubmit(tx: LedgerTransaction, attempt_id: str, *, why: str) -> Moved | Stale:
-    """Return a person's word: this extension may be paid for again, as a new generation. Only for one that has
+    """Allow, by an operator's decision, to pay for this extension again as a new generation. Only if its attempt has
     ended."""
     table = tables.attempts
     row = tx.connection.execute(select(table).where(table.c.attempt_id == attempt_id)).first()

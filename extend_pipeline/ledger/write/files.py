@@ -1,13 +1,13 @@
 """The files that the ledger expects in the media store, and those that were found missing there.
 
 A file has an owner and a role: the `result` and the assembled `film` of an attempt (owner: its id), the `source` of a
-video (owner: its key). A stored attempt stays `stored` when its file is gone: what was paid for and what came doesn't
-change by that. That the file is missing is a fact of its own, a row of `missing_files`:
+video (owner: its key). A stored attempt stays `stored` when its file is gone, because its payment and its result do not
+change. The missing file is a row of `missing_files`, with one of these states:
 
     missing   it is fetched, or assembled, again
-    lost      its provider has it no more; a person may put it back, or let it be forgotten
-    restored  it is there again
-    forgotten a person has been told, and wants to hear of it no more
+    lost      its provider no longer has it; an operator may put it back, or have it forgotten
+    restored  it is in the store again
+    forgotten an operator has acknowledged the loss; it is no longer reported
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.states import AttemptState
 
-# word for word as in the indexes: with bound numbers in them SQLite would read the whole table for each folder
+# literally as in the indexes, because with bound numbers SQLite would read the whole table for each folder
 _file_folder: Final = literal_column("substr(attempts.sha256, 1, 2)", Text)
 _film_folder: Final = literal_column("substr(attempts.film_sha256, 1, 2)", Text)
 _source_folder: Final = literal_column("substr(videos.source_sha256, 1, 2)", Text)
 
 OPEN: Final = ("missing", "lost")
-"""States of a file that a person should hear of."""
+"""States of a file that are reported to the operator."""
 
 
 class Role(StrEnum):
-    """What a file is to its owner."""
+    """The role of a file for its owner."""
 
     RESULT = "result"
     FILM = "film"
@@ -42,7 +42,7 @@ class Role(StrEnum):
 
 
 class Cause(StrEnum):
-    """What was seen of a file that counts as missing."""
+    """Why a file counts as missing."""
 
     GONE = "gone"
     CUT = "cut"  # another length than was stored
@@ -52,7 +52,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FileKey:
-    """Names one file: an attempt's id or a video's key, and the role."""
+    """The key of one file: an attempt's id or a video's key, and the role."""
 
     owner: str
     role: Role
@@ -60,7 +60,7 @@ class FileKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedFile:
-    """A file that should be in the store. `bytes` is None where the ledger doesn't keep the length."""
+    """A file that should be in the store. `bytes` is None if the ledger doesn't record the length."""
 
     key: FileKey
     video_key: str
@@ -72,13 +72,14 @@ class ExpectedFile:
 
 
 FileTuple = tuple[str, str, int | None, str, str, str, int | None]
-"""Owner, video, hop, account, path, SHA-256 and bytes of a file: plain, since the whole store is compared with them."""
+"""Owner, video, hop, account, path, SHA-256 and bytes of a file: a plain tuple, because the whole store is compared
+with them."""
 
 
 @dataclass(frozen=True, slots=True)
 class MissingFileRow:
-    """A file that was found missing, damaged or not made, and when (UTC ms). A result has `expires_at`, until when its
-    provider keeps it (UTC ms), and `note`, what the last try to fetch it said."""
+    """A file that was found missing, damaged or not made, and when (UTC ms). For a result, `expires_at` is until when
+    its provider keeps it (UTC ms), and `note` is the message of the last fetch."""
 
     owner: str
     role: Role
@@ -97,25 +98,25 @@ class MissingFileRow:
 
     @property
     def where(self) -> str:
-        """VIDEO/HOP, or the video whose source it is."""
+        """Return VIDEO/HOP, or for a source its video."""
         return self.video_key if self.hop is None else f"{self.video_key}/{self.hop}"
 
     @property
     def key(self) -> FileKey:
-        """Return its name."""
+        """Return the file's key."""
         return FileKey(self.owner, self.role)
 
 
 def rows_in(connection: Connection, first: str, last: str) -> Iterator[tuple[Role, FileTuple]]:
-    """Return the files that should be in the folders of the store from `first` to `last`, which are named by the first
-    two digits of their files' hashes."""
+    """Yield the files that should be in the store's folders from `first` to `last`. A folder is named by the first two
+    digits of its files' hashes."""
     attempts, videos = tables.attempts.c, tables.videos.c
-    # not by the state's index, which SQLite would prefer to the folders' range and read to its end for each folder
+    # coalesce keeps SQLite from the state's index, which it would read to the end for each folder
     stored = func.coalesce(attempts.state, "") == AttemptState.STORED.value
-    whose = (attempts.attempt_id.label("owner"), attempts.video_key, attempts.hop, attempts.account)
-    results = select(*whose, attempts.path, attempts.sha256, attempts.bytes)
+    owner_columns = (attempts.attempt_id.label("owner"), attempts.video_key, attempts.hop, attempts.account)
+    results = select(*owner_columns, attempts.path, attempts.sha256, attempts.bytes)
     films = select(
-        *whose, attempts.film_path.label("path"), attempts.film_sha256.label("sha256"), null().label("bytes")
+        *owner_columns, attempts.film_path.label("path"), attempts.film_sha256.label("sha256"), null().label("bytes")
     )
     sources = select(
         videos.video_key.label("owner"),
@@ -154,14 +155,15 @@ _OWN_COLUMNS: Final = tuple(name for name in MissingFileRow.__slots__ if name no
 
 
 def any_stored(connection: Connection) -> bool:
-    """Return whether any paid file was ever stored."""
+    """Return whether any result was ever stored."""
     table = tables.attempts
     query = select(table.c.attempt_id).where(table.c.state == AttemptState.STORED.value).limit(1)
     return connection.execute(query).first() is not None
 
 
 def found_missing(connection: Connection, *, states: Sequence[str] = OPEN) -> list[MissingFileRow]:
-    """Return the missing files in the states, by video and hop. Costs what is missing."""
+    """Return the missing files in the states, by video and hop. The cost depends on the number of missing files
+    only."""
     table, attempts, schedule = tables.missing_files, tables.attempts, tables.schedule
     result = table.c.role == Role.RESULT.value
     query = (
@@ -178,15 +180,15 @@ def found_missing(connection: Connection, *, states: Sequence[str] = OPEN) -> li
 
 
 def state_of_file(connection: Connection, key: FileKey) -> str | None:
-    """Return where a file stands that was ever found missing; None for one that never was."""
+    """Return the state of a file that was ever found missing; None for any other."""
     table = tables.missing_files
     this = (table.c.owner == key.owner) & (table.c.role == key.role.value)
     return connection.execute(select(table.c.state).where(this)).scalar()
 
 
 def without_file(connection: Connection) -> frozenset[str]:
-    """Return ids of attempts whose film, or whose result where that is the film, is missing or lost. Costs what is
-    missing."""
+    """Return the ids of attempts whose film, or whose result if it is the film, is missing or lost. The cost depends on
+    the number of missing files only."""
     table = tables.missing_files
     query = select(table.c.owner).where(
         table.c.state.in_(OPEN), table.c.state != "restored", table.c.role != Role.SOURCE.value
@@ -195,12 +197,12 @@ def without_file(connection: Connection) -> frozenset[str]:
 
 
 def missing(tx: LedgerTransaction, file: ExpectedFile, cause: Cause) -> None:
-    """Say that a file is not in the store as it should be. Nothing is said of one that is known to be missing."""
+    """Write down that a file is missing from the store. Nothing is written if that is known."""
     _missing(tx, file.key, cause, video_key=file.video_key, hop=file.hop, account=file.account, path=file.path)
 
 
 def not_made(tx: LedgerTransaction, attempt: AttemptRow) -> None:
-    """Say that the film of an attempt could not be assembled, since its parent's file is missing."""
+    """Write down that the film of an attempt could not be assembled, because its parent's file is missing."""
     key = FileKey(attempt.attempt_id, Role.FILM)
     _missing(tx, key, Cause.NOT_MADE, video_key=attempt.video_key, hop=attempt.hop, account=attempt.account, path=None)
 
@@ -222,24 +224,24 @@ def _missing(
 
 
 def not_restored(tx: LedgerTransaction, file: MissingFileRow, message: str) -> None:
-    """Keep what a try to bring a file back said; how long until the next one follows from how many there were."""
+    """Write down why a try to restore a file failed. The wait until the next try follows from the number of tries."""
     _append(tx, "file_not_restored", file.key, file, message=message)
 
 
 def restored(tx: LedgerTransaction, key: FileKey, of: _OfVideo, message: str) -> None:
-    """Write down that a file which was missing or lost is there again."""
+    """Write down that a missing or lost file is in the store again."""
     if state_of_file(tx.connection, key) in (*OPEN, "forgotten"):
         _append(tx, "file_restored", key, of, message=message)
 
 
 def lost(tx: LedgerTransaction, key: FileKey, of: _OfVideo, message: str) -> None:
-    """Say that a file which is missing can't be had any more."""
+    """Write down that a missing file can't be fetched any more."""
     if state_of_file(tx.connection, key) == "missing":
         _append(tx, "file_lost", key, of, message=message)
 
 
 def forgotten(tx: LedgerTransaction, file: MissingFileRow) -> None:
-    """Say that a person wants to hear no more of a file that is lost."""
+    """Write down that a lost file need not be reported any more, by an operator's decision."""
     if state_of_file(tx.connection, file.key) == "lost":
         _append(tx, "file_forgotten", file.key, file)
 

@@ -1,4 +1,4 @@
-"""Who looks at what, and when: takes due attempts so that two processes do not do the same work twice. Hints only."""
+"""The queue of due attempts: workers lease them, so that two do not do the same work. Hints only."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from extend_pipeline.ledger.states import AttemptState
 
 @dataclass(frozen=True, slots=True)
 class MaxWaits:
-    """How far ahead a due time of an account can lie, in milliseconds: after a look that went well, and after one that
-    failed. What lies farther ahead was written by a clock that was ahead, and is due now."""
+    """How far ahead a due time of an account can lie, in ms: after a successful look, and after a failed one. A due
+    time farther ahead was written by a wrong clock, and counts as due now."""
 
     healthy_ms: int
     failing_ms: int
@@ -27,7 +27,7 @@ class MaxWaits:
 
 @dataclass(frozen=True, slots=True)
 class Unscheduled:
-    """An attempt that no hint names."""
+    """An attempt without a row in `schedule`."""
 
     state: AttemptState
     attempt_id: str
@@ -46,10 +46,7 @@ def claim_due(
     videos: Collection[str] | None = None,
     soonest_expiring_first: bool = False,
 ) -> list[ScheduledAttempt]:
-    """Lease up to `limit` due attempts in the given states: no other worker is given them for `lease_ms`.
-
-    A worker that dies costs a delay of `lease_ms`, no more.
-    """
+    """Lease up to `limit` due attempts in these states: no other worker gets them for `lease_ms`."""
     attempts, schedule = tables.attempts, tables.schedule
     soonest = (attempts.c.expires_at.asc().nulls_last(),) if soonest_expiring_first else ()
     order = (*soonest, schedule.c.due_at, attempts.c.attempt_id)
@@ -62,8 +59,8 @@ def claim_due(
     if videos is None:
         due = [row.attempt_id for row in tx.connection.execute(query.limit(limit))]
     else:
-        wanted = frozenset(videos)  # a backfill may name more of them than one statement can take
-        due = [row.attempt_id for row in tx.connection.execute(query) if row.video_key in wanted][:limit]
+        keys = frozenset(videos)  # a backfill may name more of them than one statement can take
+        due = [row.attempt_id for row in tx.connection.execute(query) if row.video_key in keys][:limit]
     whole = select(attempts, *LOOK_COLUMNS).join(schedule, schedule.c.attempt_id == attempts.c.attempt_id)
     leased: list[ScheduledAttempt] = []
     for part in chunks(due):
@@ -77,24 +74,24 @@ def claim_due(
 def extend_lease(
     tx: LedgerTransaction, attempt_id: str, *, owner: str, until: int, from_owner: str | None = None
 ) -> bool:
-    """Extend a lease that `claim_due` gave until a moment (UTC ms), or take it from `from_owner` (empty: from no
-    worker). False where another worker has it, or the attempt is not scheduled any more."""
+    """Extend a lease from `claim_due` until a moment (UTC ms), or take it from `from_owner` (empty: no worker). Return
+    False if another worker has it, or the attempt is no longer scheduled."""
     table = tables.schedule
-    mine = (table.c.attempt_id == attempt_id) & (table.c.owner == (owner if from_owner is None else from_owner))
-    return tx.connection.execute(update(table).where(mine).values(due_at=until, owner=owner)).rowcount == 1
+    own_lease = (table.c.attempt_id == attempt_id) & (table.c.owner == (owner if from_owner is None else from_owner))
+    return tx.connection.execute(update(table).where(own_lease).values(due_at=until, owner=owner)).rowcount == 1
 
 
 def release(tx: LedgerTransaction, attempt_ids: Collection[str], *, owner: str) -> None:
-    """Make due now what `claim_due` gave and the worker has written nothing of. What another worker has leased since,
-    or what was scheduled anew, is left alone."""
+    """Make due now the attempts that the worker has leased and not finished. Attempts that another worker has leased
+    since, or that were scheduled anew, stay as they are."""
     table = tables.schedule
     for part in chunks(attempt_ids):
-        mine = table.c.attempt_id.in_(part) & (table.c.owner == owner)
-        tx.connection.execute(update(table).where(mine).values(due_at=tx.now_ms, owner=""))
+        own_lease = table.c.attempt_id.in_(part) & (table.c.owner == owner)
+        tx.connection.execute(update(table).where(own_lease).values(due_at=tx.now_ms, owner=""))
 
 
 def make_due(tx: LedgerTransaction, account: str) -> None:
-    """Make due now what is scheduled of an account and leased by no worker."""
+    """Make due now the account's scheduled attempts that no worker has leased."""
     table = tables.schedule
     free = (table.c.account == account) & (table.c.owner == "") & (table.c.due_at > tx.now_ms)
     tx.connection.execute(update(table).where(free).values(due_at=tx.now_ms))
@@ -118,21 +115,21 @@ def has_due(ledger: Ledger, *, now_ms: int, states: Collection[AttemptState], ac
 
 
 def _is_due(states: Collection[AttemptState], accounts: Mapping[str, MaxWaits], now_ms: int) -> ColumnElement[bool]:
-    """Return the condition of what is due: its time has come, or lies farther ahead than the account's longest
+    """Return the SQL condition of a due attempt: its time has come, or lies farther ahead than the account's longest
     wait."""
     attempts, schedule = tables.attempts, tables.schedule
-    asked_for = and_(attempts.c.state.in_([state.value for state in states]), attempts.c.account.in_(list(accounts)))
+    in_scope = and_(attempts.c.state.in_([state.value for state in states]), attempts.c.account.in_(list(accounts)))
     if not accounts:
-        return asked_for
+        return in_scope
     latest = now_ms + TOLERANCE_MS
     healthy = case({name: latest + waits.healthy_ms for name, waits in accounts.items()}, value=attempts.c.account)
     failing = case({name: latest + waits.failing_ms for name, waits in accounts.items()}, value=attempts.c.account)
     too_far = schedule.c.due_at > case((schedule.c.tries > 0, failing), else_=healthy)
-    return and_(asked_for, or_(schedule.c.due_at <= now_ms, too_far))
+    return and_(in_scope, or_(schedule.c.due_at <= now_ms, too_far))
 
 
 def scheduled(connection: Connection, attempt_ids: Collection[str]) -> frozenset[str]:
-    """Return those of the attempts that something is scheduled for."""
+    """Return those of the attempts that are scheduled."""
     table = tables.schedule
     query = select(table.c.attempt_id)
     parts = (connection.execute(query.where(table.c.attempt_id.in_(part))).scalars() for part in chunks(attempt_ids))
@@ -140,8 +137,7 @@ def scheduled(connection: Connection, attempt_ids: Collection[str]) -> frozenset
 
 
 def unscheduled(connection: Connection, states: Collection[AttemptState]) -> list[Unscheduled]:
-    """Return the attempts in the states that nothing is scheduled for: hints are no part of the events, and may be
-    lost."""
+    """Return the attempts in the states that are not scheduled. Hints are not part of the events, and may be lost."""
     attempts, schedule = tables.attempts, tables.schedule
     query = (
         select(attempts.c.state, attempts.c.attempt_id, attempts.c.account, attempts.c.submit_class)

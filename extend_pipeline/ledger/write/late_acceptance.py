@@ -1,4 +1,4 @@
-"""The task of an attempt that somebody has written off, once its provider's own answer names it after all."""
+"""Adopts the task of an attempt that was written off, once a response of the provider names the task."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline.ledger.write import reconciliation
-from extend_pipeline.ledger.write.reconciliation import Orphan
+from extend_pipeline.ledger.write.reconciliation import UnmatchedTask
 from extend_pipeline.ledger.write.transitions import Moved, Stale, state_of
 
 S = AttemptState
 
 
-def turned_up(tx: LedgerTransaction, attempt_id: str, *, task_id: str) -> Moved | Stale:
-    """Take the task over as an orphan, so that its film is fetched; the charge that was booked when the attempt was
-    written off moves to it. The attempt stays closed: its hop may be paid for again already.
+def adopt_late_task(tx: LedgerTransaction, attempt_id: str, *, task_id: str) -> Moved | Stale:
+    """Adopt the task as an attempt of its own, so that its film is fetched, and move to it the charge that was booked
+    for the write-off. The written-off attempt stays closed, because its hop may have been paid for again.
 
-    Stale where the attempt is not written off, or a task of it or an attempt of this task is known.
+    Return Stale if the attempt is not written off, or has a task, or if another attempt has this task.
     """
     table = tables.attempts
     row = tx.connection.execute(select(table).where(table.c.attempt_id == attempt_id)).first()
     if row is None or row.state != S.WRITTEN_OFF.value or row.task_id is not None:
         return Stale(attempt_id, state_of(tx, attempt_id))
-    moved = reconciliation.adopt_orphan(
+    moved = reconciliation.adopt_unmatched(
         tx,
-        Orphan(
+        UnmatchedTask(
             account=row.account,
             provider=row.provider,
             submit_class=row.submit_class,

@@ -1,5 +1,5 @@
-"""Prices that a provider charged below what accounts.yaml says: each is written down once, however many steps it was
-charged for."""
+"""Prices that a provider charged below those in accounts.yaml. Each is recorded once, for all steps it was charged
+for."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from extend_pipeline.ledger.read.attempt_row import AttemptRow
 
 @dataclass(frozen=True, slots=True)
 class LowerCharge:
-    """A price below the prediction, in micro-units, with the attempt and the moment (UTC ms) that it was first charged
-    for."""
+    """A price below the prediction, in micro-units, with the first attempt and time (UTC ms) of such a charge."""
 
     account: str
     price_key: str
@@ -30,8 +29,8 @@ class LowerCharge:
 def record(
     tx: LedgerTransaction, attempt: AttemptRow, *, price_key: str, charged_micros: int, predicted_micros: int
 ) -> bool:
-    """Write down that an attempt was charged less than predicted (micro-units); False where the same price of the
-    account was written down before."""
+    """Write down that an attempt was charged less than predicted (micro-units). Return False if this price of the
+    account is recorded already."""
     table = tables.lower_charges
     same = (
         (table.c.account == attempt.account)
@@ -53,7 +52,7 @@ def record(
 
 
 def since(connection: Connection, at_ms: int) -> list[LowerCharge]:
-    """Return the lower prices that were first charged at a moment (UTC ms) or later, newest first."""
+    """Return the lower prices first charged at a moment (UTC ms) or later, newest first."""
     table = tables.lower_charges
     query = select(table).where(table.c.at >= at_ms).order_by(table.c.at.desc(), table.c.seq)
     return [LowerCharge(*row) for row in connection.execute(query)]

@@ -1,4 +1,4 @@
-"""New names of videos and accounts, and decisions about edited steps: what was paid for goes on under them."""
+"""Renames of videos and accounts, and decisions about edited steps. Paid attempts continue under the new names."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from extend_pipeline.ledger.states import LIVE, AttemptState
 S = AttemptState
 
 BOUGHT: Final = frozenset({*LIVE, S.STORED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF})
-"""States of an attempt that was paid for, or may have been: the same purchase is not made again without a word."""
+"""States of an attempt that was paid for, or may have been. The same purchase needs an operator's decision to be made
+again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Renames:
-    """Names that the files say were others before, and that the ledger still has under the old ones: old by new.
-    `unknown` are accounts that the ledger knows by neither name, as one that was lost: they are named by the old."""
+    """Renames in the files that the ledger has not applied yet: old names by new. `unknown` are accounts that the
+    ledger has under neither name, as after a loss: they are named by the old one."""
 
     videos: Mapping[str, str] = field(default_factory=dict)
     accounts: Mapping[str, str] = field(default_factory=dict)
@@ -34,7 +35,8 @@ class Renames:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What an edited step of a video is: the paid step that it stands for, or itself where it is bought anew."""
+    """The decision about an edited step of a video: the paid step that it stands for, or itself if it is bought
+    anew."""
 
     hop: int
     chain_digest: str
@@ -42,9 +44,9 @@ class Choice:
 
 
 def pending_renames(connection: Connection, *, videos: Mapping[str, str], accounts: Mapping[str, str]) -> Renames:
-    """Return which names that were others before (old by new) are still to be brought over: the old name is known, and
-    of a video nothing was bought under the new one."""
-    old_videos = _there(connection, tables.videos.c.video_key, videos.values())
+    """Return the renames (old by new) still to be applied: the ledger has the old name and, for a video, no purchase
+    under the new one."""
+    old_videos = _existing(connection, tables.videos.c.video_key, videos.values())
     states = [state.value for state in BOUGHT]
     taken = {
         key
@@ -55,7 +57,7 @@ def pending_renames(connection: Connection, *, videos: Mapping[str, str], accoun
             )
         ).scalars()
     }
-    known = _there(connection, tables.accounts.c.account, [*accounts, *accounts.values()])
+    known = _existing(connection, tables.accounts.c.account, [*accounts, *accounts.values()])
     return Renames(
         {new: old for new, old in videos.items() if old in old_videos and new not in taken},
         {new: old for new, old in accounts.items() if old in known},
@@ -63,13 +65,14 @@ def pending_renames(connection: Connection, *, videos: Mapping[str, str], accoun
     )
 
 
-def _there(connection: Connection, column: Any, names: Iterable[str]) -> set[str]:
+def _existing(connection: Connection, column: Any, names: Iterable[str]) -> set[str]:
     parts = chunks(names)
     return {name for part in parts for name in connection.execute(select(column).where(column.in_(part))).scalars()}
 
 
 def rename(tx: LedgerTransaction, renames: Renames) -> None:
-    """Bring over what was bought under the old names. The hints, which are no part of the events, move along."""
+    """Apply the renames to everything bought under the old names, and to the hints, which are not part of the
+    events."""
     for new, old in renames.unknown.items():
         tx.append("account_named", account=new, data={"first_name": old})
     for new, old in renames.accounts.items():
@@ -82,7 +85,7 @@ def rename(tx: LedgerTransaction, renames: Renames) -> None:
 
 
 def choose(tx: LedgerTransaction, video_key: str, choices: Sequence[Choice], *, why: str) -> None:
-    """Write down what edited steps of a video are; what is written down already is left."""
+    """Write down the decisions about edited steps of a video. A known decision is not written again."""
     known = choices_of(tx.connection, [video_key]).get(video_key, {}) if choices else {}
     for choice in choices:
         if known.get(choice.chain_digest) != choice.stands_for:
@@ -96,17 +99,17 @@ def choose(tx: LedgerTransaction, video_key: str, choices: Sequence[Choice], *, 
 
 
 def choices_of(connection: Connection, keys: Collection[str]) -> dict[str, dict[str, str]]:
-    """Return what steps of the named videos stand for, by video and digest."""
+    """Return the step that each decided step of the named videos stands for, by video and digest."""
     table = tables.step_choices
-    found: dict[str, dict[str, str]] = {}
+    choices: dict[str, dict[str, str]] = {}
     for part in chunks(keys):
         for row in connection.execute(select(table).where(table.c.video_key.in_(part))):
-            found.setdefault(row.video_key, {})[row.chain_digest] = row.stands_for
-    return found
+            choices.setdefault(row.video_key, {})[row.chain_digest] = row.stands_for
+    return choices
 
 
 def first_names(connection: Connection, keys: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the names that the named videos, and all accounts, were first known by, where they have others now."""
+    """Return the first names of the named videos and of all accounts, if they have other names now."""
     table = tables.videos
     named = select(table.c.video_key, table.c.first_key).where(table.c.first_key.is_not(None))
     videos = {

@@ -1,5 +1,5 @@
-"""What a comparison with a provider's books changes here: orphans that are taken over, charges that are mended, and the
-comparison itself, all as events."""
+"""The changes by a comparison with a provider's statements: adopted tasks, corrected charges and the comparison itself,
+all as events."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from extend_pipeline.ledger.write.transitions import Moved, Stale
 S = AttemptState
 
 RANKS: Final = ("list", "billing", "invoice")
-"""Books by how much they count where they tell different amounts: a list tells what a task was to cost, a bill what was
-taken, an invoice what is paid."""
+"""Statements by rank, for different amounts: a list shows the planned charge of a task, a bill the charge taken, an
+invoice the amount to pay."""
 
 ROWS_AN_EVENT: Final = 500  # an event is one row; a month's invoice of 10,000 tasks is twenty
 
 
 class ReconciliationVerdict(StrEnum):
-    """How one task stands in both books."""
+    """The result for one task in the ledger and a statement."""
 
     MATCHED = "matched"
     DIFFERENT_AMOUNT = "different_amount"
     LEDGER_ONLY = "ledger_only"  # we booked a charge that the provider doesn't show
     UPSTREAM_ONLY = "upstream_only"  # the provider shows a task that no attempt of ours holds
-    OTHER = "other"  # billed to the account, and no extension: a bill holds what else was made there
-    ACCEPTED = "accepted"  # a person has looked at the difference and let it be
-    OPEN = "open"  # not ended yet, or too young for the provider's books
+    OTHER = "other"  # billed to the account, and no extension: a bill holds every kind of task
+    ACCEPTED = "accepted"  # an operator has acknowledged the difference
+    OPEN = "open"  # not ended yet, or too young for the provider's statement
 
 
 DISAGREEMENTS: Final = frozenset(
@@ -47,7 +47,7 @@ DISAGREEMENTS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconciliationItem:
-    """One task in both books; micro-units, None where a book doesn't say."""
+    """One task in the ledger and a statement; micro-units, None if one of them doesn't show the amount."""
 
     task_id: str
     verdict: ReconciliationVerdict
@@ -59,10 +59,10 @@ class ReconciliationItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Orphan:
-    """A task that the account shows and the ledger doesn't know. Prices in micro-units and millionths of the currency;
-    `predicted_micros` is what is reserved until it is known what it cost, on the day of `zone` that it was made on
-    (`created_ms`, UTC) where that is known."""
+class UnmatchedTask:
+    """A task on a statement that the ledger doesn't know. Prices in micro-units and millionths of the currency.
+    `predicted_micros` are reserved until the charge is known, on the budget day of `zone` on which the task was created
+    (`created_ms`, UTC), or today if that is unknown."""
 
     account: str
     provider: str
@@ -80,25 +80,25 @@ class Orphan:
     zone: str = NO_ZONE
 
 
-def orphan_key(account: str, task_id: str) -> str:
-    """Return the video key of an orphan. No video of a catalogue can have one with a colon."""
+def adopted_key(account: str, task_id: str) -> str:
+    """Return the video key of an adopted task. A key of the catalogue can't contain a colon."""
     return f"{ADOPTED}:{account}:{task_id}"
 
 
-def adopt_orphan(tx: LedgerTransaction, orphan: Orphan) -> Moved | Stale:
-    """Take a task over as an attempt of its own that is polled, booked and fetched like any. Stale where an attempt of
-    the account holds it already."""
+def adopt_unmatched(tx: LedgerTransaction, task: UnmatchedTask) -> Moved | Stale:
+    """Adopt a task as an attempt of its own that is polled, booked and fetched like any other. Return Stale if an
+    attempt of the account has the task."""
     table = tables.attempts
-    digest = hashlib.sha256(f"{orphan.account}\0{orphan.task_id}".encode("utf-8", "surrogatepass")).hexdigest()
+    digest = hashlib.sha256(f"{task.account}\0{task.task_id}".encode("utf-8", "surrogatepass")).hexdigest()
     attempt_id = f"{ADOPTED}-{digest[:32]}"
-    same = (table.c.account == orphan.account) & (table.c.task_id == orphan.task_id)
+    same = (table.c.account == task.account) & (table.c.task_id == task.task_id)
     holder = tx.connection.execute(select(table.c.attempt_id, table.c.state).where(same)).first()
     if holder is not None:
         return Stale(holder.attempt_id, S(holder.state))
-    key = orphan_key(orphan.account, orphan.task_id)
-    row = asdict(orphan)
+    key = adopted_key(task.account, task.task_id)
+    row = asdict(task)
     del row["account"], row["created_ms"], row["zone"]
-    made_ms = tx.now_ms if orphan.created_ms is None else min(orphan.created_ms, tx.now_ms)
+    made_ms = tx.now_ms if task.created_ms is None else min(task.created_ms, tx.now_ms)
     data = {
         **row,
         "sending_at": made_ms,
@@ -108,18 +108,18 @@ def adopt_orphan(tx: LedgerTransaction, orphan: Orphan) -> Moved | Stale:
         "chain_digest": ADOPTED,
         "params": "{}",
         "request": "{}",
-        "budget_day": day_of(made_ms, orphan.zone),
+        "budget_day": day_of(made_ms, task.zone),
         "owner": "",
         "lease_until": 0,
     }
-    tx.append("attempt_adopted", attempt_id=attempt_id, video_key=key, account=orphan.account, data=data)
-    transitions.schedule(tx, attempt_id, account=orphan.account, due_at=tx.now_ms)
+    tx.append("attempt_adopted", attempt_id=attempt_id, video_key=key, account=task.account, data=data)
+    transitions.schedule(tx, attempt_id, account=task.account, due_at=tx.now_ms)
     return Moved(attempt_id, S.SUBMITTED)
 
 
 def book_billed(tx: LedgerTransaction, attempt_id: str, *, micros: int) -> int:
-    """Bring what is booked for an ended attempt to what was billed; answers the difference in micro-units (0: nothing
-    was written). A failed attempt that still holds its reservation is settled; anything else is adjusted."""
+    """Change the units booked for an ended attempt to the billed ones. Return the difference in micro-units (0: nothing
+    was written). A failed attempt with a reservation is settled; any other is adjusted."""
     row = tx.connection.execute(select(tables.attempts).where(tables.attempts.c.attempt_id == attempt_id)).one()
     place: dict[str, Any] = {"attempt_id": attempt_id, "video_key": row.video_key, "account": row.account}
     if row.settled_micros is None:
@@ -134,7 +134,7 @@ def book_billed(tx: LedgerTransaction, attempt_id: str, *, micros: int) -> int:
 
 
 def booked_micros(tx: LedgerTransaction, attempt_id: str) -> int:
-    """Return what stands in the books for an attempt: reservation or settlement, with its adjustments."""
+    """Return the micro-units booked for an attempt: reservation or settlement, with its adjustments."""
     table = tables.charges
     total = select(func.coalesce(func.sum(table.c.micros), 0)).where(table.c.attempt_id == attempt_id)
     return int(tx.connection.execute(total).scalar_one())
@@ -148,34 +148,38 @@ def record(
     compared: Sequence[ReconciliationItem],
     only_counted: Collection[str] = (),
 ) -> None:
-    """Write a comparison down; the newest word about a task replaces an earlier one. What has not changed is left, and
-    so is a task that is `only_counted`, unless something was said of it before."""
+    """Write down a comparison; the newest result for a task replaces an earlier one. Unchanged results are not written,
+    and neither are `only_counted` tasks without an earlier result."""
     table = tables.reconciliations
-    mine = select(table).where(table.c.account == account, table.c.source == source)
-    known = {row.task_id: row for row in tx.connection.execute(mine)}
-    news = [asdict(each) for each in compared if _is_news(known, each, only_counted)]
-    for start in range(0, len(news), ROWS_AN_EVENT):
-        tx.append("reconciled", account=account, data={"source": source, "rows": news[start : start + ROWS_AN_EVENT]})
+    of_statement = select(table).where(table.c.account == account, table.c.source == source)
+    known = {row.task_id: row for row in tx.connection.execute(of_statement)}
+    changed = [asdict(item) for item in compared if _is_changed(known, item, only_counted)]
+    for start in range(0, len(changed), ROWS_AN_EVENT):
+        rows = changed[start : start + ROWS_AN_EVENT]
+        tx.append("reconciled", account=account, data={"source": source, "rows": rows})
 
 
-def _is_news(known: Mapping[str, Any], each: ReconciliationItem, only_counted: Collection[str]) -> bool:
-    row = known.get(each.task_id)
-    return not _same(row, each) and (row is not None or each.task_id not in only_counted)
+def _is_changed(known: Mapping[str, Any], item: ReconciliationItem, only_counted: Collection[str]) -> bool:
+    row = known.get(item.task_id)
+    return not _same(row, item) and (row is not None or item.task_id not in only_counted)
 
 
-def adopted_by_word(tx: LedgerTransaction, *, account: str, compared: ReconciliationItem, why: str) -> None:
-    """Close every question about a task that a person has said is ours."""
+def close_questions(tx: LedgerTransaction, *, account: str, compared: ReconciliationItem, why: str) -> None:
+    """Close every open difference about a task that an operator has identified as this home's."""
     table = tables.reconciliations
-    mine = select(table.c.source).where(table.c.account == account, table.c.task_id == compared.task_id)
+    of_task = select(table.c.source).where(table.c.account == account, table.c.task_id == compared.task_id)
     row = {**asdict(compared), "verdict": ReconciliationVerdict.OPEN.value, "note": f"{compared.note}; {why}"}
-    for source in sorted(tx.connection.execute(mine).scalars()):
+    for source in sorted(tx.connection.execute(of_task).scalars()):
         tx.append("reconciled", account=account, data={"source": source, "rows": [row]})
 
 
 def accept(tx: LedgerTransaction, *, account: str, source: str, task_id: str, why: str) -> bool:
-    """Return a person's word about one difference: it is known, and not told again while it stays the same. What only
-    the ledger has booked is given back, since nobody bills it; but not by the word of a list, which is no bill, nor
-    where another bill shows it. False where there is no such difference."""
+    """Acknowledge one difference by an operator's decision: it is not reported again while it stays the same. Return
+    False if there is no such difference.
+
+    A charge that only the ledger shows is released, because the provider doesn't bill it; but not because of a list,
+    which is no bill, nor if another bill shows it.
+    """
     table = tables.reconciliations
     same = (table.c.account == account) & (table.c.source == source) & (table.c.task_id == task_id)
     row = tx.connection.execute(select(table).where(same)).first()
@@ -205,13 +209,13 @@ def _billed_elsewhere(tx: LedgerTransaction, row: Any) -> bool:
     return tx.connection.execute(others.limit(1)).first() is not None
 
 
-def _same(row: Any, each: ReconciliationItem) -> bool:
-    """Return whether a comparison says nothing new. What a person has accepted stays accepted while the amounts stay,
-    and a task that is nobody's here whatever it comes to cost."""
+def _same(row: Any, item: ReconciliationItem) -> bool:
+    """Return whether a comparison has the same result as before. An acknowledged difference stays acknowledged while
+    the amounts stay the same; an unmatched task stays so at any amount."""
     if row is None:
         return False
-    if ReconciliationVerdict(row.verdict) is ReconciliationVerdict.ACCEPTED and each.verdict in DISAGREEMENTS | {
+    if ReconciliationVerdict(row.verdict) is ReconciliationVerdict.ACCEPTED and item.verdict in DISAGREEMENTS | {
         ReconciliationVerdict.ACCEPTED
     }:
-        return bool(row.upstream_micros == each.upstream_micros or (row.attempt_id is None and each.attempt_id is None))
-    return all(getattr(row, name) == value for name, value in asdict(each).items())
+        return bool(row.upstream_micros == item.upstream_micros or (row.attempt_id is None and item.attempt_id is None))
+    return all(getattr(row, name) == value for name, value in asdict(item).items())

@@ -1,5 +1,5 @@
-"""When each of a provider's statements (its list, its bill, an invoice) was last read, since when it can't be, and how
-many of its tasks are none of this home's."""
+"""The last read of each of a provider's statements (its list, its bill, an invoice), since when it can't be read, and
+how many of its tasks are unrelated to this home."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ from extend_pipeline.ledger.events import LedgerTransaction
 
 @dataclass(frozen=True, slots=True)
 class StatementRow:
-    """When a statement was last read, and since when it can't be (UTC ms)."""
+    """When a statement was last read, and since when it can't be read (UTC ms)."""
 
     account: str
     source: str
     read_at: int | None
-    unread_since: int | None
-    unread_message: str | None
+    unavailable_since: int | None
+    unavailable_message: str | None
     others: int
     others_newest_at: int | None
     seq: int
 
 
 FRESH_MS: Final = 20 * 3_600_000
-"""A statement that was read so lately and shows nothing else is not written down again: once a day is enough."""
+"""A statement read this recently (ms) with the same result is not written down again, because once a day is enough."""
 
 
 def record_read(tx: LedgerTransaction, *, account: str, source: str, others: int, others_newest_at: int | None) -> None:
-    """Write down that a statement was read now, and how many of its tasks are not this home's (UTC ms of the newest,
-    where it is dated)."""
+    """Write down that a statement was read now, how many of its tasks are unrelated, and the newest one's date (UTC
+    ms), if it has one."""
     row = _of(tx.connection, account, source)
     fresh = (
-        row is not None and row.unread_since is None and row.read_at is not None and tx.now_ms - row.read_at < FRESH_MS
+        row is not None
+        and row.unavailable_since is None
+        and row.read_at is not None
+        and tx.now_ms - row.read_at < FRESH_MS
     )
     if row is not None and fresh and (row.others, row.others_newest_at) == (others, others_newest_at):
         return
@@ -43,15 +46,15 @@ def record_read(tx: LedgerTransaction, *, account: str, source: str, others: int
     tx.append("statement_read", account=account, data=data)
 
 
-def record_unread(tx: LedgerTransaction, *, account: str, source: str, message: str) -> None:
-    """Write down that a statement was asked for and not read, and why; nothing where that is known already."""
+def record_unavailable(tx: LedgerTransaction, *, account: str, source: str, message: str) -> None:
+    """Write down that a statement could not be read, and why; nothing if that is known."""
     row = _of(tx.connection, account, source)
-    if row is None or row.unread_message != message:
+    if row is None or row.unavailable_message != message:
         tx.append("statement_unread", account=account, data={"source": source, "message": message})
 
 
 def all_of(connection: Connection) -> list[StatementRow]:
-    """Return every statement that was ever asked for: a few an account."""
+    """Return every statement that was ever queried: a few for each account."""
     table = tables.statements
     query = select(table).order_by(table.c.account, table.c.source)
     return [StatementRow(*row) for row in connection.execute(query)]

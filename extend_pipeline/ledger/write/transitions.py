@@ -1,8 +1,8 @@
-"""Moves of one attempt: compare-and-set on the state that is there, then the event. The only callers of `attempt_*`
-events after a claim.
+"""Moves of one attempt: compare-and-set on its state, then the event. Only this module appends `attempt_*` events after
+a claim.
 
-Each function takes an open `Writer` and answers `Moved` or `Stale`. A stale move is no error: somebody else was
-first, or the upstream went back; what it would have said is kept as an event.
+Each function takes an open transaction and returns `Moved` or `Stale`. A stale move is no error: another worker was
+first, or the provider went back in state; the late evidence is kept as an event.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KIND: Final[dict[AttemptState, str]] = {state: f"attempt_{state.value}" for sta
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The attempt is now in the state that was asked for."""
+    """The attempt is now in the requested state."""
 
     attempt_id: str
     state: AttemptState
@@ -35,7 +35,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """The attempt was not where the caller thought; `state` is where it is (None: there is no such attempt)."""
+    """The attempt was not in an expected state; `state` is its state (None: there is no such attempt)."""
 
     attempt_id: str
     state: AttemptState | None
@@ -49,7 +49,7 @@ def move(
     expect: frozenset[AttemptState],
     data: Mapping[str, Any] | None = None,
 ) -> Moved | Stale:
-    """Move one attempt if it is in one of the expected states and the table of moves allows it."""
+    """Move one attempt if its state is an expected one and the table of moves allows it."""
     table = tables.attempts
     row = tx.connection.execute(
         select(table.c.state, table.c.video_key, table.c.account).where(table.c.attempt_id == attempt_id)
@@ -64,8 +64,9 @@ def move(
 
 
 def mark_sending(tx: LedgerTransaction, attempt_id: str, *, owner: str, lease_until: int) -> Moved | Stale:
-    """Say that the first byte may leave from now on. Only the owner of the claim may, and only while its lease runs:
-    whoever was stopped for longer than the lease finds the claim gone or run out, and sends nothing."""
+    """Write down that the first byte may leave from now on. Only the owner of the claim may, and only while its lease
+    runs: a worker that was stopped for longer than its lease finds the claim gone or ended, and sends nothing.
+    `lease_until` is UTC ms."""
     table = tables.attempts
     row = tx.connection.execute(
         select(table.c.owner, table.c.lease_until, table.c.claimed_at).where(table.c.attempt_id == attempt_id)
@@ -76,10 +77,11 @@ def mark_sending(tx: LedgerTransaction, attempt_id: str, *, owner: str, lease_un
 
 
 def submitted(tx: LedgerTransaction, attempt_id: str, *, task_id: str, found_by: str, due_at: int) -> Moved | Stale:
-    """Return a task with this id exists for the attempt. `found_by`: post, lookup, list, callback or a person's adopt.
+    """Write down that a task with this id exists for the attempt. `found_by` is post, lookup, list, callback or adopt;
+    `due_at` (UTC ms) is the first poll.
 
-    An answer that comes after the attempt has left `sending` and `in_doubt` is kept as `late_answer`. A task id that
-    another attempt of the account holds already is refused in the same way: one task never pays two attempts.
+    A response after the attempt has left `sending` and `in_doubt` is kept as `late_answer`, and so is a task id that
+    another attempt of the account owns, because one task never pays for two attempts.
     """
     table = tables.attempts
     row = tx.connection.execute(select(table.c.account).where(table.c.attempt_id == attempt_id)).first()
@@ -101,10 +103,10 @@ def submitted(tx: LedgerTransaction, attempt_id: str, *, task_id: str, found_by:
 
 
 def absent(tx: LedgerTransaction, attempt_id: str, *, min_gap_ms: int) -> int:
-    """Count one well-formed "no such task" for an attempt in doubt; answers how many there are now.
+    """Count one well-formed "no such task" for an attempt in doubt. Return how many there are now.
 
-    Two answers closer together than `min_gap_ms` are one observation. Where the last one is dated after now, a clock
-    was or is wrong and nobody knows how far apart they are: the count begins anew.
+    Two responses closer together than `min_gap_ms` are one observation. If the last one is dated after now, a clock was
+    or is wrong and the time between them is unknown, so the count begins anew.
     """
     table = tables.attempts
     row = tx.connection.execute(
@@ -124,30 +126,30 @@ def absent(tx: LedgerTransaction, attempt_id: str, *, min_gap_ms: int) -> int:
 
 
 def note(tx: LedgerTransaction, kind: str, attempt_id: str, data: Mapping[str, Any]) -> None:
-    """Keep evidence that changes no state (`late_answer`, `upstream_went_back`)."""
+    """Write down evidence that changes no state (`late_answer`, `upstream_went_back`)."""
     tx.append(kind, attempt_id=attempt_id, data=data)
 
 
 def redated(tx: LedgerTransaction, attempt_id: str, *, submitted_at: int) -> None:
-    """Date a task by its provider's word (UTC ms) where a clock of ours that was ahead dated it."""
+    """Replace a task's submit time, which a wrong clock of ours wrote, by the provider's (UTC ms)."""
     tx.append("attempt_redated", attempt_id=attempt_id, data={"submitted_at": submitted_at})
 
 
 def refresh_url(tx: LedgerTransaction, attempt_id: str, *, url: str, expires_at: int | None) -> None:
-    """Keep a fresh URL of a paid result that is not stored yet, or whose file is gone from the store."""
+    """Write down a fresh URL of a paid result whose file is not stored yet, or is missing from the store."""
     if state_of(tx, attempt_id) in (S.SUCCEEDED, S.STORED):
         tx.append("attempt_url_refreshed", attempt_id=attempt_id, data={"url": url, "expires_at": expires_at})
 
 
 def examined(tx: LedgerTransaction, attempt_id: str, data: Mapping[str, Any]) -> None:
-    """Keep what a second look at a stored file showed."""
+    """Write down the results of a second analysis of a stored file."""
     if state_of(tx, attempt_id) is S.STORED:
         tx.append("attempt_examined", attempt_id=attempt_id, data=data)
 
 
 def stored(tx: LedgerTransaction, attempt_id: str, *, data: Mapping[str, Any]) -> Moved | Stale:
-    """Return the file is ours. Also where another process gave it up while this one was still fetching it, unless a
-    person has allowed to pay for the hop again since."""
+    """Write down that the file is in the store. This also holds if another worker gave it up meanwhile, unless an
+    operator has allowed since to pay for the hop again."""
     table = tables.attempts
     row = tx.connection.execute(
         select(table.c.state, table.c.resubmit_allowed).where(table.c.attempt_id == attempt_id)
@@ -160,7 +162,7 @@ def stored(tx: LedgerTransaction, attempt_id: str, *, data: Mapping[str, Any]) -
 
 
 def state_of(tx: LedgerTransaction, attempt_id: str) -> AttemptState | None:
-    """Return where the attempt is now, inside this transaction."""
+    """Return the attempt's state inside this transaction; None if there is no such attempt."""
     value = tx.connection.execute(
         select(tables.attempts.c.state).where(tables.attempts.c.attempt_id == attempt_id)
     ).scalar()
@@ -179,9 +181,9 @@ def schedule(
     look: LastLook = _NO_LOOK,
     while_in: Collection[AttemptState] = LIVE,
 ) -> None:
-    """Set when the attempt is due (UTC ms) and what the last look at it left. A hint: losing it costs a poll.
+    """Set when the attempt is due (UTC ms) and the result of the last look. A hint: losing it costs a poll.
 
-    No-op if the attempt is no longer in one of `while_in`. A paused worker may call this late, and scheduling a
+    Does nothing if the attempt is no longer in one of `while_in`. A paused worker may call this late, and scheduling a
     finished attempt would leave a row that no worker ever takes.
     """
     if state_of(tx, attempt_id) not in while_in:
@@ -194,5 +196,5 @@ def schedule(
 
 
 def unschedule(tx: LedgerTransaction, attempt_id: str) -> None:
-    """Remove the attempt from the schedule: no worker needs to look at it any more."""
+    """Remove the attempt from the schedule, because no worker needs to look at it any more."""
     tx.connection.execute(delete(tables.schedule).where(tables.schedule.c.attempt_id == attempt_id))

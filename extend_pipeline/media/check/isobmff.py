@@ -1,8 +1,7 @@
-"""The boxes of an ISO base media file (ISO/IEC 14496-12): where each starts and ends, and whether they add up.
+"""The boxes of an ISO base media file (ISO/IEC 14496-12): where each starts and ends, and whether the sizes add up.
 
-Only sizes and names; what the boxes of a movie mean is `movie.py`'s. Everything here is bounded, because the file may
-be hostile: no recursion (callers descend into the boxes they know, to a fixed depth), a fixed number of boxes, and no
-read beyond a header.
+Only sizes and names; `movie.py` reads the contents. All work is bounded, because the file may be hostile: no recursion
+(callers descend into known boxes, to a fixed depth), a maximal number of boxes, and no read beyond a header.
 """
 
 from __future__ import annotations
@@ -12,18 +11,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 
-MAX_BOXES: Final = 50_000  # two a fragment: a 180 s film in fragments of 40 ms has 9,000
+MAX_BOXES: Final = 50_000  # two per fragment: a 180 s film in fragments of 40 ms has 9,000
 _HEADER: Final = 8
 _LARGE_HEADER: Final = 16
 
 
 class StructureError(ValueError):
-    """The boxes contradict themselves or the file; the message is a sentence for a person."""
+    """The boxes contradict each other or the file; the message is a sentence for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """One box. `start`, `body` and `end` are byte offsets into what was walked; `end` is exclusive."""
+    """One box. `start`, `body` and `end` are byte offsets into the walked file or bytes; `end` is exclusive."""
 
     kind: bytes
     start: int
@@ -32,18 +31,18 @@ class Box:
 
     @property
     def name(self) -> str:
-        """Return the four-character code, printable."""
+        """Return the four-character code as printable text."""
         return printable(self.kind)
 
 
 def printable(kind: bytes) -> str:
-    """Return bytes of a box's name as text that can be shown."""
+    """Return a four-character code as printable text."""
     return "".join(chr(byte) if 32 <= byte < 127 else "?" for byte in kind)
 
 
 def walk_file(file: BinaryIO, size: int) -> list[Box]:
-    """Return the top-level boxes of a file of `size` bytes, in order. They cover it exactly, or StructureError is
-    raised."""
+    """Return the top-level boxes of a file of `size` bytes, in order. Raises StructureError unless they cover it
+    exactly."""
     boxes: list[Box] = []
     at = 0
     while at < size:
@@ -57,7 +56,7 @@ def walk_file(file: BinaryIO, size: int) -> list[Box]:
 
 
 def walk(data: bytes, start: int, end: int) -> Iterator[Box]:
-    """Yield the boxes directly within `data[start:end]`; their offsets are into `data`. Raises StructureError."""
+    """Yield the boxes directly within `data[start:end]`, with offsets into `data`. Raises StructureError."""
     at = start
     count = 0
     while at < end:
@@ -70,12 +69,12 @@ def walk(data: bytes, start: int, end: int) -> Iterator[Box]:
 
 
 def find(data: bytes, outer: Box, kind: bytes) -> Box | None:
-    """Return the first box of that kind directly within `outer`."""
+    """Return the first box of a kind directly within `outer`, None if there is none."""
     return next((box for box in walk(data, outer.body, outer.end) if box.kind == kind), None)
 
 
 def need(data: bytes, outer: Box, kind: bytes) -> Box:
-    """As `find`, but StructureError where there is none."""
+    """Return the first box of a kind directly within `outer`. Raises StructureError if there is none."""
     box = find(data, outer, kind)
     if box is None:
         raise StructureError(f"the header's part {outer.name!r} has no {printable(kind)!r}")
@@ -83,7 +82,7 @@ def need(data: bytes, outer: Box, kind: bytes) -> Box:
 
 
 def _box(head: bytes, *, at: int, limit: int) -> Box:
-    """Return the box whose header `head` was read at offset `at`, where its surroundings end at `limit`."""
+    """Return the box whose header `head` was read at offset `at`; its container ends at `limit`."""
     if len(head) < _HEADER:
         raise StructureError(f"{limit - at} stray bytes follow the last part, at byte {at:,}")
     size, kind = struct.unpack_from(">I4s", head)
@@ -94,7 +93,7 @@ def _box(head: bytes, *, at: int, limit: int) -> Box:
         (size,) = struct.unpack_from(">Q", head, _HEADER)
         header = _LARGE_HEADER
     elif size == 0:
-        size = limit - at  # "to the end": so nothing can follow it, and it is the last by itself
+        size = limit - at  # it extends to the end, so it is the last box
     if size < header:
         raise StructureError(f"the part {printable(kind)!r} at byte {at:,} says it is only {size} bytes long")
     if at + size > limit:

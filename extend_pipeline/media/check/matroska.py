@@ -1,7 +1,7 @@
-"""The elements of a WebM or Matroska file (RFC 8794, RFC 9559): whether they add up to the file's end.
+"""The elements of a WebM or Matroska file (RFC 8794, RFC 9559), and whether they add up to the file's end.
 
-A file that was cut still declares its full size or duration. Only ids and sizes are read, in two levels and in a
-bounded number, because the file may be hostile.
+A file that was cut still declares its full size or duration. Only ids and sizes are read, in two levels and up to a
+maximal number, because the file may be hostile.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _DOCUMENT_TYPE: Final = b"\x42\x82"
 
 
 def document_type(head: bytes) -> str | None:
-    """Return the DocType that the first bytes of an EBML file name."""
+    """Return the DocType in the first bytes of an EBML file, None if there is none."""
     at = head.find(_DOCUMENT_TYPE)
     if at < 0 or at + 3 > len(head) or not head[at + 2] & 0x80:
         return None
@@ -47,7 +47,7 @@ def document_type(head: bytes) -> str | None:
 
 
 def walk(file: BinaryIO, size: int) -> None:
-    """Walk the elements of a file of `size` bytes. StructureError where they don't reach its end, or go beyond."""
+    """Walk the elements of a file of `size` bytes. Raises StructureError if they end before its end or beyond it."""
     kind, body, end = _element(file, 0, size)
     if kind != _EBML or end is None:
         raise StructureError("the WebM or Matroska file does not start with a whole header")
@@ -59,14 +59,14 @@ def walk(file: BinaryIO, size: int) -> None:
 
 def _walk_segment(file: BinaryIO, at: int, limit: int) -> None:
     clusters = 0
-    within_cluster = False  # one of unknown size, which ends where another part of the segment begins
+    within_cluster = False  # also in a cluster of unknown size, which ends where another part of the segment begins
     cluster_end: int | None = None
     for _ in range(MAX_ELEMENTS):
         if cluster_end is not None and at >= cluster_end:
             within_cluster, cluster_end = False, None
         if at >= limit:
             if not clusters:
-                raise StructureError("there are no pictures in the file: it was cut short, or never finished")
+                raise StructureError("there is no video in the file: it was cut short, or never finished")
             return
         kind, body, end = _element(file, at, limit if cluster_end is None else cluster_end)
         if kind == _CLUSTER and cluster_end is None:
@@ -83,11 +83,11 @@ def _walk_segment(file: BinaryIO, at: int, limit: int) -> None:
 
 
 def _element(file: BinaryIO, at: int, limit: int) -> tuple[int, int, int | None]:
-    """Return id, start and end of the contents of the element at a byte; the end is None where it is not known."""
+    """Return id, start and end of the contents of the element at a byte; the end is None if it is not known."""
     file.seek(at)
     head = file.read(min(12, limit - at))
-    kind, id_bytes = _number(head, at, most=4, marked=True)
-    length, size_bytes = _number(head[id_bytes:], at, most=8, marked=False)
+    kind, id_bytes = _number(head, at, max_bytes=4, marked=True)
+    length, size_bytes = _number(head[id_bytes:], at, max_bytes=8, marked=False)
     body = at + id_bytes + size_bytes
     if length == (1 << 7 * size_bytes) - 1:
         return kind, body, None
@@ -99,10 +99,10 @@ def _element(file: BinaryIO, at: int, limit: int) -> tuple[int, int, int | None]
     return kind, body, body + length
 
 
-def _number(head: bytes, at: int, *, most: int, marked: bool) -> tuple[int, int]:
-    """Return a number of variable length and its bytes; `marked` keeps the bit that tells the length, as ids do."""
+def _number(head: bytes, at: int, *, max_bytes: int, marked: bool) -> tuple[int, int]:
+    """Return a variable-length number and how many bytes it takes; `marked` keeps the length marker bit, as ids do."""
     count = 9 - head[0].bit_length() if head else 9
-    if count > most:
+    if count > max_bytes:
         raise StructureError(f"the file is damaged or cut at byte {at:,}")
     if len(head) < count:
         raise StructureError(f"a part at byte {at:,} ends within its own size: bytes are missing")

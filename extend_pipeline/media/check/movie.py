@@ -1,31 +1,30 @@
-"""What an MP4's header claims: its tracks, how many samples each has, and whether they all lie within the file.
+"""The claims of an MP4's header: its tracks, how many samples each has, and whether all lie within the file.
 
-Reads `moov` and, in a fragmented file, every `moof`; never the frames. The claims are checked for being possible
-before libav sees the file, because libav allocates by them.
+Reads `moov` and, in a fragmented file, every `moof`; never the frames. The claims are checked before libav opens the
+file, because libav allocates memory by them.
 
-Fragmented files are accepted: a provider may send one. Their samples are counted over all fragments. One that was cut
-exactly between two fragments is caught where its header has the total (`mehd`); where it has not, the piece is a whole
-file in itself, and only the length that the server announced tells.
+Fragmented files are accepted, because a provider may send one. Their samples are counted over all fragments. A file
+that was cut exactly between two fragments is detected if its header has the total (`mehd`); otherwise the rest is a
+complete file, and only the announced length can show the cut.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from extend_pipeline.media.check.isobmff import Box, StructureError, find, need, walk, walk_file
 from extend_pipeline.media.check.sample_table import bound_samples, count_samples
 
-MAX_HEADER_BYTES: Final = 32 << 20  # a 180 s film with sound needs about 200 kB
+MAX_HEADER_BYTES: Final = 32 << 20  # a 180 s film with audio needs about 200 kB
 MAX_TRACKS: Final = 32  # a film has a few: video, audio, time code; libav keeps a decoder ready for each
 _UNKNOWN_DURATION: Final = (0xFFFF_FFFF, 0xFFFF_FFFF_FFFF_FFFF)
 
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One track as the header describes it. `claimed_s` is None where the header does not say (fragments)."""
+    """One track as the header describes it. `claimed_s` is None if the header gives no duration (fragments)."""
 
     track_id: int
     handler: str
@@ -37,44 +36,24 @@ class Track:
 
     @property
     def is_video(self) -> bool:
-        """Return whether it holds video."""
+        """Return whether the track holds video."""
         return self.handler == "vide"
 
 
 @dataclass(frozen=True, slots=True)
 class Movie:
-    """The tracks of a file whose boxes and sample tables add up."""
+    """The tracks of a file with consistent boxes and sample tables."""
 
     tracks: tuple[Track, ...]
     fragmented: bool
 
     def video(self, track_id: int) -> Track | None:
-        """Return the video track of that id."""
+        """Return the video track with an id, None if there is none."""
         return next((track for track in self.tracks if track.is_video and track.track_id == track_id), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """The file is not a whole MP4; `reason` is a sentence for a person."""
-
-    reason: str
-
-
-def read_movie(path: Path) -> Movie | Malformed:
-    """Read the structure of the file. Content never raises; OSError does where the file can't be read."""
-    size = path.stat().st_size
-    if size == 0:
-        return Malformed("the file is empty")
-    with path.open("rb") as file:
-        try:
-            return _movie(file, size)
-        except StructureError as error:
-            return Malformed(str(error))
-        except struct.error:
-            return Malformed("a part of the header ends before its own fields do")
-
-
-def _movie(file: BinaryIO, size: int) -> Movie:
+def read_movie(file: BinaryIO, size: int) -> Movie:
+    """Read the structure of a file of `size` bytes. Raises StructureError, struct.error."""
     boxes = walk_file(file, size)
     headers = [box for box in boxes if box.kind == b"moov"]
     if not headers:
@@ -82,23 +61,23 @@ def _movie(file: BinaryIO, size: int) -> Movie:
     if len(headers) > 1:
         raise StructureError(f"the file has {len(headers)} headers 'moov'; one is allowed")
     if not any(box.kind == b"mdat" for box in boxes):
-        raise StructureError("the part 'mdat' is missing: there are no pictures in the file")
+        raise StructureError("the part 'mdat' is missing: there is no video in the file")
     data = _read(file, headers[0])
-    movie_clock, fragmented, whole = 0, False, 0
+    movie_clock, fragmented, fragmented_ticks = 0, False, 0
     tracks: list[Track] = []
     for box in walk(data, 0, len(data)):
         if box.kind == b"mvhd":
             movie_clock = _clock(data, box)[0]
         elif box.kind == b"mvex":
             fragmented = True
-            whole = _fragmented_ticks(data, box)
+            fragmented_ticks = _fragmented_ticks(data, box)
         elif box.kind == b"trak":
             if len(tracks) == MAX_TRACKS:
                 raise StructureError(f"the file has more than {MAX_TRACKS} tracks, the most allowed")
             tracks.append(_track(data, box, movie_clock=movie_clock, size=size))
     if fragmented:
         counts = _fragment_samples(file, boxes)
-        claimed_s = whole / movie_clock if whole and movie_clock else None
+        claimed_s = fragmented_ticks / movie_clock if fragmented_ticks and movie_clock else None
         tracks = [
             replace(track, samples=track.samples + counts.get(track.track_id, 0), claimed_s=claimed_s)
             for track in tracks
@@ -119,7 +98,7 @@ def _read(file: BinaryIO, box: Box) -> bytes:
 
 
 def _clock(data: bytes, box: Box) -> tuple[int, int | None]:
-    """Ticks a second and duration in ticks of an `mvhd` or `mdhd`; the duration is None where it is not known."""
+    """Return ticks a second and duration in ticks of an `mvhd` or `mdhd`; the duration is None if it is not known."""
     wide = data[box.body : box.body + 1] == b"\x01"
     scale, duration = struct.unpack_from(">IQ" if wide else ">II", data, box.body + (20 if wide else 12))
     return scale, None if duration in _UNKNOWN_DURATION or duration == 0 else duration
@@ -134,7 +113,7 @@ def _track(data: bytes, trak: Box, *, movie_clock: int, size: int) -> Track:
     (handler,) = struct.unpack_from(">4s", data, need(data, mdia, b"hdlr").body + 8)
     stbl = need(data, need(data, mdia, b"minf"), b"stbl")
     coding, width, height = _description(data, need(data, stbl, b"stsd"), handler)
-    # An edit list may show less than is stored, an empty edit more: the smaller of both claims is what must be there.
+    # An edit list may show less than is stored, an empty edit more: the smaller claim must be present in the file.
     claims = [ticks / clock for ticks, clock in ((shown, movie_clock), (stored, media_clock)) if ticks and clock]
     if shown in _UNKNOWN_DURATION:
         claims = claims[1:]
@@ -144,7 +123,7 @@ def _track(data: bytes, trak: Box, *, movie_clock: int, size: int) -> Track:
 
 
 def _description(data: bytes, stsd: Box, handler: bytes) -> tuple[str, int, int]:
-    """Coding, width and height of the first sample entry; 0 × 0 for what is not video."""
+    """Return coding, width and height of the first sample entry; 0 × 0 if it is not video."""
     (entries,) = struct.unpack_from(">I", data, stsd.body + 4)
     if not entries:
         raise StructureError("a track does not say how it is coded ('stsd' is empty)")
@@ -156,18 +135,17 @@ def _description(data: bytes, stsd: Box, handler: bytes) -> tuple[str, int, int]
 
 
 def _fragmented_ticks(data: bytes, mvex: Box) -> int:
-    """Return the length of all fragments together in ticks of the movie's clock, where the header has it; else 0."""
+    """Return the length of all fragments in ticks of the movie's clock, 0 if the header does not have it."""
     mehd = find(data, mvex, b"mehd")
     if mehd is None:
         return 0
-    ticks: int = struct.unpack_from(">Q" if data[mehd.body : mehd.body + 1] == b"\x01" else ">I", data, mehd.body + 4)[
-        0
-    ]
-    return 0 if ticks in _UNKNOWN_DURATION else ticks
+    wide = data[mehd.body : mehd.body + 1] == b"\x01"
+    (ticks,) = struct.unpack_from(">Q" if wide else ">I", data, mehd.body + 4)
+    return 0 if ticks in _UNKNOWN_DURATION else int(ticks)
 
 
 def _fragment_samples(file: BinaryIO, boxes: list[Box]) -> dict[int, int]:
-    """Samples by track id over all fragments (`moof/traf/trun`)."""
+    """Return the number of samples by track id over all fragments (`moof/traf/trun`)."""
     counts: dict[int, int] = {}
     for moof in (box for box in boxes if box.kind == b"moof"):
         data = _read(file, moof)

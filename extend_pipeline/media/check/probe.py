@@ -1,4 +1,4 @@
-"""Whether a file is a sound, whole film, and what it holds: counted from what is really there, not from its header."""
+"""Whether a file is a valid, whole film, and what it holds: counted from its packets, not taken from its header."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from extend_pipeline.media.check.container import Container, NoFilm, recognise
+from extend_pipeline.media.check.container import NotVideo, recognise
 from extend_pipeline.media.check.isobmff import StructureError
-from extend_pipeline.media.check.movie import Malformed, Movie, Track, read_movie
+from extend_pipeline.media.check.movie import Movie, Track
 from extend_pipeline.media.check.sample_table import MAX_VIDEO_SAMPLES
 from extend_pipeline.media.libav import FrameError, end_of, open_video
 from extend_pipeline.media.upright import turn_of
 
-MIN_SIDE: Final = 16  # one macroblock; no provider makes anything near it
-MAX_SIDE: Final = 8_192  # 8K, and the side of a 4K portrait twice over; libav allocates width × height a frame
+MIN_SIDE: Final = 16  # one macroblock; no provider makes films near it
+MAX_SIDE: Final = 8_192  # 8K, and twice the side of a 4K portrait; libav allocates width × height per frame
 MAX_DURATION_MS: Final = 6 * 3_600_000  # the longest film that any provider makes lasts three minutes
-DURATION_SLACK_S: Final = 0.5  # encoders differ in how they count the last frame and the start of B-frames
-DURATION_SLACK_SHARE: Final = 0.02  # and in rounding each frame to a millisecond
+DURATION_SLACK_S: Final = 0.5  # encoders count the last frame and the start of B-frames differently
+DURATION_SLACK_SHARE: Final = 0.02  # and round each frame to a millisecond
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """What the file holds. `duration_ms` and `frames` are counted from the video packets that are present and shown:
-    last pts + its duration − first pts. `width` and `height` are those that a viewer sees: a mark that turns the film
-    by a quarter swaps them. `fps` is the average rate, None where it can't be told."""
+    last pts + its duration − first pts. `width` and `height` are those that a viewer sees: a display matrix that turns
+    the film by a quarter swaps them. `fps` is the average rate, None if it is not known."""
 
     duration_ms: int
     width: int
@@ -46,10 +46,10 @@ class ValidFile:
 
 @dataclass(frozen=True, slots=True)
 class InvalidFile:
-    """The file is not whole, or not a video; `reason` is a sentence for a person.
+    """The file is not whole, or not a video; `reason` is a sentence for the operator.
 
-    `kept` is where the store put the bytes aside, relative to its root; None where they were not kept. `sha256` is
-    known where a whole file came.
+    `kept` is the quarantined file's path relative to the store's root, None if the bytes were not kept. `sha256` is
+    None unless a whole file came.
     """
 
     reason: str
@@ -59,7 +59,7 @@ class InvalidFile:
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
-    """`declared_s` is how long the container says that it is, and `reached_s` where its last packet ends."""
+    """The packets of a file. `declared_s` is the container's own duration, `reached_s` the end of its last packet."""
 
     probe: Probe
     track_id: int
@@ -69,11 +69,11 @@ class _Scan:
     reached_s: float
 
 
-def is_possible(probe: Probe) -> bool:
-    """Return whether a film may be so: what everything after the check relies on."""
+def is_plausible(probe: Probe) -> bool:
+    """Return whether all values are within their bounds, which later code relies on."""
     return (
         0 < probe.duration_ms <= MAX_DURATION_MS
-        and _unfit(probe.width, probe.height) is None
+        and _size_fault(probe.width, probe.height) is None
         and 0 < probe.frames <= MAX_VIDEO_SAMPLES
         and (probe.fps is None or (math.isfinite(probe.fps) and probe.fps > 0))
         and probe.codec.isascii()
@@ -83,37 +83,33 @@ def is_possible(probe: Probe) -> bool:
 
 
 def probe(path: Path) -> Probe | InvalidFile:
-    """Read every video packet of the file and decode its first frame. Content never raises; OSError may come."""
+    """Read every video packet of the file and decode its first frame. Raises OSError; content never raises."""
     scanned = _scan(path)
     return scanned if isinstance(scanned, InvalidFile) else scanned.probe
 
 
 def check_file(path: Path) -> ValidFile | InvalidFile:
-    """Check what a file claims against what is there. Content never raises; OSError may come."""
-    match recognise(path):
-        case NoFilm(reason):
-            return InvalidFile(reason)
-        case Container(walk=None):
-            return _check_mp4(path)
-        case kind:
-            return _check_other(path, kind)
-
-
-def _check_other(path: Path, kind: Container) -> ValidFile | InvalidFile:
-    """Check a file of another family than MP4's: its own structure, and its packets against the length it declares."""
-    assert kind.walk is not None
+    """Compare a file's claims with its contents. Raises OSError; content never raises."""
+    kind = recognise(path)
+    if isinstance(kind, NotVideo):
+        return InvalidFile(kind.reason)
     try:
         with path.open("rb") as file:
-            kind.walk(file, path.stat().st_size)
+            movie = kind.walk(file, path.stat().st_size)
     except StructureError as error:
         return InvalidFile(str(error))
     except struct.error:
         return InvalidFile("a part of the file ends before its own fields do")
+    return _check_streams(path) if movie is None else _check_mp4(path, movie)
+
+
+def _check_streams(path: Path) -> ValidFile | InvalidFile:
+    """Compare the packets of a file outside the MP4 family with its declared duration."""
     scanned = _scan(path, all_streams=True)
     if isinstance(scanned, InvalidFile):
         return scanned
     if scanned.damaged:
-        return InvalidFile(f"{scanned.damaged:,} of {scanned.packets:,} pictures are damaged or cut short")
+        return InvalidFile(f"{scanned.damaged:,} of {scanned.packets:,} video frames are damaged or cut short")
     if scanned.reached_s < scanned.declared_s - max(DURATION_SLACK_S, DURATION_SLACK_SHARE * scanned.declared_s):
         return InvalidFile(
             f"the file claims {scanned.declared_s:.2f} s, but what is in it ends at {scanned.reached_s:.2f} s: "
@@ -122,18 +118,11 @@ def _check_other(path: Path, kind: Container) -> ValidFile | InvalidFile:
     return ValidFile(scanned.probe)
 
 
-def _check_mp4(path: Path) -> ValidFile | InvalidFile:
-    """Check the boxes, the sample tables and the packets of an MP4 or QuickTime file against one another.
-
-    A file that was cut at 70 % with its header in front still reports its full duration (docs/architecture.md,
-    "Media"): so the header's claims are compared with what is there, once by the tables and once by the packets libav
-    can read.
-    """
-    movie = read_movie(path)
-    if isinstance(movie, Malformed):
-        return InvalidFile(movie.reason)
-    if impossible := _impossible(movie):
-        return InvalidFile(impossible)
+def _check_mp4(path: Path, movie: Movie) -> ValidFile | InvalidFile:
+    """Compare the header of an MP4 or QuickTime file with the packets that libav can read, because a file that was cut
+    at 70 % with its header in front still reports its full duration (docs/architecture.md, "Media")."""
+    if fault := _header_fault(movie):
+        return InvalidFile(fault)
     scanned = _scan(path)
     if isinstance(scanned, InvalidFile):
         return scanned
@@ -142,17 +131,17 @@ def _check_mp4(path: Path) -> ValidFile | InvalidFile:
         return InvalidFile("the video stream that libav found is not in the file's header")
     packets, damaged = scanned.packets, scanned.damaged
     if packets != track.samples:
-        # An edit list hides packets from a reader that honours it; count again without, before calling them missing.
+        # An edit list hides packets from a reader that applies it, so count again without it.
         stored = _scan(path, edits=False)
         if isinstance(stored, InvalidFile):
             return stored
         packets, damaged = stored.packets, stored.damaged
-    reason = _shortfall(track, probed=scanned.probe, packets=packets, damaged=damaged)
+    reason = _content_fault(track, probed=scanned.probe, packets=packets, damaged=damaged)
     return InvalidFile(reason) if reason else ValidFile(scanned.probe)
 
 
-def _impossible(movie: Movie) -> str | None:
-    """Return what in the header alone rules the file out."""
+def _header_fault(movie: Movie) -> str | None:
+    """Return why the header alone makes the file invalid, None if it does not."""
     tracks = [track for track in movie.tracks if track.is_video]
     if not tracks:
         return "there is no video track in the file"
@@ -160,36 +149,36 @@ def _impossible(movie: Movie) -> str | None:
         if track.coding == "encv":
             return "the video is encrypted"
         if track.samples == 0:
-            return "the video track holds no pictures"
-        if unfit := _unfit(track.width, track.height):
-            return unfit
+            return "the video track holds no frames"
+        if fault := _size_fault(track.width, track.height):
+            return fault
     return None
 
 
-def _unfit(width: int, height: int) -> str | None:
+def _size_fault(width: int, height: int) -> str | None:
     if MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE:
         return None
-    return f"the picture claims to be {width} × {height}; sides from {MIN_SIDE} to {MAX_SIDE} are accepted"
+    return f"the video claims to be {width} × {height}; sides from {MIN_SIDE} to {MAX_SIDE} are accepted"
 
 
-def _shortfall(track: Track, *, probed: Probe, packets: int, damaged: int) -> str | None:
-    """Return what the header claims and the packets do not hold; None where they agree."""
+def _content_fault(track: Track, *, probed: Probe, packets: int, damaged: int) -> str | None:
+    """Return what the header claims and the packets do not hold; None if they agree."""
     if packets != track.samples:
-        return f"the header claims {track.samples:,} pictures, but {packets:,} can be read: the file was cut short"
+        return f"the header claims {track.samples:,} video frames, but {packets:,} can be read: the file was cut short"
     if damaged:
-        return f"{damaged:,} of {packets:,} pictures are damaged or cut short"
+        return f"{damaged:,} of {packets:,} video frames are damaged or cut short"
     if track.claimed_s is not None:
         slack_s = max(DURATION_SLACK_S, DURATION_SLACK_SHARE * track.claimed_s)
         if probed.duration_ms / 1000 < track.claimed_s - slack_s:
             return (
-                f"the header claims {track.claimed_s:.2f} s, but the pictures last {probed.duration_ms / 1000:.2f} s: "
+                f"the header claims {track.claimed_s:.2f} s, but the video lasts {probed.duration_ms / 1000:.2f} s: "
                 "the file was cut short"
             )
     return None
 
 
 def _scan(path: Path, *, edits: bool = True, all_streams: bool = False) -> _Scan | InvalidFile:
-    """Read every video packet, of the other streams as well if asked; decode as many as the first frame needs."""
+    """Read every video packet, or those of all streams; decode as many as the first frame needs."""
     try:
         with open_video(path, edits=edits) as (container, stream):
             packets = damaged = 0
@@ -205,22 +194,20 @@ def _scan(path: Path, *, edits: bool = True, all_streams: bool = False) -> _Scan
                 if frame is None:
                     frame = next(iter(stream.decode(packet)), None)
                 if packet.size == 0 and packet.dts is None:
-                    continue  # the end: it only flushes the decoder
+                    continue  # the last packet only flushes the decoder
                 packets += 1
                 if packets > MAX_VIDEO_SAMPLES:
-                    return InvalidFile(
-                        f"there are more than {MAX_VIDEO_SAMPLES:,} pictures in the file, the most allowed"
-                    )
+                    return InvalidFile(f"the file has more than {MAX_VIDEO_SAMPLES:,} video frames, the most allowed")
                 damaged += packet.is_corrupt
                 start = packet.pts if packet.pts is not None else packet.dts
                 if start is not None and not packet.is_discard:
                     spans.append((start, packet.duration or 0))
             if not spans or stream.time_base is None:
-                return InvalidFile("the video stream holds no pictures")
+                return InvalidFile("the video stream holds no frames")
             if frame is None:
-                return InvalidFile("not one picture of the video can be decoded")
-            if unfit := _unfit(frame.width, frame.height):
-                return InvalidFile(unfit)
+                return InvalidFile("not one video frame can be decoded")
+            if fault := _size_fault(frame.width, frame.height):
+                return InvalidFile(fault)
             length = end_of(spans) - min(start for start, _ in spans)
             rate = stream.average_rate
             sides = (frame.width, frame.height)
@@ -235,9 +222,9 @@ def _scan(path: Path, *, edits: bool = True, all_streams: bool = False) -> _Scan
                 has_audio=bool(container.streams.audio),
             )
             if not 0 < probed.duration_ms <= MAX_DURATION_MS:
-                return InvalidFile(f"the pictures claim to last {float(length * stream.time_base):,.3f} s")
-            if not is_possible(probed):
-                return InvalidFile("what the file says of its pictures is not possible")
+                return InvalidFile(f"the video claims to last {float(length * stream.time_base):,.3f} s")
+            if not is_plausible(probed):
+                return InvalidFile("the file's video properties are not possible")
             declared_s = (container.duration or 0) / 1_000_000
             return _Scan(probed, stream.id, packets, damaged, declared_s, reached_s)
     except FrameError as error:

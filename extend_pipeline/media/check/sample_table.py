@@ -1,6 +1,6 @@
-"""One track's sample table (`stbl`): how many samples it lists, and whether every one of them lies within the file.
+"""One track's sample table (`stbl`): how many samples it lists, and whether all of them lie within the file.
 
-This is what finds a faststart file that was cut: its header, at the front, is whole and goes on claiming every frame.
+This detects a faststart file that was cut: its header, at the front, is whole and still claims every frame.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import Final
 from extend_pipeline.media.check.isobmff import Box, StructureError, find, need
 
 MAX_VIDEO_SAMPLES: Final = 1_000_000  # 180 s at 60 frames a second are 10,800
-MAX_OTHER_SAMPLES: Final = 50_000_000  # uncompressed sound counts every sample: 180 s at 48 kHz are 8.6 million
+MAX_OTHER_SAMPLES: Final = 50_000_000  # uncompressed audio counts every sample: 180 s at 48 kHz are 8.6 million
 
 
 def bound_samples(samples: int, handler: str) -> None:
-    """StructureError where a track claims more samples than any film met here: libav would allocate for them."""
-    most = MAX_VIDEO_SAMPLES if handler == "vide" else MAX_OTHER_SAMPLES
-    if samples > most:
-        raise StructureError(f"a track claims {samples:,} samples; {most:,} is the most allowed")
+    """Raise StructureError if a track claims more samples than any film has, because libav would allocate for them."""
+    limit = MAX_VIDEO_SAMPLES if handler == "vide" else MAX_OTHER_SAMPLES
+    if samples > limit:
+        raise StructureError(f"a track claims {samples:,} samples; {limit:,} is the most allowed")
 
 
 def count_samples(data: bytes, stbl: Box, *, size: int, handler: str) -> int:
-    """Return how many samples the table lists. StructureError where one lies beyond the file's end, or tables
-    disagree."""
+    """Return how many samples the table lists. Raises StructureError if one lies beyond the end of the file, or if
+    tables disagree."""
     sizes, constant, count = _sizes(data, stbl)
     bound_samples(count, handler)
     for kind in (b"stts", b"ctts"):
         if (box := find(data, stbl, kind)) is not None:
-            bound_samples(sum(_table(data, box, ">II")[0::2]), handler)  # libav spreads these runs out in memory
+            bound_samples(sum(_table(data, box, ">II")[0::2]), handler)  # libav expands these runs in memory
     if count == 0:
         return 0
     chunks = _chunks(data, stbl)
@@ -52,7 +52,7 @@ def count_samples(data: bytes, stbl: Box, *, size: int, handler: str) -> int:
 
 
 def _sizes(data: bytes, stbl: Box) -> tuple[Sequence[int] | None, int, int]:
-    """Sample sizes (None where all are alike), the constant size, and the count, from `stsz` or `stz2`."""
+    """Return sample sizes (None if all are alike), the constant size, and the count, from `stsz` or `stz2`."""
     if (box := find(data, stbl, b"stsz")) is not None:
         constant, count = struct.unpack_from(">II", data, box.body + 4)
         if constant:
@@ -78,13 +78,13 @@ def _chunks(data: bytes, stbl: Box) -> Sequence[int]:
 
 
 def _table(data: bytes, box: Box, row: str) -> Sequence[int]:
-    """Return the rows of a counted table, flattened."""
+    """Return the rows of a counted table as one flat sequence."""
     (count,) = struct.unpack_from(">I", data, box.body + 4)
     return _unpack(data, box.body + 8, box.end, row[1], count * (len(row) - 1))
 
 
 def _unpack(data: bytes, start: int, end: int, code: str, count: int) -> Sequence[int]:
-    """`count` big-endian numbers; checked against the box before anything is allocated for them."""
+    """Return `count` big-endian numbers. Checks them against the box first, because unpacking allocates memory."""
     if start + count * struct.calcsize(f">{code}") > end:
         raise StructureError(f"a table in the header says it has {count:,} entries, but it is too small for them")
     return struct.unpack_from(f">{count}{code}", data, start)

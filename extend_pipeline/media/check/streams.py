@@ -1,7 +1,7 @@
-"""The structure of the containers that few films come in: AVI, Flash, Ogg, Windows Media, MPEG streams.
+"""The structure of less common containers: AVI, Flash, Ogg, Windows Media, MPEG streams.
 
-Each walk raises StructureError where the file itself shows that bytes are missing. What none of them can tell: a
-transport or program stream that was cut exactly between two packets is a whole stream in itself.
+Each walk raises StructureError if the file itself shows that bytes are missing. No walk can detect a transport or
+program stream that was cut exactly between two packets, because the rest is a whole stream.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def walk_avi(file: BinaryIO, size: int) -> None:
         file.seek(at)
         kind, length = struct.unpack("<4sI", file.read(8))
         if kind != b"RIFF":
-            return  # what other programs append
+            return  # data that other programs append
         if length == 0:
-            raise StructureError("the AVI file was never finished: it does not know its own length")
+            raise StructureError("the AVI file was never finished: its header has no length")
         at = _step(at, at + 8 + length + (length & 1), size + (length & 1))
 
 
@@ -47,7 +47,7 @@ def walk_flv(file: BinaryIO, size: int) -> None:
 
 
 def walk_ogg(file: BinaryIO, size: int) -> None:
-    """Walk the pages of an Ogg file; each of its streams must come to its last page, and lack none before."""
+    """Walk the pages of an Ogg file; each stream must have its last page and all pages before."""
     at = 0
     numbers: dict[int, int] = {}
     ended: set[int] = set()
@@ -68,7 +68,7 @@ def walk_ogg(file: BinaryIO, size: int) -> None:
 
 
 def walk_asf(file: BinaryIO, size: int) -> None:
-    """Compare the size that a Windows Media file gives itself with what is there."""
+    """Compare the size in a Windows Media file's header with the file's size."""
     head = _read(file, 0, min(size, _CHUNK))
     at = head.find(_ASF_PROPERTIES)
     if at < 0 or at + 92 > len(head):
@@ -80,7 +80,7 @@ def walk_asf(file: BinaryIO, size: int) -> None:
 
 
 def ts_packet_bytes(head: bytes) -> int:
-    """Return the bytes of one packet of a transport stream by the file's first ones; 0 where it is none."""
+    """Return the packet size in bytes of a transport stream by the file's first bytes; 0 if the file is none."""
     for length, at in ((188, 0), (192, 4)):
         if len(head) >= length and all(byte == _SYNC for byte in head[at::length]):
             return length
@@ -88,7 +88,7 @@ def ts_packet_bytes(head: bytes) -> int:
 
 
 def walk_ts(file: BinaryIO, size: int) -> None:
-    """Walk the packets of a transport stream, which all begin alike."""
+    """Walk the packets of a transport stream, which all begin with the same byte."""
     length = ts_packet_bytes(_read(file, 0, min(size, 2_048)))
     if not length or size % length:
         raise StructureError("the last packet of the stream is not whole: the file was cut short")
@@ -109,7 +109,7 @@ def walk_ps(file: BinaryIO, size: int) -> None:
         if head[:3] != b"\0\0\x01" or len(head) < 4:
             raise StructureError(f"the file is damaged or cut at byte {at:,}")
         if head[3] == 0xB9:
-            return  # the stream says that it ends here
+            return  # the end code
         if head[3] == 0xBA and len(head) >= 12:
             length = 12 if head[4] >> 6 != 1 else 14 + (head[-1] & 7)
         elif len(head) >= 6:

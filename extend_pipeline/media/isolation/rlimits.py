@@ -1,6 +1,7 @@
-"""How much a process that looks at bytes from outside may take: set by the process itself, before it sees any of them.
+"""The resource limits of a worker, which it sets on itself before it reads bytes from outside.
 
-They bound what a film can do to this machine. They are no jail: the process is the same user's, and reads what he may.
+They limit the load that a film can cause on this machine. They are no sandbox: the worker runs as the same user and can
+read the same files.
 """
 
 from __future__ import annotations
@@ -8,39 +9,37 @@ from __future__ import annotations
 import math
 import resource
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-OPEN_FILES: Final = 32  # two films, their ways in and out, and what Python has open
+OPEN_FILES: Final = 32  # two films, pipes, and files that Python has open
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """`memory_bytes` is address space on top of what the process has at its start (not on macOS, whose kernel keeps no
-    such limit); `file_bytes` the largest file it may write; `cpu_s` the computing of one task, where
-    the task does not say, and `life_cpu_s` of all of them, after which another process takes over. After `idle_s`
-    without a task the process ends."""
+    """The limits of one worker.
+
+    `memory_bytes`: address space in addition to that at the process's start (not on macOS, whose kernel has no such
+    limit). `file_bytes`: the largest file it may write. `cpu_s`: the CPU time of one task, unless the task has its own;
+    `life_cpu_s`: that of all tasks, after which the process ends. `idle_s`: seconds without a task until it ends.
+    """
 
     memory_bytes: int = 1 << 30  # an 8K frame is 50 MB, and a decoder keeps up to 16
     file_bytes: int = 0
-    cpu_s: float = 30.0  # reading 2 GB takes two seconds of computing
+    cpu_s: float = 30.0  # reading 2 GB takes 2 s
     life_cpu_s: float = 3_600.0
-    idle_s: float = 60.0  # 40 MB are not kept for nothing
-
-    def written(self) -> dict[str, Any]:
-        """Return the bounds for JSON."""
-        return asdict(self)
+    idle_s: float = 60.0  # an idle worker takes 40 MB
 
 
 def confine(bounds: Bounds) -> None:
-    """Bound this process for the rest of its life. Neither it nor what it starts can undo that."""
-    for kind, most in (
+    """Limit this process permanently; neither it nor its child processes can undo that."""
+    for kind, limit in (
         (resource.RLIMIT_FSIZE, bounds.file_bytes),
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_NOFILE, OPEN_FILES),
     ):
-        _lower(kind, most)
+        _lower(kind, limit)
     if sys.platform.startswith("linux"):
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         _lower(resource.RLIMIT_AS, pages * resource.getpagesize() + bounds.memory_bytes)
@@ -48,20 +47,20 @@ def confine(bounds: Bounds) -> None:
 
 
 def allow_cpu(seconds: float) -> None:
-    """Allow so much computing from now on; the kernel ends the process by SIGXCPU where it takes a second more."""
-    soft = math.ceil(cpu_taken() + seconds)  # whole seconds are what the kernel counts here
+    """Allow this many seconds of CPU time from now on; the kernel ends the process by SIGXCPU after a second more."""
+    soft = math.ceil(cpu_taken() + seconds)  # the kernel counts whole seconds here
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
     resource.setrlimit(resource.RLIMIT_CPU, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def cpu_taken() -> float:
-    """Return the seconds of computing that this process has taken since its start."""
+    """Return the seconds of CPU time of this process since its start."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 
 
-def _lower(kind: int, most: int) -> None:
-    """Lower a limit for good; one that is lower already stays."""
+def _lower(kind: int, limit: int) -> None:
+    """Lower a soft and a hard limit permanently; a lower hard limit stays."""
     hard = resource.getrlimit(kind)[1]
-    limit = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
     resource.setrlimit(kind, (limit, limit))

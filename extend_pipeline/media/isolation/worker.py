@@ -1,12 +1,12 @@
-"""The process that opens bytes from outside, so that no other has to. `pool.py` starts it and gives it tasks.
+"""The worker process that opens bytes from outside, so that no other process has to. `pool.py` starts it.
 
-One JSON document a line: tasks by stdin, for each of them one of two messages by stdout:
+One JSON document a line: tasks on stdin, and one message per task on stdout:
 
-    {"ok": result}                what the task found; the first one, true, says that the worker is ready
-    {"failed": [errno, words]}    the system's error; ENOMEM: the task takes too much memory; 0: our own code stumbled
+    {"ok": result}                 the task's result; the first message, true, means that the worker is ready
+    {"failed": [errno, message]}   the system's error; ENOMEM: too much memory; 0: an exception in our own code
 
-It ends when stdin does, which is also when the process that started it was killed; and by itself between two tasks when
-it was idle or busy for long enough.
+It ends when stdin ends, also because the process that started it was killed, and between two tasks when its idle time
+or its CPU time is over.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from extend_pipeline.media.isolation.rlimits import Bounds, allow_cpu, confine, 
 from extend_pipeline.media.libav import FrameError
 
 Task = Mapping[str, Any]
-_NO_MEMORY: Final = {"failed": [errno.ENOMEM, ""]}  # made before there is none left
+_NO_MEMORY: Final = {"failed": [errno.ENOMEM, ""]}  # built while memory is available
 
 
 def main(bounds: str) -> None:
-    """Work on tasks within the bounds (JSON of `Bounds`) until there are no more."""
+    """Run tasks within the bounds (JSON of `Bounds`) until stdin ends, or the idle time or the CPU time is over."""
     limits = Bounds(**json.loads(bounds))
     sys.setrecursionlimit(500)
     out = os.fdopen(os.dup(1), "wb", buffering=0)
-    os.dup2(2, 1)  # what a library prints is no message
-    import av  # noqa: F401 - before the limits: what is loaded now is ours, and every task needs it
+    os.dup2(2, 1)  # keep output of libraries off the message stream
+    import av  # noqa: F401 - loaded before the limits, because every task needs it
     import numpy as np  # noqa: F401
 
     tasks: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -55,14 +55,14 @@ def main(bounds: str) -> None:
         message = _run(task)
         _send(out, message)
         if message == _NO_MEMORY:
-            break  # what is left of the memory may be in pieces
+            break  # the remaining memory may be fragmented
     os._exit(0)
 
 
 def _listen(tasks: queue.SimpleQueue[bytes]) -> None:
     for line in sys.stdin.buffer:
         tasks.put(line)
-    os._exit(0)  # also in the middle of a task: no process waits for its result any more
+    os._exit(0)  # also during a task, because no process waits for its result any more
 
 
 def _send(out: BinaryIO, document: Mapping[str, object]) -> None:
@@ -82,7 +82,7 @@ def _run(task: Task) -> Mapping[str, Any]:
         if error.errno == errno.ENOMEM:
             return _NO_MEMORY
         return {"failed": [error.errno or errno.EIO, error.strerror or str(error)]}
-    except Exception as error:  # noqa: BLE001 - a film that makes our own code stumble is told like any other
+    except Exception as error:  # noqa: BLE001 - a film may cause any exception in our own code
         return {"failed": [0, type(error).__name__]}
 
 
@@ -116,12 +116,10 @@ def _poster(task: Task) -> dict[str, Any]:
 def _film(task: Task) -> dict[str, Any]:
     from extend_pipeline.media.join.film import Joined, join
 
-    made = join(
-        parent=Path(task["parent"]), segment=Path(task["segment"]), out=Path(task["out"]), max_bytes=task["max_bytes"]
-    )
-    match made:
-        case Joined():
-            return {"joined": asdict(made)}
+    files = {name: Path(task[name]) for name in ("parent", "segment", "out")}
+    match join(**files, max_bytes=task["max_bytes"]):
+        case Joined() as joined:
+            return {"joined": asdict(joined)}
         case InvalidFile(reason):
             return {"invalid": reason}
 

@@ -1,1 +1,1 @@
-"""Join two films into one: copy what fits, encode what does not."""
+"""Assembly of one film from a parent and a segment: compatible packets are copied, others are encoded again."""

@@ -1,5 +1,5 @@
-"""The full-length film from a parent and the new part that a provider returned alone (docs/architecture.md, "Four
-providers, one planner")."""
+"""Assembly of the full-length film from a parent and a segment (docs/architecture.md, "Four providers, one
+planner")."""
 
 from __future__ import annotations
 
@@ -16,22 +16,15 @@ from extend_pipeline.media.store import MediaStore, Stored
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """The assembled film. `lossless`: every packet of video and audio was copied. `note` says how it was made."""
+    """The assembled film. `lossless`: every packet of video and audio was copied. `note` describes how it was made."""
 
     stored: Stored
     lossless: bool
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class Unassembled:
-    """There is no film; `reason` is a sentence for a person. Parent and segment are untouched."""
-
-    reason: str
-
-
 class Join(Protocol):
-    """How a film is written: `film.join`, or `isolated_probe.join` where the parts come from outside."""
+    """The function that writes a film: `film.join`, or `isolated_probe.join` if the parts come from outside."""
 
     def __call__(self, *, parent: Path, segment: Path, out: Path, max_bytes: int) -> Joined | InvalidFile:
         """Write the film to `out`."""
@@ -46,22 +39,22 @@ def assemble(
     max_bytes: int,
     join: Join = film.join,
     check: Callable[[Path], ValidFile | InvalidFile] = check_file,
-) -> Film | Unassembled:
-    """Join the parent film and the segment that continues it, and store the film; the same inputs give the same film.
+) -> Film | InvalidFile:
+    """Join a parent film and the segment that continues it, and store the film; the same inputs give the same film.
 
-    Unassembled where one of both can't be read whole, or the film would exceed `max_bytes`. Content never raises;
-    OSError does, and leaves nothing behind.
+    Returns InvalidFile if one of both can't be read whole, or the film would exceed `max_bytes`. Raises OSError, and
+    leaves no file then; content never raises.
     """
     joined: list[Joined] = []
 
     def write(out: Path) -> InvalidFile | None:
-        made = join(parent=parent, segment=segment, out=out, max_bytes=max_bytes)
-        if isinstance(made, InvalidFile):
-            return made
-        joined.append(made)
+        result = join(parent=parent, segment=segment, out=out, max_bytes=max_bytes)
+        if isinstance(result, InvalidFile):
+            return result
+        joined.append(result)
         return None
 
     stored = store.build(write, max_bytes=max_bytes, check=check)
     if isinstance(stored, InvalidFile):
-        return Unassembled(stored.reason)
+        return stored
     return Film(stored, joined[-1].lossless, joined[-1].note)

@@ -1,7 +1,7 @@
-"""The audio of an assembled film as packets: both parts' copied, or coded again as AAC, with silence where none is.
+"""The audio packets of an assembled film: copied from both parts, or encoded again as AAC, with silence in gaps.
 
-What lies outside a part's frames is left out. Copied audio joins packet by packet: it may start up to one packet
-(21 ms of AAC) late after the seam, so that nothing overlaps.
+Audio outside a part's video frames is left out. Copied audio joins packet by packet: it may start up to one packet
+(21 ms of AAC) late after the seam, so that no packets overlap.
 """
 
 from __future__ import annotations
@@ -27,24 +27,25 @@ _GAP_S: Final = 0.005  # above what containers round by, below a packet of any c
 
 
 def copied_audio(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[AudioStream]]:
-    """Return the packets of both, unchanged but for their instants. Adds the stream now."""
+    """Return the packets of both parts, unchanged except for their instants. Adds the stream to `out` at once."""
     with open_video(parent.path) as (container, _):
         source = audio_of(container)
         if source is None or source.time_base is None:
-            raise FrameError("the parent's sound can't be read")
+            raise FrameError("the parent's audio can't be read")
         stream = out.add_stream_from_template(source, opaque=True)
         tick_s = source.time_base
     return _copied(stream, parent, segment, tick_s)
 
 
 def encoded_audio(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator[Packet[AudioStream]]:
-    """Return code both again as AAC, silence where a part has none or can't be decoded. Adds the stream now.
+    """Return the packets of both parts encoded again as AAC, with silence for missing or undecodable audio. Adds the
+    stream to `out` at once.
 
-    The film takes the higher of both sampling rates, and stereo where one part has more than one channel.
+    The film has the higher of both sampling rates, and stereo if one part has more than one channel.
     """
     codings = [part.audio for part in (parent, segment) if part.audio is not None]
     if not codings:
-        raise FrameError("neither part has sound")
+        raise FrameError("neither part has audio")
     rate = max(coding.rate if coding.rate in _RATES else 48_000 for coding in codings)
     layout = "stereo" if any(coding.channels > 1 for coding in codings) else "mono"
     stream = out.add_stream("aac", rate=rate)
@@ -54,7 +55,7 @@ def encoded_audio(out: OutputContainer, parent: Clip, segment: Clip) -> Iterator
 
 
 class Readable(StrEnum):
-    """How much of a part's audio can be decoded."""
+    """The share of a part's audio that can be decoded."""
 
     WHOLE = "whole"
     PARTLY = "partly"
@@ -62,7 +63,7 @@ class Readable(StrEnum):
 
 
 def readable_audio(part: Clip) -> Readable:
-    """Decode all of the part's audio, and return how much of it could be decoded."""
+    """Return how much of the part's audio can be decoded, by decoding all of it."""
     try:
         decoded = [frame is not None for frame in _frames(part)]
     except FrameError:
@@ -74,29 +75,29 @@ def readable_audio(part: Clip) -> Readable:
 
 def _copied(stream: AudioStream, parent: Clip, segment: Clip, tick_s: Fraction) -> Iterator[Packet[AudioStream]]:
     seam = round(parent.duration_s / tick_s)
-    free = None
-    for part, begins in ((parent, 0), (segment, seam)):
-        late = None
+    next_free = None
+    for part, offset in ((parent, 0), (segment, seam)):
+        delay = None
         with open_video(part.path) as (container, _):
             source = audio_of(container)
             if source is None or source.time_base is None:
-                raise FrameError("the sound can't be read")
+                raise FrameError("the audio can't be read")
             for packet in container.demux(source):
                 if packet.size == 0 or packet.pts is None:
                     continue
                 at_s = packet.pts * source.time_base - part.start_s
-                # What lies before the frames only starts the decoder; at the seam it would be heard.
+                # Packets before the frames only start the decoder; at the seam a player would play them.
                 if at_s >= part.duration_s or (part is segment and (at_s < 0 or packet.is_discard)):
                     continue
-                at = round(at_s / tick_s) + begins
-                if late is None:
-                    late = max(0, free - at) if free is not None else 0
+                at = round(at_s / tick_s) + offset
+                if delay is None:
+                    delay = max(0, next_free - at) if next_free is not None else 0
                 packet.duration = round((packet.duration or 0) * source.time_base / tick_s)
-                packet.pts = packet.dts = at + late
+                packet.pts = packet.dts = at + delay
                 packet.time_base = tick_s
-                # The header may cut the last packet short; its decoder plays all of it.
+                # The header may shorten the last packet, but decoders play all of it.
                 whole = round(Fraction(source.codec_context.frame_size, source.codec_context.sample_rate) / tick_s)
-                free = at + late + max(packet.duration, whole)
+                next_free = at + delay + max(packet.duration, whole)
                 packet.stream = stream
                 yield packet
 
@@ -123,7 +124,7 @@ def _encoded(stream: AudioStream, parent: Clip, segment: Clip, rate: int, layout
 
 
 def _decoded(part: Clip, rate: int, layout: str) -> np.ndarray:
-    """Return the audio under the part's frames, shape (channels, samples): silent where the part has none."""
+    """Return the audio during the part's frames, shape (channels, samples), with silence where the part has none."""
     import av
     import numpy as np
 
@@ -132,27 +133,27 @@ def _decoded(part: Clip, rate: int, layout: str) -> np.ndarray:
     if part.audio is None:
         return samples
 
-    def place(pieces: list[AudioFrame], at: int) -> int:
-        for piece in pieces:
-            block = np.asarray(piece.to_ndarray(), dtype=np.float32)
+    def place(frames: list[AudioFrame], at: int) -> int:
+        for frame in frames:
+            block = np.asarray(frame.to_ndarray(), dtype=np.float32)
             inside = block[:, max(0, -at) : max(0, total - at)]
             samples[:, max(0, at) : max(0, at) + inside.shape[1]] = inside
             at += block.shape[1]
         return at
 
-    resampler, kind = None, None
-    written = 0  # samples up to here
-    expected_s = 0.0  # when the next frame starts where nothing is missing
+    resampler, input_format = None, None
+    written = 0  # samples so far
+    expected_s = 0.0  # when the next frame starts if no audio is missing
     for frame in _frames(part):
         if frame is None:
             continue
         start_s = expected_s if frame.time is None else frame.time - float(part.start_s)
-        own = (frame.sample_rate, frame.layout.name, frame.format.name)
-        # A gap in the audio stays one: what follows would be heard earlier with each.
-        if resampler is None or own != kind or abs(start_s - expected_s) > _GAP_S:
+        frame_format = (frame.sample_rate, frame.layout.name, frame.format.name)
+        # A gap in the audio stays a gap, because without it all later audio would play too early.
+        if resampler is None or frame_format != input_format or abs(start_s - expected_s) > _GAP_S:
             if resampler is not None:
                 place(resampler.resample(None), written)
-            resampler, kind = av.AudioResampler(format="fltp", layout=layout, rate=rate), own
+            resampler, input_format = av.AudioResampler(format="fltp", layout=layout, rate=rate), frame_format
             written = round(start_s * rate)
         written = place(resampler.resample(frame), written)
         expected_s = start_s + frame.samples / frame.sample_rate
@@ -162,13 +163,14 @@ def _decoded(part: Clip, rate: int, layout: str) -> np.ndarray:
 
 
 def _frames(part: Clip) -> Iterator[AudioFrame | None]:
-    """Decode the part's audio; None stands for each packet that can't be decoded. FrameError where none can."""
+    """Yield the part's decoded audio frames, None for each packet that can't be decoded. Raises FrameError if the part
+    has no readable audio stream."""
     import av
 
     with open_video(part.path) as (container, _):
         source = audio_of(container)
         if source is None:
-            raise FrameError("the sound can't be read")
+            raise FrameError("the audio can't be read")
         for packet in container.demux(source):
             try:
                 frames = source.decode(packet)

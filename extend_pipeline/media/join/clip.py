@@ -1,4 +1,4 @@
-"""What one file brings to a film that is assembled from two: its frames' instants and coding, and its audio's."""
+"""One part of an assembled film: the instants and the coding of its video frames, and the coding of its audio."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VideoCoding:
-    """How the frames are coded. What a decoder needs to know before the first frame; equal means interchangeable.
+    """The properties of coded video that a decoder needs before the first frame; equal means interchangeable.
 
-    `parameters` are the decoder's parameters as the file's header holds them (for H.264 in `avc1`: SPS and PPS).
+    `parameters` are the decoder's parameters in the file's header (for H.264 in `avc1`: SPS and PPS).
     """
 
     codec: str
@@ -34,7 +34,7 @@ class VideoCoding:
 
     @property
     def seen(self) -> tuple[int, int, Fraction]:
-        """Width, height and shape of the pixels as a viewer sees them, turned as the film is marked."""
+        """Return width, height and pixel aspect ratio as a viewer sees them, turned by the display matrix."""
         if self.turn.transposed:
             return self.height, self.width, 1 / self.pixel_aspect
         return self.width, self.height, self.pixel_aspect
@@ -42,7 +42,7 @@ class VideoCoding:
 
 @dataclass(frozen=True, slots=True)
 class AudioCoding:
-    """How the audio is coded; equal means interchangeable. `rate` is in samples a second."""
+    """The properties of coded audio; equal means interchangeable. `rate` is in samples a second."""
 
     codec: str
     parameters: bytes
@@ -53,12 +53,12 @@ class AudioCoding:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A file's facts, from its packets. All instants are in ticks of `tick_s` seconds.
+    """The properties of a file's packets. All instants are in ticks of `tick_s` seconds.
 
     `starts`: when each frame is shown, in order. `end`: when the last one stops. `dts`: when each packet is decoded,
-    in the file's order; `next_dts`: when one after the last could be. `clean_start`: a decoder can start at the first
-    frame. `hidden`: packets are stored that are not shown. `changes`: the decoder's parameters change on the way.
-    `audio` is None where there is none, or none that is known here; `unknown_audio` tells the latter.
+    in the file's order; `next_dts`: when a packet after the last could be. `clean_start`: the first frame is a
+    keyframe. `hidden`: some stored packets are not shown. `changes`: the decoder's parameters change within the file.
+    `audio` is None if there is none, or none in a supported codec; `unknown_audio` is true in the latter case.
     """
 
     path: Path
@@ -86,34 +86,33 @@ class Clip:
 
     @property
     def duration_s(self) -> Fraction:
-        """From the first frame's start to the last one's end."""
+        """Return the seconds from the first frame's start to the last one's end."""
         return (self.end - self.first) * self.tick_s
 
     @property
     def rate(self) -> Fraction:
-        """Frames a second, on average."""
+        """Return the average frames a second."""
         return len(self.starts) / self.duration_s
 
     @property
     def constant_frame_rate(self) -> bool:
-        """Return whether all frames stay equally long, but for a tick of rounding."""
-        edges = (*self.starts, self.end)
-        lengths = [after - before for before, after in pairwise(edges)]
+        """Return whether all frames have the same length, within a tick of rounding."""
+        lengths = [after - before for before, after in pairwise((*self.starts, self.end))]
         return max(lengths) - min(lengths) <= 2
 
 
 def audio_of(container: InputContainer) -> AudioStream | None:
-    """Return the first stream of audio that can be read here; None where there is none."""
+    """Return the first audio stream in a supported codec, None if there is none."""
     return next((stream for stream in container.streams.audio if stream.codec_context is not None), None)
 
 
 def read_clip(path: Path) -> Clip:
-    """Read the file's packets and decode its first frame. FrameError with a sentence, OSError."""
+    """Read the file's packets and decode its first frame. Raises FrameError, OSError."""
     with open_video(path) as (container, stream):
-        return _frames(path, container, stream, _audio(container))
+        return _read_packets(path, container, stream, _audio_coding(container))
 
 
-def _audio(container: InputContainer) -> AudioCoding | None:
+def _audio_coding(container: InputContainer) -> AudioCoding | None:
     stream = audio_of(container)
     if stream is None or not stream.codec_context.sample_rate or not stream.codec_context.channels:
         return None
@@ -127,10 +126,10 @@ def _audio(container: InputContainer) -> AudioCoding | None:
     )
 
 
-def _in_order(shown: list[int], decoded: list[int | None]) -> tuple[int, ...]:
-    """Return when each packet is decoded; worked out where the container does not say, as with Matroska: in the order
-    that they are shown in, early enough for each."""
-    known = tuple(tick for tick in decoded if tick is not None)
+def _decode_times(shown: list[int], stored: list[int | None]) -> tuple[int, ...]:
+    """Return when each packet is decoded. If the container does not store it (Matroska), derive it: in the order in
+    which frames are shown, early enough for each."""
+    known = tuple(tick for tick in stored if tick is not None)
     if len(known) == len(shown):
         return known
     ordered = sorted(shown)
@@ -138,19 +137,19 @@ def _in_order(shown: list[int], decoded: list[int | None]) -> tuple[int, ...]:
     return tuple(tick - ahead for tick in ordered)
 
 
-def _frames(path: Path, container: InputContainer, stream: VideoStream, audio: AudioCoding | None) -> Clip:
+def _read_packets(path: Path, container: InputContainer, stream: VideoStream, audio: AudioCoding | None) -> Clip:
     spans: list[tuple[int, int]] = []
     dts: list[int | None] = []
     hidden = changes = False
     first_packet: tuple[int, bool] | None = None
     frame = None
-    heard = 0
+    audio_packets = 0
     streams = [stream] if audio is None else [stream, audio_of(container)]
-    for packet in container.demux([one for one in streams if one is not None]):
+    for packet in container.demux([source for source in streams if source is not None]):
         if packet.size == 0:
-            continue  # the end: it only flushes the decoder
+            continue  # the last packet only flushes the decoder
         if packet.stream.index != stream.index:
-            heard += 1
+            audio_packets += 1
             continue
         if frame is None:
             frame = next(iter(stream.decode(packet)), None)
@@ -165,13 +164,13 @@ def _frames(path: Path, container: InputContainer, stream: VideoStream, audio: A
     if frame is None and spans:
         frame = next(iter(stream.decode(None)), None)
     if first_packet is None or frame is None or stream.time_base is None:
-        raise FrameError("there are no pictures in the file that can be decoded")
+        raise FrameError("the file has no video frame that can be decoded")
     starts = tuple(sorted(start for start, _ in spans))
     end = end_of(spans)
     if len(set(starts)) != len(starts) or end <= starts[-1]:
-        raise FrameError("the pictures' times are not in order")
+        raise FrameError("the video frames' times are not in order")
     context = stream.codec_context
-    decoded_at = _in_order([start for start, _ in spans], dts)
+    decoded_at = _decode_times([start for start, _ in spans], dts)
     return Clip(
         path=path,
         video=VideoCoding(
@@ -191,6 +190,6 @@ def _frames(path: Path, container: InputContainer, stream: VideoStream, audio: A
         clean_start=first_packet == (starts[0], True),
         hidden=hidden,
         changes=changes,
-        audio=audio if heard else None,
+        audio=audio if audio_packets else None,
         unknown_audio=audio is None and bool(container.streams.audio),
     )

@@ -1,4 +1,4 @@
-"""How two parts become one film: what can be copied, what has to be coded again, and why. Decisions only, no files."""
+"""Decisions on how two parts become one film: what is copied, what is encoded again, and why. Reads no files."""
 
 from __future__ import annotations
 
@@ -12,100 +12,100 @@ from typing import Final
 
 from extend_pipeline.media.join.clip import AudioCoding, Clip, VideoCoding
 
-FINEST_CLOCK: Final = 10_000_000  # ticks a second; above, 180 s come near the 32 bits of an MP4's tables
+FINEST_CLOCK: Final = 10_000_000  # ticks a second; above, 180 s approach the 32 bits of an MP4's tables
 MAX_ENCODED_FRAMES: Final = 20_000  # 180 s, the longest film that any provider makes, at 60 frames a second: 10,800
-_RATES: Final = (1, 120)  # frames a second that can be meant; others are a broken clock
+_RATES: Final = (1, 120)  # plausible frames a second; others are a broken clock
 
-
-# What players expect in an MP4, by the names of libav's decoders; others are coded again.
+# Codecs that players expect in an MP4, by the names of libav's decoders; others are encoded again.
 MP4_VIDEO_CODECS: Final = frozenset({"h264", "hevc", "av1", "libdav1d", "libaom-av1", "vp9", "libvpx-vp9", "mpeg4"})
 MP4_AUDIO_CODECS: Final = frozenset({"aac", "mp3", "mp3float", "ac3", "eac3", "opus", "libopus", "flac", "alac"})
 
 
 class AudioPlan(StrEnum):
-    """What becomes of the audio."""
+    """How the film gets its audio."""
 
     NONE = "none"  # neither part has any
     COPY = "copy"
-    ENCODE = "encode"  # they differ in kind, or only one part has it and silence fills the other
+    ENCODE = "encode"  # the formats differ, or only one part has audio and silence fills the other
 
 
 @dataclass(frozen=True, slots=True)
 class FrameSlot:
-    """One frame of the film: the segment's frame `index`, shown from `start` to `end` in ticks after the seam."""
+    """One frame of the film: a part's frame `index`, shown from `start` to `end` in ticks after the part's start."""
 
     index: int
     start: int
     end: int
 
 
-def copy_obstacle(parent: Clip, segment: Clip) -> str | None:
-    """Return why the frames can't be copied one after the other, as the end of a sentence; None where they can."""
+def reencode_reason(parent: Clip, segment: Clip) -> str | None:
+    """Return why the video must be encoded again, as the end of a sentence; None if it can be copied."""
     before, after = parent.video, segment.video
     if before.codec != after.codec:
         return f"the parent is coded as {before.codec} and the segment as {after.codec}"
     if before.codec not in MP4_VIDEO_CODECS:
-        return f"pictures that are coded as {before.codec} have no place in an MP4"
+        return f"{before.codec} is not supported in an MP4"
     if before.turn != after.turn:
-        return "the parent and the segment are marked as turned differently"
+        return "the parent and the segment have different display matrices"
     if (before.width, before.height) != (after.width, after.height):
         return f"the parent is {before.width} × {before.height} and the segment {after.width} × {after.height}"
     if before.pixel_format != after.pixel_format:
-        return f"the parent's pictures are {before.pixel_format} and the segment's {after.pixel_format}"
+        return f"the parent's pixel format is {before.pixel_format} and the segment's {after.pixel_format}"
     if before.pixel_aspect != after.pixel_aspect:
-        return f"the parent's pixels are shaped {before.pixel_aspect} and the segment's {after.pixel_aspect}"
+        return f"the parent's pixel aspect ratio is {before.pixel_aspect} and the segment's {after.pixel_aspect}"
     if not _same_parameters(before, after):
         return "both were encoded with different settings, and one MP4 track holds one set"
     if parent.changes or segment.changes:
         return "the encoder's settings change within a file"
     if parent.hidden or segment.hidden:
-        return "an edit list hides some of the stored pictures"
+        return "an edit list hides some of the stored frames"
     if not segment.clean_start:
         return "the segment does not start with a keyframe"
     return None
 
 
 def plan_audio(parent: Clip, segment: Clip) -> AudioPlan:
-    """Return how the film keeps all audio there is: whatever was paid for is heard in it."""
+    """Return how the film gets its audio, so that no paid audio is lost."""
     if parent.audio is None and segment.audio is None:
         return AudioPlan.NONE
     return AudioPlan.COPY if parent.audio == segment.audio and _fits_mp4(parent.audio) else AudioPlan.ENCODE
 
 
 def _fits_mp4(audio: AudioCoding | None) -> bool:
-    """Return whether the packets can be copied. AAC of a transport stream brings no parameters."""
+    """Return whether the packets can be copied. AAC of a transport stream can't, because it has no parameters."""
     return audio is not None and audio.codec in MP4_AUDIO_CODECS and (audio.codec != "aac" or bool(audio.parameters))
 
 
 def common_clock(parent: Clip, segment: Clip) -> Fraction:
-    """Return seconds a tick, such that both parts' instants are whole ticks; the parent's own where that gets too
-    fine."""
+    """Return the seconds of a tick that makes both parts' instants whole ticks; the parent's tick if that is too
+    small."""
     ticks = lcm(parent.tick_s.denominator, segment.tick_s.denominator)
     return Fraction(1, ticks) if ticks <= FINEST_CLOCK else parent.tick_s
 
 
-def slots(parent: Clip, segment: Clip, clock_s: Fraction) -> list[FrameSlot]:
+def frame_slots(parent: Clip, segment: Clip, clock_s: Fraction) -> list[FrameSlot]:
     """Return the segment's frames at the parent's rate, in ticks of `clock_s`.
 
-    At their own instants where the rates agree, or where the parent has no steady rate to follow. Otherwise each of
-    the parent's intervals shows what the segment shows in its middle. ValueError where that makes too many frames.
+    They keep their own instants if the rates agree, or if the parent has no constant frame rate. Otherwise each of the
+    parent's intervals shows the segment's frame at its middle. Raises ValueError if that makes too many frames.
     """
     own = [round((tick - segment.first) * segment.tick_s / clock_s) for tick in (*segment.starts, segment.end)]
     low, high = _RATES
-    follows = parent.constant_frame_rate and low <= parent.rate <= high
-    alike = segment.constant_frame_rate and abs(parent.rate / segment.rate - 1) < Fraction(1, 1000)
-    count = len(segment.starts) if alike or not follows else max(1, round(segment.duration_s * parent.rate))
+    parent_constant = parent.constant_frame_rate and low <= parent.rate <= high
+    same_rate = segment.constant_frame_rate and abs(parent.rate / segment.rate - 1) < Fraction(1, 1000)
+    keeps_own = same_rate or not parent_constant
+    count = len(segment.starts) if keeps_own else max(1, round(segment.duration_s * parent.rate))
     if len(parent.starts) + count > MAX_ENCODED_FRAMES:
         raise ValueError(
-            f"the film would have {len(parent.starts) + count:,} pictures; {MAX_ENCODED_FRAMES:,} can be encoded"
+            f"the film would have {len(parent.starts) + count:,} video frames; {MAX_ENCODED_FRAMES:,} can be encoded"
         )
-    if alike or not follows:
+    if keeps_own:
         return [FrameSlot(index, own[index], own[index + 1]) for index in range(count)]
     return list(_resampled(own, count, 1 / parent.rate / clock_s))
 
 
 def fit(video: VideoCoding, into: VideoCoding) -> tuple[int, int]:
-    """Return width and height, even, that an upright frame takes within another format without being distorted."""
+    """Return even width and height of an upright frame that is scaled into another format without distortion."""
     own_width, own_height, own_pixel_aspect = video.seen
     width, height, pixel_aspect = into.seen
     aspect = Fraction(own_width, own_height) * own_pixel_aspect / pixel_aspect
@@ -125,7 +125,7 @@ def _resampled(own: list[int], count: int, length: Fraction) -> Iterator[FrameSl
 
 
 def _same_parameters(before: VideoCoding, after: VideoCoding) -> bool:
-    """Return whether one decoder configuration serves both. Two `avcC` may differ in bytes and hold the same sets."""
+    """Return whether both have the same decoder parameters; two `avcC` may differ in bytes and hold the same sets."""
     if before.parameters == after.parameters:
         return True
     if before.codec != "h264":
@@ -137,8 +137,8 @@ def _same_parameters(before: VideoCoding, after: VideoCoding) -> bool:
 
 
 def _parameter_sets(avcc: bytes) -> tuple[int, list[bytes]]:
-    """Return the size of a NAL unit's length field, and all SPS and PPS (ISO/IEC 14496-15,
-    AVCDecoderConfigurationRecord)."""
+    """Return the code for the size of NAL length fields, and all SPS and PPS, of an AVCDecoderConfigurationRecord
+    (ISO/IEC 14496-15)."""
     if avcc[0] != 1:
         raise ValueError("not an avcC")
     at = 6

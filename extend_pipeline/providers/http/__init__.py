@@ -1,1 +1,1 @@
-"""HTTP with the guarantees that money needs: a deadline per call, checked addresses, and whether a byte has left."""
+"""HTTP with a deadline per call, checked addresses, and a record of whether any byte of a request was sent."""

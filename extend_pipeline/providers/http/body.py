@@ -1,4 +1,4 @@
-"""Collects an answer's body up to a cap, counted after decompression, so that a small answer can't become a large
+"""Read a response body up to a limit, counted after decompression, so that a small response can't expand into a large
 one."""
 
 from __future__ import annotations
@@ -6,19 +6,19 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-BODY_CAP: Final = 1_000_000  # bytes; a whole envelope of 001 is under 1,500
+BODY_CAP: Final = 1_000_000  # bytes; a task is under 1,500
 
 
 class BodyBuffer:
-    """Feed it chunks as they come. `data` is what was understood so far, at most `cap` bytes.
+    """The decoded body so far, at most `cap` bytes.
 
-    gzip and deflate are undone although they were not asked for. Any other encoding is kept as it came: it will not
-    read as JSON, which says what there is to say.
+    gzip and deflate are decoded although they are not requested. Any other encoding stays as it is, and the JSON parser
+    reports it.
     """
 
     def __init__(self, *, encoding: str, cap: int = BODY_CAP) -> None:
         self._cap = cap
-        self._taken = 0
+        self._received = 0
         self._data = bytearray()
         self.truncated = False
         self._inflater: zlib._Decompress | None = None
@@ -36,8 +36,8 @@ class BodyBuffer:
         return bytes(self._data)
 
     def feed(self, chunk: bytes) -> bool:
-        """Take a chunk; answers whether more is wanted. False once the cap is passed or the compression is broken."""
-        self._taken += len(chunk)
+        """Add a chunk; return False once the limit is passed or the compressed data is invalid, else True."""
+        self._received += len(chunk)
         room = self._cap - len(self._data) + 1
         if self._inflater is None:
             self._data += chunk[:room]
@@ -46,7 +46,7 @@ class BodyBuffer:
                 self._data += self._inflater.decompress(chunk, room)
             except zlib.error:
                 return False
-        if len(self._data) > self._cap or self._taken > self._cap:
+        if len(self._data) > self._cap or self._received > self._cap:
             del self._data[self._cap :]
             self.truncated = True
         return not self.truncated

@@ -1,7 +1,6 @@
-"""Fetching a result: one streamed GET, with a policy of where it may go, and no credentials, cookies or headers of
-ours.
+"""Download a result: one streamed GET under a policy of allowed hosts, without credentials, cookies or headers of ours.
 
-URLs come from upstream answers, so each of them, redirects included, is checked as if a stranger had written it.
+URLs come from upstream responses, so each of them, redirects included, is checked as untrusted input.
 """
 
 from __future__ import annotations
@@ -28,22 +27,21 @@ from extend_pipeline.providers.http.results import NoResponse, NotSent, Pace, St
 from extend_pipeline.providers.http.route import DIRECT, Route
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_GONE: Final = frozenset({401, 403, 404, 410})  # what object stores say of a signature that is past its time
+_GONE: Final = frozenset({401, 403, 404, 410})  # what object stores return for an expired signature
 _NO_VIDEO: Final = ("text/html", "application/xhtml", "application/json", "application/xml", "text/xml")
 
 
 class FaultKind(StrEnum):
     """What to do about a download that failed."""
 
-    EXPIRED = "expired"  # ask the provider for a fresh URL
+    EXPIRED = "expired"  # query the provider for a fresh URL
     TRANSIENT = "transient"  # try again
-    REFUSED = "refused"  # against the policy: a person has to look
+    REFUSED = "refused"  # against the policy: the operator has to decide
 
 
 @dataclass(frozen=True, slots=True)
 class PrivateHost:
-    """A host that may lie in a private network: its name, the port where the account is asked, and whether http was
-    written."""
+    """A host that may be in a private network; `port` and `http` are those of the account's base URL."""
 
     host: str
     port: int
@@ -60,15 +58,15 @@ class PrivateHost:
 class DownloadPolicy:
     """Where results may come from, and how large and slow they may be.
 
-    `hosts` are host names or patterns: `*.example.com` is every host below example.com but not itself, `*` every named
-    host; None is any public host. `http` allows addresses without TLS. With `allow_local`, loopback hosts are allowed
-    although they are not listed, and over http. `private` is the account's own host and may lie in a private network:
-    it is allowed although it is not listed, over http where the account is asked over http; a redirect leads there
-    from itself alone. `is_film` judges the first bytes of an answer whose host calls it a page or a message: hosts are
-    wrong about that.
+    `hosts` are host names or patterns: `*.example.com` matches every host below example.com but not itself, `*` every
+    host name; None allows any public host. `http` allows URLs without TLS. `allow_local` allows loopback hosts that are
+    not listed, also over http. `private` is the account's own host, which may be in a private network: it is allowed
+    without being listed, over http if the account's base URL is http, and only that host may redirect to it.
+    `is_video` checks the first bytes of a body that is declared as a page or a message, because hosts declare videos
+    wrongly.
 
-    `silence_s` seconds may pass until the body begins, redirects included, and without a byte of it. A body may take
-    as long as it keeps the pace: `least_bytes` in each `window_s` seconds, so that a byte a minute holds no worker.
+    `idle_timeout_s` limits the time until the body begins, redirects included, and each wait for a byte of it. A body
+    may take as long as it keeps the pace of `min_bytes` per `window_s` seconds, so that a slow host occupies no worker.
     """
 
     hosts: tuple[str, ...] | None = None
@@ -77,19 +75,19 @@ class DownloadPolicy:
     private: PrivateHost | None = None
     route: Route = DIRECT
     max_bytes: int = 2_000_000_000
-    silence_s: float = 60.0
+    idle_timeout_s: float = 60.0
     window_s: float = 120.0
-    least_bytes: int = 65_536
+    min_bytes: int = 65_536
     max_redirects: int = 3
-    is_film: Callable[[bytes], bool] = lambda _: False
+    is_video: Callable[[bytes], bool] = lambda _: False
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """An answer that is being fetched. `chunks` raises DownloadInterrupted; it is read inside the `with` only.
+    """A response whose body is being read, inside the `with` only. `chunks` raises DownloadInterrupted.
 
-    `content_length` bytes of it come, from byte `start` of the file on; the file has `total` bytes in all, and
-    `validator` tells it from other versions. None where the server doesn't say.
+    The body has `content_length` bytes, from byte `start` of the file on. The file has `total` bytes, and `validator`
+    identifies its version. None for what the server doesn't declare.
     """
 
     status: int
@@ -103,8 +101,8 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """No body, and why. The message has no query of the URL's in it: that may be a signature. `status` is the HTTP
-    status of the answer; None where none came."""
+    """Why there is no body. The message leaves out the URL's query, which may be a signature. `status` is the HTTP
+    status, None without a response."""
 
     kind: FaultKind
     message: str
@@ -112,7 +110,7 @@ class Fault:
 
 
 class DownloadInterrupted(Exception):
-    """A body ended before its end, or went on beyond what is allowed."""
+    """A body that ended too early or exceeds the limit."""
 
     def __init__(self, kind: FaultKind, message: str) -> None:
         super().__init__(message)
@@ -122,16 +120,16 @@ class DownloadInterrupted(Exception):
 
 @contextmanager
 def open_download(url: str, policy: DownloadPolicy, resume: Resume | None = None) -> Iterator[Body | Fault | NoRange]:
-    """Open a result for reading. Yields a Body, or a Fault where there is none; what is left unread is dropped at the
-    end. With `resume` only the rest of the file is asked for: the Body may begin at 0 all the same, and NoRange is
-    yielded where the answer neither continues the file nor brings all of it."""
+    """Open a result for reading: yield a Body, or the Fault that prevents it. With `resume`, request only the rest of
+    the file: the Body may still begin at 0, and NoRange is yielded if the response is neither the rest nor the whole
+    file."""
     with ExitStack() as stack:
         yield _open(url, policy, resume, stack)
 
 
 def check_url(url: str, policy: DownloadPolicy, *, private: bool = True) -> tuple[UrlParts, AddressPolicy] | Fault:
-    """Return where a URL leads and which addresses it may lead to, or why it isn't fetched. Pure: no name is looked up.
-    Without `private`, as for a redirect from another host, the policy's private host is one like any other."""
+    """Return the parts of a URL and the policy for its addresses, or why it isn't fetched. Pure: resolves no name.
+    Without `private`, as for a redirect from another host, the policy's private host is treated like any other."""
     target = parse_url(url)
     if isinstance(target, AddressFault):
         return Fault(FaultKind.REFUSED, target.message)
@@ -148,7 +146,7 @@ def check_url(url: str, policy: DownloadPolicy, *, private: bool = True) -> tupl
     if target.port != {"https": 443, "http": 80}[target.scheme] and target.port < 1024:
         return Fault(FaultKind.REFUSED, f"{target.host}: port {target.port} belongs to another service")
     address = parse_address(target.host)
-    # refused without a look-up; a name that resolves to such an address is refused at the connection
+    # refused without resolving it; a name that resolves to such an address is refused when connecting
     if is_local(target.host) or (address is not None and not is_public(address)):
         return Fault(FaultKind.REFUSED, f"{target.host} is an address of this machine or of a private network")
     if policy.hosts is not None and not any(host_matches(target.host, pattern) for pattern in policy.hosts):
@@ -172,7 +170,7 @@ def _check_private(target: UrlParts, own: PrivateHost) -> tuple[UrlParts, Addres
 
 
 def host_matches(host: str, pattern: str) -> bool:
-    """Return whether a host is meant by a pattern. An address is only ever meant by itself, written out."""
+    """Return whether a host matches a pattern. An address matches only itself, written out."""
     pattern = pattern.lower().strip("[]").removesuffix(".")
     if parse_address(host) is not None or not pattern.startswith("*"):
         return host == pattern
@@ -180,70 +178,73 @@ def host_matches(host: str, pattern: str) -> bool:
 
 
 def _open(url: str, policy: DownloadPolicy, resume: Resume | None, stack: ExitStack) -> Body | Fault | NoRange:
-    clock = _Clock(policy.silence_s)
-    pace = Pace(policy.least_bytes, policy.window_s)
-    ask = None if resume is None else resume.headers()
-    inside = True  # a stranger's redirect must not lead into a private network
+    ends = time.monotonic() + policy.idle_timeout_s
+    pace = Pace(policy.min_bytes, policy.window_s)
+    range_headers = None if resume is None else resume.headers()
+    from_private_host = True  # a redirect from another host must not lead into a private network
     for _ in range(policy.max_redirects + 1):
-        checked = check_url(url, policy, private=inside)
+        checked = check_url(url, policy, private=from_private_host)
         if isinstance(checked, Fault):
             return checked
-        target, reach = checked
+        target, allowed = checked
         hop = stack.enter_context(ExitStack())
-        answer = hop.enter_context(
+        response = hop.enter_context(
             open_stream(
                 target,
-                reach=reach,
+                allowed=allowed,
                 route=policy.route,
-                deadline_s=clock.left(),
-                idle_s=policy.silence_s,
+                deadline_s=max(ends - time.monotonic(), 0.0),
+                idle_s=policy.idle_timeout_s,
                 pace=pace,
-                headers=ask,
+                headers=range_headers,
             )
         )
-        match answer:
+        match response:
             case NotSent(reason=reason, refused=refused):
                 return Fault(FaultKind.REFUSED if refused else FaultKind.TRANSIENT, f"{target.host}: {reason}")
             case NoResponse(reason=reason):
                 return Fault(FaultKind.TRANSIENT, f"{target.host}: {reason}")
             case Stream(status=status, headers=headers) if status in _REDIRECTS and "location" in headers:
                 hop.close()
-                inside = policy.private is not None and target.host == policy.private.host and inside
+                at_private_host = policy.private is not None and target.host == policy.private.host
+                from_private_host = from_private_host and at_private_host
                 try:
                     url = urljoin(url, headers["location"])
                 except ValueError:
-                    return Fault(FaultKind.REFUSED, f"{target.host} redirects to something that is no URL")
+                    return Fault(FaultKind.REFUSED, f"{target.host} redirects to an invalid URL")
             case Stream():
-                return _body(answer, target, policy, resume)
+                return _body(response, target, policy, resume)
     return Fault(FaultKind.REFUSED, f"more than {policy.max_redirects} redirects")
 
 
-def _body(answer: Stream, target: UrlParts, policy: DownloadPolicy, resume: Resume | None) -> Body | Fault | NoRange:
-    status, headers = answer.status, answer.headers
+def _body(response: Stream, target: UrlParts, policy: DownloadPolicy, resume: Resume | None) -> Body | Fault | NoRange:
+    status, headers = response.status, response.headers
     if status in _GONE:
-        return Fault(FaultKind.EXPIRED, f"{target.host} answers HTTP {status}: the URL has expired or is gone", status)
+        return Fault(FaultKind.EXPIRED, f"{target.host} returned HTTP {status}: the URL has expired or is gone", status)
     if resume is not None and status == 416:
         return nothing_follows(resume, headers)
     if status != 200 and (status != 206 or resume is None):
-        return Fault(FaultKind.TRANSIENT, f"{target.host} answers HTTP {status}", status)
+        return Fault(FaultKind.TRANSIENT, f"{target.host} returned HTTP {status}", status)
     content_type = headers.get("content-type", "").split(";")[0].strip().lower()
-    chunks = answer.chunks
+    chunks = response.chunks
     if content_type.startswith(_NO_VIDEO):
         try:
             first = next(chunks, b"")
         except StreamBroken:
             first = b""
         chunks = chain([first], chunks)
-    if content_type.startswith(_NO_VIDEO) and not policy.is_film(first):
-        what = "an HTML page" if "html" in content_type else _word(content_type)
-        return Fault(FaultKind.TRANSIENT, f"{target.host} sent {what} instead of a video", status)
+    if content_type.startswith(_NO_VIDEO) and not policy.is_video(first):
+        kind = "an HTML page" if "html" in content_type else _printable(content_type)
+        return Fault(FaultKind.TRANSIENT, f"{target.host} sent {kind} instead of a video", status)
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):
         return Fault(
-            FaultKind.TRANSIENT, f"{target.host} sent the video compressed ({_word(encoding)}) unasked", status
+            FaultKind.TRANSIENT,
+            f"{target.host} sent the video compressed ({_printable(encoding)}), which was not requested",
+            status,
         )
-    written = headers.get("content-length", "")
-    length = int(written) if written.isascii() and written.isdigit() and len(written) < 19 else None
+    declared = headers.get("content-length", "")
+    length = int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 19 else None
     start, total = 0, length
     if resume is not None and status == 206:
         continued = continuation(resume, headers)
@@ -252,33 +253,25 @@ def _body(answer: Stream, target: UrlParts, policy: DownloadPolicy, resume: Resu
         start, length, total = resume.offset, continued.length, continued.total or resume.total
     if (total or start) > policy.max_bytes:
         return Fault(FaultKind.REFUSED, f"{total or start} bytes; the limit is {policy.max_bytes}")
-    kept = _guarded(chunks, length, policy.max_bytes - start)
-    return Body(status, length, content_type, kept, start, total, strong_validator(headers))
+    checked = _check_length(chunks, length, policy.max_bytes - start)
+    return Body(status, length, content_type, checked, start, total, strong_validator(headers))
 
 
-def _guarded(chunks: Iterator[bytes], length: int | None, max_bytes: int) -> Iterator[bytes]:
-    taken = 0
+def _check_length(chunks: Iterator[bytes], length: int | None, max_bytes: int) -> Iterator[bytes]:
+    received = 0
     try:
         for chunk in chunks:
-            taken += len(chunk)
-            if taken > max_bytes:
+            received += len(chunk)
+            if received > max_bytes:
                 raise DownloadInterrupted(FaultKind.REFUSED, f"more than the limit of {max_bytes} bytes")
             yield chunk
     except StreamBroken as error:
         of = "" if length is None else f" of {length}"
-        raise DownloadInterrupted(FaultKind.TRANSIENT, f"broken off after {taken}{of} bytes: {error}") from error
-    if length is not None and taken != length:
-        raise DownloadInterrupted(FaultKind.TRANSIENT, f"{taken} bytes came, {length} were announced")
+        raise DownloadInterrupted(FaultKind.TRANSIENT, f"broken off after {received}{of} bytes: {error}") from error
+    if length is not None and received != length:
+        raise DownloadInterrupted(FaultKind.TRANSIENT, f"{received} bytes came, {length} were announced")
 
 
-def _word(header: str) -> str:
-    """Return the beginning of a header, to be repeated to a person."""
+def _printable(header: str) -> str:
+    """Return the beginning of a header for a message."""
     return "".join(char for char in header if "!" <= char <= "~")[:40]
-
-
-class _Clock:
-    def __init__(self, seconds: float) -> None:
-        self._ends = time.monotonic() + seconds
-
-    def left(self) -> float:
-        return max(self._ends - time.monotonic(), 0.0)

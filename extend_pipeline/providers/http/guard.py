@@ -1,7 +1,7 @@
-"""Decide where a connection may go: parse URLs strictly, resolve names within a time, check the addresses.
+"""Decide where a connection may go: parse URLs strictly, resolve names within a time limit, check the addresses.
 
-Nothing here speaks HTTP. Everything that opens a connection calls this module first, and connects to the address that
-was checked, so that a name can't resolve to one thing for the check and to another for the connection.
+Code that opens a connection calls this module first and connects to the checked address, so that a name can't resolve
+to one address for the check and to another for the connection.
 """
 
 from __future__ import annotations
@@ -29,13 +29,12 @@ from extend_pipeline.base.net import (
 
 _BRACKETS: Final = re.compile(r"\[[^\[\]]*\](:[0-9]*)?|[^\[\]]*")  # Python before 3.13 reads `[::1].example` as `::1`
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f\\]")
-# What a target may hold as it stands: RFC 3986 reserved and unreserved characters, and "%" so that nothing is quoted
-# twice.
+# Not quoted in a target: RFC 3986 reserved and unreserved characters, and "%", which quotes already.
 _TARGET_SAFE: Final = "%:/?#[]@!$&'()*+,;=-._~"
 
 
 class AddressPolicy(Enum):
-    """Which addresses a connection may go to. This machine's own count as private."""
+    """The addresses that a connection may go to. This machine's own count as private."""
 
     PUBLIC = "public"
     LOOPBACK = "loopback"
@@ -46,7 +45,7 @@ class AddressPolicy(Enum):
 
 @dataclass(frozen=True, slots=True)
 class UrlParts:
-    """A URL taken apart: `host` is lower-case ASCII without brackets or trailing dot, `target` is path and query."""
+    """The parts of a URL: `host` is lower-case ASCII without brackets or trailing dot, `target` is path and query."""
 
     scheme: str
     host: str
@@ -55,7 +54,7 @@ class UrlParts:
 
     @property
     def authority(self) -> str:
-        """Return what the Host header says."""
+        """Return the value of the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         default = {"https": 443, "http": 80}[self.scheme]
         return host if self.port == default else f"{host}:{self.port}"
@@ -63,17 +62,17 @@ class UrlParts:
 
 @dataclass(frozen=True, slots=True)
 class AddressFault:
-    """A URL or an address that is not gone to, and why, without the URL's query (which may be a signature)."""
+    """Why a URL or an address is not connected to, without the URL's query, which may be a signature."""
 
     message: str
 
 
 class AddressRefused(Exception):
-    """The name leads to an address that the connection's policy leaves out. Nothing was sent."""
+    """A name that resolves to an address outside the connection's policy. Nothing was sent."""
 
 
 def parse_url(url: str) -> UrlParts | AddressFault:
-    """Take an absolute http(s) URL apart; whatever two parsers might read differently is refused."""
+    """Parse an absolute http(s) URL; refuse one that two parsers might read differently."""
     if not url or len(url) > 8192:
         return AddressFault("the URL is empty or longer than 8192 characters")
     if _UNSAFE.search(url):
@@ -81,8 +80,8 @@ def parse_url(url: str) -> UrlParts | AddressFault:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:  # whose words repeat what can't be read, and that may be a password
-        return AddressFault("the URL can't be read: its host or its port makes no sense")
+    except ValueError:  # its message quotes the text, which may be a password
+        return AddressFault("the URL can't be read: its host or its port is invalid")
     scheme = parts.scheme.lower()
     if scheme not in ("https", "http"):
         return AddressFault(f"the URL's scheme is {scheme[:20] or 'missing'!r}; only https is fetched")
@@ -121,9 +120,9 @@ def normal_host(host: str) -> str | AddressFault:
     return host
 
 
-def is_allowed(address: IPAddress, reach: AddressPolicy) -> bool:
-    """Return whether a connection under this policy may go to the address."""
-    match reach:
+def is_allowed(address: IPAddress, policy: AddressPolicy) -> bool:
+    """Return whether a policy allows an address."""
+    match policy:
         case AddressPolicy.PUBLIC:
             return is_public(address)
         case AddressPolicy.LOOPBACK:
@@ -137,55 +136,55 @@ def is_allowed(address: IPAddress, reach: AddressPolicy) -> bool:
 
 
 def resolve_host(host: str, port: int, timeout_s: float) -> tuple[IPAddress, ...]:
-    """Return every address of a host, in the system's order, looked up once.
+    """Return every address of a host, in the system's order, from one look-up.
 
-    The look-up runs on a thread of its own because the C library's can't be given a deadline; when it is late the
-    thread is left to end by itself. Raises TimeoutError after `timeout_s` seconds, OSError where the name can't be
-    found.
+    The look-up runs on its own thread, because the C library takes no deadline; a late thread is left to end. Raises
+    TimeoutError after `timeout_s` seconds, and OSError for a name that can't be found.
     """
     address = parse_address(host)
     if address is not None:
         return (address,)
-    answers: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
+    results: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
 
     def look_up() -> None:
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-            answers.put([str(entry[4][0]) for entry in found])
+            entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            results.put([str(entry[4][0]) for entry in entries])
         except UnicodeError as error:
-            answers.put(OSError(str(error)))
+            results.put(OSError(str(error)))
         except OSError as error:
-            answers.put(error)
+            results.put(error)
 
     threading.Thread(target=look_up, name=f"resolve {host}", daemon=True).start()
     try:
-        answer = answers.get(timeout=max(timeout_s, 0.001))
+        result = results.get(timeout=max(timeout_s, 0.001))
     except queue.Empty:
         raise TimeoutError(f"looking up the name {host} took longer than {timeout_s:.1f} s") from None
-    if isinstance(answer, OSError):
-        raise OSError(f"the name {host} can't be found: {answer.strerror or answer}") from answer
-    return tuple(dict.fromkeys(ipaddress.ip_address(text.partition("%")[0]) for text in answer))
+    if isinstance(result, OSError):
+        raise OSError(f"the name {host} can't be found: {result.strerror or result}") from result
+    return tuple(dict.fromkeys(ipaddress.ip_address(text.partition("%")[0]) for text in result))
 
 
-def checked_addresses(host: str, port: int, *, reach: AddressPolicy, timeout_s: float) -> tuple[IPAddress, ...]:
-    """Return the addresses to connect to. Raises AddressRefused as soon as one of them is out of reach: a name that
-    leads to both a public and a private address is not trusted at all. Otherwise raises as `resolve_host` does."""
+def checked_addresses(host: str, port: int, *, allowed: AddressPolicy, timeout_s: float) -> tuple[IPAddress, ...]:
+    """Return the addresses to connect to. Raises AddressRefused if any of them is not allowed, because a name with both
+    a public and a private address is not trusted, and the errors of `resolve_host`."""
     addresses = resolve_host(host, port, timeout_s)
     for address in addresses:
-        if not is_allowed(address, reach):
-            raise AddressRefused(f"{host} leads to {address}, which is no {reach.value} address; nothing was sent")
+        if not is_allowed(address, allowed):
+            raise AddressRefused(f"{host} leads to {address}, which is no {allowed.value} address; nothing was sent")
     if not addresses:
         raise OSError(f"the name {host} has no address")
     return addresses
 
 
-def checked_before_proxy(host: str, port: int, *, timeout_s: float) -> tuple[IPAddress, ...]:
-    """Return the addresses of a host that is about to be named to a proxy, as far as this machine's resolver knows
-    them; none where it doesn't. Raises AddressRefused for a name of a private network, and as `checked_addresses` does:
-    a proxy inside a network must not be led to what is in it."""
+def checked_addresses_before_proxy(host: str, port: int, *, timeout_s: float) -> tuple[IPAddress, ...]:
+    """Return the addresses of a host that a proxy will connect to; empty if this machine can't resolve the name. Raises
+    AddressRefused for a name or an address of a private network, because a proxy inside that network could reach it."""
     if is_local(host) and parse_address(host) is None:
-        raise AddressRefused(f"{host} is a name of this machine or of a private network; no proxy was asked for it")
+        raise AddressRefused(
+            f"{host} is a name of this machine or of a private network; the proxy was not asked for it"
+        )
     try:
-        return checked_addresses(host, port, reach=AddressPolicy.PUBLIC, timeout_s=timeout_s)
+        return checked_addresses(host, port, allowed=AddressPolicy.PUBLIC, timeout_s=timeout_s)
     except OSError:
         return ()

@@ -1,8 +1,7 @@
-"""Which proxy a connection goes through, and the tunnel through it.
+"""Choose the proxy of a connection and open the tunnel (CONNECT) through it.
 
-A proxy is asked for a tunnel (CONNECT) and nothing else. For https it is given the host's name: whoever answers at the
-other end has to show a certificate for it. For http it is given the address that was checked here, since nothing else
-would hold it to that.
+For https the proxy gets the host's name, because the host's certificate proves where the tunnel ends. For http it gets
+the address that was checked here, because there is no certificate.
 """
 
 from __future__ import annotations
@@ -23,22 +22,22 @@ from extend_pipeline.providers.http.results import Setting, SettingRefused
 ENVIRONMENT: Final = "environment"
 NONE: Final = "none"
 
-_HEAD_CAP: Final = 16_384  # bytes of the answer to CONNECT
+_HEAD_CAP: Final = 16_384  # bytes of the response to CONNECT
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
-_LOG_IN: Final = frozenset({401, 407})  # tinyproxy says the first of a wrong password
-_FOR_NOW: Final = frozenset({408, 429})  # and all from 500 on: the proxy is busy, or could not reach the host
+_LOGIN_STATUSES: Final = frozenset({401, 407})  # tinyproxy returns 401 for a wrong password
+_TEMPORARY: Final = frozenset({408, 429})  # and every 5xx: the proxy is busy, or could not reach the host
 
 
 class ProxyRefused(SettingRefused):
-    """The proxy lets nothing through, or what names it can't be read."""
+    """The proxy refuses the tunnel, or the setting that names the proxy is invalid."""
 
     setting = Setting.PROXY
 
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy. `login` is `user:password`, None where none is known; `named_by` is the setting or the variable
-    that names it."""
+    """An HTTP proxy. `login` is `user:password` or None; `named_by` is the setting or the variable that names the
+    proxy."""
 
     host: str
     port: int
@@ -50,29 +49,29 @@ class Proxy:
         return f"http://{host}:{self.port}"
 
 
-def chosen_proxy(setting: str, login_env: str | None, *, scheme: str, host: str, port: int) -> Proxy | None:
-    """Return the proxy for a host; None where it is reached directly. Reads the environment at the moment of use.
-    Raises ProxyRefused where what names the proxy can't be used."""
+def choose_proxy(setting: str, login_env: str | None, *, scheme: str, host: str, port: int) -> Proxy | None:
+    """Return the proxy for a host; None for a direct connection. Reads the environment at each call. Raises
+    ProxyRefused if the setting or the variable names no usable proxy."""
     if setting == NONE:
         return None
     if setting != ENVIRONMENT:
-        return _parsed(setting, "proxy in accounts.yaml", None if login_env is None else _login(login_env))
+        return _parse_proxy(setting, "proxy in accounts.yaml", None if login_env is None else _login(login_env))
     proxies = getproxies_environment()
     if proxy_bypass_environment(f"{host}:{port}", proxies):
         return None
     kind = scheme if scheme in proxies else "all"
-    return _parsed(proxies[kind], f"{kind.upper()}_PROXY", None) if proxies.get(kind) else None
+    return _parse_proxy(proxies[kind], f"{kind.upper()}_PROXY", None) if proxies.get(kind) else None
 
 
-def named_in_environment(environment: Mapping[str, str] = os.environ) -> str | None:
-    """Return the variable of the environment that names a proxy for https; None where none does."""
+def proxy_variable(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the environment variable that names a proxy for https, or None."""
     names = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
     return next((name for name in names if environment.get(name)), None)
 
 
 def open_tunnel(sock: socket.socket, proxy: Proxy, authority: str, allowance: Callable[[], float]) -> None:
-    """Ask the proxy at the other end of a socket for a tunnel to `authority`. `allowance` says how many seconds the
-    next wait may take. Raises ProxyRefused, OSError, TimeoutError. Nothing of a request is in what is sent."""
+    """Open a tunnel to `authority` through the proxy that a socket is connected to. `allowance` returns the seconds for
+    the next wait. No byte of the request is sent. Raises ProxyRefused, OSError, TimeoutError."""
     login = f"Proxy-Authorization: Basic {_basic(proxy.login)}\r\n" if proxy.login is not None else ""
     sock.settimeout(allowance())
     sock.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{login}\r\n".encode("ascii"))
@@ -81,31 +80,31 @@ def open_tunnel(sock: socket.socket, proxy: Proxy, authority: str, allowance: Ca
         sock.settimeout(allowance())
         more = sock.recv(4096)
         if not more or len(head) > _HEAD_CAP:
-            raise OSError(f"the proxy {proxy} gave no whole answer to CONNECT {authority}")
+            raise OSError(f"the proxy {proxy} gave no complete response to CONNECT {authority}")
         head += more
     status = _STATUS.match(head)
-    # a refusal has a body; what follows an agreement would be taken for the host's own words
+    # a refusal may have a body; bytes after a success would be read as the host's own
     if status is None or (status[1].startswith(b"2") and not head.endswith(b"\r\n\r\n")):
-        raise ProxyRefused(f"what answers at {proxy} ({proxy.named_by}) is no HTTP proxy")
+        raise ProxyRefused(f"the server at {proxy} ({proxy.named_by}) is no HTTP proxy")
     _classify_reply(int(status[1]), proxy, authority)
 
 
 def _classify_reply(status: int, proxy: Proxy, authority: str) -> None:
     if 200 <= status < 300:
         return
-    if status in _LOG_IN:
-        known = "refuses the log-in that it was given" if proxy.login else "wants a log-in"
+    if status in _LOGIN_STATUSES:
+        known = "refuses its log-in" if proxy.login else "requires a log-in"
         todo = "put user:password into a variable and name it as proxy_login_env"
         raise ProxyRefused(f"the proxy {proxy} ({proxy.named_by}) {known} (HTTP {status}): {todo}")
-    if status in _FOR_NOW or status >= 500:
+    if status in _TEMPORARY or status >= 500:
         raise OSError(f"the proxy {proxy} could not reach {authority} (HTTP {status})")
     raise ProxyRefused(
-        f"the proxy {proxy} ({proxy.named_by}) lets nothing through to {authority} (HTTP {status}): ask who runs it, "
-        "or set proxy: none"
+        f"the proxy {proxy} ({proxy.named_by}) lets nothing through to {authority} (HTTP {status}): ask the "
+        "proxy's operator, or set proxy: none"
     )
 
 
-def _parsed(url: str, named_by: str, login: str | None) -> Proxy:
+def _parse_proxy(url: str, named_by: str, login: str | None) -> Proxy:
     refused = ProxyRefused(f"{named_by} names no http:// proxy that can be used; write it like http://host:3128")
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
@@ -113,9 +112,9 @@ def _parsed(url: str, named_by: str, login: str | None) -> Proxy:
     except ValueError:
         raise refused from None
     host = normal_host(parts.hostname or "")
-    # a password with an unescaped / would have its user named as the host
-    is_more = parts.path not in ("", "/") or parts.query or parts.fragment
-    if parts.scheme != "http" or isinstance(host, AddressFault) or port == 0 or is_more:
+    # with an unescaped / in the password, the user would be read as the host
+    has_more = parts.path not in ("", "/") or parts.query or parts.fragment
+    if parts.scheme != "http" or isinstance(host, AddressFault) or port == 0 or has_more:
         raise refused
     if parts.username:
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -1,7 +1,4 @@
-"""Going on with a download where it stopped: the range that is asked for, and whether an answer continues the file.
-
-Pure: reads headers, sends nothing.
-"""
+"""Resume a download: the range to request, and whether a response continues the file. Pure."""
 
 from __future__ import annotations
 
@@ -17,37 +14,37 @@ _CONTENT_RANGE: Final = re.compile(r"bytes (?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """How much of a file is there (bytes), and what is known of the whole: its validator and its length."""
+    """The number of bytes on disk (`offset`), and the validator and length (bytes) of the whole file, if known."""
 
     offset: int
     validator: str | None
     total: int | None
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that ask for the rest of the same file, or for all of another one."""
+        """Return the headers that request the rest of the same file, or the whole file if it has changed."""
         condition = {} if self.validator is None else {"if-range": self.validator}
         return {"range": f"bytes={self.offset}-", **condition}
 
 
 @dataclass(frozen=True, slots=True)
 class NoRange:
-    """The server did not continue the file. `total` is the length of the whole file in bytes, where the server said
-    that nothing follows what is there."""
+    """A response that does not continue the file. `total` is the file's length in bytes, if the response states that
+    the file is complete."""
 
     total: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """An answer that continues the file: so many bytes of it follow, of so many in all (None where it says neither)."""
+    """A response that continues the file with `length` bytes, of `total` in all (None if not stated)."""
 
     length: int
     total: int | None
 
 
 def strong_validator(headers: Mapping[str, str]) -> str | None:
-    """Return what tells one version of a file from another: a strong ETag, else a Last-Modified that is older than its
-    answer by a second or more (RFC 9110, 8.8.2.2)."""
+    """Return what identifies a file's version: a strong ETag, else a Last-Modified that is at least a second older than
+    the response (RFC 9110, 8.8.2.2)."""
     tag = headers.get("etag", "")
     if _STRONG_TAG.fullmatch(tag):
         return tag
@@ -60,12 +57,13 @@ def strong_validator(headers: Mapping[str, str]) -> str | None:
 
 
 def continuation(resume: Resume, headers: Mapping[str, str]) -> Continued | NoRange:
-    """Judge an HTTP 206: it must begin where the file ends, and be of the same file as far as it says."""
-    found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
-    if found is None or found[1] is None:
+    """Check an HTTP 206: it must begin at our offset and, if it states a length or a validator, belong to the same
+    file."""
+    content_range = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
+    if content_range is None or content_range[1] is None:
         return NoRange(None)
-    first, last = int(found[1]), int(found[2])
-    total = None if found[3] == "*" else int(found[3])
+    first, last = int(content_range[1]), int(content_range[2])
+    total = None if content_range[3] == "*" else int(content_range[3])
     other_length = None not in (total, resume.total) and total != resume.total
     beyond = total is not None and last >= total
     validator = strong_validator(headers)
@@ -76,9 +74,9 @@ def continuation(resume: Resume, headers: Mapping[str, str]) -> Continued | NoRa
 
 
 def nothing_follows(resume: Resume, headers: Mapping[str, str]) -> NoRange:
-    """Judge an HTTP 416: the file may be whole already."""
-    found = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
-    told = None if found is None or found[3] == "*" else int(found[3])
-    if told is not None and resume.total is not None and told != resume.total:
+    """Read the file's length from an HTTP 416, because the file may be complete already."""
+    content_range = _CONTENT_RANGE.fullmatch(headers.get("content-range", "").strip())
+    total = None if content_range is None or content_range[3] == "*" else int(content_range[3])
+    if None not in (total, resume.total) and total != resume.total:
         return NoRange(None)
-    return NoRange(told if told is not None else resume.total)
+    return NoRange(total if total is not None else resume.total)

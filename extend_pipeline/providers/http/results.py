@@ -1,4 +1,4 @@
-"""What an HTTP exchange can come to, as types. Imports no HTTP library, so that callers and tests need none."""
+"""The results of an HTTP exchange as types. Imports no HTTP library, so that callers and tests need none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer. Header names are lower-case; `truncated` says that the body went on beyond the cap."""
+    """A complete response. Header names are lower-case; `truncated` means that the body exceeds the limit."""
 
     status: int
     headers: Mapping[str, str]
@@ -20,16 +20,16 @@ class Reply:
 
 
 class Setting(StrEnum):
-    """A setting of ours that stands between this machine and an upstream that is there."""
+    """A setting of ours that keeps a reachable upstream from being used."""
 
-    CERTIFICATE = "certificate"  # whose certificates count
+    CERTIFICATE = "certificate"  # the trusted certificates
     PROXY = "proxy"
 
 
 class SettingRefused(Exception):
-    """The way is barred until a person sets something else; the message says what. Nothing was sent.
+    """Nothing was sent, because the operator has to change a setting; the message says which.
 
-    Not an OSError: it is no failure of the network, and nothing on the way may take it for one.
+    Not an OSError, because it must not be handled as a failure of the network.
     """
 
     setting: ClassVar[Setting]
@@ -37,8 +37,8 @@ class SettingRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """No byte of the request left: provably nothing was asked. `refused` is our own refusal; asking again won't
-    help. `setting` is what bars the way, where something does: then the upstream isn't unreachable."""
+    """No byte of the request left. With `refused`, this program refused to send it, and repeating it won't help.
+    `setting` is the setting that prevents the request, if one does: then the upstream may be reachable."""
 
     reason: str
     refused: bool = False
@@ -47,7 +47,7 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class NoResponse:
-    """The request may have arrived, and no whole answer came back. What did come is kept as evidence."""
+    """The request may have arrived, and no complete response came back. The part that came is kept as evidence."""
 
     reason: str
     status: int | None = None
@@ -59,15 +59,15 @@ HttpResult = Reply | NotSent | NoResponse
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How slowly a body may come: at least so many bytes in each span of so many seconds, or its end."""
+    """The slowest allowed body: `min_bytes` in each `window_s` seconds, or its end."""
 
-    least_bytes: int
+    min_bytes: int
     window_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An answer whose body is still to be read. `chunks` raises StreamBroken."""
+    """A response whose body is still to be read. `chunks` raises StreamBroken."""
 
     status: int
     headers: Mapping[str, str]
@@ -75,4 +75,4 @@ class Stream:
 
 
 class StreamBroken(Exception):
-    """The body ended before its end: broken off, silent for too long, or out of time."""
+    """A body that ended too early: broken off, idle for too long, or past its deadline."""

@@ -1,9 +1,7 @@
-"""Sockets that keep a deadline and go only where they may: what transport.py hands to the HTTP library to speak
-through.
+"""Sockets with a deadline that connect to allowed addresses only; transport.py passes them to the HTTP library.
 
-Every wait of a call (name, connect, TLS, write, read) ends with the call's own deadline, so that neither a slow
-handshake nor a server that sends one byte a second can stretch it. Errors are the operating system's: OSError and
-TimeoutError.
+Every wait (name, connect, TLS, write, read) ends with the exchange's deadline, so that neither a slow handshake nor a
+server that sends one byte per second exceeds it. Raises OSError and TimeoutError.
 """
 
 from __future__ import annotations
@@ -13,16 +11,18 @@ import socket
 import time
 from typing import Final
 
-from extend_pipeline.providers.http.guard import AddressPolicy, checked_addresses, checked_before_proxy
+from extend_pipeline.providers.http.guard import AddressPolicy, checked_addresses, checked_addresses_before_proxy
 from extend_pipeline.providers.http.proxy import open_tunnel
 from extend_pipeline.providers.http.route import Route
-from extend_pipeline.providers.http.trust import secured
+from extend_pipeline.providers.http.trust import wrap_tls
 
-LOOK_UP_S: Final = 2.0  # for a name that a proxy will look up: behind one, public names often aren't known here
+LOOK_UP_S: Final = (
+    2.0  # for a name that a proxy resolves, because behind a proxy public names often can't be resolved here
+)
 
 
 class Deadline:
-    """One exchange: how much of its time (seconds) is left, and whether a byte of it may have left this machine."""
+    """The deadline of one exchange, and whether a byte of it may have left this machine."""
 
     __slots__ = ("_ends", "limit", "sent", "started")
 
@@ -33,16 +33,16 @@ class Deadline:
         self.sent = False
 
     def renew(self, limit_s: float) -> None:
-        """Let the deadline be `limit_s` seconds from now."""
+        """Set the deadline to `limit_s` seconds from now."""
         self.limit = f"{round(limit_s, 1):g} s"
         self._ends = time.monotonic() + limit_s
 
     def left(self) -> float:
-        """Return seconds left; not positive once the deadline has passed."""
+        """Return the seconds left; zero or negative after the deadline."""
         return self._ends - time.monotonic()
 
     def allowance(self, configured: float | None) -> float:
-        """Return seconds that the next wait may take. Raises TimeoutError where none are left."""
+        """Return the seconds that the next wait may take. Raises TimeoutError after the deadline."""
         left = self.left()
         if left <= 0:
             raise TimeoutError(f"the deadline of {self.limit} passed")
@@ -50,50 +50,50 @@ class Deadline:
 
 
 class GuardedConnection:
-    """One connection's way out. `call` is the exchange that it serves now; a kept connection serves several in turn."""
+    """Opens one connection. `deadline` is that of the current exchange; a pooled connection serves several in turn."""
 
-    def __init__(self, call: Deadline, scheme: str, reach: AddressPolicy, route: Route) -> None:
-        self.call = call
+    def __init__(self, deadline: Deadline, scheme: str, allowed: AddressPolicy, route: Route) -> None:
+        self.deadline = deadline
         self.scheme = scheme
-        self.reach = reach
+        self.allowed = allowed
         self.route = route
 
     def open(self, host: str, port: int, timeout: float | None) -> GuardedSocket:
-        """Connect to the host, through the proxy where there is one. Raises OSError, TimeoutError, AddressRefused,
+        """Connect to a host, through the proxy if there is one. Raises OSError, TimeoutError, AddressRefused,
         ProxyRefused."""
-        proxy = self.route.proxy_to(host, port, scheme=self.scheme, reach=self.reach)
+        proxy = self.route.proxy_to(host, port, scheme=self.scheme, allowed=self.allowed)
         if proxy is None:
-            return GuardedSocket(self._connect(host, port, self.reach, timeout), self)
-        authority = self._handed_over(host, port, timeout)
+            return GuardedSocket(self._connect(host, port, self.allowed, timeout), self)
+        authority = self._proxy_authority(host, port, timeout)
         try:
             sock = self._connect(proxy.host, proxy.port, AddressPolicy.PUBLIC_OR_PRIVATE, timeout)
         except OSError as error:
             raise type(error)(f"the proxy {proxy} ({proxy.named_by}): {error}") from error
         try:
-            open_tunnel(sock, proxy, authority, lambda: self.call.allowance(timeout))
+            open_tunnel(sock, proxy, authority, lambda: self.deadline.allowance(timeout))
         except BaseException:
             sock.close()
             raise
         return GuardedSocket(sock, self)
 
-    def _handed_over(self, host: str, port: int, timeout: float | None) -> str:
-        """Return what a proxy is asked to connect to, after the same checks that a connection of our own would have."""
-        look_up_s = min(self.call.allowance(timeout), LOOK_UP_S)
-        addresses = checked_before_proxy(host, port, timeout_s=look_up_s)
-        named = host
+    def _proxy_authority(self, host: str, port: int, timeout: float | None) -> str:
+        """Return the authority for CONNECT, after the same address checks as for a direct connection."""
+        look_up_s = min(self.deadline.allowance(timeout), LOOK_UP_S)
+        addresses = checked_addresses_before_proxy(host, port, timeout_s=look_up_s)
+        target = host
         if self.scheme != "https":
             if not addresses:
                 raise OSError(f"the name {host} can't be found here, and without TLS a proxy is given addresses alone")
-            named = str(addresses[0])
-        return f"[{named}]:{port}" if ":" in named else f"{named}:{port}"
+            target = str(addresses[0])
+        return f"[{target}]:{port}" if ":" in target else f"{target}:{port}"
 
-    def _connect(self, host: str, port: int, reach: AddressPolicy, timeout: float | None) -> socket.socket:
-        """Connect to the first checked address of the host that answers."""
-        found = checked_addresses(host, port, reach=reach, timeout_s=self.call.allowance(timeout))
+    def _connect(self, host: str, port: int, allowed: AddressPolicy, timeout: float | None) -> socket.socket:
+        """Connect to the first reachable one of a host's checked addresses."""
+        addresses = checked_addresses(host, port, allowed=allowed, timeout_s=self.deadline.allowance(timeout))
         failure: OSError = OSError(f"{host} has no address")
-        for index, address in enumerate(found):
-            # an address that swallows packets must not eat the time of the next one
-            share = min(self.call.allowance(timeout), self.call.left() / (len(found) - index))
+        for index, address in enumerate(addresses):
+            # an address that drops packets must not use up the time of the next one
+            share = min(self.deadline.allowance(timeout), self.deadline.left() / (len(addresses) - index))
             try:
                 sock = socket.create_connection((str(address), port), timeout=max(share, 0.001))
             except TimeoutError:
@@ -107,38 +107,37 @@ class GuardedConnection:
 
 
 class GuardedSocket:
-    """A connected socket on a line."""
+    """A connected socket under the deadline of its GuardedConnection."""
 
-    def __init__(self, sock: socket.socket, line: GuardedConnection) -> None:
+    def __init__(self, sock: socket.socket, connection: GuardedConnection) -> None:
         self._sock = sock
-        self._line = line
+        self._connection = connection
 
     def read(self, max_bytes: int, timeout: float | None) -> bytes:
-        """Return what has come, at most `max_bytes`; empty at the end."""
-        self._sock.settimeout(self._line.call.allowance(timeout))
+        """Return the next bytes, at most `max_bytes`; empty at the end."""
+        self._sock.settimeout(self._connection.deadline.allowance(timeout))
         return self._sock.recv(max_bytes)
 
     def write(self, data: bytes, timeout: float | None) -> None:
-        """Send everything. From just before the first byte on, the call counts as sent."""
+        """Send all of `data`. The exchange counts as sent from just before the first byte on."""
         rest = memoryview(data)
         while rest:
-            self._sock.settimeout(self._line.call.allowance(timeout))
-            self._line.call.sent = True
+            self._sock.settimeout(self._connection.deadline.allowance(timeout))
+            self._connection.deadline.sent = True
             rest = rest[self._sock.send(rest) :]
 
-    def secured(self, name: str, timeout: float | None) -> GuardedSocket:
-        """Return the same connection under TLS. The handshake as a whole has one time-out; a failed one closes the
-        socket. Raises CertificateRefused, OSError, TimeoutError."""
+    def start_tls(self, name: str, timeout: float | None) -> GuardedSocket:
+        """Return this connection under TLS. The whole handshake has one time-out; a failed one closes the socket.
+        Raises CertificateRefused, OSError, TimeoutError."""
         try:
-            self._sock.settimeout(self._line.call.allowance(timeout))
-            return GuardedSocket(secured(self._sock, self._line.route.trust, name), self._line)
+            self._sock.settimeout(self._connection.deadline.allowance(timeout))
+            return GuardedSocket(wrap_tls(self._sock, self._connection.route.trust, name), self._connection)
         except BaseException:
             self.close()
             raise
 
     def readable(self) -> bool:
-        """Return whether something, or the end, is waiting to be read: on an idle connection the sign that it was
-        closed."""
+        """Return whether data or the end can be read; on an idle connection that means that it was closed."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._sock, selectors.EVENT_READ)
             return bool(selector.select(0))

@@ -1,7 +1,7 @@
-"""How httpx reaches the network here: a transport over httpcore's connections and the sockets of sockets.py.
+"""An httpx transport over httpcore's connections and the sockets of sockets.py.
 
-http.py builds the requests. A request brings what belongs to its exchange in `extensions`: `call`, the Call whose
-deadline holds and whose `sent` is set by the first byte, and `target`, path and query exactly as they go out.
+client.py builds the requests. Their `extensions` hold `deadline`, the exchange's Deadline, whose `sent` the first byte
+sets, and `target`, the path and query exactly as they are sent.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from extend_pipeline.providers.http.sockets import Deadline, GuardedConnection, 
 
 KEEPALIVE_S: Final = 15.0  # shorter than any common server's, so that a reused connection is rarely a dead one
 
-# At INFO httpx logs URLs, at DEBUG httpcore logs the headers of answers: a redirect's may hold a signed URL.
+# httpx logs URLs at INFO and httpcore response headers at DEBUG; both may hold a signed URL.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-_IN_HTTPX: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
+_HTTPX_ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
     (httpcore.TimeoutException, httpx.TimeoutException),
     (httpcore.LocalProtocolError, httpx.LocalProtocolError),
     (httpcore.ProtocolError, httpx.RemoteProtocolError),
@@ -38,30 +38,31 @@ _IN_HTTPX: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]]
 
 
 class OriginTransport(httpx.BaseTransport):
-    """The way to one origin, whatever origin a request names. Safe to use from several threads.
+    """Connections to one origin, regardless of the origin in a request. Safe to use from several threads.
 
-    At most `kept` idle connections wait for later requests; with 0 every request has a connection of its own. `reach`
-    and `route` hold for every new connection. Raises httpx.TransportError, AddressRefused where the origin is out of
-    reach, and CertificateRefused where who answers doesn't count as it.
+    Keeps at most `max_idle` idle connections for later requests; with 0 every request has its own. `allowed` and
+    `route` apply to every new connection. Raises httpx.TransportError, AddressRefused if an address of the origin is
+    not allowed, and SettingRefused if its certificate or the proxy is refused.
     """
 
-    def __init__(self, origin: UrlParts, *, reach: AddressPolicy, route: Route = DIRECT, kept: int = 0) -> None:
+    def __init__(self, origin: UrlParts, *, allowed: AddressPolicy, route: Route = DIRECT, max_idle: int = 0) -> None:
         self._origin = origin
-        self._reach = reach
+        self._allowed = allowed
         self._route = route
-        self._kept = kept
+        self._max_idle = max_idle
         self._idle: list[PooledConnection] = []
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request and read the head of its answer. Closing the answer gives the connection back."""
+        """Send a request and read the status and headers of its response. Closing the response returns the connection
+        to the pool."""
         with ExitStack() as undo:
-            wire = self._take(request.extensions["call"])
-            undo.callback(self._give_back, wire)
-            with _in_httpx_words():
-                response = wire.connection.handle_request(_in_httpcore_words(self._origin, request))
+            pooled = self._take(request.extensions["deadline"])
+            undo.callback(self._give_back, pooled)
+            with _as_httpx_errors():
+                response = pooled.connection.handle_request(_to_httpcore(self._origin, request))
             undo.callback(response.close)
-            return _Answer(
+            return _Response(
                 response.status,
                 headers=response.headers,
                 stream=_Body(response, undo.pop_all()),
@@ -69,44 +70,48 @@ class OriginTransport(httpx.BaseTransport):
             )
 
     def close(self) -> None:
-        """Close the idle connections. Later requests open new ones."""
+        """Close the idle connections; a later request opens a new one."""
         with self._lock:
             idle, self._idle = self._idle, []
-        for wire in idle:
-            wire.connection.close()
+        for pooled in idle:
+            pooled.connection.close()
 
-    def _take(self, call: Deadline) -> PooledConnection:
+    def _take(self, deadline: Deadline) -> PooledConnection:
         while True:
             with self._lock:
-                wire = self._idle.pop() if self._idle else None
-            if wire is None:
-                return _wire(self._origin, GuardedConnection(call, self._origin.scheme, self._reach, self._route))
-            if wire.connection.is_idle() and not wire.connection.has_expired():
-                wire.line.call = call
-                return wire
-            wire.connection.close()
+                pooled = self._idle.pop() if self._idle else None
+            if pooled is None:
+                return _new_connection(
+                    self._origin, GuardedConnection(deadline, self._origin.scheme, self._allowed, self._route)
+                )
+            if pooled.connection.is_idle() and not pooled.connection.has_expired():
+                pooled.guarded.deadline = deadline
+                return pooled
+            pooled.connection.close()
 
-    def _give_back(self, wire: PooledConnection) -> None:
+    def _give_back(self, pooled: PooledConnection) -> None:
         with self._lock:
-            # a connection that could not be made says of itself that it is idle, and closed as well
-            reusable = wire.connection.is_idle() and not wire.connection.is_closed()
-            if reusable and len(self._idle) < self._kept:
-                self._idle.append(wire)
+            # a connection that could not be opened reports both idle and closed
+            reusable = pooled.connection.is_idle() and not pooled.connection.is_closed()
+            if reusable and len(self._idle) < self._max_idle:
+                self._idle.append(pooled)
                 return
-        wire.connection.close()
+        pooled.connection.close()
 
 
 @dataclass(frozen=True, slots=True)
 class PooledConnection:
+    """An httpcore connection and the GuardedConnection that opens its socket."""
+
     connection: httpcore.HTTPConnection
-    line: GuardedConnection
+    guarded: GuardedConnection
 
 
-class _Answer(httpx.Response):
+class _Response(httpx.Response):
     @property
     def has_redirect_location(self) -> bool:
-        """Never: httpx parses the location of a redirect even if it is not to follow it, and one that it can't read
-        would turn the answer into an error."""
+        """Return False, because httpx parses a redirect's location even when it doesn't follow it, and raises for an
+        invalid one."""
         return False
 
 
@@ -116,7 +121,7 @@ class _Body(httpx.SyncByteStream):
         self._closing = closing
 
     def __iter__(self) -> Iterator[bytes]:
-        with _in_httpx_words():
+        with _as_httpx_errors():
             yield from self._response.iter_stream()
 
     def close(self) -> None:
@@ -124,8 +129,8 @@ class _Body(httpx.SyncByteStream):
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self, line: GuardedConnection) -> None:
-        self._line = line
+    def __init__(self, guarded: GuardedConnection) -> None:
+        self._guarded = guarded
 
     def connect_tcp(
         self,
@@ -135,8 +140,8 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002
         socket_options: Iterable[Any] | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
-        with _raising(httpcore.ConnectTimeout, httpcore.ConnectError):
-            return _Stream(self._line.open(host, port, timeout))
+        with _as_httpcore_errors(httpcore.ConnectTimeout, httpcore.ConnectError):
+            return _Stream(self._guarded.open(host, port, timeout))
 
 
 class _Stream(httpcore.NetworkStream):
@@ -144,11 +149,11 @@ class _Stream(httpcore.NetworkStream):
         self._sock = sock
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with _raising(httpcore.ReadTimeout, httpcore.ReadError):
+        with _as_httpcore_errors(httpcore.ReadTimeout, httpcore.ReadError):
             return self._sock.read(max_bytes, timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        with _raising(httpcore.WriteTimeout, httpcore.WriteError):
+        with _as_httpcore_errors(httpcore.WriteTimeout, httpcore.WriteError):
             self._sock.write(buffer, timeout)
 
     def close(self) -> None:
@@ -156,33 +161,33 @@ class _Stream(httpcore.NetworkStream):
 
     def start_tls(
         self,
-        ssl_context: ssl.SSLContext,  # noqa: ARG002 - whose certificates count is the route's matter
+        ssl_context: ssl.SSLContext,  # noqa: ARG002 - the route decides which certificates are trusted
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         assert server_hostname is not None
-        with _raising(httpcore.ConnectTimeout, httpcore.ConnectError):
-            return _Stream(self._sock.secured(server_hostname, timeout))
+        with _as_httpcore_errors(httpcore.ConnectTimeout, httpcore.ConnectError):
+            return _Stream(self._sock.start_tls(server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
         return self._sock.readable() if info == "is_readable" else None
 
 
 _NO_CONTEXT: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""httpcore wants one for https, to hand it to `start_tls`; made without any roots, so that it costs nothing."""
+"""Required by httpcore for https and passed to `start_tls`; without any root certificates, so that it is cheap."""
 
 
-def _wire(origin: UrlParts, line: GuardedConnection) -> PooledConnection:
+def _new_connection(origin: UrlParts, guarded: GuardedConnection) -> PooledConnection:
     connection = httpcore.HTTPConnection(
         httpcore.Origin(origin.scheme.encode(), origin.host.encode(), origin.port),
         ssl_context=_NO_CONTEXT if origin.scheme == "https" else None,
         keepalive_expiry=KEEPALIVE_S,
-        network_backend=_Backend(line),
+        network_backend=_Backend(guarded),
     )
-    return PooledConnection(connection, line)
+    return PooledConnection(connection, guarded)
 
 
-def _in_httpcore_words(origin: UrlParts, request: httpx.Request) -> httpcore.Request:
+def _to_httpcore(origin: UrlParts, request: httpx.Request) -> httpcore.Request:
     return httpcore.Request(
         request.method,
         httpcore.URL(
@@ -198,18 +203,18 @@ def _in_httpcore_words(origin: UrlParts, request: httpx.Request) -> httpcore.Req
 
 
 @contextmanager
-def _in_httpx_words() -> Iterator[None]:
-    """Errors of httpcore, and of the operating system, as httpx's."""
+def _as_httpx_errors() -> Iterator[None]:
+    """Turn errors of httpcore and the operating system into those of httpx."""
     try:
         yield
-    except tuple(known for known, _ in _IN_HTTPX) as error:
-        name = next(name for known, name in _IN_HTTPX if isinstance(error, known))
-        raise name(str(error) or type(error).__name__) from error
+    except tuple(caught for caught, _ in _HTTPX_ERRORS) as error:
+        raised = next(raised for caught, raised in _HTTPX_ERRORS if isinstance(error, caught))
+        raise raised(str(error) or type(error).__name__) from error
 
 
 @contextmanager
-def _raising(on_timeout: type[Exception], on_error: type[Exception]) -> Iterator[None]:
-    """Errors of the operating system as httpcore's."""
+def _as_httpcore_errors(on_timeout: type[Exception], on_error: type[Exception]) -> Iterator[None]:
+    """Turn errors of the operating system into those of httpcore."""
     try:
         yield
     except TimeoutError as error:

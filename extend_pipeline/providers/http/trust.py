@@ -1,4 +1,4 @@
-"""Whose certificates count, and what a person is told where one is refused."""
+"""The trusted certificates, and the message about one that is refused."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ PUBLIC: Final = "public"
 SYSTEM: Final = "system"
 
 _ALPN: Final = ["http/1.1"]
-_UNKNOWN_ISSUER: Final = frozenset({2, 18, 19, 20, 21})  # OpenSSL's X509_V_ERR_* of a chain that ends nowhere known
+_UNKNOWN_ISSUER: Final = frozenset({2, 18, 19, 20, 21})  # OpenSSL's X509_V_ERR_* of a chain without a trusted root
 _DATES: Final = frozenset({9, 10})
 _OTHER_NAME: Final = frozenset({62, 63, 64})
 
 
 class CertificateRefused(SettingRefused):
-    """The other side's certificate doesn't count here, or the file of those that do can't be read."""
+    """The server's certificate is not trusted, or the file of trusted certificates can't be read."""
 
     setting = Setting.CERTIFICATE
 
 
-def secured(sock: socket.socket, trust: str, name: str) -> ssl.SSLSocket:
-    """Shake hands over a connected socket and check the certificate against `name`. Raises CertificateRefused, and
-    OSError where TLS fails otherwise; then the socket is closed."""
+def wrap_tls(sock: socket.socket, trust: str, name: str) -> ssl.SSLSocket:
+    """Return a connected socket under TLS, with the certificate checked against `name`. Raises CertificateRefused, and
+    OSError if TLS fails otherwise; then the socket is closed."""
     wrapped: ssl.SSLSocket | None = None
     try:
-        wrapped = _context(trust).wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
+        wrapped = _context_for(trust).wrap_socket(sock, server_hostname=name, do_handshake_on_connect=False)
         wrapped.do_handshake()
     except BaseException as error:
         issuer = _issuer(wrapped) if isinstance(error, ssl.SSLCertVerificationError) else ""
@@ -44,28 +44,30 @@ def secured(sock: socket.socket, trust: str, name: str) -> ssl.SSLSocket:
 
 
 def check_trust(trust: str) -> str | None:
-    """Return what is wrong with the setting on this machine; None where it can be used."""
+    """Return why the setting can't be used on this machine, or None."""
     try:
-        _context(trust)
+        _context_for(trust)
     except CertificateRefused as error:
         return str(error)
     return None
 
 
-def _context(trust: str) -> ssl.SSLContext:
+def _context_for(trust: str) -> ssl.SSLContext:
     if trust in (PUBLIC, SYSTEM):
-        return _built(trust, None)
+        return _load_context(trust, None)
     try:
         status = Path(trust).stat()
     except OSError as error:
         raise CertificateRefused(
             f"the file of certificates that `ca` names, {trust}, can't be read: {error.strerror}"
         ) from error
-    return _built(trust, (status.st_mtime_ns, status.st_size))  # a file that was replaced is read again
+    return _load_context(
+        trust, (status.st_mtime_ns, status.st_size)
+    )  # the version, so that a replaced file is read again
 
 
 @cache
-def _built(trust: str, _version: tuple[int, int] | None) -> ssl.SSLContext:
+def _load_context(trust: str, _version: tuple[int, int] | None) -> ssl.SSLContext:
     if trust == SYSTEM:
         import truststore
 
@@ -86,30 +88,31 @@ def _built(trust: str, _version: tuple[int, int] | None) -> ssl.SSLContext:
 
 
 def _issuer(sock: ssl.SSLSocket | None) -> str:
-    """Return who signed the certificate that was shown; empty where this Python doesn't tell after a failed
-    handshake."""
+    """Return the issuer of the server's certificate; empty if this Python can't read it after a failed handshake."""
     try:
-        chain: Any = sock._sslobj.get_unverified_chain()  # type: ignore[union-attr]  # public since Python 3.13 alone
+        chain: Any = sock._sslobj.get_unverified_chain()  # type: ignore[union-attr]  # public only since Python 3.13
         names = {key: value for part in chain[0].get_info()["issuer"] for key, value in part}
-    except Exception:  # noqa: BLE001 - the refusal is told in any case
+    except Exception:  # noqa: BLE001 - the refusal is reported without it
         return ""
-    shown = (names.get("commonName"), names.get("organizationName"))
-    return ", ".join(dict.fromkeys(value for value in shown if value))
+    issuer = (names.get("commonName"), names.get("organizationName"))
+    return ", ".join(dict.fromkeys(name for name in issuer if name))
 
 
 def _describe(error: ssl.SSLCertVerificationError, host: str, issuer: str, trust: str) -> str:
     code = error.verify_code
-    by = f"its issuer is {issuer}" if issuer else "its issuer can't be told"
-    said = f"{host} shows a certificate that is refused ({error.verify_message or 'not trusted'}); {by}"
+    by = f"its issuer is {issuer}" if issuer else "its issuer is unknown"
+    refusal = f"{host} shows a certificate that is refused ({error.verify_message or 'not trusted'}); {by}"
     if code in _OTHER_NAME:
-        return f"{said}. It is for another host: look at the address, or at who answers in its place"
+        return f"{refusal}. It is for another host: check the address, and which server it leads to"
     if code in _DATES:
-        return f"{said}. Look at this machine's clock; else its owner has to renew it"
+        return (
+            f"{refusal}. Check this machine's clock; if it is right, the server's operator has to renew the certificate"
+        )
     if code not in _UNKNOWN_ISSUER:
-        return f"{said} (`ca` is {trust})"
+        return f"{refusal} (`ca` is {trust})"
     if trust == SYSTEM:
-        return f"{said}. This machine's store doesn't hold it (`ca: system`): add it there, or write `ca: FILE`"
+        return f"{refusal}. This machine's store doesn't hold it (`ca: system`): add it there, or write `ca: FILE`"
     return (
-        f"{said}. If that is your company's CA, write `ca: system` (this machine's store) or `ca: FILE` (PEM) in "
+        f"{refusal}. If that is your company's CA, write `ca: system` (this machine's store) or `ca: FILE` (PEM) in "
         f"accounts.yaml; now it is {trust}"
     )

@@ -1,4 +1,4 @@
-"""Sign in to Kling: with a short-lived HS256 token made from a key pair, or with an API key as it is."""
+"""Sign in to Kling with a short-lived HS256 token that is made from a key pair, or with an API key."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from extend_pipeline.providers.wire.credentials import Bearer, Credentials, KeyP
 
 LIFETIME_S: Final = 1800  # docs/upstream/kling.md, "Authentication": exp = now + 1800
 BACKDATE_S: Final = 5  # nbf = now − 5
-MARGIN_S: Final = 120  # a token this near to its end isn't used: a call may take a minute, and clocks differ
+MARGIN_S: Final = 120  # a token this close to its expiry isn't used, because a call may take a minute and clocks differ
 OWN_CLOCK_S: Final = 60.0
-"""From so many seconds between our clock and the response's Date on, a token that is refused for its times is our
-clock's fault. The Date only ever keeps something from being sent."""
-_SKEW_WORTH_TELLING_S: Final = 3.0
+"""If our clock and the response's Date differ by this much or more, our clock is the reason why a token's times were
+refused. The Date can only prevent a submit, never cause one."""
+_MIN_REPORTED_SKEW_S: Final = 3.0
 
-# the provider chooses how long a secret key is, and PyJWT's advice against a short one is nothing a user can follow
+# the provider sets the length of a secret key, so the user can't act on PyJWT's warning about a short one
 warnings.filterwarnings("ignore", message="The HMAC key is")
 
 
@@ -44,7 +44,7 @@ class _Minted:
 class KlingAuth:
     """The Auth of a Kling account. Safe to use from several threads.
 
-    `now` is seconds of UTC since 1970. Secrets are read for each request, so that a changed key is used at once.
+    `now` returns seconds of UTC since 1970. Secrets are read for each request, so that a changed key is used at once.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class KlingAuth:
         return f"KlingAuth({self._credentials!r})"
 
     def bearer(self) -> Bearer | SecretFault:
-        """Return the API key, or a token that is kept until shortly before its end."""
+        """Return the API key, or a token that is reused until shortly before its expiry."""
         match self._credentials:
             case SingleKey(api_key_env=variable):
                 key = read_secret(variable, self._environment)
@@ -76,11 +76,11 @@ class KlingAuth:
                     return access
                 if isinstance(secret, SecretFault):
                     return secret
-                return self._kept((access, secret))
+                return self._token((access, secret))
 
     def renew(self, refused: Bearer, answer: Answer) -> bool:
-        """Drop a token after 1003 or 1004, and return whether a new one can be made. One that another thread has made
-        since stays."""
+        """Drop a token after 1003 or 1004, and return whether a new one can be made. A newer token of another thread is
+        kept."""
         if not (isinstance(self._credentials, KeyPair) and answer.code in TOKEN_REFUSED):
             return False
         with self._lock:
@@ -89,15 +89,16 @@ class KlingAuth:
         return True
 
     def check_clock(self, answer: Answer, headers: Mapping[str, str]) -> tuple[Answer, bool]:
-        """Compare this machine's clock with the response's Date after 1003 or 1004, which refuse a token's times."""
+        """Compare this machine's clock with the response's Date after 1003 or 1004, which refuse a token's times; see
+        `Auth.check_clock`."""
         skew = clock_skew(headers, now=self._now()) if answer.code in TOKEN_REFUSED else None
-        if skew is None or abs(skew) < _SKEW_WORTH_TELLING_S:
+        if skew is None or abs(skew) < _MIN_REPORTED_SKEW_S:
             return answer, False
-        word = "ahead of" if skew > 0 else "behind"
-        message = f"{answer.message} (this machine's clock is {abs(skew):.0f} s {word} Kling's)"
+        direction = "ahead of" if skew > 0 else "behind"
+        message = f"{answer.message} (this machine's clock is {abs(skew):.0f} s {direction} Kling's)"
         return replace(answer, message=message), abs(skew) >= OWN_CLOCK_S
 
-    def _kept(self, pair: tuple[str, str]) -> Bearer | SecretFault:
+    def _token(self, pair: tuple[str, str]) -> Bearer | SecretFault:
         with self._lock:
             now = self._now()
             if self._minted is not None and self._minted.fits(pair, now):
@@ -105,13 +106,14 @@ class KlingAuth:
             try:
                 token = mint(*pair, now=now)
             except jwt.PyJWTError as error:
-                # the error's text is left out: a library may quote the key in it
+                # without the error's text, in which the library may quote the key
                 return SecretFault(f"the secret key can't sign a token ({type(error).__name__}); check its variable")
             self._minted = _Minted(pair, now, Bearer(token, (token, *pair)))
             return self._minted.bearer
 
 
 def mint(access_key: str, secret_key: str, *, now: float) -> str:
-    """Return Kling's token: header {alg, typ}, claims iss, exp, nbf and no iat. `now` is seconds since 1970."""
+    """Return a token for Kling: header {alg, typ}, claims iss, exp and nbf, without iat. `now` is seconds since
+    1970."""
     claims = {"iss": access_key, "exp": int(now) + LIFETIME_S, "nbf": int(now) - BACKDATE_S}
     return jwt.encode(claims, secret_key, algorithm="HS256", headers={"typ": "JWT"})

@@ -1,4 +1,4 @@
-"""Turn the responses of Kling's billing routes (docs/upstream/kling.md, "Bills") into rows and packs. Pure, and never
+"""Parse the responses of Kling's billing routes (docs/upstream/kling.md, "Bills") into rows and packs. Pure, and never
 raises."""
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _CURSOR_CAP: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class BilledTask:
-    """One deduction of a task: millionths of a unit, negative where units were given back; `at_ms` UTC milliseconds.
+    """One deduction for a task, in millionths of a unit, negative for a refund; `at_ms` is UTC ms.
 
-    A task has several rows where its units came out of several packs: add them up.
+    A task has several rows, to be added up, if its units were taken from several packs.
     """
 
     task_id: str
@@ -39,8 +39,8 @@ class BilledTask:
 
 @dataclass(frozen=True, slots=True)
 class BillingPage:
-    """One page of the bill. `next_cursor` asks for the next one, None on the last. `malformed` counts rows that could
-    not be understood: where there are any, a task that is missing in the bill may be one of them."""
+    """One page of the bill. `next_cursor` is None on the last page. `malformed` counts rows that could not be parsed,
+    each of which may belong to a task that seems to be missing in the bill."""
 
     rows: tuple[BilledTask, ...]
     next_cursor: str | None
@@ -49,8 +49,8 @@ class BillingPage:
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """A pack of units: bought and left in millionths, when it ends (UTC ms) where that is told, and Kling's word for
-    how it stands (online, toBeOnline, expired, runOut)."""
+    """A pack of units: bought and remaining units in millionths, its expiry (UTC ms) or None, and Kling's status word
+    (online, toBeOnline, expired, runOut)."""
 
     name: str
     total_micros: int
@@ -61,48 +61,48 @@ class Pack:
 
 @dataclass(frozen=True, slots=True)
 class Packs:
-    """An account's packs, none for one that pays by the task. `malformed` counts those that could not be understood."""
+    """An account's packs; empty for one that pays per task. `malformed` counts those that could not be parsed."""
 
     packs: tuple[Pack, ...]
     malformed: int
 
 
 def parse_billing_page(raw: RawResponse) -> BillingPage | QueryFailed:
-    """Return one page of `POST /account/billing/package`.
+    """Parse a page of `POST /account/billing/package`.
 
-    A page without rows counts as empty only where it says so itself, with an empty list or a count of 0: an empty bill
-    means that nothing was charged, and is not to be believed of an answer that merely lost its list.
+    A page without rows counts as empty only if it has an empty list or a count of 0, because an empty bill means that
+    nothing was charged, which a response without a list does not prove.
     """
     parsed = parse_response(raw)
     if not _success(parsed):
-        return _not_told(parsed)
+        return _query_failure(parsed)
     data = child(parsed.value, "data")
     result = child(data, "result")
     detail = child(result, "detail")
     if detail is None and integer(child(result, "count")) == 0:
         detail = []
     if not isinstance(detail, list):
-        return malformed(parsed.answer, "the answer says success and holds no list of deductions")
-    more, given = child(data, "has_more"), child(data, "next_cursor")
-    cursor = given if isinstance(given, str) and 0 < len(given) <= _CURSOR_CAP else None
+        return malformed(parsed.answer, "the response reports success without a list of deductions")
+    more, next_cursor = child(data, "has_more"), child(data, "next_cursor")
+    cursor = next_cursor if isinstance(next_cursor, str) and 0 < len(next_cursor) <= _CURSOR_CAP else None
     if more is True and cursor is None:
-        return malformed(parsed.answer, "the bill goes on, and the answer does not say how to ask for the rest")
-    if not isinstance(more, bool) and not (more is None and given in (None, "")):
-        return malformed(parsed.answer, "the answer does not say whether the bill goes on")
+        return malformed(parsed.answer, "the bill has more pages, and the response has no usable cursor")
+    if not isinstance(more, bool) and not (more is None and next_cursor in (None, "")):
+        return malformed(parsed.answer, "the response does not state whether the bill has more pages")
     rows = [_billed(row, parsed.guard) for row in detail]
     known = tuple(row for row in rows if row is not None)
     return BillingPage(known, cursor if more is True else None, len(rows) - len(known))
 
 
 def parse_packs(raw: RawResponse) -> Packs | QueryFailed:
-    """Return the packs of `GET /account/costs`: the envelope has another one in it, and the list is missing where
-    there are no packs."""
+    """Parse the packs of `GET /account/costs`. The envelope contains another one, and the list is missing if there are
+    no packs."""
     parsed = parse_response(raw)
     if not _success(parsed):
-        return _not_told(parsed)
+        return _query_failure(parsed)
     data = child(parsed.value, "data")
     if not isinstance(data, dict):
-        return malformed(parsed.answer, "the answer says success and holds no data")
+        return malformed(parsed.answer, "the response reports success without data")
     inner = child(data, "code")
     if inner is not None and integer(inner) not in SUCCESS:
         return _inner_refusal(parsed, inner, child(data, "msg"))
@@ -110,7 +110,7 @@ def parse_packs(raw: RawResponse) -> Packs | QueryFailed:
     if listed is None:
         listed = []
     if not isinstance(listed, list):
-        return malformed(parsed.answer, "the answer says success, and its packs are no list")
+        return malformed(parsed.answer, "the response reports success, and its packs are no list")
     packs = [_pack(row, parsed.guard) for row in listed]
     known = tuple(pack for pack in packs if pack is not None)
     return Packs(known, len(packs) - len(known))
@@ -120,7 +120,7 @@ def _success(parsed: ParsedResponse) -> bool:
     return parsed.ok and integer(child(parsed.value, "code")) in SUCCESS
 
 
-def _not_told(parsed: ParsedResponse) -> QueryFailed:
+def _query_failure(parsed: ParsedResponse) -> QueryFailed:
     if parsed.ok:
         return malformed(parsed.answer, f"HTTP {parsed.raw.status} with JSON that is no envelope of Kling's")
     return query_failed(parsed)
@@ -129,7 +129,7 @@ def _not_told(parsed: ParsedResponse) -> QueryFailed:
 def _inner_refusal(parsed: ParsedResponse, inner: object, message: object) -> QueryFailed:
     number = integer(inner)
     rule = RULES.get(number) if number is not None else None
-    words = parsed.guard.text(message, cap=MESSAGE_CAP) or "the account's costs are not told"
+    words = parsed.guard.text(message, cap=MESSAGE_CAP) or "the account's costs are not in the response"
     answer = replace(parsed.answer, message=words, code=parsed.guard.text(inner, cap=CODE_CAP) or None)
     if rule is None:
         return QueryFailed(QueryFault.MALFORMED, answer, parsed.raw.retry_after_s)
@@ -157,13 +157,13 @@ def _pack(row: object, guard: Guard) -> Pack | None:
 
 
 def _signed_micros(value: object) -> int | None:
-    """Return units in millionths, given as a number or as text, with a minus where they were given back."""
+    """Return units in millionths from a number or a text; negative for a refund."""
     if isinstance(value, str) and value.strip().startswith("-"):
-        back = units_to_micros(value.strip()[1:])
+        refund = units_to_micros(value.strip()[1:])
     elif isinstance(value, int) and not isinstance(value, bool) and value < 0:
-        back = units_to_micros(-value)
+        refund = units_to_micros(-value)
     elif isinstance(value, Decimal) and value.is_signed():
-        back = units_to_micros(value.copy_negate())
+        refund = units_to_micros(value.copy_negate())
     else:
         return units_to_micros(value)
-    return None if back is None else -back
+    return None if refund is None else -refund

@@ -1,4 +1,4 @@
-"""The body of Kling's submit (docs/upstream/kling.md, "Submit"). Pure, and the same for the same request."""
+"""The body of a submit to Kling (docs/upstream/kling.md, "Submit"). Pure and deterministic."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _PARAMS: Final = frozenset({"prompt", "negative_prompt", "cfg_scale", "watermark
 
 
 def submit_body(request: SubmitRequest) -> dict[str, object]:
-    """`video_id`, `external_task_id`, and what the request has of prompt, negative_prompt, cfg_scale, watermark_info
-    and callback_url; nothing else, because the model and mode are inherited. An empty prompt is left out.
+    """Return `video_id`, `external_task_id`, and the request's prompt, negative_prompt, cfg_scale, watermark_info and
+    callback_url, if set. Model and mode are inherited from the source. An empty prompt is left out.
 
-    Raises ValueError where config should have caught it: an unknown parameter, a wrong type, an id of the wrong shape.
+    Raises ValueError for a request that config should have refused: an unknown parameter, a wrong type, an invalid id.
     """
     unknown = sorted(set(request.params) - _PARAMS)
     if unknown:
@@ -28,11 +28,11 @@ def submit_body(request: SubmitRequest) -> dict[str, object]:
         raise ValueError(f"{request.external_task_id!r} is no external_task_id: 1-64 of A-Z a-z 0-9 _ -")
     body: dict[str, object] = {"video_id": request.source_id}
     for name in ("prompt", "negative_prompt"):
-        words = request.params.get(name)
-        if not isinstance(words, str | None):
+        text = request.params.get(name)
+        if not isinstance(text, str | None):
             raise ValueError(f"{name} has to be text")
-        if words:
-            body[name] = words
+        if text:
+            body[name] = text
     scale = request.params.get("cfg_scale")
     if scale is not None:
         body["cfg_scale"] = _scale(scale)

@@ -15,13 +15,13 @@ from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.addresses import source_url
 from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.moments import Moment
-from extend_pipeline.config.fields.numbers import bounded, seconds_as_ms
-from extend_pipeline.config.fields.text import YesNo, field_error, one_of, prompt_text, schema_as
-from extend_pipeline.config.model.account import Account, Poll, SubmitClass
+from extend_pipeline.config.fields.numbers import Number, Seconds
+from extend_pipeline.config.fields.text import YesNo, field_error, one_of, schema_as
+from extend_pipeline.config.model.account import ACD, Account, Poll, SubmitClass, poll_field, provider_field
 from extend_pipeline.config.model.credentials import ApiKey, KeyPair, either_form, one_form
 from extend_pipeline.config.model.price import Price
 from extend_pipeline.config.model.source import SourceById
-from extend_pipeline.config.model.target import Target
+from extend_pipeline.config.model.target import PROMPT, Target
 
 KlingModel = Literal["kling-v1-0", "kling-v1-5", "kling-v1-6"]
 MODES = ("std", "pro")
@@ -42,10 +42,10 @@ def _model(value: object) -> str:
     hint = "Kling extends only kling-v1-0, kling-v1-5 and kling-v1-6."
     if not isinstance(value, str):
         raise field_error("is not a single value", hint)
-    found = _MODEL.match(value.strip().lower())
-    if found is None:
+    match = _MODEL.match(value.strip().lower())
+    if match is None:
         raise field_error("is a model whose videos can't be extended", hint)
-    return f"kling-v1-{found[1] or '0'}"
+    return f"kling-v1-{match[1] or '0'}"
 
 
 class KlingSource(SourceById):
@@ -59,14 +59,12 @@ class KlingSource(SourceById):
         BeforeValidator(_model),
         schema_as({"type": ["string", "number"], "examples": ["kling-v1-0", "kling-v1-5", "kling-v1-6"]}),
     ] = Field(description="Model that made it: kling-v1-0, kling-v1-5 or kling-v1-6.", examples=["kling-v1-6"])
-    mode: Annotated[
-        Literal["std", "pro"],
-        one_of(*MODES, also={"standard": "std", "professional": "pro"}),
-        schema_as({"enum": ["std", "pro"]}),
-    ] = Field(description="Mode that it was made in; the price depends on it.", examples=["std"])
-    duration_ms: Annotated[
-        int, seconds_as_ms(most="180"), schema_as({"type": "number", "exclusiveMinimum": 0, "maximum": 180})
-    ] = Field(validation_alias="duration", description="Its length in seconds.", examples=[5.1])
+    mode: Annotated[Literal["std", "pro"], one_of(*MODES, also={"standard": "std", "professional": "pro"})] = Field(
+        description="Mode that it was made in; the price depends on it.", examples=["std"]
+    )
+    duration_ms: Annotated[int, Seconds(gt=0, le=180)] = Field(
+        validation_alias="duration", description="Its length in seconds.", examples=[5.1]
+    )
     created_at: Moment | None = Field(
         default=None,
         description="When it was made, with a zone (or Kling's milliseconds); a day alone is 00:00 UTC of it. Kling "
@@ -79,25 +77,19 @@ class KlingSource(SourceById):
 
     @property
     def source_id(self) -> str:
-        """Return what Kling extends: its own id of the video."""
+        """Return Kling's id of the video."""
         return self.video_id
 
 
 class KlingExtend(Target):
-    """What Kling shall make of a video; fields that are None are not sent."""
+    """The options of an extension by Kling. A field that is None is not sent."""
 
-    negative_prompt: Annotated[
-        str | None, prompt_text(most=2500), schema_as({"type": "string", "minLength": 1, "maxLength": 2500})
-    ] = Field(
+    negative_prompt: Annotated[str | None, PROMPT] = Field(
         default=None,
         description="What must not appear, at most 2500 characters. Not with V1.0 sources.",
         examples=["text"],
     )
-    cfg_scale: Annotated[
-        Decimal | None,
-        bounded(least="0", most="1"),
-        schema_as({"type": "number", "minimum": 0, "maximum": 1}),
-    ] = Field(
+    cfg_scale: Annotated[Decimal | None, Number(ge=0, le=1)] = Field(
         default=None,
         description="How strictly the prompt is followed, 0 to 1. Not with V1.0 sources.",
         examples=[0.5],
@@ -107,14 +99,14 @@ class KlingExtend(Target):
     )
 
     def hop_params(self, hop: int) -> dict[str, object]:
-        """`prompt`, `negative_prompt`, `cfg_scale` (float), `watermark` (bool) of a hop from 1; only what was given."""
-        given: dict[str, object | None] = {
+        """Return `prompt`, `negative_prompt`, `cfg_scale` (float), `watermark` (bool) of a hop (from 1), if set."""
+        params: dict[str, object | None] = {
             "prompt": self.prompt_of(hop),
             "negative_prompt": self.negative_prompt,
             "cfg_scale": None if self.cfg_scale is None else float(self.cfg_scale),
             "watermark": self.watermark,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in params.items() if value is not None}
 
 
 class KlingKeys(KeyPair):
@@ -124,9 +116,7 @@ class KlingKeys(KeyPair):
 class KlingAccount(Account):
     """An account at Kling itself, with Kling's defaults."""
 
-    provider: Annotated[Literal["kling"], schema_as({"const": "kling"})] = Field(
-        default="kling", description="The system that the account belongs to.", examples=["kling"]
-    )
+    provider: Annotated[Literal["kling"], schema_as({"const": "kling"})] = provider_field("kling")
     credentials: Annotated[
         Annotated[KlingKeys, Tag("form:keys")] | Annotated[ApiKey, Tag("form:api_key")],
         Discriminator(either_form),
@@ -140,27 +130,21 @@ class KlingAccount(Account):
         description="What one extension costs; written whole. Kling's list price by default.",
         examples=["{unit: kling-unit, per_extension: {std: 2, pro: 3.5}, unit_price: 0.14, currency: USD}"],
     )
-    submit_class: Annotated[
-        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), schema_as({"enum": ["A", "C", "D"]})
-    ] = Field(
+    submit_class: Annotated[SubmitClass, ACD] = Field(
         default="A",
         description="What a submit can promise. A: each carries an id of ours, by which it can be looked up.",
         examples=["A"],
     )
-    poll: Poll = Field(
-        default=POLL,
-        description="When to ask for a task's state, in seconds.",
-        examples=["{first_after: 60, every: 15}"],
-    )
+    poll: Poll = poll_field(POLL)
 
 
 def check(
     *, source: KlingSource | None, root: KlingSource | None, extend: KlingExtend | None, account: Account | None
 ) -> Iterator[FieldIssue]:
-    """Yield what Kling would refuse although every field is well by itself.
+    """Yield the combinations that Kling refuses although each field is valid.
 
-    `source` is the entry's own, None for a branch; `root` is the source that a branch leads back to, else the same.
-    Whatever could not be read is None.
+    `source` is the entry's own, None for a branch; `root` is the source at the root of a branch, else the same. A part
+    that could not be read is None.
     """
     if root is not None and extend is not None and root.model == "kling-v1-0":
         for name in ("negative_prompt", "cfg_scale"):

@@ -1,6 +1,6 @@
-"""Turn Kling's responses (docs/upstream/kling.md) into outcomes. Pure, and never raises.
+"""Parse Kling's responses (docs/upstream/kling.md) into outcomes. Pure, and never raises.
 
-Gateways pass Kling's bodies through, so that `read_submit` and `read_query` also take what a gateway sent.
+Gateways forward Kling's bodies, so that `read_submit` and `read_query` also parse a gateway's responses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from extend_pipeline.providers.protocol import (
     SubmitOutcome,
     Unknown,
 )
-from extend_pipeline.providers.wire.codes import BAD_VALUE, NOT_FOUND, RULES, SUCCESS, concerns_our_key
+from extend_pipeline.providers.wire.codes import BAD_VALUE, NOT_FOUND, RULES, SUCCESS, may_be_duplicate_key
 from extend_pipeline.providers.wire.errors import UNDECIDED_4XX, fault_of_status
 from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, error_message, integer, text
@@ -40,8 +40,8 @@ from extend_pipeline.providers.wire.response import (
 
 @dataclass(frozen=True, slots=True)
 class _Envelope:
-    """A response read as Kling's `{code, message, request_id, data}`. `code` is None where there is no integer code;
-    `problem` says why there is no envelope. `complete`: code and message both are where they are documented."""
+    """A response parsed as Kling's `{code, message, request_id, data}`. `code` is None without an integer code, and
+    `problem` is the reason. `complete` means that both code and message have their documented form."""
 
     raw: RawResponse
     code: int | None
@@ -56,7 +56,7 @@ class _Envelope:
 
     @property
     def undecided(self) -> bool:
-        """Return whether the HTTP status alone forbids to believe that nothing was made."""
+        """Return whether a task may have been made because of the HTTP status alone."""
         status = self.raw.status
         return not (200 <= status < 300 or 400 <= status < 500) or status in UNDECIDED_4XX
 
@@ -66,63 +66,61 @@ class _Envelope:
 
 
 def parse_submit(raw: RawResponse, *, external_task_id: str | None) -> SubmitOutcome:
-    """Return what a response to a submit means (see `read_submit`)."""
+    """Parse the response to a submit (see `read_submit`)."""
     return read_submit(parse_response(raw), external_task_id=external_task_id)
 
 
 def parse_query(raw: RawResponse, *, requested: str, own_key: bool = False) -> QueryOutcome:
-    """Return what a response to a look-up means (see `read_query`)."""
+    """Parse the response to a look-up (see `read_query`)."""
     return read_query(parse_response(raw), requested=requested, own_key=own_key)
 
 
 def read_submit(parsed: ParsedResponse, *, external_task_id: str | None) -> SubmitOutcome:
-    """Return what a response to a submit means. `external_task_id` is None where none was sent, as through most
-    gateways: then nothing can be a duplicate of it."""
+    """Classify the response to a submit. `external_task_id` is None if none was sent, as through most gateways; then
+    the outcome is never Duplicate."""
     envelope = _envelope(parsed)
     if envelope.success:
         return _accepted(envelope, external_task_id)
     rule = RULES.get(envelope.code) if envelope.code is not None else None
     if envelope.undecided or rule is None or rule.reject is None:
-        cause = f"HTTP {envelope.raw.status}, code {envelope.code}: nothing says that no task was made"
+        cause = f"HTTP {envelope.raw.status}, code {envelope.code}: the response does not state that no task was made"
         return Unknown(envelope.problem or cause, envelope.answer)
-    if _names_a_task(envelope.data):
-        return Unknown(f"code {envelope.code} says failure, and yet the answer names a task", envelope.answer)
+    if _has_task_id(envelope.data):
+        return Unknown(f"code {envelope.code} is a failure, but the response contains a task id", envelope.answer)
     own_id = external_task_id
-    if own_id is not None and envelope.code == BAD_VALUE and concerns_our_key(envelope.answer.message, own_id):
+    if own_id is not None and envelope.code == BAD_VALUE and may_be_duplicate_key(envelope.answer.message, own_id):
         return Duplicate(envelope.answer)
     return Rejected(rule.reject, with_hint(envelope.answer, rule.advice), envelope.raw.retry_after_s)
 
 
 def read_query(parsed: ParsedResponse, *, requested: str, own_key: bool = False) -> QueryOutcome:
-    """Return what a response to a look-up of `requested` means: the task's id, or with `own_key` our
-    `external_task_id`.
+    """Classify the response to a look-up of `requested`: a task id, or with `own_key` our `external_task_id`.
 
-    Only Kling's own 1203 says that there is no such task; a bare 404 may come from any server on the way.
+    Only Kling's own 1203 means that there is no such task, because a bare 404 may come from any server on the way.
     """
     envelope = _envelope(parsed)
     if not envelope.success:
         absent = envelope.code == NOT_FOUND and envelope.complete and not envelope.undecided
-        if absent and not _names_a_task(envelope.data):
+        if absent and not _has_task_id(envelope.data):
             return NotFound(envelope.answer)
         return _query_failed(envelope)
     view = read_task(envelope.data, guard=envelope.guard, raw=envelope.answer.raw)
     if view is None:
-        return malformed(envelope.answer, "the answer says success and shows no task")
+        return malformed(envelope.answer, "the response reports success without a task")
     if requested in (view.task_id, view.external_task_id):
         return Found(view)
     if own_key and view.external_task_id is None:
-        return Found(replace(view, warnings=(*view.warnings, "the answer does not repeat our own id")))
-    return malformed(envelope.answer, f"asked for the task {requested}, and the answer is about {view.task_id}")
+        return Found(replace(view, warnings=(*view.warnings, "the response does not repeat our own id")))
+    return malformed(envelope.answer, f"asked for the task {requested}, and the response is about {view.task_id}")
 
 
 def parse_page(raw: RawResponse) -> PageOutcome:
-    """Return one page of the list. Past the end `data` is `[]`; a page without a list is malformed and never an empty
-    one."""
+    """Parse a page of the list. Past the end `data` is `[]`; a page without a list is malformed, never empty."""
     envelope = _envelope(parse_response(raw))
     if not envelope.success:
         return _query_failed(envelope)
     if not isinstance(envelope.data, list):
-        return malformed(envelope.answer, "the answer says success and holds no list")
+        return malformed(envelope.answer, "the response reports success without a list")
     rows = [read_task(row, guard=envelope.guard, raw=row_text(row, raw)) for row in envelope.data]
     views = tuple(view for view in rows if view is not None)
     return Page(views, malformed=len(rows) - len(views), rows=len(rows))
@@ -147,18 +145,18 @@ def _envelope(parsed: ParsedResponse) -> _Envelope:
 def _accepted(envelope: _Envelope, external_task_id: str | None) -> Accepted | Unknown:
     view = read_task(envelope.data, guard=envelope.guard, raw="")
     if view is None:
-        return Unknown("the answer says success and names no task", envelope.answer)
+        return Unknown("the response reports success without a task id", envelope.answer)
     if external_task_id is not None and view.external_task_id not in (None, external_task_id):
-        # the response belongs to another request: the look-up by our own id tells what became of ours
-        cause = f"the answer is about {view.external_task_id}, which is not what was sent"
+        # the response belongs to another request, so the look-up by our own id has to find ours
+        cause = f"the response is about {view.external_task_id}, which is not what was sent"
         return Unknown(cause, envelope.answer)
     return Accepted(view.task_id, view.state, envelope.answer)
 
 
-def _names_a_task(data: object) -> bool:
-    # anything but an absent id counts here: a failure with an unreadable id beside it is still no proof of nothing
+def _has_task_id(data: object) -> bool:
+    # an id that can't be parsed counts, because then a task may exist
     if isinstance(data, list):
-        return any(_names_a_task(row) for row in data if isinstance(row, dict))
+        return any(_has_task_id(row) for row in data if isinstance(row, dict))
     return child(data, "task_id") not in (None, "")
 
 

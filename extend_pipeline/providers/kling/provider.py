@@ -1,4 +1,4 @@
-"""Kling, official (docs/upstream/kling.md): the Provider that talks to it."""
+"""The provider for Kling's official API (docs/upstream/kling.md)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE_CAP: Final = 8_000_000
 
 
 class KlingProvider(AccountProvider):
-    """One Kling account. Several tasks are read from the list. `page_cap` is the most bytes of one of its pages."""
+    """One Kling account. `page_cap` is the size limit of a list page in bytes."""
 
     can_find = True
     list_page_size = MAX_PAGE_SIZE
@@ -29,12 +29,12 @@ class KlingProvider(AccountProvider):
         self._page_cap = page_cap
 
     def body(self, request: SubmitRequest) -> dict[str, object]:
-        """Return the exact JSON that `submit` sends. Raises ValueError for a request that config should not have let
-        through."""
+        """Return the exact JSON that `submit` sends. Raises ValueError for a request that config should have
+        refused."""
         return submit_body(request)
 
     def submit(self, request: SubmitRequest) -> SubmitOutcome:
-        """POST once. Never retried, never redirected; after 1003 / 1004, which say that nothing was made, once more."""
+        """POST once, without retry or redirect; a second time only after 1003 or 1004, with which no task was made."""
         read = partial(parse_submit, external_task_id=request.external_task_id)
         return self.client.submit(PATH, submit_body(request), read)
 

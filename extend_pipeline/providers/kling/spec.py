@@ -1,4 +1,4 @@
-"""Kling, official (docs/upstream/kling.md): its traits."""
+"""The traits of Kling's official API (docs/upstream/kling.md)."""
 
 from __future__ import annotations
 

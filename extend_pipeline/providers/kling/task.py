@@ -1,5 +1,4 @@
-"""One task of Kling's, as a query or a list row shows it (docs/upstream/kling.md, "Query"). Pure, and never
-raises."""
+"""Parse a task of Kling's from a query or a list row (docs/upstream/kling.md, "Query"). Pure, and never raises."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ STATES: Final = {
 
 
 def read_task(data: object, *, guard: Guard, raw: str) -> TaskView | None:
-    """Return a task, or None where there is no object with a usable `task_id`."""
+    """Return a task, or None without an object with a valid `task_id`."""
     task_id = guard.id(child(data, "task_id"))
     if task_id is None:
         return None
@@ -31,7 +30,7 @@ def read_task(data: object, *, guard: Guard, raw: str) -> TaskView | None:
     units = child(data, "final_unit_deduction")
     units_micros = units_to_micros(units)
     if units_micros is not None and units_micros < 0:
-        units_micros = None  # nothing is given back by a task: what is billed will tell
+        units_micros = None  # a task gives no refund; the bill will show the charge
     if units_micros is None and units not in (None, ""):
         warnings.append(f"final_unit_deduction {guard.text(units, cap=40)!r} is no number of units")
     return TaskView(

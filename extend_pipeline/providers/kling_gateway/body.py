@@ -1,46 +1,39 @@
-"""The body of a submit through a Kling gateway (docs/upstream/kling-gateway.md, "Submit"). Pure, and the same for the
-same request."""
+"""The body of a submit to a Kling gateway (docs/upstream/kling-gateway.md, "Submit"). Pure and deterministic."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from typing import Final
 
 from extend_pipeline.providers.kling.body import submit_body
+from extend_pipeline.providers.kling_gateway.models import FORWARDABLE, FORWARDABLE_PARAMS
 from extend_pipeline.providers.protocol import SubmitRequest
 
-PASSES: Final = frozenset({"task_id", "negative_prompt", "cfg_scale", "callback_url", "external_task_id", "watermark"})
-"""What some gateways hand on beyond `video_id` and `prompt`; `task_id` is the parent's, which the document's text asks
-for and its schema lacks."""
 
-_PARAMS_TO_PASS: Final = frozenset({"negative_prompt", "cfg_scale", "watermark"})
-
-
-def check_passes(passes: Collection[str]) -> frozenset[str]:
-    """Return the set of fields. Raises ValueError for one that no gateway passes."""
-    unknown = sorted(set(passes) - PASSES)
+def check_forwarded(fields: Collection[str]) -> frozenset[str]:
+    """Return the fields as a set. Raises ValueError for one that no gateway forwards."""
+    unknown = sorted(set(fields) - set(FORWARDABLE))
     if unknown:
-        raise ValueError(f"passes: {', '.join(unknown)} is none of {', '.join(sorted(PASSES))}")
-    return frozenset(passes)
+        raise ValueError(f"passes: {', '.join(unknown)} is none of {', '.join(sorted(FORWARDABLE))}")
+    return frozenset(fields)
 
 
-def gateway_body(request: SubmitRequest, passes: frozenset[str]) -> dict[str, object]:
-    """`video_id` and `prompt`, and of the rest what the gateway passes; nothing else, because a gateway may refuse, or
-    hand on and be refused for, what it doesn't know. What is not passed is left out without a word: config tells.
+def gateway_body(request: SubmitRequest, forwarded: frozenset[str]) -> dict[str, object]:
+    """Return `video_id`, `prompt` and the fields that the gateway forwards. Other fields are left out, because the
+    gateway or Kling may refuse them; config has reported them.
 
-    Raises ValueError where config should have caught it (see kling_body.submit_body).
+    Raises ValueError as `kling.body.submit_body` does.
     """
-    held_back = _PARAMS_TO_PASS - passes
+    dropped = set(FORWARDABLE_PARAMS) - forwarded
     body = submit_body(
         replace(
             request,
-            params={name: value for name, value in request.params.items() if name not in held_back},
-            callback_url=request.callback_url if "callback_url" in passes else None,
+            params={name: value for name, value in request.params.items() if name not in dropped},
+            callback_url=request.callback_url if "callback_url" in forwarded else None,
         )
     )
-    if "external_task_id" not in passes:
+    if "external_task_id" not in forwarded:
         del body["external_task_id"]
-    if "task_id" in passes and request.parent_task_id:
+    if "task_id" in forwarded and request.parent_task_id:
         body["task_id"] = request.parent_task_id
     return body

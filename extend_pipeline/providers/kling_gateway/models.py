@@ -1,27 +1,29 @@
-"""Kling through a reseller: Kling's fields, of which the reseller may pass only some, at the reseller's price
+"""The catalogue and account fields of Kling through a reseller, which may forward only some of Kling's fields
 (docs/upstream/kling-gateway.md)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.text import ExplicitOptional, field_error, one_of, schema_as
-from extend_pipeline.config.model.account import Account, Poll, SubmitClass
-from extend_pipeline.config.model.credentials import ApiKey
+from extend_pipeline.config.model.account import ACD, Account, Poll, SubmitClass, poll_field, provider_field
+from extend_pipeline.config.model.credentials import ApiKey, api_key_field
 from extend_pipeline.config.model.network import PathPrefix
-from extend_pipeline.config.model.price import RESELLER_PRICES, Price
+from extend_pipeline.config.model.price import RESELLER_PRICES, Price, reseller_price_field
 from extend_pipeline.providers.kling import models as kling
 from extend_pipeline.providers.kling.models import KlingExtend, KlingSource
 
 PREFIX: Final = "/kling"
-_PASSED: Final = ("negative_prompt", "cfg_scale", "watermark")
-_Passed = Literal["task_id", "negative_prompt", "cfg_scale", "callback_url", "external_task_id", "watermark"]
-_PASSES: Final = ("task_id", "negative_prompt", "cfg_scale", "callback_url", "external_task_id", "watermark")
+_Field = Literal["task_id", "negative_prompt", "cfg_scale", "callback_url", "external_task_id", "watermark"]
+FORWARDABLE: Final[tuple[str, ...]] = get_args(_Field)
+"""Fields that some gateways forward beyond `video_id` and `prompt`. `task_id` is the parent's; the document's text
+requires it and its schema lacks it."""
+FORWARDABLE_PARAMS: Final = ("negative_prompt", "cfg_scale", "watermark")
 
 
 class GatewaySource(KlingSource):
@@ -35,27 +37,20 @@ class GatewaySource(KlingSource):
 
 
 class GatewayExtend(KlingExtend):
-    """What Kling shall make of a video; negative_prompt, cfg_scale and watermark only where the account passes them."""
+    """The options of an extension; negative_prompt, cfg_scale and watermark only if the account passes them."""
 
 
 class GatewayAccount(Account):
-    """An account at a reseller of Kling. What docs/upstream/kling-gateway.md, "Submit" does not show is off until it is
-    asked for."""
+    """An account at a reseller of Kling. Fields beyond docs/upstream/kling-gateway.md, "Submit" are off by default."""
 
-    provider: Annotated[Literal["kling-gateway"], schema_as({"const": "kling-gateway"})] = Field(
-        default="kling-gateway", description="The system that the account belongs to.", examples=["kling-gateway"]
+    provider: Annotated[Literal["kling-gateway"], schema_as({"const": "kling-gateway"})] = provider_field(
+        "kling-gateway"
     )
-    credentials: ApiKey = Field(
-        description="Environment variable that holds the key; the secret itself stands nowhere.",
-        examples=["{api_key_env: GATEWAY_API_KEY}"],
+    credentials: ApiKey = api_key_field("GATEWAY_API_KEY")
+    price: Annotated[Price, ExplicitOptional(RESELLER_PRICES)] = reseller_price_field(
+        "{std: 2, pro: 3.5}, unit_price: 0.14"
     )
-    price: Annotated[Price, ExplicitOptional(RESELLER_PRICES)] = Field(
-        description="What one extension costs; written whole. There is no default: gateway prices are the reseller's.",
-        examples=["{unit: credit, per_extension: {std: 2, pro: 3.5}, unit_price: 0.14, currency: USD}"],
-    )
-    submit_class: Annotated[
-        SubmitClass, one_of("A", "C", "D", also={"b": "B"}), schema_as({"enum": ["A", "C", "D"]})
-    ] = Field(
+    submit_class: Annotated[SubmitClass, ACD] = Field(
         default="C",
         description="What a submit can promise. C: nothing can be looked up by an id of ours. A: it was tried out that "
         "the gateway passes external_task_id and finds tasks by it.",
@@ -66,15 +61,11 @@ class GatewayAccount(Account):
         description="What stands before /v1/videos at this reseller; /kling by default.",
         examples=["/kling"],
     )
-    poll: Poll = Field(
-        default=kling.POLL,
-        description="When to ask for a task's state, in seconds.",
-        examples=["{first_after: 60, every: 15}"],
-    )
-    # below submit_class, which it is checked against; validated even where it is missing
+    poll: Poll = poll_field(kling.POLL)
+    # after submit_class and callbacks, which it is checked against; validated even if it is missing
     passes: Annotated[
-        tuple[Annotated[_Passed, one_of(*_PASSES)], ...],
-        schema_as({"type": "array", "uniqueItems": True, "items": {"enum": list(_PASSES)}}),
+        tuple[Annotated[_Field, one_of(*FORWARDABLE)], ...],
+        schema_as({"type": "array", "uniqueItems": True, "items": {"enum": list(FORWARDABLE)}}),
     ] = Field(
         default=(),
         validate_default=True,
@@ -84,7 +75,7 @@ class GatewayAccount(Account):
 
     @field_validator("passes", mode="after")
     @classmethod
-    def _check_passes(cls, value: tuple[_Passed, ...], info: ValidationInfo) -> tuple[_Passed, ...]:
+    def _check_passes(cls, value: tuple[_Field, ...], info: ValidationInfo) -> tuple[_Field, ...]:
         if info.data.get("submit_class") == "A" and "external_task_id" not in value:
             raise field_error(
                 "submit_class A needs a gateway that passes external_task_id",
@@ -101,11 +92,11 @@ class GatewayAccount(Account):
 def check(
     *, source: GatewaySource | None, root: GatewaySource | None, extend: GatewayExtend | None, account: Account | None
 ) -> Iterator[FieldIssue]:
-    """Yield what Kling would refuse, and what this account's gateway would drop or miss."""
+    """Yield the issues that Kling would refuse, the fields that this gateway would drop, and the ones it needs."""
     yield from kling.check(source=source, root=root, extend=extend, account=account)
     if not isinstance(account, GatewayAccount):
         return
-    for name in _PASSED:
+    for name in FORWARDABLE_PARAMS:
         if extend is not None and getattr(extend, name) is not None and name not in account.passes:
             yield FieldIssue(
                 ("extend", name),

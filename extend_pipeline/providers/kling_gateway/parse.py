@@ -1,5 +1,5 @@
-"""Turn a Kling gateway's responses (docs/upstream/kling-gateway.md) into outcomes: Kling's bodies passed through, and
-the gateway's own errors. Pure, and never raises."""
+"""Parse a Kling gateway's responses (docs/upstream/kling-gateway.md) into outcomes: forwarded bodies of Kling, and the
+gateway's own errors. Pure, and never raises."""
 
 from __future__ import annotations
 
@@ -25,45 +25,44 @@ from extend_pipeline.providers.wire.response import (
     parse_response,
 )
 
-NO_VIDEO_ID: Final = "the result names no video id, only a URL: this video can't be extended again"
+NO_VIDEO_ID: Final = "the result has only a URL and no video id: this video can't be extended again"
 
 
 def parse_gateway_submit(
     raw: RawResponse, *, external_task_id: str | None = None, parent_task_id: str | None = None
 ) -> SubmitOutcome:
-    """Return what a response to a submit means. A 5xx is always Unknown: it may be the gateway's own, while Kling ran
-    the task. `external_task_id` is None where the gateway doesn't forward it."""
+    """Parse the response to a submit. A 5xx is always Unknown, because Kling may run the task after the gateway has
+    failed. `external_task_id` is None if the gateway doesn't forward it."""
     parsed = parse_response(raw)
     outcome = read_submit(parsed, external_task_id=external_task_id)
     match outcome:
         case Accepted(task_id=task_id) if task_id == parent_task_id:
-            # taken for the new task, the parent would be fetched a second time as its own extension
-            return Unknown("the answer names the parent's task, not a new one", outcome.answer)
+            # accepted as the new task, the parent would be fetched again as its own extension
+            return Unknown("the response names the parent's task, not a new one", outcome.answer)
         case Unknown():
-            gateways_own = classify_rejection(parsed, documented=GATEWAY_STATUSES)
-            return outcome if isinstance(gateways_own, Unknown) else gateways_own
+            rejection = classify_rejection(parsed, documented=GATEWAY_STATUSES)
+            return outcome if isinstance(rejection, Unknown) else rejection
         case _:
             return outcome
 
 
 def parse_gateway_query(raw: RawResponse, *, requested: str, own_key: bool = False) -> QueryOutcome:
-    """Return what a response to a look-up of `requested` means; a success whose video can't be extended again carries
-    a warning. `units_micros` stays empty: a passed-through deduction is in Kling's units and not the gateway's
-    price."""
+    """Parse the response to a look-up of `requested`. A success whose video can't be extended again has a warning.
+    `units_micros` is None, because a forwarded deduction is in Kling's units, not the gateway's."""
     parsed = parse_response(raw)
     outcome = read_query(parsed, requested=requested, own_key=own_key)
     match outcome:
         case Found(view):
-            return Found(_through_a_gateway(view))
+            return Found(_gateway_view(view))
         case QueryFailed():
             return outcome if parsed.error is None else classify_query_failure(parsed)
         case _:
             return outcome
 
 
-def _through_a_gateway(view: TaskView) -> TaskView:
-    """Return a task of Kling's as a gateway's customer has to see it."""
-    # final_unit_deduction is what Kling took from the gateway, in Kling's units; the gateway charges its own
+def _gateway_view(view: TaskView) -> TaskView:
+    """Return a task without Kling's deduction, which Kling charged to the gateway, and with a warning if it can't be
+    extended."""
     view = replace(view, units_micros=None)
     if view.state is not TaskState.SUCCEEDED or view.outputs[0].video_id is not None:
         return view

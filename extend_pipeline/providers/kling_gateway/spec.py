@@ -1,5 +1,4 @@
-"""Kling through a reseller's gateway (docs/upstream/kling-gateway.md): its traits. Most are Kling's, which is what is
-behind it."""
+"""The traits of Kling through a reseller's gateway (docs/upstream/kling-gateway.md). Most are Kling's."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ def _build(account: GatewayAccount, settings: Deadlines, now: Callable[[], float
     from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
 
     client = client_of(account, settings, now, key_auth(account))
-    return GatewayProvider(client, passes=account.passes, prefix=account.path_prefix)
+    return GatewayProvider(client, forwarded_fields=account.passes, prefix=account.path_prefix)
 
 
 def _submit_path(_source_id: str, account: Account | None) -> str:
@@ -52,7 +51,7 @@ SPEC: Final = ProviderSpec(
     result_life_ms=KEPT_MS,
     refreshes_urls=True,
     reports_parent=True,
-    look_ups=frozenset(LookUp),  # by our own key only where the account passes external_task_id
+    look_ups=frozenset(LookUp),  # by our own key only if the account passes external_task_id
     has_list=False,  # no gateway documents one
     bill=None,
     callback=named_task,

@@ -1,4 +1,4 @@
-"""The body and path of a submit to Luma through a reseller (docs/upstream/luma.md, "Submit")."""
+"""The path and body of a submit to Luma through a reseller (docs/upstream/luma.md, "Submit")."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ _PARAMS: Final = frozenset({"prompt", "expand_prompt", "image_url", "image_end_u
 
 
 def extend_path(source_id: str) -> str:
-    """Return `/generations/{task_id}/extend`, below the prefix. Raises ValueError for an id that would name another
+    """Return `/generations/{task_id}/extend`, below the prefix. Raises ValueError for an id that would change the
     path."""
     if source_id in ("", ".", ".."):
-        raise ValueError(f"{source_id!r} is no generation that could be extended")
+        raise ValueError(f"{source_id!r} is no id of a generation")
     return f"{GENERATIONS}/{quote(source_id, safe='', errors='replace')}/extend"
 
 
 def luma_body(request: SubmitRequest) -> dict[str, object]:
-    """Return `user_prompt`, and of the four other fields those that the request has: the page marks all five as
-    required while its own example sends two. Raises ValueError where config should have caught it: an unknown
-    parameter, a wrong type."""
+    """Return `user_prompt` and the request's other fields: the document marks all five as required, but its example
+    sends two. Raises ValueError for a request that config should have refused: an unknown parameter, a wrong type."""
     unknown = sorted(set(request.params) - _PARAMS)
     if unknown:
         raise ValueError(f"Luma's extension has no parameter {', '.join(unknown)}")
@@ -48,7 +47,7 @@ def luma_body(request: SubmitRequest) -> dict[str, object]:
 
 
 def ledger_body(request: SubmitRequest) -> dict[str, object]:
-    """Return the body with images in base64 named by their sha256 instead of their megabytes."""
+    """Return the body for the ledger, with base64 images replaced by their sha256."""
     body = luma_body(request)
     for name in ("image_url", "image_end_url"):
         image = body.get(name)

@@ -1,5 +1,4 @@
-"""Luma's part of the catalogue and of the accounts, through a reseller: its fields and limits
-(docs/upstream/luma.md)."""
+"""The catalogue and account fields of Luma through a reseller, with their limits (docs/upstream/luma.md)."""
 
 from __future__ import annotations
 
@@ -13,30 +12,27 @@ from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.reachable import local_addresses
 from extend_pipeline.config.fields.ids import ExactId
 from extend_pipeline.config.fields.images import ImageAddress
-from extend_pipeline.config.fields.numbers import seconds_as_ms
-from extend_pipeline.config.fields.text import ExplicitOptional, YesNo, field_error, one_of, prompt_text, schema_as
-from extend_pipeline.config.model.account import Account, Poll, SubmitClass
-from extend_pipeline.config.model.credentials import ApiKey
+from extend_pipeline.config.fields.numbers import Seconds, WholeNumber
+from extend_pipeline.config.fields.text import ExplicitOptional, YesNo, field_error, one_of, schema_as
+from extend_pipeline.config.model.account import Account, Output, Poll, SubmitClass, poll_field, provider_field
+from extend_pipeline.config.model.credentials import ApiKey, api_key_field
 from extend_pipeline.config.model.network import PathPrefix
-from extend_pipeline.config.model.price import RESELLER_PRICES, Price
+from extend_pipeline.config.model.price import RESELLER_PRICES, Price, reseller_price_field
 from extend_pipeline.config.model.source import SourceById
-from extend_pipeline.config.model.target import MAX_HOPS, MAX_S, Target, prompt_list
+from extend_pipeline.config.model.target import MAX_HOPS, MAX_S, PROMPT, Target, prompt_list, prompt_list_schema
 
 PREFIX: Final = "/luma"
 POLL: Final = Poll(first_after_s=30, every_s=10)
 
-_seconds: Final = {"type": "number", "exclusiveMinimum": 0, "maximum": float(MAX_S)}
-_prompt: Final = {"type": "string", "minLength": 1, "maxLength": 2500}
-
 
 class LumaSource(SourceById):
-    """A generation of the same account. Duration in milliseconds, None where it was not given."""
+    """A generation of the same account. Duration in milliseconds, None if it is not written."""
 
     task_id: ExactId = Field(
         description="Id of the generation, exactly; quotes are not needed.",
         examples=["4665a07c-7641-4809-a133-10786201bb56"],
     )
-    duration_ms: Annotated[int | None, seconds_as_ms(most=MAX_S), schema_as(_seconds)] = Field(
+    duration_ms: Annotated[int | None, Seconds(gt=0, le=MAX_S)] = Field(
         default=None,
         validation_alias="duration",
         description="Its length in seconds; measured where it is left out and needed.",
@@ -45,43 +41,39 @@ class LumaSource(SourceById):
 
     @property
     def source_id(self) -> str:
-        """Return what Luma extends: a generation."""
+        """Return the id of the generation."""
         return self.task_id
 
     @property
     def created_at(self) -> datetime | None:
-        """Return no limit of age is documented."""
+        """Return None, because Luma documents no age limit."""
         return None
 
     @property
     def mode(self) -> str | None:
-        """Luma has no modes."""
+        """Return None, because Luma has no modes."""
         return None
 
 
 class LumaExtend(Target):
-    """What Luma shall make of a video; each hop needs a prompt. Fields that are None are not sent."""
+    """The options of an extension by Luma; each hop needs a prompt. A field that is None is not sent."""
 
-    most_steps = MAX_HOPS
     written_schema: ClassVar[Mapping[str, Any]] = {
         **Target.written_schema,
         "anyOf": [{"required": ["prompt"]}, {"required": ["prompts"]}],
     }
 
-    to_ms: Annotated[int | None, seconds_as_ms(most=MAX_S), schema_as(_seconds)] = Field(
+    to_ms: Annotated[int | None, Seconds(gt=0, le=MAX_S)] = Field(
         default=None, validation_alias="to", description="How long it shall become, in seconds.", examples=[30]
     )
-    steps: Annotated[int | None, schema_as({"type": "integer", "minimum": 1, "maximum": MAX_HOPS})] = Field(
+    steps: Annotated[int | None, WholeNumber(ge=1, le=MAX_HOPS)] = Field(
         default=None,
         validate_default=True,
         description="How many extensions to make, instead of a length.",
         examples=[3],
     )
-    # validated even where it is missing, since that is when `prompt` must be there
-    prompts: Annotated[
-        tuple[Annotated[str, prompt_text(most=2500)], ...] | None,
-        schema_as({"type": "array", "minItems": 1, "items": _prompt}),
-    ] = Field(
+    # validated even if it is missing, because then `prompt` is required
+    prompts: Annotated[tuple[Annotated[str, PROMPT], ...] | None, prompt_list_schema(PROMPT)] = Field(
         default=None,
         validate_default=True,
         description="Prompts extension by extension; the last one repeats.",
@@ -91,10 +83,10 @@ class LumaExtend(Target):
         default=None, description="Whether Luma may embellish the prompt.", examples=[True]
     )
     image_url: ImageAddress | None = Field(
-        default=None, description="Reference picture: an address or a data URI.", examples=["https://…"]
+        default=None, description="Reference image: an address or a data URI.", examples=["https://…"]
     )
     image_end_url: ImageAddress | None = Field(
-        default=None, description="Picture to end with: an address or a data URI.", examples=["https://…"]
+        default=None, description="Image to end with: an address or a data URI.", examples=["https://…"]
     )
 
     @field_validator("prompts", mode="before")
@@ -102,39 +94,31 @@ class LumaExtend(Target):
     def _need_a_prompt(cls, value: object, info: ValidationInfo) -> object:
         if value is not None:
             return prompt_list(value)
-        # a prompt that could not be read is absent from info.data: it was written all the same
+        # a prompt that is written but invalid is not in info.data
         if info.data.get("prompt", "") is None:
             raise field_error("is missing: Luma extends nothing without a prompt", "Write prompt: add cat", at="prompt")
         return None
 
     def hop_params(self, hop: int) -> dict[str, object]:
-        """`prompt`, `expand_prompt` (bool), `image_url`, `image_end_url` of a hop from 1; only what was given."""
-        given: dict[str, object | None] = {
+        """Return `prompt`, `expand_prompt` (bool), `image_url`, `image_end_url` of a hop (from 1), if set."""
+        params: dict[str, object | None] = {
             "prompt": self.prompt_of(hop),
             "expand_prompt": self.expand_prompt,
             "image_url": self.image_url,
             "image_end_url": self.image_end_url,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in params.items() if value is not None}
 
 
 class LumaAccount(Account):
     """An account at a reseller of Luma."""
 
-    provider: Annotated[Literal["luma"], schema_as({"const": "luma"})] = Field(
-        default="luma", description="The system that the account belongs to.", examples=["luma"]
-    )
-    credentials: ApiKey = Field(
-        description="Environment variable that holds the key; the secret itself stands nowhere.",
-        examples=["{api_key_env: LUMA_API_KEY}"],
-    )
-    price: Annotated[Price, ExplicitOptional(RESELLER_PRICES)] = Field(
-        description="What one extension costs; written whole. There is no default: gateway prices are the reseller's.",
-        examples=["{unit: credit, per_extension: 4, unit_price: 0.1, currency: USD}"],
-    )
-    submit_class: Annotated[SubmitClass, one_of("C", "D"), schema_as({"enum": ["C", "D"]})] = Field(
+    provider: Annotated[Literal["luma"], schema_as({"const": "luma"})] = provider_field("luma")
+    credentials: ApiKey = api_key_field("LUMA_API_KEY")
+    price: Annotated[Price, ExplicitOptional(RESELLER_PRICES)] = reseller_price_field("4, unit_price: 0.1")
+    submit_class: Annotated[SubmitClass, one_of("C", "D")] = Field(
         default="C",
-        description="What a submit can promise. C: a callback may tell what became of it; D: nothing does.",
+        description="What a submit can promise. C: a callback may name its task; D: it can't be looked up.",
         examples=["C"],
     )
     path_prefix: PathPrefix = Field(
@@ -142,29 +126,17 @@ class LumaAccount(Account):
         description="What stands before /generations at this reseller; /luma by default.",
         examples=["/luma"],
     )
-    poll: Poll = Field(
-        default=POLL,
-        description="When to ask for a task's state, in seconds.",
-        examples=["{first_after: 30, every: 10}"],
-    )
+    poll: Poll = poll_field(POLL)
     batch_query: YesNo = Field(
         default=False,
-        description="true if the reseller answers for many tasks at once (POST /luma/tasks).",
+        description="true if the reseller can query many tasks in one request (POST /luma/tasks).",
         examples=[False],
     )
-    output: Annotated[
-        Literal["unknown", "full", "segment"],
-        one_of("unknown", "full", "segment"),
-        schema_as({"enum": ["unknown", "full", "segment"]}),
-    ] = Field(
-        default="unknown",
-        description="Whether results are the whole video or only the new part; unknown measures each.",
-        examples=["unknown"],
-    )
+    output: Output = "unknown"
 
 
 def check(*, extend: LumaExtend | None, account: Account | None, **_: object) -> Iterator[FieldIssue]:
-    """Yield addresses that Luma could not fetch from."""
+    """Yield the addresses that Luma can't fetch from."""
     if extend is not None:
         yield from local_addresses(
             account,

@@ -1,4 +1,4 @@
-"""Luma through a reseller (docs/upstream/luma.md): its traits."""
+"""The traits of Luma through a reseller (docs/upstream/luma.md)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SPEC: Final = ProviderSpec(
     source_range_ms=None,
     source_life_ms=None,
     result_kind=ResultKind.MEASURED,
-    result_life_ms=86_400_000,  # results outlive presigned URLs, which say themselves when they end
+    result_life_ms=86_400_000,  # results outlive their presigned URLs, whose expiry is in the URL
     refreshes_urls=True,
     reports_parent=False,
     look_ups=frozenset({LookUp.CALLBACK, LookUp.NOTHING}),

@@ -1,5 +1,5 @@
-"""One generation of Luma's, as a submit, a query or a row of several shows it (docs/upstream/luma.md). Pure; never
-raises."""
+"""Parse a generation of Luma's from the response to a submit, a query or a batch query (docs/upstream/luma.md). Pure,
+and never raises."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ STATES: Final = {
 
 
 def wrapped_failure(value: object) -> bool:
-    """Return whether this is a gateway's record of a failure around Luma's own body."""
+    """Return whether a value is a gateway's record of a failure around Luma's own body."""
     status = child(value, "status")
     return isinstance(value, dict) and WRAPPED in value and isinstance(status, str) and status.upper() == "FAILED"
 
 
 def read_generation(value: object, *, guard: Guard, raw: str, requested: str | None = None) -> TaskView | None:
-    """Return a generation, or None where no usable id is shown.
+    """Return a generation, or None without a valid id.
 
-    A wrapped failure is FAILED whatever state Luma's body inside still shows, unless it shows a finished video: that
-    was paid for and is there. Where it names no generation it is about `requested`, the one that was looked up.
+    A wrapped failure is FAILED regardless of the state in Luma's body, unless that body has a finished video, which was
+    paid for and exists. Without an id it counts for `requested`, the generation that was looked up.
     """
     if not (isinstance(value, dict) and WRAPPED in value):
         return _flat(value, guard=guard, raw=raw)
@@ -45,9 +45,9 @@ def read_generation(value: object, *, guard: Guard, raw: str, requested: str | N
     if inner is None:
         if requested is None or guard.id(requested) is None or child(inside, "id") not in (None, ""):
             return None
-        inner = TaskView(requested, TaskState.FAILED, "", raw=raw, warnings=("the failure names no generation",))
+        inner = TaskView(requested, TaskState.FAILED, "", raw=raw, warnings=("the failure has no generation id",))
     if inner.state is TaskState.SUCCEEDED:
-        return replace(inner, warnings=(*inner.warnings, "the gateway says FAILED beside a finished video"))
+        return replace(inner, warnings=(*inner.warnings, "the gateway reports FAILED beside a finished video"))
     error = read_error(value) or read_error(inside)
     message = (
         inner.message or (guard.text(error.message) if error else "") or guard.text(child(value, "failure_reason"))
@@ -58,7 +58,7 @@ def read_generation(value: object, *, guard: Guard, raw: str, requested: str | N
         status_word="FAILED",
         outputs=(),
         expires_ms=None,
-        message=message or "the gateway gave the generation up and told no reason",
+        message=message or "the gateway reports a failed generation without a reason",
     )
 
 
@@ -86,16 +86,16 @@ def _flat(value: object, *, guard: Guard, raw: str) -> TaskView | None:
 
 
 def _output(value: object, task_id: str, guard: Guard) -> Output | None:
-    """Return the clean file (`download_url`) where there is one; `url` may be watermarked."""
+    """Return the clean file (`download_url`) if there is one; `url` may have a watermark."""
     video = child(value, "video")
-    shown, clean = guard.url(child(video, "url")), guard.url(child(video, "download_url"))
-    url = clean or shown
+    preview, clean = guard.url(child(video, "url")), guard.url(child(video, "download_url"))
+    url = clean or preview
     if url is None:
         return None
     return Output(
         url=url,
-        video_id=task_id,  # what the next hop extends is the generation
-        watermark_url=shown if shown != url else None,
+        video_id=task_id,  # the next hop extends the generation
+        watermark_url=preview if preview != url else None,
         duration_ms=seconds_to_ms(child(child(value, "video_raw"), "duration")) or None,
     )
 

@@ -13,17 +13,18 @@ _PARAMS: Final = frozenset({"prompt", "model", "seconds", "resolution", "last_fr
 
 
 def ledger_body(request: SubmitRequest) -> dict[str, object]:
-    """Return the body with an image that isn't a URL named by its sha256; pure. Raises ValueError where config should
-    have caught it: an unknown parameter, a wrong type, a value that docs/upstream/vidu.md doesn't have."""
+    """Return the body for the ledger, with an image that isn't a URL replaced by its sha256; pure. Raises ValueError
+    for a request that config should have refused: an unknown parameter, a wrong type, a value that
+    docs/upstream/vidu.md doesn't list."""
     frame, sha256 = _frame(request.params)
     return _body(request, None if frame is None else image_for_ledger(frame, sha256=sha256))
 
 
 def wire_body(request: SubmitRequest) -> dict[str, object] | BadImage:
-    """Return the body that goes out; a local image is read now and encoded. Raises ValueError as `ledger_body` does."""
+    """Return the body to send; reads and encodes a local image. Raises ValueError as `ledger_body` does."""
     frame, sha256 = _frame(request.params)
-    sent = None if frame is None else image_for_request(frame, sha256=sha256)
-    return sent if isinstance(sent, BadImage) else _body(request, sent)
+    image = None if frame is None else image_for_request(frame, sha256=sha256)
+    return image if isinstance(image, BadImage) else _body(request, image)
 
 
 def _body(request: SubmitRequest, frame: str | None) -> dict[str, object]:
@@ -33,14 +34,14 @@ def _body(request: SubmitRequest, frame: str | None) -> dict[str, object]:
         raise ValueError(f"Vidu's extension has no parameter {', '.join(unknown)}")
     if not request.source_id:
         raise ValueError("there is no video to extend: source_id, its URL, is empty")
-    given: dict[str, object] = {"video_url": request.source_id}
+    inputs: dict[str, object] = {"video_url": request.source_id}
     if frame:
-        given["last_frame_url"] = frame
+        inputs["last_frame_url"] = frame
     if prompt := _text(params, "prompt"):
-        given["prompt"] = prompt
+        inputs["prompt"] = prompt
     return {
         "model": _one_of(params, "model", MODELS),
-        "input": given,
+        "input": inputs,
         "parameters": {
             "vidu_type": "extend",
             "duration": _seconds(params.get("seconds")),
@@ -63,10 +64,10 @@ def _text(params: Mapping[str, object], name: str) -> str | None:
     return value
 
 
-def _one_of(params: Mapping[str, object], name: str, known: tuple[str, ...]) -> str:
+def _one_of(params: Mapping[str, object], name: str, choices: tuple[str, ...]) -> str:
     value = _text(params, name)
-    if value not in known:
-        raise ValueError(f"{name} {value!r} is none of {', '.join(known)}")
+    if value not in choices:
+        raise ValueError(f"{name} {value!r} is none of {', '.join(choices)}")
     return value
 
 

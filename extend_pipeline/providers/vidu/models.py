@@ -1,5 +1,4 @@
-"""Vidu's part of the catalogue and of the accounts, as ModelVerse offers it: fields, limits, prices
-(docs/upstream/vidu.md)."""
+"""The catalogue and account fields of Vidu through ModelVerse, with their limits (docs/upstream/vidu.md)."""
 
 from __future__ import annotations
 
@@ -13,34 +12,34 @@ from extend_pipeline.config.checks.field_issues import FieldIssue
 from extend_pipeline.config.checks.reachable import local_addresses
 from extend_pipeline.config.fields.addresses import public_prefix, source_url
 from extend_pipeline.config.fields.images import FrameField
-from extend_pipeline.config.fields.numbers import seconds_as_ms, whole
+from extend_pipeline.config.fields.numbers import Seconds, WholeNumber
 from extend_pipeline.config.fields.text import field_error, one_of, prompt_text, schema_as
-from extend_pipeline.config.model.account import Account, Poll, SubmitClass
+from extend_pipeline.config.model.account import Account, Output, Poll, SubmitClass, poll_field, provider_field
 from extend_pipeline.config.model.callbacks import Callbacks
-from extend_pipeline.config.model.credentials import ApiKey
+from extend_pipeline.config.model.credentials import ApiKey, api_key_field
 from extend_pipeline.config.model.price import Price
 from extend_pipeline.config.model.source import Source
-from extend_pipeline.config.model.target import Target, prompt_list
+from extend_pipeline.config.model.target import Target, prompt_list, prompt_list_schema
 from extend_pipeline.providers.vidu.prices import MAX_SECONDS, MIN_SECONDS, MODELS, PRICE, RESOLUTIONS
 
-SOURCE_RANGE_MS: Final = (4_000, 60_000)  # docs/upstream/vidu.md, "Source": 4 to 60 s
-MAX_MS: Final = SOURCE_RANGE_MS[1] + MAX_SECONDS * 1000
-MAX_STEPS: Final = (MAX_MS - SOURCE_RANGE_MS[0]) // 1000  # from the shortest source, a second at a time
+_MIN_SOURCE_S, _MAX_SOURCE_S = 4, 60  # docs/upstream/vidu.md, "Source"
+_MAX_S: Final = _MAX_SOURCE_S + MAX_SECONDS
+SOURCE_RANGE_MS: Final = (_MIN_SOURCE_S * 1000, _MAX_SOURCE_S * 1000)
+MAX_MS: Final = _MAX_S * 1000
+_MAX_STEPS: Final = _MAX_S - _MIN_SOURCE_S  # from the shortest source, a second at a time
 POLL: Final = Poll(first_after_s=10, every_s=5)
 
-_PROMPT_SCHEMA: Final = {"type": "string", "minLength": 1, "maxLength": 2000}
+_PROMPT: Final = prompt_text(max_length=2000)
 
 
 class ViduSource(Source):
-    """A video that Vidu can fetch; it need not have made it. Duration in milliseconds, None where it was not given."""
+    """Any video that Vidu can fetch. Duration in milliseconds, None if it is not written."""
 
     video_url: Annotated[str, BeforeValidator(source_url), schema_as({"type": "string", "format": "uri"})] = Field(
         description="Where the provider can fetch it, on the internet, while its first extension runs.",
         examples=["https://media.example.com/robot-walk.mp4"],
     )
-    duration_ms: Annotated[
-        int | None, seconds_as_ms(least="4", most="60"), schema_as({"type": "number", "minimum": 4, "maximum": 60})
-    ] = Field(
+    duration_ms: Annotated[int | None, Seconds(ge=_MIN_SOURCE_S, le=_MAX_SOURCE_S)] = Field(
         default=None,
         validation_alias="duration",
         description="Its length in seconds, 4 to 60; measured where it is left out.",
@@ -49,74 +48,66 @@ class ViduSource(Source):
 
     @property
     def source_id(self) -> str:
-        """Return what Vidu extends: whatever lies at this address."""
+        """Return the URL of the video."""
         return self.video_url
 
     @property
     def created_at(self) -> datetime | None:
-        """Nobody asks how old a file is."""
+        """Return None, because Vidu has no age limit."""
         return None
 
     @property
     def mode(self) -> str | None:
-        """Vidu has no modes; its price depends on the extension."""
+        """Return None, because Vidu has no modes; its price depends on the extension."""
         return None
 
 
 class ViduExtend(Target):
-    """What Vidu shall make of a video. A hop adds `seconds`."""
+    """The options of an extension by Vidu. A hop adds `seconds`."""
 
-    most_steps = MAX_STEPS
-
-    to_ms: Annotated[
-        int | None, seconds_as_ms(most="67"), schema_as({"type": "number", "exclusiveMinimum": 0, "maximum": 67})
-    ] = Field(
+    to_ms: Annotated[int | None, Seconds(gt=0, le=_MAX_S)] = Field(
         default=None,
         validation_alias="to",
         description="How long it shall become, in seconds; at most 67, since sources end at 60.",
         examples=[20],
     )
-    steps: Annotated[int | None, schema_as({"type": "integer", "minimum": 1, "maximum": MAX_STEPS})] = Field(
+    steps: Annotated[int | None, WholeNumber(ge=1, le=_MAX_STEPS)] = Field(
         default=None,
         validate_default=True,
         description="How many extensions to make, instead of a length.",
         examples=[3],
     )
-    prompt: Annotated[str | None, prompt_text(most=2000), schema_as(_PROMPT_SCHEMA)] = Field(
+    prompt: Annotated[str | None, _PROMPT] = Field(
         default=None, description="Prompt for every extension, at most 2000 characters.", examples=["smooth camera"]
     )
     prompts: Annotated[
-        tuple[Annotated[str, prompt_text(most=2000)], ...] | None,
-        BeforeValidator(prompt_list),
-        schema_as({"type": "array", "minItems": 1, "items": _PROMPT_SCHEMA}),
+        tuple[Annotated[str, _PROMPT], ...] | None, BeforeValidator(prompt_list), prompt_list_schema(_PROMPT)
     ] = Field(
         default=None,
         description="Prompts extension by extension; the last one repeats.",
         examples=['["he waves", "he is gone"]'],
     )
-    model: Annotated[Literal["viduq2-turbo", "viduq2-pro"], one_of(*MODELS), schema_as({"enum": list(MODELS)})] = Field(
+    model: Annotated[Literal["viduq2-turbo", "viduq2-pro"], one_of(*MODELS)] = Field(
         description="Model that extends it; the price depends on it.", examples=["viduq2-turbo"]
     )
-    seconds: Annotated[
-        int,
-        whole(least=MIN_SECONDS, most=MAX_SECONDS),
-        schema_as({"type": "integer", "minimum": MIN_SECONDS, "maximum": MAX_SECONDS}),
-    ] = Field(default=5, description="How much each extension adds; the price depends on it.", examples=[5])
-    resolution: Annotated[
-        Literal["540p", "720p", "1080p"], one_of(*RESOLUTIONS), schema_as({"enum": list(RESOLUTIONS)})
-    ] = Field(default="720p", description="Resolution of the result; the price depends on it.", examples=["720p"])
+    seconds: Annotated[int, WholeNumber(ge=MIN_SECONDS, le=MAX_SECONDS)] = Field(
+        default=5, description="How much each extension adds; the price depends on it.", examples=[5]
+    )
+    resolution: Annotated[Literal["540p", "720p", "1080p"], one_of(*RESOLUTIONS)] = Field(
+        default="720p", description="Resolution of the result; the price depends on it.", examples=["720p"]
+    )
     last_frame: FrameField | None = Field(
         default=None,
         validation_alias="last_frame_url",
-        description="Picture to lead to: an address, a data URI, or the path of a png, jpeg or webp beside this file.",
+        description="Last image: an address, a data URI, or the path of a png, jpeg or webp beside this file.",
         examples=["frames/door.png"],
     )
 
     def hop_params(self, hop: int) -> dict[str, object]:
-        """`model`, `seconds`, `resolution`, and where they were given `prompt`, `last_frame_url` (an address, a data
-        URI, or `file:` with an absolute path) and `last_frame_sha256` (of a file) of a hop from 1."""
+        """Return `model`, `seconds`, `resolution` of a hop (from 1), and if set `prompt`, `last_frame_url` (an address,
+        a data URI, or `file:` with an absolute path) and `last_frame_sha256` (of a file)."""
         frame = self.last_frame
-        given: dict[str, object | None] = {
+        params: dict[str, object | None] = {
             "prompt": self.prompt_of(hop),
             "model": self.model,
             "seconds": self.seconds,
@@ -124,36 +115,27 @@ class ViduExtend(Target):
             "last_frame_url": None if frame is None else frame.url,
             "last_frame_sha256": None if frame is None else frame.sha256,
         }
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in params.items() if value is not None}
 
 
 class ViduAccount(Account):
     """An account at ModelVerse, with its defaults."""
 
-    provider: Annotated[Literal["vidu"], schema_as({"const": "vidu"})] = Field(
-        default="vidu", description="The system that the account belongs to.", examples=["vidu"]
-    )
-    credentials: ApiKey = Field(
-        description="Environment variable that holds the key; the secret itself stands nowhere.",
-        examples=["{api_key_env: MODELVERSE_API_KEY}"],
-    )
+    provider: Annotated[Literal["vidu"], schema_as({"const": "vidu"})] = provider_field("vidu")
+    credentials: ApiKey = api_key_field("MODELVERSE_API_KEY")
     price: Price = Field(
         default=PRICE,
         description="What one extension costs; written whole. The list price by model, resolution and seconds by "
         "default.",
         examples=["{unit: CNY, per_extension: {viduq2-turbo/720p: 1.1}, unit_price: 1, currency: CNY}"],
     )
-    submit_class: Annotated[SubmitClass, one_of("D"), schema_as({"enum": ["D"]})] = Field(
+    submit_class: Annotated[SubmitClass, one_of("D")] = Field(
         default="D",
-        description="What a submit can promise. D: nothing can be looked up, and nothing calls back.",
+        description="What a submit can promise. D: a submit can't be looked up, and there are no callbacks.",
         examples=["D"],
     )
-    poll: Poll = Field(
-        default=POLL,
-        description="When to ask for a task's state, in seconds.",
-        examples=["{first_after: 10, every: 5}"],
-    )
-    auth: Annotated[Literal["raw", "bearer"], one_of("raw", "bearer"), schema_as({"enum": ["raw", "bearer"]})] = Field(
+    poll: Poll = poll_field(POLL)
+    auth: Annotated[Literal["raw", "bearer"], one_of("raw", "bearer")] = Field(
         default="raw", description="How the key is sent: as it is, or after the word Bearer.", examples=["raw"]
     )
     public_media_url: Annotated[str | None, schema_as({"type": "string", "format": "uri"})] = Field(
@@ -162,34 +144,26 @@ class ViduAccount(Account):
         "address has ended.",
         examples=["https://media.example.com/store"],
     )
-    output: Annotated[
-        Literal["unknown", "full", "segment"],
-        one_of("unknown", "full", "segment"),
-        schema_as({"enum": ["unknown", "full", "segment"]}),
-    ] = Field(
-        default="unknown",
-        description="Whether results are the whole video or only the new part; unknown measures each.",
-        examples=["unknown"],
-    )
+    output: Output = "unknown"
 
     @field_validator("callbacks", mode="after")
     @classmethod
     def _no_callbacks(cls, value: Callbacks | None) -> Callbacks | None:
         if value is not None:
-            raise field_error("ModelVerse calls nobody back", "Leave callbacks out: its tasks are polled.")
+            raise field_error("ModelVerse sends no callbacks", "Leave callbacks out: its tasks are polled.")
         return None
 
     @field_validator("public_media_url", mode="before")
     @classmethod
     def _check_public_media_url(cls, value: object, info: ValidationInfo) -> str | None:
-        # where allow_local itself could not be read, only that is worth telling
+        # if allow_local itself is invalid, only that is reported
         return public_prefix(value, allow_local=bool(info.data.get("allow_local", True)))
 
 
 def check(
     *, source: ViduSource | None, extend: ViduExtend | None, account: Account | None, **_: object
 ) -> Iterator[FieldIssue]:
-    """Yield addresses that Vidu could not fetch from."""
+    """Yield the addresses that Vidu can't fetch from."""
     frame = None if extend is None or extend.last_frame is None else extend.last_frame.url
     video = None if source is None else source.video_url
     yield from local_addresses(account, (("source", "video_url"), video), (("extend", "last_frame_url"), frame))

@@ -1,4 +1,4 @@
-"""Turn ModelVerse's responses about Vidu (docs/upstream/vidu.md) into outcomes. Pure, and never raises."""
+"""Parse ModelVerse's responses about Vidu (docs/upstream/vidu.md) into outcomes. Pure, and never raises."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from extend_pipeline.providers.wire.response import (
     read_state,
 )
 
-# 404 is not among them: ModelVerse documents none, and what one would mean for a submit is not known
+# without 404, because ModelVerse documents none, so that its meaning for a submit is unknown
 STATUSES: Final = frozenset({400, 401, 403, 429})
 
 STATES: Final = {
@@ -40,7 +40,7 @@ STATES: Final = {
 
 
 def parse_vidu_submit(raw: RawResponse) -> SubmitOutcome:
-    """Return what a response to a submit means: accepted with `output.task_id`, else rejected by a documented 4xx, else
+    """Parse the response to a submit: accepted with `output.task_id`, else rejected by a documented 4xx, else
     unknown."""
     parsed = _parse(raw)
     if not parsed.ok:
@@ -48,23 +48,23 @@ def parse_vidu_submit(raw: RawResponse) -> SubmitOutcome:
     output = child(parsed.value, "output")
     task_id = parsed.guard.id(child(output, "task_id"))
     if task_id is None:
-        return Unknown("the answer says success and names no task", parsed.answer)
+        return Unknown("the response reports success without a task id", parsed.answer)
     word = parsed.guard.text(child(output, "task_status"), cap=64)
     return Accepted(task_id, STATES.get(word.lower(), TaskState.SUBMITTED), parsed.answer)
 
 
 def parse_vidu_query(raw: RawResponse, *, requested: str) -> QueryOutcome:
-    """Return what a response to a look-up of `requested` means. Times are seconds at ModelVerse, milliseconds here."""
+    """Parse the response to a look-up of `requested`. ModelVerse's times are in seconds, the view's in ms."""
     parsed = _parse(raw)
     view = _view(parsed) if parsed.readable else None
     if view is None:
         return (
-            malformed(parsed.answer, "the answer says success and shows no task")
+            malformed(parsed.answer, "the response reports success without a task")
             if parsed.ok
             else classify_query_failure(parsed)
         )
     if view.task_id != requested:
-        return malformed(parsed.answer, f"asked for the task {requested}, and the answer is about {view.task_id}")
+        return malformed(parsed.answer, f"asked for the task {requested}, and the response is about {view.task_id}")
     return Found(view)
 
 
@@ -90,8 +90,8 @@ def _view(parsed: ParsedResponse) -> TaskView | None:
         outputs=outputs,
         created_ms=timestamp_ms(child(output, "submit_time")),
         updated_ms=timestamp_ms(child(output, "finish_time")),
-        # the body of a failure carries usage as well: it tells what was requested for, not what was made
-        added_ms=_added(child(child(parsed.value, "usage"), "duration")) if done else None,
+        # only for a success, because the usage of a failed task is the requested length
+        added_ms=seconds_to_ms(child(child(parsed.value, "usage"), "duration")) or None if done else None,
         expires_ms=presigned_expiry_ms(outputs[0].url) if outputs else None,
         warnings=tuple(warnings),
         raw=parsed.answer.raw,
@@ -106,17 +106,13 @@ def _outputs(parsed: ParsedResponse, urls: object) -> tuple[tuple[Output, ...], 
         if url is None:
             warnings.append("a video of the result has no usable URL; left out")
         else:
-            # the URL is what the next hop extends; how long the file is, ModelVerse does not say
+            # the next hop extends the URL; ModelVerse does not report the length of the file
             outputs.append(Output(url=url, video_id=url, watermark_url=None, duration_ms=None))
     return tuple(outputs), warnings[:5]
 
 
-def _added(seconds: object) -> int | None:
-    return seconds_to_ms(seconds) or None
-
-
 def _parse(raw: RawResponse) -> ParsedResponse:
-    """Parse a body; ModelVerse puts the request's id into the error's `param`."""
+    """Parse a body; ModelVerse puts the request id into the error's `param`."""
     parsed = parse_response(raw)
     if parsed.error is None or parsed.answer.request_id or not parsed.error.param:
         return parsed

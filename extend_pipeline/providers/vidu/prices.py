@@ -1,4 +1,4 @@
-"""Vidu's list price, as ModelVerse gives it (docs/upstream/vidu.md, "Price"): by model, resolution and seconds."""
+"""ModelVerse's list prices of Vidu (docs/upstream/vidu.md, "Price"), by model, resolution and seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CREDITS: Final[Mapping[str, Mapping[str, tuple[int, int]]]] = {
 
 
 def _list_price(model: str, resolution: str, seconds: int) -> int:
-    """Micro-CNY of one extension: a credit is 0.03125 CNY, and a call is rounded half up to 0.01."""
+    """Return the price of one extension in micro-CNY: a credit is 0.03125 CNY, rounded half up to 0.01 per call."""
     first, further = _CREDITS[model][resolution]
     credits = first + further * (seconds - 1)
     return (credits * 3125 + 500) // 1000 * 10_000
@@ -41,6 +41,6 @@ PRICE_KEYS: Final = (*MODELS, *dict.fromkeys(f"{m}/{r}" for m, r, _ in _CALLS), 
 
 
 def price_key(_mode: str | None, params: Mapping[str, object]) -> str | None:
-    """Return `model/resolution/seconds`, such as `viduq2-turbo/720p/5`; None where one of them is not known."""
+    """Return `model/resolution/seconds`, such as `viduq2-turbo/720p/5`; None if one of them is missing."""
     parts = [params.get(name) for name in ("model", "resolution", "seconds")]
     return None if None in parts else "/".join(str(part) for part in parts)

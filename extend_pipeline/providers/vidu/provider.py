@@ -1,4 +1,4 @@
-"""Vidu through ModelVerse (docs/upstream/vidu.md): the Provider that talks to it."""
+"""The provider for Vidu through ModelVerse (docs/upstream/vidu.md)."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ STATUS: Final = "/v1/tasks/status"
 class ViduProvider(AccountProvider):
     """One account at ModelVerse.
 
-    ModelVerse knows no key of ours, no list and no callback: a submit without a response stays unknown until an
-    operator decides, and `callback_url` and `external_task_id` of a request are not sent.
+    ModelVerse has no key of ours, no list and no callback: a submit without a response stays unknown until an operator
+    decides, and a request's `callback_url` and `external_task_id` are not sent.
     """
 
     def body(self, request: SubmitRequest) -> dict[str, object]:
-        """Return what `submit` sends, with a local or inline `last_frame_url` as its name or type and its sha256
-        instead of up to 14 MB of base64. Raises ValueError for a request that config should not have let through."""
+        """Return the body of `submit`, with a local or inline image, of up to 14 MB in base64, replaced by its name or
+        type and its sha256. Raises ValueError for a request that config should have refused."""
         return ledger_body(request)
 
     def submit(self, request: SubmitRequest) -> SubmitOutcome:
-        """POST once. A local image is read here; one that can't be sent is rejected before any byte goes out."""
+        """POST once. A local image is read now; if it can't be sent, the submit is rejected before any byte leaves."""
         body = wire_body(request)
         if isinstance(body, BadImage):
             return Rejected(RejectReason.BAD_REQUEST, Answer(f"nothing was sent: {body.message}"))

@@ -1,4 +1,4 @@
-"""Vidu through ModelVerse (docs/upstream/vidu.md): its traits."""
+"""The traits of Vidu through ModelVerse (docs/upstream/vidu.md)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATH: Final = "/v1/tasks/submit"
 
 
 def _added_ms(extend: Target | None) -> tuple[int, int]:
-    """Return what the user chose."""
+    """Return the least and the greatest length that an extension adds, in ms: the configured one if there is one."""
     if isinstance(extend, ViduExtend):
         return extend.seconds * 1000, extend.seconds * 1000
     return MIN_SECONDS * 1000, MAX_SECONDS * 1000
@@ -53,7 +53,7 @@ SPEC: Final = ProviderSpec(
     source_life_ms=None,
     result_kind=ResultKind.MEASURED,
     result_life_ms=86_400_000,  # docs/upstream/vidu.md, "Retention": 24 h
-    refreshes_urls=False,  # ModelVerse tells the same for ever
+    refreshes_urls=False,  # ModelVerse always returns the same URL
     reports_parent=False,
     look_ups=frozenset({LookUp.NOTHING}),
     has_list=False,

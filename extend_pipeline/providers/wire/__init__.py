@@ -1,1 +1,1 @@
-"""Parse bodies that no provider owns alone: JSON, error shapes, responses, credentials, presigned links."""
+"""Code that several providers share: calls, JSON, error bodies, responses, credentials, presigned URLs."""

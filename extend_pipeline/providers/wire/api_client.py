@@ -1,4 +1,4 @@
-"""Call one account's API: a submit goes out once, a query may be repeated within bounds."""
+"""Call one account's API: send a submit once, repeat a query within limits."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class ApiClient:
     """One account's calls. Safe to use from several threads; a call blocks for at most its deadline (seconds), repeats
     included.
 
-    `auth` gives the header of each request, so that a changed key is used at once. `retry` bounds the repeats of a
-    query that has no policy of its own. `now` is seconds of UTC since 1970. Raises ValueError for a base URL that may
-    not be used (see HttpClient).
+    `auth` returns the header of each request, so that a changed key is used at once. `retry` limits the repeats of a
+    query that has no policy of its own. `now` returns seconds of UTC since 1970. Raises ValueError for a base URL that
+    HttpClient refuses.
     """
 
     def __init__(
@@ -54,10 +54,10 @@ class ApiClient:
     def submit(
         self, path: str, body: Mapping[str, object], read: Callable[[RawResponse], SubmitOutcome]
     ) -> SubmitOutcome:
-        """POST once. Never retried, never redirected; `read` says what a whole response means.
+        """POST once, without retry or redirect; `read` classifies a complete response.
 
-        One exception, bounded to one: a rejection that refuses the credential says that nothing was made, so the POST
-        goes out once more where `auth` has a new credential and at least half of the deadline is left.
+        One exception: a response that refuses the credential means that no task was made, so the POST is sent a second
+        and last time if `auth` has a new credential and at least half of the deadline is left.
         """
         ends = time.monotonic() + self._post_deadline_s
         first = self._auth.bearer()
@@ -68,7 +68,7 @@ class ApiClient:
             return outcome
         left_s = ends - time.monotonic()
         if left_s < self._post_deadline_s / 2:
-            message = "the token was refused, and too little time was left to send again with a new one"
+            message = "the token was refused, and too little time was left to send the request with a new one"
             return Rejected(RejectReason.UNSENT, Answer(message, raw=outcome.answer.raw))
         second = self._auth.bearer()
         if isinstance(second, SecretFault):
@@ -84,7 +84,7 @@ class ApiClient:
         body_cap: int = BODY_CAP,
         retry: RetryPolicy | None = None,
     ) -> Q | QueryFailed:
-        """Query by GET, repeated within the bounds of `retry`."""
+        """Query by GET, repeated within the limits of `retry`."""
 
         def call(bearer: Bearer, left_s: float) -> HttpResult:
             return self._http.get(path, params=params, headers=bearer.headers, deadline_s=left_s, body_cap=body_cap)
@@ -100,8 +100,8 @@ class ApiClient:
         body_cap: int = BODY_CAP,
         retry: RetryPolicy | None = None,
     ) -> Q | QueryFailed:
-        """Query by POST, repeated like a GET. Only for a query that makes and charges nothing, because then a needless
-        repeat costs one request and nothing else."""
+        """Query by POST, repeated like a GET. Only for a query that creates and charges nothing, because a repeat may
+        reach the upstream twice."""
 
         def call(bearer: Bearer, left_s: float) -> HttpResult:
             return self._http.post_json(path, body, headers=bearer.headers, deadline_s=left_s, body_cap=body_cap)
@@ -135,20 +135,20 @@ class ApiClient:
     ) -> Q | QueryFailed:
         renewal_left = True
 
-        def once(allowed_s: float) -> AttemptResult[Q | QueryFailed]:
+        def attempt(allowed_s: float) -> AttemptResult[Q | QueryFailed]:
             nonlocal renewal_left
             ends = time.monotonic() + allowed_s
             while True:
                 bearer = self._auth.bearer()
                 if isinstance(bearer, SecretFault):
                     return AttemptResult(QueryFailed(QueryFault.NO_KEY, Answer(bearer.message)))
-                attempt = self._read(call(bearer, max(ends - time.monotonic(), 0.001)), bearer, read)
-                outcome = attempt.outcome
+                result = self._read(call(bearer, max(ends - time.monotonic(), 0.001)), bearer, read)
+                outcome = result.outcome
                 if not (isinstance(outcome, QueryFailed) and renewal_left and self._auth.renew(bearer, outcome.answer)):
-                    return attempt
+                    return result
                 renewal_left = False
 
-        return with_retries(once, deadline_s=self._get_deadline_s, policy=retry or self.retry)
+        return with_retries(attempt, deadline_s=self._get_deadline_s, policy=retry or self.retry)
 
     def _read(
         self, result: HttpResult, bearer: Bearer, read: Callable[[RawResponse], Q]

@@ -1,6 +1,6 @@
-"""Which task a callback is about: bytes to a task's id, or to nothing. Pure, and never raises.
+"""Read the task id in a callback's body. Pure, and never raises.
 
-A callback is a hint. Its state, its URLs and its deductions are not even read: they are asked for.
+A callback is only a hint: its state, URLs and deductions are ignored, and the task is queried instead.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from extend_pipeline.providers.wire.json import NotJson, child, read_json, text_
 
 BODY_CAP: Final = 65_536  # bytes; a callback (docs/upstream/kling.md, "Callbacks") is under 2,000
 
-WRAPPED: Final = "gen_api_response"  # what some gateways put the origin's own body into
+WRAPPED: Final = "gen_api_response"  # the field in which some gateways put the origin's body
 
 _TASK_ID: Final = "task_id"  # docs/upstream/kling.md, "Callbacks"
 _ID: Final = "id"  # docs/upstream/luma.md, "Callbacks"
-_ENVELOPES: Final = ("data", WRAPPED)  # an answer's envelope around the task
+_ENVELOPES: Final = ("data", WRAPPED)  # a response's envelope around the task
 
 
 def named_task(body: bytes) -> str | None:
-    """Return the id of the task that a callback's body names, or None.
+    """Return the task id in a callback's body, or None.
 
-    It stands at the top or in an envelope. `task_id` counts before `id`, which may be the
-    message's own. A body that names two tasks, or one that no id can be, names none.
+    The id is at the top level or in an envelope. `task_id` comes before `id`, which may be the message's own. None for
+    a body with two different ids, or with an invalid one.
     """
     if len(body) > BODY_CAP:
         return None
-    value = read_json(body)
-    if isinstance(value, NotJson) or not isinstance(value, dict):
+    document = read_json(body)
+    if isinstance(document, NotJson) or not isinstance(document, dict):
         return None
-    places = (value, *(child(value, envelope) for envelope in _ENVELOPES))
+    places = (document, *(child(document, envelope) for envelope in _ENVELOPES))
     for key in (_TASK_ID, _ID):
-        given = [found for place in places if (found := child(place, key)) not in (None, "")]
-        if given:
-            ids = {text_id(found) for found in given}
+        values = [value for place in places if (value := child(place, key)) not in (None, "")]
+        if values:
+            ids = {text_id(value) for value in values}
             return ids.pop() if len(ids) == 1 else None
     return None

@@ -1,7 +1,7 @@
-"""Numeric business codes, which resellers hand on from the origin, and what each means after a submit and after a query
+"""Numeric business codes, which resellers forward from the origin, and their meaning for a submit and for a query
 (docs/upstream/kling.md, "Codes").
 
-The code decides and never the HTTP status: 429 carries both "slow down" and "no money".
+The code decides, not the HTTP status, because 429 is used both for "slow down" and for "no money".
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NOT_FOUND: Final = 1203
 
 @dataclass(frozen=True, slots=True)
 class CodeRule:
-    """What a code means. `reject` is None where a submit that is answered so may have made a task all the same."""
+    """The meaning of a code. `reject` is None if a submit with this response may still have made a task."""
 
     reject: RejectReason | None
     fault: QueryFault
@@ -68,14 +68,13 @@ _OTHER_FIELD: Final = re.compile(
 )
 
 
-def concerns_our_key(message: str, external_task_id: str) -> bool:
+def may_be_duplicate_key(message: str, external_task_id: str) -> bool:
     """Return whether a 1201 may mean that our own `external_task_id` is taken.
 
-    Yes unless the message names another field and nothing in it hints at a duplicate. In doubt yes, because the two
-    mistakes don't weigh the same: a bad value that is looked up costs some queries and is then not found; a duplicate
-    that is taken for a bad value gives the reservation back and leaves a task, paid for and running, that nobody will
-    fetch, and the person who submits again pays twice. A prompt that is echoed in the message can only push towards the
-    look-up.
+    True unless the message names another field and contains no hint of a duplicate. In doubt true, because the two
+    errors differ in cost. Looking up a bad value costs a few queries, which find nothing. Reading a duplicate as a bad
+    value releases the reservation and leaves a paid, running task that no attempt fetches, and the next submit pays
+    again. A prompt that is quoted in the message can only lead to a look-up.
     """
     if external_task_id and external_task_id in message:
         return True

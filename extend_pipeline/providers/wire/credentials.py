@@ -1,5 +1,5 @@
-"""Read secrets from the environment at the moment of use, and never show them: names are configuration, values are
-not."""
+"""Read secrets from the environment for each request. The names of variables are configuration; their values are never
+shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from extend_pipeline.providers.protocol import Answer
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """The names of the two variables that hold an access key and its secret key."""
+    """The names of the variables that hold an access key and its secret key."""
 
     access_key_env: str
     secret_key_env: str
@@ -35,15 +35,15 @@ Credentials = KeyPair | SingleKey
 
 @dataclass(frozen=True, slots=True)
 class SecretFault:
-    """A secret that can't be used; the message has its variable's name and never its value."""
+    """Why a secret can't be used; the message contains the variable's name and never its value."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """What goes into the Authorization header. `secrets` are all values that must not be written down anywhere.
-    `prefix` is "" where an upstream wants the bare key (docs/upstream/vidu.md, "Authentication")."""
+    """The value of the Authorization header. `secrets` are all values that must never be stored or logged. `prefix` is
+    "" for an upstream that takes the bare key (docs/upstream/vidu.md, "Authentication")."""
 
     token: str = field(repr=False)
     secrets: tuple[str, ...] = field(repr=False)
@@ -51,7 +51,7 @@ class Bearer:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Return the header to send."""
+        """Return the Authorization header."""
         return {"authorization": f"{self.prefix}{self.token}"}
 
 
@@ -59,23 +59,23 @@ class Auth(Protocol):
     """How an account signs in. Safe to use from several threads."""
 
     def bearer(self) -> Bearer | SecretFault:
-        """Return what to send now, or why there is nothing to send."""
+        """Return the credential for a request, or why there is none."""
         ...
 
     def renew(self, refused: Bearer, answer: Answer) -> bool:
-        """Return whether a request that was answered so may succeed with a new credential, and if so drop the one that
-        was sent, so that the next `bearer` is a new one."""
+        """Return whether a request with this response may succeed with a new credential; if so, drop the refused one,
+        so that the next `bearer` is new."""
         ...
 
     def check_clock(self, answer: Answer, headers: Mapping[str, str]) -> tuple[Answer, bool]:
-        """Return the answer with the difference of the clocks in its message, where that may be why the credential was
-        refused, and whether this machine's clock is at fault. `headers` are the response's, in lower case."""
+        """Return the answer, with the clock difference in its message if that may be why the credential was refused,
+        and whether this machine's clock is at fault. `headers` are the response's, with lower-case names."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class KeyAuth:
-    """Signs in with one API key, which is read for each request. `prefix` goes before it in the header."""
+    """Sign in with one API key, read for each request. `prefix` precedes it in the header."""
 
     key: SingleKey
     prefix: str = "Bearer "
@@ -86,16 +86,16 @@ class KeyAuth:
         return value if isinstance(value, SecretFault) else Bearer(value, (value,), self.prefix)
 
     def renew(self, refused: Bearer, answer: Answer) -> bool:  # noqa: ARG002
-        """Return False: there is only one key."""
+        """Return False, because there is only one key."""
         return False
 
     def check_clock(self, answer: Answer, headers: Mapping[str, str]) -> tuple[Answer, bool]:  # noqa: ARG002
-        """Return the answer as it is: a key has no times."""
+        """Return the answer unchanged, because a key has no times."""
         return answer, False
 
 
 def read_secret(variable: str, environment: Mapping[str, str] | None = None) -> str | SecretFault:
-    """Return the value of an environment variable, if it can stand in a header as it is."""
+    """Return the value of an environment variable, or why it can't be sent in a header."""
     value = (os.environ if environment is None else environment).get(variable, "")
     if not value:
         return SecretFault(f"the environment variable {variable} is not set; set it to the account's key")
@@ -112,7 +112,7 @@ def read_secret(variable: str, environment: Mapping[str, str] | None = None) -> 
 
 
 def credentials_of(account: Account) -> Credentials:
-    """Return the names of an account's secrets, in this package's words."""
+    """Return the names of the variables that hold an account's secrets."""
     match account.credentials:
         case KeyPairNames() as keys:
             return KeyPair(keys.access_key_env, keys.secret_key_env)
@@ -121,7 +121,7 @@ def credentials_of(account: Account) -> Credentials:
 
 
 def key_auth(account: Account, prefix: str = "Bearer ") -> KeyAuth:
-    """Return the Auth of an account that signs in with one key. Raises ValueError for an account that has none."""
+    """Return the Auth of an account that signs in with one key. Raises ValueError for other credentials."""
     key = credentials_of(account)
     if not isinstance(key, SingleKey):
         raise ValueError(f"account {account.name}: {account.provider} signs in with one key: give it as api_key_env")
@@ -138,13 +138,13 @@ def variables_of(account: Account) -> tuple[str, ...]:
 
 
 def key_fault(account: Account) -> str:
-    """Return why this process can't sign in to an account, by the variable's name; empty where it can try to."""
-    found = (read_secret(variable) for variable in variables_of(account))
-    return "; ".join(value.message for value in found if isinstance(value, SecretFault))
+    """Return why this process can't sign in to an account, with the variable's name; empty if it can try."""
+    values = (read_secret(variable) for variable in variables_of(account))
+    return "; ".join(value.message for value in values if isinstance(value, SecretFault))
 
 
 def key_mark(account: Account, salt: str) -> str:
-    """Return a mark of the key that this process has for an account: it tells two keys apart and gives none away. The
-    first 48 bits of an HMAC, after the salt; keys are random, so they can't be guessed by it."""
+    """Return the salt and a 48-bit HMAC of an account's key, to tell keys apart without storing them. The key can't be
+    guessed from it, because keys are random."""
     values = "\0".join(os.environ.get(variable, "") for variable in variables_of(account))
     return f"{salt}:{hmac.new(salt.encode(), values.encode('utf-8', 'surrogateescape'), 'sha256').hexdigest()[:12]}"

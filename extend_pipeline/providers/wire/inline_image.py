@@ -1,5 +1,5 @@
-"""An image that travels inside a request's body as a data URI: read, checked, encoded, and named in the ledger by its
-sha256 instead of its megabytes (docs/upstream/vidu.md, "Last frame")."""
+"""Images that are sent inside a request's body as data URIs: read, check and encode them, and replace them by their
+sha256 for the ledger (docs/upstream/vidu.md, "Last frame")."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 
 from extend_pipeline.base.images import ImageFault, check_image, decode_data_uri, is_data_uri, read_image_file
 
-MAX_KEPT: Final = 8192  # characters; what is longer is no URL (see guard.parse_url) but an image in base64
+MAX_URL: Final = 8192  # characters; a longer value is not a URL (see guard.parse_url) but an image in base64
 
 _DATA_URI: Final = re.compile(r"data:([^,;]{0,64})(?:;[^,;]{1,64})*,", re.IGNORECASE)
 
@@ -25,10 +25,10 @@ class BadImage:
 
 
 def image_for_request(value: str, *, sha256: str | None = None) -> str | BadImage:
-    """Return what goes into the body for `value`: a URL as it is; `file:/absolute/path` read and encoded; a data URI
-    checked.
+    """Return the value for the body: a URL unchanged, the file of `file:/absolute/path` as a data URI, a data URI after
+    a check.
 
-    The file has to be the one that was planned: with `sha256` (hex), other bytes are refused.
+    With `sha256` (hex), a file with other bytes is refused, because it is not the one that was planned.
     """
     if value.startswith("file:"):
         return _from_file(Path(value.removeprefix("file:")), sha256)
@@ -38,17 +38,17 @@ def image_for_request(value: str, *, sha256: str | None = None) -> str | BadImag
     image = data if isinstance(data, ImageFault) else check_image(data)
     if isinstance(image, ImageFault):
         return _bad("in the data URI", image)
-    # with the type that the bytes have, because the one that was written may be wrong
+    # with the type of the bytes, because the declared one may be wrong
     return f"data:{image.mime};base64,{value.partition(',')[2]}"
 
 
 def image_for_ledger(value: str, *, sha256: str | None = None) -> str:
-    """Return the same value in at most a few hundred characters: a file by its name and sha256, a data URI or bare
-    base64 by its type, length and sha256, a URL as it is. Reads nothing."""
+    """Return the value for the ledger: a file as its name and sha256, a data URI or bare base64 as its type, length and
+    sha256, a URL unchanged. Reads no file."""
     if value.startswith("file:"):
         return f"file:{Path(value).name};sha256={sha256 or 'unknown'}"
     head = _DATA_URI.match(value)
-    if head is None and len(value) <= MAX_KEPT:
+    if head is None and len(value) <= MAX_URL:
         return value
     kind = f"data:{head[1]}" if head else "base64:"
     digest = hashlib.sha256(value.encode("utf-8", "replace")).hexdigest()
@@ -64,9 +64,9 @@ def _from_file(path: Path, sha256: str | None) -> str | BadImage:
         reason = error.strerror if isinstance(error, OSError) else error
         return BadImage(f"the image {path.name} can't be read: {reason}")
     if data is None:
-        return BadImage(f"the image {path.name} is no file; put it back or change last_frame_url")
+        return BadImage(f"the image {path.name} is missing or no file; restore it or change last_frame_url")
     if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
-        return BadImage(f"the image {path.name} is not the one that was planned; it was changed. Plan again")
+        return BadImage(f"the image {path.name} was changed after the plan was made. Plan again")
     image = check_image(data)
     if isinstance(image, ImageFault):
         return _bad(path.name, image)

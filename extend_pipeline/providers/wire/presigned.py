@@ -1,4 +1,4 @@
-"""When a presigned URL stops working, as it says itself (`X-Amz-Date` + `X-Amz-Expires`). Pure, and never raises."""
+"""The expiry of a presigned URL, from its `X-Amz-Date` and `X-Amz-Expires`. Pure, and never raises."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ _SECONDS: Final = re.compile(r"[0-9]{1,7}")  # S3 signs for a week at most: 604,
 
 
 def presigned_expiry_ms(url: str) -> int | None:
-    """UTC milliseconds from which on the URL is refused; None where it says nothing that can be read, or a time that no
-    calendar here holds."""
+    """Return the time (UTC ms) from which the URL is refused; None if the URL states none or an invalid one."""
     try:
         fields = {name.lower(): value for name, value in parse_qsl(urlsplit(url).query, max_num_fields=100)}
         date, seconds = fields.get("x-amz-date", ""), fields.get("x-amz-expires", "")

@@ -1,5 +1,5 @@
-"""Classify requests without a whole response, separately for billable POSTs and for read-only queries. One place for
-all providers, because it decides about money."""
+"""Classify requests without a complete response, separately for billable POSTs and for read-only queries. Shared by
+all providers, because these rules decide about money."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ WORTH_REPEATING: Final = frozenset({QueryFault.UNREACHABLE, QueryFault.RATE, Que
 
 
 def classify_submit(result: HttpResult, secrets: tuple[str, ...]) -> Reply | Rejected | Unknown:
-    """Return the whole response to a submit, or what its lack means.
+    """Return the complete response to a submit, or the outcome without one.
 
-    Rejected only where not a byte had left: then provably nothing was made. A response that was cut off, or that is
-    too large to be read, belongs to a request that arrived, so that a task may have been made and charged: Unknown.
+    Rejected only if no byte had left, because then provably no task was made. A response that was cut off or is too
+    large belongs to a request that arrived, so that a task may have been made and charged: Unknown.
     """
     match result:
         case NotSent(reason=reason, setting=Setting() as setting):
@@ -25,16 +25,15 @@ def classify_submit(result: HttpResult, secrets: tuple[str, ...]) -> Reply | Rej
         case NotSent(reason=reason):
             return Rejected(RejectReason.UNSENT, Answer(f"nothing was sent: {reason}"))
         case NoResponse(reason=reason):
-            return Unknown(f"no whole answer came back: {reason}", evidence(result, secrets))
+            return Unknown(f"no complete response came back: {reason}", evidence(result, secrets))
         case Reply(truncated=True):
-            return Unknown("the answer is far larger than any that is documented", evidence(result, secrets))
+            return Unknown("the response is far larger than any documented one", evidence(result, secrets))
         case Reply():
             return result
 
 
 def classify_query(result: HttpResult, secrets: tuple[str, ...]) -> Reply | AttemptResult[QueryFailed]:
-    """Return the whole response to a query that charges nothing, or what its lack means, and whether to repeat the
-    query."""
+    """Return the complete response to a query that charges nothing, or the failure and whether to repeat the query."""
     match result:
         case NotSent(reason=reason, setting=Setting() as setting):
             return AttemptResult(QueryFailed(QueryFault(setting.value), Answer(reason)))

@@ -52,7 +52,7 @@ _KINDS: dict[str, _Kind] = {
     "cut_download": _Kind(_DOWNLOAD, ("after",)),
     **{f"callback_{how}": _Kind(frozenset({"callback"}), ("tell",)) for how in ("double", "late", "drop", "reorder")},
 }
-# docs/upstream/kling.md, "Codes": each can be ordered as code_<number>, whatever the request deserves.
+# docs/upstream/kling.md, "Codes": each can be ordered as code_<number>, regardless of the request.
 _CODES = (1000, 1001, 1002, 1003, 1004, 1100, 1101, 1102, 1103, 1200, 1201, 1202, 1203, 1300, 1301, 1302, 1303, 1304)
 _KINDS |= {f"code_{code}": _Kind(_API, ("before",)) for code in _CODES}
 _KINDS["auth_1004"] = _Kind(_API, ("before",))
@@ -73,7 +73,7 @@ _OTHER_KINDS: dict[str, _Kind] = {
     "wrapped_failure": _Kind(_TASKS, ("alter",)),
     **{name: _Kind(_API, ("before",)) for name in REFUSALS},
 }
-# Needs to be told what it takes instead of the price.
+# The order names what is charged instead of the price.
 _PRICES = {"odd_deduction": _Kind(frozenset({"submit"}), ("price",))}
 RULES = _KINDS | _OTHER_KINDS | _PRICES
 

@@ -11,11 +11,11 @@ from extend_pipeline.sandbox.faults.kinds import PLACES, RULES, FaultSpec, Place
 
 _SERVER_ERRORS = {500: 500, 503: 503, 504: 504, 5000: 500, 5001: 503, 5002: 504}
 _REDIRECTS = {code: code for code in (301, 302, 303, 307, 308)}
-# A callback may come days late; nobody holds a connection for that long.
+# A callback may come days late; no connection is held for that long.
 _MAX_HOLD_S = {"callback_late": 30 * 86_400}
 _MAX_LOCATION = 2000
 _MATCHES = ("external_task_id", "video_id", "task_id", "provider")
-# These go wrong after the task was made unless told otherwise; `html` alone is before unless told otherwise.
+# These go wrong after the task was made by default; `html` alone strikes before it.
 _AFTER_BY_DEFAULT = frozenset({"not_json", "empty_body", "redirect"})
 
 

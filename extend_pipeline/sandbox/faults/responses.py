@@ -1,4 +1,4 @@
-"""Answers that go wrong: each fault as a response that does its harm when it is sent."""
+"""Build responses that go wrong: each fault does its harm when its response is sent."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Silence(Response):
 
 
 class Redirect(Response):
-    """A redirect to `location`, or to the very address that was asked for: whoever follows a 307 sends again."""
+    """A redirect to `location`, or to the very address that was asked for: a client that follows a 307 sends again."""
 
     def __init__(self, status: int, location: str) -> None:
         super().__init__(status_code=status)

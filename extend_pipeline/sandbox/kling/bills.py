@@ -72,19 +72,19 @@ def read_request(body: bytes, most_rows: int) -> Asked | Refusal:
 
 def cursor(asked: Asked, row: int) -> str:
     """Return how to ask for what comes after a row."""
-    told = json.dumps(asdict(replace(asked, after_row=row)))
-    return base64.urlsafe_b64encode(told.encode()).decode()
+    cursor = json.dumps(asdict(replace(asked, after_row=row)))
+    return base64.urlsafe_b64encode(cursor.encode()).decode()
 
 
 def _read_cursor(given: object) -> Asked | Refusal:
     try:
-        told = json.loads(base64.urlsafe_b64decode(str(given)))
+        cursor = json.loads(base64.urlsafe_b64decode(str(given)))
     except (binascii.Error, ValueError):
-        told = None
+        cursor = None
     names = Asked.__dataclass_fields__.keys()
-    if not isinstance(told, dict) or told.keys() != names or not all(type(told[name]) is int for name in names):
+    if not isinstance(cursor, dict) or cursor.keys() != names or not all(type(cursor[name]) is int for name in names):
         return Refusal(1201, "cursor is invalid")
-    return Asked(**told)
+    return Asked(**cursor)
 
 
 def page(lines: Sequence[Json], next_cursor: str) -> Json:

@@ -1,4 +1,4 @@
-"""Kling's answers, field by field as docs/upstream/kling.md shows them, and how a fault bends them."""
+"""Build Kling's responses, field by field as docs/upstream/kling.md shows them, and how a fault bends them."""
 
 from __future__ import annotations
 

@@ -15,21 +15,21 @@ from extend_pipeline.sandbox.surface.account_terms import Terms
 from extend_pipeline.sandbox.surface.callbacks import BodyMaker
 from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.exchange import Json
-from extend_pipeline.sandbox.surface.making import Order, make_task, purse, schedule_callbacks, still_telling
+from extend_pipeline.sandbox.surface.making import Order, awaits_callbacks, make_task, purse, schedule_callbacks
 
 NAME = "kling"
 
 
 # From a task, its parent and result, a time (ms) and a maker of links to the body of a callback.
-Told = Callable[[Task, dict[str, Video], int, Link], Json]
+CallbackBody = Callable[[Task, dict[str, Video], int, Link], Json]
 
 
 class TaskMaker:
     """Turns good requests into tasks, and tells their callback URLs about them."""
 
-    def __init__(self, core: Core, surface: str = NAME, *, told: Told = bodies.called_back) -> None:
+    def __init__(self, core: Core, surface: str = NAME, *, callback_body: CallbackBody = bodies.called_back) -> None:
         """Work on that sandbox, for one of the surfaces that speak Kling; `told` writes its callbacks."""
-        self._core, self._told = core, told
+        self._core, self._callback_body = core, callback_body
         self._terms = core.terms[surface]
 
     def make(
@@ -37,7 +37,7 @@ class TaskMaker:
     ) -> Task | Refusal:
         """Check everything that depends on state; write task, result and charge line in one commit.
 
-        `at_ms` is now and `terms` are the surface's, unless somebody else's past is told.
+        `at_ms` is now and `terms` are the surface's, unless a past task of another customer is made.
         """
         store, key = self._core.store, submit.external_task_id
         now_ms = self._core.clock.now_ms() if at_ms is None else at_ms
@@ -94,7 +94,7 @@ class TaskMaker:
         """Take up the callbacks that a former server still owed."""
         now_ms = self._core.clock.now_ms()
         for task in self._core.store.all_tasks():
-            if task.surface == self._terms.surface and still_telling(task, now_ms):
+            if task.surface == self._terms.surface and awaits_callbacks(task, now_ms):
                 self._schedule_callbacks(task, after_ms=now_ms)
 
     def _schedule_callbacks(self, task: Task, *, after_ms: int) -> None:
@@ -102,12 +102,12 @@ class TaskMaker:
         videos = core.store.videos([task.parent_video_id, task.video_id])
 
         def body_at(at_ms: int) -> BodyMaker:
-            return partial(self._told, task, videos, at_ms, partial(core.media_url, ""))
+            return partial(self._callback_body, task, videos, at_ms, partial(core.media_url, ""))
 
         schedule_callbacks(core, task, after_ms=after_ms, body_at=body_at)
 
 
 def make_foreign(core: Core, terms: Terms, order: ForeignTask, account: str, source: str, at_ms: int) -> Task | Refusal:
-    """Make a task that somebody else asked for, at Kling or behind a gateway."""
+    """Make a task that another customer asked for, at Kling or behind a gateway."""
     submit = checks.Submit(source, order.prompt, None, None, None, None, order.external_task_id)
     return TaskMaker(core, terms.surface).make(account, submit, at_ms=at_ms, terms=terms)

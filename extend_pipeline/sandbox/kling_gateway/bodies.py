@@ -1,4 +1,4 @@
-"""A reseller's answers: Kling's, passed through as docs/upstream/kling-gateway.md shows them, or written anew."""
+"""Build a reseller's responses: Kling's, passed through as docs/upstream/kling-gateway.md shows them, or anew."""
 
 from __future__ import annotations
 

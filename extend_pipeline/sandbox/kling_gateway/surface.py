@@ -57,7 +57,7 @@ class GatewaySurface:
         """Take up the callbacks that a former server still owed."""
         self._core, self._config = core, core.config.gateway
         self._words = GatewayWords(self._config)
-        self._tasks = TaskMaker(core, NAME, told=self._told)
+        self._tasks = TaskMaker(core, NAME, callback_body=self._callback_body)
         self._tasks.resume_callbacks()
 
     def routes(self) -> list[Route]:
@@ -118,7 +118,7 @@ class GatewaySurface:
         units = self._origin_units(videos[task.parent_video_id])
         return bodies.queried(task, videos, core.clock.now_ms(), link, origin_units=units)
 
-    def _told(self, task: Task, videos: dict[str, Video], at_ms: int, link: Link) -> Json:
+    def _callback_body(self, task: Task, videos: dict[str, Video], at_ms: int, link: Link) -> Json:
         units = self._origin_units(videos[task.parent_video_id])
         return bodies.called_back(task, videos, at_ms, link, origin_units=units)
 

@@ -14,7 +14,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class File:
-    """A finished generation's file: two links to it, size in pixels, and its length in seconds where it is told."""
+    """A finished generation's file: two links to it, size in pixels, and its length in seconds where it is known."""
 
     url: str
     download_url: str

@@ -1,4 +1,4 @@
-"""Making a Luma generation from another, telling its `notify_hook`, and finding one for a query."""
+"""Make a Luma generation from another, call its `notify_hook`, and find one for a query."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from extend_pipeline.sandbox.surface.account_terms import Terms
 from extend_pipeline.sandbox.surface.callbacks import BodyMaker
 from extend_pipeline.sandbox.surface.errors import Refusal
 from extend_pipeline.sandbox.surface.exchange import Json
-from extend_pipeline.sandbox.surface.making import Order, make_task, purse, schedule_callbacks, still_telling
+from extend_pipeline.sandbox.surface.making import Order, awaits_callbacks, make_task, purse, schedule_callbacks
 from extend_pipeline.sandbox.surface.presigned import presigned_url
 
 NAME = "luma"
-# About 5 s (docs/upstream/luma.md, "Result"); not exactly, so that nobody counts on it.
+# About 5 s (docs/upstream/luma.md, "Result"); not exactly, so that no client counts on it.
 _ADDED_MS = (4900, 5000, 5100)
 
 
@@ -39,7 +39,7 @@ class Generations:
     ) -> Task | Refusal:
         """Check everything that depends on state; write task, result and charge line in one commit.
 
-        `at_ms` is now and `terms` are the surface's, unless somebody else's past is told.
+        `at_ms` is now and `terms` are the surface's, unless a past task of another customer is made.
         """
         core, terms = self._core, terms or self._terms
         now_ms = core.clock.now_ms() if at_ms is None else at_ms
@@ -85,7 +85,7 @@ class Generations:
         """Take up the callbacks that a former server still owed."""
         now_ms = self._core.clock.now_ms()
         for task in self._core.store.all_tasks():
-            if task.surface == NAME and still_telling(task, now_ms):
+            if task.surface == NAME and awaits_callbacks(task, now_ms):
                 self._schedule(task, after_ms=now_ms)
 
     def _schedule(self, task: Task, *, after_ms: int) -> None:
@@ -106,7 +106,7 @@ class Generations:
 
 
 def make_foreign(core: Core, terms: Terms, order: ForeignTask, account: str, source: str, at_ms: int) -> Task | Refusal:
-    """Make a generation that somebody else asked for."""
+    """Make a generation that another customer asked for."""
     submit = checks.Submit(order.prompt or "", None, None, None, None)
     return Generations(core).extend(account, source, submit, at_ms=at_ms, terms=terms)
 

@@ -1,1 +1,1 @@
-"""The sandbox's films: what is drawn on a frame, how a hop is encoded, and where finished files are kept."""
+"""The sandbox's films: drawing of frames, encoding of hops, and a library of finished files."""

@@ -32,7 +32,7 @@ _GLYPHS = {
 
 
 def text_mask(text: str, scale: int) -> NDArray[np.bool_]:
-    """Draw `text` as a mask of `7*scale` rows by `6*scale` columns a character (else KeyError)."""
+    """Draw `text` as a mask of `7*scale` rows and `6*scale` columns per character. Raises KeyError for others."""
     import numpy as np
 
     columns = [[[pixel == "#" for pixel in row] + [False] for row in _GLYPHS[character].split()] for character in text]

@@ -1,4 +1,4 @@
-"""Finished films on disk: rendered when first asked for, parents before children, each only once."""
+"""Finished films on disk, each rendered once, on its first request, after its parent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from extend_pipeline.sandbox.media.picture import Frames, Segment
+from extend_pipeline.sandbox.media.drawing import Frames, Segment
 from extend_pipeline.sandbox.media.render import render_extension, render_source
 
 
@@ -15,19 +15,19 @@ class MediaLibrary:
     """A folder of mp4 files, named by a hash of their media key."""
 
     def __init__(self, folder: Path, frames: Frames) -> None:
-        """Create the folder; half-written files of a killed server are overwritten when next needed."""
+        """Create the folder. Half-written files of a killed server are overwritten on the next request."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder, self._frames = folder, frames
         self._lock = threading.Lock()
 
     def path(self, media_key: str) -> Path:
-        """Return where that film is, or will be."""
+        """Return the path of a film, which may not exist yet."""
         return self._folder / f"{hashlib.sha256(media_key.encode()).hexdigest()[:40]}.mp4"
 
     def ensure(self, chain: Sequence[tuple[str, Segment]]) -> Path:
-        """Render what is missing of a film's (media key, segment) chain, source first; the last one's path.
+        """Render the missing films of a (media key, segment) chain, source first; return the path of the last film.
 
-        A chain may begin in the middle of a story: its file's time still begins at nought.
+        A chain may begin in the middle of a story; the time in its file still begins at 0.
         """
         with self._lock:
             parent: Path | None = None

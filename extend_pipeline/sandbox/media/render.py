@@ -1,6 +1,6 @@
-"""Encoding: a source film from nothing, and an extension as its parent's packets plus newly encoded ones.
+"""Encoding of source films, and of extensions as their parent's packets plus newly encoded ones.
 
-The parent is copied packet by packet, never decoded, so that it is bit for bit the beginning of its child.
+The parent is copied packet by packet, never decoded, so that its child begins with it bit by bit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from extend_pipeline.sandbox.media.picture import Frames, Segment, draw
+from extend_pipeline.sandbox.media.drawing import Frames, Segment, draw
 
 if TYPE_CHECKING:
     import av
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
     VideoPacket = av.Packet[VideoStream]
 
-# Twelve ticks a millisecond: every frame time is exact, and the mp4 muxer takes 12000 over as it is.
+# Twelve ticks a millisecond, because then every frame time is exact and the mp4 muxer keeps the time base.
 _TICKS_PER_MS = 12
 _TIME_BASE = Fraction(1, 1000 * _TICKS_PER_MS)
 
-# One thread and no look-ahead make the same bytes each time; without B-frames the order is that of showing.
+# One thread and no look-ahead make the same bytes each time; without B-frames frames are decoded in display order.
 _X264 = {
     "preset": "ultrafast",
     "crf": "30",
@@ -35,11 +35,11 @@ _X264 = {
 
 
 class ParentMismatch(RuntimeError):
-    """A parent file was made with other encoder settings, so that new frames cannot follow its packets."""
+    """A parent file has other encoder settings, so new frames cannot follow its packets."""
 
 
 def render_source(path: Path, segment: Segment, frames: Frames) -> None:
-    """Write a film that has no parent to `path`, whole or not at all; its time begins at nought."""
+    """Write a film without a parent to `path`, whole or not at all; its time begins at 0."""
     with _whole_file(path) as output:
         stream = output.add_stream("libx264", rate=frames.fps, options=dict(_X264))
         _configure(stream.codec_context, frames)
@@ -49,7 +49,7 @@ def render_source(path: Path, segment: Segment, frames: Frames) -> None:
 
 
 def render_extension(path: Path, parent: Path, segment: Segment, frames: Frames, *, origin_ms: int = 0) -> None:
-    """Write to `path` the film `parent`, which begins at `origin_ms`, followed by `segment`; whole or not at all.
+    """Write the film `parent`, which begins at `origin_ms`, followed by `segment`, to `path`, whole or not at all.
 
     Raises ParentMismatch if the parent was encoded with another size, rate or encoder.
     """
@@ -61,7 +61,7 @@ def render_extension(path: Path, parent: Path, segment: Segment, frames: Frames,
         stream.time_base = _TIME_BASE
         _require_same_headers(stream.codec_context.extradata, encoder.extradata, parent)
         for copied in source.demux(video=0):
-            # the demuxer ends with an empty packet, which is no frame
+            # the demuxer ends with an empty packet without a frame
             if copied.dts is not None:
                 copied.stream = stream
                 output.mux(copied)
@@ -73,7 +73,7 @@ def render_extension(path: Path, parent: Path, segment: Segment, frames: Frames,
 
 @contextmanager
 def _whole_file(path: Path) -> Iterator[OutputContainer]:
-    """Open a faststart mp4 that takes its name only when it is complete."""
+    """Yield a faststart mp4 that is renamed to `path` once it is complete."""
     import av
 
     part = path.with_name(f"{path.name}.part")
@@ -99,19 +99,19 @@ def _configure(encoder: av.VideoCodecContext, frames: Frames) -> None:
     encoder.framerate = Fraction(frames.fps)
     encoder.time_base = _TIME_BASE
     encoder.thread_count = 1
-    # mp4 keeps the parameter sets in its header; parent and child must share that one copy
+    # mp4 has one copy of the parameter sets in its header, for the packets of parent and child
     encoder.flags |= Flags.global_header
 
 
 def _encode(
     encoder: av.VideoCodecContext, segment: Segment, frames: Frames, *, origin_ms: int
 ) -> Iterator[VideoPacket]:
-    """Yield packets with exact times, counted from `origin_ms`; the last one's ends the segment to the millisecond."""
+    """Yield packets with exact times, counted from `origin_ms`; the last packet ends the segment to the millisecond."""
     import av
 
     packets: list[VideoPacket] = []
-    for at, picture in draw(segment, frames):
-        frame = av.VideoFrame.from_ndarray(picture, format="yuv420p")
+    for at, samples in draw(segment, frames):
+        frame = av.VideoFrame.from_ndarray(samples, format="yuv420p")
         frame.pts, frame.time_base = (at - origin_ms) * _TICKS_PER_MS, _TIME_BASE
         packets += encoder.encode(frame)
     packets += encoder.encode(None)
@@ -126,7 +126,7 @@ def _encode(
 
 
 def _length_prefixed(packet: VideoPacket) -> av.Packet[Stream]:
-    """Turn Annex B start codes into the four-byte lengths that the parent's `avcC` header declares."""
+    """Replace Annex B start codes with the four-byte lengths that the parent's `avcC` header declares."""
     import av
 
     data = bytearray()
@@ -139,7 +139,7 @@ def _length_prefixed(packet: VideoPacket) -> av.Packet[Stream]:
 
 
 def _units(data: bytes) -> list[bytes]:
-    """Split an Annex B stream at its start codes (00 00 01, with or without a zero before it)."""
+    """Return the NAL units of an Annex B stream, split at start codes (00 00 01, with or without a zero before it)."""
     return [unit for piece in data.split(b"\0\0\1") if (unit := piece.rstrip(b"\0"))]
 
 

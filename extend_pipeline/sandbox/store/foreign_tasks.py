@@ -1,4 +1,4 @@
-"""Tasks that somebody else made through an account: finished, charged, and asked for by no request."""
+"""Tasks that another customer made through an account: finished, charged, and asked for by no request."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from extend_pipeline.sandbox.config import SandboxError, Seed
 from extend_pipeline.sandbox.core import Core
 from extend_pipeline.sandbox.store.records import Task
 
-# No order of slots: whoever made the task was let in.
+# No order of slots: the customer that made the task had one.
 _SLOTS = 10**9
 _TEXTS = ("provider", "account", "video_id", "external_task_id", "prompt")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForeignTask:
-    """What somebody else asked for, `age` seconds ago. None: the first surface, its first account, and a source of its
+    """Another customer's request, `age` seconds ago. None: the first surface, its first account, and a source of its
     own. `external_task_id` is for the surfaces that know such ids."""
 
     provider: str | None = None

@@ -24,7 +24,7 @@ class RequestLog:
         self._counts[method, route, status] += 1
 
     def counted(self, route: str, endpoint: Endpoint) -> Endpoint:
-        """Return the endpoint, counting its answers before they are sent."""
+        """Return the endpoint, and count its responses before they are sent."""
 
         async def run(request: Request) -> Response:
             try:

@@ -69,7 +69,7 @@ def plant(
             video = _video(config, own, seed, now_ms if there is None else there.created_ms)
             if there is None:
                 store.add_video(video)
-            elif _told(there) != _told(video):
+            elif _comparable(there) != _comparable(video):
                 raise SandboxError(
                     f"video {seed.video_id} is there already with other values of {_differing(there, video)}: give the "
                     "seed a new id, or begin with an empty state (--state DIR; demo --fresh)"
@@ -105,11 +105,11 @@ def _video(config: SandboxConfig, terms: Terms, seed: Seed, default_ms: int) -> 
 
 def _differing(there: Video, video: Video) -> str:
     names = ("provider", "account", "model", "mode", "duration", "created_at", "parent")
-    pairs = zip(names, _told(there), _told(video), strict=True)
+    pairs = zip(names, _comparable(there), _comparable(video), strict=True)
     return ", ".join(name for name, kept, planted in pairs if kept != planted)
 
 
-def _told(video: Video) -> tuple[object, ...]:
+def _comparable(video: Video) -> tuple[object, ...]:
     return video.surface, video.account, video.model, video.mode, video.duration_ms, video.created_ms, video.parent_id
 
 

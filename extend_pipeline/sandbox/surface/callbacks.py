@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from extend_pipeline.sandbox.clock import Clock
 
-# More than any test has in flight; a client that never answers must not fill the memory.
+# More than any test has in flight; a client that never responds must not fill the memory.
 _QUEUE_LIMIT = 20_000
 _WORKERS = 4
 _TIMEOUT_S = 5.0

@@ -21,7 +21,7 @@ Json = dict[str, object]
 class Worked:
     """What a request achieved: the answer's JSON, and the ids that a fault can be matched with.
 
-    `only` names the part of `payload` that is sent, for answers that are no objects.
+    `only` names the part of `payload` that is sent, for responses that are no objects.
     """
 
     payload: Json

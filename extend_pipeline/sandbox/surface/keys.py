@@ -9,7 +9,7 @@ from extend_pipeline.sandbox.surface.settings import KeyAccount
 
 
 def account_of(authorization: str | None, accounts: Sequence[KeyAccount], *, raw: bool) -> KeyAccount | None:
-    """Return the account whose key the header holds; None without a header or with a key of nobody's."""
+    """Return the account whose key the header holds; None without a header or with an unknown key."""
     text = (authorization or "").strip()
     scheme, _, rest = text.partition(" ")
     bearer = scheme.lower() == "bearer"

@@ -100,12 +100,12 @@ def schedule_callbacks(core: Core, task: Task, *, after_ms: int, body_at: Callab
         core.callbacks.withhold(sum(at_ms > after_ms for at_ms in changes_ms))
     for notice in notices(changes_ms, habits):
         if notice.at_ms > after_ms:
-            # what is told twice is told in the same words, also where an address in them is signed anew each second
+            # a callback that is sent twice has the same body, also where an address in them is signed anew each second
             bodies = {of_ms: cache(body_at(of_ms)) for of_ms in set(notice.changes_ms)}
             core.callbacks.schedule(notice.at_ms, task.callback_url, [bodies[of_ms] for of_ms in notice.changes_ms])
 
 
-def still_telling(task: Task, now_ms: int) -> bool:
+def awaits_callbacks(task: Task, now_ms: int) -> bool:
     """Return whether a task may still have something to tell its callback URL."""
     late_ms = round(Habits.from_details(task.details).late_s * 1000)
     return task.callback_url is not None and task.done_ms + late_ms > now_ms
@@ -127,7 +127,7 @@ def task_ids(task: Task) -> Ids:
 
 
 def bound_to(account: str, surface: str, result: Video) -> Video:
-    """Return a result whose parent may be somebody else's, given to the account that pays for it."""
+    """Return a result whose parent may be another customer's, given to the account that pays for it."""
     return replace(result, account=account, surface=surface)
 
 

@@ -1,4 +1,4 @@
-"""What can be set for a surface of its own: accounts, limits, and how its answers look."""
+"""Settings of a surface: accounts, limits, and how its responses look."""
 
 from __future__ import annotations
 

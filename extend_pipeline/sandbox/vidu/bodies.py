@@ -1,5 +1,5 @@
-"""ModelVerse's answers as docs/upstream/vidu.md, "Submit" and "Query" describe them (times in seconds), and how a fault
-bends them."""
+"""Build responses of ModelVerse as docs/upstream/vidu.md, "Submit" and "Query" describe them (times in seconds), and
+as a fault changes them."""
 
 from __future__ import annotations
 

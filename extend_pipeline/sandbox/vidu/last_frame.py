@@ -20,7 +20,7 @@ _DATA_URI = re.compile(r"data:image/([a-z]+);base64,(.*)", re.DOTALL)
 
 
 def refuse_last_frame(value: object) -> Refusal | None:
-    """Return why it won't do, or None. What lies behind a URL is not looked at: the sandbox calls nobody."""
+    """Return why it won't do, or None. What lies behind a URL is not looked at: the sandbox sends no request."""
     if not isinstance(value, str) or not value:
         return param_error("input.last_frame_url must be a URL or a data URI")
     if value.startswith("data:"):

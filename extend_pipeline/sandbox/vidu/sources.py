@@ -17,7 +17,7 @@ _MIN_MS, _MAX_MS = 4_000, 60_000
 
 
 def source_of(core: Core, url: str, base_url: str) -> Video | Refusal:
-    """Return the film behind a URL: one of this sandbox's links, of whatever surface, or a URL that a seed named."""
+    """Return the film behind a URL: one of this sandbox's links, of any surface, or a URL that a seed named."""
     known = core.store.video_at(url)
     video = None if known is None else core.store.video(known)
     if video is None:

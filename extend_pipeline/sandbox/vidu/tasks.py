@@ -21,7 +21,7 @@ def make(
 ) -> Task | Refusal:
     """Check everything that depends on state; write task, result and charge line in one commit.
 
-    `at_ms` is now and `terms` are the surface's, unless somebody else's past is told.
+    `at_ms` is now and `terms` are the surface's, unless a past task of another customer is made.
     """
     terms, now_ms = terms or core.terms[NAME], core.clock.now_ms() if at_ms is None else at_ms
     source = source_of(core, submit.video_url, base_url)
@@ -63,6 +63,6 @@ def _result(core: Core, source: Video, account: str, submit: Submit, *, task_id:
 
 
 def make_foreign(core: Core, terms: Terms, order: ForeignTask, account: str, source: str, at_ms: int) -> Task | Refusal:
-    """Make a task that somebody else asked for."""
+    """Make a task that another customer asked for."""
     submit = Submit("viduq2-turbo", core.public_url(source), None, order.prompt, 5, "720p")
     return make(core, account, submit, core.base_url, at_ms=at_ms, terms=terms)

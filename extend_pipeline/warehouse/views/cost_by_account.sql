@@ -1,4 +1,4 @@
--- What was spent, what is still reserved and what failures cost, by account, unit and currency.
+-- Units and amounts that are spent and reserved, and the cost of failures, by account, unit and currency.
 SELECT
     c.account,
     c.provider,

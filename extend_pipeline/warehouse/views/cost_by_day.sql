@@ -1,4 +1,4 @@
--- What was spent and what is still reserved, by budget day (of the home's timezone when it was claimed), account, unit and currency. Never added across currencies.
+-- Units and amounts that are spent and reserved, by budget day (in the home's timezone at the claim), account, unit and currency. Never added across currencies.
 SELECT
     budget_day AS day,
     account,

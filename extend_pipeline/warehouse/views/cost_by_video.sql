@@ -1,4 +1,4 @@
--- What each video's own extensions cost, failures included, and what one added second cost.
+-- Cost of each video's own extensions, failures included, and of one added second.
 WITH paid AS (
     SELECT
         video_key,

@@ -1,4 +1,4 @@
--- What one measured second of film cost, by account, unit and currency; extensions of unknown length are counted apart.
+-- Cost of one measured second of film, by account, unit and currency; extensions of unknown length are counted apart.
 WITH stored AS (
     SELECT
         account,
@@ -22,7 +22,7 @@ SELECT
     s.added_s,
     c.spent_units,
     c.spent_amount,
-    -- what the measured extensions themselves cost, and the same with all that was paid and gave no film
+    -- cost of the measured extensions, then with everything paid that gave no film
     CAST(s.measured_units / nullif(s.added_s, 0) AS DECIMAL(20,6)) AS units_per_second,
     CAST(s.measured_amount / nullif(s.added_s, 0) AS DECIMAL(20,6)) AS amount_per_second,
     CAST((s.measured_amount + c.amount_without_result) / nullif(s.added_s, 0) AS DECIMAL(20,6))

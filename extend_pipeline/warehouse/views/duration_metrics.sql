@@ -9,7 +9,7 @@ SELECT
     min(added_duration_s) AS added_s_min,
     max(added_duration_s) AS added_s_max,
     max(probed_duration_s) AS longest_s,
-    -- how far the provider's word is from the file; only where both say how long the whole is
+    -- difference between the reported and the measured length; only if both are of the whole film
     CAST(max(abs(output_duration_s - probed_duration_s)) FILTER (output_kind = 'full') AS DECIMAL(12,3))
         AS reported_off_by_s_max,
     CAST(quantile_cont(CAST(wait_s AS DOUBLE), 0.5) AS DECIMAL(12,3)) AS wait_s_median,

@@ -1,4 +1,4 @@
--- What was spent, in the columns of FinOps FOCUS 1.2: one row a settle or adjust entry. Units are its virtual currency.
+-- Spending in the columns of FinOps FOCUS 1.2: one row a settle or adjust entry. Units are its virtual currency.
 SELECT
     c.account AS "BillingAccountId",
     c.account AS "BillingAccountName",

@@ -1,4 +1,4 @@
--- Attempts of which nobody knows whether a task exists: what is at stake, since when, and what was sent, without the queries of URLs.
+-- Attempts in doubt, of which it is unknown whether a task exists: their exposure, age and request, without the queries of URLs.
 SELECT
     r.video_key,
     r.hop,

@@ -1,4 +1,4 @@
--- What will be gone and when: paid results that are not stored yet, and sources that still have to be extended.
+-- Expiry of paid results that are not stored yet, and of sources that still have to be extended.
 WITH expiring AS (
     SELECT
         'result' AS kind,

@@ -1,4 +1,4 @@
--- How the attempts of each account ended. A release is no end: nothing was ever made; it is not in the rate.
+-- How the attempts of each account ended. Released attempts, which made no task, are not in the rate.
 SELECT
     account,
     provider,

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extend_pipeline.commands.sql.values import in_sheet
+from extend_pipeline.commands.warehouse.values import to_csv_cell
 from extend_pipeline_tests.cli.conftest import Cli
 from extend_pipeline_tests.support.home.homes import video
 from extend_pipeline_tests.support.user_texts import check_user_text
@@ -84,14 +84,14 @@ def test_numbers_stay_numbers_and_all_else_is_marked_where_it_must_be(
 
 @given(st.text(max_size=20))
 def test_every_text_comes_back_exactly(text: str) -> None:
-    cell = in_sheet(text)
+    cell = to_csv_cell(text)
     assert not cell.startswith(COMPUTED)
     assert undone(cell) == text
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False) | st.integers())
 def test_a_number_is_never_marked(number: Decimal | int) -> None:
-    assert not in_sheet(number).startswith("'")
+    assert not to_csv_cell(number).startswith("'")
 
 
 def test_the_rule_is_told_where_csv_is_asked_for(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from extend_pipeline.commands.render.table import Column, drawn, fit
 from extend_pipeline.commands.render.text import cells, wrapped
-from extend_pipeline.commands.sql.verb import SCREEN_ROWS
+from extend_pipeline.commands.warehouse.sql import SCREEN_ROWS
 from extend_pipeline_tests.cli.conftest import CONFIG, Cli
 from extend_pipeline_tests.support.home.homes import credentials_env, video
 from extend_pipeline_tests.support.processes.terminal import read_to_end

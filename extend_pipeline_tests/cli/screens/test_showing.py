@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from extend_pipeline.commands.render import text
 from extend_pipeline.commands.render.videos import bar, draw, hops, length
-from extend_pipeline.commands.sql.values import in_json, in_words
+from extend_pipeline.commands.warehouse.values import to_json, to_text
 from extend_pipeline.engine.plan.model import Plan, VideoPlan
 from extend_pipeline.ledger.database import has_ledger
 from extend_pipeline.ledger.states import VideoState
@@ -82,13 +82,13 @@ def test_ordinary_text_of_any_language_stays_as_it_is() -> None:
     ],
 )
 def test_values_of_a_query_are_written_exactly(value: object, words: str) -> None:
-    assert in_words(value) == words
+    assert to_text(value) == words
 
 
 def test_no_answer_breaks_json() -> None:
-    assert in_json(float("nan")) == "nan"
-    assert in_json(float("-inf")) == "-inf"
-    assert in_json([1.5, 2**70]) == [1.5, 2**70]
+    assert to_json(float("nan")) == "nan"
+    assert to_json(float("-inf")) == "-inf"
+    assert to_json([1.5, 2**70]) == [1.5, 2**70]
 
 
 def test_times_are_iso_and_ages_are_words() -> None:

@@ -114,7 +114,7 @@ def test_a_stale_warehouse_is_a_warning_with_the_command_to_type(home_of: Home) 
     [(None, "ok"), (0.9, "ok"), (-30.0, "warning"), (30.0, "warning"), (-61.0, "problem"), (4000.0, "problem")],
 )
 def test_clocks_are_judged_by_how_far_they_are_apart(skew: float | None, level: str) -> None:
-    assert account_checks.judge_clock("account a", skew).level.value == level
+    assert account_checks.check_clock("account a", skew).level.value == level
 
 
 @pytest.mark.parametrize(("free_gib", "level"), [(0.5, "problem"), (5, "warning"), (50, "ok")])

@@ -57,7 +57,7 @@ def test_what_costs_money_is_not_done_without_a_yes(doubtful: Cli) -> None:
 
 def test_a_person_at_a_terminal_is_asked(doubtful: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     where = _where(doubtful)
-    monkeypatch.setattr("extend_pipeline.commands.resolve.asked_by_person", lambda: True)
+    monkeypatch.setattr("extend_pipeline.commands.resolve.is_interactive", lambda: True)
     declined = doubtful("resolve", where, "write-off", input="n\n")
     assert declined.exit_code == 130
     assert doubtful.json("status", code=1)["in_doubt"]
@@ -151,11 +151,11 @@ def test_what_changed_while_a_person_was_asked_is_not_decided(
     where, before = _where(doubtful), len(sandbox.tasks())
 
     def ask_both() -> bool:
-        monkeypatch.setattr("extend_pipeline.commands.resolve.asked_by_person", lambda: True)
+        monkeypatch.setattr("extend_pipeline.commands.resolve.is_interactive", lambda: True)
         assert doubtful("resolve", where, "write-off", input="y\n").exit_code == 0
         return True
 
-    monkeypatch.setattr("extend_pipeline.commands.resolve.asked_by_person", ask_both)
+    monkeypatch.setattr("extend_pipeline.commands.resolve.is_interactive", ask_both)
     second = doubtful("resolve", where, "resubmit", input="y\n")
     assert second.exit_code == 1
     check_user_text(second.stderr)

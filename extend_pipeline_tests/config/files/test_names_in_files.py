@@ -40,7 +40,7 @@ def test_a_sheet_and_a_file_name_videos_and_accounts_in_any_script(tmp_path: Pat
     assert found.problems == ()
     assert list(found.catalogue.videos) == ["港口晨曦", "Zürich"]
     assert set(found.accounts) == {"可灵"}
-    assert list(found.written) == ["可灵"]
+    assert list(found.entries) == ["可灵"]
 
 
 def test_the_same_key_in_a_sheet_and_in_another_form_in_the_file_is_the_same(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def view(**fields: Any) -> TaskView:
     ],
 )
 def test_what_a_task_tells_of_itself_decides(shown: TaskView, mismatched: bool) -> None:
-    against = mismatch_reason(ROW, shown, asked="7", post_deadline_ms=DEADLINE)
+    against = mismatch_reason(ROW, shown, task_id="7", post_deadline_ms=DEADLINE)
     assert bool(against) is mismatched
     check_user_text(against)
 

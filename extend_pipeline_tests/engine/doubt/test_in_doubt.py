@@ -21,7 +21,7 @@ from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
-from extend_pipeline.ledger.write.reconciliation import Orphan, adopt_orphan
+from extend_pipeline.ledger.write.reconciliation import UnmatchedTask, adopt_unmatched
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Provider, SubmitOutcome, SubmitRequest
 from extend_pipeline_tests.support.home.engine_home import (
@@ -289,12 +289,12 @@ def test_a_task_that_was_taken_over_without_a_key_is_no_control_for_keys(home: E
     with home.open(clock) as pipeline:
         made = row(pipeline, "known")
         with pipeline.ledger.write(now_ms=clock(), actor="books") as tx:
-            names = [field.name for field in fields(Orphan) if field.name not in ("created_ms", "zone")]
+            names = [field.name for field in fields(UnmatchedTask) if field.name not in ("created_ms", "zone")]
             stranger = {name: getattr(made, name) for name in names} | {
                 "task_id": "made-by-hand",
                 "external_task_id": "",
             }
-            assert isinstance(adopt_orphan(tx, Orphan(**stranger)), Moved)
+            assert isinstance(adopt_unmatched(tx, UnmatchedTask(**stranger)), Moved)
             tx.connection.execute(tables.schedule.delete())  # nobody polls it: the sandbox doesn't know it
         home.sandbox.faults([LOST_BEFORE])
         for _ in range(6):

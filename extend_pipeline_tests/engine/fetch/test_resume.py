@@ -16,7 +16,7 @@ import pytest
 
 from extend_pipeline.base.failpoints import ENVIRONMENT
 from extend_pipeline.engine.fetch.fetch import FetchFailure
-from extend_pipeline.engine.fetch.resume import MAX_REFUSED, fetch_on, fetch_whole
+from extend_pipeline.engine.fetch.resume import MAX_REFUSED, fetch_rest, fetch_whole
 from extend_pipeline.media.check import probe
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.local_store import LocalStore
@@ -25,7 +25,7 @@ from extend_pipeline.providers.http.download import DownloadPolicy
 from extend_pipeline_tests.providers.http.raw_server import RawServer, raw_server
 from extend_pipeline_tests.support.media.mp4 import make_clip
 
-LOCAL = DownloadPolicy(allow_local=True, silence_s=2)
+LOCAL = DownloadPolicy(allow_local=True, idle_timeout_s=2)
 KEY = "result:a1"
 CUT = 4_096
 
@@ -97,7 +97,7 @@ def fetch(store: LocalStore, url: str, policy: DownloadPolicy = LOCAL) -> Stored
     """One fetch, as a round of `advance` does it."""
     with store.partial(KEY) as partial:
         assert partial is not None
-        return fetch_on(store, partial, url, policy)
+        return fetch_rest(store, partial, url, policy)
 
 
 def left(store: LocalStore) -> list[Path]:
@@ -133,7 +133,7 @@ def test_a_renewed_url_and_another_process_go_on_with_what_is_there(store: Local
 
 
 def test_a_slow_line_outlasts_silence_and_window_while_bytes_flow(store: LocalStore, film: bytes) -> None:
-    policy = DownloadPolicy(allow_local=True, silence_s=0.6, window_s=0.6, least_bytes=1_024)
+    policy = DownloadPolicy(allow_local=True, idle_timeout_s=0.6, window_s=0.6, min_bytes=1_024)
     line = FilmServer(film, pause_s=0.08)
     with raw_server(line) as server:
         began = time.monotonic()
@@ -227,7 +227,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from extend_pipeline.base.failpoints import arm_from_environment
-from extend_pipeline.engine.fetch.resume import fetch_on
+from extend_pipeline.engine.fetch.resume import fetch_rest
 from extend_pipeline.media.check import probe
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.local_store import LocalStore
@@ -236,7 +236,7 @@ arm_from_environment()
 isolated_probe.check_file = probe.check_file
 store = LocalStore(Path(sys.argv[1]))
 with store.partial("result:a1") as partial:
-    fetch_on(store, partial, sys.argv[2], DownloadPolicy(allow_local=True))
+    fetch_rest(store, partial, sys.argv[2], DownloadPolicy(allow_local=True))
 """
 
 
@@ -288,7 +288,7 @@ def test_two_writers_never_share_a_partial_file_and_none_waits_for_a_stopped_one
             assert second is None
         got = fetch_whole(store, KEY, server.base_url, LOCAL)
         assert isinstance(got, Stored)
-        assert fetch_on(store, stopped, server.base_url, LOCAL) == got
+        assert fetch_rest(store, stopped, server.base_url, LOCAL) == got
     assert left(store) == []
 
 

@@ -119,12 +119,12 @@ def test_a_paid_result_that_can_not_be_fetched_is_told_of_twice(home: EngineHome
         advance(pipeline, publish=False)
         (soon,) = status(pipeline).expiring
         assert (soon.what, soon.where, soon.urgency) == ("result", "vidu-0/1", Urgency.SOON)
-        check_user_text(soon.told(clock()))
+        check_user_text(soon.describe(clock()))
         assert "HTTP 500" in soon.note
         clock.skip(10.5 * HOUR_MS)
         (late,) = status(pipeline).expiring
         assert late.urgency is Urgency.LAST_HOUR
-        check_user_text(late.told(clock()))
+        check_user_text(late.describe(clock()))
         assert status(pipeline).exit_code == 1
         home.sandbox.clear_faults()
         clock.skip(600_000)
@@ -172,6 +172,6 @@ def test_a_source_is_shown_in_its_last_week_and_is_an_obstacle_afterwards(home: 
         clock.skip(24 * DAY_MS)
         (ending,) = status(pipeline).expiring
         assert (ending.what, ending.where, ending.urgency) == ("source", "hop 1 of v", Urgency.SOON)
-        assert "5 days left" in ending.told(clock()) or "6 days left" in ending.told(clock())
+        assert "5 days left" in ending.describe(clock()) or "6 days left" in ending.describe(clock())
         clock.skip(7 * DAY_MS)
         assert status(pipeline).expiring == ()

@@ -13,7 +13,7 @@ from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.isolation import isolated_probe
-from extend_pipeline.media.isolation.pool import Prober, prober
+from extend_pipeline.media.isolation.pool import WorkerPool, shared_pool
 from extend_pipeline_tests.support.home.engine_home import DAY_MS, EngineHome, JumpClock, drive
 from extend_pipeline_tests.support.home.every_provider import other_home
 from extend_pipeline_tests.support.ledger.reckoning import reckon
@@ -23,7 +23,7 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 @pytest.fixture(autouse=True)
 def _no_worker_left() -> None:
     """No worker of another test waits for films."""
-    prober(isolated_probe.READ).close()
+    shared_pool(isolated_probe.READ).close()
 
 
 def states(pipeline: Pipeline) -> list[str]:
@@ -92,15 +92,15 @@ def test_a_worker_that_can_be_had_no_more_after_the_check_leaves_the_film_for_la
     """The film is in the store by then; its poster and its seam are what is missing."""
     home.seeded(1, steps=1)
     clock = JumpClock()
-    original = Prober.run
+    original = WorkerPool.run
 
-    def only_checks(prober: Prober, task: dict[str, object], **options: float | None) -> object:
+    def only_checks(workers: WorkerPool, task: dict[str, object], **options: float | None) -> object:
         if task["do"] != "check":
             raise isolated_probe.ProbeUnavailable("no memory for it")
-        return original(prober, task, **options)
+        return original(workers, task, **options)
 
     with home.open(clock) as pipeline, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Prober, "run", only_checks)
+        patch.setattr(WorkerPool, "run", only_checks)
         for _ in range(3):
             advance(pipeline, publish=False)
             clock.skip(5_000)

@@ -396,7 +396,7 @@ def test_what_the_bill_holds_beside_extensions_is_asked_for_once(billed: EngineH
         drive(pipeline)
         book = Statement(
             name="billing",
-            shown={"771": StatementLine("771", to_micros(Decimal(10)))},  # a picture, say
+            lines={"771": StatementLine("771", to_micros(Decimal(10)))},  # a picture, say
             from_ms=0,
             to_ms=0,
             complete=True,

@@ -182,8 +182,8 @@ def test_a_book_that_is_never_answered_turns_red_after_three_days(shared: Engine
         for day in range(4):
             list(reconcile_account(pipeline, "k", pause=lambda _: None))
             statement = next(each for each in status(pipeline).statements if each.source == "list")
-            assert statement.unread_words
-            assert statement.is_unread_long(clock()) is (day >= 3)
+            assert statement.unavailable_text
+            assert statement.is_long_unavailable(clock()) is (day >= 3)
             assert status(pipeline).exit_code == (1 if day >= 3 else 0)
             clock.skip(DAY_MS)
         with pipeline.ledger.read() as connection:

@@ -53,7 +53,7 @@ def book(pipeline: Pipeline, name: str, units: str, *, age_ms: int = DAY_MS) -> 
     """A book that is whole up to `age_ms` ago and shows the only task with an amount."""
     task_id = only_task(pipeline)
     shown = {task_id: StatementLine(task_id, _signed(units))}
-    return Statement(name=name, shown=shown, from_ms=0, to_ms=pipeline.now_ms() - age_ms, complete=True)
+    return Statement(name=name, lines=shown, from_ms=0, to_ms=pipeline.now_ms() - age_ms, complete=True)
 
 
 def _signed(units: str) -> int:
@@ -130,7 +130,7 @@ def test_units_that_are_given_back_alone_are_no_negative_price(paid: tuple[Engin
 def test_letting_a_gap_of_a_list_be_gives_no_charge_back(paid: tuple[EngineHome, Pipeline, JumpClock]) -> None:
     _, pipeline, _ = paid
     task_id = only_task(pipeline)
-    empty = Statement(name="list", shown={}, from_ms=0, to_ms=pipeline.now_ms(), complete=True)
+    empty = Statement(name="list", lines={}, from_ms=0, to_ms=pipeline.now_ms(), complete=True)
     (told,) = reconcile(pipeline, "k", empty).compared
     assert told.verdict is ReconciliationVerdict.LEDGER_ONLY
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
@@ -165,7 +165,7 @@ def test_what_a_bill_shows_is_not_given_back_by_the_word_about_another(
 def test_an_invoice_of_another_account_says_nothing_of_ours(paid: tuple[EngineHome, Pipeline, JumpClock]) -> None:
     _, pipeline, _ = paid
     foreign = Statement(
-        name="invoice", shown={"1": StatementLine("1", 0)}, from_ms=0, to_ms=pipeline.now_ms() + DAY_MS, complete=True
+        name="invoice", lines={"1": StatementLine("1", 0)}, from_ms=0, to_ms=pipeline.now_ms() + DAY_MS, complete=True
     )
     found = reconcile(pipeline, "k", foreign)
     assert not found.complete
@@ -211,7 +211,7 @@ def test_an_amount_that_an_invoice_has_rounded_is_what_was_booked(amount: str, m
         price_micros=to_micros("0.035"),
     )
     shown = {"1": StatementLine("1", 999, amount_micros=to_micros(amount))}
-    invoice = Statement(name="invoice", shown=shown, from_ms=0, to_ms=0, complete=False)
+    invoice = Statement(name="invoice", lines=shown, from_ms=0, to_ms=0, complete=False)
     found = compare_books(invoice, [attempt], unit="credit")
     assert (found.to_book == {}) is matches
 
@@ -233,8 +233,8 @@ def test_a_server_that_gives_shorter_pages_than_asked_for_is_read_to_its_end(hom
         drive(pipeline)
         listed = next(iter(read_statements(pipeline, "k", pause=lambda _: None)))
         assert isinstance(listed, ProviderStatement)
-        assert len(listed.book.shown) == 5
-        assert listed.book.complete
+        assert len(listed.statement.lines) == 5
+        assert listed.statement.complete
 
 
 def test_a_server_that_never_turns_the_page_is_not_believed_to_be_whole(home: EngineHome) -> None:
@@ -250,7 +250,7 @@ def test_a_server_that_never_turns_the_page_is_not_believed_to_be_whole(home: En
         drive(pipeline)
         listed = next(iter(read_statements(pipeline, "k", pause=lambda _: None)))
         assert isinstance(listed, ProviderStatement)
-        assert not listed.book.complete
+        assert not listed.statement.complete
 
 
 def test_fifty_thousand_tasks_are_compared_in_seconds(
@@ -265,7 +265,7 @@ def test_fifty_thousand_tasks_are_compared_in_seconds(
     for _ in range(2):
         began = time.perf_counter()
         found = reconcile(
-            pipeline, "k", Statement(name="list", shown=shown, from_ms=now_ms, to_ms=now_ms, complete=True)
+            pipeline, "k", Statement(name="list", lines=shown, from_ms=now_ms, to_ms=now_ms, complete=True)
         )
         took.append(time.perf_counter() - began)
         assert len(found.compared) == many

@@ -307,7 +307,7 @@ def test_neither_questions_nor_adoptions_are_without_end(billed: EngineHome, mon
         assert len(one.adopted) == 2
         notes = [each.note for each in one.disagreements]
         check_user_text("\n".join(sorted(notes)))
-        monkeypatch.setattr(reconciliation, "MAX_ASKED", 1)
+        monkeypatch.setattr(reconciliation, "MAX_QUERIES", 1)
         for item in compared(pipeline, "billing").values():
             if item.verdict is ReconciliationVerdict.UPSTREAM_ONLY:
                 check_user_text(item.note)
@@ -370,7 +370,7 @@ def test_no_such_task_means_nothing_while_a_known_one_is_not_found_either(billed
         drive(pipeline)
         lost = billed.sandbox.foreign_task()["task_id"]
         shown = {lost: StatementLine(lost, to_micros(2))}
-        bill = Statement(name="billing", shown=shown, from_ms=0, to_ms=0, complete=True)
+        bill = Statement(name="billing", lines=shown, from_ms=0, to_ms=0, complete=True)
         billed.sandbox.faults([{"kind": "not_found", "where": "query", "times": 2}])
         (told,) = [each for each in reconcile(pipeline, "k", bill).compared if each.task_id == lost]
         assert told.verdict is ReconciliationVerdict.UPSTREAM_ONLY

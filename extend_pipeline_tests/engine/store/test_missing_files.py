@@ -100,11 +100,11 @@ def test_a_film_whose_account_has_left_the_file_says_what_brings_it_back(home: E
     with home.open(JumpClock()) as pipeline:
         look_and_drive(pipeline)
         (gone,) = status(pipeline).store.missing
-        check_user_text(f"{gone.told()} → {what_to_do(gone)}")
+        check_user_text(f"{gone.describe()} → {what_to_do(gone)}")
     home.write([written])
     with home.open(JumpClock()) as pipeline:
         look_and_drive(pipeline)
-        assert status(pipeline).store.sound
+        assert status(pipeline).store.is_complete
         assert len(home.sandbox.charges()["charges"]) == 1
 
 
@@ -132,7 +132,7 @@ def test_what_is_gone_is_a_fact_of_its_own_on_both_ledgers(
             tx.connection.execute(delete(tables.schedule))
         home.sandbox.clear_faults()
         drive(pipeline)  # hints that were lost are made again
-        assert status(pipeline).store.sound
+        assert status(pipeline).store.is_complete
         with pipeline.ledger.read() as connection:
             assert set(connection.execute(select(tables.missing_files.c.state)).scalars()) == {"restored"}
         (tmp_path / "again.sqlite").unlink()
@@ -157,16 +157,16 @@ def test_a_film_that_its_provider_has_no_more_is_lost_and_may_be_forgotten(home:
         assert status(pipeline).exit_code == 1
         film.write_bytes(kept)  # from a backup
         look_and_drive(pipeline)
-        assert status(pipeline).store.sound
+        assert status(pipeline).store.is_complete
         film.unlink()
         look_and_drive(pipeline)
         with pipeline.ledger.read() as connection:
             (row,) = files.found_missing(connection, states=("lost",))
         with pipeline.ledger.write(now_ms=clock(), actor="a person") as tx:
             files.forgotten(tx, row)
-        assert status(pipeline).store.sound
+        assert status(pipeline).store.is_complete
         look_and_drive(pipeline)
-        assert status(pipeline).store.sound
+        assert status(pipeline).store.is_complete
         held_promises(pipeline, tmp_path)
 
 
@@ -177,7 +177,7 @@ def test_a_damaged_film_is_found_by_its_hash_and_replaced(home: EngineHome) -> N
         first, _ = results(pipeline)
         sound = first.read_bytes()
         first.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
-        assert status(pipeline).store.sound  # the name and the length are right
+        assert status(pipeline).store.is_complete  # the name and the length are right
         done = check_deeply(pipeline)
         assert done.damaged == [f"{first.parent.name}/{first.name}"]
         (gone,) = status(pipeline).store.missing
@@ -185,7 +185,7 @@ def test_a_damaged_film_is_found_by_its_hash_and_replaced(home: EngineHome) -> N
         drive(pipeline)
         assert first.read_bytes() == sound
         assert check_deeply(pipeline).damaged == []
-        assert status(pipeline).store.sound
+        assert status(pipeline).store.is_complete
 
 
 def test_a_deep_check_that_was_ended_goes_on(home: EngineHome) -> None:
@@ -199,7 +199,7 @@ def test_a_deep_check_that_was_ended_goes_on(home: EngineHome) -> None:
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            check_deeply(pipeline, shown=end)
+            check_deeply(pipeline, on_progress=end)
         again = check_deeply(pipeline)
         assert again.began_at == folders[-1]
         assert again.files < 3 + len(folders)
@@ -252,7 +252,7 @@ def test_an_emptied_store_is_filled_again_on_a_persons_word(home: EngineHome) ->
         assert status(pipeline).store.doubt
         assert accept_store(pipeline, actor="a person") >= 4
         drive(pipeline)
-        assert status(pipeline).store.sound
+        assert status(pipeline).store.is_complete
         assert names <= {path.name for path in films_in(pipeline.settings.media_dir)}
         assert len(home.sandbox.charges()["charges"]) == 4
 
@@ -265,7 +265,7 @@ def test_all_films_of_our_own_marked_store_are_fetched_again_unasked(home: Engin
         for path in results(pipeline):
             path.unlink()
         look_and_drive(pipeline)
-        assert status(pipeline).store.sound
+        assert status(pipeline).store.is_complete
         assert len(home.sandbox.charges()["charges"]) == 4
 
 
@@ -288,7 +288,7 @@ def test_an_assembled_film_is_made_again_from_its_parts_and_waits_for_them(home:
         drive(pipeline)
         again = rows(pipeline, table.c.path, table.c.film_path, table.c.film_duration_ms, table.c.hop)
         assert [row.film_duration_ms for row in again] == [row.film_duration_ms for row in paths]
-        assert status(pipeline).store.sound
+        assert status(pipeline).store.is_complete
         assert home.sandbox.charges()["charges"] == charged
 
 
@@ -313,7 +313,7 @@ def test_a_new_part_whose_parents_film_is_gone_is_kept_and_joined_later(home: En
         second = rows(pipeline, table.c.film_path, table.c.film_duration_ms, table.c.hop)[-1]
         assert second.film_path
         assert second.film_duration_ms > 14_000
-        assert status(pipeline).store.sound
+        assert status(pipeline).store.is_complete
 
 
 def test_a_home_of_before_is_marked_when_its_films_are_there(home: EngineHome) -> None:
@@ -352,7 +352,7 @@ def test_films_that_no_attempt_knows_are_counted(home: EngineHome) -> None:
         (folder / f"{'cd' * 32}.mp4").write_bytes(b"somebody's")
         now = store_now(pipeline)
         assert (now.unknown, now.unknown_bytes) == (1, 10)
-        assert now.sound
+        assert now.is_complete
 
 
 @pytest.mark.parametrize(
@@ -374,5 +374,5 @@ def test_films_that_no_attempt_knows_are_counted(home: EngineHome) -> None:
 def test_what_tells_a_deleted_film_from_a_store_that_is_not_there(
     marked: bool, there: bool, expected: int, gone: int, unknown: int, doubted: bool
 ) -> None:
-    said = doubt_about_store(marked=marked, folder_there=there, expected=expected, gone=gone, unknown=unknown)
+    said = doubt_about_store(marked=marked, folder_exists=there, expected=expected, gone=gone, unknown=unknown)
     assert bool(said) is doubted

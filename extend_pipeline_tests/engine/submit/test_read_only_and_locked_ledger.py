@@ -210,12 +210,12 @@ def test_a_lock_that_ends_in_time_costs_nothing_but_the_wait(home: EngineHome) -
 def test_a_verb_says_that_the_ledger_is_held_and_what_to_do(
     home: EngineHome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from extend_pipeline.commands.shared.errors import tell
+    from extend_pipeline.commands.shared.errors import report_error
 
     prepared(home, 1)
     with held(ledger_file(home)), home.open() as pipeline:
         with pytest.raises(OperationalError) as caught:
             advance(pipeline, publish=False)
-        assert tell(caught.value, home=home.path) == 1
+        assert report_error(caught.value, home=home.path) == 1
     told = capsys.readouterr().err
     check_user_text(told)

@@ -30,9 +30,9 @@ pytestmark = needs_openssl
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    trust._built.cache_clear()
+    trust._load_context.cache_clear()
     yield
-    trust._built.cache_clear()
+    trust._load_context.cache_clear()
 
 
 def ask(port: int, *, host: str = "localhost", ca: str = trust.PUBLIC) -> HttpResult:
@@ -63,12 +63,12 @@ def test_the_refusal_names_host_issuer_and_setting_and_nothing_was_sent(port: in
 def test_a_file_counts_besides_the_public_roots(port: int, company: Company) -> None:
     assert isinstance(ask(port, ca=str(company.ca)), Reply)
     assert isinstance(ask(port, host="127.0.0.1", ca=str(company.ca)), Reply)
-    assert len(trust._context(str(company.ca)).get_ca_certs()) > 50
+    assert len(trust._context_for(str(company.ca)).get_ca_certs()) > 50
 
 
 def test_the_system_s_store_counts(port: int, company: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(ask(port, ca=trust.SYSTEM), NotSent)
-    trust._built.cache_clear()
+    trust._load_context.cache_clear()
     monkeypatch.setenv("SSL_CERT_FILE", str(company.ca))  # what OpenSSL takes for the system's store
     assert isinstance(ask(port, ca=trust.SYSTEM), Reply)
 
@@ -110,7 +110,9 @@ def test_a_certificate_for_another_name_is_not_blamed_on_the_ca(
 def test_a_provider_says_so_for_submit_and_query(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CA_TEST_KEY", "some-key-or-other")
     auth = KeyAuth(SingleKey("CA_TEST_KEY"))
-    provider = GatewayProvider(ApiClient(base_url=f"https://localhost:{port}", auth=auth, allow_local=True), passes=())
+    provider = GatewayProvider(
+        ApiClient(base_url=f"https://localhost:{port}", auth=auth, allow_local=True), forwarded_fields=()
+    )
     try:
         rejected = provider.submit(SubmitRequest("e1", "800000000000000001"))
         query = provider.query("809792635498011564")

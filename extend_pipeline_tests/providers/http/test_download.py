@@ -34,7 +34,7 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 
 ANY = DownloadPolicy()
 REAL = DownloadPolicy(hosts=("*.klingai.com", "cdn.example.com", "203.0.113.9"))
-LOCAL = DownloadPolicy(hosts=("*.klingai.com",), allow_local=True, silence_s=2)
+LOCAL = DownloadPolicy(hosts=("*.klingai.com",), allow_local=True, idle_timeout_s=2)
 MP4 = {"Content-Type": "video/mp4"}
 
 
@@ -291,7 +291,7 @@ def test_nobody_listening_is_worth_another_try() -> None:
 def test_a_body_that_ends_before_its_end_is_an_interruption(script: Script) -> None:
     with raw_server(script) as server:
         began = time.monotonic()
-        error = interrupted(server.base_url, DownloadPolicy(hosts=(), allow_local=True, silence_s=0.3))
+        error = interrupted(server.base_url, DownloadPolicy(hosts=(), allow_local=True, idle_timeout_s=0.3))
         assert time.monotonic() - began < 0.8
     assert error.kind is FaultKind.TRANSIENT
     assert "broken off" in error.message
@@ -313,7 +313,7 @@ def test_dribbled_headers_end_at_the_deadline() -> None:
     slow: Script = lambda s, c, _: s.dribble(c, answer(200, b"x", {"X-Pad": "y" * 5000}))  # noqa: E731
     with raw_server(slow) as server:
         began = time.monotonic()
-        got = fault(server.base_url, DownloadPolicy(hosts=(), allow_local=True, silence_s=0.5))
+        got = fault(server.base_url, DownloadPolicy(hosts=(), allow_local=True, idle_timeout_s=0.5))
         assert time.monotonic() - began < 0.8
     assert got.kind is FaultKind.TRANSIENT
 
@@ -321,7 +321,7 @@ def test_dribbled_headers_end_at_the_deadline() -> None:
 def test_silence_ends_at_the_idle_limit() -> None:
     with raw_server(silence) as server:
         began = time.monotonic()
-        got = fault(server.base_url, DownloadPolicy(hosts=(), allow_local=True, silence_s=0.3))
+        got = fault(server.base_url, DownloadPolicy(hosts=(), allow_local=True, idle_timeout_s=0.3))
         assert got.kind is FaultKind.TRANSIENT
         assert time.monotonic() - began < 0.6
 
@@ -422,7 +422,7 @@ def test_the_deadline_holds_over_all_redirects() -> None:
 
     with raw_server(slow) as server:
         began = time.monotonic()
-        got = fault(server.base_url, DownloadPolicy(hosts=(), allow_local=True, silence_s=0.5, max_redirects=20))
+        got = fault(server.base_url, DownloadPolicy(hosts=(), allow_local=True, idle_timeout_s=0.5, max_redirects=20))
         assert time.monotonic() - began < 0.8
     assert got.kind is FaultKind.TRANSIENT
 

@@ -93,7 +93,7 @@ def test_a_kept_connection_that_the_server_closed_is_not_used_again() -> None:
 
     with client(once) as (http, server):
         assert isinstance(get(http), Reply)
-        (kept,) = http._kept._idle
+        (kept,) = http._transport._idle
         give_up = time.monotonic() + 5
         while not kept.connection.has_expired() and time.monotonic() < give_up:
             pass  # the end of the connection is on its way

@@ -48,7 +48,7 @@ def post(http: HttpClient) -> Reply:
 
 def download(server: RawServer, target: str) -> Stream:
     with open_stream(
-        UrlParts("http", "127.0.0.1", server.port, target), reach=AddressPolicy.LOOPBACK, deadline_s=5, idle_s=5
+        UrlParts("http", "127.0.0.1", server.port, target), allowed=AddressPolicy.LOOPBACK, deadline_s=5, idle_s=5
     ) as got:
         assert isinstance(got, Stream)
         assert b"".join(got.chunks) == b"{}"
@@ -134,7 +134,7 @@ def test_a_kept_connection_keeps_nothing_of_the_call_before(server: RawServer, h
 def test_a_connection_that_failed_is_not_kept() -> None:
     http = HttpClient(f"http://127.0.0.1:{unused_port()}", allow_local=True)
     assert isinstance(http.get("/a", headers={}, deadline_s=5), NotSent)
-    assert http._kept._idle == []
+    assert http._transport._idle == []
 
 
 def test_nothing_is_logged_even_where_the_root_logs_everything(

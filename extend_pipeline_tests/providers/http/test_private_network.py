@@ -140,7 +140,7 @@ def test_a_redirect_of_the_gateway_leads_to_itself_or_into_the_open(
     with raw_server(script) as server:
         own = PrivateHost("new-api", server.port, http=True)
         url = f"http://new-api:{server.port}/a.mp4"
-        with open_download(url, DownloadPolicy(private=own, silence_s=3)) as got:
+        with open_download(url, DownloadPolicy(private=own, idle_timeout_s=3)) as got:
             assert isinstance(got, Body if fetched else Fault)
             if isinstance(got, Fault):
                 assert got.kind is FaultKind.REFUSED

@@ -37,7 +37,7 @@ def _no_proxy_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     yield
-    trust._built.cache_clear()
+    trust._load_context.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -193,7 +193,7 @@ def test_a_download_goes_through_and_each_redirect_is_checked(company: Company, 
         tls_before(company.server, server.port) as elsewhere,
         forward_proxy({NAME: port, "old.reseller.example": elsewhere}) as proxy,
     ):
-        policy = DownloadPolicy(route=route(company, proxy.port), silence_s=5)
+        policy = DownloadPolicy(route=route(company, proxy.port), idle_timeout_s=5)
         with open_download(f"https://{NAME}/a.mp4", policy) as got:
             assert isinstance(got, Body)
             assert b"".join(got.chunks) == b"{}"
@@ -208,7 +208,7 @@ def test_without_tls_the_proxy_is_given_the_checked_address(
 ) -> None:
     url = "http://cdn.reseller.example/a.mp4"
     with forward_proxy({PUBLIC_ADDRESS: behind.port}) as proxy:
-        policy = DownloadPolicy(route=route(company, proxy.port), http=True, silence_s=5)
+        policy = DownloadPolicy(route=route(company, proxy.port), http=True, idle_timeout_s=5)
         with open_download(url, policy) as got:
             assert isinstance(got, Fault), "nothing would hold the proxy to an address that nobody checked"
         names["cdn.reseller.example"] = PUBLIC_ADDRESS
@@ -224,7 +224,7 @@ def test_one_s_own_network_is_reached_directly(company: Company, behind: RawServ
         through = route(company, proxy.port, private=True)
         assert isinstance(post(through, f"http://new-api:{behind.port}"), Reply)
         own = PrivateHost("new-api", behind.port, http=True)
-        policy = DownloadPolicy(route=through, private=own, silence_s=5)
+        policy = DownloadPolicy(route=through, private=own, idle_timeout_s=5)
         with open_download(f"http://new-api:{behind.port}/a.mp4", policy) as got:
             assert isinstance(got, Body)
         client = HttpClient(behind.base_url, allow_local=True, route=through)

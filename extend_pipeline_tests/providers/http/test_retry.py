@@ -19,7 +19,7 @@ from extend_pipeline.providers.http.retry import (
 )
 
 NOW = 1_780_000_000.0
-POLICY = RetryPolicy(attempts=4, wait_initial_s=1.0, wait_max_s=3.0, least_left_s=0.5)
+POLICY = RetryPolicy(attempts=4, wait_initial_s=1.0, wait_max_s=3.0, min_left_s=0.5)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_wait_always_leaves_time_for_another_attempt(
     made: int, asked: float | None, left_s: float, chance: float
 ) -> None:
     wait = next_wait(made, asked, left_s=left_s, policy=POLICY, chance=chance)
-    assert wait is None or (0 < wait <= left_s - POLICY.least_left_s and made < POLICY.attempts)
+    assert wait is None or (0 < wait <= left_s - POLICY.min_left_s and made < POLICY.attempts)
     assert wait is None or asked is None or wait >= asked
 
 
@@ -96,7 +96,7 @@ class _Script:
         return self.tries[min(len(self.allowed), len(self.tries)) - 1]
 
 
-FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, least_left_s=0.001)
+FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, min_left_s=0.001)
 
 
 def test_the_first_answer_that_needs_no_repeating_stands() -> None:

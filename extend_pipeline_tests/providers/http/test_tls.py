@@ -73,9 +73,9 @@ def tls_server(certificate: Path, names: list[str | None]) -> Iterator[int]:
 @pytest.fixture
 def _trusting(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    trust._built.cache_clear()
+    trust._load_context.cache_clear()
     yield
-    trust._built.cache_clear()
+    trust._load_context.cache_clear()
 
 
 @pytest.mark.usefixtures("_trusting")

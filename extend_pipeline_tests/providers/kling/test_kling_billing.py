@@ -33,7 +33,7 @@ from extend_pipeline_tests.providers.kling.billing_bodies import PACK, ROW, cost
 from extend_pipeline_tests.providers.kling.bodies import failure
 from extend_pipeline_tests.support.user_texts import check_user_text
 
-FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, least_left_s=0.01)
+FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, min_left_s=0.01)
 FOREVER = 10**14
 SOURCE = "827000000000000001"
 
@@ -135,7 +135,7 @@ def test_a_bill_that_never_ends_is_given_up() -> None:
     with scripted(circle) as (billing, server):
         bill = billing.bill(5, 9)
         assert isinstance(bill, QueryFailed)
-        assert "circle" in bill.answer.message
+        check_user_text(bill.answer.message)
         assert len(server.requests) == 2
     long = in_turn(*(answer(200, page(ROW, more=True, cursor=f"c{number}")) for number in range(9)))
     with scripted(long) as (billing, server):
@@ -168,7 +168,7 @@ def test_a_missing_secret_is_told_before_anything_is_asked(monkeypatch: pytest.M
 @pytest.mark.parametrize(("since", "until", "rows"), [(9, 9, 500), (9, 5, 500), (-1, 5, 500), (5, 9, 0), (5, 9, 501)])
 def test_a_question_that_makes_no_sense_is_a_programming_error(since: int, until: int, rows: int) -> None:
     with scripted(always(answer(200, page()))) as (billing, server):
-        with pytest.raises(ValueError, match=r"length|pages"):
+        with pytest.raises(ValueError, match=r"empty|pages"):
             billing.bill(since, until, page_rows=rows)
         assert server.requests == []
 

@@ -48,7 +48,7 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 
 ACCESS, SECRET = "canary-access-0123456789", "canary-secret-0123456789abcdefghij"
 API_KEY = "canary-api-key-0123456789"
-FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, least_left_s=0.01)
+FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, min_left_s=0.01)
 REQUEST = SubmitRequest(
     external_task_id="harbour-dawn_1", source_id="827000000000000001", params={"prompt": "the fog lifts"}
 )

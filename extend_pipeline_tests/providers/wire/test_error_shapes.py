@@ -9,10 +9,10 @@ import pytest
 from extend_pipeline.providers.protocol import QueryFault, Rejected, RejectReason, Unknown
 from extend_pipeline.providers.wire.errors import (
     GATEWAY_STATUSES,
-    names_a_task,
+    has_task_id,
+    is_task_not_found,
     read_error,
     rule_for,
-    says_no_such_task,
 )
 from extend_pipeline.providers.wire.response import RawResponse, classify_rejection, parse_response
 from extend_pipeline_tests.providers.wire.upstream_bodies import body
@@ -153,11 +153,11 @@ def test_a_success_is_no_error(value: object) -> None:
     assert read_error(value) is None
 
 
-def test_what_names_a_task() -> None:
-    assert names_a_task({"data": {"id": "5"}})
-    assert names_a_task({"gen_api_response": {"id": "5"}})
-    assert not names_a_task({"request_id": "r", "data": None, "id": ""})
-    assert not names_a_task([])
+def test_what_has_task_id() -> None:
+    assert has_task_id({"data": {"id": "5"}})
+    assert has_task_id({"gen_api_response": {"id": "5"}})
+    assert not has_task_id({"request_id": "r", "data": None, "id": ""})
+    assert not has_task_id([])
 
 
 @pytest.mark.parametrize(
@@ -178,8 +178,8 @@ def test_what_names_a_task() -> None:
     ],
 )
 def test_an_absence_has_to_speak_of_the_task(words: str, expected: bool) -> None:
-    assert says_no_such_task(404, read_error({"error": words})) is expected
-    assert not says_no_such_task(500, read_error({"error": words}))
+    assert is_task_not_found(404, read_error({"error": words})) is expected
+    assert not is_task_not_found(500, read_error({"error": words}))
 
 
 def test_a_rule_for_a_query_tells_the_fault() -> None:

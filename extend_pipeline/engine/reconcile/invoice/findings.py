@@ -13,7 +13,7 @@ _MAX_LINES_NAMED: Final = 5
 
 @dataclass(slots=True)
 class Findings:
-    """Issues and notes of one file, each once, however many lines it concerns."""
+    """Issues and notes of one file, each once for all the lines that it concerns."""
 
     file: str
     _issues: dict[tuple[str | None, str | None, str], tuple[ConfigIssue, int]] = field(default_factory=dict)
@@ -27,11 +27,11 @@ class Findings:
         self._issues[column, cell, message] = (issue, count + 1)
 
     def note(self, text: str, line: int | None = None) -> None:
-        """Note what was done with a line, or, without one, what holds for the whole file."""
+        """Add a note on what was done with a line, or on the whole file where `line` is None."""
         self._notes.setdefault(text, []).extend(() if line is None else (line,))
 
     def has_noted(self, text: str) -> bool:
-        """Return whether this was noted of any line."""
+        """Return whether this note was added."""
         return text in self._notes
 
     def issues(self) -> tuple[ConfigIssue, ...]:
@@ -43,7 +43,7 @@ class Findings:
         issues.sort(key=lambda issue: issue.line or 0)
         if len(issues) > _MAX_ISSUES:
             more = f"{len(issues) - _MAX_ISSUES} more mistakes are in the file"
-            issues[_MAX_ISSUES:] = [ConfigIssue(self.file, None, None, None, None, more, "Mend these first.")]
+            issues[_MAX_ISSUES:] = [ConfigIssue(self.file, None, None, None, None, more, "Fix these first.")]
         return tuple(issues)
 
     def notes(self) -> tuple[str, ...]:

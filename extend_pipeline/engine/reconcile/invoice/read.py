@@ -1,6 +1,6 @@
-"""An invoice or statement of a provider's that somebody has saved as CSV, read into rows to compare the ledger with.
+"""Read an invoice that was saved as CSV into rows, to compare the ledger with.
 
-Columns are found by their names: a task's id; units or an amount; and, where there are any, a currency and a time.
+Columns are found by their names: a task's id; units or an amount; and optionally a currency and a time.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from extend_pipeline.engine.reconcile.invoice.rows import (
 )
 
 MAX_BYTES: Final = 50_000_000  # half a million lines: more than any account's year
-# So many zeros in all the ids of a file beyond their 15th digits are no chance: one in 100,000.
-_ZEROS_TOLD: Final = 5
+# Zeros beyond the 15th digits in all ids of a file: this many occur by chance once in 100,000 files.
+_MAX_ZEROS: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
     """An invoice, one row a task, in the order of the file. `first_ms` and `last_ms` are the times of its earliest and
-    its latest line, None where none has a time. `notes` are sentences for the person who reads the outcome; `whole` is
-    False where lines were left out that may be a task's."""
+    its latest line, None where none has a time. `notes` are sentences for the operator; `whole` is False where
+    lines were left out that may be a task's."""
 
     rows: tuple[InvoiceRow, ...]
     first_ms: int | None
@@ -44,19 +44,19 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceProblems:
-    """Why an invoice was not read: every mistake in it. None of its rows may be used."""
+    """The mistakes for which an invoice was not read. None of its rows may be used."""
 
     problems: tuple[ConfigIssue, ...]
 
     def text(self) -> str:
-        """Return one line for each mistake: file, line, column, what was given, what to do."""
+        """Return a line for each mistake: file, line, column, the text there, and what to do."""
         return "\n".join(problem.text() for problem in self.problems)
 
 
 def read_invoice(path: Path, *, account: Account) -> Invoice | InvoiceProblems:
-    """Read an account's invoice. Never raises for what is in the file, or for a file that is not there.
+    """Read an account's invoice. Never raise because of the file's content, or because it is missing.
 
-    The separator is a comma, a semicolon or a tab; a byte order mark and a spreadsheet's `sep=` line are passed over.
+    The separator is a comma, a semicolon or a tab; a byte order mark and a spreadsheet's `sep=` line are skipped.
     Lines without a task, such as totals, are left out with a note; lines of the same task are added up with a note.
     """
     text = _read(path)
@@ -73,7 +73,7 @@ def read_invoice(path: Path, *, account: Account) -> Invoice | InvoiceProblems:
     if issues := findings.issues():
         return InvoiceProblems(issues)
     times = [line.at_ms for line in lines if line.at_ms is not None]
-    rows = tuple(_added_up(lines, findings))
+    rows = tuple(_add_up(lines, findings))
     for row in rows:
         if max(abs(row.units_micros), abs(row.amount_micros or 0)) > MAX_MICROS:
             findings.add(row.line, None, row.task_id, f"with its other lines {TOO_MUCH}", "Look at its lines.")
@@ -88,16 +88,16 @@ def _read(path: Path) -> str | ConfigIssue:
         return ConfigIssue(path.name, None, None, None, None, message, hint)
 
     try:
-        there = path.exists()
-        if there and not path.is_file():
+        exists = path.exists()
+        if exists and not path.is_file():
             return problem("this is not a file", "Name the CSV file itself.")
-        size = path.stat().st_size if there else 0
+        size = path.stat().st_size if exists else 0
     except (OSError, ValueError) as error:
         return problem(f"the file can't be read: {error}", "Look at its name.")
     if size > MAX_BYTES:
         return problem(f"the file has {size} bytes, and {MAX_BYTES} are the most", "Save it in parts, a month each.")
     text = read_text(path)
-    if isinstance(text, ConfigIssue) and there:
+    if isinstance(text, ConfigIssue) and exists:
         return replace(text, hint="Save the list by task as CSV in UTF-8: a header, and a line for each task.")
     return text
 
@@ -105,7 +105,7 @@ def _read(path: Path) -> str | ConfigIssue:
 def _refuse_rounded_ids(lines: Sequence[InvoiceRow], findings: Findings) -> None:
     """Add an issue where all long ids end in zeros after their 15th digit, as a spreadsheet rounds numbers."""
     zeros = {task_id: zeros_beyond_15_digits(task_id) for task_id in {line.task_id for line in lines}}
-    if None in zeros.values() or sum(count or 0 for count in zeros.values()) < _ZEROS_TOLD:
+    if None in zeros.values() or sum(count or 0 for count in zeros.values()) < _MAX_ZEROS:
         return
     first = next(line for line in lines if zeros[line.task_id])
     findings.add(
@@ -117,13 +117,15 @@ def _refuse_rounded_ids(lines: Sequence[InvoiceRow], findings: Findings) -> None
     )
 
 
-def _added_up(lines: Sequence[InvoiceRow], findings: Findings) -> Iterator[InvoiceRow]:
+def _add_up(lines: Sequence[InvoiceRow], findings: Findings) -> Iterator[InvoiceRow]:
     by_task: dict[str, list[InvoiceRow]] = {}
     for line in lines:
         by_task.setdefault(line.task_id, []).append(line)
-    for task_id, own in by_task.items():
-        if len(own) > 1:
-            findings.note("lines name a task that was named before; its amounts were added up", own[1].line)
-        amounts = [line.amount_micros for line in own]
+    for task_id, task_lines in by_task.items():
+        if len(task_lines) > 1:
+            findings.note("lines name a task that was named before; its amounts were added up", task_lines[1].line)
+        amounts = [line.amount_micros for line in task_lines]
         amount = None if None in amounts else sum(part for part in amounts if part is not None)
-        yield InvoiceRow(task_id, sum(line.units_micros for line in own), own[0].at_ms, own[0].line, amount)
+        yield InvoiceRow(
+            task_id, sum(line.units_micros for line in task_lines), task_lines[0].at_ms, task_lines[0].line, amount
+        )

@@ -19,7 +19,7 @@ from extend_pipeline.config.files.sheet import find_header, plain_name
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.reconcile.invoice.findings import Findings
 
-# A thousand million units, or as much money: what is more is a slip, and no column of the warehouse holds it.
+# A thousand million units, or as much money: more is a mistake, and no column of the warehouse holds it.
 MAX_MICROS: Final = 10**15
 ROUNDED_BY: Final = 5_000  # half a cent: invoices round their amounts
 
@@ -42,15 +42,15 @@ _DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+", re.ASCII)
 _SINCE_1970: Final = re.compile(r"[0-9]{9,10}|[0-9]{12,14}", re.ASCII)  # seconds, or milliseconds
 _TOTALS: Final = frozenset({"total", "totals", "sum", "subtotal", "grand total", "gesamt", "summe", "合计", "总计"})
 
-_AS_TEXT: Final = "Export the ids as text: a spreadsheet that takes them for numbers loses their last digits for good."
+_AS_TEXT: Final = "Export the ids as text: a spreadsheet that takes them for numbers loses their last digits."
 _PLAINLY: Final = "Write plain numbers with a decimal point and nothing between the thousands, such as 1250.5."
 _LOOK: Final = "Look at the line: is it a sum, or another number?"
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceRow:
-    """What was taken for a task: millionths of a unit, below 0 where it was given back; `at_ms` (UTC) where the line
-    has a time. `line` counts from 1; of lines that were added up it is the first. `amount_micros` is what was written,
+    """The charge for one task. `units_micros` is below 0 where units were given back; `at_ms` (UTC) is None where the
+    line has no time. `line` counts from 1; of lines that were added up it is the first. `amount_micros` is the amount
     in millionths of the currency, where the units were computed from it at today's price."""
 
     task_id: str
@@ -62,8 +62,8 @@ class InvoiceRow:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where a file has what. `header_line` is the last line of its header, counting from 1; `names` are the columns' as
-    written, `positions` theirs by meaning, None where the file has no such column."""
+    """The columns of a file. `header_line` is the last line of its header, counting from 1; `names` are the columns'
+    names as written, `positions` their positions by meaning, None where the file has no such column."""
 
     separator: str
     header_line: int
@@ -71,7 +71,7 @@ class Layout:
     positions: Mapping[str, int | None]
 
     def name(self, meaning: str) -> str | None:
-        """Return a column's name as the file writes it."""
+        """Return a column's name as written in the file."""
         position = self.positions[meaning]
         return None if position is None else self.names[position]
 
@@ -82,15 +82,15 @@ class Layout:
 
 
 def find_layout(text: str, findings: Findings) -> Layout | None:
-    """Return the layout of a file that is not empty, or None and add what its header lacks."""
+    """Return the layout of a file that is not empty; None, with issues added, where its header lacks a column."""
     header = find_header(text, lambda name: any(plain_name(name) in known for known in _NAMES.values()))
     names = tuple(name.strip() for name in header.names)
     plain = [plain_name(name) for name in names]
     positions = {
         meaning: next((plain.index(name) for name in known if name in plain), None) for meaning, known in _NAMES.items()
     }
-    there = [name for name in names if name]
-    shown = f"The first line names the columns; it has {', '.join(there[:12])}." if there else "It names no columns."
+    named = [name for name in names if name]
+    shown = f"The first line names the columns; it has {', '.join(named[:12])}." if named else "It names no columns."
     count = len(findings.issues())
     if positions["task_id"] is None:
         hint = f"Name the column of the tasks' ids. {shown}"
@@ -107,8 +107,7 @@ def find_layout(text: str, findings: Findings) -> Layout | None:
 
 
 def read_rows(text: str, layout: Layout, account: Account, findings: Findings) -> Iterator[InvoiceRow]:
-    """Yield a row for each line that names a task. What is wrong with a line, or was done with it, is added to
-    `findings`."""
+    """Yield a row for each line that names a task. Add issues and notes on lines to `findings`."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=layout.separator, strict=True)
     width = len(layout.names)
     cut: tuple[int, str, int] | None = None
@@ -135,7 +134,7 @@ def read_rows(text: str, layout: Layout, account: Account, findings: Findings) -
 
 @dataclass(frozen=True, slots=True)
 class _BadCell:
-    """Why a cell can't be used, continuing the sentence that the cell begins, and what would do."""
+    """Why a cell can't be used, as the end of a sentence about the cell, and how to fix it."""
 
     message: str
     hint: str
@@ -162,12 +161,12 @@ def _row(cells: Sequence[str], layout: Layout, account: Account, findings: Findi
     if currency and currency.upper() != account.price.currency:
         hint = f"Is it the invoice of another account? {account.name} is charged in {account.price.currency}."
         findings.add(line, layout.name("currency"), currency, f"is not the currency of {account.name}", hint)
-    taken = _taken(cells, layout, account, findings, line)
-    return None if bad_id is not None or taken is None else InvoiceRow(task_id, taken[0], at_ms, line, taken[1])
+    charge = _charge(cells, layout, account, findings, line)
+    return None if bad_id is not None or charge is None else InvoiceRow(task_id, charge[0], at_ms, line, charge[1])
 
 
 def _check_id(text: str) -> _BadCell | None:
-    """Say what is wrong with an id. One that a spreadsheet has rounded is not guessed at."""
+    """Return what is wrong with an id, if anything. An id that a spreadsheet has rounded is refused."""
     if is_rounded_number(text):
         return _BadCell("is a number that a spreadsheet has rounded, and no task's id", _AS_TEXT)
     if text.startswith("="):
@@ -177,10 +176,10 @@ def _check_id(text: str) -> _BadCell | None:
     return None
 
 
-def _taken(
+def _charge(
     cells: Sequence[str], layout: Layout, account: Account, findings: Findings, line: int
 ) -> tuple[int, int | None] | None:
-    """Return the units of a line, and the amount where they were computed from it."""
+    """Return the units of a line, and the amount where the units were computed from it."""
 
     def refuse(column: str, cell: str | None, message: str, hint: str) -> tuple[int, int | None] | None:
         findings.add(line, layout.name(column), cell, message, hint)
@@ -221,8 +220,8 @@ def _taken(
 
 
 def _micros(text: str, *, decimal_comma: bool) -> int | _BadCell:
-    """Return a plain number in millionths, exactly. With `decimal_comma` a comma may be the decimal sign, and what
-    could as well be a thousand is refused; without, it never is."""
+    """Return a plain number in millionths, exactly. With `decimal_comma` a comma may be the decimal sign, and a number
+    that could also have a thousands separator is refused; without it, every comma is refused."""
     if decimal_comma:
         if _MAYBE_GROUPED.fullmatch(text):
             return _BadCell("may be a fraction as well as thousands", _PLAINLY)
@@ -240,8 +239,8 @@ def _micros(text: str, *, decimal_comma: bool) -> int | _BadCell:
 
 
 def _time(cells: Sequence[str], layout: Layout, findings: Findings, line: int) -> int | None:
-    """Return a line's time in UTC ms: ISO 8601, a date alone being its first moment in UTC; or seconds or milliseconds
-    since 1970."""
+    """Return a line's time in UTC ms. It is ISO 8601, where a date alone means its first moment in UTC, or seconds or
+    milliseconds since 1970."""
     cell = layout.cell(cells, "at")
     if not cell:
         return None

@@ -1,4 +1,4 @@
-"""`sql`: asks the published warehouse a question, read-only, and writes exact answers."""
+"""`sql`: query the published warehouse, read-only, and write the results with exact values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from extend_pipeline.commands.render.table import Column, blocks
 from extend_pipeline.commands.render.text import cells, shortened, visible, with_home_option
 from extend_pipeline.commands.render.zone import zone
 from extend_pipeline.commands.shared.home import settings_of
-from extend_pipeline.commands.sql.values import in_json, in_sheet, in_words
+from extend_pipeline.commands.warehouse.values import to_csv_cell, to_json, to_text
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyRelation
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from extend_pipeline.warehouse.read import Table
 
 _R = TypeVar("_R")
-_MAX_CELL: Final = 500  # characters in a block; --csv and --json give everything
+_MAX_CELL: Final = 500  # characters of a value in a block; --csv and --json have all
 _ANY_WIDTH: Final = 1_000_000
 SCREEN_ROWS: Final = 1_000
 FILE_ROWS: Final = 10_000  # DuckDB's tables are never longer
@@ -46,22 +46,21 @@ EXAMPLE: Final = 'extend-pipeline sql "FROM cost_by_video"'
 @json_option
 @click.pass_obj
 def sql(home: Path | None, query: str, as_csv: bool, workbook: Path | None, as_json: bool) -> None:
-    """Ask the warehouse a question in SQL.
+    """Query the warehouse with SQL.
 
-    The SQL is DuckDB's; of several statements, each shows its result. A table that is wider than the screen becomes a
+    The SQL is DuckDB's; each of several statements shows its result. A table that is wider than the screen becomes a
     block of lines a row. On a terminal it stops at 1,000 rows.
 
-    CSV is safe to open in a spreadsheet: text that begins like a formula gets an apostrophe in front of it, and so does
-    text that begins with one, so that taking one away gives back exactly what was there. Numbers stay as they are.
-    --excel writes a workbook in which every text stays as it is, in any script, and ids keep their digits (it needs the
-    extra `excel`). --json gives everything as it is, times in UTC. Elsewhere days and times are those of the home's
-    timezone.
+    CSV is safe to open in a spreadsheet: text that begins like a formula, or with an apostrophe, gets an apostrophe in
+    front, so that removing it restores the exact text. Numbers are unchanged. --excel writes a workbook that keeps all
+    text, in any script, and all digits of ids (it needs the extra `excel`). --json has exact values, times in UTC.
+    Elsewhere days and times are those of the home's timezone.
 
     Tables: source_videos, extension_requests, completed_extensions, lineage, charges, reconciliations, _meta. Views:
     cost_by_day, cost_by_video, cost_by_account, cost_per_second, duration_metrics, in_doubt, retention, success_rates,
     focus_1_2.
     """
-    from extend_pipeline.commands.sql.excel import write_workbook
+    from extend_pipeline.commands.warehouse.excel import write_workbook
     from extend_pipeline.warehouse.errors import QueryError
     from extend_pipeline.warehouse.read import query_errors, results, rows_of
 
@@ -69,33 +68,34 @@ def sql(home: Path | None, query: str, as_csv: bool, workbook: Path | None, as_j
         raise click.UsageError(f"--excel writes a workbook; call it {workbook.stem}.xlsx, not {workbook.name}")
     if as_csv + as_json + (workbook is not None) > 1:
         raise click.UsageError("--csv, --excel and --json: one at a time.")
-    path, clock = settings_of(home).warehouse_path, zone()
+    path, timezone = settings_of(home).warehouse_path, zone()
     try:
         with query_errors():
-            found = results(path, query, timezone=clock)
-            tables = (rows_of(result, clock) for result in found)
+            relations = results(path, query, timezone=timezone)
+            tables = (rows_of(relation, timezone) for relation in relations)
             if workbook is not None:
-                count = write_workbook(workbook, tables, timezone=clock)
+                count = write_workbook(workbook, tables, timezone=timezone)
             elif as_json:
                 documents = [_document(table) for table in tables]
                 count = len(documents)
             elif as_csv:
-                count = _one_after_the_other(tables, _write_csv)
+                count = _write_all(tables, _write_csv)
             else:
-                count = _one_after_the_other(found, print_result)
+                count = _write_all(relations, print_result)
     except QueryError as error:
-        say_lines(str(error))
+        for line in str(error).splitlines():  # DuckDB's second line points at the place of the error
+            say(line, err=True)
         sys.exit(2)
     if not count:
-        raise click.UsageError(f"there is no question in {query!r}; try: {with_home_option(EXAMPLE, home)}")
+        raise click.UsageError(f"there is no query in {query!r}; try: {with_home_option(EXAMPLE, home)}")
     if as_json:
         emit(documents[0] if count == 1 else {"results": documents})
     elif workbook is not None:
         say(f"{workbook}: {counted(count, 'sheet')}")
 
 
-def _one_after_the_other(results: Iterable[_R], write: Callable[[_R], None]) -> int:
-    """Write results with an empty line between two, and return how many there were."""
+def _write_all(results: Iterable[_R], write: Callable[[_R], None]) -> int:
+    """Write results with an empty line between them, and return their number."""
     count = 0
     for count, result in enumerate(results, start=1):
         if count > 1:
@@ -105,31 +105,31 @@ def _one_after_the_other(results: Iterable[_R], write: Callable[[_R], None]) -> 
 
 
 def print_result(result: DuckDBPyRelation) -> None:
-    """Write one result as DuckDB's own table, or as a block a row where the screen isn't wide enough for it."""
+    """Write one result as DuckDB's own table, or as a block a row if the screen is too narrow for it."""
     from extend_pipeline.warehouse.read import kept, rows_of
 
     most = SCREEN_ROWS if sys.stdout.isatty() else FILE_ROWS
     first = kept(result, most=most + 1)
     is_cut = len(first) > most
-    shown = kept(first, most=most)
+    cut = kept(first, most=most)
     width = console().width
-    drawn = duckdb_table(shown)
+    drawn = duckdb_table(cut)
     if cells(drawn.partition("\n")[0]) <= width:
         click.echo(drawn)
     else:
-        table = rows_of(shown, zone())
+        table = rows_of(cut, zone())
         columns = [Column(name, prose=True) for name in table.columns]
         filled = [
-            ["NULL" if value is None else shortened(in_words(value), _MAX_CELL) for value in row] for row in table.rows
+            ["NULL" if value is None else shortened(to_text(value), _MAX_CELL) for value in row] for row in table.rows
         ]
         console().print(blocks(columns, filled, width), soft_wrap=True)
         say(counted(len(table.rows), "row"))
     if is_cut:
-        say(f"stopped at {most:,} rows; --csv and --json give all")
+        say(f"stopped at {most:,} rows; --csv and --json have all")
 
 
 def duckdb_table(result: DuckDBPyRelation) -> str:
-    """Return DuckDB's own drawing of a result, however wide, without what could act on a terminal."""
+    """Return DuckDB's own table of a result, in its full width and with control characters escaped."""
     drawn = io.StringIO()
     with redirect_stdout(drawn):
         result.show(max_width=_ANY_WIDTH, max_rows=FILE_ROWS, max_col_width=_ANY_WIDTH)
@@ -137,25 +137,17 @@ def duckdb_table(result: DuckDBPyRelation) -> str:
 
 
 def _document(table: Table) -> dict[str, Any]:
-    rows = [[in_json(value) for value in row] for row in table.rows]
+    rows = [[to_json(value) for value in row] for row in table.rows]
     return {"columns": list(table.columns), "types": list(table.types), "rows": rows}
 
 
 def _write_csv(table: Table) -> None:
-    plainly = csv.writer(sys.stdout, lineterminator="\n")
+    minimal = csv.writer(sys.stdout, lineterminator="\n")
     quoted = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_ALL)
     lines: list[tuple[Any, ...]] = [table.columns, *table.rows]
     for line in lines:
-        filled = _safe_on_screen([in_sheet(value) for value in line])
-        # left to itself, csv leaves a lone CR unquoted before Python 3.13, and spreadsheets begin a row there
-        (quoted if any("\r" in cell for cell in filled) else plainly).writerow(filled)
-
-
-def say_lines(message: str) -> None:
-    """Write DuckDB's words line by line: the second line points at the place."""
-    for line in message.splitlines():
-        say(line, err=True)
-
-
-def _safe_on_screen(cells: list[str]) -> list[str]:
-    return [visible(cell) for cell in cells] if sys.stdout.isatty() else cells
+        filled = [to_csv_cell(value) for value in line]
+        if sys.stdout.isatty():
+            filled = list(map(visible, filled))
+        # before Python 3.13 csv doesn't quote a lone CR, at which spreadsheets begin a new row
+        (quoted if any("\r" in cell for cell in filled) else minimal).writerow(filled)

@@ -1,4 +1,4 @@
-"""`publish`: brings the warehouse file up to the ledger."""
+"""`publish`: bring the warehouse file up to date with the ledger."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from extend_pipeline.warehouse.publish import AlreadyFresh, Busy, Published
 def publish(ctx: click.Context, as_json: bool) -> None:
     """Bring the warehouse file up to date.
 
-    Costs what changed since the last time.
+    Takes time for the rows that have changed since the last time.
     """
     home: Path | None = ctx.obj
     settings = settings_of(home)

@@ -1,4 +1,4 @@
-"""Values of the warehouse as text, as cells of CSV and in JSON, exact in each."""
+"""Convert values of the warehouse to text, to CSV cells and to JSON without loss."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any, Final
 from extend_pipeline.commands.render.text import plain
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠", "'")
-"""What spreadsheets take for the beginning of a formula (the wide ones in East Asian settings), and the mark itself."""
+"""Prefixes that a spreadsheet may take for a formula (the wide ones in East Asian settings), and the apostrophe."""
 
 
-def in_words(value: Any) -> str:
-    """Return a value as text: decimals exact and without exponent, times ISO 8601, nothing for NULL."""
+def to_text(value: Any) -> str:
+    """Return a value as text: decimals exact and without exponent, times as ISO 8601, empty for NULL."""
     match value:
         case None:
             return ""
@@ -27,33 +27,33 @@ def in_words(value: Any) -> str:
         case bytes() | bytearray():
             return bytes(value).hex()
         case list() | tuple() | dict():
-            return json.dumps(in_json(value), ensure_ascii=False)
+            return json.dumps(to_json(value), ensure_ascii=False)
         case _:
             return str(value)
 
 
-def in_sheet(value: Any) -> str:
-    """Return a value as a cell of CSV: as `in_words`, and text that a spreadsheet would compute begins with an
-    apostrophe."""
-    words = in_words(value)
+def to_csv_cell(value: Any) -> str:
+    """Return a value as a CSV cell: its text, with an apostrophe before text that a spreadsheet may take for a
+    formula."""
+    text = to_text(value)
     is_number = isinstance(value, int | float | Decimal)
-    return words if is_number or not words.startswith(_FORMULA) else f"'{words}"
+    return text if is_number or not text.startswith(_FORMULA) else f"'{text}"
 
 
-def in_json(value: Any) -> Any:
-    """Return a value for --json: decimals and times (UTC) as strings, whole numbers and truth values as they are."""
+def to_json(value: Any) -> Any:
+    """Return a value for --json: decimals and times (UTC) as strings, integers and booleans unchanged."""
     match value:
         case None | bool() | int() | str():
             return value
         case float():
             return value if value - value == 0 else str(value)  # JSON has no infinity and no NaN
         case list() | tuple():
-            return [in_json(item) for item in value]
+            return [to_json(item) for item in value]
         case dict():
-            return {str(key): in_json(item) for key, item in value.items()}
+            return {str(key): to_json(item) for key, item in value.items()}
         case timedelta():
             return str(value)
         case datetime() if value.tzinfo is not None:
-            return in_words(value.astimezone(UTC))
+            return to_text(value.astimezone(UTC))
         case _:
-            return in_words(value)
+            return to_text(value)

@@ -1,4 +1,4 @@
-"""Write results as a workbook that Excel and its like open as it is meant: text stays text, moments are moments."""
+"""Write results as an Excel workbook with typed cells, so that text and ids are not converted when it is opened."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from extend_pipeline.base.wording import counted
-from extend_pipeline.commands.sql.values import in_words
+from extend_pipeline.commands.warehouse.values import to_text
 
 if TYPE_CHECKING:
     from xlsxwriter.format import Format
@@ -21,31 +21,29 @@ if TYPE_CHECKING:
 
     from extend_pipeline.warehouse.read import Table
 
-MAX_ROWS: Final = 1_048_575  # a sheet's rows (support.microsoft.com, "Excel specifications and limits") less its head
-MAX_TEXT: Final = 32_767  # UTF-16 units of a cell, by the same page
-EXACT_DIGITS: Final = 15  # of a number: a cell holds a double
+MAX_ROWS: Final = 1_048_575  # rows of a sheet without header (support.microsoft.com, "Excel specifications and limits")
+MAX_TEXT: Final = 32_767  # UTF-16 units of a cell, from the same page
+EXACT_DIGITS: Final = 15  # digits of a number, because a cell holds a double
 FIRST_YEAR: Final = 1900
 LAST_YEAR: Final = 9998  # DuckDB's infinity comes as the last moment of 9999
 
 
 def write_workbook(path: Path, results: Iterable[Table], *, timezone: str) -> int:
-    """Write each result to a sheet of its own and return how many there were; a file of that name is replaced once the
-    new one is whole. Excel knows no time zones: moments are those of `timezone` (IANA), which their column's head
-    names.
+    """Write each result to a sheet of its own and return their number. An existing file is replaced when the new one is
+    complete. Excel has no time zones: times are those of `timezone` (IANA), which is named in the column's header.
 
-    Raises click.UsageError without XlsxWriter, where a result has more rows than a sheet, or where the file can't be
-    written.
+    Raises click.UsageError without XlsxWriter, if a result has more rows than a sheet, or if the file can't be written.
     """
     try:
         from xlsxwriter import Workbook
         from xlsxwriter.exceptions import XlsxWriterException
     except ModuleNotFoundError:
-        told = "a workbook needs XlsxWriter, which is not installed: pip install 'extend_pipeline[excel]'"
-        raise click.UsageError(told) from None
+        message = "a workbook needs XlsxWriter, which is not installed: pip install 'extend_pipeline[excel]'"
+        raise click.UsageError(message) from None
     count = 0
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            # rows go to a file of the same folder meanwhile, so that nothing is left behind however this ends
+            # rows are buffered in a file of the temporary folder, so that it is removed after an error, too
             options = {"constant_memory": True, "tmpdir": folder, "default_date_format": "yyyy-mm-dd hh:mm:ss"}
             with Workbook(f"{folder}/{path.name}", options) as book:
                 for count, table in enumerate(results, start=1):
@@ -62,8 +60,8 @@ def write_workbook(path: Path, results: Iterable[Table], *, timezone: str) -> in
 
 def _fill(sheet: Worksheet, book: Workbook, table: Table, timezone: str) -> None:
     if len(table.rows) > MAX_ROWS:
-        told = f"{counted(len(table.rows), 'row')} don't fit a sheet, which has {MAX_ROWS:,}; use --csv, or LIMIT"
-        raise click.UsageError(told)
+        rows = counted(len(table.rows), "row")
+        raise click.UsageError(f"{rows} don't fit into a sheet, which has {MAX_ROWS:,}; use --csv, or LIMIT")
     bold, wrapped = book.add_format({"bold": True}), book.add_format({"text_wrap": True, "valign": "top"})
     for column, (name, kind) in enumerate(zip(table.columns, table.types, strict=True)):
         zoned = f" ({timezone})" if kind == "TIMESTAMP WITH TIME ZONE" else ""
@@ -73,11 +71,11 @@ def _fill(sheet: Worksheet, book: Workbook, table: Table, timezone: str) -> None
     dated = book.add_format({"num_format": "yyyy-mm-dd"})
     for number, row in enumerate(table.rows, start=1):
         for column, value in enumerate(row):
-            _put(sheet, number, column, value, dated, wrapped)
+            _write_cell(sheet, number, column, value, dated, wrapped)
 
 
-def _put(sheet: Worksheet, row: int, column: int, value: Any, dated: Format, wrapped: Format) -> None:
-    """Write one value: as a number only what a cell holds exactly, so that no id loses its last digits."""
+def _write_cell(sheet: Worksheet, row: int, column: int, value: Any, dated: Format, wrapped: Format) -> None:
+    """Write one value. A number that a cell can't hold exactly is written as text, so that ids keep all digits."""
     match value:
         case None:
             return
@@ -92,7 +90,7 @@ def _put(sheet: Worksheet, row: int, column: int, value: Any, dated: Format, wra
         case date() if FIRST_YEAR <= value.year <= LAST_YEAR:
             sheet.write_datetime(row, column, value, dated)
         case _:
-            text = in_words(value)
+            text = to_text(value)
             units = text.encode("utf-16-le", "surrogatepass")
             if len(units) > 2 * MAX_TEXT:
                 text = units[: 2 * (MAX_TEXT - 1)].decode("utf-16-le", "ignore") + "…"
