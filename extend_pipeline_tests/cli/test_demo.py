@@ -51,7 +51,7 @@ def test_the_demo_ends_by_itself_and_everything_adds_up(tmp_path: Path) -> None:
         ours, theirs = (part.split()[0] for part in line.partition(": ")[2].split(", "))
         assert ours == theirs
         assert float(ours) > 0
-    too_late = line_with(told, "old-lighthouse: ")
+    too_late = line_with(told, "needs you: old-lighthouse: ")
     assert "2026-02-14" in too_late
     check_user_text(too_late)
     status = subprocess.run([*command[:5], "status"], capture_output=True, text=True, check=False, timeout=60)
