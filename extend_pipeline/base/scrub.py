@@ -7,7 +7,7 @@ from typing import Final
 
 from extend_pipeline.base.userinfo import hide_userinfo
 
-RAW_CAP: Final = 4096  # characters of an upstream body that are stored; a whole Kling response has under 1,500
+RAW_CAP: Final = 4096  # characters of an upstream body that are stored; a usual response has under 1,500
 
 _BEARER = re.compile(r"(?i)\b(bearer\s+)[A-Za-z0-9._~+/=-]{6,}")
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}")
