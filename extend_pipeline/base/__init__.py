@@ -1,2 +1,2 @@
-"""The lowest floor: exact units, UTC milliseconds, named failpoints, scrubbing. Knows nothing of video or money
-rules."""
+"""The lowest layer: exact units, UTC milliseconds, failpoints, names, addresses, scrubbing. It imports nothing of the
+other layers."""

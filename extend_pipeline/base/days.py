@@ -1,5 +1,5 @@
-"""Calendar days of a time zone: which day a moment counts for, when a day begins and ends, and times as a person in
-that zone reads them. A time zone is an IANA name; moments are milliseconds of UTC."""
+"""Calendar days of a time zone: the day of a moment, the bounds of a day, and local times in texts. A time zone is an
+IANA name; moments are UTC ms."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from extend_pipeline.base.units import from_ms, to_ms
 
 NO_ZONE: Final = "UTC"
 _LABEL: Final = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:\[([^\]]+)\])?", re.ASCII)
-_WRITTEN: Final = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2})(:[0-9]{2})? UTC\b", re.ASCII)
-_EASTMOST, _WESTMOST = timedelta(hours=14), timedelta(hours=12)  # of UTC, of all zones of today
+_UTC_TIME: Final = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2})(:[0-9]{2})? UTC\b", re.ASCII)
+_EASTMOST, _WESTMOST = timedelta(hours=14), timedelta(hours=12)  # the extreme offsets from UTC of all current zones
 
 
 def day_of(ms: int, zone: str) -> str:
-    """Return the name of the day of a moment: 2026-11-28 in UTC, 2026-11-28[Asia/Shanghai] elsewhere. It carries its
-    zone, so that the moments between which a day lasts stay the same when a home takes another zone."""
+    """Return the name of a moment's day: 2026-11-28 in UTC, 2026-11-28[Asia/Shanghai] elsewhere. The name includes the
+    zone, so that the bounds of the day stay the same when a home changes its time zone."""
     day = local(ms, zone).date().isoformat()
     return day if zone == NO_ZONE else f"{day}[{zone}]"
 
 
 def day_bounds(day: str) -> tuple[int, int]:
-    """Return the first moment of a named day and the first one after it; 23 to 25 hours lie between where clocks
-    change. A zone that this machine doesn't know counts from where the day begins first to where it ends last."""
-    written, zone = _parts(day)
-    first = date.fromisoformat(written)
+    """Return the first moment of a named day and the first moment after it (UTC ms). A day has 23 to 25 hours.
+
+    For a zone that this machine doesn't know, return the earliest beginning and the latest end in any zone.
+    """
+    iso_date, zone = _parts(day)
+    first = date.fromisoformat(iso_date)
     try:
         known = ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -42,39 +44,39 @@ def zone_of(day: str) -> str:
 
 
 def days_before(ms: int, zone: str, count: int) -> str:
-    """Return the date, without a zone, that lies so many days before a moment's; named days sort by their dates."""
+    """Return the date `count` days before a moment's date, without a zone; day names sort by their dates."""
     return (local(ms, zone).date() - timedelta(days=count)).isoformat()
 
 
 def local(ms: int, zone: str) -> datetime:
-    """Return a moment as the clock on the wall of that zone shows it."""
+    """Return a moment as an aware datetime in a time zone."""
     return from_ms(ms).astimezone(ZoneInfo(zone))
 
 
 def in_zone(sentence: str, zone: str) -> str:
-    """Return a sentence with its times (`2026-11-28 16:00 UTC`, as they are written and stored) as the zone's clock
-    shows them, with the offset: `2026-11-29 00:00 +08:00`. In UTC it stays as it is."""
+    """Return a sentence with its UTC times (`2026-11-28 16:00 UTC`, as texts are stored) replaced by local times with
+    the offset (`2026-11-29 00:00 +08:00`). With zone UTC, return it unchanged."""
     if zone == NO_ZONE:
         return sentence
-    return _WRITTEN.sub(lambda found: _moved(found, zone), sentence)
+    return _UTC_TIME.sub(lambda match: _as_local(match, zone), sentence)
 
 
-def _moved(found: re.Match[str], zone: str) -> str:
+def _as_local(match: re.Match[str], zone: str) -> str:
     try:
-        moment = datetime.fromisoformat(f"{found[1]}T{found[2]}{found[3] or ''}+00:00").astimezone(ZoneInfo(zone))
+        moment = datetime.fromisoformat(f"{match[1]}T{match[2]}{match[3] or ''}+00:00").astimezone(ZoneInfo(zone))
     except (ValueError, OverflowError):
-        return found[0]
-    clock = moment.strftime("%H:%M" if found[3] is None else "%H:%M:%S")
+        return match[0]
+    clock = moment.strftime("%H:%M" if match[3] is None else "%H:%M:%S")
     return f"{moment:%Y-%m-%d} {clock} {moment.isoformat()[-6:]}"
 
 
 def _parts(day: str) -> tuple[str, str]:
-    found = _LABEL.fullmatch(day)
-    if found is None:
+    match = _LABEL.fullmatch(day)
+    if match is None:
         raise ValueError(f"{day!r} names no day")
-    return found[1], found[2] or NO_ZONE
+    return match[1], match[2] or NO_ZONE
 
 
 def _midnight_ms(day: date, zone: ZoneInfo) -> int:
-    # where clocks skip midnight this is the first moment after it; where midnight comes twice it is the first one
+    # when clocks skip midnight, this is the first moment after it; when midnight occurs twice, it is the first
     return to_ms(datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC))

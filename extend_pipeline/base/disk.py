@@ -1,4 +1,4 @@
-"""What this program asks of a disk besides reading and writing: lasting names, and the room that is left."""
+"""Disk operations besides reading and writing: syncing a folder, and the free space."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names of a folder onto the disk: a new or renamed file lasts only once its folder was synced too."""
+    """Sync a folder to disk, because a new or renamed file survives a power cut only after its folder was synced."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -17,7 +17,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def free_bytes(folder: Path) -> int | None:
-    """Return the bytes that this user may still write on the folder's disk; None where the disk doesn't tell."""
+    """Return the bytes that this user may still write on the folder's disk; None when the disk doesn't report it."""
     nearest = next((path for path in (folder, *folder.parents) if path.is_dir()), Path("/"))
     try:
         usage = shutil.disk_usage(nearest)

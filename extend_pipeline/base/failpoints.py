@@ -1,8 +1,8 @@
-"""Named places where a test may kill, raise or pause the process. In production nothing is armed and a hit costs one
-look at an empty dictionary.
+"""Named places where a test may kill, raise or pause the process. In production nothing is armed, and a hit costs one
+check of an empty dictionary.
 
-Armed by `EXTEND_PIPELINE_FAILPOINTS="submit.after_post=kill"`, several separated by commas, `name=kill@3` for the third
-hit. The names are listed once, in POINTS, so that a test can walk them all.
+Armed by `EXTEND_PIPELINE_FAILPOINTS="submit.after_post=kill"`, several separated by commas; `name=kill@3` acts at the
+third hit. POINTS lists all names, so that a test can run through them.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ POINTS: Final[tuple[str, ...]] = (
 
 
 class FailpointError(RuntimeError):
-    """Raised where a failpoint is armed with `raise`."""
+    """Raised by a failpoint that is armed with `raise`."""
 
 
 @dataclass
@@ -85,18 +85,18 @@ def arm(spec: str) -> None:
 
 
 def arm_from_environment() -> None:
-    """Arm what the environment names; called once, where a process begins."""
+    """Arm the failpoints of the environment variable; called once at the start of a process."""
     if spec := os.environ.get(ENVIRONMENT):
         arm(spec)
 
 
 def disarm() -> None:
-    """Forget every armed failpoint."""
+    """Disarm all failpoints."""
     _armed.clear()
 
 
 def failpoint(name: str) -> None:
-    """Mark a place. Nothing happens unless a test armed this name."""
+    """Kill, pause or raise here if a test armed this name, else do nothing."""
     if not _armed:
         return
     armed = _armed.get(name)

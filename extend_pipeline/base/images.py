@@ -21,8 +21,8 @@ _JPEG_BARE: Final = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a l
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """`mime` is image/png, image/jpeg or image/webp; sizes are in pixels, before any rotation that metadata asks
-    for."""
+    """An image's kind and size. `mime` is image/png, image/jpeg or image/webp; sizes are in pixels, before any rotation
+    by metadata."""
 
     mime: str
     width: int
@@ -31,8 +31,8 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class ImageFault:
-    """Why an image can't be sent: `problem` goes on from its name ("is …"), `hint` is a sentence that says what to
-    do."""
+    """Why an image can't be sent: `problem` is a predicate ("is …") that follows the image's name, `hint` a sentence
+    that says what to do."""
 
     problem: str
     hint: str
@@ -42,7 +42,7 @@ TOO_LARGE: Final = ImageFault("has 10 MB or more", "Make the image smaller, or g
 
 
 def check_image(data: bytes, *, sides: bool = True) -> Image | ImageFault:
-    """Return what the bytes are, or why they can't be sent. Without `sides` any proportions will do."""
+    """Return the image that the bytes are, or why it can't be sent. Without `sides`, proportions are not checked."""
     if len(data) >= MAX_BYTES:
         return TOO_LARGE
     image = read_header(data)
@@ -54,12 +54,12 @@ def check_image(data: bytes, *, sides: bool = True) -> Image | ImageFault:
 
 
 def is_data_uri(value: str) -> bool:
-    """Return whether a text is a data URI and no other address."""
+    """Return whether a text is a data URI."""
     return value[:5].lower() == "data:"
 
 
 def decode_data_uri(uri: str) -> bytes | ImageFault:
-    """Return the bytes of a data URI, or why it holds none or too many."""
+    """Return the bytes of a data URI, or the fault when it has none or too many."""
     head, comma, content = uri.partition(",")
     if not comma or not head.lower().endswith(";base64"):
         return ImageFault("is a data URI without ;base64, in it", "Write data:image/png;base64,…")
@@ -72,8 +72,8 @@ def decode_data_uri(uri: str) -> bytes | ImageFault:
 
 
 def read_image_file(path: Path) -> bytes | None:
-    """Return all of a file that may be sent, or enough of it for `check_image` to see that it is too large; None where
-    there is no file. Raises OSError, and ValueError for a path that no file can have."""
+    """Return the bytes of a file, at most one more than `check_image` accepts; None when there is no file. Raises
+    OSError, and ValueError for an impossible path."""
     if not path.is_file():
         return None
     with path.open("rb") as file:
@@ -81,8 +81,8 @@ def read_image_file(path: Path) -> bytes | None:
 
 
 def read_header(data: bytes) -> Image | None:
-    """Return what kind of image the bytes are and how large; None where they are none of the three kinds or are cut
-    before their size. The file's name is not considered."""
+    """Return the kind and size of an image; None when the bytes are none of the three kinds or end before the size. The
+    file's name is not considered."""
     if data.startswith(_PNG):
         image = _png(data)
     elif data.startswith(b"\xff\xd8\xff"):

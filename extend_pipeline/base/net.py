@@ -1,5 +1,5 @@
-"""Host names and IP addresses, judged by how they are written and numbered: public, private, this machine's. Pure:
-resolves and connects to nothing."""
+"""Classification of host names and IP addresses: public, private, this machine's. Pure: nothing is resolved and no
+connection is opened."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def _networks(*networks: str) -> tuple[IPNetwork, ...]:
     return tuple(ipaddress.ip_network(network) for network in networks)
 
 
-# what networks of one's own are numbered with; the last two are this machine
+# ranges of private networks; the last two are this machine
 _PRIVATE: Final = _networks(
     "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7", "127.0.0.0/8", "::1/128"
 )
-# where clouds tell a machine its own keys; link-local addresses, where most of them are, are in no list above
+# metadata services of clouds, which give a machine its keys; the link-local ones are in no list above
 _METADATA: Final = _networks("100.100.100.200/32", "168.63.129.16/32", "fd00:ec2::/32", "fd20:ce::/64")
-# Never public, stated here because `is_global` changed between patch releases of 3.11 to 3.13, and because the IPv6
-# forms below carry an IPv4 address that a relay or translator may turn into a private one.
+# Never public, independent of this Python's tables, because `is_global` changed between patch releases of 3.11 to 3.13.
+# The IPv6 ranges embed an IPv4 address that a relay or translator may map to a private one.
 _NEVER_PUBLIC: Final = _networks(
     "0.0.0.0/8",
     "100.64.0.0/10",
@@ -48,7 +48,7 @@ _NEVER_PUBLIC: Final = _networks(
 
 
 def parse_address(host: str) -> IPAddress | None:
-    """Return the address that a host is written as, in brackets or without; None for a name."""
+    """Return the IP address that a host is, in brackets or without; None for a name."""
     try:
         return ipaddress.ip_address(host.strip("[]"))
     except ValueError:
@@ -56,18 +56,18 @@ def parse_address(host: str) -> IPAddress | None:
 
 
 def is_host_name(host: str) -> bool:
-    """Return whether a lower-case host is labels with dots between them; a number may be one too."""
+    """Return whether a lower-case host consists of labels separated by dots; labels may be numbers."""
     return _HOST_NAME.fullmatch(host) is not None
 
 
 def ends_in_number(host: str) -> bool:
-    """Return whether the last label is a number. `127.1`, `0x7f.1`, `017700000001` and `2130706433` are addresses to a
-    C library and names to a careless check."""
+    """Return whether the last label is a number, because a C library reads `127.1`, `0x7f.1`, `017700000001` and
+    `2130706433` as addresses."""
     return _NUMBER.fullmatch(host.rsplit(".", 1)[-1]) is not None
 
 
 def is_local(host: str) -> bool:
-    """Return whether a host is this machine, a private network, or a name that only such a network knows."""
+    """Return whether a host is this machine, an address that isn't global, or a name that only resolves locally."""
     host = host.lower().rstrip(".")
     address = parse_address(host)
     if address is not None:
@@ -76,7 +76,7 @@ def is_local(host: str) -> bool:
 
 
 def is_loopback_host(host: str) -> bool:
-    """Return whether a host means this machine by how it is written: localhost, 127.0.0.0/8, ::1."""
+    """Return whether a host is localhost, in 127.0.0.0/8, or ::1."""
     address = parse_address(host)
     return host == "localhost" if address is None else is_loopback(address)
 
@@ -88,17 +88,17 @@ def is_loopback(address: IPAddress) -> bool:
 
 
 def is_private(address: IPAddress) -> bool:
-    """Return whether an address lies in a network of one's own, or is this machine's; none of a cloud's metadata is."""
+    """Return whether an address is in a private network or is this machine's, and no metadata service of a cloud."""
     return _is_in(address, _PRIVATE) and not _is_in(address, _METADATA)
 
 
 def is_reachable(address: IPAddress) -> bool:
-    """Return whether an address is public or in a network of one's own, and no cloud's metadata."""
+    """Return whether an address is public or private, and isn't a metadata service of a cloud."""
     return is_private(address) or (address.is_global and not _is_in(address, _METADATA))
 
 
 def is_public(address: IPAddress) -> bool:
-    """Return whether an address is one of the open internet's, for unicast."""
+    """Return whether an address is a public unicast address."""
     if _is_in(address, _NEVER_PUBLIC) or _is_in(address, _METADATA):
         return False
     local = address.is_private or address.is_loopback or address.is_link_local

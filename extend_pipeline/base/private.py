@@ -1,4 +1,4 @@
-"""Files and folders that are closed to other users of the machine, regardless of the umask."""
+"""Files and folders that only this user can read, independent of the umask."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ FILE_MODE: Final = 0o600
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder, mode 0700, and those above it that are missing; what exists already keeps its mode."""
-    # one by one: `parents=True` makes those above with the mode that the umask leaves
-    for each in (*reversed(folder.parents), folder):
-        if not each.is_dir():
-            each.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    """Create a folder and its missing parents with mode 0700; existing folders keep their mode."""
+    # one by one, because `parents=True` creates the parents with the mode that the umask allows
+    for path in (*reversed(folder.parents), folder):
+        if not path.is_dir():
+            path.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
 def open_private(path: Path, mode: Literal["a", "w", "x"]) -> TextIO:
-    """Open a text file (UTF-8) to write, mode 0600 where it is made by that; what exists already keeps its mode. Raises
-    OSError, as `open` does for this `mode`."""
+    """Open a text file (UTF-8) for writing; a new file gets mode 0600, an existing one keeps its mode. Raises OSError
+    as `open` does."""
     return open(path, mode, encoding="utf-8", opener=lambda name, flags: os.open(name, flags, FILE_MODE))

@@ -1,4 +1,4 @@
-"""Exact quantities: units as integers of a millionth, times as integer milliseconds of UTC. Money is never a float."""
+"""Exact quantities: units and money as integers in millionths, times as integers in UTC ms. Money is never a float."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ MICRO = 1_000_000
 
 
 def to_micros(value: Decimal | str | int) -> int:
-    """Turn a decimal quantity into millionths, exactly.
+    """Convert a decimal quantity to millionths, exactly.
 
-    Raises ValueError where the value is no finite decimal or has more than six decimal places:
-    a quantity that would have to be rounded is not a quantity that can be reserved.
+    Raises ValueError for a value that is no finite decimal, is too large, or has more than six decimal places, because
+    a rounded quantity can't be reserved.
     """
     try:
         number = Decimal(value)
@@ -30,26 +30,25 @@ def to_micros(value: Decimal | str | int) -> int:
 
 
 def from_micros(micros: int) -> Decimal:
-    """Return the decimal quantity of so many millionths, without trailing zeros: 3_500_000 → Decimal('3.5')."""
+    """Convert millionths to a decimal quantity without trailing zeros: 3_500_000 → Decimal('3.5')."""
     return Decimal(format(Decimal(micros).scaleb(-6).normalize(), "f"))
 
 
 def amount_micros(*, units_micros: int, unit_price_micros: int) -> int:
-    """Return what the units cost, in millionths of the currency; the twelfth decimal is rounded half to even, once,
-    here."""
+    """Return the cost of units in millionths of the currency, rounded half to even. This is the only rounding."""
     exact = Decimal(units_micros) * Decimal(unit_price_micros) / MICRO
     return int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
 
 
 def units_micros(*, amount_micros: int, unit_price_micros: int) -> int:
-    """Return how many units an amount pays for at a price above 0, in millionths; half to even."""
+    """Return the units that an amount pays for at a price above 0, in millionths, rounded half to even."""
     exact = Decimal(amount_micros) * MICRO / unit_price_micros
     return int(exact.to_integral_value(rounding=ROUND_HALF_EVEN))
 
 
 def to_ms(moment: datetime) -> int:
-    """Return milliseconds of UTC since 1970 of an aware datetime. Raises ValueError for a naive one: its zone would be
-    a guess."""
+    """Return the UTC ms since 1970 of an aware datetime. Raises ValueError for a naive datetime, whose zone is
+    unknown."""
     if moment.tzinfo is None:
         raise ValueError("a time without a zone can't be placed")
     delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
@@ -57,5 +56,5 @@ def to_ms(moment: datetime) -> int:
 
 
 def from_ms(ms: int) -> datetime:
-    """Return the aware UTC datetime of so many milliseconds since 1970."""
+    """Return the aware UTC datetime of a time in ms since 1970."""
     return datetime.fromtimestamp(ms // 1000, tz=UTC).replace(microsecond=(ms % 1000) * 1000)

@@ -1,4 +1,4 @@
-"""Keeps what stands in an address before its host (a user name, a password) out of everything that is shown."""
+"""Removal of user names and passwords from the URLs in texts that are shown."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from urllib.parse import unquote
 
 HIDDEN: Final = "…"
 
-# bounded, since the text may be an upstream's; in JSON the slashes may be escaped
+# bounded, because the text may come from a provider; in JSON the slashes may be escaped
 _BEFORE_HOST: Final = re.compile(r"(:(?:\\?/){2})[^\s\"'<>/\\?#]{0,2000}@")
 _BEFORE_LAST_AT: Final = re.compile(r"(://)[^/\s][^\s]*@")
 
 
 def hide_userinfo(text: str) -> str:
-    """Return the text with `…@` instead of what stands before the host of each address; a path may hold an `@`."""
+    """Return the text with the user info of each URL replaced by `…@`; an `@` in a path stays."""
     return _BEFORE_HOST.sub(rf"\1{HIDDEN}@", text) if "@" in text else text
 
 
 def hide_to_last_at(text: str) -> str:
-    """Return the text with `…@` instead of all between `://` and the last `@` of an address.
+    """Return the text with everything between `://` and the last `@` of a URL replaced by `…`.
 
-    For what a person wrote wrongly: a password may hold an `@` or a `/` that should have been escaped.
+    For malformed URLs, whose password may contain an `@` or a `/` that should have been escaped.
     """
     return _BEFORE_LAST_AT.sub(rf"\1{HIDDEN}@", text)
 
 
 def userinfo_parts(url: str) -> frozenset[str]:
-    """Return what could be the user name or the password of an address, as written and unquoted; empty without any."""
+    """Return the possible user names and passwords of a URL, as written and unquoted; empty without user info."""
     _, separator, rest = url.partition("://")
     before, at, _ = rest.rpartition("@")
     if not separator or not at:
         return frozenset()
     user, _, password = before.partition(":")
-    written = {before, user, password}
-    return frozenset((written | {unquote(part) for part in written}) - {""})
+    parts = {before, user, password}
+    return frozenset((parts | {unquote(part) for part in parts}) - {""})
 
 
 def hide_words(text: str, words: Iterable[str]) -> str:
-    """Return the text with `…` instead of each of the words, where it stands as a word of its own."""
+    """Return the text with each of the words replaced by `…` where it is a whole word."""
     for word in sorted(words, key=len, reverse=True):
         text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", HIDDEN, text)
     return text

@@ -1,4 +1,4 @@
-"""The version of this program, as its package says."""
+"""The version of this program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 @cache
 def program_version() -> str:
-    """Return the version of extend_pipeline; `unknown` where it runs without having been installed."""
+    """Return the installed version of extend_pipeline; `unknown` when it isn't installed."""
     try:
         return version("extend_pipeline")
     except PackageNotFoundError:

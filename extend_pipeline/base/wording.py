@@ -1,4 +1,4 @@
-"""Words that sentences share."""
+"""Parts of sentences that many texts share."""
 
 from __future__ import annotations
 

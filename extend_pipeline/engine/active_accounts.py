@@ -51,7 +51,7 @@ def keep_accounts(configuration: Configuration, in_use: frozenset[str]) -> None:
     """Save the account entries that are valid now, together with the saved ones of accounts with open attempts.
 
     While the files have a mistake, no saved entry is dropped. A disk that can't be written only causes a warning in
-    the log, because the work can go on without the file.
+    the log, because the work can continue without the file.
     """
     kept: Mapping[str, object] = {
         name: entry

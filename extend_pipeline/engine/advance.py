@@ -10,7 +10,7 @@ from extend_pipeline.engine.doubt.recover import RecoverReport, recover
 from extend_pipeline.engine.fetch.collect import CollectReport, collect_due
 from extend_pipeline.engine.fetch.media_analysis import analyse_again
 from extend_pipeline.engine.guards.clock import ledger_ahead_ms
-from extend_pipeline.engine.guards.disk_space import DiskError, explained
+from extend_pipeline.engine.guards.disk_space import DiskError, as_disk_error
 from extend_pipeline.engine.guards.ledger_look import must_take_writes, remember
 from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
@@ -148,14 +148,14 @@ def advance(
 
 def _examine_again(pipeline: Pipeline, restored: list[str]) -> DiskError | None:
     """Classify results of unknown kind again and restore missing films and sources, whose names are added to
-    `restored`. Return an error of our own disk instead of raising it, because the rest of the round can go on."""
+    `restored`. Return an error of our own disk instead of raising it, because the rest of the round can continue."""
     try:
         analyse_again(pipeline)
         restored += restore_parts(pipeline)
     except OSError as error:
         with pipeline.ledger.read() as connection:
             awaited = queries.awaited(connection)
-        if (disk_error := explained(error, pipeline.settings, awaited=awaited)) is None:
+        if (disk_error := as_disk_error(error, pipeline.settings, awaited=awaited)) is None:
             raise
         return disk_error
     return None

@@ -67,8 +67,8 @@ def rounds(
     """Yield each round when it is finished, and wait between rounds until the next work is due; at least one round.
 
     Ends when only an operator or another day would help, after `max_seconds`, or when `stop` is set (the current step
-    is finished first). With `linger_s`, also ends when nothing is due within so many seconds. Publishes at most once in
-    5 s; the caller publishes at the end.
+    is finished first). With `linger_s`, also ends when nothing is due within this time. Publishes at most once in 5 s;
+    the caller publishes at the end.
     """
     _sweep(pipeline)
     stop = stop or threading.Event()
@@ -136,7 +136,7 @@ def continues_today(video: VideoPlan) -> bool:
 
 
 def _is_due_within(pipeline: Pipeline, finished: Round, seconds: float) -> bool:
-    """Return whether any work that needs no operator is due within so many seconds."""
+    """Return whether any work that needs no operator is due within a time (s)."""
     if finished.did_something or finished.plan.due:
         return True
     with pipeline.ledger.read() as connection:

@@ -137,7 +137,7 @@ class Pipeline:
                 self._providers[account] = self.make_provider(self.accounts[account], settings=self.settings)
             return self._providers[account]
 
-    def caps(self) -> dict[str, BudgetLimits]:
+    def budget_limits(self) -> dict[str, BudgetLimits]:
         """Return the budget limits of each account that may be claimed for.
 
         Missing are accounts without a budget, accounts whose key this process lacks, and all accounts while the

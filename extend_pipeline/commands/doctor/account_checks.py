@@ -13,7 +13,7 @@ from extend_pipeline.base.net import is_local
 from extend_pipeline.commands.doctor.diagnostics import Finding, ok, problem, warning
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
-from extend_pipeline.engine.guards.keys import ask
+from extend_pipeline.engine.guards.keys import send_free_query
 from extend_pipeline.providers.http.client import HttpClient, address_policy
 from extend_pipeline.providers.http.guard import AddressPolicy
 from extend_pipeline.providers.http.proxy import ENVIRONMENT, NONE, proxy_variable
@@ -120,7 +120,7 @@ def check_upstream(account: Account, settings: Settings, *, now: Callable[[], fl
         return  # check_variables reports it
     provider = build_provider(account, settings=settings, now=now)
     try:
-        yield check_access(check, account, ask(provider))
+        yield check_access(check, account, send_free_query(provider))
     finally:
         provider.close()
 

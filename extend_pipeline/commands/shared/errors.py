@@ -95,10 +95,10 @@ def _describe_disk_error(error: OSError, home: Path | None) -> str | None:
     """Return a message for a full or read-only disk; None for another error, or if the settings can't be read."""
     # imported late, because the verb may have failed before it loaded them
     from extend_pipeline.config.settings import Settings
-    from extend_pipeline.engine.guards.disk_space import explained
+    from extend_pipeline.engine.guards.disk_space import as_disk_error
 
     try:
-        disk_error = explained(error, Settings() if home is None else Settings.for_home(home), awaited=0)
+        disk_error = as_disk_error(error, Settings() if home is None else Settings.for_home(home), awaited=0)
     except ConfigError:
         return None
     return None if disk_error is None else str(disk_error)

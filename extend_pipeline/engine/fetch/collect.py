@@ -14,7 +14,7 @@ from extend_pipeline.base.failpoints import failpoint
 from extend_pipeline.engine.fetch.failure_policy import FetchDecision, handle_failed_fetch, is_over
 from extend_pipeline.engine.fetch.fetch import FetchFailure, could_not_probe, fetch
 from extend_pipeline.engine.fetch.media_analysis import analyse, file_columns
-from extend_pipeline.engine.guards.disk_space import DiskError, explained
+from extend_pipeline.engine.guards.disk_space import DiskError, as_disk_error
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.engine.polling.lease import Lease, release_leases, released_on_error
@@ -134,7 +134,7 @@ def _collect_or_wait(
     except OSError as error:
         with pipeline.ledger.read() as connection:
             awaited = queries.awaited(connection)
-        disk_error = explained(error, pipeline.settings, awaited=awaited)
+        disk_error = as_disk_error(error, pipeline.settings, awaited=awaited)
         if disk_error is None:
             raise
         with lock:

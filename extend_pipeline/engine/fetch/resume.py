@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from extend_pipeline.engine.fetch.fetch import FetchFailure
-from extend_pipeline.engine.guards.disk_space import require
+from extend_pipeline.engine.guards.disk_space import require_space
 from extend_pipeline.media.check.probe import InvalidFile
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.partial import Partial
@@ -30,7 +30,7 @@ def fetch_whole(
             if isinstance(body, Fault):
                 return _fault_failure(body)
             assert not isinstance(body, NoRange)
-            require(store, body.content_length)
+            require_space(store, body.content_length)
             fetched = store.ingest(
                 _with_heartbeat(body.chunks, heartbeat),
                 expected_bytes=body.content_length,
@@ -89,7 +89,7 @@ def _once(
                     partial.begin(body.validator, body.total)
                 else:
                     partial.note(joined=True, refused=0, total=body.total)
-                require(store, body.content_length)
+                require_space(store, body.content_length)
                 partial.append(_with_heartbeat(body.chunks, heartbeat))
     except DownloadInterrupted as error:
         if error.kind is FaultKind.REFUSED:

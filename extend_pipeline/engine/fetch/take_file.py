@@ -8,7 +8,7 @@ from typing import Final
 
 from extend_pipeline.engine.doubt.resolve import Declined, Resolved, actor_of, newest_attempt, state_of
 from extend_pipeline.engine.fetch.collect import keep_film, result_key
-from extend_pipeline.engine.guards.disk_space import require
+from extend_pipeline.engine.guards.disk_space import require_space
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.states import AttemptState
@@ -30,7 +30,7 @@ def take_file(pipeline: Pipeline, where: str, file: Path, *, who: str, why: str)
     if row is None or row.state not in _AWAITED:
         return Declined(f"{where} waits for no film{state_of(row)}")
     key, size = result_key(row.attempt_id), file.stat().st_size
-    require(pipeline.store, size)
+    require_space(pipeline.store, size)
     try:
         stored = pipeline.store.ingest(
             _pieces(file),

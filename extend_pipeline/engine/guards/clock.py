@@ -6,16 +6,15 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from extend_pipeline.base.wording import counted
+from extend_pipeline.engine.guards.keys import send_free_query
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.write import controls, job_queue
-from extend_pipeline.providers.protocol import Found, NotFound, Page, QueryFailed, QueryFault
+from extend_pipeline.providers.protocol import QueryFailed, QueryFault
 
 OF_THIS_MACHINE = frozenset({QueryFault.CLOCK.value, QueryFault.CERTIFICATE.value, QueryFault.PROXY.value})
 """Reasons of stops that end without an action of the provider."""
-
-NO_SUCH_TASK = "extend-pipeline-clock"  # no task has this id; the query finds nothing and costs nothing
 
 
 def lift_own_stops(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
@@ -26,7 +25,9 @@ def lift_own_stops(pipeline: Pipeline, accounts: Collection[str]) -> list[str]:
     stopped = {name: rows[name].stopped_reason for name in accounts if name in rows}
     lifted = []
     for name, reason in stopped.items():
-        if reason is None or reason not in OF_THIS_MACHINE or not _credentials_count(pipeline, name):
+        if reason is None or reason not in OF_THIS_MACHINE:
+            continue
+        if isinstance(send_free_query(pipeline.provider(name)), QueryFailed):
             continue
         with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
             controls.lift_stop(tx, name, reason=reason)
@@ -52,13 +53,3 @@ def describe_ahead(ahead_ms: int) -> str:
         f"the ledger's last event is dated {span} after now: a clock was ahead when it was written, or this machine's "
         "is behind now. What was due later is done now. Set the clocks of all machines by NTP"
     )
-
-
-def _credentials_count(pipeline: Pipeline, account: str) -> bool:
-    provider = pipeline.provider(account)
-    outcome = provider.list_page(1, 1) if provider.list_page_size else provider.query(NO_SUCH_TASK)
-    match outcome:
-        case Page() | Found() | NotFound():
-            return True
-        case QueryFailed():
-            return False

@@ -113,14 +113,14 @@ def read_space(settings: Settings, store: MediaStore, *, awaited: int) -> DiskSp
     )
 
 
-def require(store: MediaStore, needed: int | None) -> None:
+def require_space(store: MediaStore, needed: int | None) -> None:
     """Raise OSError (ENOSPC) when a file of `needed` bytes doesn't fit, before its download begins."""
     free = store.free_bytes()
     if needed is not None and free is not None and free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), store.place)
 
 
-def explained(error: OSError, settings: Settings, *, awaited: int) -> DiskError | None:
+def as_disk_error(error: OSError, settings: Settings, *, awaited: int) -> DiskError | None:
     """Return a DiskError with a text for the operator; None for an OSError that is no disk error."""
     if isinstance(error, DiskError):
         return error

@@ -91,7 +91,7 @@ def refused_here(pipeline: Pipeline, rows: Mapping[str, AccountRow]) -> list[str
     return [name for name, row in rows.items() if name in pipeline.accounts and _refuses(pipeline.accounts[name], row)]
 
 
-def ask(provider: Provider) -> Page | QueryOutcome:
+def send_free_query(provider: Provider) -> Page | QueryOutcome:
     """Send a query that costs nothing and needs a valid key."""
     return provider.list_page(1, 1) if provider.list_page_size else provider.query(NO_SUCH_TASK)
 
@@ -102,7 +102,7 @@ def _test_key(pipeline: Pipeline, account: Account) -> Page | QueryOutcome:
     with pipeline.ledger.read() as connection:
         known = queries.known_task(connection, account.name, at_least_ms=since)
     provider = pipeline.provider(account.name)
-    return ask(provider) if known is None else provider.query(known.task)
+    return send_free_query(provider) if known is None else provider.query(known.task)
 
 
 def _refuses(account: Account, row: AccountRow) -> bool:

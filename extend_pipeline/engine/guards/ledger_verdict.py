@@ -103,7 +103,7 @@ def decide(memory: Memory | Unreadable | None, facts: Facts) -> LedgerVerdict:
     return LedgerVerdict(
         kind,
         f"{_sentence(kind, memory, facts)}; {state}; nothing is submitted, so that nothing is paid for twice",
-        "set EXTEND_PIPELINE_LEDGER_URL to the right ledger or put it back, or, if this is the one to go on with: "
+        "set EXTEND_PIPELINE_LEDGER_URL to the right ledger or put it back, or, if this is the one to continue with: "
         "extend-pipeline ledger accept",
     )
 
@@ -163,7 +163,7 @@ def _sentence(kind: Kind, memory: Memory | Unreadable | None, facts: Facts) -> s
         case _:
             return (
                 f"{known} as {memory.home}, and {facts.home} is a copy of that home or was put back from a backup "
-                "(or its files' rights were changed); if the other one goes on too, both pay"
+                "(or its files' rights were changed); if the other one continues too, both pay"
             )
 
 

@@ -17,7 +17,7 @@ MIN_URL_LIFE_MS: Final = 600_000
 """Minimum remaining life of a source's URL when a hop is submitted, because the provider fetches it during the task."""
 
 
-def impossible(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | None:
+def provider_limit(video: Video, hop: int, parent: Parent, now_ms: int) -> Blocker | None:
     """Return why hop `hop` can't be made from this parent; None when it can."""
     return _expired(video, hop, parent, now_ms) or _too_long(video, parent) or _out_of_range(video, parent)
 
@@ -64,10 +64,10 @@ def _out_of_range(video: Video, parent: Parent) -> Blocker | None:
 
 
 def next_source(account: Account, parent: Parent, now_ms: int) -> str | Blocker:
-    """Return what the next hop names as its source, or why there is nothing that the provider could take.
+    """Return the source to send for the next hop (video id or URL), or a blocker when the provider can't read any.
 
-    A provider that takes URLs (docs/upstream/vidu.md, "Source") fetches them while the hop runs: the last result's
-    while it lives, else the studio's own address of the store.
+    A provider that takes URLs (docs/upstream/vidu.md, "Source") fetches the source while the hop runs. The URL is the
+    last result's until it expires, then the public address of the media store.
     """
     if parent.video_id is None:
         message = "the last result came without a video id, so it can't be extended further"

@@ -16,7 +16,7 @@ from extend_pipeline.engine.plan.budget import AccountBudget, DiskBudget, accoun
 from extend_pipeline.engine.plan.goal import Goal, forecast, goal_of, past_at_most
 from extend_pipeline.engine.plan.hop_names import Edited, OtherAccount
 from extend_pipeline.engine.plan.hop_state import Blocked, InFlight, Ready, classify_hop
-from extend_pipeline.engine.plan.limits import impossible, next_source
+from extend_pipeline.engine.plan.limits import next_source, provider_limit
 from extend_pipeline.engine.plan.model import (
     AttemptView,
     Blocker,
@@ -253,7 +253,7 @@ def _step_ahead(walked: Walk, step: Step, plan_input: PlanInput, undecided: bool
         return _video_plan(position, Blocker(BlockReason.NO_PRICE, message, todo))
     source = (
         past_at_most(position.video, position.goal, hop, parent)
-        or impossible(position.video, hop, parent, plan_input.now_ms)
+        or provider_limit(position.video, hop, parent, plan_input.now_ms)
         or next_source(position.account, parent, plan_input.now_ms)
     )
     if isinstance(source, Blocker):

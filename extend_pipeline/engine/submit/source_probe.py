@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from extend_pipeline.config.model.catalogue import BranchSource, Video
 from extend_pipeline.engine.fetch.fetch import FetchFailure, fetch, source_key
-from extend_pipeline.engine.guards.disk_space import DiskError, explained
+from extend_pipeline.engine.guards.disk_space import DiskError, as_disk_error
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.model import PlanInput, SourceView
 from extend_pipeline.engine.polling.schedule import source_is_due
@@ -104,7 +104,7 @@ def _fetch_or_fail(pipeline: Pipeline, video: Video) -> Stored | FetchFailure | 
     try:
         return fetch_source(pipeline, video)
     except OSError as error:
-        disk_error = explained(error, pipeline.settings, awaited=0)
+        disk_error = as_disk_error(error, pipeline.settings, awaited=0)
         if disk_error is None:
             raise
         return disk_error

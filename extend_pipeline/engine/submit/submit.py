@@ -56,7 +56,7 @@ def submit_due(pipeline: Pipeline, plan: Plan, *, stop: threading.Event | None =
     """Submit the plan's due steps, several at once, in waves. `stop` ends it after the current wave."""
     report = SubmitReport()
     size = pipeline.settings.max_submits
-    caps = pipeline.caps()
+    caps = pipeline.budget_limits()
     steps = [step for step in plan.due if step.video.account in caps]
     with ThreadPoolExecutor(max_workers=size, thread_name_prefix="submit") as pool:
         for start in range(0, len(steps), size):

@@ -36,7 +36,7 @@ def claimed_by(pipeline: Pipeline, owner: str, *, sending: bool) -> str:
     now_ms = pipeline.now_ms()
     until = now_ms + LEASE_MS
     with pipeline.ledger.write(now_ms=now_ms, actor=owner) as tx:
-        assert claims.claim(tx, [wanted], caps=pipeline.caps(), owner=owner, lease_until=until).claimed
+        assert claims.claim(tx, [wanted], caps=pipeline.budget_limits(), owner=owner, lease_until=until).claimed
         if sending:
             transitions.mark_sending(tx, wanted.attempt_id, owner=owner, lease_until=until)
     return wanted.attempt_id

@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import select
 
 from extend_pipeline.engine.advance import advance, declare_catalogue
-from extend_pipeline.engine.guards.disk_space import GIB, DiskSpace, explained, require
+from extend_pipeline.engine.guards.disk_space import GIB, DiskSpace, as_disk_error, require_space
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.planner import plan
@@ -71,19 +71,19 @@ def test_a_plan_buys_no_more_than_there_is_room_for(
 )
 def test_an_error_of_a_disk_names_folder_what_waits_and_what_to_do(code: int, home: EngineHome) -> None:
     part = home.settings.media_dir / ".incoming" / "x.part"
-    told = explained(OSError(code, "it says", str(part)), home.settings, awaited=3)
+    told = as_disk_error(OSError(code, "it says", str(part)), home.settings, awaited=3)
     assert told is not None
     assert told.errno == code
     assert str(home.settings.media_dir) in str(told)
     check_user_text(str(told))
-    assert explained(OSError(errno.ENOENT, "gone"), home.settings, awaited=0) is None
+    assert as_disk_error(OSError(errno.ENOENT, "gone"), home.settings, awaited=0) is None
 
 
 def test_a_file_that_has_no_room_is_not_begun(tmp_path: Path) -> None:
-    require(LocalStore(tmp_path), None)
-    require(LocalStore(tmp_path / "later"), 1)
+    require_space(LocalStore(tmp_path), None)
+    require_space(LocalStore(tmp_path / "later"), 1)
     with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)) as told:
-        require(LocalStore(tmp_path), 1 << 60)
+        require_space(LocalStore(tmp_path), 1 << 60)
     assert told.value.errno == errno.ENOSPC
 
 

@@ -162,7 +162,7 @@ def test_every_way_in_which_a_file_can_be_wrong_is_told_and_hides_no_account_and
         with open_home(home.settings) as pipeline:
             assert pipeline.configuration.problems, name
             assert pipeline.accounts["k"].provider == "kling", name
-            assert pipeline.caps() == {}, name
+            assert pipeline.budget_limits() == {}, name
             assert declare_catalogue(pipeline).withdrawn == (), name
             assert plan(plan_input(pipeline)).due == (), name
         _restore(home, kept)

@@ -185,7 +185,7 @@ def test_the_claim_refuses_what_another_video_has_bought_meanwhile(
             steps = [plan(plan_input(pipeline)).due[0] for pipeline in (first, second)]
             requests = [claim_request(p, step) for p, step in zip((first, second), steps, strict=True)]
             with first.ledger.write(now_ms=NOON, actor="both") as tx:
-                result = claim(tx, requests, caps=first.caps(), owner="both", lease_until=NOON + 1000)
+                result = claim(tx, requests, caps=first.budget_limits(), owner="both", lease_until=NOON + 1000)
     assert [request.video_key for request in result.claimed] == ["v000"]
     assert [refused.reason for refused in result.refused] == [BlockReason.SAME_PURCHASE]
 

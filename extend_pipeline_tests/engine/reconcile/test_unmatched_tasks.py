@@ -389,7 +389,7 @@ def test_a_key_that_was_held_to_be_free_is_left_to_its_next_try_if_there_will_be
         wanted = claim_request(pipeline, step)
         now_ms = pipeline.now_ms()
         with pipeline.ledger.write(now_ms=now_ms, actor=pipeline.owner) as tx:
-            claims.claim(tx, [wanted], caps=pipeline.caps(), owner=pipeline.owner, lease_until=now_ms + 60_000)
+            claims.claim(tx, [wanted], caps=pipeline.budget_limits(), owner=pipeline.owner, lease_until=now_ms + 60_000)
             transitions.move(tx, wanted.attempt_id, to=S.RELEASED, expect=frozenset({S.CLAIMED}))
         stranger = billed.sandbox.foreign_task(
             external_task_id=wanted.external_task_id, video_id=wanted.parent_video_id
