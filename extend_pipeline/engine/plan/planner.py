@@ -248,7 +248,8 @@ def _step_ahead(walked: Walk, step: Step, plan_input: PlanInput, undecided: bool
     params = position.video.extend.hop_params(hop)
     price = _price(position, params)
     if price is None:
-        message = f"account {position.account.name} has no price for mode {position.mode or 'that was asked for'}"
+        what = f"mode {position.mode}" if position.mode else "this extension"
+        message = f"account {position.account.name} has no price for {what}"
         todo = "give price.per_extension in accounts.yaml; nothing is submitted at an unknown price"
         return _video_plan(position, Blocker(BlockReason.NO_PRICE, message, todo))
     source = (
