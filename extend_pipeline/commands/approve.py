@@ -1,7 +1,5 @@
 """`approve`: record an operator's decision about edits that would pay for a hop again."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

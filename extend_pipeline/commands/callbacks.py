@@ -1,7 +1,5 @@
 """`callbacks`: run the receiver of callbacks until it is stopped."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress

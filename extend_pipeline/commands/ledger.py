@@ -1,7 +1,5 @@
 """`ledger`: accept a ledger that this home doesn't remember, or move the ledger to another database."""
 
-from __future__ import annotations
-
 from contextlib import closing
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """`reconcile`: compare the ledger with the providers' lists, bills and invoices, and show the differences."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """`resolve`: record an operator's decision about one extension, after a confirmation if it costs money."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 from typing import Literal

@@ -1,7 +1,5 @@
 """One round of the engine: recover, poll, collect, prepare, submit, record progress, publish."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Collection
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The status of a home for an operator: progress, costs, and what needs a decision."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal

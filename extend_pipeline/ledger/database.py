@@ -1,7 +1,5 @@
 """Opens the ledger and begins transactions: many readers, one writer at a time, on SQLite and PostgreSQL alike."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import threading

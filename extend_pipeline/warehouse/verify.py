@@ -1,7 +1,5 @@
 """Compares a published file with the ledger at the file's event number."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final

@@ -4,8 +4,6 @@ The lock is on the home's folder, so that removing the state doesn't release it.
 whose `dev` was killed stays locked until its last child has ended.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import json

@@ -1,7 +1,5 @@
 """Child processes of `demo` and `dev`: each with its own log, and ended together."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

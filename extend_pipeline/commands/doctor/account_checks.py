@@ -3,8 +3,6 @@
 Only requests that are free of charge are sent, and no value of a credential is ever shown.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Final

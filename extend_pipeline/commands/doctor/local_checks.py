@@ -1,7 +1,5 @@
 """Doctor's checks of the ledger, the media folder, the disk, the warehouse and DAGSTER_HOME. They leave no file."""
 
-from __future__ import annotations
-
 import os
 import stat
 import tempfile

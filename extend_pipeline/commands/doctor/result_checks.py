@@ -1,7 +1,5 @@
 """Doctor's checks of results: the hosts that they come from, and paid ones that may expire before they are fetched."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing

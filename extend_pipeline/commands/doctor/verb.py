@@ -1,7 +1,5 @@
 """`doctor`: check everything that the work needs, and say how to fix what is wrong. Spends nothing."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time

@@ -1,7 +1,5 @@
 """Plans and statuses as tables and lines of text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path

@@ -4,8 +4,6 @@ The work runs in a thread of its own, and the main thread waits. A signal handle
 two instructions, so it would deadlock if it set an event while that thread holds the event's lock.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -1,7 +1,5 @@
 """Names of videos and accounts as arguments of a command line."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """The time zone of a home, by its IANA name: of budgets, reports and displayed times."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones

@@ -1,7 +1,5 @@
 """Reads accounts.yaml, and the copy of its last good entries, which has the same form."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

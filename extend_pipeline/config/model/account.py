@@ -3,8 +3,6 @@
 Each provider has a subclass with its defaults (`providers/*/models.py`), which must define the fields without one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 

@@ -1,7 +1,5 @@
 """The `defaults:` of accounts.yaml: fields of every account that does not set them itself."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final

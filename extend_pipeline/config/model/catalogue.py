@@ -1,7 +1,5 @@
 """The catalogue: videos with their sources and targets, and how they branch off each other."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property

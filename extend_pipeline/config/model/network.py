@@ -1,7 +1,5 @@
 """Fields for how an account reaches its provider: certificates, network, path prefix, proxy."""
 
-from __future__ import annotations
-
 import re
 from pathlib import PurePath
 from typing import Annotated, Final, Literal

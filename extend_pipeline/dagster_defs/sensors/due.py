@@ -1,7 +1,5 @@
 """The work of a poll sensor's tick: polls the due tasks of some accounts, then finds what a run would have to do."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from extend_pipeline.base.wording import counted

@@ -1,7 +1,5 @@
 """The operator's decision about edits that would pay again for paid hops: keep the paid films, or pay again."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal

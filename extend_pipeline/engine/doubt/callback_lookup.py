@@ -1,8 +1,6 @@
 """Look up the tasks that callbacks named, for attempts in doubt that can't be looked up by their own key. A callback is
 only a hint: a task counts once a GET with our own credentials shows that it can be this attempt's and no other's."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

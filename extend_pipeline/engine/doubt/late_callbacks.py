@@ -2,8 +2,6 @@
 be free. A task that a GET with our own credentials proves to be a written-off attempt's is adopted, like a late
 response to its POST; every other task becomes a question to the operator, with its command."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final

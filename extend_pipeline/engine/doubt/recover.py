@@ -1,7 +1,5 @@
 """Recover from crashes and unclear responses. Sends only queries, never a request that could cost."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field

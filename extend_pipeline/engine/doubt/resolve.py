@@ -1,7 +1,5 @@
 """The operator's decisions about one hop: adopt a task, pay again, or write it off. Each is an event with a reason."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sqlalchemy import Connection

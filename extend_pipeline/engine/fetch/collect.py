@@ -1,7 +1,5 @@
 """Fetch paid results as soon as they are seen, soonest-expiring first; a repeated fetch costs nothing."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Collection

@@ -1,7 +1,5 @@
 """Decide about a paid result whose fetch failed: it is tried again, quarantined, or recorded as lost."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final

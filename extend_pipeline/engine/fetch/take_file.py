@@ -1,7 +1,5 @@
 """Store the operator's file for a paid extension whose film could not be fetched."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final

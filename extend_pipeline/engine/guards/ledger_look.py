@@ -1,8 +1,6 @@
 """Compare the opened ledger with the home's memory of it. The memory is read first, so that a write of another process
 in between never makes the ledger look older than the memory."""
 
-from __future__ import annotations
-
 import logging
 import socket
 from collections.abc import Collection, Mapping

@@ -5,8 +5,6 @@ All names are pure functions of the catalogue. A ledger that was lost and rebuil
 `external_task_id`s, which the provider refuses as duplicates instead of charging again.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field

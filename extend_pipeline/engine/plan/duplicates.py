@@ -1,7 +1,5 @@
 """Detection of due purchases that duplicate a purchase already made or about to be made. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 
 from extend_pipeline.config.model.account import Account

@@ -1,7 +1,5 @@
 """The name of one hop of a chain: of the step in the catalogue, or of the paid step that is used instead. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final

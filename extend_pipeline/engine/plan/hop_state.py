@@ -1,7 +1,5 @@
 """The state of one hop by its attempts: ready for the next try, in flight, or blocked. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final

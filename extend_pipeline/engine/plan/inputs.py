@@ -1,7 +1,5 @@
 """The input of a plan, read from the ledger in one consistent snapshot."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 

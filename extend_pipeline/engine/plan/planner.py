@@ -2,8 +2,6 @@
 videos with their reasons. It reserves no money: the claim evaluates the rules again in a transaction that no other
 process can write beside."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The walk along the stored hops of a chain to its target, its next hop, or an edit that needs a decision. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final

@@ -1,7 +1,5 @@
 """Turn the outcome of a query into the attempt's next state, or into the time of the next poll."""
 
-from __future__ import annotations
-
 import random
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """Adopt a task that no attempt holds on the operator's decision: it is queried, booked and fetched."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from extend_pipeline.engine.doubt.resolve import Declined, Resolved, actor_of

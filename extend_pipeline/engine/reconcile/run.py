@@ -1,8 +1,6 @@
 """Bring the ledger in line with a provider's statement: adjust amounts, adopt unmatched tasks, and record a verdict on
 every task. Sends only queries; every amount was paid before."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final

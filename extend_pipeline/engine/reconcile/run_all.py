@@ -1,7 +1,5 @@
 """Reconcile accounts with every statement that their providers offer, or with an invoice."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Decide about tasks on a provider's statement that no attempt holds: adopt, leave to an attempt, ask, or ignore."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final

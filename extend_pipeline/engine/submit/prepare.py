@@ -1,7 +1,5 @@
 """Prepare a due step for its submit: its claim, the request that the ledger keeps, and the request that is sent."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

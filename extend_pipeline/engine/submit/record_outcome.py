@@ -1,7 +1,5 @@
 """Record the outcome of a POST. The only place where the response to a submit becomes a state."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from extend_pipeline.config.model.account import Account

@@ -1,8 +1,6 @@
 """The invariants of every ledger, checked by `extend-pipeline doctor` and after every crash test. Each violation is a
 sentence that names the row."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from typing import Any, Final
 

@@ -6,8 +6,6 @@ the plan checked, because no other process can write meanwhile: the spending rul
 live attempt, and the attempt that the plan saw last.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final

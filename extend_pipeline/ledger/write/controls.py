@@ -1,7 +1,5 @@
 """Stops and starts of spending: pauses by operators, stops by evidence, back-offs by rate; and operators' decisions."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """Adopts the task of an attempt that was written off, once a response of the provider names the task."""
 
-from __future__ import annotations
-
 from sqlalchemy import select
 
 from extend_pipeline.base.days import zone_of

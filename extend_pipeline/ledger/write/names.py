@@ -1,7 +1,5 @@
 """Renames of videos and accounts, and decisions about edited steps. Paid attempts continue under the new names."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final

@@ -1,8 +1,6 @@
 """The changes by a comparison with a provider's statements: adopted tasks, corrected charges and the comparison itself,
 all as events."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -4,8 +4,6 @@ Rows are hints, not state. A lost row costs a poll. The task in a row counts onl
 has confirmed it (`engine/doubt/callback_lookup.py`).
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass

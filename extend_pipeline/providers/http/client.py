@@ -4,8 +4,6 @@ httpx gets complete requests, so that it adds no header, cookie, redirect, proxy
 counts as sent depends only on whether a first byte may have left, not on the type of the error.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator, Mapping

@@ -4,8 +4,6 @@ For https the proxy gets the host's name, because the host's certificate proves 
 the address that was checked here, because there is no certificate.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import socket

@@ -1,7 +1,5 @@
 """Sign in to Kling with a short-lived HS256 token that is made from a key pair, or with an API key."""
 
-from __future__ import annotations
-
 import threading
 import time
 import warnings

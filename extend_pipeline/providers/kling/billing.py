@@ -4,8 +4,6 @@ One bill lists deductions from packs, another those from the account's balance; 
 routes are read-only, allow one request per second, and are up to 12 h late.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

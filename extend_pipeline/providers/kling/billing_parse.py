@@ -1,8 +1,6 @@
 """Parse the responses of Kling's billing routes (docs/upstream/kling.md, "Bills") into rows and packs. Pure, and never
 raises."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final

@@ -1,8 +1,6 @@
 """Read secrets from the environment for each request. The names of variables are configuration; their values are never
 shown."""
 
-from __future__ import annotations
-
 import hmac
 import os
 from collections.abc import Mapping
