@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from extend_pipeline.base.units import to_ms
 from extend_pipeline.config.digest import digest
 from extend_pipeline.config.load import Configuration
-from extend_pipeline.config.model.catalogue import BranchSource, Video
+from extend_pipeline.config.model.catalogue import BranchSource, Video, root_source
 from extend_pipeline.config.model.target import LIMITS
 from extend_pipeline.engine.guards.disk_space import read_space
 from extend_pipeline.engine.guards.ledger_look import look_at_home, look_inside
@@ -18,7 +18,7 @@ from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.duplicates import find_duplicates
 from extend_pipeline.engine.plan.goal import goal_of
 from extend_pipeline.engine.plan.model import AttemptView, PlanInput, SourceView
-from extend_pipeline.engine.plan.planner import next_hops, next_purchases, root_source
+from extend_pipeline.engine.plan.planner import next_hops, next_purchases
 from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.account_totals import account_totals

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.checks.purchase import purchase_digest
-from extend_pipeline.config.model.catalogue import BranchSource, Video
+from extend_pipeline.config.model.catalogue import BranchSource, Video, root_source
 from extend_pipeline.config.model.source import Source
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.plan.budget import AccountBudget, DiskBudget, account_budget
@@ -65,14 +65,6 @@ def next_hops(plan_input: PlanInput) -> dict[str, VideoPlan | NextHop]:
 def next_purchases(hops: Mapping[str, VideoPlan | NextHop]) -> dict[str, Purchase]:
     """Return the purchase that the next hop of each video would make, by video, in the order of the input."""
     return {key: Purchase(hop.step.hop, hop.purchase) for key, hop in hops.items() if isinstance(hop, NextHop)}
-
-
-def root_source(video: Video, catalogue: Mapping[str, Video]) -> Source:
-    """Return the source at the top of a video's branches."""
-    source = video.source
-    while isinstance(source, BranchSource):
-        source = catalogue[source.branch_of].source
-    return source
 
 
 def _plan_video(video: Video, plan_input: PlanInput, budget: AccountBudget) -> VideoPlan:
