@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from extend_pipeline.config.model.credentials import ApiKey, KeyPair
 from extend_pipeline.providers.kling.auth import KlingAuth
 from extend_pipeline.providers.kling.billing import Bill, KlingBilling
 from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.protocol import Accepted, QueryFailed, QueryFault, SubmitRequest
 from extend_pipeline.providers.wire.api_client import ApiClient
-from extend_pipeline.providers.wire.credentials import KeyPair, SingleKey
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
 from extend_pipeline_tests.providers.http.raw_server import (
     RawServer,
@@ -50,7 +50,7 @@ def scripted(script: Script, pauses: list[float] | None = None) -> Iterator[tupl
         provider = KlingProvider(
             ApiClient(
                 base_url=server.base_url,
-                auth=KlingAuth(KeyPair("B_ACCESS", "B_SECRET")),
+                auth=KlingAuth(KeyPair(access_key_env="B_ACCESS", secret_key_env="B_SECRET")),
                 allow_local=True,
                 get_deadline_s=5.0,
             )
@@ -172,7 +172,7 @@ def upstream(tmp_path: Path) -> Iterator[Callable[..., tuple[SandboxHandle, Klin
                 )
             )
             provider = KlingProvider(
-                ApiClient(base_url=handle.base_url, auth=KlingAuth(SingleKey("B_API")), allow_local=True)
+                ApiClient(base_url=handle.base_url, auth=KlingAuth(ApiKey(api_key_env="B_API")), allow_local=True)
             )
             stack.callback(provider.close)
             offset = 0.0
