@@ -11,12 +11,11 @@ from extend_pipeline.engine.submit.record_outcome import belongs
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries, reconciliation_queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
-from extend_pipeline.ledger.states import LIVE, AttemptState
+from extend_pipeline.ledger.states import LIVE
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import controls, transitions
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed
-
-S = AttemptState
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,9 @@ from extend_pipeline.config.model.changes import OnChange
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.chain import Names
 from extend_pipeline.engine.plan.model import AttemptView, Parent
-from extend_pipeline.ledger.states import LIVE, AttemptState
+from extend_pipeline.ledger.states import LIVE
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write.names import Choice
-
-S = AttemptState
 
 STORED_OR_LIVE: Final = frozenset({*LIVE, S.STORED})
 """States of an attempt that has a stored film, or may still get one."""

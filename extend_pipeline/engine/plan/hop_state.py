@@ -11,10 +11,8 @@ from extend_pipeline.engine.plan.model import AttemptView, Blocker
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.look import LookCause
 from extend_pipeline.ledger.spending_rules import BlockReason
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.providers.protocol import RejectReason
-
-S = AttemptState
 
 UNCLEAR_VALUE: Final = "duplicate_or_bad_value"
 """The stored reason for a 1201 response after which no task with our own key was found: the value may be the fault."""

@@ -15,13 +15,11 @@ from extend_pipeline.engine.reconcile.compare import Comparison, LedgerLine, Sta
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries, reconciliation_queries
 from extend_pipeline.ledger.read.reconciliation_queries import ChargedAttempt
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import reconciliation, statements
 from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.providers.protocol import Answer, Found, NotFound, QueryFailed, QueryFault, QueryOutcome, TaskView
 from extend_pipeline.providers.registry import spec_of
-
-S = AttemptState
 
 MAX_QUERIES: Final = 500  # unmatched tasks queried in one comparison, one GET each; the rest wait for the next
 

@@ -18,15 +18,14 @@ from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.reconciliation_queries import Candidate, TaskOwner
-from extend_pipeline.ledger.states import EXPOSED, AttemptState
+from extend_pipeline.ledger.states import EXPOSED
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import reconciliation, transitions
 from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, UnmatchedTask
 from extend_pipeline.ledger.write.reconciliation import ReconciliationVerdict as Verdict
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
 from extend_pipeline.providers.registry import spec_of
-
-S = AttemptState
 
 UNRELATED_NOTE: Final = "nothing here has its key or its film: unrelated"
 MAX_ADOPTED: Final = 100  # in one comparison; more are another user's tasks rather than our lost responses

@@ -8,9 +8,8 @@ from sqlalchemy import Connection, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.states import LIVE, SLOT_HOLDING, AttemptState
-
-S = AttemptState
+from extend_pipeline.ledger.states import LIVE, SLOT_HOLDING
+from extend_pipeline.ledger.states import AttemptState as S
 
 _RESERVED: Final = frozenset({S.CLAIMED, S.SENDING, S.IN_DOUBT, S.SUBMITTED, S.PROCESSING})
 _FREE: Final = frozenset({S.RELEASED, S.REJECTED})

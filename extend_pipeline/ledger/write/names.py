@@ -9,9 +9,8 @@ from sqlalchemy import Connection, delete, select, update
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.queries import chunks
-from extend_pipeline.ledger.states import LIVE, AttemptState
-
-S = AttemptState
+from extend_pipeline.ledger.states import LIVE
+from extend_pipeline.ledger.states import AttemptState as S
 
 BOUGHT: Final = frozenset({*LIVE, S.STORED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF})
 """States of an attempt that was paid for, or may have been. The same purchase needs an operator's decision to be made

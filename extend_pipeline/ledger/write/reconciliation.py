@@ -13,11 +13,9 @@ from extend_pipeline.base.days import NO_ZONE, day_of
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.attempt_row import ADOPTED
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import transitions
 from extend_pipeline.ledger.write.transitions import Moved, Stale
-
-S = AttemptState
 
 RANKS: Final = ("list", "billing", "invoice")
 """Statements by rank, for different amounts: a list shows the planned charge of a task, a bill the charge taken, an

@@ -5,7 +5,6 @@ counts as sent depends only on whether a first byte may have left, not on the ty
 """
 
 import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.cookiejar import CookieJar
@@ -208,7 +207,7 @@ def _exchange(client: httpx.Client, request: httpx.Request, deadline: Deadline, 
                     break
     except _TRANSPORT_ERRORS as error:
         return _failure(error, deadline, status, buffer.data)
-    return Reply(status, headers, buffer.data, buffer.truncated, time.monotonic() - deadline.started)
+    return Reply(status, headers, buffer.data, buffer.truncated)
 
 
 def _failure(

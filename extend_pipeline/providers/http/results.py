@@ -14,7 +14,6 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
     truncated: bool
-    elapsed_s: float
 
 
 class Setting(StrEnum):
