@@ -104,7 +104,8 @@ def reconcile(
         reconciliation.record(
             tx, account=account_name, source=statement.name, compared=items, only_counted=others_now - queried
         )
-        newest = max((made_ms for task_id in others_now if (made_ms := _made_ms(outcomes.get(task_id)))), default=None)
+        views = [outcome.view for key in others_now if isinstance(outcome := outcomes.get(key), Found)]
+        newest = max((view.created_ms for view in views if view.created_ms), default=None)
         statements.record_read(
             tx, account=account_name, source=statement.name, others=len(others_now), others_newest_at=newest
         )
@@ -119,10 +120,6 @@ def reconcile(
         comparison.complete,
         others=len(others_now),
     )
-
-
-def _made_ms(outcome: QueryOutcome | None) -> int | None:
-    return outcome.view.created_ms if isinstance(outcome, Found) else None
 
 
 def _query_unmatched(
