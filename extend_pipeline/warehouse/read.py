@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from extend_pipeline.base.days import NO_ZONE
-from extend_pipeline.warehouse import schema
+from extend_pipeline.warehouse import definitions, schema
 from extend_pipeline.warehouse.errors import NotPublishedError, QueryError, WarehouseError
 
 if TYPE_CHECKING:
+    import pandas as pd
     from duckdb import DuckDBPyConnection, DuckDBPyRelation
 
 
@@ -136,6 +139,30 @@ def kept(relation: DuckDBPyRelation, *, most: int) -> DuckDBPyRelation:
     first = relation.limit(most)
     materialize: Callable[[], DuckDBPyRelation] | None = getattr(first, "materialize", None)
     return first if materialize is None else materialize()
+
+
+def table_frame(target: Path, name: str) -> pd.DataFrame:
+    """Return a whole table or view as a frame. Decimals stay `Decimal` in object columns, because pandas would turn
+    money into floats.
+
+    Raises NotPublishedError; QueryError for a name that is no table or view.
+    """
+    import pandas as pd
+
+    known = sorted([table.name for table in schema.TABLES] + list(definitions.views()) + ["_meta"])
+    if name not in known:
+        raise QueryError(f"the warehouse has no table {name!r}; it has {', '.join(known)}")
+    with reading(target) as connection:
+        described = connection.execute(f"DESCRIBE {name}").fetchall()
+        decimals = [row[0] for row in described if str(row[1]).startswith("DECIMAL")]
+        exact = ", ".join(f'CAST("{column}" AS VARCHAR) AS "{column}"' for column in decimals)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The inplace keyword")  # from DuckDB's own call of pandas
+            frame = connection.execute(f"SELECT * {f'REPLACE ({exact})' if exact else ''} FROM {name}").df()  # noqa: S608 - names come from the schema and the file itself
+    for column in decimals:
+        values = [Decimal(value) if isinstance(value, str) else None for value in frame[column].tolist()]
+        frame[column] = pd.Series(values, index=frame.index, dtype=object)
+    return frame
 
 
 def meta(target: Path) -> Meta | None:

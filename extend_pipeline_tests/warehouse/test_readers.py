@@ -11,12 +11,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import duckdb
+import pandas as pd
 import pytest
 
 from extend_pipeline.ledger.database import Ledger
 from extend_pipeline.warehouse.errors import NotPublishedError, QueryError, WarehouseError
 from extend_pipeline.warehouse.publish import Published
-from extend_pipeline.warehouse.read import query, reading
+from extend_pipeline.warehouse.read import query, reading, table_frame
 from extend_pipeline_tests.support.ledger.events import append_attempt, seed_attempt, seed_video
 from extend_pipeline_tests.support.user_texts import check_user_text
 from extend_pipeline_tests.warehouse.conftest import Place
@@ -199,6 +200,8 @@ def test_who_reads_before_the_first_publish_is_told_what_to_run(place: Place) ->
     with pytest.raises(NotPublishedError) as caught:
         query(place.target, "SELECT 1")
     check_user_text(str(caught.value))
+    with pytest.raises(NotPublishedError, match=r"warehouse\.duckdb"):
+        table_frame(place.target, "charges")
 
 
 def test_a_file_that_is_no_database_is_told(place: Place) -> None:
@@ -207,6 +210,26 @@ def test_a_file_that_is_no_database_is_told(place: Place) -> None:
     with pytest.raises(WarehouseError) as caught:
         query(place.target, "SELECT 1")
     check_user_text(str(caught.value))
+
+
+def test_a_frame_keeps_money_exact_ids_as_text_and_moments_in_utc(small_ledger: Ledger, place: Place) -> None:
+    seed_attempt(small_ledger, "a1", predicted_micros=100_000, unit_price_micros=1_000_000)
+    seed_attempt(small_ledger, "a2", hop=2, parent_duration_ms=None)
+    place.publish(small_ledger)
+    charges = table_frame(place.target, "charges")
+    assert charges["units"].sum() == Decimal("2.1")
+    assert charges["attempt_id"].tolist() == ["a1"] * 3 + ["a2"] * 3
+    assert isinstance(charges["at"].dtype, pd.DatetimeTZDtype)
+    completed = table_frame(place.target, "completed_extensions").set_index("attempt_id")
+    assert completed["added_duration_s"].to_dict() == {"a1": Decimal("4.5"), "a2": None}
+    assert completed["parent_video_id"].tolist() == ["000827942411241803"] * 2
+    assert list(table_frame(place.target, "cost_by_day")["spent_amount"]) == [Decimal("0.38")]
+
+
+def test_a_frame_of_something_that_is_no_table_names_the_tables(small_ledger: Ledger, place: Place) -> None:
+    place.publish(small_ledger)
+    with pytest.raises(QueryError, match="cost_by_account"):
+        table_frame(place.target, "charges; DROP TABLE charges")
 
 
 def test_reading_is_quick_enough_for_a_sensor(small_ledger: Ledger, place: Place) -> None:
