@@ -1,9 +1,10 @@
 """Claims: one transaction that takes extensions and reserves their units within every limit, before any request is
 sent.
 
-Many videos may be claimed in one transaction, because the cost is per commit. The claim checks again everything that
-the plan checked, because no other process can write meanwhile: the spending rules with this transaction's numbers, the
-live attempt, and the attempt that the plan saw last.
+Many videos may be claimed in one transaction, because the cost is per commit. The claim checks again what another
+process may have changed since the plan, because no other process can write meanwhile: the spending rules with this
+transaction's numbers, the live attempt, the attempt that the plan saw last, the same purchase, and whether the video is
+still declared. The age of a source, lengths, prices and disk space are checked by the plan alone.
 """
 
 from collections.abc import Mapping, Sequence
