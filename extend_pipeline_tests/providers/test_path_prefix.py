@@ -1,4 +1,4 @@
-"""What stands before a reseller's paths: its default, or what the account says."""
+"""The prefix of a reseller's paths: its default, or the account's setting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ KEY = "PREFIX_TEST_KEY"
 
 
 @pytest.mark.parametrize(("written", "shown"), [(None, "/kling"), ("", ""), ("/api/kling", "/api/kling")])
-def test_a_gateway_is_asked_below_its_prefix(written: str | None, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gateways_paths_begin_with_its_prefix(
+    written: str | None, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(KEY, "some-key-or-other")
     with raw_server(always(answer(200, b"{}"))) as server:
         client = ApiClient(base_url=server.base_url, auth=KeyAuth(ApiKey(api_key_env=KEY)), allow_local=True)
@@ -29,7 +31,7 @@ def test_a_gateway_is_asked_below_its_prefix(written: str | None, shown: str, mo
 
 
 @pytest.mark.parametrize(("written", "shown"), [(None, "/luma"), ("", ""), ("/dream", "/dream")])
-def test_luma_is_asked_below_its_prefix(written: str | None, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lumas_paths_begin_with_its_prefix(written: str | None, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, "some-key-or-other")
     with raw_server(always(answer(200, b"{}"))) as server:
         client = ApiClient(base_url=server.base_url, auth=KeyAuth(ApiKey(api_key_env=KEY)), allow_local=True)
