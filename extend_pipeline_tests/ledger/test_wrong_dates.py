@@ -47,7 +47,7 @@ def test_a_claim_of_a_later_day_counts_against_today_and_no_other_day(ledger: Le
 
 
 def test_an_attempt_that_ends_after_its_day_gives_nothing_back_to_another_day(ledger: Ledger) -> None:
-    """A failure that comes on the next day takes its reservation back from the day under which it was made."""
+    """Release a reservation on the day under which it was made, also where the attempt ends on the next day."""
     (attempt,) = claim(ledger, request("a"), now_ms=NOON + 30 * DAY_MS).claimed
     send(ledger, attempt.attempt_id, now_ms=NOON + 30 * DAY_MS)
     submit(ledger, attempt.attempt_id, now_ms=NOON)

@@ -268,7 +268,7 @@ def test_a_finished_task_shows_its_file_and_what_the_next_hop_extends(upstream: 
             assert many == {upstream.task_id: outcome}
 
 
-def test_a_failed_task_says_why(upstream: Upstream) -> None:
+def test_a_failed_task_has_its_reason(upstream: Upstream) -> None:
     with serving(upstream, always(answer(200, upstream.failed))) as (provider, _):
         outcome = provider.query(upstream.task_id)
         assert isinstance(outcome, Found), outcome

@@ -305,6 +305,6 @@ def test_without_the_setting_tasks_are_queried_singly() -> None:
         ("", None),
     ],
 )
-def test_a_presigned_url_says_when_it_ends(query: str, expected: int | None) -> None:
+def test_the_end_of_a_presigned_url_is_read(query: str, expected: int | None) -> None:
     assert presigned_expiry_ms(f"https://cdn.example.com/a.mp4?{query}") == expected
     assert presigned_expiry_ms("https://[broken") is None

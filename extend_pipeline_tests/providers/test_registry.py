@@ -75,7 +75,7 @@ def test_vidus_key_is_sent_as_its_account_says(auth: str | None, sent: str, monk
         vidu.close()
 
 
-def test_luma_asks_for_several_only_where_its_account_says_so() -> None:
+def test_luma_queries_several_tasks_only_where_its_account_allows_it() -> None:
     for batch_query in (True, False):
         luma = build_provider(keyed("luma", batch_query=batch_query), settings=_Settings())
         assert isinstance(luma, LumaProvider)

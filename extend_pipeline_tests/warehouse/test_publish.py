@@ -81,7 +81,7 @@ def test_a_stored_attempt_has_its_length_its_cost_and_its_origin(ledger: Ledger,
     assert compare(ledger, place.target) == []
 
 
-def test_meta_says_how_fresh_the_file_is(ledger: Ledger, place: Place) -> None:
+def test_meta_has_the_age_of_the_file(ledger: Ledger, place: Place) -> None:
     assert meta(place.target) is None
     seed_attempt(ledger, "a1")
     place.publish(ledger, now_ms=START + 77)

@@ -199,7 +199,7 @@ def backup(ledger: Ledger, to: Path) -> None:
 def test_a_ledger_restored_from_a_backup_is_published_as_it_is_now(
     small_ledger: Ledger, place: Place, tmp_path: Path, later_attempts: int
 ) -> None:
-    """Also when it has meanwhile come as far as before, or farther, with other events under the same numbers."""
+    """Publish also a ledger that has reached the same number as before, or a higher one, with other events."""
     seed_attempt(small_ledger, "a1")
     backup(small_ledger, tmp_path / "backup.sqlite")
     seed_attempt(small_ledger, "a2", hop=2)

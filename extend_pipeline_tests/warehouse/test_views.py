@@ -34,7 +34,9 @@ CNY: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Monday: harbour/1 stored, settled at 2 of 2 units, adjusted by -0.5; harbour/2 failed and charged; at 23:59:59
+    """Yield a published file with a week's attempts.
+
+    Monday: harbour/1 stored, settled at 2 of 2 units, adjusted by -0.5; harbour/2 failed and charged; at 23:59:59
     harbour/2 again, stored on Tuesday. Tuesday: robot/1 in CNY, a segment; robot/2 in doubt; robot/3 released;
     harbour/3 rejected. Now: cat/1 succeeded and not stored, its result kept for another 10 hours."""
     folder = tmp_path_factory.mktemp("views")

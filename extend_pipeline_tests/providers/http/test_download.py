@@ -374,7 +374,7 @@ def test_a_relative_redirect_stays_on_its_host() -> None:
         "ftp://127.0.0.1/", "https://user@v1.klingai.com/", "http://10.0.0.1/", "http://127.1/", "//evil.example/a", "https://[::1/",
     ],
 )  # fmt: skip
-def test_a_redirect_that_leads_astray_is_refused(location: str) -> None:
+def test_a_redirect_to_a_forbidden_place_is_refused(location: str) -> None:
     with raw_server(always(answer(302, b"", {"Location": location}))) as server:
         assert fault(server.base_url).kind is FaultKind.REFUSED
         assert len(server.requests) == 1
@@ -410,7 +410,7 @@ def test_redirects_end_after_three() -> None:
     assert "redirects" in outcome.message
 
 
-def test_a_redirect_without_a_place_is_worth_another_try() -> None:
+def test_a_redirect_without_a_location_is_worth_another_try() -> None:
     with raw_server(always(answer(302))) as server:
         assert fault(server.base_url).kind is FaultKind.TRANSIENT
 

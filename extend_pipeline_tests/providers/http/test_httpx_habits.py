@@ -143,7 +143,7 @@ def test_a_call_after_a_refused_connection_opens_a_new_one() -> None:
         http = HttpClient(f"http://127.0.0.1:{listener.getsockname()[1]}", allow_local=True)
         assert isinstance(http.get("/a", headers={}, deadline_s=5), NotSent)
         listener.listen()
-        thread = threading.Thread(target=respond, args=(listener,))
+        thread = threading.Thread(target=respond, args=(listener,), daemon=True)
         thread.start()
         get(http)
         thread.join(5)

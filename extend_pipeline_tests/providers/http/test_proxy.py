@@ -239,7 +239,7 @@ def test_a_proxy_at_a_metadata_address_is_refused(company: Company) -> None:
     assert result.refused
 
 
-def test_the_environment_counts_only_where_it_is_asked_for(
+def test_the_environment_counts_only_where_the_account_sets_it(
     company: Company, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with forward_proxy({NAME: port}) as proxy:

@@ -355,13 +355,13 @@ def test_a_look_up_by_our_own_id_is_seen_with_a_warning_where_the_answer_does_no
         (" failed ", TaskState.FAILED),
     ],
 )
-def test_documented_status_words_are_known(status: str, state: TaskState) -> None:
+def test_documented_statuses_are_known(status: str, state: TaskState) -> None:
     view = seen(envelope(done(task_status=status)))
     assert (view.state, view.warnings) == (state, ())
 
 
 @pytest.mark.parametrize("status", ["queueing", "", None, 7, ["succeed"], "成功"])
-def test_an_unknown_status_word_is_still_running_with_a_warning(status: object) -> None:
+def test_an_unknown_status_is_still_running_with_a_warning(status: object) -> None:
     view = seen(envelope(done(task_status=status)))
     assert view.state is TaskState.PROCESSING
     assert "not documented" in view.warnings[0]

@@ -126,7 +126,7 @@ def test_a_wrong_type_in_a_data_uri_is_corrected() -> None:
     assert image_for_request(f"DATA:image/jpg;base64,{content}") == f"data:image/webp;base64,{content}"
 
 
-def test_the_ledger_keeps_no_megabytes() -> None:
+def test_the_ledger_stores_a_digest_of_a_large_image() -> None:
     for value in ("data:image/png;base64," + "A" * 5_000_000, "A" * 5_000_000):
         stored = image_for_ledger(value)
         assert len(stored) < 200
