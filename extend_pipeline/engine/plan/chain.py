@@ -31,7 +31,8 @@ class Names:
         return self.accounts.get(name, name)
 
     def chosen(self, key: str, chain_digest: str) -> str | None:
-        """Return the paid step that an operator chose instead of a step of a video; None without such a choice."""
+        """Return the paid step that stands for a step of a video, chosen by an operator or a rule; None without such
+        a choice."""
         return self.choices.get(key, {}).get(chain_digest)
 
 

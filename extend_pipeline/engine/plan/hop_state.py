@@ -20,7 +20,8 @@ UNCLEAR_VALUE: Final = "duplicate_or_bad_value"
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The hop may be tried (again). A higher generation than before was approved by the operator."""
+    """The hop may be tried (again). A higher generation than before was allowed by
+    `resolve … resubmit`."""
 
     generation: int
     try_no: int
