@@ -43,7 +43,7 @@ DEEP: Final = (
     "engine/reconcile/test_statement_amounts.py::test_fifty_thousand_tasks",
     "engine/chains/test_crash_walk.py::test_a_chain_of_processes",
     "ledger/test_handover.py::test_a_kill_at_any_step",
-    "warehouse/test_verify.py::test_every_difference_is_told",
+    "warehouse/test_verify.py::test_every_difference_is_reported",
     "warehouse/test_readers.py::test_readers_at_any_moment",
     "engine/submit/test_stopped_before_post.py",
     "engine/submit/test_read_only_and_locked_ledger.py",

@@ -31,9 +31,9 @@ def tokens(clock: Clock, credentials: KeyPair | ApiKey = PAIR, **changes: str) -
 
 
 def bearer(source: KlingAuth) -> Bearer:
-    found = source.bearer()
-    assert isinstance(found, Bearer)
-    return found
+    credential = source.bearer()
+    assert isinstance(credential, Bearer)
+    return credential
 
 
 def test_the_token_has_klings_header_and_claims_and_no_iat() -> None:
@@ -86,14 +86,14 @@ def test_a_changed_key_is_used_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_many_threads_get_one_token() -> None:
     source = tokens(Clock())
-    found: list[Bearer] = []
-    threads = [threading.Thread(target=lambda: found.append(bearer(source))) for _ in range(16)]
+    bearers: list[Bearer] = []
+    threads = [threading.Thread(target=lambda: bearers.append(bearer(source))) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(10)
-    assert len(found) == 16
-    assert len({id(one) for one in found}) == 1
+    assert len(bearers) == 16
+    assert len({id(credential) for credential in bearers}) == 1
 
 
 def test_an_api_key_goes_out_as_it_is() -> None:
@@ -112,22 +112,28 @@ def test_a_missing_variable_is_named(missing: str) -> None:
 
 
 @pytest.mark.parametrize("value", [" key", "key\n", "k\tey", "k ey", "kéy", "k\x00ey", "ключ", "key\r\n"])
-def test_a_secret_that_can_not_stand_in_a_header_is_told_without_showing_it(value: str) -> None:
+def test_a_secret_that_no_header_can_hold_is_reported_without_its_value(value: str) -> None:
     fault = read_secret("K", {"K": value})
     assert isinstance(fault, SecretFault)
     assert "K" in fault.message
     assert value.strip() not in fault.message
 
 
-def test_a_secret_that_no_token_can_be_signed_with_is_a_fault_that_does_not_show_it() -> None:
+def test_a_secret_that_cannot_sign_a_token_is_reported_without_its_value() -> None:
     fault = tokens(Clock(), K_SECRET="ssh-rsa-AAAAB3NzaC1yc2EAAAADAQABAAABgQ").bearer()
     assert isinstance(fault, SecretFault)
     assert "AAAAB3" not in fault.message
 
 
-def test_nothing_shows_a_secret() -> None:
-    source = tokens(Clock())
-    shown = f"{source!r} {bearer(source)!r} {source._minted!r} {PAIR!r} {vars(source)['_credentials']}"
+def test_no_repr_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("K_ACCESS", ACCESS)
+    monkeypatch.setenv("K_SECRET", SECRET)
+    source = KlingAuth(PAIR, now=Clock())  # reads this process's environment, so that it holds no copy of the secrets
+    credential = bearer(source)
+    assert ACCESS in credential.secrets
+    attributes = vars(source)
+    assert credential in [getattr(value, "bearer", None) for value in attributes.values()], "it holds the token"
+    shown = f"{source!r} {credential!r} {PAIR!r} {attributes!r} {[str(value) for value in attributes.values()]}"
     assert "canary" not in shown
-    assert bearer(source).token not in shown
+    assert credential.token not in shown
     assert "K_ACCESS" in shown
