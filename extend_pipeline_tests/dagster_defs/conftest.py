@@ -30,7 +30,7 @@ class Place:
     instance: dg.DagsterInstance
 
     def write(self, videos: Sequence[Mapping[str, Any]], **account: Any) -> None:
-        """Write catalogue and account anew, and add the sources upstream, which no other place shares."""
+        """Write the catalogue and the account, and add the sources upstream, which no other place shares."""
         self.plant(own := [self.owned(entry) for entry in videos])
         write_home(self.home, self.sandbox.base_url, own, {"poll": {"first_after": 0, "every": 0.05}, **account})
 

@@ -20,7 +20,7 @@ KEYS = ["a-dawn", "b-cat", "c-robot"]
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxHandle) -> Iterator[Place]:
+def three_videos(tmp_path_factory: pytest.TempPathFactory, sandbox: SandboxHandle) -> Iterator[Place]:
     """Yield a place with three videos and their partitions, with nothing submitted yet."""
     with open_place(tmp_path_factory.mktemp("assets") / "home", sandbox) as place:
         first, second, third = KEYS
@@ -45,21 +45,21 @@ def _by_partition(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dg
 
 
 @pytest.fixture(scope="module")
-def by_hand(filled: Place) -> dg.ExecuteInProcessResult:
+def manual_run(three_videos: Place) -> dg.ExecuteInProcessResult:
     """Return the result of a manual run for one partition of completed_extensions."""
-    return filled.materialise("completed_extensions", keys=KEYS[:1])
+    return three_videos.materialise("completed_extensions", keys=KEYS[:1])
 
 
 @pytest.fixture(scope="module")
-def backfill(filled: Place, by_hand: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
+def backfill(three_videos: Place, manual_run: dg.ExecuteInProcessResult) -> dg.ExecuteInProcessResult:
     """Return the result of a later backfill of all three assets over all three partitions."""
-    assert by_hand.success
-    return filled.materialise("source_videos", "extension_requests", "completed_extensions", keys=KEYS)
+    assert manual_run.success
+    return three_videos.materialise("source_videos", "extension_requests", "completed_extensions", keys=KEYS)
 
 
-def test_one_partition_is_extended_to_its_target(by_hand: dg.ExecuteInProcessResult) -> None:
-    assert by_hand.success
-    (materialization,) = _by_partition(by_hand, "completed_extensions").values()
+def test_one_partition_is_extended_to_its_target(manual_run: dg.ExecuteInProcessResult) -> None:
+    assert manual_run.success
+    (materialization,) = _by_partition(manual_run, "completed_extensions").values()
     assert materialization.partition == KEYS[0]
     metadata = {name: entry.value for name, entry in materialization.metadata.items()}
     assert metadata["hop"] == 2
@@ -74,8 +74,8 @@ def test_one_partition_is_extended_to_its_target(by_hand: dg.ExecuteInProcessRes
     assert [record.data["task_id"] for record in metadata["hops"].records][1] == metadata["task_id"]
 
 
-def test_the_poster_is_shown_inline_and_is_small(by_hand: dg.ExecuteInProcessResult) -> None:
-    (materialization,) = _by_partition(by_hand, "completed_extensions").values()
+def test_the_poster_is_shown_inline_and_is_small(manual_run: dg.ExecuteInProcessResult) -> None:
+    (materialization,) = _by_partition(manual_run, "completed_extensions").values()
     poster = materialization.metadata["poster"]
     assert isinstance(poster, dg.MarkdownMetadataValue)
     head, _, body = str(poster.value).partition("base64,")
@@ -85,15 +85,17 @@ def test_the_poster_is_shown_inline_and_is_small(by_hand: dg.ExecuteInProcessRes
     assert len(jpeg) <= 10_000
 
 
-def test_a_prompt_is_shown_as_plain_text_and_never_in_markdown(by_hand: dg.ExecuteInProcessResult) -> None:
-    (materialization,) = _by_partition(by_hand, "completed_extensions").values()
+def test_a_prompt_is_shown_as_plain_text_and_never_in_markdown(manual_run: dg.ExecuteInProcessResult) -> None:
+    (materialization,) = _by_partition(manual_run, "completed_extensions").values()
     assert materialization.metadata["prompt"] == dg.TextMetadataValue(TRICKY)
-    shown_as_markdown = [e.value for e in materialization.metadata.values() if isinstance(e, dg.MarkdownMetadataValue)]
+    shown_as_markdown = [
+        entry.value for entry in materialization.metadata.values() if isinstance(entry, dg.MarkdownMetadataValue)
+    ]
     assert all("onerror" not in str(text) for text in shown_as_markdown)
 
 
 def test_a_backfill_over_three_partitions_is_one_run_with_a_materialization_for_each(
-    filled: Place, backfill: dg.ExecuteInProcessResult
+    three_videos: Place, backfill: dg.ExecuteInProcessResult
 ) -> None:
     assert backfill.success
     completed = _by_partition(backfill, "completed_extensions")
@@ -109,19 +111,21 @@ def test_a_backfill_over_three_partitions_is_one_run_with_a_materialization_for_
 
 
 def test_a_complete_video_is_not_paid_again_and_keeps_its_data_version(
-    filled: Place, by_hand: dg.ExecuteInProcessResult, backfill: dg.ExecuteInProcessResult
+    three_videos: Place, manual_run: dg.ExecuteInProcessResult, backfill: dg.ExecuteInProcessResult
 ) -> None:
-    before = _by_partition(by_hand, "completed_extensions")[KEYS[0]]
+    before = _by_partition(manual_run, "completed_extensions")[KEYS[0]]
     after = _by_partition(backfill, "completed_extensions")[KEYS[0]]
     assert (before.tags or {})["dagster/data_version"] == (after.tags or {})["dagster/data_version"]
-    assert filled.submits(KEYS[0]) == 1
-    assert filled.sandbox.charges()["double"] == []
+    assert three_videos.submits(KEYS[0]) == 1
+    assert three_videos.sandbox.charges()["double"] == []
 
 
-def test_the_instance_lists_the_partitions_as_materialized(filled: Place, backfill: dg.ExecuteInProcessResult) -> None:
+def test_the_instance_lists_the_partitions_as_materialized(
+    three_videos: Place, backfill: dg.ExecuteInProcessResult
+) -> None:
     assert backfill.success
     for asset in ("source_videos", "extension_requests", "completed_extensions"):
-        assert set(filled.instance.get_materialized_partitions(dg.AssetKey(asset))) == set(KEYS)
+        assert set(three_videos.instance.get_materialized_partitions(dg.AssetKey(asset))) == set(KEYS)
 
 
 def test_an_incomplete_run_fails_with_the_missing_videos_and_keeps_what_was_done(place: Place) -> None:

@@ -24,6 +24,7 @@ print([name for name in ("pandas", "numpy", "av", "duckdb", "alembic") if name i
 
 
 def _run(*command: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command for a home and return the ended process."""
     environment = {**os.environ, "EXTEND_PIPELINE_HOME": str(home), "DAGSTER_HOME": str(home)}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=90, check=False)
 
@@ -43,7 +44,7 @@ def test_the_workspace_validates(tmp_path: Path) -> None:
     warnings = [
         line for line in (process.stdout + process.stderr).splitlines() if "Warning" in line or "WARNING" in line
     ]
-    # Dagster warns of its own command with any arguments
+    # Dagster warns of this command itself, independently of its arguments
     assert [line for line in warnings if "definitions_validate_command" not in line] == []
 
 

@@ -29,7 +29,7 @@ DAY = datetime.timedelta(days=1)
 
 
 @pytest.fixture
-def own(tmp_path: Path) -> Iterator[Place]:
+def own_place(tmp_path: Path) -> Iterator[Place]:
     """Yield a place with a sandbox of its own, whose bills are never late."""
     config = SandboxConfig(width=96, height=64, fps=6, run_time=(0, 0), billing_delay=0, billing_interval=0)
     with running_sandbox(tmp_path / "sandbox", config) as sandbox, open_place(tmp_path / "home", sandbox) as place:
@@ -66,13 +66,13 @@ def evaluate_later(
     return result
 
 
-def test_the_sensor_warns_of_a_result_at_half_its_time_and_in_its_last_hour(own: Place) -> None:
-    pay_without_fetching(own)
-    early = evaluate_later(own, DAY, None)
+def test_the_sensor_warns_of_a_result_at_half_its_time_and_in_its_last_hour(own_place: Place) -> None:
+    pay_without_fetching(own_place)
+    early = evaluate_later(own_place, DAY, None)
     assert isinstance(early, dg.SkipReason)
     check_user_text(early.skip_message or "")
 
-    half = evaluate_later(own, 16 * DAY, None)
+    half = evaluate_later(own_place, 16 * DAY, None)
     assert isinstance(half, dg.SensorResult)
     assert half.run_requests
     check_user_text(half.run_requests[0].tags["extend_pipeline/asked_by"])
@@ -85,11 +85,11 @@ def test_the_sensor_warns_of_a_result_at_half_its_time_and_in_its_last_hour(own:
     )
     check_user_text(check.description or "")
 
-    again = evaluate_later(own, 17 * DAY, half.cursor)
+    again = evaluate_later(own_place, 17 * DAY, half.cursor)
     assert isinstance(again, dg.SkipReason)
     check_user_text(again.skip_message or "")
 
-    last = evaluate_later(own, 30 * DAY - datetime.timedelta(minutes=30), half.cursor)
+    last = evaluate_later(own_place, 30 * DAY - datetime.timedelta(minutes=30), half.cursor)
     assert isinstance(last, dg.SensorResult)
     (check,) = last.asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)
@@ -98,38 +98,39 @@ def test_the_sensor_warns_of_a_result_at_half_its_time_and_in_its_last_hour(own:
 
 
 def test_the_daily_job_adopts_an_unmatched_task_and_reports_it_in_the_check(
-    own: Place, caplog: pytest.LogCaptureFixture
+    own_place: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
-    own.write([video("one")], adopt_orphans="all")
-    assert own.advance().success
-    unmatched = own.sandbox.foreign_task()
-    job = own.defs.resolve_job_def("reconcile_job")
+    own_place.write([video("one")], adopt_orphans="all")
+    assert own_place.advance().success
+    unmatched = own_place.sandbox.foreign_task()
+    job = own_place.defs.resolve_job_def("reconcile_job")
     with caplog.at_level(logging.WARNING):
-        first = job.execute_in_process(instance=own.instance)
+        first = job.execute_in_process(instance=own_place.instance)
     assert first.success
     checks = {check.check_name: check for check in first.get_asset_check_evaluations()}
     assert not checks["books_agree"].passed
     assert unmatched["task_id"] in (checks["books_agree"].description or "")
-    assert own.advance().success  # records and fetches it
-    second = job.execute_in_process(instance=own.instance)
+    assert own_place.advance().success  # records and fetches it
+    second = job.execute_in_process(instance=own_place.instance)
     checks = {check.check_name: check for check in second.get_asset_check_evaluations()}
     assert all(check.passed for check in checks.values()), {name: check.description for name, check in checks.items()}
 
 
-def test_the_schedule_requests_one_run_a_day(own: Place) -> None:
-    schedule = own.defs.resolve_schedule_def("daily_reconciliation_schedule")
+def test_the_schedule_requests_one_run_a_day(own_place: Place) -> None:
+    schedule = own_place.defs.resolve_schedule_def("daily_reconciliation_schedule")
     context = dg.build_schedule_context(
-        instance=own.instance, scheduled_execution_time=datetime.datetime(2026, 11, 20, 13, 40, tzinfo=datetime.UTC)
+        instance=own_place.instance,
+        scheduled_execution_time=datetime.datetime(2026, 11, 20, 13, 40, tzinfo=datetime.UTC),
     )
     data = schedule.evaluate_tick(context)
     assert len(data.run_requests or []) == 1
     assert schedule.cron_schedule == "40 13 * * *"
 
 
-def test_a_doubt_is_shown_in_the_ui_with_its_exposure_and_the_exact_request(own: Place) -> None:
-    own.write([video("one")])
-    own.sandbox.faults([{"kind": "reset_before", "where": "submit"}])
-    result = own.advance(max_seconds=5.0)
+def test_a_doubt_is_shown_in_the_ui_with_its_exposure_and_the_exact_request(own_place: Place) -> None:
+    own_place.write([video("one")])
+    own_place.sandbox.faults([{"kind": "reset_before", "where": "submit"}])
+    result = own_place.advance(max_seconds=5.0)
     assert result.success
     checks = {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
     check = checks["nothing_in_doubt"]
@@ -140,31 +141,31 @@ def test_a_doubt_is_shown_in_the_ui_with_its_exposure_and_the_exact_request(own:
     assert isinstance(requests, dg.TableMetadataValue)
     (record,) = requests.records
     assert record.data["extension"] == "one/1"
-    assert own.source("one") in str(record.data["request"])
+    assert own_place.source("one") in str(record.data["request"])
     assert str(record.data["key"]) in str(record.data["request"])
 
 
-def test_a_doubt_is_reported_after_an_hour_without_any_run(own: Place) -> None:
-    own.write([video("one")], submit_class="C")
-    own.sandbox.faults([{"kind": "reset_before", "where": "submit"}])
-    with own.resource.open() as pipeline:
+def test_a_doubt_is_reported_after_an_hour_without_any_run(own_place: Place) -> None:
+    own_place.write([video("one")], submit_class="C")
+    own_place.sandbox.faults([{"kind": "reset_before", "where": "submit"}])
+    with own_place.resource.open() as pipeline:
         assert advance(pipeline, publish=False).submitted.in_doubt == ["one/1"]
     hour = datetime.timedelta(hours=1)
-    assert isinstance(evaluate_later(own, hour / 2, None, "doubt_sensor"), dg.SkipReason)
-    poll = evaluate_later(own, 2 * hour, None, "kling_poll_sensor")
+    assert isinstance(evaluate_later(own_place, hour / 2, None, "doubt_sensor"), dg.SkipReason)
+    poll = evaluate_later(own_place, 2 * hour, None, "kling_poll_sensor")
     assert isinstance(poll, dg.SkipReason)  # no run is requested for it
-    late = evaluate_later(own, 2 * hour, None, "doubt_sensor")
+    late = evaluate_later(own_place, 2 * hour, None, "doubt_sensor")
     assert isinstance(late, dg.SensorResult)
     (check,) = late.asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)
     assert (check.check_name, check.passed) == ("nothing_in_doubt", False)
     check_user_text(check.description or "")
-    again = evaluate_later(own, 3 * hour, late.cursor, "doubt_sensor")
+    again = evaluate_later(own_place, 3 * hour, late.cursor, "doubt_sensor")
     assert isinstance(again, dg.SkipReason)
-    with own.resource.open() as pipeline:
+    with own_place.resource.open() as pipeline:
         resolved = resolve.write_off(pipeline, "one/1", who="operator", why="not in the console")
         assert isinstance(resolved, resolve.Resolved)
-    after = evaluate_later(own, 3 * hour, late.cursor, "doubt_sensor")
+    after = evaluate_later(own_place, 3 * hour, late.cursor, "doubt_sensor")
     assert isinstance(after, dg.SensorResult)
     (check,) = after.asset_events
     assert isinstance(check, dg.AssetCheckEvaluation)

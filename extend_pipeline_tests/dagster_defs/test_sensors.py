@@ -53,6 +53,7 @@ def _planned(place: Place) -> tuple[VideoPlan, ...]:
 
 
 def _advance_job() -> dg.JobDefinition:
+    """Return advance_job, because `reconstructable` takes a function."""
     return advance_job
 
 

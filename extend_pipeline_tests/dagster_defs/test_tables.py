@@ -19,6 +19,7 @@ ONE_HOP = {"steps": 1, "prompt": "x"}
 
 
 def _publish(place: Place) -> dg.ExecuteInProcessResult:
+    """Materialize the published tables in one run and return its result."""
     job = place.defs.resolve_implicit_global_asset_job_def()
     return job.execute_in_process(asset_selection=TABLES, instance=place.instance)
 
