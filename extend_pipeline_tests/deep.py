@@ -72,7 +72,7 @@ DEEP: Final = (
     "warehouse/test_readers.py::test_a_query_can_neither",
     "media/test_joined_sound.py",
     "base/test_names.py::test_what_is_taken_reaches",
-    "dagster_defs/test_tables.py::test_what_advance_job_completes",
+    "dagster_defs/test_tables.py::test_advance_job_publishes_itself",
     # a network of its own
     "engine/network/test_private_gateway.py",
     # what no output and no file may hold, and who may read what
@@ -81,12 +81,12 @@ DEEP: Final = (
     "dagster_defs/test_secrets.py",
     # Dagster's own processes, large catalogues, workers that are killed, properties
     "dagster_defs/test_retention_and_reconciliation.py::test_the_daily_job",
-    "dagster_defs/test_tables.py::test_the_tables_are_made_after_a_run",
+    "dagster_defs/test_tables.py::test_the_tables_are_published_once",
     "config/files/test_files.py::test_ten_thousand_entries",
     "dagster_defs/test_sensors.py::test_the_nightly_backfill",
     "dagster_defs/test_sensors.py::test_edits_are_decided",
-    "dagster_defs/test_advance_job.py::test_what_the_command_line_did_meanwhile",
-    "dagster_defs/test_tables.py::test_checks_find_a_warehouse",
+    "dagster_defs/test_advance_job.py::test_work_of_the_command_line",
+    "dagster_defs/test_tables.py::test_checks_report_a_warehouse",
     "cli/test_home_lock.py::test_dev_and_demo_at_once",
     "cli/verbs/test_work.py::test_one_signal_ends",
     "cli/verbs/test_work.py::test_a_second_signal_ends",
