@@ -71,7 +71,7 @@ DEEP: Final = (
     "engine/fetch/test_unprobed.py",
     "warehouse/test_readers.py::test_a_query_can_neither",
     "media/test_joined_sound.py",
-    "base/test_names.py::test_what_is_taken_reaches",
+    "base/test_names.py::test_a_valid_name_is",
     "dagster_defs/test_tables.py::test_what_advance_job_completes",
     # a network of its own
     "engine/network/test_private_gateway.py",
