@@ -74,7 +74,7 @@ def test_hop_zero_and_a_missing_hop_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_source_of_a_branch_is_as_long_as_its_hop(tmp_path: Path) -> None:
-    # after hop 2 a video of 5.1 s lasts between 13.1 and 15.1 s: 13 can't be a target, 14 may be one, and 33 steps may pass 180 s
+    # after hop 2 a video of 5.1 s lasts 13.1 to 15.1 s: 13 can't be a target, 14 may be one, 33 steps may pass 180 s
     home = write_home(
         tmp_path,
         entry("root", extend="{to: 60}"),
