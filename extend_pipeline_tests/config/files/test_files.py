@@ -184,7 +184,7 @@ def test_a_file_that_is_no_catalogue_is_refused_with_its_place(tmp_path: Path, t
 
 
 def test_the_pure_python_parser_gives_the_same_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files_yaml, "_LOADER", yaml.SafeLoader)
+    monkeypatch.setattr(files_yaml, "LOADER", yaml.SafeLoader)
     assert video_id(write_home(tmp_path / "good", entry(source=source(video_id="007", url="null")))) == "007"
     problem = only_problem(write_home(tmp_path / "bad", catalogue="videos: []\n# \x07\n"))
     assert problem.line == 2
