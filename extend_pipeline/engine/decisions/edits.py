@@ -47,5 +47,5 @@ def _outcome(edit: Edit, decision: Decision) -> tuple[tuple[Choice, ...], tuple[
             return edit.keep, edit.keep_micros
         case "pay":
             return edit.pay, edit.pay_micros
-        case _:  # a new decision must not pay because nobody has thought of it here
+        case _:  # else a third decision would pay
             assert_never(decision)
