@@ -1,8 +1,7 @@
-"""Which tests are deep: slow kinds that walk many crashes, faults and seeds, or play a quicker test once more on
-PostgreSQL, with another provider or in a real Dagster. `make test` leaves them out, `make test-deep` runs them and
-nothing else.
+"""The list of deep tests: slow ones that walk many crashes, faults and seeds, or repeat a quicker test on PostgreSQL,
+with another provider or in a real Dagster. `make test` leaves them out, `make test-deep` runs them and nothing else.
 
-The kinds that take longest stand first, and run first: a worker that begins one last keeps the others waiting.
+The slowest kinds come first and run first, because a test process that begins one last keeps the others waiting.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ DEEP: Final = (
     "machine/test_machine.py",
     # the demo through a real Dagster
     "cli/test_demo.py::test_the_demo_ends_by_itself",
-    # kills at each failpoint
+    # kills at every failpoint
     "engine/chains/test_crash_walk.py::test_a_process_killed_around_a_fetch",
     "engine/chains/test_crash_walk.py::test_a_kill_around_a_submit",
     "engine/chains/test_crash_walk.py::test_the_command_itself_is_killed",
@@ -37,7 +36,7 @@ DEEP: Final = (
     "engine/doubt/test_doubts_without_key.py::test_an_answer_that_says_nothing",
     "engine/submit/test_hostile_texts.py::test_a_url_of_the_upstream",
     "engine/guards/test_clock_an_hour_off.py",
-    # disks that are full at each place, races of twenty processes, floods, books of fifty thousand tasks
+    # disks that are full at each place, races of twenty processes, floods, statements of fifty thousand tasks
     "engine/submit/test_full_disk.py",
     "ledger/test_budget_race.py",
     "engine/reconcile/test_statement_amounts.py::test_fifty_thousand_tasks",
@@ -57,7 +56,7 @@ DEEP: Final = (
     "ledger/test_transitions.py::test_only_the_moves",
     "ledger/test_database.py::test_numbers_of_events",
     "webhooks/test_command.py",
-    # what people write and where they are, the whole way
+    # names of any script and edits, from the files to the ledger
     "dagster_defs/test_partitions_of_any_script.py",
     "engine/plan/test_names_of_any_script.py",
     "engine/network/test_behind_pgbouncer.py",
@@ -71,11 +70,11 @@ DEEP: Final = (
     "engine/fetch/test_unprobed.py",
     "warehouse/test_readers.py::test_a_query_can_neither",
     "media/test_joined_sound.py",
-    "base/test_names.py::test_what_is_taken_reaches",
+    "base/test_names.py::test_a_valid_name_is",
     "dagster_defs/test_tables.py::test_advance_job_publishes_itself",
     # a network of its own
     "engine/network/test_private_gateway.py",
-    # what no output and no file may hold, and who may read what
+    # secrets in outputs and files, and permissions
     "engine/guards/test_permissions.py",
     "engine/guards/test_secrets.py",
     "dagster_defs/test_secrets.py",
@@ -122,9 +121,8 @@ DEEP: Final = (
 """Beginnings of test ids below this folder."""
 
 WHOLE_HOMES: Final = ("engine/", "webhooks/", "cli/", "warehouse/")
-"""Folders whose tests play whole homes; those that run on both ledgers, or with several providers, run on PostgreSQL
-and with the providers beyond the first in the deep target. The ledger's own tests are quick and run on both each
-time."""
+"""Folders whose tests run whole homes: on PostgreSQL, and with every provider after the first, they run in the deep
+target alone. The tests of the ledger are quick and always run on both."""
 
 _PROVIDER: Final = re.compile("kling-gateway|kling|vidu|luma")
 
@@ -133,7 +131,7 @@ _HERE: Final = "extend_pipeline_tests/"
 
 
 def rank(nodeid: str) -> int:
-    """Return the place of a test among the deep ones, the longest first; NOT_DEEP for one that runs each time."""
+    """Return the place of a test among the deep ones, the slowest first, or NOT_DEEP for a test of `make test`."""
     name = nodeid.removeprefix(_HERE)
     for place, beginning in enumerate(DEEP):
         if name.startswith(beginning):
@@ -152,9 +150,9 @@ def mark_deep(items: list[pytest.Item]) -> None:
 
 
 def _with_another_provider(nodeid: str, first: dict[str, str]) -> bool:
-    """Return whether a test plays with another provider than the first that its function is given, by function."""
+    """Return whether a test runs with another provider than the first one of its function."""
     function, _, parameters = nodeid.removeprefix(_HERE).partition("[")
-    found = _PROVIDER.search(parameters)
-    if found is None or not function.startswith(WHOLE_HOMES):
+    provider = _PROVIDER.search(parameters)
+    if provider is None or not function.startswith(WHOLE_HOMES):
         return False
-    return first.setdefault(function, found[0]) != found[0]
+    return first.setdefault(function, provider[0]) != provider[0]

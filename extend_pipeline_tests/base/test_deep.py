@@ -1,4 +1,4 @@
-"""Every test runs in `make test` or in `make test-deep`, and the list of deep ones names tests that are there."""
+"""Every test runs in `make test` or in `make test-deep`, and the list of deep tests names existing tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TESTS = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("beginning", DEEP)
-def test_what_is_called_deep_is_there(beginning: str) -> None:
+def test_every_deep_test_exists(beginning: str) -> None:
     path, _, name = beginning.partition("::")
     assert f"def {name or 'test_'}" in (TESTS / path).read_text(encoding="utf-8")
 
@@ -27,5 +27,5 @@ def test_what_is_called_deep_is_there(beginning: str) -> None:
         ("faults/test_matrix.py::test_the_matrix_is_every_failpoint", False),
     ],
 )
-def test_what_is_left_to_the_deep_target(nodeid: str, deep: bool) -> None:
+def test_rank_tells_deep_tests_from_quick_tests(nodeid: str, deep: bool) -> None:
     assert (rank(f"extend_pipeline_tests/{nodeid}") < NOT_DEEP) is deep

@@ -1,4 +1,4 @@
-"""What a document claims is shown by a test that exists."""
+"""Documents name tests and documents that exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAMED = re.compile(r"`([a-z_]+/test_[a-z0-9_]+\.py)(?:::(test_[a-z0-9_]+))?`")
 
 
 @pytest.mark.parametrize("document", ["security.md", "reliability.md"])
-def test_every_test_that_a_document_names_is_there(document: str) -> None:
+def test_every_test_that_a_document_names_exists(document: str) -> None:
     named = _NAMED.findall((DOCUMENTS / document).read_text(encoding="utf-8"))
     assert len(named) > 10
     missing = [
@@ -27,7 +27,7 @@ def test_every_test_that_a_document_names_is_there(document: str) -> None:
     assert missing == []
 
 
-def test_every_document_that_is_linked_is_there() -> None:
+def test_every_linked_document_exists() -> None:
     text = (DOCUMENTS / "security.md").read_text(encoding="utf-8")
     linked = [target for target in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in target]
     assert linked

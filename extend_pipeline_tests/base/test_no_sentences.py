@@ -38,23 +38,25 @@ def sentences(code: str) -> Iterator[tuple[int, str]]:
 
 def test_no_test_asserts_a_sentence() -> None:
     paths = TESTS.rglob("*.py")
-    found = [
+    asserted = [
         f"{path.relative_to(TESTS)}:{line}: {text!r}"
         for path in sorted(paths)
         for line, text in sentences(path.read_text(encoding="utf-8"))
     ]
-    assert found == [], "assert a code, a type or a value, or pass the text to check_user_text:\n" + "\n".join(found)
+    assert asserted == [], "assert a code, a type or a value, or pass the text to check_user_text:\n" + "\n".join(
+        asserted
+    )
 
 
 @pytest.mark.parametrize(
     ("code", "count"),
     [
-        ("assert 'the fog lifts' in told", 1),
-        ("assert f'{key} is not there at {place}' == told, 'this is no comparison'", 1),
+        ("assert 'the fog lifts' in output", 1),
+        ("assert f'{key} is not there at {place}' == output, 'this is no comparison'", 1),
         ("with pytest.raises(ValueError, match='not a whole number'): run()", 1),
         ("assert state == 'in_doubt' and cells == ['two words', 'VIDEO/HOP']", 0),
         ("assert query('SELECT one, two FROM three') == PROMPT", 0),
-        ("told = 'an input of the test'", 0),
+        ("text = 'an input of the test'", 0),
     ],
 )
 def test_what_counts_as_an_asserted_sentence(code: str, count: int) -> None:

@@ -22,7 +22,7 @@ OWN = (
     "config/examples/",
     "ledger/migrations/",
 )
-"""Besides each provider's folders: the lists of what there is, the examples, and what stored rows were called."""
+"""Besides each provider's folders: the registries, the examples, and the names in stored rows."""
 
 BRANDS = {spec.name.partition("-")[0] for spec in PROVIDERS} | {"modelverse"}
 PARTS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
@@ -37,11 +37,11 @@ def named(path: Path, text: str) -> Iterator[str]:
     relative = path.relative_to(PACKAGE).as_posix()
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.NAME:
-            found = BRANDS & {part.lower() for part in PARTS.findall(token.string)}
+            brands = BRANDS & {part.lower() for part in PARTS.findall(token.string)}
         else:
-            found = set(WORD.findall(token.string))
-        if found and (relative, token.string) not in EXAMPLES:
-            yield f"{relative}:{token.start[0]}: {', '.join(sorted(found))}"
+            brands = set(WORD.findall(token.string))
+        if brands and (relative, token.string) not in EXAMPLES:
+            yield f"{relative}:{token.start[0]}: {', '.join(sorted(brands))}"
 
 
 def folders() -> set[str]:
@@ -50,9 +50,9 @@ def folders() -> set[str]:
 
 def test_no_provider_is_named_outside_its_own_folders() -> None:
     own = (*OWN, *folders())
-    others = [path for path in PACKAGE.rglob("*.py") if not path.relative_to(PACKAGE).as_posix().startswith(own)]
-    assert len(others) > 300
-    assert [place for path in others for place in named(path, path.read_text("utf-8"))] == []
+    modules = [path for path in PACKAGE.rglob("*.py") if not path.relative_to(PACKAGE).as_posix().startswith(own)]
+    assert len(modules) > 300
+    assert [place for path in modules for place in named(path, path.read_text("utf-8"))] == []
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def _files() -> Iterator[Path]:
 
 
 def _document(name: str, folder: Path) -> Path | None:
-    """The document of that name, beside the file that names it, in the repository's root or in docs."""
+    """Return the document of that name, beside the file that names it, in the repository's root or in docs."""
     return next((place / name for place in (folder, ROOT, ROOT / "docs") if (place / name).is_file()), None)
 
 
@@ -35,7 +35,7 @@ def _headings(document: Path) -> set[str]:
 
 
 def missing(text: str, folder: Path) -> list[str]:
-    """Return the references of a text in that folder which lead nowhere: documents, and headings in them."""
+    """Return the references of a text in that folder which lead nowhere: missing documents and headings."""
     if ".md" not in text and "upstream/" not in text:  # most files, which a regular expression is slow to read
         return []
     gone = {name for name in _DOCUMENT.findall(text) if _document(name, folder) is None}
@@ -49,7 +49,7 @@ def missing(text: str, folder: Path) -> list[str]:
     return sorted({*gone, *headings, *_NUMBERED.findall(text)})
 
 
-def test_each_document_and_heading_that_is_named_is_there() -> None:
+def test_each_named_document_and_heading_exists() -> None:
     gone = {
         str(file.relative_to(ROOT)): names
         for file in _files()

@@ -1,4 +1,4 @@
-"""No value is ever written into SQL: what is put together as text holds names of our own and nothing else."""
+"""No value is ever written into SQL: SQL that is put together as text holds only names of our own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STARTS = (
     "COPY", "SET", "CAST", "STATE IN", "WITH",
 )  # fmt: skip
 
-# What may stand in SQL that is put together, by file: each is a name or a statement of our own constants.
+# The allowed parts of SQL that is put together, by file: names and statements of our own constants.
 OURS = {
     # a path of this machine, its quotes doubled: ATTACH takes no parameter
     "warehouse/staging_db.py": {
@@ -49,7 +49,7 @@ def modules() -> list[Path]:
 
 
 def put_together(tree: ast.AST) -> Iterator[tuple[str, list[str]]]:
-    """Texts that are made at run time, with what is put into them: f-strings, `%`, `+` and `format`."""
+    """Yield texts that are made at run time and the expressions in them: f-strings, `%`, `+` and `format`."""
     for node in ast.walk(tree):
         match node:
             case ast.JoinedStr(values=values):
@@ -66,7 +66,7 @@ def put_together(tree: ast.AST) -> Iterator[tuple[str, list[str]]]:
 
 
 def executed(tree: ast.AST) -> Iterator[ast.expr]:
-    """The first argument of everything that runs SQL."""
+    """Yield the first argument of every call that runs SQL."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and node.args:
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
@@ -79,7 +79,7 @@ def is_text(node: ast.expr) -> bool:
 
 
 def statements(path: Path) -> list[tuple[str, list[str]]]:
-    """SQL that a module puts together."""
+    """Return the SQL that a module puts together, with the expressions in it."""
     made = put_together(ast.parse(path.read_text(encoding="utf-8")))
     return [(text, inside) for text, inside in made if SQL.search(text) and text.upper().startswith(_STARTS)]
 
@@ -91,13 +91,13 @@ def relative(path: Path) -> str:
 def test_sql_that_is_put_together_holds_names_of_our_own_only() -> None:
     unknown = []
     for path in modules():
-        found = {inside for _, insides in statements(path) for inside in insides}
+        expressions = {inside for _, insides in statements(path) for inside in insides}
         allowed = OURS.get(relative(path), set()) | {text for name, text in FORMATTED if name == relative(path)}
-        unknown += [f"{relative(path)}: {inside}" for inside in sorted(found - allowed)]
+        unknown += [f"{relative(path)}: {inside}" for inside in sorted(expressions - allowed)]
     assert unknown == [], "a value in SQL goes by parameter; a new name of our own is listed here"
 
 
-def test_what_is_executed_is_never_made_by_percent_or_plus() -> None:
+def test_executed_sql_is_never_made_by_percent_or_plus() -> None:
     made = [
         f"{relative(path)}:{argument.lineno}"
         for path in modules()
@@ -108,7 +108,7 @@ def test_what_is_executed_is_never_made_by_percent_or_plus() -> None:
     assert made == []
 
 
-def test_the_scan_sees_what_it_should() -> None:
+def test_the_scan_reports_every_way_to_put_sql_together() -> None:
     code = """
 a = f"SELECT * FROM t WHERE x = '{value}'"
 b = "DELETE FROM t WHERE x = '%s'" % value

@@ -1,4 +1,4 @@
-"""The golden file of what people read: it is compared per test, and what differs from run to run is left out."""
+"""The golden file of texts for users: it is compared per test, and parts that differ from run to run are replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from extend_pipeline_tests.support.user_texts import GOLDEN, WRITE, check_user_text
 
 
-def test_a_text_is_known_whatever_folder_port_and_time_it_names(tmp_path: Path) -> None:
+def test_a_text_is_known_with_any_folder_port_and_time(tmp_path: Path) -> None:
     check_user_text(f"{tmp_path}/catalog.yaml at 127.0.0.1:8123 since 2026-11-28 16:00 UTC; no task 8f3e9a7c1b2d4f60")
     check_user_text("drawn: 17 units", without={"17": "PRICE"})
 
@@ -24,7 +24,7 @@ def test_another_text_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         check_user_text(UNKNOWN)
 
 
-def test_where_it_is_recorded_nothing_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_recording_nothing_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = GOLDEN.read_bytes()
     monkeypatch.setenv(WRITE, str(tmp_path / "recording"))
     check_user_text(UNKNOWN)
