@@ -114,11 +114,11 @@ def check(status: int, outcomes: object) -> None:
                 pass
 
 
-def _check_money(told: BillingPage) -> None:
-    assert told.malformed >= 0
-    assert told.next_cursor != ""
-    assert all(billed.task_id and type(billed.units_micros) is int for billed in told.rows)
-    assert all(billed.at_ms is None or billed.at_ms > 0 for billed in told.rows)
+def _check_money(page: BillingPage) -> None:
+    assert page.malformed >= 0
+    assert page.next_cursor != ""
+    assert all(billed.task_id and type(billed.units_micros) is int for billed in page.rows)
+    assert all(billed.at_ms is None or billed.at_ms > 0 for billed in page.rows)
 
 
 def _check_view(view: TaskView) -> None:
