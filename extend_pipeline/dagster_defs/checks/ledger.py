@@ -10,12 +10,8 @@ import dagster as dg
 from extend_pipeline.base.days import in_zone
 from extend_pipeline.dagster_defs.assets.tables import COSTS, DURATIONS, LINEAGE
 from extend_pipeline.dagster_defs.checks.outcome import CheckOutcome
-from extend_pipeline.dagster_defs.checks.provider import (
-    books_agree,
-    films_are_there,
-    nothing_ends_soon,
-    nothing_in_doubt,
-)
+from extend_pipeline.dagster_defs.checks.provider import books_agree, nothing_ends_soon, nothing_in_doubt
+from extend_pipeline.dagster_defs.checks.store import films_are_there
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.process import mistakes

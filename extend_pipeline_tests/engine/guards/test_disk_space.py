@@ -71,11 +71,11 @@ def test_a_plan_buys_no_more_than_there_is_room_for(
 )
 def test_an_error_of_a_disk_names_folder_what_waits_and_what_to_do(code: int, home: EngineHome) -> None:
     part = home.settings.media_dir / ".incoming" / "x.part"
-    told = as_disk_error(OSError(code, "it says", str(part)), home.settings, awaited=3)
-    assert told is not None
-    assert told.errno == code
-    assert str(home.settings.media_dir) in str(told)
-    check_user_text(str(told))
+    disk_error = as_disk_error(OSError(code, "it says", str(part)), home.settings, awaited=3)
+    assert disk_error is not None
+    assert disk_error.errno == code
+    assert str(home.settings.media_dir) in str(disk_error)
+    check_user_text(str(disk_error))
     assert as_disk_error(OSError(errno.ENOENT, "gone"), home.settings, awaited=0) is None
 
 
