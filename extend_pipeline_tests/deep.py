@@ -35,7 +35,7 @@ DEEP: Final = (
     # every fault of the sandbox at every place
     "engine/chains/test_every_fault.py::test_whatever_goes_wrong",
     "engine/doubt/test_doubts_without_key.py::test_an_answer_that_says_nothing",
-    "engine/submit/test_hostile_texts.py::test_a_url_of_the_upstream",
+    "engine/submit/test_hostile_texts.py::test_a_hostile_url",
     "engine/guards/test_clock_an_hour_off.py",
     # disks that are full at each place, races of twenty processes, floods, books of fifty thousand tasks
     "engine/submit/test_full_disk.py",

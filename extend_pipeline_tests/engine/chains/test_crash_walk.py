@@ -96,15 +96,15 @@ def killed_and_recovered(home: EngineHome, walk: Walk) -> int:
     with home.open() as pipeline:
         states = [video.state for video in plan(plan_input(pipeline)).videos]
         assert states == [VideoState.COMPLETE] * VIDEOS, walk
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         replays_to_the_same(pipeline.ledger, home.path)
-    assert found.states.pop("stored") == VIDEOS * STEPS, walk
-    assert found.states.keys() <= {"released"}, walk
-    assert found.charges == VIDEOS * STEPS, walk
-    assert found.films >= VIDEOS * STEPS, walk
+    assert totals.states.pop("stored") == VIDEOS * STEPS, walk
+    assert totals.states.keys() <= {"released"}, walk
+    assert totals.charges == VIDEOS * STEPS, walk
+    assert totals.films >= VIDEOS * STEPS, walk
     assert list(home.settings.media_dir.glob(".incoming/*")) == []
     assert not list(home.path.rglob("*.wal")), walk
-    return found.charges
+    return totals.charges
 
 
 def walk_all(chosen: Sequence[Walk], make_home: Callable[[Walk], EngineHome]) -> None:
@@ -157,8 +157,8 @@ def test_a_chain_of_processes_each_killed_elsewhere_pays_once_for_everything(hom
     assert deaths == len(ADVANCED) >= 25
     ledger = open_ledger(home.ledger_url)
     try:
-        found = reckon(home, ledger)
-        assert found.charges == found.states["stored"] == len(ADVANCED) + 1
+        totals = reckon(home, ledger)
+        assert totals.charges == totals.states["stored"] == len(ADVANCED) + 1
         assert replays_to_the_same(ledger, home.path) > 200
     finally:
         ledger.close()
@@ -179,7 +179,7 @@ def test_the_command_itself_is_killed_and_called_again(point: str, home: EngineH
     assert done.returncode == 0, done.stdout + done.stderr
     ledger = open_ledger(home.ledger_url)
     try:
-        found = reckon(home, ledger)
+        totals = reckon(home, ledger)
     finally:
         ledger.close()
-    assert found.charges == found.states["stored"] == VIDEOS
+    assert totals.charges == totals.states["stored"] == VIDEOS

@@ -79,11 +79,11 @@ def killed_and_finished(home: EngineHome, walk: Walk) -> Found:
     LocalStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
     clock = JumpClock(skipped)
     with home.open(clock) as pipeline:
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         replays_to_the_same(pipeline.ledger, home.path)
-        doubts = found.states.get("in_doubt", 0)
+        doubts = totals.states.get("in_doubt", 0)
         assert ended == (1 if doubts else 0), f"after {walk} the next process said: {heir.told}"
-        assert found.states.keys() <= {"stored", "in_doubt", "released"}, walk
+        assert totals.states.keys() <= {"stored", "in_doubt", "released"}, walk
         for video in plan(plan_input(pipeline)).videos:
             if video.state is VideoState.COMPLETE:
                 continue
@@ -93,10 +93,10 @@ def killed_and_finished(home: EngineHome, walk: Walk) -> Found:
         if doubts:  # no time and no look-up settles it
             clock.skip(2 * DAY_MS)
             advance(pipeline, publish=False)
-            assert reckon(home, pipeline.ledger) == found, walk
+            assert reckon(home, pipeline.ledger) == totals, walk
             assert len(status(pipeline).doubts) == doubts
     assert {charge["task_id"] for charge in before} <= {c["task_id"] for c in home.sandbox.charges()["charges"]}
-    return Found(found.charges, found.states.get("stored", 0), doubts)
+    return Found(totals.charges, totals.states.get("stored", 0), doubts)
 
 
 @pytest.mark.parametrize("provider", OTHERS)

@@ -122,8 +122,8 @@ def test_whatever_goes_wrong_at_a_submit_nothing_is_paid_twice(make_home: Callab
                 found = t.outcome(found.key)
             elif code in REFUSALS or kind == "fail_task":
                 needs_person(t, found, BlockReason.FAILED if kind == "fail_task" else BlockReason.REJECTED)
-                word = resolve.resubmit(t.pipeline, f"{found.key}/1", who="ann", why="it was a test")
-                assert isinstance(word, resolve.Resolved), (kind, word)
+                resolution = resolve.resubmit(t.pipeline, f"{found.key}/1", who="ann", why="it was a test")
+                assert isinstance(resolution, resolve.Resolved), (kind, resolution)
                 found = t.outcome(found.key)
             assert found.state is VideoState.COMPLETE, (order, found.blocker)
             assert t.home.sandbox.charges()["double"] == [], order
@@ -184,9 +184,9 @@ def test_whatever_goes_wrong_at_a_list_each_task_is_asked_for_by_itself(make_hom
         clock.skip(60_000)  # so that all nine are due together, and the list is read
         assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
         assert all(order["fired"] for order in home.sandbox.faults())
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
     assert struck >= 36
-    assert found.charges == found.states["stored"] == 9
+    assert totals.charges == totals.states["stored"] == 9
 
 
 def test_whatever_goes_wrong_at_a_download_for_a_while_the_film_is_stored_without_paying_again(
@@ -222,9 +222,9 @@ def test_faults_of_all_places_together_end_well(make_home: Callable[..., EngineH
             t.video(steps=2)
         assert {video.state for video in drive(t.pipeline).videos} == {VideoState.COMPLETE}
         assert all(order["fired"] for order in t.home.sandbox.faults())
-        found = t.reckon()
+        totals = t.reckon()
         assert replays_to_the_same(t.pipeline.ledger, t.home.path) > 100
-    assert found.charges == found.states["stored"] == 13
+    assert totals.charges == totals.states["stored"] == 13
 
 
 @pytest.mark.parametrize("variant", ["cut", "moov"])

@@ -58,9 +58,9 @@ def test_three_providers_go_from_the_catalogue_to_the_lineage_and_pay_what_was_c
         told = advance_until_idle(pipeline, max_seconds=45)
         assert {video.key: video.state for video in told.videos} == {e["key"]: VideoState.COMPLETE for e in entries}
         assert status(pipeline).exit_code == 0
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         rows = attempts(pipeline)
-        assert found.charges == found.states["stored"] == len(rows) == sums_are_the_providers(home, pipeline) >= 12
+        assert totals.charges == totals.states["stored"] == len(rows) == sums_are_the_providers(home, pipeline) >= 12
         assert replays_to_the_same(pipeline.ledger, home.path) > 60
     kinds = {(row.provider, row.output_kind) for row in rows}
     assert kinds == {("kling-gateway", "full"), ("vidu", "full"), ("luma", "segment")}

@@ -89,9 +89,9 @@ def test_a_doubt_clears_up_by_a_callback_on_both_databases(
         assert advance(pipeline, publish=False).recovered.found == ["kling-gateway-0/1"]
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert {row.task_id: row.note for row in inbox_rows(pipeline.ledger)}[true] == "found"
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         replays_to_the_same(pipeline.ledger, home.path)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
 def test_after_an_outage_one_no_such_task_is_not_the_end(home: EngineHome) -> None:

@@ -73,8 +73,8 @@ def test_a_doubt_of_before_a_promotion_waits_for_its_callback_and_is_never_paid_
         receiver.post(tokens[0], json.dumps({"task_id": true}).encode())
         assert advance(pipeline, publish=False).recovered.found == ["kling-gateway-0/1"]
         drive(pipeline)
-        found = reckon(home, pipeline.ledger)
-    assert (found.charges, found.states) == (2, {"stored": 2})
+        totals = reckon(home, pipeline.ledger)
+    assert (totals.charges, totals.states) == (2, {"stored": 2})
 
 
 def test_a_send_of_before_a_promotion_that_died_is_not_proved_absent(home: EngineHome) -> None:

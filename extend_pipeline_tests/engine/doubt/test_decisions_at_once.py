@@ -49,13 +49,13 @@ def test_a_task_that_was_found_while_a_person_decided_is_neither_given_up_nor_pa
         home.sandbox.faults([LOST_AFTER])
         assert advance(pipeline, publish=False).submitted.in_doubt == ["v000/1"]
         clock.happens = lambda: recover(other)
-        word = DECISIONS[decision](pipeline, "v000/1", who="ann", why="not in the console")
-        assert isinstance(word, resolve.Declined)
-        check_user_text(word.message)
+        resolution = DECISIONS[decision](pipeline, "v000/1", who="ann", why="not in the console")
+        assert isinstance(resolution, resolve.Declined)
+        check_user_text(resolution.message)
         drive(pipeline)
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         replays_to_the_same(pipeline.ledger, home.path)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
 @pytest.mark.parametrize("decision", DECISIONS)
@@ -100,9 +100,9 @@ def test_what_was_found_while_a_person_adopted_is_told_as_it_is(home: EngineHome
         home.sandbox.faults([LOST_AFTER])
         advance(pipeline, publish=False)
         clock.happens = lambda: recover(other)
-        word = resolve.adopt(pipeline, "v000/1", home.sandbox.tasks()[0]["task_id"], who="ann", why="")
-        assert isinstance(word, resolve.Declined)
-        check_user_text(word.message)
+        resolution = resolve.adopt(pipeline, "v000/1", home.sandbox.tasks()[0]["task_id"], who="ann", why="")
+        assert isinstance(resolution, resolve.Declined)
+        check_user_text(resolution.message)
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert reckon(home, pipeline.ledger).charges == 1
 
@@ -119,10 +119,10 @@ def test_a_task_that_an_attempt_of_another_account_holds_is_not_adopted(home: En
             tasks = connection.execute(select(tables.attempts.c.task_id).order_by("video_key")).scalars().all()
         assert tasks[0] is not None
         assert tasks[1] is None
-        word = resolve.adopt(pipeline, "luma-1/1", tasks[0], who="ann", why="")
-        assert isinstance(word, resolve.Declined)
-        assert tasks[0] in word.message
-        check_user_text(word.message)
+        resolution = resolve.adopt(pipeline, "luma-1/1", tasks[0], who="ann", why="")
+        assert isinstance(resolution, resolve.Declined)
+        assert tasks[0] in resolution.message
+        check_user_text(resolution.message)
 
 
 def test_a_person_who_wrote_a_doubt_off_is_told_by_the_next(home: EngineHome) -> None:

@@ -67,11 +67,11 @@ def test_a_task_that_a_person_found_is_adopted_and_fetched(provider: str, home: 
         (task,) = home.sandbox.tasks()
         where = f"{provider}-0/1"
         assert isinstance(resolve.adopt(pipeline, where, "no-such-task", who="ann", why=""), resolve.Declined)
-        word = resolve.adopt(pipeline, where, task["task_id"], who="ann", why="seen in the console")
-        assert isinstance(word, resolve.Resolved), word
+        resolution = resolve.adopt(pipeline, where, task["task_id"], who="ann", why="seen in the console")
+        assert isinstance(resolution, resolve.Resolved), resolution
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
-        found = reckon(home, pipeline.ledger)
-        assert (found.charges, found.states) == (2, {"stored": 2})
+        totals = reckon(home, pipeline.ledger)
+        assert (totals.charges, totals.states) == (2, {"stored": 2})
         assert status(pipeline).exit_code == 0
         assert replays_to_the_same(pipeline.ledger, home.path) > 10
 
@@ -83,11 +83,11 @@ def test_a_task_that_was_never_made_is_sent_again_by_a_persons_word(provider: st
     with home.open() as pipeline:
         drive(pipeline)
         where = f"{provider}-0/1"
-        word = resolve.resubmit(pipeline, where, who="ann", why="not in the console")
-        assert isinstance(word, resolve.Resolved)
+        resolution = resolve.resubmit(pipeline, where, who="ann", why="not in the console")
+        assert isinstance(resolution, resolve.Resolved)
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
-        found = reckon(home, pipeline.ledger)
-        assert (found.charges, found.states) == (1, {"written_off": 1, "stored": 1})
+        totals = reckon(home, pipeline.ledger)
+        assert (totals.charges, totals.states) == (1, {"written_off": 1, "stored": 1})
         assert status(pipeline).accounts[0].committed == 2 * PRICES[provider]  # both are booked: the first may be real
 
 
@@ -102,6 +102,6 @@ def test_a_doubt_that_is_written_off_is_booked_and_nothing_more_is_sent(provider
         assert video.blocker is not None
         assert video.blocker.reason is BlockReason.WRITTEN_OFF
         assert advance(pipeline, publish=False).submitted.posts == 0
-        found = reckon(home, pipeline.ledger)
-        assert (found.charges, found.states) == (1, {"written_off": 1})
+        totals = reckon(home, pipeline.ledger)
+        assert (totals.charges, totals.states) == (1, {"written_off": 1})
         assert status(pipeline).accounts[0].committed == PRICES[provider]

@@ -93,9 +93,9 @@ def test_not_found_counts_only_after_the_window_and_so_many_times(home: EngineHo
         assert max(count for _, count in early) == 3
         assert seen[-1][0] == "released"
         assert drive(pipeline).videos[1].state is VideoState.COMPLETE
-        found = reckon(home, pipeline.ledger)
-    assert found.charges == 2
-    assert found.states == {"stored": 2, "released": 1}
+        totals = reckon(home, pipeline.ledger)
+    assert totals.charges == 2
+    assert totals.states == {"stored": 2, "released": 1}
 
 
 def test_without_a_known_task_a_look_up_proves_nothing_and_a_person_is_told(home: EngineHome) -> None:
@@ -170,9 +170,9 @@ def test_a_person_can_adopt_only_a_task_of_the_same_parent_that_no_attempt_holds
         drive(pipeline)
         tasks = {task["parent_video_id"]: task["task_id"] for task in home.sandbox.tasks()}
         for task in (tasks[source_id(2)], tasks[source_id(0)], "no-such-task"):
-            word = resolve.adopt(pipeline, "v/1", task, who="ann", why="")
-            assert isinstance(word, resolve.Declined), task
-            check_user_text(word.message)
+            resolution = resolve.adopt(pipeline, "v/1", task, who="ann", why="")
+            assert isinstance(resolution, resolve.Declined), task
+            check_user_text(resolution.message)
         unclear = resolve.adopt(pipeline, "known/1", tasks[source_id(1)], who="ann", why="")
         assert isinstance(unclear, resolve.Declined)
         check_user_text(unclear.message)
@@ -198,8 +198,8 @@ def test_a_task_that_another_attempt_holds_is_not_adopted(home: EngineHome) -> N
     with home.open(clock) as pipeline:
         home.sandbox.faults([LOST_AFTER])
         drive(pipeline)
-        word = resolve.adopt(pipeline, "three/1", held, who="ann", why="")
-        assert isinstance(word, resolve.Declined), word
+        resolution = resolve.adopt(pipeline, "three/1", held, who="ann", why="")
+        assert isinstance(resolution, resolve.Declined), resolution
         assert row(pipeline, "three").state == "in_doubt"
 
 
@@ -220,7 +220,7 @@ def test_resubmitting_a_doubt_books_its_charge_and_pays_again_in_a_new_generatio
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         again = resolve.resubmit(pipeline, "v/1", who="ann", why="thrice")
         assert isinstance(again, resolve.Declined)
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         with pipeline.ledger.read() as connection:
             table = tables.attempts
             rows = list(connection.execute(select(table).order_by(table.c.generation)))
@@ -228,7 +228,7 @@ def test_resubmitting_a_doubt_books_its_charge_and_pays_again_in_a_new_generatio
         assert rows[0].external_task_id != rows[1].external_task_id
         assert status(pipeline).accounts[0].committed == 4
         actors = _actors(pipeline, "resubmit_allowed")
-    assert found.charges == 1
+    assert totals.charges == 1
     assert actors[0] == f"ann ({why})"
 
 

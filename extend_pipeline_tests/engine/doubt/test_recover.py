@@ -140,15 +140,15 @@ def test_a_process_that_slept_past_its_lease_sends_nothing_when_it_wakes(home: E
             assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
             sleeper.go_on()
             assert sleeper.wait() == 0, sleeper.told
-            found = reckon(home, pipeline.ledger)
+            totals = reckon(home, pipeline.ledger)
             with pipeline.ledger.read() as connection:
                 table = tables.events
                 senders = connection.execute(select(table.c.actor).where(table.c.kind == "attempt_sending")).scalars()
                 assert set(senders) == {pipeline.owner}
     finally:
         os.kill(sleeper.pid, signal.SIGCONT) if sleeper.process.is_alive() else None
-    assert found.charges == 2
-    assert found.states == {"stored": 2, "released": 2}
+    assert totals.charges == 2
+    assert totals.states == {"stored": 2, "released": 2}
 
 
 def test_an_answer_that_comes_after_its_send_was_put_in_doubt_still_counts(home: EngineHome) -> None:
@@ -163,10 +163,10 @@ def test_an_answer_that_comes_after_its_send_was_put_in_doubt_still_counts(home:
             sleeper.go_on()
             assert sleeper.wait() == 0, sleeper.told
             assert drive(pipeline).videos[0].state is VideoState.COMPLETE
-            found = reckon(home, pipeline.ledger)
+            totals = reckon(home, pipeline.ledger)
     finally:
         os.kill(sleeper.pid, signal.SIGCONT) if sleeper.process.is_alive() else None
-    assert (found.charges, found.states) == (1, {"stored": 1})
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
 def test_a_round_of_a_person_who_only_looks_submits_nothing(home: EngineHome) -> None:

@@ -33,8 +33,8 @@ def test_a_url_that_has_ended_is_asked_for_anew_and_nothing_is_paid_again(provid
     with home.open() as pipeline:
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert home.sandbox.faults()[0]["fired"] == 1
-        found = reckon(home, pipeline.ledger)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+        totals = reckon(home, pipeline.ledger)
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
 def test_a_luma_url_that_ended_long_ago_is_not_the_end_of_its_result(home: EngineHome) -> None:
@@ -59,8 +59,8 @@ def test_a_luma_url_that_ended_long_ago_is_not_the_end_of_its_result(home: Engin
             clock.skip(600_000)
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
         assert home.sandbox.faults()[0]["fired"] == 3
-        found = reckon(home, pipeline.ledger)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+        totals = reckon(home, pipeline.ledger)
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
 def test_a_vidu_result_whose_url_has_ended_is_lost_loudly_after_a_few_refusals(home: EngineHome) -> None:
@@ -74,8 +74,8 @@ def test_a_vidu_result_whose_url_has_ended_is_lost_loudly_after_a_few_refusals(h
         check_user_text(video.blocker.todo)
         assert video.state is VideoState.BLOCKED
         assert status(pipeline).exit_code == 1
-        found = reckon(home, pipeline.ledger)
-        assert (found.charges, found.states) == (1, {"result_lost": 1})
+        totals = reckon(home, pipeline.ledger)
+        assert (totals.charges, totals.states) == (1, {"result_lost": 1})
         refused = [row for row in home.sandbox.requests()["counts"] if row["status"] == "403"]
         assert 3 <= sum(row["count"] for row in refused) <= 6
         # a person pays again, knowing it
@@ -118,8 +118,8 @@ def test_an_outage_past_the_end_of_a_url_is_not_the_end_of_its_result(home: Engi
         check_user_text(held.todo)
         home.sandbox.clear_faults()
         assert drive(pipeline).videos[0].state is VideoState.COMPLETE
-        found = reckon(home, pipeline.ledger)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+        totals = reckon(home, pipeline.ledger)
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
 def test_bad_moments_before_a_refusal_do_not_count_as_refusals(home: EngineHome) -> None:

@@ -51,14 +51,16 @@ def test_a_result_that_our_rules_refuse_is_told_at_once_and_comes_once_they_are_
                 advance(pipeline, publish=False)
                 clock.skip(60_000)
             assert [ending.urgency for ending in ending_now(pipeline)] == [Urgency.SOON]
-            [told] = [found for found in doctor(home) if (found["level"], found["check"]) == ("warning", "account k")]
+            [told] = [
+                totals for totals in doctor(home) if (totals["level"], totals["check"]) == ("warning", "account k")
+            ]
             check_user_text(told["message"])
             [video] = status(pipeline).plan.videos
             assert video.blocker is not None
             assert video.blocker.reason is BlockReason.NOT_FETCHED
         drive(pipeline)
-        found = reckon(home, pipeline.ledger)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+        totals = reckon(home, pipeline.ledger)
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
 def test_vidu_s_host_must_refuse_for_hours_before_a_paid_result_is_lost(home: EngineHome) -> None:

@@ -49,8 +49,8 @@ def test_a_film_that_the_provider_sends_completes_the_video_and_pays_nothing(
     film = make_clip(tmp_path / "sent.mp4", seconds=9)
     assert isinstance(take(lost, film), Resolved)
     assert drive(lost).videos[0].state is VideoState.COMPLETE
-    found = reckon(home, lost.ledger)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+    totals = reckon(home, lost.ledger)
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
     with lost.ledger.read() as connection:
         [row] = queries.attempts_of(connection, ["vidu-0"])
         stored = select(tables.events.c.actor).where(tables.events.c.kind == "attempt_stored")

@@ -38,8 +38,8 @@ def notes(pipeline: Pipeline) -> list[str]:
 
 def finishes(home: EngineHome, pipeline: Pipeline, charges: int) -> None:
     assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
-    found = reckon(home, pipeline.ledger)
-    assert (found.charges, set(found.states)) == (charges, {"stored"})
+    totals = reckon(home, pipeline.ledger)
+    assert (totals.charges, set(totals.states)) == (charges, {"stored"})
 
 
 def test_a_film_waits_while_no_process_can_be_started(home: EngineHome) -> None:

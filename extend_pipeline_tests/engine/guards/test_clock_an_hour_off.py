@@ -111,8 +111,8 @@ def test_a_url_that_seems_to_have_ended_is_tried_all_the_same(provider: str, hom
     home.sandbox.set_offset(-3 * HOUR_S)
     with home.open() as pipeline:
         complete(pipeline)
-        found = reckon(home, pipeline.ledger)
-    assert (found.charges, found.states) == (1, {"stored": 1})
+        totals = reckon(home, pipeline.ledger)
+    assert (totals.charges, totals.states) == (1, {"stored": 1})
 
 
 @OFF

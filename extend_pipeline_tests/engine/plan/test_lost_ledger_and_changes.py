@@ -25,13 +25,13 @@ def test_a_lost_ledger_is_rebuilt_from_the_upstream_without_a_second_charge(home
     shutil.rmtree(home.path / "state")
     with home.open() as pipeline:
         assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
-        found = reckon(home, pipeline.ledger)
+        totals = reckon(home, pipeline.ledger)
         with pipeline.ledger.read() as connection:
             after = set(connection.execute(select(tables.attempts.c.external_task_id, tables.attempts.c.task_id)))
     assert after == before
     assert len(before) == 6
     assert home.sandbox.charges()["charges"] == paid
-    assert found.states == {"stored": 6}
+    assert totals.states == {"stored": 6}
 
 
 def test_a_changed_prompt_pays_for_its_hop_and_those_after_it_only(home: EngineHome) -> None:
