@@ -59,7 +59,7 @@ class Walk:
 
 
 def walks(part: str) -> list[Walk]:
-    """Return a walk for every failpoint of a part; of submit and recover at the second hit too, when work is under way."""
+    """Return a walk for every failpoint of a part; of submit and recover also at the second hit, amid other work."""
     hits = (1, 2) if part in ("submit", "recover") else (1,)
     return [Walk(point, hit) for point in POINTS if point.startswith(part) for hit in hits]
 

@@ -1,4 +1,4 @@
-"""Every fault of the sandbox, one kind after another: each video reaches its target or names what the operator must do."""
+"""Every fault of the sandbox, one kind after another: each video reaches its target or names what must be done."""
 
 from __future__ import annotations
 

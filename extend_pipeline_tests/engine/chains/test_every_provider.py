@@ -40,7 +40,7 @@ def published(home: EngineHome, table: str) -> list[dict[str, Any]]:
 
 
 def sums_are_the_providers(home: EngineHome, pipeline: Pipeline) -> int:
-    """Assert that each account's units are what the sandbox charged it, with nothing reserved; return the number of charges."""
+    """Assert that each account's committed units are what the sandbox charged it; return the number of charges."""
     book = {row["provider"]: row for row in home.sandbox.charges()["by_account"].values() if row["provider"] != "kling"}
     for account in status(pipeline).accounts:
         assert account.committed == Decimal(book[account.provider]["units"]) > 0, account
