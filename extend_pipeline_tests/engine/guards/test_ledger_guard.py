@@ -1,4 +1,4 @@
-"""A home knows its ledger: with another, a new, an older or a copied one nothing is paid until the operator accepts it."""
+"""A home knows its ledger: with another, a new, an older or a copied one it pays nothing until the operator agrees."""
 
 from __future__ import annotations
 
