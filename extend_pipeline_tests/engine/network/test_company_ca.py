@@ -35,7 +35,7 @@ def test_the_account_stops_with_the_reason_and_resumes_once_the_ca_is_set(
                 assert video.blocker.reason is BlockReason.ACCOUNT_STOPPED
                 assert ISSUER in video.blocker.message
                 assert "unreachable" not in video.blocker.message
-            assert status(pipeline).needs_person
+            assert status(pipeline).plan.needs_person
             (finding,) = check_upstream(pipeline.accounts["k"], pipeline.settings, now=lambda: 0.0)
             assert finding.level is Level.PROBLEM
             assert ISSUER in finding.message
