@@ -23,6 +23,8 @@ LOGIN = "PROXY_TEST_LOGIN"
 
 @pytest.fixture(autouse=True)
 def _resolves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this machine resolve no name."""
+
     really = socket.getaddrinfo
 
     def look_up(host: str, port: Any, *args: Any, **options: Any) -> Any:

@@ -58,19 +58,19 @@ def test_a_stored_hop_makes_the_next_one_due_from_its_own_result(tmp_path: Path)
 
 def test_a_changed_prompt_makes_its_hop_and_all_after_it_anew_and_keeps_the_earlier_attempts(tmp_path: Path) -> None:
     before = configured(tmp_path, [entry("v", "827", steps=3, prompts=["a", "b", "c"])])
-    takes = [attempt(before, "v", hop) for hop in (1, 2, 3)]
-    assert only(plan(given(before, *takes))).state is VideoState.COMPLETE
+    attempts = [attempt(before, "v", hop) for hop in (1, 2, 3)]
+    assert only(plan(given(before, *attempts))).state is VideoState.COMPLETE
     after = configured(tmp_path, [entry("v", "827", steps=3, prompts=["a", "B", "c"])])
-    video = only(plan(given(after, *takes, on_change="pay")))
+    video = only(plan(given(after, *attempts, on_change="pay")))
     assert video.due is not None
     assert (video.due.hop, video.due.params, video.due.paid_again) == (2, {"prompt": "B"}, True)
     assert video.due.parent_attempt_id == "v-1-stored"
     assert video.hops_done == 1
-    third = only(plan(given(after, *takes, stored_from(video.due, 4_500), on_change="pay")))
+    third = only(plan(given(after, *attempts, stored_from(video.due, 4_500), on_change="pay")))
     assert third.due is not None
     assert (third.due.hop, third.due.paid_again) == (3, True)
     assert third.due.parent_video_id == "91x"
-    assert only(plan(given(before, *takes, stored_from(video.due, 4_500)))).state is VideoState.COMPLETE
+    assert only(plan(given(before, *attempts, stored_from(video.due, 4_500)))).state is VideoState.COMPLETE
 
 
 def test_an_earlier_attempt_that_still_runs_is_waited_for(tmp_path: Path) -> None:
