@@ -40,6 +40,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @pytest.fixture(autouse=True)
 def _films_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check films in this process instead of in a worker."""
     monkeypatch.setattr(isolated_probe, "check_file", probe.check_file)
 
 
@@ -144,7 +145,7 @@ def test_a_slow_line_outlasts_silence_and_window_while_bytes_flow(store: LocalSt
 
 
 @pytest.mark.parametrize("how", ["ignores ranges", "another place", "another file", "another length, no validator"])
-def test_what_does_not_continue_the_file_is_read_from_the_start(
+def test_bytes_that_do_not_continue_the_file_are_read_from_the_start(
     store: LocalStore, film: bytes, tmp_path: Path, how: str
 ) -> None:
     other_film = make_clip(tmp_path / "other.mp4", seconds=3).read_bytes()
@@ -290,7 +291,7 @@ def test_two_writers_never_share_a_partial_file_nor_wait_for_a_stopped_one(store
     assert left(store) == []
 
 
-def test_sweep_spares_what_is_still_to_be_fetched_and_takes_the_rest(store: LocalStore, film: bytes) -> None:
+def test_sweep_keeps_what_is_still_to_be_fetched_and_removes_the_rest(store: LocalStore, film: bytes) -> None:
     for key in ("result:open", "result:ended"):
         with store.partial(key) as partial:
             assert partial is not None

@@ -128,7 +128,7 @@ def test_a_home_that_init_makes_is_closed(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_umask")
-def test_what_the_demo_and_its_children_make_is_closed(tmp_path: Path) -> None:
+def test_files_of_the_demo_and_its_children_are_closed(tmp_path: Path) -> None:
     demo = find(write_demo(tmp_path / "home"))
     with prepared(demo, verb="demo", fresh=True) as lock:
         touched = demo.state / "made"
@@ -140,7 +140,7 @@ def test_what_the_demo_and_its_children_make_is_closed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("verb", [["publish"], ["status"], ["plan"], ["doctor"]])
-def test_every_verb_leaves_what_it_makes_closed(verb: list[str], home: EngineHome) -> None:
+def test_every_commands_files_are_closed(verb: list[str], home: EngineHome) -> None:
     home.seeded(1)
     done = run_bounded(home, *verb, umask=0)
     assert done.returncode in (0, 1), done.stderr

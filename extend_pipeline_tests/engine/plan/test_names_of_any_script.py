@@ -1,4 +1,4 @@
-"""Videos and accounts with names in people's own scripts go the whole way: files, ledger, sandbox, warehouse, screens,
+"""Videos and accounts with names in any script work everywhere: files, ledger, sandbox, warehouse, screens,
 CSV and SQL; and names in ASCII keep every step that was paid for."""
 
 from __future__ import annotations

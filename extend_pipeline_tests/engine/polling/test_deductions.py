@@ -151,7 +151,7 @@ def test_a_bill_decides_the_same_way(
         replays_to_the_same(pipeline.ledger, home.path)
 
 
-def test_a_promotion_that_is_billed_in_full_costs_what_the_plan_said(make_home: Callable[..., EngineHome]) -> None:
+def test_a_promotion_that_is_billed_in_full_costs_the_predicted_amount(make_home: Callable[..., EngineHome]) -> None:
     home = make_home(billing_delay=0, billing_interval=0)
     home.seeded(1)
     clock = JumpClock()

@@ -105,7 +105,7 @@ def test_the_best_name_wins(read: Read) -> None:
 
 
 @pytest.mark.parametrize("cell", [ID, f'"{ID}"', f'"=""{ID}"""', f"'{ID}", f" {ID} "])
-def test_an_id_is_text_however_it_is_protected(read: Read, cell: str) -> None:
+def test_an_id_is_text_with_any_protection(read: Read, cell: str) -> None:
     assert rows(read(f"id,units\n{cell},2\n")) == {ID: 2_000_000}
 
 

@@ -270,7 +270,7 @@ def test_all_films_of_a_store_with_our_mark_are_fetched_again_without_asking(hom
 
 
 def test_an_assembled_film_is_made_again_from_its_parts_and_waits_for_them(home: EngineHome) -> None:
-    other_home(home, "luma", steps=2)  # its account says output: segment
+    other_home(home, "luma", steps=2)  # its account has output: segment
     with home.open(JumpClock()) as pipeline:
         drive(pipeline)
         table = tables.attempts
@@ -360,7 +360,7 @@ def test_films_of_no_attempt_are_counted(home: EngineHome) -> None:
     [
         (True, True, 100_000, 0, 5, False),
         (True, True, 100_000, 1, 0, False),
-        (True, True, 3, 3, 0, False),  # emptied: our own folder says so
+        (True, True, 3, 3, 0, False),  # emptied: the folder has our mark
         (True, True, 3, 3, 9, True),  # another home's
         (True, True, 100_000, 90_000, 0, True),
         (True, True, 100_000, 40_000, 0, False),
