@@ -136,7 +136,7 @@ DIFFERENT: list[tuple[dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("first", "second"), DIFFERENT, ids=lambda value: str(value))
-def test_parts_that_do_not_fit_are_coded_again_and_the_note_says_why(
+def test_parts_that_do_not_fit_are_reencoded_with_the_reason_in_the_note(
     tmp_path: Path, store: LocalStore, first: dict[str, Any], second: dict[str, Any]
 ) -> None:
     parts = pair(tmp_path, parent=first, segment=second)
@@ -161,7 +161,7 @@ def test_parts_that_do_not_fit_are_coded_again_and_the_note_says_why(
         assert film.stored.probe.frames == 72 + 48, "the segment takes on the parent's rate"
 
 
-def test_another_codec_is_coded_again(tmp_path: Path, store: LocalStore) -> None:
+def test_another_codec_is_reencoded(tmp_path: Path, store: LocalStore) -> None:
     parts = pair(tmp_path)
     parts[1] = _as_mpeg4(parts[1])
 
@@ -171,7 +171,7 @@ def test_another_codec_is_coded_again(tmp_path: Path, store: LocalStore) -> None
     check_user_text(film.note)
 
 
-def test_sound_of_another_rate_is_coded_again_beside_copied_pictures(tmp_path: Path, store: LocalStore) -> None:
+def test_audio_of_another_rate_is_reencoded_beside_copied_frames(tmp_path: Path, store: LocalStore) -> None:
     parts = pair(tmp_path, parent={"audio": True}, segment={"audio": True, "sound_rate": 44_100})
 
     film = made(parts, store)
@@ -197,7 +197,7 @@ def test_what_an_edit_list_hides_is_not_in_the_film(tmp_path: Path, store: Local
     assert min(psnr(one, other) for one, other in zip(shown, both, strict=True)) > SAME_DB
 
 
-def test_copied_sound_follows_on_without_an_overlap(tmp_path: Path, store: LocalStore) -> None:
+def test_copied_audio_follows_without_an_overlap(tmp_path: Path, store: LocalStore) -> None:
     import av
 
     film = made(pair(tmp_path, parent={"audio": True}, segment={"audio": True}), store)
@@ -226,7 +226,7 @@ def test_a_film_can_be_the_parent_of_the_next_hop(tmp_path: Path, store: LocalSt
 
 @pytest.mark.parametrize("broken", [0, 1], ids=["parent", "segment"])
 @pytest.mark.parametrize("fraction", [0.0, 0.05, 0.7])
-def test_a_broken_part_is_a_reason_and_no_film(tmp_path: Path, store: LocalStore, broken: int, fraction: float) -> None:
+def test_a_broken_part_gives_a_reason_and_no_film(tmp_path: Path, store: LocalStore, broken: int, fraction: float) -> None:
     parts = pair(tmp_path)
     cut(parts[broken], fraction)
 
@@ -239,7 +239,7 @@ def test_a_broken_part_is_a_reason_and_no_film(tmp_path: Path, store: LocalStore
     assert not [path for path in store.root.rglob("*") if path.is_file()]
 
 
-def test_damaged_pictures_end_in_a_film_or_a_reason_and_never_in_an_exception(
+def test_damaged_frames_give_a_film_or_a_reason_and_never_an_exception(
     tmp_path: Path, store: LocalStore
 ) -> None:
     parts = pair(tmp_path)
@@ -277,7 +277,7 @@ def test_a_full_disk_and_a_missing_file_are_errors_of_the_machine(tmp_path: Path
         assemble(parent=tmp_path / "nowhere.mp4", segment=parts[1], store=store, max_bytes=MOST)
 
 
-def test_a_segment_is_told_apart_measured_and_drawn(tmp_path: Path) -> None:
+def test_a_segment_is_classified_measured_and_drawn(tmp_path: Path) -> None:
     parent, segment = pair(tmp_path, parent={"seconds": 5}, segment={"seconds": 5, "start_s": 5})
 
     seam = measure_seam(parent=parent, result=segment)

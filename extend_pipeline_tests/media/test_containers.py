@@ -55,7 +55,7 @@ def test_a_film_is_kept_byte_for_byte_under_its_true_extension(
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_film_is_looked_at_and_joined_to_its_like(
+def test_a_film_is_measured_and_joined_to_one_of_its_kind(
     name: str, films: dict[str, Path], following: dict[str, Path], tmp_path: Path
 ) -> None:
     out = tmp_path / "film.mp4"
@@ -73,7 +73,7 @@ def test_a_film_is_looked_at_and_joined_to_its_like(
 
 
 @pytest.mark.parametrize("name", ["webm vp9", "matroska", "fragmented"])
-def test_what_fits_an_mp4_is_copied(
+def test_streams_that_fit_an_mp4_are_copied(
     name: str, films: dict[str, Path], following: dict[str, Path], tmp_path: Path
 ) -> None:
     made = join(parent=films[name], segment=following[name], out=tmp_path / "film.mp4", max_bytes=MOST)
@@ -130,7 +130,7 @@ def test_a_film_that_was_cut_is_never_whole(name: str, share: float, films: dict
         (b"G" + bytes(400), "known kind"),
     ],
 )
-def test_what_came_instead_of_a_film_is_told_by_its_first_bytes(head: bytes, word: str) -> None:
+def test_a_file_that_is_no_film_is_recognised_by_its_first_bytes(head: bytes, word: str) -> None:
     verdict = recognise_bytes(head)
 
     assert isinstance(verdict, NotVideo)

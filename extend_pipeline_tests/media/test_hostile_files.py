@@ -56,7 +56,7 @@ def test_an_absurd_file_is_refused_in_a_sentence_and_the_next_film_passes(
     assert isinstance(isolated_probe.check_file(good, workers=shared), ValidFile)
 
 
-def test_a_picture_bomb_within_the_bounds_is_only_a_large_film(bomb: Path, shared: WorkerPool) -> None:
+def test_a_decompression_bomb_within_the_bounds_is_only_a_large_film(bomb: Path, shared: WorkerPool) -> None:
     assert bomb.stat().st_size < 2_000_000, "it is small, and its pictures are 100 MB each"
     verdict = isolated_probe.check_file(bomb, workers=shared)
     assert isinstance(verdict, ValidFile)
@@ -64,7 +64,7 @@ def test_a_picture_bomb_within_the_bounds_is_only_a_large_film(bomb: Path, share
     assert len(isolated_probe.make_poster(parent=None, result=bomb, parent_ms=None, workers=shared)) <= 10_000
 
 
-def test_a_picture_bomb_that_takes_more_memory_than_allowed_is_refused(bomb: Path, good: Path) -> None:
+def test_a_decompression_bomb_that_takes_more_memory_than_allowed_is_refused(bomb: Path, good: Path) -> None:
     workers = WorkerPool(Bounds(memory_bytes=96 * MB))
     try:
         verdict = isolated_probe.check_file(bomb, workers=workers)
@@ -89,7 +89,7 @@ def test_a_header_that_takes_more_memory_than_allowed_is_refused(tmp_path: Path,
         workers.close()
 
 
-def test_a_film_that_takes_more_computing_than_allowed_is_refused(tmp_path: Path, good: Path) -> None:
+def test_a_film_that_takes_more_cpu_time_than_allowed_is_refused(tmp_path: Path, good: Path) -> None:
     path = picture_bomb(tmp_path / "long.mp4", pictures=200)
     workers = WorkerPool(replace(Bounds(), cpu_s=0.1))
     try:
@@ -111,7 +111,7 @@ def prober_poster(path: Path, workers: WorkerPool) -> bytes:
         return isolated_probe.make_poster(parent=None, result=path, parent_ms=None, workers=workers)
 
 
-def test_what_a_worker_may_do_is_bounded_by_the_kernel(good: Path) -> None:
+def test_a_worker_is_bounded_by_the_kernel(good: Path) -> None:
     workers = WorkerPool()
     try:
         isolated_probe.check_file(good, workers=workers)
@@ -127,7 +127,7 @@ def test_what_a_worker_may_do_is_bounded_by_the_kernel(good: Path) -> None:
         workers.close()
 
 
-def test_the_limit_of_computing_is_for_each_film_and_not_for_all(good: Path) -> None:
+def test_the_limit_of_cpu_time_is_per_film(good: Path) -> None:
     workers = WorkerPool(Bounds(cpu_s=1.0))
     try:
         assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
@@ -141,14 +141,14 @@ def test_the_limit_of_computing_is_for_each_film_and_not_for_all(good: Path) -> 
         workers.close()
 
 
-def test_the_check_without_a_worker_says_the_same(good: Path, shared: WorkerPool, tmp_path: Path) -> None:
+def test_the_check_without_a_worker_has_the_same_verdict(good: Path, shared: WorkerPool, tmp_path: Path) -> None:
     assert isolated_probe.check_file(good, workers=shared) == check_file(good)
     for name in ("cut at 70 %", "2^32 - 1 samples", "a play list"):
         path = absurd(name, tmp_path)
         assert isolated_probe.check_file(path, workers=shared) == check_file(path)
 
 
-def test_a_worker_ended_by_the_files_own_fault_is_told_from_one_that_was_killed() -> None:
+def test_a_worker_ended_by_the_files_own_fault_is_distinguished_from_one_that_was_killed() -> None:
     from extend_pipeline.media.isolation.pool import _from_outside
 
     ours = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGXCPU}

@@ -54,7 +54,7 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("with_parent", [True, False])
-def test_the_panels_are_the_parents_end_the_first_new_picture_and_the_end(
+def test_the_panels_are_the_parents_end_the_first_new_frame_and_the_end(
     clips: tuple[Path, Path], with_parent: bool, capfd: pytest.CaptureFixture[str]
 ) -> None:
     parent, result = clips
@@ -72,7 +72,7 @@ def test_the_panels_are_the_parents_end_the_first_new_picture_and_the_end(
         assert distances[number] < 8
 
 
-def test_a_segment_starts_with_its_first_picture(clips: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_segment_starts_with_its_first_frame(clips: tuple[Path, Path], tmp_path: Path) -> None:
     parent, _ = clips
     segment = make_clip(tmp_path / "segment.mp4", seconds=3, hue=NEW_HUE, start_s=2)
 
@@ -109,7 +109,7 @@ def test_a_noisy_upright_film_still_fits(tmp_path: Path, most: int) -> None:
     assert len(panels(jpeg)) == 3
 
 
-def test_what_can_not_be_drawn_says_why(clips: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_poster_that_cannot_be_drawn_raises_with_the_reason(clips: tuple[Path, Path], tmp_path: Path) -> None:
     parent, result = clips
     page = tmp_path / "page.mp4"
     page.write_bytes(b"<html>")
@@ -126,7 +126,7 @@ def test_what_can_not_be_drawn_says_why(clips: tuple[Path, Path], tmp_path: Path
 @pytest.mark.parametrize(
     "shape", [{}, {"bframes": 2}, {"keyframe_every": 7, "bframes": 2}, {"keyframe_every": 1}], ids=str
 )
-def test_chosen_pictures_are_those_a_full_decode_gives(tmp_path: Path, shape: dict[str, int]) -> None:
+def test_chosen_frames_are_those_of_a_full_decode(tmp_path: Path, shape: dict[str, int]) -> None:
     import av
 
     path = make_clip(tmp_path / "clip.mp4", seconds=3, **shape)  # type: ignore[arg-type]

@@ -103,7 +103,7 @@ def test_a_worker_gets_no_secret_no_file_and_no_lock_of_ours(
         assert Path(f"/proc/{worker.pid}/cwd").readlink() == Path("/")
 
 
-def test_a_worker_is_kept_and_answers_many(good: Path, make: Callable[..., WorkerPool]) -> None:
+def test_a_worker_is_reused_for_many_films(good: Path, make: Callable[..., WorkerPool]) -> None:
     workers = make()
     pids = set()
     for _ in range(20):
@@ -120,7 +120,7 @@ def test_many_threads_share_at_most_four_workers(good: Path, make: Callable[...,
     assert 1 <= len({worker.pid for worker in workers._idle}) <= 4
 
 
-def test_after_a_fork_the_child_starts_its_own(good: Path, make: Callable[..., WorkerPool]) -> None:
+def test_after_a_fork_the_child_starts_its_own_worker(good: Path, make: Callable[..., WorkerPool]) -> None:
     workers = make()
     assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
     (worker,) = workers._idle
@@ -142,7 +142,7 @@ def test_after_a_fork_the_child_starts_its_own(good: Path, make: Callable[..., W
 # How it ends
 
 
-def test_a_worker_that_retired_is_replaced_without_a_word(good: Path, make: Callable[..., WorkerPool]) -> None:
+def test_a_retired_worker_is_replaced(good: Path, make: Callable[..., WorkerPool]) -> None:
     workers = make(idle_s=0.05)
     assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
     first = workers._idle[0].pid
@@ -150,7 +150,7 @@ def test_a_worker_that_retired_is_replaced_without_a_word(good: Path, make: Call
     assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
 
 
-def test_a_worker_that_has_computed_for_long_enough_makes_room_for_another(
+def test_a_worker_retires_after_its_share_of_cpu_time(
     good: Path, make: Callable[..., WorkerPool]
 ) -> None:
     workers = make(life_cpu_s=0.0001)
@@ -169,7 +169,7 @@ def test_a_worker_killed_in_the_middle_of_a_film_is_replaced_once(slow: Path, ma
         assert poster.result(60).startswith(b"\xff\xd8\xff")
 
 
-def test_a_worker_killed_twice_says_nothing_of_the_film(
+def test_a_worker_killed_twice_is_no_verdict_on_the_film(
     slow: Path, good: Path, make: Callable[..., WorkerPool]
 ) -> None:
     workers, before = make(), children()
@@ -184,7 +184,7 @@ def test_a_worker_killed_twice_says_nothing_of_the_film(
     assert isinstance(isolated_probe.check_file(good, workers=workers), ValidFile)
 
 
-def test_a_worker_that_the_film_ends_twice_is_the_films_doing(slow: Path, make: Callable[..., WorkerPool]) -> None:
+def test_a_film_that_ends_two_workers_is_at_fault(slow: Path, make: Callable[..., WorkerPool]) -> None:
     workers, before = make(), children()
     with ThreadPoolExecutor(1) as pool:
         poster = pool.submit(isolated_probe.make_poster, parent=None, result=slow, parent_ms=None, workers=workers)
@@ -230,7 +230,7 @@ def test_workers_end_with_the_program(good: Path) -> None:
 # Whose fault it is
 
 
-def test_no_process_to_be_had_is_no_verdict(
+def test_a_worker_that_cannot_be_started_is_no_verdict(
     good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
@@ -240,7 +240,7 @@ def test_no_process_to_be_had_is_no_verdict(
     assert issubclass(ProbeUnavailable, OSError)
 
 
-def test_a_process_that_does_not_start_is_no_verdict(
+def test_a_worker_that_ends_before_it_is_ready_is_no_verdict(
     good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", "raise SystemExit(3)")
@@ -249,7 +249,7 @@ def test_a_process_that_does_not_start_is_no_verdict(
     check_user_text(str(caught.value))
 
 
-def test_a_missing_film_is_the_callers_problem(make: Callable[..., WorkerPool], tmp_path: Path) -> None:
+def test_a_missing_film_raises(make: Callable[..., WorkerPool], tmp_path: Path) -> None:
     workers = make()
     with pytest.raises(FileNotFoundError):
         isolated_probe.check_file(tmp_path / "nowhere.mp4", workers=workers)
@@ -285,7 +285,7 @@ def told(**changes: Any) -> str:
     ],
     ids=lambda text: text[:40],
 )  # fmt: skip
-def test_an_answer_that_makes_no_sense_never_makes_a_film_sound(
+def test_an_invalid_message_never_makes_a_film_valid(
     text: str, good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering(text))
@@ -294,7 +294,7 @@ def test_an_answer_that_makes_no_sense_never_makes_a_film_sound(
     assert verdict.reason.isprintable()
 
 
-def test_an_answer_that_says_so_makes_it_sound(
+def test_a_valid_message_makes_a_film_valid(
     good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering(told()))
@@ -304,7 +304,7 @@ def test_an_answer_that_says_so_makes_it_sound(
 @pytest.mark.parametrize(
     "text", ['{"ok": {"jpeg": "AAAA"}}', '{"ok": {"jpeg": "/9j/!!"}}', '{"ok": {}}', '{"ok": {"invalid": "x"}}', told()]
 )
-def test_a_poster_is_a_picture_or_an_error(
+def test_a_poster_is_a_jpeg_or_an_error(
     text: str, good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering(text))
@@ -312,7 +312,7 @@ def test_a_poster_is_a_picture_or_an_error(
         isolated_probe.make_poster(parent=None, result=good, parent_ms=None, workers=make())
 
 
-def test_silence_is_this_machines_doing(
+def test_a_worker_that_sends_no_message_is_no_verdict(
     good: Path, make: Callable[..., WorkerPool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "_BOOT", answering("x").replace("print('x', flush=True)", "pass"))

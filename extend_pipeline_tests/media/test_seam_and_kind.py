@@ -61,7 +61,7 @@ def test_a_clip_that_only_ends_like_the_parent_is_no_prefix(parent: Path, tmp_pa
     assert not seam.parent_is_prefix
 
 
-def test_a_longer_segment_of_five_seconds_after_four_is_told_by_its_pictures(parent: Path, tmp_path: Path) -> None:
+def test_a_longer_segment_of_five_seconds_after_four_is_recognised_by_its_frames(parent: Path, tmp_path: Path) -> None:
     segment = make_clip(tmp_path / "segment.mp4", seconds=5, start_s=4)
 
     seam = measure_seam(parent=parent, result=segment)
@@ -79,7 +79,7 @@ def test_a_result_shorter_than_the_parent_has_nothing_to_compare(parent: Path, t
     assert (seam.psnr_db, seam.parent_is_prefix, seam.compared_frames) == (None, False, 0)
 
 
-def test_a_parent_of_two_pictures_can_be_measured(tmp_path: Path) -> None:
+def test_a_parent_of_two_frames_can_be_measured(tmp_path: Path) -> None:
     parent = make_clip(tmp_path / "parent.mp4", seconds=2 / 12)
     result = extend_clip(parent, tmp_path / "result.mp4", seconds=1)
 

@@ -47,7 +47,7 @@ def files(store: LocalStore) -> list[str]:
     return sorted(str(path.relative_to(store.root)) for path in store.root.rglob("*") if path.is_file())
 
 
-def test_a_sound_film_is_stored_under_the_hash_of_its_bytes(store: LocalStore, film: bytes) -> None:
+def test_a_valid_film_is_stored_under_the_hash_of_its_bytes(store: LocalStore, film: bytes) -> None:
     stored = ingest(store, film)
 
     sha256 = hashlib.sha256(film).hexdigest()
@@ -59,7 +59,7 @@ def test_a_sound_film_is_stored_under_the_hash_of_its_bytes(store: LocalStore, f
     assert files(store) == [stored.path]
 
 
-def test_files_are_0600_and_folders_0700_whatever_the_umask(store: LocalStore, film: bytes) -> None:
+def test_files_are_0600_and_folders_0700_with_any_umask(store: LocalStore, film: bytes) -> None:
     before = os.umask(0)
     try:
         stored = ingest(store, film)
@@ -85,7 +85,7 @@ def test_the_same_bytes_again_are_the_same_file(store: LocalStore, film: bytes) 
     assert files(store) == [first.path]
 
 
-def test_a_stored_file_that_was_cut_since_is_healed_by_the_same_bytes(store: LocalStore, film: bytes) -> None:
+def test_a_stored_file_that_was_cut_since_is_restored_by_the_same_bytes(store: LocalStore, film: bytes) -> None:
     first = ingest(store, film)
     assert isinstance(first, Stored)
     path = store.root / first.path
@@ -95,7 +95,7 @@ def test_a_stored_file_that_was_cut_since_is_healed_by_the_same_bytes(store: Loc
     assert path.read_bytes() == film
 
 
-def test_threads_may_bring_the_same_bytes_at_once(store: LocalStore, film: bytes) -> None:
+def test_threads_may_store_the_same_bytes_at_once(store: LocalStore, film: bytes) -> None:
     ends: list[Stored | InvalidFile] = []
     start = threading.Barrier(8)
 
@@ -126,7 +126,7 @@ def test_a_download_that_breaks_off_leaves_nothing(store: LocalStore, film: byte
     assert files(store) == []
 
 
-def test_a_check_that_fails_itself_leaves_nothing(store: LocalStore, film: bytes) -> None:
+def test_a_check_that_raises_leaves_nothing(store: LocalStore, film: bytes) -> None:
     def check(path: Path) -> ValidFile:
         raise PermissionError(f"no access to {path.name}")
 
@@ -136,7 +136,7 @@ def test_a_check_that_fails_itself_leaves_nothing(store: LocalStore, film: bytes
     assert files(store) == []
 
 
-def test_other_than_the_announced_length_is_refused_and_not_kept(store: LocalStore, film: bytes) -> None:
+def test_a_length_unlike_the_announced_one_is_refused_and_not_kept(store: LocalStore, film: bytes) -> None:
     for announced in (len(film) + 1, len(film) - 1):
         verdict = store.ingest(pieces(film), expected_bytes=announced, max_bytes=MOST, check=check_file)
         assert isinstance(verdict, InvalidFile)
@@ -286,7 +286,7 @@ def test_a_full_disk_is_an_oserror_and_leaves_nothing(store: LocalStore, film: b
     assert files(store) == []
 
 
-def test_sweep_spares_a_writer_that_lives_however_slow_it_is(store: LocalStore, film: bytes) -> None:
+def test_sweep_spares_a_slow_writer_that_lives(store: LocalStore, film: bytes) -> None:
     swept: list[int] = []
 
     def slow() -> Iterator[bytes]:

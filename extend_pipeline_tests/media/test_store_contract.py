@@ -81,7 +81,7 @@ def test_the_same_bytes_again_are_the_same_film(store: MediaStore, film: bytes) 
     assert len(listed(store)) == 1
 
 
-def test_what_is_refused_is_no_film_of_the_store(store: MediaStore, film: bytes) -> None:
+def test_a_refused_file_is_no_film_of_the_store(store: MediaStore, film: bytes) -> None:
     page = b"<html>no such film</html>"
 
     refused = ingest(store, page, key="result:a")
@@ -165,7 +165,7 @@ def test_a_poster_can_be_replaced_and_is_no_film(store: MediaStore) -> None:
     assert listed(store) == {}
 
 
-def test_a_file_that_is_not_there_is_said_to_be_gone(store: MediaStore) -> None:
+def test_a_missing_file_is_reported(store: MediaStore) -> None:
     ref = MediaRef("ab" * 32, ".mp4")
 
     assert not store.exists(ref)
@@ -192,7 +192,7 @@ def test_a_store_is_known_by_its_mark_and_a_new_one_has_none(reopen: Callable[[]
     assert len(listed(store)) == 1
 
 
-def test_a_store_says_where_it_is_and_how_much_fits(store: MediaStore) -> None:
+def test_a_store_has_a_place_and_free_space(store: MediaStore) -> None:
     free = store.free_bytes()
 
     assert store.place
@@ -213,7 +213,7 @@ def test_only_the_hash_of_a_film_names_a_file(name: str) -> None:
         MediaRef.parse(name)
 
 
-def test_a_check_that_fails_leaves_nothing(store: MediaStore, film: bytes) -> None:
+def test_a_check_that_raises_leaves_nothing(store: MediaStore, film: bytes) -> None:
     def check(path: Path) -> ValidFile | InvalidFile:
         raise PermissionError(path)
 

@@ -72,7 +72,7 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("mark", MARKS, ids=str)
-def test_a_clip_is_probed_and_looked_at_as_it_is_seen(tmp_path: Path, mark: dict[str, Any]) -> None:
+def test_a_clip_is_probed_and_decoded_as_a_player_shows_it(tmp_path: Path, mark: dict[str, Any]) -> None:
     clip = make_clip(tmp_path / "clip.mp4", seconds=1, **mark)
     probed = probe(clip)
     luma, turn = stored(clip, 3)
@@ -103,7 +103,7 @@ def test_parts_with_the_same_mark_are_copied_and_keep_it(tmp_path: Path, mark: d
 
 @pytest.mark.parametrize("mark", MARKS, ids=str)
 @pytest.mark.parametrize("which", [0, 1], ids=["parent", "segment"])
-def test_what_is_coded_again_stands_upright(tmp_path: Path, mark: dict[str, Any], which: int) -> None:
+def test_a_reencoded_film_is_upright(tmp_path: Path, mark: dict[str, Any], which: int) -> None:
     size = {} if mark.get("turned") in (None, 180) else {"size": (180, 320)}
     marks: list[dict[str, Any]] = [size, size]
     marks[which] = mark
@@ -120,7 +120,7 @@ def test_what_is_coded_again_stands_upright(tmp_path: Path, mark: dict[str, Any]
         assert psnr(shown, as_seen(stored(parts[part], index)[0], marks[part])) > SAME_DB
 
 
-def test_turned_parts_that_do_not_fit_stand_upright_too(tmp_path: Path) -> None:
+def test_turned_parts_that_do_not_fit_become_upright(tmp_path: Path) -> None:
     parts = clips(tmp_path, {"turned": 90}, {"turned": 90, "bframes": 2})
 
     made, probed = joined(parts, tmp_path / "film.mp4")
@@ -132,7 +132,7 @@ def test_turned_parts_that_do_not_fit_stand_upright_too(tmp_path: Path) -> None:
     assert psnr(shown, as_seen(stored(parts[1], -1)[0], {"turned": 90})) > SAME_DB
 
 
-def test_a_seam_and_a_poster_compare_upright_pictures(tmp_path: Path) -> None:
+def test_a_seam_and_a_poster_compare_upright_frames(tmp_path: Path) -> None:
     """The parent is stored turned; the result, which begins with it, is stored as it is seen."""
     import av
 

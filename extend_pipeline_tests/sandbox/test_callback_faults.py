@@ -30,7 +30,7 @@ def finish(kling: Kling, *, at: float = 1001) -> None:
     eventually(lambda: kling.handle.callbacks()["waiting"] == 0)
 
 
-def test_doubled_callbacks_say_the_same_twice(start: Callable[..., Kling], receiver: tuple[str, Received]) -> None:
+def test_doubled_callbacks_post_each_state_twice(start: Callable[..., Kling], receiver: tuple[str, Received]) -> None:
     url, received = receiver
     kling = start(run_time=(1000, 1000))
     kling.handle.faults([{"kind": "callback_double"}])
@@ -41,7 +41,7 @@ def test_doubled_callbacks_say_the_same_twice(start: Callable[..., Kling], recei
     assert states(received) == ["submitted", "submitted", "processing", "processing", "succeed", "succeed"]
 
 
-def test_late_callbacks_come_after_their_time_and_tell_what_was(
+def test_late_callbacks_come_after_their_time_with_the_state_of_then(
     start: Callable[..., Kling], receiver: tuple[str, Received]
 ) -> None:
     url, received = receiver
@@ -125,7 +125,7 @@ def test_a_resellers_callback_is_its_origins_body(
     assert bodies[-1].get("final_unit_deduction") == ("2" if origin_units else None)
 
 
-def test_a_notify_hook_tells_each_change_as_a_query_does(
+def test_a_notify_hook_posts_each_change_as_a_query_returns_it(
     run: Callable[..., Any], receiver: tuple[str, Received]
 ) -> None:
     url, received = receiver

@@ -53,14 +53,14 @@ def test_a_secret_signs_callbacks_the_standard_webhooks_way(
     assert headers["webhook-signature"] == f"v1,{expected}"
 
 
-def test_a_receiver_that_is_not_there_is_counted_and_harms_nothing(start: Callable[..., Kling]) -> None:
+def test_a_missing_receiver_is_counted_and_blocks_nothing(start: Callable[..., Kling]) -> None:
     kling = start()
     kling.submit(kling.source(), external_task_id="deaf", callback_url="http://127.0.0.1:9/hook")
     eventually(lambda: kling.handle.callbacks()["failed"] == 1)
     assert kling.query("deaf")["task_status"] == "succeed"
 
 
-def test_callbacks_that_were_due_later_are_taken_up_after_a_restart(
+def test_callbacks_that_were_due_later_are_posted_after_a_restart(
     start: Callable[..., Kling], receiver: tuple[str, Received]
 ) -> None:
     url, received = receiver

@@ -20,7 +20,7 @@ def charged(kling: Kling, external_task_id: str) -> int:
 
 
 @pytest.mark.parametrize("kind", ["refuse", "reset_before"])
-def test_a_reset_before_makes_nothing(kling: Kling, kind: str) -> None:
+def test_a_reset_before_creates_no_task(kling: Kling, kind: str) -> None:
     kling.handle.faults([{"kind": kind}])
     source = kling.source()
     # A reset that comes while the body is still being written may reach the reader as a plain end of stream.
@@ -81,7 +81,7 @@ def test_a_held_answer_does_not_hold_up_the_end_of_the_server(start: Callable[..
 
 @pytest.mark.parametrize(("code", "expected"), [(500, (500, 5000)), (503, (503, 5001)), (5002, (504, 5002))])
 @pytest.mark.parametrize(("kind", "made"), [("5xx_before", 0), ("5xx_after", 1)])
-def test_a_server_error_tells_nothing_about_the_task(
+def test_a_server_error_does_not_show_whether_there_is_a_task(
     kling: Kling, code: int, expected: tuple[int, int], kind: str, made: int
 ) -> None:
     kling.handle.faults([{"kind": kind, "code": code}])
@@ -141,7 +141,7 @@ def test_slow_headers_arrive_in_the_end_and_defeat_a_time_out_between_bytes(klin
         ("auth_1004", (401, 1004)),
     ],
 )
-def test_any_business_code_can_be_ordered(kling: Kling, kind: str, expected: tuple[int, int]) -> None:
+def test_any_business_code_can_be_armed(kling: Kling, kind: str, expected: tuple[int, int]) -> None:
     places = ["submit", "query", "list"]
     kling.handle.faults([{"kind": kind, "where": where} for where in places])
     answers = [kling.submit(kling.source(), external_task_id=kind), kling.http.get(f"{PATH}/x"), kling.http.get(PATH)]
@@ -234,7 +234,7 @@ def test_reads_can_be_reset_too(kling: Kling, kind: str, where: str) -> None:
         kling.http.get(PATH if where == "list" else f"{PATH}/{task_id}")
 
 
-def test_clearing_forgets_what_has_not_struck(kling: Kling) -> None:
+def test_clearing_removes_the_faults_that_have_not_struck(kling: Kling) -> None:
     kling.handle.faults([{"kind": kind} for kind in BEFORE])
     kling.handle.clear_faults()
     assert kling.handle.faults() == []
@@ -291,7 +291,7 @@ def test_a_download_may_be_reset(kling: Kling) -> None:
         kling.http.get(url)
 
 
-def test_the_request_log_names_what_was_done_instead_of_answering(start: Callable[..., Kling]) -> None:
+def test_the_request_log_names_the_fault_in_place_of_a_status(start: Callable[..., Kling]) -> None:
     kling = start()
     kling.handle.faults([{"kind": "reset_after"}, {"kind": "cut_body"}])
     source = kling.source()

@@ -77,7 +77,7 @@ def test_two_videos_do_not_look_the_same(kling: Kling) -> None:
     assert kling.http.get(one["url"]).content != kling.http.get(other["url"]).content
 
 
-def test_a_film_is_rendered_only_when_it_is_asked_for(start: Callable[..., Kling], tmp_path: Path) -> None:
+def test_a_film_is_rendered_only_when_it_is_requested(start: Callable[..., Kling], tmp_path: Path) -> None:
     kling = start()
     videos = chain(kling, 3)
     assert list((tmp_path / "state" / "media").iterdir()) == []
@@ -123,7 +123,7 @@ def test_a_link_that_was_tampered_with_is_refused(kling: Kling, spoil: str) -> N
     assert kling.http.get(url.partition("?")[0]).status_code == 403
 
 
-def test_a_film_is_cleared_after_30_days_whatever_its_link_says(kling: Kling) -> None:
+def test_a_film_is_removed_after_30_days_although_its_link_is_valid(kling: Kling) -> None:
     old = datetime.now(UTC) - timedelta(days=29, hours=23, minutes=59)
     task = kling.extend(kling.source(created_at=old.isoformat()))
     try:
@@ -134,7 +134,7 @@ def test_a_film_is_cleared_after_30_days_whatever_its_link_says(kling: Kling) ->
         kling.handle.set_offset(0)
 
 
-def test_a_head_request_tells_the_length(kling: Kling) -> None:
+def test_a_head_request_returns_the_length(kling: Kling) -> None:
     url = chain(kling, 1)[0]["url"]
     head = kling.http.head(url)
     assert int(head.headers["content-length"]) == len(kling.http.get(url).content)

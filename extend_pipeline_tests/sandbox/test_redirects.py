@@ -17,7 +17,7 @@ def charged(kling: Kling, external_task_id: str) -> int:
 
 
 @pytest.mark.parametrize(("after", "made"), [(None, 1), (True, 1), (False, 0)])
-def test_a_redirected_submit_has_made_its_task_unless_told_otherwise(
+def test_a_redirected_submit_has_created_its_task_unless_ordered_otherwise(
     kling: Kling, after: bool | None, made: int
 ) -> None:
     kling.handle.faults([{"kind": "redirect", **({} if after is None else {"after": after})}])
@@ -28,7 +28,7 @@ def test_a_redirected_submit_has_made_its_task_unless_told_otherwise(
     assert charged(kling, f"redirected-{after}") == made
 
 
-def test_whoever_follows_a_redirected_submit_pays_twice(client: Client) -> None:
+def test_a_client_that_follows_a_redirected_submit_pays_twice(client: Client) -> None:
     source, before = client.source(), client.charged()
     client.fault("redirect")
     client.http.follow_redirects = True
@@ -89,7 +89,7 @@ def test_a_download_leads_where_the_order_says(kling: Kling, location: str) -> N
         {"kind": "callback_drop", "match": {"task_id": "1"}},
     ],
 )
-def test_an_order_that_cannot_be_met_is_refused(kling: Kling, order: dict[str, Any]) -> None:
+def test_an_invalid_fault_is_refused(kling: Kling, order: dict[str, Any]) -> None:
     with pytest.raises(SandboxError) as caught:
         kling.handle.faults([order])
     check_user_text(str(caught.value))

@@ -49,7 +49,7 @@ def test_a_bill_names_each_charge_as_documented(start: Callable[..., Kling]) -> 
     assert (second["unit_before_deduction"], second["unit_after_deduction"]) == (8.0, 4.5)
 
 
-def test_a_bill_is_late_and_leaves_out_what_was_refunded(start: Callable[..., Kling]) -> None:
+def test_a_bill_is_late_and_leaves_out_refunded_charges(start: Callable[..., Kling]) -> None:
     kling = start(billing_interval=0.0)
     kling.handle.faults([{"kind": "fail_task", "match": {"external_task_id": "doomed"}}])
     task_id = kling.extend(kling.source())["task_id"]
@@ -111,7 +111,7 @@ def test_a_request_that_cannot_be_read_is_refused(start: Callable[..., Kling], b
     assert kling.code(answer) in ((400, 1200), (400, 1201))
 
 
-def test_packs_show_what_is_left_twelve_hours_late(start: Callable[..., Kling]) -> None:
+def test_packs_show_the_remaining_units_twelve_hours_late(start: Callable[..., Kling]) -> None:
     kling = start(balance=Decimal(5), billing_interval=0.0)
     kling.extend(kling.source())
     (pack,) = packs(kling)["resource_pack_subscribe_infos"]
@@ -146,7 +146,7 @@ def test_a_second_request_within_a_second_is_too_fast(
     ask(kling)
 
 
-def test_bills_are_for_those_who_show_their_key(start: Callable[..., Kling]) -> None:
+def test_bills_need_a_key(start: Callable[..., Kling]) -> None:
     kling = start()
     kling.http.headers["Authorization"] = "Bearer nobody"
     assert kling.code(kling.http.get("/account/costs", params=ALWAYS)) == (401, 1002)
@@ -157,7 +157,7 @@ def test_bills_are_for_those_who_show_their_key(start: Callable[..., Kling]) -> 
     ("kind", "status"),
     [("5xx_before", 500), ("html", 502), ("code_1302", 429), ("redirect", 307), ("empty_body", 200)],
 )
-def test_bills_go_wrong_as_ordered(start: Callable[..., Kling], kind: str, status: int) -> None:
+def test_armed_faults_strike_the_billing_routes(start: Callable[..., Kling], kind: str, status: int) -> None:
     kling = start(**PROMPT_BILLS)
     kling.handle.faults([{"kind": kind, "where": "billing", "times": 2}])
     assert kling.http.post("/account/billing/package", json=ALWAYS).status_code == status
@@ -192,7 +192,7 @@ def test_a_task_may_cost_nothing(kling: Kling) -> None:
     assert kling.extend(kling.source())["final_unit_deduction"] == "0"
 
 
-def test_somebody_elses_task_is_finished_charged_and_listed(start: Callable[..., Kling]) -> None:
+def test_a_foreign_task_is_finished_charged_and_listed(start: Callable[..., Kling]) -> None:
     kling = start(run_time=(1000, 1000), slots=1, **PROMPT_BILLS)
     kling.submit(kling.source())
     theirs = kling.handle.foreign_task(external_task_id="theirs", prompt="a fox")
@@ -205,7 +205,7 @@ def test_somebody_elses_task_is_finished_charged_and_listed(start: Callable[...,
     assert film.content[4:8] == b"ftyp"
 
 
-def test_somebody_elses_task_may_be_old_and_cost_what_it_likes(start: Callable[..., Kling]) -> None:
+def test_a_foreign_task_may_be_old_and_have_any_price(start: Callable[..., Kling]) -> None:
     kling = start(billing_interval=0.0)
     source = kling.source()
     kling.handle.faults([{"kind": "odd_deduction", "units": "7", "match": {"video_id": source}}])
@@ -215,7 +215,7 @@ def test_somebody_elses_task_may_be_old_and_cost_what_it_likes(start: Callable[.
     assert kling.query(theirs["task_id"])["task_info"]["parent_video"]["id"] == source
 
 
-def test_somebody_elses_task_may_be_of_any_surface(client: Client) -> None:
+def test_a_foreign_task_may_be_of_any_surface(client: Client) -> None:
     before = client.charged()
     theirs = client.handle.foreign_task(provider=client.provider)
     body = client.query(theirs["task_id"])
@@ -224,7 +224,7 @@ def test_somebody_elses_task_may_be_of_any_surface(client: Client) -> None:
     assert client.charged() == before + 1
 
 
-def test_somebody_else_may_use_another_account(run: Callable[..., Any]) -> None:
+def test_a_foreign_task_may_be_of_another_account(run: Callable[..., Any]) -> None:
     gateway = run(Gateway, gateway=GatewayConfig(extra_accounts=(KeyAccount("second", "second-key"),)))
     theirs = gateway.handle.foreign_task(provider="kling-gateway", account="second")
     assert gateway.ask(theirs["task_id"]).status_code == 404
@@ -243,14 +243,14 @@ def test_somebody_else_may_use_another_account(run: Callable[..., Any]) -> None:
         {"prompt": 7},
     ],
 )
-def test_somebody_else_can_do_no_more_than_anybody(kling: Kling, fields: dict[str, Any]) -> None:
+def test_an_invalid_foreign_task_is_refused(kling: Kling, fields: dict[str, Any]) -> None:
     with pytest.raises(SandboxError) as caught:
         kling.handle.foreign_task(**fields)
     check_user_text(str(caught.value))
 
 
 @pytest.mark.parametrize("wrong", [{"billing_delay": -1}, {"billing_interval": -1}, {"billing_page": 501}])
-def test_a_bill_that_cannot_be_is_refused(wrong: dict[str, Any]) -> None:
+def test_an_invalid_billing_config_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(SandboxError, match=next(iter(wrong))):
         SandboxConfig(**wrong)
 

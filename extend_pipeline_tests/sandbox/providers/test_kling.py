@@ -280,7 +280,7 @@ def test_bad_credentials_are_401_with_their_own_code(kling: Kling, header: str |
         kling.http.headers["Authorization"] = "Bearer sandbox-api-key"
 
 
-def test_a_good_jwt_opens_the_door_whatever_the_sandbox_clock_says(start: Callable[..., Kling]) -> None:
+def test_a_valid_jwt_is_accepted_at_any_time_of_the_sandbox_clock(start: Callable[..., Kling]) -> None:
     kling = start(now_offset=31 * 86400)
     answer = kling.http.get(PATH, headers={"Authorization": f"Bearer {make_jwt()}"})
     assert answer.status_code == 200

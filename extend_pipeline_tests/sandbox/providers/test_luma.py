@@ -68,7 +68,7 @@ def test_a_completed_generation_has_two_links_and_a_size(luma: Luma) -> None:
     assert [luma.http.get(video[name]).content[4:8] for name in ("url", "download_url")] == [b"ftyp"] * 2
 
 
-def test_the_clean_link_the_length_and_the_reason_are_matters_of_config(run: Any) -> None:
+def test_the_clean_link_the_length_and_the_reason_are_configurable(run: Any) -> None:
     luma = run(Luma, luma=LumaConfig(clean_url=False, raw_duration=True, failure_reason=False))
     body = luma.query(luma.extend(luma.source()))
     assert body["video"]["download_url"] == ""
@@ -109,7 +109,7 @@ def test_a_presigned_link_ends_and_a_query_brings_a_fresh_one(run: Any) -> None:
     assert luma.http.get(luma.url(luma.query(task_id))).status_code == 200
 
 
-def test_several_are_asked_for_at_once(luma: Luma) -> None:
+def test_several_generations_are_queried_at_once(luma: Luma) -> None:
     made = [luma.extend(luma.source()) for _ in range(3)]
     seeded = luma.source()
     asked = [made[2], "unknown", seeded, made[0]]
@@ -175,7 +175,7 @@ def test_only_the_bearer_key_opens(luma: Luma, authorization: str) -> None:
     assert [answer.status_code for answer in answers] == [401] * 3
 
 
-def test_the_hook_is_told_of_every_change(run: Any, receiver: tuple[str, Received]) -> None:
+def test_the_hook_receives_every_change(run: Any, receiver: tuple[str, Received]) -> None:
     url, received = receiver
     luma = run(Luma, luma=LumaConfig(run_time=(1000, 1000)))
     task_id = luma.extend(luma.source(), notify_hook=url)
@@ -211,7 +211,7 @@ def test_errors_may_be_pages(run: Any) -> None:
     assert (answer.status_code, answer.headers["content-type"][:9]) == (404, "text/html")
 
 
-def test_a_notify_hook_makes_no_other_step_of_the_same_one(run: Any) -> None:
+def test_a_notify_hook_does_not_make_the_same_step_a_different_one(run: Any) -> None:
     luma = run(Luma)
     source = luma.source()
     for prompt, hook in (("a", "http://127.0.0.1:9/1"), ("b", "http://127.0.0.1:9/2")):

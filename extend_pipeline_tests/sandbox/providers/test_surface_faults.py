@@ -60,7 +60,7 @@ def test_an_answer_may_be_held(client: Client, kind: str, made: int) -> None:
 
 @pytest.mark.parametrize("code", [500, 503, 504])
 @pytest.mark.parametrize(("kind", "made"), [("5xx_before", 0), ("5xx_after", 1)])
-def test_a_server_error_tells_nothing_about_the_task(client: Client, code: int, kind: str, made: int) -> None:
+def test_a_server_error_does_not_show_whether_there_is_a_task(client: Client, code: int, kind: str, made: int) -> None:
     source = client.source()
     client.fault(kind, code=code)
     answers: list[httpx.Response] = []
@@ -101,7 +101,7 @@ def test_two_documents_may_come_one_after_the_other(client: Client) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rate_limit", "no_money", "content_refusal", "unauthorized", "forbidden"])
-def test_a_refusal_makes_nothing_and_is_said_in_the_surfaces_words(client: Client, kind: str) -> None:
+def test_a_refusal_creates_no_task_and_has_the_surfaces_own_status(client: Client, kind: str) -> None:
     source = client.source()
     client.fault(kind)
     client.fault(kind, "query")
@@ -161,7 +161,7 @@ def test_a_download_may_be_cut_or_broken(client: Client) -> None:
 
 
 @pytest.mark.parametrize(("client_type", "mended"), [(Gateway, True), (Luma, True), (Vidu, False)])
-def test_a_query_mends_an_expired_url_but_not_vidus(run: Any, client_type: type[Client], mended: bool) -> None:
+def test_a_query_renews_an_expired_url_except_at_vidu(run: Any, client_type: type[Client], mended: bool) -> None:
     client = run(client_type)
     task_id = client.extend(client.source())
     url = client.url(client.query(task_id))

@@ -167,7 +167,7 @@ def test_ids_are_drawn_from_the_seed(run: Any) -> None:
         ({"provider": "vidu", "video_url": ""}, "video_url"),
     ],
 )
-def test_a_seed_that_cannot_be_is_told(client: Client, seed: dict[str, Any], told: str) -> None:
+def test_an_invalid_seed_is_refused(client: Client, seed: dict[str, Any], told: str) -> None:
     with pytest.raises(SandboxError, match=told):
         client.handle.seed([{"video_id": "wrong", "duration": 5, **seed}])
 
@@ -192,12 +192,12 @@ def test_one_id_cannot_be_seeded_for_two_providers(client: Client) -> None:
         ({"luma": LumaConfig(account="vidu")}, "account names"),
     ],
 )
-def test_a_config_that_cannot_be_is_refused(config: dict[str, Any], told: str) -> None:
+def test_an_invalid_config_is_refused(config: dict[str, Any], told: str) -> None:
     with pytest.raises(SandboxError, match=told):
         SandboxConfig(**config)
 
 
-def test_a_state_of_the_time_before_the_three_surfaces_still_opens(tmp_path: Path) -> None:
+def test_a_state_from_before_the_three_surfaces_still_opens(tmp_path: Path) -> None:
     with running_sandbox(tmp_path, SandboxConfig(run_time=(0, 0))) as handle:
         kling = Kling(handle)
         kling.extend(kling.source(video_id="old"), external_task_id="old-task")
@@ -214,7 +214,7 @@ def test_a_state_of_the_time_before_the_three_surfaces_still_opens(tmp_path: Pat
         kling.http.close()
 
 
-def test_all_surfaces_remember_over_a_restart(run: Any) -> None:
+def test_all_surfaces_keep_their_state_over_a_restart(run: Any) -> None:
     before = run(Gateway)
     clients = [before, Vidu(before.handle), Luma(before.handle)]
     named = {"vidu": {"video_url": "https://example.org/film.mp4"}}
@@ -230,7 +230,7 @@ def test_all_surfaces_remember_over_a_restart(run: Any) -> None:
         client.http.close()
 
 
-def test_a_hook_that_was_owed_is_told_after_a_restart(run: Any, receiver: tuple[str, Received]) -> None:
+def test_a_hook_that_was_due_is_posted_after_a_restart(run: Any, receiver: tuple[str, Received]) -> None:
     url, received = receiver
     luma = run(Luma, luma=LumaConfig(run_time=(1000, 1000)))
     luma.extend(luma.source(), notify_hook=url)

@@ -127,7 +127,7 @@ def test_a_last_frame_may_be_an_image_or_a_url(vidu: Vidu, frame: str) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b'{"model": "viduq2-pro", "input": {}, "parameters": {}}'])
-def test_a_body_without_what_is_needed_is_a_param_error(vidu: Vidu, body: bytes) -> None:
+def test_a_body_without_its_required_fields_is_a_param_error(vidu: Vidu, body: bytes) -> None:
     headers = {"Content-Type": "application/json"}
     assert vidu.error(vidu.http.post("/v1/tasks/submit", content=body, headers=headers)) == (400, "param_error")
 
@@ -149,7 +149,7 @@ def test_any_surfaces_film_may_be_extended_by_its_url(vidu: Vidu, gateway: Gatew
     assert vidu.error(vidu.submit(url.replace("sig=", "sig=0"))) == (400, "param_error")
 
 
-def test_a_results_url_ends_for_good_and_with_it_the_next_hop(run: Any) -> None:
+def test_a_results_url_expires_finally_and_with_it_the_next_hop(run: Any) -> None:
     vidu = run(Vidu, vidu=ViduConfig(url_ttl=100))
     task_id = vidu.extend(vidu.source())
     url = vidu.url(vidu.query(task_id))
@@ -225,12 +225,12 @@ def test_an_unknown_task_is_a_param_error(vidu: Vidu, luma: Luma) -> None:
     assert vidu.error(vidu.ask(luma.extend(luma.source()))) == (400, "param_error")
 
 
-def test_a_content_refusal_has_its_own_word(vidu: Vidu) -> None:
+def test_a_content_refusal_has_its_own_code(vidu: Vidu) -> None:
     vidu.fault("content_refusal")
     assert vidu.error(vidu.submit(vidu.source())) == (400, "sensitive_check_error")
 
 
-def test_the_same_step_is_a_double_by_whichever_url_and_a_branch_is_none(run: Any) -> None:
+def test_the_same_step_under_two_urls_is_a_double_and_a_branch_is_none(run: Any) -> None:
     vidu = run(Vidu)
     vidu.handle.seed([{"video_id": "dance", "duration": 5, "provider": "vidu", "video_url": DANCE}])
     for fields in ({"prompt": "a"}, {"prompt": "b"}, {"prompt": "a", "duration": 4}):

@@ -78,7 +78,7 @@ def quiet(values: list[float]) -> bool:
 
 @pytest.mark.parametrize("segment", [{}, {"bframes": 2}], ids=["pictures copied", "pictures coded again"])
 @pytest.mark.parametrize("which", ["parent", "segment"])
-def test_silence_fills_the_part_without_sound(tmp_path: Path, which: str, segment: dict[str, Any]) -> None:
+def test_silence_fills_the_part_without_audio(tmp_path: Path, which: str, segment: dict[str, Any]) -> None:
     parts = clips(tmp_path, {"audio": which == "parent"}, {"audio": which == "segment"} | segment)
 
     made = joined(parts, tmp_path / "film.mp4")
@@ -95,7 +95,7 @@ def test_silence_fills_the_part_without_sound(tmp_path: Path, which: str, segmen
 
 
 @pytest.mark.parametrize("where", [0, 1], ids=["parent", "segment"])
-def test_rates_and_layouts_are_made_equal_and_the_richer_one_is_taken(tmp_path: Path, where: int) -> None:
+def test_the_richer_sampling_rate_and_layout_are_used_for_both_parts(tmp_path: Path, where: int) -> None:
     shapes: list[dict[str, Any]] = [{"audio": True}, {"audio": True, "sound_rate": 24_000, "stereo": True}]
     parts = clips(tmp_path, shapes[where], shapes[1 - where])
 
@@ -108,7 +108,7 @@ def test_rates_and_layouts_are_made_equal_and_the_richer_one_is_taken(tmp_path: 
     check_user_text(made.note)
 
 
-def test_sound_neither_drifts_nor_is_cut_over_many_seams(tmp_path: Path) -> None:
+def test_audio_neither_drifts_nor_is_cut_over_many_seams(tmp_path: Path) -> None:
     """Copied sound leaves up to a packet of nothing at each seam; what is coded again keeps those gaps in place."""
     parent, segment = clips(tmp_path, {"audio": True}, {"audio": True})
     for number in range(3):
@@ -147,7 +147,7 @@ def test_a_damaged_track_alone_is_left_out_and_the_other_is_kept(tmp_path: Path,
     check_user_text(made.note)
 
 
-def test_two_damaged_tracks_leave_a_film_without_sound_that_says_so(tmp_path: Path) -> None:
+def test_two_damaged_tracks_give_a_film_without_audio_and_a_note(tmp_path: Path) -> None:
     parts = clips(tmp_path, {"audio": True}, {"audio": True, "sound_rate": 44_100})
     for part in parts:
         spoil_sound(part)
@@ -162,7 +162,7 @@ def test_two_damaged_tracks_leave_a_film_without_sound_that_says_so(tmp_path: Pa
     check_user_text(made.note)
 
 
-def test_the_sound_pieces_of_a_half_damaged_track_stay(tmp_path: Path) -> None:
+def test_the_valid_packets_of_a_half_damaged_track_stay(tmp_path: Path) -> None:
     parts = clips(tmp_path, {"audio": True}, {"audio": True, "sound_rate": 44_100})
     spoil_sound(parts[0], from_s=1.5)
 
