@@ -1,4 +1,4 @@
-"""Sound files pass, with what they hold; every broken kind is caught with a reason that a person understands."""
+"""Valid files pass with their properties; every broken kind is caught with a reason that a person understands."""
 
 from __future__ import annotations
 

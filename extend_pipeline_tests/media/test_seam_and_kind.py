@@ -28,7 +28,7 @@ def test_an_exact_extension_has_a_perfect_seam(parent: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("shape", [{"size": (640, 360)}, {"noise": 6}, {"fps": 24}, {"keyframe_every": 5}], ids=str)
 def test_a_parent_that_was_encoded_again_is_still_a_prefix(parent: Path, tmp_path: Path, shape: dict[str, int]) -> None:
-    # another size draws another pattern, so that one is scaled from the parent's own pictures
+    # another size draws another pattern, so the parent's own frames are scaled for it
     result = _rescaled(parent, tmp_path / "result.mp4") if "size" in shape else None
     result = result or make_clip(tmp_path / "result.mp4", seconds=6, **shape)  # type: ignore[arg-type]
 
@@ -135,7 +135,7 @@ def test_the_kind_follows_the_table(parent_ms: int | None, probed_ms: int, seam:
 
 
 def _rescaled(source: Path, path: Path) -> Path:
-    """The clip encoded again at twice its size."""
+    """Write the clip re-encoded at twice its size, and return `path`."""
     import av
 
     with av.open(str(source)) as clip, av.open(str(path), "w") as out:

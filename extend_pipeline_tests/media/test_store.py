@@ -1,4 +1,4 @@
-"""A file is in the store whole or not at all, whatever happens while it comes."""
+"""A file is in the store whole or not at all, however its download ends."""
 
 from __future__ import annotations
 
@@ -96,12 +96,12 @@ def test_a_stored_file_that_was_cut_since_is_restored_by_the_same_bytes(store: L
 
 
 def test_threads_may_store_the_same_bytes_at_once(store: LocalStore, film: bytes) -> None:
-    ends: list[Stored | InvalidFile] = []
+    outcomes: list[Stored | InvalidFile] = []
     start = threading.Barrier(8)
 
     def bring() -> None:
         start.wait()
-        ends.append(ingest(store, film))
+        outcomes.append(ingest(store, film))
 
     threads = [threading.Thread(target=bring) for _ in range(8)]
     for thread in threads:
@@ -109,10 +109,10 @@ def test_threads_may_store_the_same_bytes_at_once(store: LocalStore, film: bytes
     for thread in threads:
         thread.join()
 
-    assert len(ends) == 8
-    assert len(set(ends)) == 1
-    assert isinstance(ends[0], Stored)
-    assert files(store) == [ends[0].path]
+    assert len(outcomes) == 8
+    assert len(set(outcomes)) == 1
+    assert isinstance(outcomes[0], Stored)
+    assert files(store) == [outcomes[0].path]
 
 
 def test_a_download_that_breaks_off_leaves_nothing(store: LocalStore, film: bytes) -> None:
@@ -209,7 +209,7 @@ def test_quarantine_keeps_the_largest_files_of_each_attempt_and_the_same_bytes_o
     assert large.kept in files(store)
     assert len(files(store)) == 4 + 1
     assert bring(b"\0another film" * 900, "first").kept in files(store)
-    assert bring(b"<p>", "first").kept is None, "it is smaller than all that is kept"
+    assert bring(b"<p>", "first").kept is None, "it is smaller than every kept file"
     assert len(files(store)) == 4 + 1
 
 
@@ -260,7 +260,7 @@ def test_a_process_killed_before_the_rename_leaves_no_final_file_and_sweep_clear
     size = (store.root / left).stat().st_size
     assert size == (4096 if name == "collect.mid_download" else len(film))
 
-    assert store.sweep(older_than_s=3600, now=time.time()) == 0, "too young to be called dead"
+    assert store.sweep(older_than_s=3600, now=time.time()) == 0, "too young to be abandoned"
     assert store.sweep(older_than_s=3600, now=time.time() + 7200) == 1
     assert files(store) == []
     assert isinstance(ingest(store, film), Stored)

@@ -115,7 +115,7 @@ def test_a_film_that_ends_every_worker_is_quarantined_after_two_fetches(home: En
     with home.open(clock) as pipeline, pytest.MonkeyPatch.context() as patch:
         # workers that die of whatever they are given, as of a hole in a decoder
         boot = "import os, sys; print('{\"ok\": true}', flush=True); sys.stdin.readline(); os.kill(os.getpid(), 11)"
-        patch.setattr("extend_pipeline.media.isolation.pool._BOOT", boot)
+        patch.setattr("extend_pipeline.media.isolation.pool.BOOT", boot)
         for _ in range(4):
             advance(pipeline, publish=False)
             clock.skip(700_000)
