@@ -1,4 +1,4 @@
-"""Callbacks that go wrong by order: doubled, late, dropped, in reverse order; and what each surface posts."""
+"""Callbacks with armed faults: doubled, late, dropped, in reverse order; and what each surface posts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _has(received: Received, count: int) -> bool:
 
 
 def finish(kling: Kling, *, at: float = 1001) -> None:
-    """Let the sandbox's clock pass the end of every task."""
+    """Set the sandbox's clock past the end of every task."""
     kling.handle.set_offset(at)
     eventually(lambda: kling.handle.callbacks()["waiting"] == 0)
 
@@ -99,11 +99,11 @@ def test_an_order_is_kept_for_a_task_that_has_a_callback_url(
 ) -> None:
     url, _ = receiver
     kling = start()
-    kling.handle.faults([{"kind": "callback_drop", "match": {"external_task_id": "told"}}])
-    kling.submit(kling.source(), external_task_id="untold", callback_url=url)
+    kling.handle.faults([{"kind": "callback_drop", "match": {"external_task_id": "matched"}}])
+    kling.submit(kling.source(), external_task_id="unmatched", callback_url=url)
     kling.submit(kling.source(), external_task_id="other")
     assert kling.handle.faults()[0]["fired"] == 0
-    kling.submit(kling.source(), external_task_id="told", callback_url=url)
+    kling.submit(kling.source(), external_task_id="matched", callback_url=url)
     assert kling.handle.faults()[0]["fired"] == 1
 
 

@@ -1,4 +1,4 @@
-"""Callbacks: what is posted when, signed if there is a secret, and never in the way."""
+"""Callbacks: what is posted when, signed if there is a secret, and without an effect on the task."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_each_change_is_posted_unwrapped_and_without_watermarks(
 ) -> None:
     url, received = receiver
     kling = start(run_time=(1000, 1000))
-    fields = {"external_task_id": "told", "watermark_info": {"enabled": True}}
+    fields = {"external_task_id": "posted", "watermark_info": {"enabled": True}}
     task_id = kling.submit(kling.source(), callback_url=url, **fields).json()["data"]["task_id"]
     for offset, count in ((0, 1), (300, 2), (1001, 3)):
         kling.handle.set_offset(offset)
@@ -33,7 +33,7 @@ def test_each_change_is_posted_unwrapped_and_without_watermarks(
     assert "code" not in last
     assert "watermark_info" not in last
     assert "watermark_url" not in last["task_result"]["videos"][0]
-    assert last["task_info"]["external_task_id"] == "told"
+    assert last["task_info"]["external_task_id"] == "posted"
     assert last["final_unit_deduction"] == "2"
     assert kling.http.get(last["task_result"]["videos"][0]["url"]).status_code == 200
     assert "webhook-signature" not in received[0][0]

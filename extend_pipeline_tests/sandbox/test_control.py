@@ -1,4 +1,4 @@
-"""The control routes: seeds, charges, request counts, and orders that cannot be read."""
+"""The control routes: seeds, charges, request counts, and invalid faults."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_seeding_twice_changes_nothing_and_a_contradiction_is_refused(kling: Kli
 
 
 @pytest.mark.parametrize(
-    ("seed", "told"),
+    ("seed", "field"),
     [
         ({"duration": 5}, "video_id"),
         ({"video_id": "x", "duration": "5"}, "duration"),
@@ -71,8 +71,10 @@ def test_seeding_twice_changes_nothing_and_a_contradiction_is_refused(kling: Kli
         ({"video_id": "x", "duration": 5, "colour": "red"}, "colour"),
     ],
 )
-def test_an_invalid_seed_is_refused_and_none_of_its_request_is_stored(kling: Kling, seed: dict[str, Any], told: str) -> None:
-    with pytest.raises(SandboxError, match=told):
+def test_an_invalid_seed_is_refused_and_none_of_its_request_is_stored(
+    kling: Kling, seed: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(SandboxError, match=field):
         kling.handle.seed([{"video_id": "innocent", "duration": 5}, seed])
     assert kling.code(kling.submit("innocent")) == (404, 1203)
 

@@ -1,4 +1,4 @@
-"""Every fault as a client sees it, and what it leaves in the charge book."""
+"""Every fault as a client sees it, and the charges that it leaves."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_a_held_answer_does_not_hold_up_the_end_of_the_server(start: Callable[..
     def submit() -> None:
         try:
             kling.submit(source)
-        except httpx.HTTPError as problem:
-            failures.append(problem)
+        except httpx.HTTPError as error:
+            failures.append(error)
 
     client = threading.Thread(target=submit)
     client.start()
@@ -112,11 +112,11 @@ def test_a_cut_body_promises_more_than_it_brings(kling: Kling) -> None:
 def test_a_body_may_be_no_json_or_nothing_at_all(kling: Kling, after: bool, made: int) -> None:
     kling.handle.faults([{"kind": "not_json", "after": after}, {"kind": "empty_body", "after": after}])
     source = kling.source()
-    answers = [kling.submit(source, external_task_id=f"{name}-{after}") for name in ("not-json", "empty")]
-    assert [answer.status_code for answer in answers] == [200, 200]
+    responses = [kling.submit(source, external_task_id=f"{name}-{after}") for name in ("not-json", "empty")]
+    assert [answer.status_code for answer in responses] == [200, 200]
     with pytest.raises(ValueError, match="Expecting value"):
-        answers[0].json()
-    assert answers[1].content == b""
+        responses[0].json()
+    assert responses[1].content == b""
     assert [charged(kling, f"{name}-{after}") for name in ("not-json", "empty")] == [made, made]
 
 
@@ -144,8 +144,8 @@ def test_slow_headers_arrive_in_the_end_and_defeat_a_time_out_between_bytes(klin
 def test_any_business_code_can_be_armed(kling: Kling, kind: str, expected: tuple[int, int]) -> None:
     places = ["submit", "query", "list"]
     kling.handle.faults([{"kind": kind, "where": where} for where in places])
-    answers = [kling.submit(kling.source(), external_task_id=kind), kling.http.get(f"{PATH}/x"), kling.http.get(PATH)]
-    assert [kling.code(answer) for answer in answers] == [expected] * 3
+    responses = [kling.submit(kling.source(), external_task_id=kind), kling.http.get(f"{PATH}/x"), kling.http.get(PATH)]
+    assert [kling.code(answer) for answer in responses] == [expected] * 3
     assert charged(kling, kind) == 0
 
 

@@ -22,7 +22,7 @@ FRAMES = Frames(320, 180, 12)
 
 
 def decoded(film: bytes) -> tuple[list[tuple[int | None, bytes]], float]:
-    """Every frame with its time, and the length in seconds."""
+    """Return every frame with its time, and the length in seconds."""
     with av.open(io.BytesIO(film), "r") as container:
         assert container.duration is not None
         frames = [(frame.pts, frame.to_ndarray().tobytes()) for frame in container.decode(video=0)]
@@ -30,7 +30,7 @@ def decoded(film: bytes) -> tuple[list[tuple[int | None, bytes]], float]:
 
 
 def chain(kling: Kling, hops: int, **source: object) -> list[dict[str, str]]:
-    """The `videos[0]` of each hop."""
+    """Return `videos[0]` of each hop."""
     videos, parent = [], kling.source(**source)
     for _ in range(hops):
         videos.append(kling.extend(parent)["task_result"]["videos"][0])

@@ -1,4 +1,4 @@
-"""Redirects as a fault: after a submit, whoever follows one sends again; after a download, it may lead anywhere."""
+"""Redirects as a fault: a client that follows one after a submit sends again; one of a download may lead anywhere."""
 
 from __future__ import annotations
 

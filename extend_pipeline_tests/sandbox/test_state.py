@@ -1,4 +1,4 @@
-"""What stays when a sandbox ends, also by SIGKILL; and what keeps two of them apart."""
+"""The state that remains when a sandbox ends, also by SIGKILL; and the separation of two sandboxes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from extend_pipeline_tests.support.user_texts import check_user_text
 
 @contextmanager
 def process(*arguments: str) -> Iterator[tuple[Kling, subprocess.Popen[str]]]:
-    """A sandbox as a process of its own."""
+    """Start a sandbox in a process of its own; yield a client of it and the process."""
     command = [sys.executable, "-m", "extend_pipeline.sandbox", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None

@@ -1,4 +1,4 @@
-"""Kling's billing routes, tasks of somebody else's, and deductions that differ from the price."""
+"""Kling's billing routes, foreign tasks, and deductions that differ from the price."""
 
 from __future__ import annotations
 
@@ -80,12 +80,12 @@ def test_a_bill_is_about_a_time_and_an_account(start: Callable[..., Kling]) -> N
     first = kling.extend(kling.source())
     kling.handle.set_offset(3600)
     second = kling.extend(kling.source())
-    theirs = kling.handle.foreign_task(account="other")
+    foreign = kling.handle.foreign_task(account="other")
     between = first["created_at"] + 1000
     assert billed(kling, start_time=1, end_time=between) == {first["task_id"]: 2.0}
     assert billed(kling, start_time=between, end_time=10**14) == {second["task_id"]: 2.0}
     kling.http.headers["Authorization"] = "Bearer other-key"
-    assert billed(kling) == {theirs["task_id"]: 2.0}
+    assert billed(kling) == {foreign["task_id"]: 2.0}
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_second_request_within_a_second_is_too_fast(
 
 def test_bills_need_a_key(start: Callable[..., Kling]) -> None:
     kling = start()
-    kling.http.headers["Authorization"] = "Bearer nobody"
+    kling.http.headers["Authorization"] = "Bearer unknown"
     assert kling.code(kling.http.get("/account/costs", params=ALWAYS)) == (401, 1002)
     assert kling.code(kling.http.post("/account/billing/package", json=ALWAYS)) == (401, 1002)
 
@@ -195,13 +195,13 @@ def test_a_task_may_cost_nothing(kling: Kling) -> None:
 def test_a_foreign_task_is_finished_charged_and_listed(start: Callable[..., Kling]) -> None:
     kling = start(run_time=(1000, 1000), slots=1, **PROMPT_BILLS)
     kling.submit(kling.source())
-    theirs = kling.handle.foreign_task(external_task_id="theirs", prompt="a fox")
-    assert theirs["status"] == "succeed"
-    found = kling.query("theirs")
-    assert (found["task_id"], found["task_status"]) == (theirs["task_id"], "succeed")
-    assert found["task_id"] in [row["task_id"] for row in kling.http.get(PATH).json()["data"]]
-    assert billed(kling)[theirs["task_id"]] == 2.0
-    film = kling.http.get(found["task_result"]["videos"][0]["url"])
+    foreign = kling.handle.foreign_task(external_task_id="foreign", prompt="a fox")
+    assert foreign["status"] == "succeed"
+    task = kling.query("foreign")
+    assert (task["task_id"], task["task_status"]) == (foreign["task_id"], "succeed")
+    assert task["task_id"] in [row["task_id"] for row in kling.http.get(PATH).json()["data"]]
+    assert billed(kling)[foreign["task_id"]] == 2.0
+    film = kling.http.get(task["task_result"]["videos"][0]["url"])
     assert film.content[4:8] == b"ftyp"
 
 
@@ -209,16 +209,16 @@ def test_a_foreign_task_may_be_old_and_have_any_price(start: Callable[..., Kling
     kling = start(billing_interval=0.0)
     source = kling.source()
     kling.handle.faults([{"kind": "odd_deduction", "units": "7", "match": {"video_id": source}}])
-    theirs = kling.handle.foreign_task(video_id=source, age=13 * 3600)
+    foreign = kling.handle.foreign_task(video_id=source, age=13 * 3600)
     kling.handle.foreign_task(age=11 * 3600)
-    assert billed(kling) == {theirs["task_id"]: 7.0}
-    assert kling.query(theirs["task_id"])["task_info"]["parent_video"]["id"] == source
+    assert billed(kling) == {foreign["task_id"]: 7.0}
+    assert kling.query(foreign["task_id"])["task_info"]["parent_video"]["id"] == source
 
 
 def test_a_foreign_task_may_be_of_any_surface(client: Client) -> None:
     before = client.charged()
-    theirs = client.handle.foreign_task(provider=client.provider)
-    body = client.query(theirs["task_id"])
+    foreign = client.handle.foreign_task(provider=client.provider)
+    body = client.query(foreign["task_id"])
     assert client.state(body) in ("succeed", "Success", "completed")
     assert client.http.get(client.url(body)).content[4:8] == b"ftyp"
     assert client.charged() == before + 1
@@ -226,10 +226,10 @@ def test_a_foreign_task_may_be_of_any_surface(client: Client) -> None:
 
 def test_a_foreign_task_may_be_of_another_account(run: Callable[..., Any]) -> None:
     gateway = run(Gateway, gateway=GatewayConfig(extra_accounts=(KeyAccount("second", "second-key"),)))
-    theirs = gateway.handle.foreign_task(provider="kling-gateway", account="second")
-    assert gateway.ask(theirs["task_id"]).status_code == 404
+    foreign = gateway.handle.foreign_task(provider="kling-gateway", account="second")
+    assert gateway.ask(foreign["task_id"]).status_code == 404
     gateway.http.headers["Authorization"] = "Bearer second-key"
-    assert gateway.state(gateway.query(theirs["task_id"])) == "succeed"
+    assert gateway.state(gateway.query(foreign["task_id"])) == "succeed"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,4 @@
-"""Kling through a reseller: the bodies of docs/upstream/kling-gateway.md, what is passed on, and bodies written
-anew."""
+"""Kling through a reseller: the bodies of docs/upstream/kling-gateway.md, forwarded fields, and rewritten bodies."""
 
 from __future__ import annotations
 
@@ -85,19 +84,19 @@ def test_nothing_is_found_by_the_clients_own_id_and_there_is_no_list(run: Any) -
 @pytest.mark.parametrize("authorization", ["", "sandbox-gateway-key", "Bearer wrong", "Bearer sandbox-luma-key"])
 def test_only_the_bearer_key_opens(gateway: Gateway, authorization: str) -> None:
     headers = {"Authorization": authorization}
-    answers = [
+    responses = [
         gateway.http.post(gateway.PATH, json={"video_id": "x"}, headers=headers),
         gateway.http.get(f"{gateway.PATH}/x", headers=headers),
     ]
-    assert [answer.status_code for answer in answers] == [401, 401]
+    assert [answer.status_code for answer in responses] == [401, 401]
 
 
 def test_a_video_of_another_account_or_surface_is_not_found(run: Any) -> None:
     gateway = run(Gateway, gateway=GatewayConfig(extra_accounts=(KeyAccount("second", "second-key"),)))
-    theirs, kling = gateway.source(account="second"), gateway.source(provider="kling")
-    assert [gateway.submit(name).json()["code"] for name in (theirs, kling, "unknown")] == [1203] * 3
+    foreign, kling = gateway.source(account="second"), gateway.source(provider="kling")
+    assert [gateway.submit(name).json()["code"] for name in (foreign, kling, "unknown")] == [1203] * 3
     second = {"Authorization": "Bearer second-key"}
-    assert gateway.http.post(gateway.PATH, json={"video_id": theirs}, headers=second).status_code == 200
+    assert gateway.http.post(gateway.PATH, json={"video_id": foreign}, headers=second).status_code == 200
 
 
 @pytest.mark.parametrize(("how", "kind"), [("seconds", int), ("text", str), ("ms", int)])

@@ -1,4 +1,4 @@
-"""Kling's three routes: bodies as docs/upstream/kling.md shows them, and every check before a task is made."""
+"""Kling's three routes: bodies as docs/upstream/kling.md shows them, and every check before a task is created."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_page_out_of_range_is_1201(kling: Kling, query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "named"),
+    ("fields", "field"),
     [
         ({"model_name": "kling-v1-6"}, "model_name"),
         ({"prompt": "x" * 2501}, "prompt"),
@@ -125,10 +125,10 @@ def test_a_page_out_of_range_is_1201(kling: Kling, query: str) -> None:
         ({"external_task_id": ""}, "external_task_id"),
     ],
 )
-def test_a_wrong_field_is_1201_and_named(kling: Kling, fields: dict[str, Any], named: str) -> None:
+def test_a_wrong_field_is_1201_and_named(kling: Kling, fields: dict[str, Any], field: str) -> None:
     answer = kling.submit(kling.source(), **fields)
     assert kling.code(answer) == (400, 1201)
-    assert named in answer.json()["message"]
+    assert field in answer.json()["message"]
 
 
 def test_fields_at_their_limits_are_taken(kling: Kling) -> None:

@@ -123,9 +123,9 @@ def test_a_batch_may_go_wrong_too(luma: Luma) -> None:
     task_id = luma.extend(luma.source())
     for kind in ("5xx_before", "rate_limit", "unknown_state"):
         luma.fault(kind, "list")
-    answers = [luma.http.post("/luma/tasks", json={"ids": [task_id]}) for _ in range(4)]
-    assert [answer.status_code for answer in answers] == [500, 429, 200, 200]
-    assert [answer.json()[0]["state"] for answer in answers[2:]] == ["postprocessing", "completed"]
+    responses = [luma.http.post("/luma/tasks", json={"ids": [task_id]}) for _ in range(4)]
+    assert [answer.status_code for answer in responses] == [500, 429, 200, 200]
+    assert [answer.json()[0]["state"] for answer in responses[2:]] == ["postprocessing", "completed"]
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b'{"ids": [1]}'])
@@ -159,9 +159,9 @@ def test_all_documented_fields_are_taken(luma: Luma) -> None:
 
 def test_an_unknown_generation_is_404_and_a_running_one_400(run: Any) -> None:
     luma = run(Luma, luma=LumaConfig(run_time=(1000, 1000), extra_accounts=(KeyAccount("second", "second-key"),)))
-    theirs, vidus = luma.source(account="second"), luma.source(provider="vidu")
-    assert [luma.submit(name).status_code for name in ("unknown", theirs, vidus)] == [404] * 3
-    assert [luma.ask(name).status_code for name in ("unknown", theirs, vidus)] == [404] * 3
+    foreign, vidus = luma.source(account="second"), luma.source(provider="vidu")
+    assert [luma.submit(name).status_code for name in ("unknown", foreign, vidus)] == [404] * 3
+    assert [luma.ask(name).status_code for name in ("unknown", foreign, vidus)] == [404] * 3
     running = luma.extend(luma.source())
     assert luma.submit(running).status_code == 400
     luma.handle.set_offset(1001)
@@ -171,8 +171,8 @@ def test_an_unknown_generation_is_404_and_a_running_one_400(run: Any) -> None:
 @pytest.mark.parametrize("authorization", ["", "sandbox-luma-key", "Bearer wrong"])
 def test_only_the_bearer_key_opens(luma: Luma, authorization: str) -> None:
     luma.http.headers["Authorization"] = authorization
-    answers = [luma.submit("x"), luma.ask("x"), luma.http.post("/luma/tasks", json={"ids": []})]
-    assert [answer.status_code for answer in answers] == [401] * 3
+    responses = [luma.submit("x"), luma.ask("x"), luma.http.post("/luma/tasks", json={"ids": []})]
+    assert [answer.status_code for answer in responses] == [401] * 3
 
 
 def test_the_hook_receives_every_change(run: Any, receiver: tuple[str, Received]) -> None:
@@ -181,7 +181,7 @@ def test_the_hook_receives_every_change(run: Any, receiver: tuple[str, Received]
     task_id = luma.extend(luma.source(), notify_hook=url)
     for offset, count in ((0, 1), (300, 2), (1001, 3)):
         luma.handle.set_offset(offset)
-        eventually(partial(lambda wanted: len(received) == wanted, count))
+        eventually(partial(lambda expected: len(received) == expected, count))
     bodies = [json.loads(body) for _, body in received]
     assert [body["state"] for body in bodies] == ["pending", "processing", "completed"]
     assert {body["id"] for body in bodies} == {task_id}

@@ -27,7 +27,7 @@ SOURCE_MS = 5000
 
 
 def films(client: Client, hops: int) -> list[bytes]:
-    """The files of a chain of extensions from a source of 5 s."""
+    """Return the files of a chain of extensions from a source of 5 s."""
     source, made = client.source(), []
     for _ in range(hops):
         body = client.query(client.extend(source))
@@ -39,7 +39,7 @@ def films(client: Client, hops: int) -> list[bytes]:
 
 
 def length_ms(film: bytes) -> tuple[int, int]:
-    """Where the frames of a film begin and end, in ms, from its packets."""
+    """Return the begin and the end of a film's frames, in ms, from its packets."""
     with av.open(io.BytesIO(film)) as opened:
         packets = [packet for packet in opened.demux(video=0) if packet.dts is not None]
         ends = [
@@ -121,8 +121,8 @@ def test_one_charge_book_and_one_list_hold_all_surfaces(run: Any) -> None:
     for client in (gateway, *others):
         client.extend(client.source())
     book = gateway.handle.charges()
-    told = {name: (row["provider"], row["units"], row["unit"]) for name, row in book["by_account"].items()}
-    assert told == {
+    rows = {name: (row["provider"], row["units"], row["unit"]) for name, row in book["by_account"].items()}
+    assert rows == {
         "sandbox": ("kling", "2", "kling-unit"),
         "gateway": ("kling-gateway", "1", "credit"),
         "vidu": ("vidu", "1.09", "CNY"),
@@ -159,7 +159,7 @@ def test_ids_are_drawn_from_the_seed(run: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seed", "told"),
+    ("seed", "reason"),
     [
         ({"provider": "sora"}, "provider"),
         ({"provider": "luma", "account": "sandbox"}, "for luma"),
@@ -167,8 +167,8 @@ def test_ids_are_drawn_from_the_seed(run: Any) -> None:
         ({"provider": "vidu", "video_url": ""}, "video_url"),
     ],
 )
-def test_an_invalid_seed_is_refused(client: Client, seed: dict[str, Any], told: str) -> None:
-    with pytest.raises(SandboxError, match=told):
+def test_an_invalid_seed_is_refused(client: Client, seed: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SandboxError, match=reason):
         client.handle.seed([{"video_id": "wrong", "duration": 5, **seed}])
 
 
@@ -180,7 +180,7 @@ def test_one_id_cannot_be_seeded_for_two_providers(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "reason"),
     [
         ({"vidu": ViduConfig(output="half")}, "vidu.output"),  # type: ignore[arg-type]
         ({"luma": LumaConfig(slots=0)}, "luma.slots"),
@@ -192,8 +192,8 @@ def test_one_id_cannot_be_seeded_for_two_providers(client: Client) -> None:
         ({"luma": LumaConfig(account="vidu")}, "account names"),
     ],
 )
-def test_an_invalid_config_is_refused(config: dict[str, Any], told: str) -> None:
-    with pytest.raises(SandboxError, match=told):
+def test_an_invalid_config_is_refused(config: dict[str, Any], reason: str) -> None:
+    with pytest.raises(SandboxError, match=reason):
         SandboxConfig(**config)
 
 

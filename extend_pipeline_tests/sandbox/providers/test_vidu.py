@@ -1,4 +1,4 @@
-"""Vidu through ModelVerse: the bodies of docs/upstream/vidu.md, every check, prices, and URLs that end for good."""
+"""Vidu through ModelVerse: the bodies of docs/upstream/vidu.md, every check, prices, and URLs that expire finally."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_bad_end_has_a_reason_and_a_usage_that_means_nothing(vidu: Vidu, kind:
 
 
 @pytest.mark.parametrize(
-    ("fields", "named"),
+    ("fields", "field"),
     [
         ({"model": "viduq3"}, "model"),
         ({"vidu_type": "img2video"}, "vidu_type"),
@@ -105,10 +105,10 @@ def test_a_bad_end_has_a_reason_and_a_usage_that_means_nothing(vidu: Vidu, kind:
         ({"last_frame_url": data_uri("png", png(size=10 * 1024 * 1024))}, "10 MB"),
     ],
 )
-def test_a_field_that_is_not_as_documented_is_a_param_error(vidu: Vidu, fields: dict[str, Any], named: str) -> None:
+def test_a_field_that_is_not_as_documented_is_a_param_error(vidu: Vidu, fields: dict[str, Any], field: str) -> None:
     answer = vidu.submit(vidu.source(), **fields)
     assert vidu.error(answer) == (400, "param_error")
-    assert named in answer.json()["error"]["message"]
+    assert field in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,13 @@ def test_any_surfaces_film_may_be_extended_by_its_url(vidu: Vidu, gateway: Gatew
 
 
 def test_a_results_url_expires_finally_and_with_it_the_next_hop(run: Any) -> None:
-    vidu = run(Vidu, vidu=ViduConfig(url_ttl=100))
+    vidu = run(Vidu, vidu=ViduConfig(url_ttl=10_000))
     task_id = vidu.extend(vidu.source())
     url = vidu.url(vidu.query(task_id))
     assert vidu.submit(url).status_code == 200
-    vidu.handle.set_offset(99)
+    vidu.handle.set_offset(9_000)
     assert vidu.http.get(url).status_code == 200
-    vidu.handle.set_offset(102)
+    vidu.handle.set_offset(11_000)
     assert vidu.url(vidu.query(task_id)) == url
     assert vidu.http.get(url).status_code == 403
     assert vidu.error(vidu.submit(url)) == (400, "param_error")
@@ -200,13 +200,13 @@ def test_the_charge_is_in_yuan_by_model_resolution_and_seconds(
 def test_the_key_comes_raw_or_as_bearer(vidu: Vidu, authorization: str, status: int) -> None:
     headers = {"Authorization": authorization}
     task_id = vidu.extend(vidu.source())
-    answers = [
+    responses = [
         vidu.http.post("/v1/tasks/submit", json=vidu.body(vidu.source()), headers=headers),
         vidu.http.get("/v1/tasks/status", params={"task_id": task_id}, headers=headers),
     ]
-    assert [answer.status_code for answer in answers] == [status] * 2
+    assert [answer.status_code for answer in responses] == [status] * 2
     if status == 401:
-        assert vidu.error(answers[0]) == (401, "auth_error")
+        assert vidu.error(responses[0]) == (401, "auth_error")
 
 
 def test_money_and_slots_run_out(run: Any) -> None:
