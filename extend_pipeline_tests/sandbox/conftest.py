@@ -74,17 +74,17 @@ class Kling:
 
     def extend(self, video_id: str, **fields: Any) -> dict[str, Any]:
         """Submit and query at once; return the finished task's data (with a run time of 0)."""
-        answer = self.submit(video_id, **fields)
-        assert answer.status_code == 200, answer.text
-        return self.query(answer.json()["data"]["task_id"])
+        response = self.submit(video_id, **fields)
+        assert response.status_code == 200, response.text
+        return self.query(response.json()["data"]["task_id"])
 
     def query(self, key: str) -> dict[str, Any]:
-        answer = self.http.get(f"{PATH}/{key}")
-        assert answer.status_code == 200, answer.text
-        return dict(answer.json()["data"])
+        response = self.http.get(f"{PATH}/{key}")
+        assert response.status_code == 200, response.text
+        return dict(response.json()["data"])
 
-    def code(self, answer: httpx.Response) -> tuple[int, int]:
-        return answer.status_code, answer.json()["code"]
+    def code(self, response: httpx.Response) -> tuple[int, int]:
+        return response.status_code, response.json()["code"]
 
 
 @pytest.fixture

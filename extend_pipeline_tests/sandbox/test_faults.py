@@ -94,10 +94,10 @@ def test_a_server_error_does_not_show_whether_there_is_a_task(
 def test_an_html_page_may_come_instead(kling: Kling, code: int, after: bool) -> None:
     kling.handle.faults([{"kind": "html", "code": code, "after": after}])
     name = f"html-{code}-{after}"
-    answer = kling.submit(kling.source(), external_task_id=name)
-    assert answer.status_code == code
-    assert answer.headers["content-type"].startswith("text/html")
-    assert answer.text.startswith("<!DOCTYPE html>")
+    response = kling.submit(kling.source(), external_task_id=name)
+    assert response.status_code == code
+    assert response.headers["content-type"].startswith("text/html")
+    assert response.text.startswith("<!DOCTYPE html>")
     assert charged(kling, name) == int(after)
 
 
@@ -113,7 +113,7 @@ def test_a_body_may_be_no_json_or_nothing_at_all(kling: Kling, after: bool, made
     kling.handle.faults([{"kind": "not_json", "after": after}, {"kind": "empty_body", "after": after}])
     source = kling.source()
     responses = [kling.submit(source, external_task_id=f"{name}-{after}") for name in ("not-json", "empty")]
-    assert [answer.status_code for answer in responses] == [200, 200]
+    assert [response.status_code for response in responses] == [200, 200]
     with pytest.raises(ValueError, match="Expecting value"):
         responses[0].json()
     assert responses[1].content == b""
@@ -124,8 +124,8 @@ def test_slow_headers_arrive_in_the_end_and_defeat_a_time_out_between_bytes(klin
     kling.handle.faults([{"kind": "slow_headers", "hold": 0.6}])
     started = time.monotonic()
     body = {"video_id": kling.source(), "external_task_id": "slow"}
-    answer = kling.http.post(PATH, json=body, timeout=0.4)
-    assert answer.json()["data"]["task_info"] == {"external_task_id": "slow"}
+    response = kling.http.post(PATH, json=body, timeout=0.4)
+    assert response.json()["data"]["task_info"] == {"external_task_id": "slow"}
     assert time.monotonic() - started > 0.4
 
 
@@ -145,7 +145,7 @@ def test_any_business_code_can_be_armed(kling: Kling, kind: str, expected: tuple
     places = ["submit", "query", "list"]
     kling.handle.faults([{"kind": kind, "where": where} for where in places])
     responses = [kling.submit(kling.source(), external_task_id=kind), kling.http.get(f"{PATH}/x"), kling.http.get(PATH)]
-    assert [kling.code(answer) for answer in responses] == [expected] * 3
+    assert [kling.code(response) for response in responses] == [expected] * 3
     assert charged(kling, kind) == 0
 
 
@@ -160,9 +160,9 @@ def test_a_task_may_fail_after_it_was_accepted(kling: Kling) -> None:
 
 def test_success_may_be_code_200(kling: Kling) -> None:
     kling.handle.faults([{"kind": "code_200"}, {"kind": "code_200", "where": "query"}])
-    answer = kling.submit(kling.source())
-    assert kling.code(answer) == (200, 200)
-    assert kling.code(kling.http.get(f"{PATH}/{answer.json()['data']['task_id']}")) == (200, 200)
+    response = kling.submit(kling.source())
+    assert kling.code(response) == (200, 200)
+    assert kling.code(kling.http.get(f"{PATH}/{response.json()['data']['task_id']}")) == (200, 200)
 
 
 def test_ids_may_be_bare_integers(kling: Kling) -> None:
@@ -278,9 +278,9 @@ def test_a_download_may_be_a_broken_file_of_honest_length(kling: Kling) -> None:
 def test_a_download_may_be_something_else(kling: Kling, kind: str, status: int) -> None:
     url = film_url(kling, kling.extend(kling.source()))
     kling.handle.faults([{"kind": kind, "where": "download"}])
-    answer = kling.http.get(url)
-    assert answer.status_code == status
-    assert answer.headers["content-type"].startswith("text/")
+    response = kling.http.get(url)
+    assert response.status_code == status
+    assert response.headers["content-type"].startswith("text/")
 
 
 def test_a_download_may_be_reset(kling: Kling) -> None:

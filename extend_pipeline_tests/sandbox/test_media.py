@@ -58,11 +58,11 @@ def test_the_first_hop_begins_with_the_source(kling: Kling) -> None:
 
 def test_a_film_is_faststart_h264_with_a_key_frame_at_each_seam(kling: Kling) -> None:
     (video,) = chain(kling, 1, duration=5.0)
-    answer = kling.http.get(video["url"])
-    assert answer.headers["content-type"] == "video/mp4"
-    assert int(answer.headers["content-length"]) == len(answer.content)
-    assert answer.content.index(b"moov") < answer.content.index(b"mdat")
-    with av.open(io.BytesIO(answer.content), "r") as container:
+    response = kling.http.get(video["url"])
+    assert response.headers["content-type"] == "video/mp4"
+    assert int(response.headers["content-length"]) == len(response.content)
+    assert response.content.index(b"moov") < response.content.index(b"mdat")
+    with av.open(io.BytesIO(response.content), "r") as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert (stream.width, stream.height) == (320, 180)

@@ -21,10 +21,10 @@ def test_a_redirected_submit_has_created_its_task_unless_ordered_otherwise(
     kling: Kling, after: bool | None, made: int
 ) -> None:
     kling.handle.faults([{"kind": "redirect", **({} if after is None else {"after": after})}])
-    answer = kling.submit(kling.source(), external_task_id=f"redirected-{after}")
-    assert answer.status_code == 307
-    assert answer.headers["location"] == PATH
-    assert answer.content == b""
+    response = kling.submit(kling.source(), external_task_id=f"redirected-{after}")
+    assert response.status_code == 307
+    assert response.headers["location"] == PATH
+    assert response.content == b""
     assert charged(kling, f"redirected-{after}") == made
 
 
@@ -32,11 +32,11 @@ def test_a_client_that_follows_a_redirected_submit_pays_twice(client: Client) ->
     source, before = client.source(), client.charged()
     client.fault("redirect")
     client.http.follow_redirects = True
-    answer = client.submit(source)
-    assert answer.status_code in (200, 201), answer.text
-    assert [past.status_code for past in answer.history] == [307]
+    response = client.submit(source)
+    assert response.status_code in (200, 201), response.text
+    assert [past.status_code for past in response.history] == [307]
     assert client.charged() == before + 2
-    doubles = [double for double in client.handle.charges()["double"] if client.task_id(answer) in double["task_ids"]]
+    doubles = [double for double in client.handle.charges()["double"] if client.task_id(response) in double["task_ids"]]
     assert [double["count"] for double in doubles] == [2]
 
 
@@ -46,9 +46,9 @@ def test_a_redirected_read_leads_to_itself_with_its_query(kling: Kling, where: s
     task_id = kling.extend(kling.source())["task_id"]
     path = f"{PATH}/{task_id}" if where == "query" else f"{PATH}?pageNum=1&pageSize=2"
     kling.handle.faults([{"kind": "redirect", "where": where, "code": code}])
-    answer = kling.http.get(path)
-    assert (answer.status_code, answer.headers["location"]) == (code, path)
-    assert kling.http.get(answer.headers["location"]).status_code == 200
+    response = kling.http.get(path)
+    assert (response.status_code, response.headers["location"]) == (code, path)
+    assert kling.http.get(response.headers["location"]).status_code == 200
 
 
 def test_a_submit_may_be_sent_to_another_host(kling: Kling) -> None:
@@ -64,9 +64,9 @@ def test_a_download_leads_where_the_order_says(kling: Kling, location: str) -> N
     url = str(task["task_result"]["videos"][0]["url"])
     order = {"kind": "redirect", "where": "download", "location": location, "match": {"task_id": task["task_id"]}}
     kling.handle.faults([order])
-    answer = kling.http.get(url)
-    assert answer.status_code == 307
-    assert answer.headers["location"] == (location or url.removeprefix(kling.handle.base_url))
+    response = kling.http.get(url)
+    assert response.status_code == 307
+    assert response.headers["location"] == (location or url.removeprefix(kling.handle.base_url))
     assert kling.http.get(url).status_code == 200
 
 

@@ -39,7 +39,7 @@ class Client(ABC):
         """Submit one extension of a source."""
 
     @abstractmethod
-    def task_id(self, answer: httpx.Response) -> str:
+    def task_id(self, response: httpx.Response) -> str:
         """Return the id of the task that a response names."""
 
     @abstractmethod
@@ -56,14 +56,14 @@ class Client(ABC):
 
     def extend(self, source: str, **fields: Any) -> str:
         """Submit and return the task's id."""
-        answer = self.submit(source, **fields)
-        assert answer.status_code in (200, 201), answer.text
-        return self.task_id(answer)
+        response = self.submit(source, **fields)
+        assert response.status_code in (200, 201), response.text
+        return self.task_id(response)
 
     def query(self, task_id: str) -> Any:
-        answer = self.ask(task_id)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = self.ask(task_id)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     def charged(self) -> int:
         """Return the number of this surface's charges that were not refunded."""
@@ -78,8 +78,8 @@ class Gateway(Client):
     def submit(self, source: str, **fields: Any) -> httpx.Response:
         return self.http.post(self.PATH, json={"video_id": source, **fields})
 
-    def task_id(self, answer: httpx.Response) -> str:
-        return str(answer.json()["data"]["task_id"])
+    def task_id(self, response: httpx.Response) -> str:
+        return str(response.json()["data"]["task_id"])
 
     def ask(self, task_id: str) -> httpx.Response:
         return self.http.get(f"{self.PATH}/{task_id}")
@@ -107,8 +107,8 @@ class Vidu(Client):
     def submit(self, source: str, **fields: Any) -> httpx.Response:
         return self.http.post("/v1/tasks/submit", json=self.body(source, **fields))
 
-    def task_id(self, answer: httpx.Response) -> str:
-        return str(answer.json()["output"]["task_id"])
+    def task_id(self, response: httpx.Response) -> str:
+        return str(response.json()["output"]["task_id"])
 
     def ask(self, task_id: str) -> httpx.Response:
         return self.http.get("/v1/tasks/status", params={"task_id": task_id})
@@ -120,10 +120,10 @@ class Vidu(Client):
         (url,) = body["output"]["urls"]
         return str(url)
 
-    def error(self, answer: httpx.Response) -> tuple[int, str]:
-        error = answer.json()["error"]
+    def error(self, response: httpx.Response) -> tuple[int, str]:
+        error = response.json()["error"]
         assert list(error) == ["message", "type", "code", "param"]
-        return answer.status_code, error["code"]
+        return response.status_code, error["code"]
 
 
 class Luma(Client):
@@ -132,8 +132,8 @@ class Luma(Client):
     def submit(self, source: str, **fields: Any) -> httpx.Response:
         return self.http.post(f"/luma/generations/{source}/extend", json={"user_prompt": "add cat", **fields})
 
-    def task_id(self, answer: httpx.Response) -> str:
-        return str(answer.json()["id"])
+    def task_id(self, response: httpx.Response) -> str:
+        return str(response.json()["id"])
 
     def ask(self, task_id: str) -> httpx.Response:
         return self.http.get(f"/luma/generations/{task_id}")

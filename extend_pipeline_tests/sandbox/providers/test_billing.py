@@ -19,10 +19,10 @@ PROMPT_BILLS: dict[str, Any] = {"billing_delay": 0.0, "billing_interval": 0.0}
 
 
 def page(kling: Kling, **fields: Any) -> dict[str, Any]:
-    answer = kling.http.post("/account/billing/package", json=fields or ALWAYS)
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["code"] == 0
-    return dict(answer.json()["data"])
+    response = kling.http.post("/account/billing/package", json=fields or ALWAYS)
+    assert response.status_code == 200, response.text
+    assert response.json()["code"] == 0
+    return dict(response.json()["data"])
 
 
 def billed(kling: Kling, **fields: Any) -> dict[str, float]:
@@ -30,9 +30,9 @@ def billed(kling: Kling, **fields: Any) -> dict[str, float]:
 
 
 def packs(kling: Kling) -> dict[str, Any]:
-    answer = kling.http.get("/account/costs", params=ALWAYS)
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json()["data"])
+    response = kling.http.get("/account/costs", params=ALWAYS)
+    assert response.status_code == 200, response.text
+    return dict(response.json()["data"])
 
 
 def test_a_bill_names_each_charge_as_documented(start: Callable[..., Kling]) -> None:
@@ -107,8 +107,8 @@ def test_a_bill_is_about_a_time_and_an_account(start: Callable[..., Kling]) -> N
 )
 def test_a_request_that_cannot_be_read_is_refused(start: Callable[..., Kling], body: bytes) -> None:
     kling = start(**PROMPT_BILLS)
-    answer = kling.http.post("/account/billing/package", content=body)
-    assert kling.code(answer) in ((400, 1200), (400, 1201))
+    response = kling.http.post("/account/billing/package", content=body)
+    assert kling.code(response) in ((400, 1200), (400, 1201))
 
 
 def test_packs_show_the_remaining_units_twelve_hours_late(start: Callable[..., Kling]) -> None:
@@ -128,8 +128,8 @@ def test_an_account_without_packs_has_no_list_of_them(start: Callable[..., Kling
 
 def test_packs_bought_at_another_time_are_not_listed(start: Callable[..., Kling]) -> None:
     kling = start(balance=Decimal(5), billing_interval=0.0)
-    answer = kling.http.get("/account/costs", params={"start_time": 1, "end_time": 2})
-    assert answer.json()["data"] == {"code": 0, "msg": "success"}
+    response = kling.http.get("/account/costs", params={"start_time": 1, "end_time": 2})
+    assert response.json()["data"] == {"code": 0, "msg": "success"}
     assert kling.code(kling.http.get("/account/costs")) == (400, 1201)
 
 
@@ -267,5 +267,5 @@ def test_bills_outlive_a_restart(start: Callable[..., Kling]) -> None:
 
 
 def test_a_bill_over_http_needs_no_v1(start: Callable[..., Kling]) -> None:
-    answer: httpx.Response = start().http.post("/v1/account/billing/package", json=ALWAYS)
-    assert answer.status_code == 404
+    response: httpx.Response = start().http.post("/v1/account/billing/package", json=ALWAYS)
+    assert response.status_code == 404

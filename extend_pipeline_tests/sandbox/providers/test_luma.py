@@ -36,9 +36,9 @@ KEYS = [
 def test_the_documented_request_gets_the_documented_answer(run: Any, status: int) -> None:
     seed = {"video_id": EXAMPLE, "duration": 5, "provider": "luma"}
     luma = run(Luma, seeds=(seed,), luma=LumaConfig(submit_status=status))
-    answer = luma.submit(EXAMPLE, user_prompt="add cat", expand_prompt=True)
-    body = answer.json()
-    assert answer.status_code == status
+    response = luma.submit(EXAMPLE, user_prompt="add cat", expand_prompt=True)
+    body = response.json()
+    assert response.status_code == status
     assert list(body) == KEYS
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", body["id"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", body["created_at"])
@@ -113,9 +113,9 @@ def test_several_generations_are_queried_at_once(luma: Luma) -> None:
     made = [luma.extend(luma.source()) for _ in range(3)]
     seeded = luma.source()
     asked = [made[2], "unknown", seeded, made[0]]
-    answer = luma.http.post("/luma/tasks", json={"ids": asked})
-    assert [item["id"] for item in answer.json()] == [made[2], seeded, made[0]]
-    assert answer.json()[0]["state"] == "completed"
+    response = luma.http.post("/luma/tasks", json={"ids": asked})
+    assert [item["id"] for item in response.json()] == [made[2], seeded, made[0]]
+    assert response.json()[0]["state"] == "completed"
     assert luma.http.post("/luma/tasks", json={"ids": []}).json() == []
 
 
@@ -124,8 +124,8 @@ def test_a_batch_may_go_wrong_too(luma: Luma) -> None:
     for kind in ("5xx_before", "rate_limit", "unknown_state"):
         luma.fault(kind, "list")
     responses = [luma.http.post("/luma/tasks", json={"ids": [task_id]}) for _ in range(4)]
-    assert [answer.status_code for answer in responses] == [500, 429, 200, 200]
-    assert [answer.json()[0]["state"] for answer in responses[2:]] == ["postprocessing", "completed"]
+    assert [response.status_code for response in responses] == [500, 429, 200, 200]
+    assert [response.json()[0]["state"] for response in responses[2:]] == ["postprocessing", "completed"]
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b'{"ids": [1]}'])
@@ -147,9 +147,9 @@ def test_a_batch_without_ids_is_refused(luma: Luma, body: bytes) -> None:
     ids=lambda fields: next(iter(fields)),
 )
 def test_a_field_that_is_not_as_documented_is_refused(luma: Luma, fields: dict[str, Any]) -> None:
-    answer = luma.submit(luma.source(), **fields)
-    assert answer.status_code == 400
-    assert next(iter(fields)) in answer.json()["error"]["message"]
+    response = luma.submit(luma.source(), **fields)
+    assert response.status_code == 400
+    assert next(iter(fields)) in response.json()["error"]["message"]
 
 
 def test_all_documented_fields_are_taken(luma: Luma) -> None:
@@ -172,7 +172,7 @@ def test_an_unknown_generation_is_404_and_a_running_one_400(run: Any) -> None:
 def test_only_the_bearer_key_opens(luma: Luma, authorization: str) -> None:
     luma.http.headers["Authorization"] = authorization
     responses = [luma.submit("x"), luma.ask("x"), luma.http.post("/luma/tasks", json={"ids": []})]
-    assert [answer.status_code for answer in responses] == [401] * 3
+    assert [response.status_code for response in responses] == [401] * 3
 
 
 def test_the_hook_receives_every_change(run: Any, receiver: tuple[str, Received]) -> None:
@@ -200,15 +200,15 @@ def test_money_and_slots_run_out(run: Any) -> None:
 
 @pytest.mark.parametrize("shape", ["origin", "error_object", "code_text", "error_text", "detail", "detail_object"])
 def test_errors_come_in_the_configured_shape(run: Any, shape: Any) -> None:
-    answer = run(Luma, luma=LumaConfig(error_shape=shape)).ask("unknown")
-    assert answer.status_code == 404
-    assert "unknown" in answer.text
-    assert isinstance(answer.json(), dict)
+    response = run(Luma, luma=LumaConfig(error_shape=shape)).ask("unknown")
+    assert response.status_code == 404
+    assert "unknown" in response.text
+    assert isinstance(response.json(), dict)
 
 
 def test_errors_may_be_pages(run: Any) -> None:
-    answer = run(Luma, luma=LumaConfig(error_shape="html")).ask("unknown")
-    assert (answer.status_code, answer.headers["content-type"][:9]) == (404, "text/html")
+    response = run(Luma, luma=LumaConfig(error_shape="html")).ask("unknown")
+    assert (response.status_code, response.headers["content-type"][:9]) == (404, "text/html")
 
 
 def test_a_notify_hook_does_not_make_the_same_step_a_different_one(run: Any) -> None:

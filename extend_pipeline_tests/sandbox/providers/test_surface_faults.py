@@ -108,7 +108,7 @@ def test_a_refusal_creates_no_task_and_has_the_surfaces_own_status(client: Clien
     responses: list[httpx.Response] = []
     assert paid_by(client, lambda: responses.append(client.submit(source))) == 0
     responses.append(client.ask("any"))
-    assert [answer.status_code for answer in responses] == [REFUSED[client.provider][kind]] * 2
+    assert [response.status_code for response in responses] == [REFUSED[client.provider][kind]] * 2
 
 
 def test_a_task_may_fail_after_it_was_accepted_and_is_refunded(client: Client) -> None:

@@ -42,11 +42,11 @@ def test_the_documented_request_gets_the_documented_answers(run: Any) -> None:
         "duration": 5,
         "resolution": "720p",
     }
-    answer = vidu.submit(DANCE, **fields)
-    assert answer.status_code == 200
-    assert list(answer.json()) == ["output", "request_id"]
-    assert list(answer.json()["output"]) == ["task_id"]
-    body = vidu.query(vidu.task_id(answer))
+    response = vidu.submit(DANCE, **fields)
+    assert response.status_code == 200
+    assert list(response.json()) == ["output", "request_id"]
+    assert list(response.json()["output"]) == ["task_id"]
+    body = vidu.query(vidu.task_id(response))
     assert list(body) == ["output", "usage", "request_id"]
     assert list(body["output"]) == ["task_id", "task_status", "urls", "submit_time", "finish_time"]
     assert (body["output"]["task_status"], body["usage"], body["request_id"]) == ("Success", {"duration": 5}, "")
@@ -106,9 +106,9 @@ def test_a_bad_end_has_a_reason_and_a_usage_that_means_nothing(vidu: Vidu, kind:
     ],
 )
 def test_a_field_that_is_not_as_documented_is_a_param_error(vidu: Vidu, fields: dict[str, Any], field: str) -> None:
-    answer = vidu.submit(vidu.source(), **fields)
-    assert vidu.error(answer) == (400, "param_error")
-    assert field in answer.json()["error"]["message"]
+    response = vidu.submit(vidu.source(), **fields)
+    assert vidu.error(response) == (400, "param_error")
+    assert field in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_the_key_comes_raw_or_as_bearer(vidu: Vidu, authorization: str, status: 
         vidu.http.post("/v1/tasks/submit", json=vidu.body(vidu.source()), headers=headers),
         vidu.http.get("/v1/tasks/status", params={"task_id": task_id}, headers=headers),
     ]
-    assert [answer.status_code for answer in responses] == [status] * 2
+    assert [response.status_code for response in responses] == [status] * 2
     if status == 401:
         assert vidu.error(responses[0]) == (401, "auth_error")
 
