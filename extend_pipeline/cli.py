@@ -3,8 +3,6 @@
 Exit codes: 0 done, 1 something needs an operator, 2 wrong use or configuration, 70 a crash, 130 stopped.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 import os

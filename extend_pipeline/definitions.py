@@ -17,8 +17,7 @@ from extend_pipeline.dagster_defs.jobs.schedules import (
     build_nightly_backfill_schedule,
 )
 from extend_pipeline.dagster_defs.resources import HomeResource
-from extend_pipeline.dagster_defs.sensors.doubt import doubt_sensor
-from extend_pipeline.dagster_defs.sensors.ledger import ledger_sensor
+from extend_pipeline.dagster_defs.sensors.outcomes import doubt_sensor, ledger_sensor
 from extend_pipeline.dagster_defs.sensors.retention import retention_sensor
 from extend_pipeline.dagster_defs.sensors.work import build_poll_sensor, build_tables_sensor, catalog_sensor
 from extend_pipeline.providers.registry import PROVIDERS

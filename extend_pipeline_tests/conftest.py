@@ -59,6 +59,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("DAGSTER_HOME", *(f"EXTEND_PIPELINE_{name}" for name in ours)):
         monkeypatch.setenv(name, "")  # what was never set would not be unset again at the end
         monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "80")  # else the width of the terminal that the tests were started from
     yield
     failpoints.disarm()
 

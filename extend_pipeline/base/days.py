@@ -1,8 +1,6 @@
 """Calendar days of a time zone: the day of a moment, the bounds of a day, and local times in texts. A time zone is an
 IANA name; moments are UTC ms."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Final

@@ -1,7 +1,5 @@
 """Disk operations besides reading and writing: syncing a folder, and the free space."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -5,8 +5,6 @@ Armed by `EXTEND_PIPELINE_FAILPOINTS="submit.after_post=kill"`, several separate
 third hit. POINTS lists all names, so that a test can run through them.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -3,8 +3,6 @@
 The limits are those of docs/upstream/vidu.md, "Last frame".
 """
 
-from __future__ import annotations
-
 import base64
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Names of videos and accounts: letters and digits of any script, in one form (Unicode's NFC)."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from typing import Final

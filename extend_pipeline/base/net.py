@@ -1,8 +1,6 @@
 """Classification of host names and IP addresses: public, private, this machine's. Pure: nothing is resolved and no
 connection is opened."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from collections.abc import Iterable

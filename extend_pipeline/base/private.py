@@ -1,7 +1,5 @@
 """Files and folders that only this user can read, independent of the umask."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Final, Literal, TextIO

@@ -1,7 +1,5 @@
 """Removal of secrets and excess length from texts before they are stored or logged."""
 
-from __future__ import annotations
-
 import re
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Exact quantities: units and money as integers in millionths, times as integers in UTC ms. Money is never a float."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 

@@ -1,7 +1,5 @@
 """Removal of user names and passwords from the URLs in texts that are shown."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import Final

@@ -1,7 +1,5 @@
 """Parts of sentences that many texts share."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 
 

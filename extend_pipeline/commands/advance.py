@@ -1,7 +1,5 @@
 """`advance`: recover, poll, fetch and submit, in one round or until idle."""
 
-from __future__ import annotations
-
 import shlex
 import threading
 from collections import Counter

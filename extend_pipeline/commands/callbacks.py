@@ -1,10 +1,8 @@
 """`callbacks`: run the receiver of callbacks until it is stopped."""
 
-from __future__ import annotations
-
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import click
@@ -13,6 +11,7 @@ from extend_pipeline.base.units import from_ms
 from extend_pipeline.commands.render.output import say
 from extend_pipeline.commands.render.text import with_home_option
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
+from extend_pipeline.commands.shared.interruptible import handled
 from extend_pipeline.config.issues import ConfigError
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.guards.ledger_look import look, must_take_writes
@@ -53,7 +52,9 @@ def callbacks(ctx: click.Context, host: str, port: int) -> None:
         def ready() -> None:
             _log(f"callbacks are received on {url} for {', '.join(names)}")
 
-        with listener, _stoppable(), suppress(KeyboardInterrupt):
+        # uvicorn raises the signals again after it has stopped
+        unheard = handled((signal.SIGINT, signal.SIGTERM), lambda *_: None)
+        with listener, unheard, suppress(KeyboardInterrupt):
             build_server(pipeline, on_ready=ready, log=_log).run(sockets=[listener])
         _log("stopped")
 
@@ -78,17 +79,6 @@ def accounts_with_callbacks(accounts: Mapping[str, Account]) -> list[str]:
     if faults:
         raise click.UsageError("; ".join(faults))
     return names
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """Ignore SIGINT and SIGTERM outside uvicorn, because it raises them again after it has stopped."""
-    before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _log(line: str) -> None:

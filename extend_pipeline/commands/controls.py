@@ -1,7 +1,5 @@
 """`pause` and `resume`: stop spending, and start it again."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Final
 

@@ -1,7 +1,5 @@
 """`init`: write commented example files into a home, without overwriting any."""
 
-from __future__ import annotations
-
 from importlib.resources import files
 from pathlib import Path
 from typing import Final

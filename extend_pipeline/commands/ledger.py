@@ -1,7 +1,6 @@
 """`ledger`: accept a ledger that this home doesn't remember, or move the ledger to another database."""
 
-from __future__ import annotations
-
+from contextlib import closing
 from pathlib import Path
 
 import click
@@ -40,13 +39,10 @@ def accept(ctx: click.Context, lift: bool, why: str, who: str, as_json: bool) ->
     """
     home: Path | None = ctx.obj
     settings = settings_of(home)
-    database = open_ledger(settings.ledger_url)
-    try:
+    with closing(open_ledger(settings.ledger_url)) as database:
         if lift and look(settings, database).kind is Kind.SEALED:
             reopen(database, now_ms=wall_ms(), actor=who, why=why)
         before = accept_ledger(settings, database, who=who, why=why, now_ms=wall_ms())
-    finally:
-        database.close()
     accepted = before.kind.can_be_accepted
     if as_json:
         emit({"accepted": accepted, "kind": before.kind.value, "message": before.message})
@@ -75,20 +71,14 @@ def copy(ctx: click.Context, to: str, who: str, as_json: bool) -> None:
     """
     home: Path | None = ctx.obj
     settings = settings_of(home)
-    source = open_ledger(settings.ledger_url)
-    try:
+    with closing(open_ledger(settings.ledger_url)) as source:
         verdict = look(settings, source)
         if not verdict.may_spend and verdict.kind is not Kind.SEALED:
             raise LedgerError(f"{verdict.message}. Accept it before it is moved: extend-pipeline ledger accept")
-        target = _open_target(to)
-        try:
+        with closing(_open_target(to)) as target:
             moved = move(source, target, now_ms=wall_ms(), actor=who)
             adopt(settings, target)
             failpoint("copy.after_memory")
-        finally:
-            target.close()
-    finally:
-        source.close()
     _print_moved(moved, home, as_json=as_json)
 
 

@@ -1,7 +1,5 @@
 """`media`: record an operator's decisions about an emptied media store, and about films that are lost."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """`plan`: show what would be done and what it would cost."""
 
-from __future__ import annotations
-
 import tempfile
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`reconcile`: compare the ledger with the providers' lists, bills and invoices, and show the differences."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +13,7 @@ from extend_pipeline.commands.render.text import plain, with_home_option
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.commands.shared.names import NAME, require_account
 from extend_pipeline.commands.shared.options import who_option, why_option
-from extend_pipeline.engine.doubt.resolve import Declined, Resolved
+from extend_pipeline.engine.decisions.resolve import Declined, Resolved
 from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.reconcile.adopt_task import adopt_task

@@ -1,7 +1,5 @@
 """`status`: show the state of everything, what is in doubt, and what needs an operator, with the command to type."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """Canonical JSON, equal for equal values, and its hash."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -87,13 +87,13 @@ class Suggestions:
         return self._nearest[name]
 
 
-def did_you_mean(name: str, known: Iterable[str], *, label: str) -> str:
-    """Return a hint with the most similar known name, or else with all of them after `label`."""
+def did_you_mean(name: str, known: Iterable[str], *, label: str = "") -> str:
+    """Return a hint with the most similar known name, or else with all of them after `label`; empty without a label."""
     names = list(known)
     near = _nearest(name, names)
     if near is not None:
         return f'Did you mean "{near}"?'
-    return f"{label}: {', '.join(names)}." if names else ""
+    return f"{label}: {', '.join(names)}." if names and label else ""
 
 
 def _nearest(name: str, known: list[str]) -> str | None:

@@ -1,7 +1,5 @@
 """JSON schemas of the files that users write, for their editors; `python -m extend_pipeline.providers` writes them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any, Final

@@ -1,8 +1,6 @@
 """The last valid accounts, saved in the home's state folder. Paid tasks are polled and fetched with them while
 accounts.yaml has issues, is missing, or lacks the account. They hold no secret, only names of variables."""
 
-from __future__ import annotations
-
 import os
 import secrets
 from collections.abc import Mapping

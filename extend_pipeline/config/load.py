@@ -1,7 +1,5 @@
 """Reads all files of a home, and returns them checked or raises every issue at once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime

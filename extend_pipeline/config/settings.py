@@ -1,7 +1,5 @@
 """Settings of the process, from the environment: paths, deadlines, and numbers of parallel requests."""
 
-from __future__ import annotations
-
 import difflib
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Warnings about values that are valid and still deserve a look before money is spent."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import urlsplit

@@ -1,8 +1,6 @@
 """The accounts that a home works with: those of accounts.yaml and, for what is already paid for, the last good entries
 of accounts that are removed from the file or have a mistake in it."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from dataclasses import replace

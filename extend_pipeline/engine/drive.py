@@ -1,8 +1,6 @@
 """Rounds of the engine until nothing is left to do, and the waits between them. The command line and Dagster's runs
 both drive the engine by this; the ledger decides which process does what."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator

@@ -1,8 +1,6 @@
 """An open home: configuration, ledger, media store, providers and clock. Functions that act take it as a parameter;
 there is no global state."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import socket

@@ -1,7 +1,5 @@
 """Paid tasks of videos that were removed from the catalogue and that need an operator. No plan contains them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from extend_pipeline.engine.home import Pipeline

@@ -1,7 +1,5 @@
 """Publish the warehouse when the ledger has changed."""
 
-from __future__ import annotations
-
 import threading
 import time
 from typing import Final

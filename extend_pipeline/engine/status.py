@@ -1,7 +1,5 @@
 """The status of a home for an operator: progress, costs, and what needs a decision."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -15,7 +13,7 @@ from extend_pipeline.engine.guards.process import accounts_left_alone, mistakes
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.leftover_tasks import LeftoverTask, leftover_tasks
 from extend_pipeline.engine.plan.inputs import plan_input
-from extend_pipeline.engine.plan.model import Plan, VideoPlan
+from extend_pipeline.engine.plan.model import Plan
 from extend_pipeline.engine.plan.planner import plan
 from extend_pipeline.engine.polling.deductions import LowerPrice, lower_prices_now
 from extend_pipeline.engine.reconcile.last_reads import StatementStatus, statements_now
@@ -124,11 +122,6 @@ class Status:
     """Whether the media store has the films that the ledger lists."""
 
     @property
-    def needs_person(self) -> tuple[VideoPlan, ...]:
-        """Return the videos that wait for the operator."""
-        return self.plan.needs_person
-
-    @property
     def exit_code(self) -> int:
         """Return the exit code: 0 finished or in progress; 1 something needs the operator; 2 the catalogue or the
         accounts have a mistake, or this process lacks a key that it needs."""
@@ -142,7 +135,7 @@ class Status:
         )
         reasons = (
             self.plan.ledger,
-            self.needs_person,
+            self.plan.needs_person,
             stopped,
             left_behind,
             self.everything_paused,

@@ -1,7 +1,5 @@
 """Parses the ledger's address, and formats it without credentials."""
 
-from __future__ import annotations
-
 import re
 from typing import Final
 from urllib.parse import unquote

@@ -2,8 +2,6 @@
 it, because the machine's clock may have been hours ahead then (a flat battery, a resumed machine) and be correct
 now."""
 
-from __future__ import annotations
-
 from typing import Final
 
 TOLERANCE_MS: Final = 60_000

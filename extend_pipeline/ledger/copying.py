@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -69,20 +70,19 @@ def verify(source: Connection, target: Connection, read: dict[str, Digest]) -> d
     sums = committed(source)
     if sums != committed(target):
         raise LedgerError(f"the copy's charges sum to {committed(target)}, the ledger's to {sums}; nothing was moved")
-    with TemporaryDirectory(prefix="extend-pipeline-") as folder:
-        scratch = Ledger(f"sqlite:///{Path(folder)}/replay.sqlite")
-        try:
-            scratch.migrate()
-            with scratch.alone() as (connection, _):
-                replay.reapply(target, connection)
-                for table in tables.PROJECTED:
-                    if digest(connection, table) != read[table.name]:
-                        raise LedgerError(
-                            f"a replay of the events makes another table {table.name} than the ledger has; nothing was "
-                            "moved. Look at it first: extend-pipeline doctor"
-                        )
-        finally:
-            scratch.close()
+    with (
+        TemporaryDirectory(prefix="extend-pipeline-") as folder,
+        closing(Ledger(f"sqlite:///{Path(folder)}/replay.sqlite")) as scratch,
+    ):
+        scratch.migrate()
+        with scratch.alone() as (connection, _):
+            replay.reapply(target, connection)
+            for table in tables.PROJECTED:
+                if digest(connection, table) != read[table.name]:
+                    raise LedgerError(
+                        f"a replay of the events makes another table {table.name} than the ledger has; nothing was "
+                        "moved. Look at it first: extend-pipeline doctor"
+                    )
     return sums
 
 

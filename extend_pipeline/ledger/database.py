@@ -1,12 +1,10 @@
 """Opens the ledger and begins transactions: many readers, one writer at a time, on SQLite and PostgreSQL alike."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -157,11 +155,8 @@ def has_ledger(url: str) -> bool:
         parsed = parse_address(url)
         if parsed.get_backend_name() == "sqlite" and not (parsed.database and Path(parsed.database).exists()):
             return False
-        ledger = Ledger(url)
-        try:
+        with closing(Ledger(url)) as ledger:
             return inspect(ledger.engine).has_table("alembic_version")
-        finally:
-            ledger.close()
     except (SQLAlchemyError, OSError, LedgerError, ImportError, ValueError):
         return True
 

@@ -1,7 +1,5 @@
 """An event of the ledger, as stored and as applied."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

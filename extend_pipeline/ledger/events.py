@@ -1,7 +1,5 @@
 """Appends events: each is written and applied to the state tables at once, by the code that a replay uses."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

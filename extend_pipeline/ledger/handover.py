@@ -5,8 +5,6 @@ copy. From that commit on the copy is the ledger, and the next process that open
 incoming or sealed takes no writes. Running the same move again continues where it stopped.
 """
 
-from __future__ import annotations
-
 import os
 import uuid
 from collections.abc import Mapping

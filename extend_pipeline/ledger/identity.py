@@ -1,7 +1,5 @@
 """The identity of a ledger: its id, the number of its last event, and whether it takes writes."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass, fields
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """The result of the last look at an attempt: a cause and numbers for decisions, a note for people."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -1,7 +1,8 @@
 """The reasons why a step may not be paid for now: one ordered tuple of rules. The plan evaluates them with the numbers
 that it has read, the claim with those of its own transaction.
 
-To add a reason: a member of BlockReason, a rule, its place in RULES, and its text in `engine/plan/budget.py`.
+To add a reason that plan and claim share: a member of BlockReason, a rule, its place in RULES, and its text in
+`engine/plan/budget.py`. A reason that the plan alone evaluates has no rule here.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class _Ends(Enum):
 
 
 class BlockReason(StrEnum):
-    """Why a video does not continue now. The values are stored in the ledger."""
+    """Why a video does not continue now. The values are stored in the ledger, so a member may be renamed and its value
+    stays."""
 
     _value_: str
     ends: _Ends

@@ -1,7 +1,5 @@
 """The states of an attempt and the moves between them. The diagram in `docs/architecture.md` shows this table."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Final
 

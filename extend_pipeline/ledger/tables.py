@@ -8,8 +8,6 @@ the prediction) are projections of `events`.
 losing them costs a poll, never a task or a credit, so they are not in the events.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table, Text, text

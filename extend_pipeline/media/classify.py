@@ -17,8 +17,6 @@ most 8 s long, because no documented extension adds more.
 frames at the parent's instants are. A whole film that was drawn or cropped anew looks like that.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Listing of a store's folder, and the mark that distinguishes our store from an empty mount point."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -12,8 +12,6 @@ Layout below the root, folders 0700 and files 0600:
 No text from outside, such as an id or a URL, becomes a part of a path.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os

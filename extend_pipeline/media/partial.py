@@ -6,8 +6,6 @@
 The name is a digest, so that no id and no URL becomes a part of a path.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import json

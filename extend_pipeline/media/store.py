@@ -4,8 +4,6 @@ The scheme of EXTEND_PIPELINE_MEDIA_URL selects the store (`stores.py`). Only th
 caller that needs a file on this machine opens it with `local`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager

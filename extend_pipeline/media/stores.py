@@ -1,7 +1,5 @@
 """The media stores by the scheme of their URL."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit

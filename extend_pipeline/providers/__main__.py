@@ -1,7 +1,5 @@
 """Write the JSON schemas of the files that users write: `python -m extend_pipeline.providers docs/schema`."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

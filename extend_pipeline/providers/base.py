@@ -1,7 +1,5 @@
 """The base class of all providers."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from urllib.parse import quote

@@ -5,8 +5,6 @@ rejected so that provably no task was made, or unknown. `Duplicate`, for class A
 our own key as taken: evidence of an earlier acceptance, which is looked up before it is acted on.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum

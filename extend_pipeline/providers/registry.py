@@ -1,7 +1,5 @@
 """The supported providers, in the order in which they are listed to the user."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Final

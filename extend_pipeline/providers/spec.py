@@ -1,7 +1,5 @@
 """The traits of a provider: every property in which providers differ."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum

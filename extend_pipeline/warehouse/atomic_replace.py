@@ -1,7 +1,5 @@
 """Replaces the published file by a copy of the staging file, so that a reader finds the old one or the new one."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -1,8 +1,6 @@
 """The types that describe a warehouse table, and the exact conversions from the ledger's integers. No table is defined
 here."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

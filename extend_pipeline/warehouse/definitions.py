@@ -1,7 +1,5 @@
 """The SQL that creates an empty warehouse from the schema and the views' files, and its digest."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Final

@@ -1,7 +1,5 @@
 """The warehouse's errors, with messages for the operator."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 

@@ -1,7 +1,5 @@
 """Writes docs/warehouse.md from the definitions: `python -m extend_pipeline.warehouse.generate_docs`."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 """Reads from the ledger the rows that a warehouse lacks: one read transaction, only rows changed after an event
 number."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence

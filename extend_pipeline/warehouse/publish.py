@@ -1,8 +1,6 @@
 """Publishes the warehouse: applies the ledger's changes to the staging file, and replaces the published file by a
 copy."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 from collections.abc import Iterator, Mapping

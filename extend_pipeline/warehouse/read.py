@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -54,8 +54,7 @@ def reading(target: Path, *, timezone: str = NO_ZONE) -> Iterator[DuckDBPyConnec
         raise NotPublishedError(target)
     # attached, because duckdb.connect(path) returns the database that this process has open under that path, which
     # after a publish is the old file, and refuses another configuration than that one's
-    connection = duckdb.connect(":memory:")
-    try:
+    with closing(duckdb.connect(":memory:")) as connection:
         path = str(target).replace("'", "''")
         try:
             connection.execute(f"ATTACH '{path}' AS warehouse (READ_ONLY)")
@@ -76,8 +75,6 @@ def reading(target: Path, *, timezone: str = NO_ZONE) -> Iterator[DuckDBPyConnec
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         yield connection
-    finally:
-        connection.close()
 
 
 def query(

@@ -1,7 +1,5 @@
 """The warehouse's tables and columns. The file, Dagster's metadata and the documentation are generated from them."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from extend_pipeline.warehouse.columns import (

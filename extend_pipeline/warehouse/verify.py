@@ -1,7 +1,5 @@
 """Compares a published file with the ledger at the file's event number."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -51,7 +49,7 @@ def compare(ledger: Ledger, target: Path) -> list[str]:
         counts = _ledger_counts(connection, at.seq)
         states = _ledger_states(connection) if head(connection) == at else None
     return [
-        *_compare_sums(sums, _warehouse_sums(target)),
+        *_compare_sums(sums, {row[:4]: (row[4], row[5], row[6]) for row in query(target, _SUMS).rows}),
         *_compare_counts(counts, dict(zip(counts, query(target, _COUNTS).rows[0], strict=True))),
         *([] if states is None else _compare_counts(states, _warehouse_states(target))),
     ]
@@ -65,10 +63,6 @@ def _ledger_sums(connection: Connection, seq: int) -> _Sums:
     return {
         (row[0], row[1], row[2], row[3]): (row[4], from_micros(int(row[5])), from_micros(int(row[6]))) for row in rows
     }
-
-
-def _warehouse_sums(target: Path) -> _Sums:
-    return {row[:4]: (row[4], row[5], row[6]) for row in query(target, _SUMS).rows}
 
 
 def _compare_sums(ledger: _Sums, warehouse: _Sums) -> list[str]:

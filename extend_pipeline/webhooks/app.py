@@ -1,7 +1,5 @@
 """The receiver as an ASGI application. Every request gets the same response, 204."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import time

@@ -1,7 +1,5 @@
 """Counts of callbacks by result, for the log. Contents are never logged, and a flood of callbacks makes one line."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from typing import Final

@@ -1,8 +1,6 @@
 """Store callbacks in the inbox: find the account by the address, check the signature, read the task id. Blocks; takes
 many callbacks at once, because the commit is the expensive part."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum

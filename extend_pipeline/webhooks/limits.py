@@ -1,7 +1,5 @@
 """Limits on every resource of the receiver that a sender could use up."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from extend_pipeline.providers.wire.callback_body import BODY_CAP

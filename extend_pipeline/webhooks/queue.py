@@ -1,7 +1,5 @@
 """The bounded queue between many connections and one ledger, and the thread that stores its requests in batches."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
 import time

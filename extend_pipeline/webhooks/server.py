@@ -1,7 +1,5 @@
 """The receiver on a port: uvicorn, with limits on connections that uvicorn lacks."""
 
-from __future__ import annotations
-
 import asyncio
 import errno
 import socket

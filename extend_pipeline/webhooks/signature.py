@@ -1,8 +1,6 @@
 """Signatures by Standard Webhooks (standardwebhooks.com): whether a body was signed with an account's secret, at most
 five minutes ago."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import hmac

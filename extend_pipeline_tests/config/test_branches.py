@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from extend_pipeline.config.checks.branches import topological_order
+from extend_pipeline.config.model.catalogue import root_source
 from extend_pipeline_tests.config.written import ACCOUNTS, entry, load, only_problem, problems_of, source, write_home
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -25,12 +26,8 @@ def test_a_branch_takes_its_parents_account_wherever_it_stands_in_the_file(tmp_p
         ("twig", "kling-main"),
         ("root", "kling-main"),
     ]
-    assert read.catalogue.root_of("leaf").key == "root"
-    assert read.catalogue.source_of("leaf") == read.catalogue.videos["root"].source
-    parent = read.catalogue.parent_of("leaf")
-    assert parent is not None
-    assert parent.key == "twig"
-    assert read.catalogue.parent_of("root") is None
+    videos = read.catalogue.videos
+    assert root_source(videos["leaf"], videos) == root_source(videos["twig"], videos) == videos["root"].source
     assert read.account_of("leaf").name == read.account_of(read.catalogue.videos["root"]).name == "kling-main"
 
 

@@ -252,7 +252,7 @@ MUTANTS: Final = (
                 "duplicate = next((d for d in others if not video.again or _is_removed(d, plan_input, named)), None)",
                 "duplicate = None",
             ),
-            Edit(_CLAIMS, "if not request.again and _bought_by_another(tx, request):", "if request.again:"),
+            Edit(_CLAIMS, "if not request.buys_again and _bought_by_another(tx, request):", "if request.buys_again:"),
         ),
         ("special/new-key/kling", "special/new-key/luma"),
     ),

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from sqlalchemy import Row, select
 
-from extend_pipeline.engine.doubt import resolve
-from extend_pipeline.engine.doubt.resolve import Declined, Resolved
+from extend_pipeline.engine.decisions import resolve
+from extend_pipeline.engine.decisions.resolve import Declined, Resolved
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import reconciliation_queries

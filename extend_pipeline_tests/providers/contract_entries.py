@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.kling.auth import KlingAuth
 from extend_pipeline.providers.kling.provider import KlingProvider
@@ -16,7 +17,7 @@ from extend_pipeline.providers.protocol import (
 )
 from extend_pipeline.providers.vidu.provider import ViduProvider
 from extend_pipeline.providers.wire.api_client import ApiClient
-from extend_pipeline.providers.wire.credentials import Auth, KeyAuth, SingleKey
+from extend_pipeline.providers.wire.credentials import Auth, KeyAuth
 from extend_pipeline_tests.providers.kling.bodies import DONE, done, envelope, failure
 from extend_pipeline_tests.providers.wire import upstream_bodies as bodies
 
@@ -50,7 +51,7 @@ class Upstream:
 def client(url: str, deadline_s: float, auth: Auth | None = None) -> ApiClient:
     return ApiClient(
         base_url=url,
-        auth=auth or KeyAuth(SingleKey("C_KEY")),
+        auth=auth or KeyAuth(ApiKey(api_key_env="C_KEY")),
         allow_local=True,
         post_deadline_s=deadline_s,
         get_deadline_s=deadline_s,
@@ -59,7 +60,7 @@ def client(url: str, deadline_s: float, auth: Auth | None = None) -> ApiClient:
 
 
 def _kling(url: str, deadline_s: float) -> Provider:
-    return KlingProvider(client(url, deadline_s, KlingAuth(SingleKey("C_KEY"))))
+    return KlingProvider(client(url, deadline_s, KlingAuth(ApiKey(api_key_env="C_KEY"))))
 
 
 KLING_REFUSALS = {
@@ -116,7 +117,7 @@ UPSTREAMS = {
         next_source=None,
     ),
     "vidu": Upstream(
-        make=lambda url, deadline_s: ViduProvider(client(url, deadline_s, KeyAuth(SingleKey("C_KEY"), ""))),
+        make=lambda url, deadline_s: ViduProvider(client(url, deadline_s, KeyAuth(ApiKey(api_key_env="C_KEY"), ""))),
         request=SubmitRequest("own_1", "https://cdn.example.com/s.mp4", params=VIDU_PARAMS),
         task_id=bodies.VIDU_ID,
         submit_line="POST /v1/tasks/submit HTTP/1.1",

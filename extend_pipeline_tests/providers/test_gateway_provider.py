@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.providers.kling_gateway.models import FORWARDABLE
 from extend_pipeline.providers.kling_gateway.parse import NO_VIDEO_ID, parse_gateway_query, parse_gateway_submit
 from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
@@ -25,7 +26,7 @@ from extend_pipeline.providers.protocol import (
     Unknown,
 )
 from extend_pipeline.providers.wire.api_client import ApiClient
-from extend_pipeline.providers.wire.credentials import KeyAuth, SingleKey
+from extend_pipeline.providers.wire.credentials import KeyAuth
 from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline_tests.providers.http.raw_server import RawServer, always, answer, raw_server
 from extend_pipeline_tests.providers.kling.bodies import done, envelope, failure
@@ -46,7 +47,9 @@ def gateway(
     *passes: str, status: int = 200, body: bytes = bodies.GATEWAY_CREATED
 ) -> Iterator[tuple[Provider, RawServer]]:
     with raw_server(always(answer(status, body))) as server:
-        client = ApiClient(base_url=f"{server.base_url}/relay", auth=KeyAuth(SingleKey("G_KEY")), allow_local=True)
+        client = ApiClient(
+            base_url=f"{server.base_url}/relay", auth=KeyAuth(ApiKey(api_key_env="G_KEY")), allow_local=True
+        )
         provider: Provider = GatewayProvider(client, forwarded_fields=passes)
         yield provider, server
         provider.close()

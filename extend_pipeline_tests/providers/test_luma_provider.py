@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.luma.parse import parse_luma_many, parse_luma_query, parse_luma_submit
 from extend_pipeline.providers.luma.provider import BATCH_SIZE, LumaProvider
@@ -25,7 +26,7 @@ from extend_pipeline.providers.protocol import (
     Unknown,
 )
 from extend_pipeline.providers.wire.api_client import ApiClient
-from extend_pipeline.providers.wire.credentials import KeyAuth, SingleKey
+from extend_pipeline.providers.wire.credentials import KeyAuth
 from extend_pipeline.providers.wire.presigned import presigned_expiry_ms
 from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline_tests.providers.http.raw_server import (
@@ -46,7 +47,9 @@ FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, min_left_s=
 @contextmanager
 def luma(script: Script, *, batch_query: bool = False) -> Iterator[tuple[Provider, RawServer]]:
     with raw_server(script) as server:
-        client = ApiClient(base_url=server.base_url, auth=KeyAuth(SingleKey("L_KEY")), allow_local=True, retry=FAST)
+        client = ApiClient(
+            base_url=server.base_url, auth=KeyAuth(ApiKey(api_key_env="L_KEY")), allow_local=True, retry=FAST
+        )
         provider: Provider = LumaProvider(client, batch_query=batch_query)
         yield provider, server
         provider.close()

@@ -11,6 +11,7 @@ from typing import get_args
 
 import pytest
 
+from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.providers.http.download import Body, DownloadPolicy, open_download
 from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
@@ -30,7 +31,7 @@ from extend_pipeline.providers.protocol import (
 )
 from extend_pipeline.providers.vidu.provider import ViduProvider
 from extend_pipeline.providers.wire.api_client import ApiClient
-from extend_pipeline.providers.wire.credentials import KeyAuth, SingleKey
+from extend_pipeline.providers.wire.credentials import KeyAuth
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, Seed, running_sandbox
 from extend_pipeline.sandbox.kling_gateway.settings import GatewayConfig, Reserialised
 from extend_pipeline.sandbox.luma.settings import LumaConfig
@@ -92,7 +93,7 @@ def provider(
     monkeypatch.setenv("O_KEY", key or side.key)
     client = ApiClient(
         base_url=sandbox.base_url,
-        auth=KeyAuth(SingleKey("O_KEY"), side.prefix),
+        auth=KeyAuth(ApiKey(api_key_env="O_KEY"), side.prefix),
         allow_local=True,
         post_deadline_s=deadline_s,
         get_deadline_s=deadline_s,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
 from extend_pipeline.providers.luma.provider import LumaProvider
 from extend_pipeline.providers.protocol import SubmitRequest
 from extend_pipeline.providers.wire.api_client import ApiClient
-from extend_pipeline.providers.wire.credentials import KeyAuth, SingleKey
+from extend_pipeline.providers.wire.credentials import KeyAuth
 from extend_pipeline_tests.providers.http.raw_server import always, answer, raw_server
 
 KEY = "PREFIX_TEST_KEY"
@@ -18,7 +19,7 @@ KEY = "PREFIX_TEST_KEY"
 def test_a_gateway_is_asked_below_its_prefix(written: str | None, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, "some-key-or-other")
     with raw_server(always(answer(200, b"{}"))) as server:
-        client = ApiClient(base_url=server.base_url, auth=KeyAuth(SingleKey(KEY)), allow_local=True)
+        client = ApiClient(base_url=server.base_url, auth=KeyAuth(ApiKey(api_key_env=KEY)), allow_local=True)
         provider = GatewayProvider(client) if written is None else GatewayProvider(client, prefix=written)
         provider.submit(SubmitRequest("e1", "800000000000000001"))
         provider.query("809792635498011564")
@@ -31,7 +32,7 @@ def test_a_gateway_is_asked_below_its_prefix(written: str | None, shown: str, mo
 def test_luma_is_asked_below_its_prefix(written: str | None, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY, "some-key-or-other")
     with raw_server(always(answer(200, b"{}"))) as server:
-        client = ApiClient(base_url=server.base_url, auth=KeyAuth(SingleKey(KEY)), allow_local=True)
+        client = ApiClient(base_url=server.base_url, auth=KeyAuth(ApiKey(api_key_env=KEY)), allow_local=True)
         options = {} if written is None else {"prefix": written}
         provider = LumaProvider(client, batch_query=True, **options)  # type: ignore[arg-type]
         provider.submit(SubmitRequest("e1", "g1", {"prompt": "fog"}))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.providers.protocol import (
     Accepted,
     Found,
@@ -25,7 +26,7 @@ from extend_pipeline.providers.protocol import (
 from extend_pipeline.providers.vidu.parse import parse_vidu_query, parse_vidu_submit
 from extend_pipeline.providers.vidu.provider import ViduProvider
 from extend_pipeline.providers.wire.api_client import ApiClient
-from extend_pipeline.providers.wire.credentials import KeyAuth, SingleKey
+from extend_pipeline.providers.wire.credentials import KeyAuth
 from extend_pipeline.providers.wire.response import RawResponse
 from extend_pipeline_tests.providers.http.raw_server import RawServer, always, answer, raw_server
 from extend_pipeline_tests.providers.wire import upstream_bodies as bodies
@@ -44,7 +45,9 @@ PARAMS = {
 @contextmanager
 def vidu(body: bytes = bodies.VIDU_CREATED, prefix: str = "") -> Iterator[tuple[Provider, RawServer]]:
     with raw_server(always(answer(200, body))) as server:
-        client = ApiClient(base_url=server.base_url, auth=KeyAuth(SingleKey("V_KEY"), prefix), allow_local=True)
+        client = ApiClient(
+            base_url=server.base_url, auth=KeyAuth(ApiKey(api_key_env="V_KEY"), prefix), allow_local=True
+        )
         provider: Provider = ViduProvider(client)
         yield provider, server
         provider.close()

@@ -1,7 +1,5 @@
 """The demo's home: its state folder, the sandbox's address, a DAGSTER_HOME of its own, and the child processes."""
 
-from __future__ import annotations
-
 import shutil
 import socket
 import sys

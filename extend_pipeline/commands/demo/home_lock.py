@@ -4,8 +4,6 @@ The lock is on the home's folder, so that removing the state doesn't release it.
 whose `dev` was killed stays locked until its last child has ended.
 """
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import json
@@ -13,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -97,10 +96,8 @@ def lock_home(home: Path, *, state: Path, verb: str, now_ms: int) -> Iterator[Ho
             raise HomeInUseError(describe_holder(home, read_record(state / RECORD)))
         lock = HomeLock(descriptor, state / RECORD, verb, now_ms)
         lock.write()
-        try:
+        with closing(lock):
             yield lock
-        finally:
-            lock.close()
     finally:
         os.close(descriptor)
 

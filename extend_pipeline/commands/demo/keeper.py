@@ -4,8 +4,6 @@ Stdin is a pipe from the parent, with a line `+GROUP` for a group that it has st
 ended. The pipe closes when the parent ends, also after `kill -9`.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """Child processes of `demo` and `dev`: each with its own log, and ended together."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
@@ -17,6 +15,7 @@ from typing import Final
 from extend_pipeline.base.private import open_private
 from extend_pipeline.commands.demo.home_lock import HomeLock
 from extend_pipeline.commands.demo.keeper import GRACE_S
+from extend_pipeline.commands.shared.interruptible import handled
 
 TAIL_LINES: Final = 15
 _ENDINGS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -66,7 +65,8 @@ def running(
         lock.add(name, process.pid)
         yield Child(name, process, log)
     finally:
-        with _uninterrupted():  # after a second Ctrl-C the keeper would end the child, which takes a minute
+        # after a second Ctrl-C the keeper would end the child, which takes a minute
+        with handled(_ENDINGS, signal.SIG_IGN):
             _end(process)
             lock.remove(name)
 
@@ -80,17 +80,6 @@ def end_children_too() -> None:
 
     for number in _ENDINGS:
         signal.signal(number, interrupt)
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Ignore SIGINT, SIGTERM and SIGHUP in the block, which must end within a limited time."""
-    handlers = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDINGS}
-    try:
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

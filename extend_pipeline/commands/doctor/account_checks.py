@@ -3,9 +3,8 @@
 Only requests that are free of charge are sent, and no value of a credential is ever shown.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -101,11 +100,8 @@ def check_callbacks(account: Account) -> Iterator[Finding]:
 def check_upstream(account: Account, settings: Settings, *, now: Callable[[], float]) -> Iterator[Finding]:
     """Yield whether the upstream is reachable, its clock agrees with ours, and it accepts the credentials."""
     check = f"account {account.name}"
-    client = HttpClient(account.base_url, allow_local=account.allow_local, route=route_of(account))
-    try:
+    with closing(HttpClient(account.base_url, allow_local=account.allow_local, route=route_of(account))) as client:
         reply = client.get("/", headers={}, deadline_s=settings.get_deadline_s)
-    finally:
-        client.close()
     match reply:
         case NotSent(reason, setting=Setting()):
             yield problem(check, reason, ROUTE_TODO)
@@ -118,11 +114,8 @@ def check_upstream(account: Account, settings: Settings, *, now: Callable[[], fl
             yield check_clock(check, clock_skew(reply.headers, now=now()))
     if any(isinstance(read_secret(name), SecretFault) for name in variables_of(account)):
         return  # check_variables reports it
-    provider = build_provider(account, settings=settings, now=now)
-    try:
+    with closing(build_provider(account, settings=settings, now=now)) as provider:
         yield check_access(check, account, send_free_query(provider))
-    finally:
-        provider.close()
 
 
 def check_clock(check: str, skew_s: float | None) -> Finding:

@@ -1,7 +1,5 @@
 """The findings of `doctor`: one line each, with what to do."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -1,11 +1,10 @@
 """Doctor's checks of the ledger, the media folder, the disk, the warehouse and DAGSTER_HOME. They leave no file."""
 
-from __future__ import annotations
-
 import os
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -35,12 +34,11 @@ MAX_VIOLATIONS: Final = 20  # violated invariants that are listed; the rest is c
 def check_ledger(settings: Settings) -> Iterator[Finding]:
     """Yield whether the ledger opens, its invariants hold, and it is this home's; a home may have none yet."""
     if not has_ledger(settings.ledger_url):
-        with tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder:
-            empty = open_ledger(f"sqlite:///{folder}/ledger.sqlite")
-            try:
-                identity = _check_identity(settings, empty)
-            finally:
-                empty.close()
+        with (
+            tempfile.TemporaryDirectory(prefix="extend-pipeline-") as folder,
+            closing(open_ledger(f"sqlite:///{folder}/ledger.sqlite")) as empty,
+        ):
+            identity = _check_identity(settings, empty)
         yield ok("ledger", "there is none yet; the first advance makes it") if identity.level is Level.OK else identity
         yield _check_folder("ledger", sqlite_folder(settings) or settings.state_dir)
         return
@@ -49,7 +47,7 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
     except LedgerError as error:
         yield problem("ledger", str(error), "see the message; nothing is submitted until it opens")
         return
-    try:
+    with closing(ledger):
         with ledger.read() as connection:
             seq = queries.head(connection)
             last_ms = queries.last_event_at(connection)
@@ -69,8 +67,6 @@ def check_ledger(settings: Settings) -> Iterator[Finding]:
             yield ok("ledger", "every invariant holds: charges match states, one live attempt a hop, nothing lost")
         yield check_warehouse(settings.warehouse_path, seq)
         yield _check_identity(settings, ledger)
-    finally:
-        ledger.close()
 
 
 def _check_identity(settings: Settings, ledger: Ledger) -> Finding:
@@ -106,11 +102,8 @@ def _awaited(settings: Settings) -> int:
         ledger = open_ledger(settings.ledger_url)
     except LedgerError:
         return 0
-    try:
-        with ledger.read() as connection:
-            return queries.awaited(connection)
-    finally:
-        ledger.close()
+    with closing(ledger), ledger.read() as connection:
+        return queries.awaited(connection)
 
 
 def check_warehouse(path: Path, seq: int) -> Finding:

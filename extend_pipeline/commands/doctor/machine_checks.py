@@ -1,8 +1,6 @@
 """Doctor's checks of what may cause trouble later: the home's disk, the owner of its files, names that differ by case
 alone, and another version of the program."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections import defaultdict

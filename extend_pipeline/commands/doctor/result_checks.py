@@ -1,9 +1,8 @@
 """Doctor's checks of results: the hosts that they come from, and paid ones that may expire before they are fetched."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -25,11 +24,9 @@ def check_results(settings: Settings, *, now_ms: int) -> Iterator[Finding]:
         ledger = open_ledger(settings.ledger_url)
     except LedgerError:
         return  # check_ledger reports it
-    try:
+    with closing(ledger):
         yield from _hosts(ledger)
         yield from _expiring(ledger, now_ms)
-    finally:
-        ledger.close()
 
 
 def _hosts(ledger: Ledger) -> Iterator[Finding]:

@@ -1,7 +1,5 @@
 """Doctor's checks of the media store: whether the ledger's films exist and, with `--deep`, whether they are intact."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Final
 

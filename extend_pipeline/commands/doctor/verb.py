@@ -1,14 +1,12 @@
 """`doctor`: check everything that the work needs, and say how to fix what is wrong. Spends nothing."""
 
-from __future__ import annotations
-
 import os
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -123,14 +121,12 @@ def _check_films(configuration: Configuration, *, deep: bool) -> Iterator[Findin
         with open_home(configuration.settings, configuration=configuration, works=False) as pipeline:
             if deep:
                 with click.progressbar(length=len(FOLDERS), label="reading films", file=sys.stderr) as bar:
-                    yield from check_store_deeply(pipeline, shown=lambda done: _show(bar, done.folder))
+                    yield from check_store_deeply(
+                        pipeline, shown=lambda done: bar.update(FOLDERS.index(done.folder) - bar.pos)
+                    )
             yield from check_store(pipeline)
     except LedgerError:
         return
-
-
-def _show(bar: Any, folder: str) -> None:
-    bar.update(FOLDERS.index(folder) - bar.pos)
 
 
 def _check_accounts(configuration: Configuration) -> Iterator[Finding]:

@@ -1,8 +1,6 @@
 """Plans and statuses as documents for --json: ids as strings, durations in seconds, times as ISO 8601 in UTC. `emit`
 writes decimals as strings."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal

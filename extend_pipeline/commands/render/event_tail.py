@@ -1,7 +1,5 @@
 """Follow the ledger's events while work goes on, as one line an event, from any process."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

@@ -5,18 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from extend_pipeline.commands.render.event_tail import EventLine
 from extend_pipeline.commands.render.output import console, say, text
 from extend_pipeline.commands.render.text import clock
-from extend_pipeline.commands.render.videos import draw_on, hops, length, state
+from extend_pipeline.commands.render.videos import draw, hops, length, state
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.plan.model import Plan
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
+
+_FRAME: Final = 8  # screen lines for the table's header and footer and the prompt
 
 
 class Progress(Protocol):
@@ -96,7 +98,8 @@ class LiveTable:
         """Redraw the table if the plan is a new one."""
         if plan is not self._drawn:
             self._drawn = plan
-            self._live.update(draw_on(self._screen, plan, self._accounts), refresh=True)
+            rows, width = max(self._screen.height - _FRAME, 3), self._screen.width
+            self._live.update(draw(plan, self._accounts, rows=rows, width=width), refresh=True)
 
     def say(self, line: str) -> None:
         """Write one line above the table."""

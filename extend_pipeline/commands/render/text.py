@@ -1,7 +1,5 @@
 """Format numbers, times and text. Text of a catalogue or a provider is escaped, so that it can't control a terminal."""
 
-from __future__ import annotations
-
 import shlex
 import unicodedata
 from datetime import UTC, datetime

@@ -16,7 +16,7 @@ from extend_pipeline.engine.plan.model import Plan, VideoPlan
 from extend_pipeline.ledger.states import VideoState
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
     from rich.text import Text
 
 MAX_NAMES: Final = 5  # videos listed if many wait for the same thing; --json lists them all
@@ -34,7 +34,6 @@ _VIDEOS: Final = (
     Column("waits for", prose=True, rank=1),
 )
 _BAR: Final = 16  # characters of a bar
-_FRAME: Final = 8  # screen lines for the table's header and footer and the prompt
 _LIVE: Final = (
     Column("video"),
     Column("", rank=2),
@@ -139,11 +138,6 @@ def named(keys: Sequence[str]) -> str:
     """Return the first few keys, and the number of the others."""
     more = f" and {len(keys) - MAX_NAMES} more" if len(keys) > MAX_NAMES else ""
     return f"{', '.join(keys[:MAX_NAMES])}{more}"
-
-
-def draw_on(screen: Console, plan: Plan, accounts: Mapping[str, Account]) -> RenderableType:
-    """Return the live table in the current size of the screen."""
-    return draw(plan, accounts, rows=max(screen.height - _FRAME, 3), width=screen.width)
 
 
 def draw(plan: Plan, accounts: Mapping[str, Account], *, rows: int, width: int) -> RenderableType:

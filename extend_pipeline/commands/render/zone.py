@@ -1,7 +1,5 @@
 """The time zone of all times on the screen: that of the command's home."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from pathlib import Path
 

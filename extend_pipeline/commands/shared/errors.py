@@ -1,7 +1,5 @@
 """Report a verb's error to the operator, with an exit code and without any secret."""
 
-from __future__ import annotations
-
 import os
 import re
 import sys

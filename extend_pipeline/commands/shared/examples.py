@@ -1,7 +1,5 @@
 """The examples at the end of each command's `--help`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

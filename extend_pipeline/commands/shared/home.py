@@ -1,7 +1,5 @@
 """The home of a verb: its settings, and the mistakes in its files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Final
 

@@ -4,12 +4,10 @@ The work runs in a thread of its own, and the main thread waits. A signal handle
 two instructions, so it would deadlock if it set an event while that thread holds the event's lock.
 """
 
-from __future__ import annotations
-
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Generic, TypeVar
 
@@ -82,9 +80,16 @@ def _signals(stop: threading.Event, at_once: Callable[[], None]) -> Iterator[Non
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
-    before = {number: signal.signal(number, on_signal) for number in _SIGNALS}
+    with handled(_SIGNALS, on_signal):
+        yield
+
+
+@contextmanager
+def handled(signals: Iterable[int], handler: Any) -> Iterator[None]:
+    """Handle signals by `handler` in the block, and as before after it."""
+    before = {number: signal.signal(number, handler) for number in signals}
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)

@@ -1,7 +1,5 @@
 """Names of videos and accounts as arguments of a command line."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -28,8 +26,8 @@ def require_videos(keys: Collection[str], catalogue: Mapping[str, object], *, hi
     """Raise click.UsageError if a key is neither in the catalogue nor in `hidden`."""
     for key in keys:
         if key not in catalogue and key not in hidden:
-            hint = did_you_mean(key, list(catalogue)[:MAX_COMPARED], label="")
-            raise click.UsageError(f"the catalogue has no video {key!r}. {hint if hint.startswith('Did') else ''}")
+            hint = did_you_mean(key, list(catalogue)[:MAX_COMPARED])
+            raise click.UsageError(f"the catalogue has no video {key!r}. {hint}")
 
 
 def require_account(name: str, accounts: Mapping[str, object]) -> None:

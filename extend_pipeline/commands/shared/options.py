@@ -1,7 +1,5 @@
 """Options that several verbs share."""
 
-from __future__ import annotations
-
 import getpass
 import math
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """`publish`: bring the warehouse file up to date with the ledger."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """Convert values of the warehouse to text, to CSV cells and to JSON without loss."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal

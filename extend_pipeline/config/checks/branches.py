@@ -1,7 +1,5 @@
 """Sorts videos so that parents come before their branches, and finds circles. Pure, in linear time."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """An issue of a field, before its file and line are known."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

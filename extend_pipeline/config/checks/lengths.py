@@ -1,7 +1,5 @@
 """Checks targets against the lengths that are known before anything is made, and against the account's limits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ The digests here are stored (`attempts.words`, `attempts.purchase`): a changed r
 them again.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Mapping
 from typing import Final

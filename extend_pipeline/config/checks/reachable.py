@@ -1,7 +1,5 @@
 """Checks whether a provider can reach the addresses of a catalogue entry, without network access."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 

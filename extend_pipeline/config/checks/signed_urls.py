@@ -1,7 +1,5 @@
 """Removes the parameters of a URL that only sign it, because a file with a new signature is the same file."""
 
-from __future__ import annotations
-
 import re
 from typing import Final
 from urllib.parse import parse_qsl, unquote, urlsplit

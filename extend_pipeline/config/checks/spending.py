@@ -1,7 +1,5 @@
 """Checks that every account of a video has a budget and the prices that its videos need."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

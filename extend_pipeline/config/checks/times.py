@@ -1,7 +1,5 @@
 """Checks the times of a catalogue: days without a time of day, and times in the future."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final

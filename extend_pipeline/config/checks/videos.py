@@ -1,7 +1,5 @@
 """Turns rows into checked videos: accounts, branches, lengths, and the providers' own rules."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime

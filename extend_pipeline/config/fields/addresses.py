@@ -1,7 +1,5 @@
 """Fields that are addresses: of an account, of the hosts of results, of a source, of a proxy."""
 
-from __future__ import annotations
-
 import re
 from typing import Final
 from urllib.parse import SplitResult, urlsplit

@@ -1,8 +1,6 @@
 """Ids of providers, as exact text, and signs that a spreadsheet has rounded them. Used for the catalogue and for
 invoices."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Final
 

@@ -3,8 +3,6 @@
 They are checked before anything is spent, because a provider refuses an invalid image only after the submit.
 """
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Fields that are points in time, as people and spreadsheets write them: read only if they have one meaning."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime

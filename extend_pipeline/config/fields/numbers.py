@@ -3,8 +3,6 @@
 Files give text. Code may give the value itself: an int is milliseconds or micro-units already.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

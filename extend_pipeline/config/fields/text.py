@@ -1,7 +1,5 @@
 """Fields that are text: their parsers, errors and JSON schemas; and the base class of what users write."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

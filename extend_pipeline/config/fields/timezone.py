@@ -1,7 +1,5 @@
 """The time zone of a home, by its IANA name: of budgets, reports and displayed times."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -36,8 +34,8 @@ def _nearest(text: str) -> str:
     cities = {name.rpartition("/")[2].lower(): name for name in places}
     if (place := cities.get(text.lower().replace(" ", "_"))) is not None:
         return f'Did you mean "{place}"?'
-    near = did_you_mean(text[:_MAX_LENGTH], places, label="") if "/" in text else ""
-    return near if near.startswith("Did") else _EXAMPLE
+    near = did_you_mean(text[:_MAX_LENGTH], places) if "/" in text else ""
+    return near or _EXAMPLE
 
 
 class HomeFields(ConfigModel):

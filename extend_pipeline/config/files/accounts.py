@@ -1,7 +1,5 @@
 """Reads accounts.yaml, and the copy of its last good entries, which has the same form."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -171,16 +169,13 @@ def _unknown_price_key(provider: ProviderConfig, key: str) -> FieldIssue:
     if not provider.price_keys:
         hint = "Write one number: the units of one extension."
         return FieldIssue(loc, f"{provider.name} has one price for all extensions", hint, about_value=False)
-    hint = did_you_mean(key, provider.price_keys, label="") if "/" in key else ""
-    if not hint.startswith("Did"):
-        hint = f"Write it like {max(provider.price_keys, key=len)}."
+    hint = did_you_mean(key, provider.price_keys) if "/" in key else ""
+    hint = hint or f"Write it like {max(provider.price_keys, key=len)}."
     return FieldIssue(loc, f"{provider.name} has nothing to price by that name", hint, about_value=False)
 
 
 def _unsupported(name: str, known: Sequence[str]) -> FieldIssue:
     supported = f"Supported: {', '.join(known)}."
-    if (near := did_you_mean(name, known, label="")).startswith("Did"):
-        supported = f"{near} {supported}"
-    return FieldIssue(
-        ("provider",), f"provider {shorten_value(name)} is not supported by this version", supported, about_value=False
-    )
+    hint = f"{did_you_mean(name, known)} {supported}".strip()
+    message = f"provider {shorten_value(name)} is not supported by this version"
+    return FieldIssue(("provider",), message, hint, about_value=False)

@@ -1,7 +1,5 @@
 """Reads catalog.csv into the same nodes as YAML: a row for each video, dotted columns for nested fields."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """Reads catalog.yaml and catalog.csv into rows, before their providers are known."""
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The forms in which spreadsheets save a table as text: separators, `sep=` line, column names."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -1,7 +1,5 @@
 """Reads files as text: UTF-8, or UTF-16 with a byte order mark."""
 
-from __future__ import annotations
-
 import codecs
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Reads a node into a model, and turns pydantic's errors into issues with file, line and hint."""
 
-from __future__ import annotations
-
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Reads YAML into nodes. Every scalar keeps its exact text and becomes no number, date or boolean."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import cast
 

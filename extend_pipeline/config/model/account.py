@@ -3,8 +3,6 @@
 Each provider has a subclass with its defaults (`providers/*/models.py`), which must define the fields without one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -26,7 +24,7 @@ from extend_pipeline.config.fields.text import (
 )
 from extend_pipeline.config.model.callbacks import Callbacks, checked
 from extend_pipeline.config.model.changes import OnChange
-from extend_pipeline.config.model.credentials import ApiKey, EnvName, KeyPair
+from extend_pipeline.config.model.credentials import ApiKey, KeyPair
 from extend_pipeline.config.model.network import (
     CA_DESCRIPTION,
     NETWORK_DESCRIPTION,
@@ -35,7 +33,7 @@ from extend_pipeline.config.model.network import (
     CertificateAuthority,
     Network,
     Proxy,
-    login_of_a_proxy,
+    ProxyLogin,
 )
 from extend_pipeline.config.model.price import Budget, Price, budget_fields
 from extend_pipeline.config.model.target import ExtendDefaults
@@ -182,7 +180,9 @@ class Account(ConfigModel):
     )
     ca: CertificateAuthority | None = Field(default=None, description=CA_DESCRIPTION, examples=["system"])
     proxy: Proxy | None = Field(default=None, description=PROXY_DESCRIPTION, examples=["http://proxy.example.com:3128"])
-    proxy_login_env: EnvName | None = Field(default=None, description=PROXY_LOGIN_DESCRIPTION, examples=["PROXY_LOGIN"])
+    proxy_login_env: ProxyLogin | None = Field(
+        default=None, description=PROXY_LOGIN_DESCRIPTION, examples=["PROXY_LOGIN"]
+    )
     poll: Poll
     in_doubt: InDoubt = Field(
         default=InDoubt(),
@@ -235,12 +235,6 @@ class Account(ConfigModel):
     @classmethod
     def _check_callbacks(cls, value: Callbacks | None, info: ValidationInfo) -> Callbacks | None:
         return checked(value, allow_local=_allows_local(info.data) or _private(info.data))
-
-    @field_validator("proxy_login_env", mode="after")
-    @classmethod
-    def _check_proxy_login(cls, value: str | None, info: ValidationInfo) -> str | None:
-        # an invalid proxy is the only issue to report
-        return login_of_a_proxy(value, info.data.get("proxy", "http://unread"))
 
     @field_validator("base_url", mode="before")
     @classmethod

@@ -1,25 +1,22 @@
 """The `defaults:` of accounts.yaml: fields of every account that does not set them itself."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 
 from extend_pipeline.config.fields.text import ConfigModel
 from extend_pipeline.config.files.located import Node, mapping
 from extend_pipeline.config.files.translate import Scope
 from extend_pipeline.config.issues import ACCOUNTS_FILE, ConfigIssue
-from extend_pipeline.config.model.credentials import EnvName
 from extend_pipeline.config.model.network import (
     CA_DESCRIPTION,
     PROXY_DESCRIPTION,
     PROXY_LOGIN_DESCRIPTION,
     CertificateAuthority,
     Proxy,
-    login_of_a_proxy,
+    ProxyLogin,
 )
 
 DEFAULTS_FIELD: Final = "defaults"
@@ -30,12 +27,9 @@ class AccountDefaults(ConfigModel):
 
     ca: CertificateAuthority | None = Field(default=None, description=CA_DESCRIPTION, examples=["system"])
     proxy: Proxy | None = Field(default=None, description=PROXY_DESCRIPTION, examples=["environment"])
-    proxy_login_env: EnvName | None = Field(default=None, description=PROXY_LOGIN_DESCRIPTION, examples=["PROXY_LOGIN"])
-
-    @field_validator("proxy_login_env", mode="after")
-    @classmethod
-    def _check_login(cls, value: str | None, info: ValidationInfo) -> str | None:
-        return login_of_a_proxy(value, info.data.get("proxy", "http://unread"))
+    proxy_login_env: ProxyLogin | None = Field(
+        default=None, description=PROXY_LOGIN_DESCRIPTION, examples=["PROXY_LOGIN"]
+    )
 
 
 def read_defaults(node: Node | None) -> tuple[dict[str, tuple[int, Node]], list[ConfigIssue]]:

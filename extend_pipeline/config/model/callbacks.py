@@ -1,7 +1,5 @@
 """The public address of `extend-pipeline callbacks`, where an account's provider may call back."""
 
-from __future__ import annotations
-
 from typing import Annotated
 from urllib.parse import urlsplit
 

@@ -1,10 +1,7 @@
 """The catalogue: videos with their sources and targets, and how they branch off each other."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -81,33 +78,10 @@ class Catalogue:
     on_change: OnChange | None = None
     notes: tuple[str, ...] = ()
 
-    @cached_property
-    def _roots(self) -> dict[str, str]:
-        roots: dict[str, str] = {}
-        for key in self.videos:
-            path = []
-            while key not in roots:
-                path.append(key)
-                source = self.videos[key].source
-                if not isinstance(source, BranchSource):
-                    roots[key] = key
-                else:
-                    key = source.branch_of
-            roots.update(dict.fromkeys(path, roots[key]))
-        return roots
 
-    def root_of(self, key: str) -> Video:
-        """Return the root of a branch, or the video itself. KeyError for an unknown key."""
-        return self.videos[self._roots[key]]
-
-    def parent_of(self, key: str) -> Video | None:
-        """Return the video that a branch extends; None for a root."""
-        source = self.videos[key].source
-        return self.videos[source.branch_of] if isinstance(source, BranchSource) else None
-
-    def source_of(self, key: str) -> Source:
-        """Return the provider's own source at the root of a video."""
-        source = self.root_of(key).source
-        if isinstance(source, BranchSource):
-            raise TypeError(f"{key}: the root of a checked catalogue is no branch")
-        return source
+def root_source(video: Video, videos: Mapping[str, Video]) -> Source:
+    """Return the source at the top of a video's branches."""
+    source = video.source
+    while isinstance(source, BranchSource):
+        source = videos[source.branch_of].source
+    return source

@@ -1,7 +1,5 @@
 """`on_change`: what an edit does that would pay again for a step that was bought already."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

@@ -1,7 +1,5 @@
 """Credentials of an account: the names of environment variables, never their values."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any

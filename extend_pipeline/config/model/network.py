@@ -1,15 +1,14 @@
 """Fields for how an account reaches its provider: certificates, network, path prefix, proxy."""
 
-from __future__ import annotations
-
 import re
 from pathlib import PurePath
 from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
 from extend_pipeline.config.fields.addresses import proxy_address
 from extend_pipeline.config.fields.text import field_error, one_of, schema_as, single_value
+from extend_pipeline.config.model.credentials import EnvName
 
 CA_DESCRIPTION: Final = (
     "Whose certificates count: public (the default), system (this machine's store, to which companies add their own), "
@@ -74,10 +73,11 @@ def _proxy(value: object) -> str:
     return text.lower() if text.lower() in ("none", "environment") else proxy_address(text)
 
 
-def login_of_a_proxy(login_env: str | None, proxy: str | None) -> str | None:
+def _login_of_a_proxy(login_env: str, info: ValidationInfo) -> str:
     """Return the variable's name. Raises the field's error without a proxy's address, because the credentials would be
     sent to another proxy."""
-    if login_env is not None and not is_address(proxy):
+    # an invalid proxy is the only issue to report
+    if not is_address(info.data.get("proxy", "http://unread")):
         raise field_error(
             "belongs to a proxy, and none is written beside it", "Write proxy: http://proxy.example.com:3128."
         )
@@ -89,3 +89,5 @@ Proxy = Annotated[
     BeforeValidator(_proxy),
     schema_as({"type": "string", "examples": ["http://proxy:3128", "environment", "none"]}),
 ]
+ProxyLogin = Annotated[EnvName, AfterValidator(_login_of_a_proxy)]
+"""Below a field `proxy`, because a validator sees only the fields above its own."""

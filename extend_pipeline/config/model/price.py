@@ -1,7 +1,5 @@
 """Budgets and prices of accounts, in exact micro-units and micro-currency."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final

@@ -1,8 +1,6 @@
 """What the configuration needs of a provider. Callers pass the providers, which are above this package
 (`extend_pipeline.providers.registry.PROVIDERS`)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache

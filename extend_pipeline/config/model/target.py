@@ -1,7 +1,5 @@
 """The target of a video, `extend`: its length, its prompts, and limits. What is the same for all providers."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final

@@ -1,7 +1,5 @@
 """The state of a partition in the ledger, and the data versions that show its changes. Nothing here uses Dagster."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final

@@ -1,15 +1,21 @@
 """Asset checks on the published tables and the ledger, and how all asset checks are evaluated."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Final
 
 import dagster as dg
 
+from extend_pipeline.base.days import in_zone
 from extend_pipeline.dagster_defs.assets.tables import COSTS, DURATIONS, LINEAGE
-from extend_pipeline.dagster_defs.checks.outcome import CheckOutcome, with_timezone
-from extend_pipeline.dagster_defs.checks.provider import books_agree, nothing_ends_soon, nothing_in_doubt
-from extend_pipeline.dagster_defs.checks.store import films_are_there
+from extend_pipeline.dagster_defs.checks.outcome import CheckOutcome
+from extend_pipeline.dagster_defs.checks.provider import (
+    books_agree,
+    films_are_there,
+    nothing_ends_soon,
+    nothing_in_doubt,
+)
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.guards.ledger_look import look
 from extend_pipeline.engine.guards.process import mistakes
@@ -136,9 +142,11 @@ CHECKS: Final[Mapping[dg.AssetCheckKey, Callable[[Pipeline], CheckOutcome]]] = {
 def evaluate_check(pipeline: Pipeline, key: dg.AssetCheckKey) -> CheckOutcome:
     """Run one check. If nothing has been published yet, that is its finding."""
     try:
-        return with_timezone(CHECKS[key](pipeline), pipeline.configuration.timezone)
+        outcome = CHECKS[key](pipeline)
     except NotPublishedError as error:
         return CheckOutcome([str(error)], "materialise the tables", dg.AssetCheckSeverity.WARN)
+    timezone = pipeline.configuration.timezone
+    return replace(outcome, findings=[in_zone(finding, timezone) for finding in outcome.findings])
 
 
 @dg.multi_asset_check(

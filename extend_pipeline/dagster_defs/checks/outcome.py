@@ -1,12 +1,10 @@
 """The outcome of an asset check, with texts for the operator."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import dagster as dg
-
-from extend_pipeline.base.days import in_zone
 
 MAX_SHOWN: Final = 10  # findings in the UI; the count is always exact
 
@@ -39,8 +37,3 @@ class CheckOutcome:
     def metadata(self) -> Mapping[str, Any]:
         """Return the number of findings, and the check's further metadata."""
         return {"findings": len(self.findings), **self.more}
-
-
-def with_timezone(outcome: CheckOutcome, timezone: str) -> CheckOutcome:
-    """Return the outcome with its times in a time zone (an IANA name)."""
-    return replace(outcome, findings=[in_zone(finding, timezone) for finding in outcome.findings])

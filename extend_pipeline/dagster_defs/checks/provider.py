@@ -1,4 +1,5 @@
-"""Asset checks on the providers' side: attempts in doubt, expiring results and sources, and their statements."""
+"""Asset checks on the providers' side: attempts in doubt, expiring results and sources, their statements, and the films
+in the media store."""
 
 from decimal import Decimal
 from typing import Any, Final
@@ -9,9 +10,11 @@ from extend_pipeline.base.days import in_zone
 from extend_pipeline.base.units import from_micros, from_ms
 from extend_pipeline.dagster_defs.checks.outcome import CheckOutcome
 from extend_pipeline.engine.fetch.retention import Urgency, ending_now
+from extend_pipeline.engine.guards.process import DOUBT_TODO
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.reconcile.last_reads import statements_now
 from extend_pipeline.engine.status import Doubt, disagreements_now, doubts_now
+from extend_pipeline.engine.store.missing import store_now
 
 DOUBT_S: Final = 3_600  # six settle windows of class A: an attempt in doubt for longer needs a look
 MAX_REPORTED: Final = 50  # rows of a table in the UI
@@ -72,6 +75,22 @@ def books_agree(pipeline: Pipeline) -> CheckOutcome:
     }
     todo = "extend-pipeline reconcile; to accept a difference: reconcile ACCOUNT --accept BOOK/TASK"
     return CheckOutcome(findings, todo, more=metadata)
+
+
+def films_are_there(pipeline: Pipeline) -> CheckOutcome:
+    """Every film that the ledger knows is in the media store. A missing film that can be fetched again is a warning; a
+    lost film, or a missing store, is an error."""
+    now = store_now(pipeline)
+    if now.doubt:
+        return CheckOutcome([f"{pipeline.store.place}: {now.doubt}; nothing is submitted"], DOUBT_TODO)
+    any_lost = any(missing.lost for missing in now.missing)
+    todo = (
+        "extend-pipeline advance fetches every file that its provider still has; for the others: "
+        "extend-pipeline media forget VIDEO/HOP"
+    )
+    severity = dg.AssetCheckSeverity.ERROR if any_lost else dg.AssetCheckSeverity.WARN
+    more = {"films": now.expected, "unknown_films": now.unknown}
+    return CheckOutcome([missing.describe() for missing in now.missing], todo, severity, more=more)
 
 
 def _units(micros: int | None) -> str:

@@ -1,7 +1,5 @@
 """Validation of durations in a run's configuration. An invalid one ends the run before it begins its work."""
 
-from __future__ import annotations
-
 import math
 
 import dagster as dg

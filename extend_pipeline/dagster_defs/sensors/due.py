@@ -1,7 +1,5 @@
 """The work of a poll sensor's tick: polls the due tasks of some accounts, then finds what a run would have to do."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from extend_pipeline.base.wording import counted
@@ -17,11 +15,9 @@ from extend_pipeline.engine.polling.poll import poll_due
 from extend_pipeline.engine.store.watch import watch_store
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.rows import VideoRow
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import job_queue
 from extend_pipeline.ledger.write.webhook_inbox import ENDED
-
-S = AttemptState
 
 
 def poll_accounts(pipeline: Pipeline, accounts: Sequence[str], *, deadline: float, clock: Callable[[], float]) -> int:

@@ -1,8 +1,6 @@
 """Look up the tasks that callbacks named, for attempts in doubt that can't be looked up by their own key. A callback is
 only a hint: a task counts once a GET with our own credentials shows that it can be this attempt's and no other's."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,12 +18,10 @@ from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read import queries, reconciliation_queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import job_queue, transitions, webhook_inbox
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
-
-S = AttemptState
 
 MAX_LOOKUPS: Final = 5  # of a task that the account doesn't know: its callback may come before it can be queried
 

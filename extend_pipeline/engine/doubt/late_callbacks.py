@@ -2,8 +2,6 @@
 be free. A task that a GET with our own credentials proves to be a written-off attempt's is adopted, like a late
 response to its POST; every other task becomes a question to the operator, with its command."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
@@ -16,14 +14,12 @@ from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow, ScheduledAttempt
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import job_queue, reconciliation, transitions, webhook_inbox
 from extend_pipeline.ledger.write.late_acceptance import adopt_late_task
 from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
-
-S = AttemptState
 
 SOURCE: Final = "callback"
 """The statement name under which such a question is recorded: `reconcile ACCOUNT --accept callback/TASK`."""

@@ -1,7 +1,5 @@
 """Recover from crashes and unclear responses. Sends only queries, never a request that could cost."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -23,14 +21,13 @@ from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
-from extend_pipeline.ledger.states import POLLED, AttemptState
+from extend_pipeline.ledger.states import POLLED
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import job_queue, transitions
 from extend_pipeline.ledger.write.job_queue import Unscheduled
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome
 from extend_pipeline.providers.registry import spec_of
-
-S = AttemptState
 
 HINTED: Final = frozenset({*POLLED, S.SUCCEEDED, S.IN_DOUBT})
 """States that end only when a worker looks; a doubt only where it can be looked up by its own key."""

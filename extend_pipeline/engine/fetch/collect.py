@@ -1,7 +1,5 @@
 """Fetch paid results as soon as they are seen, soonest-expiring first; a repeated fetch costs nothing."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Collection
@@ -22,14 +20,13 @@ from extend_pipeline.engine.store.restore import keep_restored
 from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read import queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow, ScheduledAttempt
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import files, job_queue, transitions
 from extend_pipeline.ledger.write.transitions import Moved, Stale
 from extend_pipeline.media.isolation.pool import ProbeUnavailable
 from extend_pipeline.media.store import Stored
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, TaskState
 
-S = AttemptState
 FETCHED: Final = (S.SUCCEEDED, S.STORED)
 """States whose results are fetched when due. A stored result is due where its file is missing in the store."""
 

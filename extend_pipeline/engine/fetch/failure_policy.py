@@ -1,7 +1,5 @@
 """Decide about a paid result whose fetch failed: it is tried again, quarantined, or recorded as lost."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from enum import StrEnum
 from typing import Final
@@ -14,11 +12,9 @@ from extend_pipeline.engine.polling.lease import Lease
 from extend_pipeline.engine.store.restore import lose_or_wait
 from extend_pipeline.ledger.look import LastLook, LookCause
 from extend_pipeline.ledger.read.attempt_row import ScheduledAttempt
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import transitions
 from extend_pipeline.providers.registry import spec_of
-
-S = AttemptState
 
 GONE_AFTER: Final = 3  # refusals of a URL that can't be refreshed; a single one may be a server's error
 

@@ -1,7 +1,5 @@
 """Fetch one file from a URL into the media store, under the account's download policy, and check it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

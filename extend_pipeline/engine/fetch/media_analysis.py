@@ -1,7 +1,5 @@
 """Analyse a fetched result: full film or new part only, how well it continues its parent, and the poster."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Resume the download of one file for as long as tries make progress. Loads httpx (0.1 s)."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace

@@ -1,8 +1,6 @@
 """List what expires at the providers, and when: paid results that are not stored yet, and sources that still have to be
 extended."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum

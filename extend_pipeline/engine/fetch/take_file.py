@@ -1,22 +1,18 @@
 """Store the operator's file for a paid extension whose film could not be fetched."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from extend_pipeline.engine.doubt.resolve import Declined, Resolved, actor_of, newest_attempt, state_of
+from extend_pipeline.engine.decisions.resolve import Declined, Resolved, actor_of, newest_attempt, state_of
 from extend_pipeline.engine.fetch.collect import keep_film, result_key
 from extend_pipeline.engine.guards.disk_space import require_space
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import queries
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.media.isolation import isolated_probe
 from extend_pipeline.media.store import Stored
-
-S = AttemptState
 
 _AWAITED: Final = frozenset({S.SUCCEEDED, S.RESULT_LOST, S.QUARANTINED})
 _PIECE: Final = 1_000_000  # bytes

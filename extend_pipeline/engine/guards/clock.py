@@ -1,8 +1,6 @@
 """Faults of this machine that end without the provider: stops for the clock, a certificate or a proxy are lifted
 automatically, and a ledger whose last event is dated after now is reported."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from extend_pipeline.base.wording import counted

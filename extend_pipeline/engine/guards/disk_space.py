@@ -1,8 +1,6 @@
 """Disk space: how many more results fit beside the paid ones, and texts for disk errors. `read_space` reads the free
 bytes; the rest computes."""
 
-from __future__ import annotations
-
 import errno
 import os
 from dataclasses import dataclass

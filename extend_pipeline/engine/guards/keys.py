@@ -1,8 +1,6 @@
 """Keys that a provider refuses or accepts. A missing key concerns only this process; a refused key stops the account,
 and a success with another key starts it again."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Collection, Mapping
 from typing import Final

@@ -1,8 +1,6 @@
 """Compare the opened ledger with the home's memory of it. The memory is read first, so that a write of another process
 in between never makes the ledger look older than the memory."""
 
-from __future__ import annotations
-
 import logging
 import socket
 from collections.abc import Collection, Mapping
@@ -182,9 +180,7 @@ def _unknown_films(films: Mapping[str, int], connection: Connection, *, bought: 
     stored more than an hour after the ledger's last event."""
     since_ms = -1
     if bought:
-        table = tables.events
-        last = connection.execute(select(table.c.at).order_by(table.c.seq.desc()).limit(1)).scalar() or 0
-        since_ms = last + _CRASHED_FETCH_MS
+        since_ms = (queries.last_event_at(connection) or 0) + _CRASHED_FETCH_MS
     later = {sha256 for sha256, at_ms in films.items() if at_ms > since_ms}
     return len(later - _known(connection, later))
 

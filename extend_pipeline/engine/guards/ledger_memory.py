@@ -6,8 +6,6 @@ created again under another name. A backup that is restored over the folder ther
 missing.
 """
 
-from __future__ import annotations
-
 import fcntl
 import json
 import os

@@ -1,7 +1,5 @@
 """Decision whether the opened ledger is the one that this home remembers. Pure: `ledger_look.py` reads the facts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum

@@ -1,8 +1,6 @@
 """Reasons why this process may not submit that don't come from the ledger: mistakes in the catalogue or the accounts,
 missing or refused keys, and a missing media store."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

@@ -1,8 +1,6 @@
 """A lock that keeps the state folder from being removed while it is used: each open home holds it shared, and
 `demo --fresh`, which removes the folder, holds it exclusively."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import fcntl

@@ -1,8 +1,6 @@
 """The remaining slots, budgets and disk space of accounts while a plan is made, reserved in catalogue order, and the
 user text of each block reason."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final

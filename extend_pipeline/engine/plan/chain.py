@@ -5,8 +5,6 @@ All names are pure functions of the catalogue. A ledger that was lost and rebuil
 `external_task_id`s, which the provider refuses as duplicates instead of charging again.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +31,8 @@ class Names:
         return self.accounts.get(name, name)
 
     def chosen(self, key: str, chain_digest: str) -> str | None:
-        """Return the paid step that an operator chose instead of a step of a video; None without such a choice."""
+        """Return the paid step that stands for a step of a video, chosen by an operator or a rule; None without such
+        a choice."""
         return self.choices.get(key, {}).get(chain_digest)
 
 

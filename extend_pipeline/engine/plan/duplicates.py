@@ -1,12 +1,10 @@
 """Detection of due purchases that duplicate a purchase already made or about to be made. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.plan.model import DuplicatePurchase, PlanInput, Purchase
-from extend_pipeline.ledger.write.names import Bought, Renames
+from extend_pipeline.ledger.write.renames_and_choices import Bought, Renames
 
 
 def other_upstreams(account: Account, accounts: Mapping[str, Account]) -> frozenset[str]:

@@ -1,7 +1,5 @@
 """The target of a video, whether a chain of hops has reached it, and the forecast of its final length. Pure."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import count
 

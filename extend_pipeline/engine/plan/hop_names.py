@@ -1,7 +1,5 @@
 """The name of one hop of a chain: of the step in the catalogue, or of the paid step that is used instead. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -12,10 +10,9 @@ from extend_pipeline.config.model.changes import OnChange
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.chain import Names
 from extend_pipeline.engine.plan.model import AttemptView, Parent
-from extend_pipeline.ledger.states import LIVE, AttemptState
-from extend_pipeline.ledger.write.names import Choice
-
-S = AttemptState
+from extend_pipeline.ledger.states import LIVE
+from extend_pipeline.ledger.states import AttemptState as S
+from extend_pipeline.ledger.write.renames_and_choices import Choice
 
 STORED_OR_LIVE: Final = frozenset({*LIVE, S.STORED})
 """States of an attempt that has a stored film, or may still get one."""

@@ -1,7 +1,5 @@
 """The state of one hop by its attempts: ready for the next try, in flight, or blocked. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -13,10 +11,8 @@ from extend_pipeline.engine.plan.model import AttemptView, Blocker
 from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.look import LookCause
 from extend_pipeline.ledger.spending_rules import BlockReason
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.providers.protocol import RejectReason
-
-S = AttemptState
 
 UNCLEAR_VALUE: Final = "duplicate_or_bad_value"
 """The stored reason for a 1201 response after which no task with our own key was found: the value may be the fault."""
@@ -24,7 +20,8 @@ UNCLEAR_VALUE: Final = "duplicate_or_bad_value"
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The hop may be tried (again). A higher generation than before was approved by the operator."""
+    """The hop may be tried (again). A higher generation than before was allowed by
+    `resolve … resubmit`."""
 
     generation: int
     try_no: int

@@ -1,7 +1,5 @@
 """Limits of the provider that don't end by waiting: age, length and kind of a source. Checked before any purchase."""
 
-from __future__ import annotations
-
 from typing import Final
 from urllib.parse import quote
 

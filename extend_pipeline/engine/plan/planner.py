@@ -2,14 +2,12 @@
 videos with their reasons. It reserves no money: the claim evaluates the rules again in a transaction that no other
 process can write beside."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from extend_pipeline.base.wording import counted
 from extend_pipeline.config.checks.purchase import purchase_digest
-from extend_pipeline.config.model.catalogue import BranchSource, Video
+from extend_pipeline.config.model.catalogue import BranchSource, Video, root_source
 from extend_pipeline.config.model.source import Source
 from extend_pipeline.engine.guards.disk_space import DiskSpace
 from extend_pipeline.engine.plan.budget import AccountBudget, DiskBudget, account_budget
@@ -34,7 +32,7 @@ from extend_pipeline.engine.plan.questions import current_parameters, paid_param
 from extend_pipeline.engine.plan.walk import Position, Start, Step, Walk, change_policy, root, stored_hop, walk
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import LIVE, VideoState
-from extend_pipeline.ledger.write.names import Choice
+from extend_pipeline.ledger.write.renames_and_choices import Choice
 from extend_pipeline.providers.registry import spec_of
 
 
@@ -67,14 +65,6 @@ def next_hops(plan_input: PlanInput) -> dict[str, VideoPlan | NextHop]:
 def next_purchases(hops: Mapping[str, VideoPlan | NextHop]) -> dict[str, Purchase]:
     """Return the purchase that the next hop of each video would make, by video, in the order of the input."""
     return {key: Purchase(hop.step.hop, hop.purchase) for key, hop in hops.items() if isinstance(hop, NextHop)}
-
-
-def root_source(video: Video, catalogue: Mapping[str, Video]) -> Source:
-    """Return the source at the top of a video's branches."""
-    source = video.source
-    while isinstance(source, BranchSource):
-        source = catalogue[source.branch_of].source
-    return source
 
 
 def _plan_video(video: Video, plan_input: PlanInput, budget: AccountBudget) -> VideoPlan:
@@ -248,7 +238,8 @@ def _step_ahead(walked: Walk, step: Step, plan_input: PlanInput, undecided: bool
     params = position.video.extend.hop_params(hop)
     price = _price(position, params)
     if price is None:
-        message = f"account {position.account.name} has no price for mode {position.mode or 'that was asked for'}"
+        what = f"mode {position.mode}" if position.mode else "this extension"
+        message = f"account {position.account.name} has no price for {what}"
         todo = "give price.per_extension in accounts.yaml; nothing is submitted at an unknown price"
         return _video_plan(position, Blocker(BlockReason.NO_PRICE, message, todo))
     source = (

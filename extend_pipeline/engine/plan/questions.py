@@ -1,8 +1,6 @@
 """Texts of questions before a purchase that may already have been made: what would be paid again, and how to decide.
 Pure."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Final

@@ -1,7 +1,5 @@
 """The walk along the stored hops of a chain to its target, its next hop, or an edit that needs a decision. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -17,7 +15,7 @@ from extend_pipeline.engine.plan.hop_names import Edited, Named, OtherAccount, n
 from extend_pipeline.engine.plan.limits import unknown_kind
 from extend_pipeline.engine.plan.model import AttemptView, Blocker, Parent, PlanInput, SourceView
 from extend_pipeline.ledger.states import LIVE, AttemptState
-from extend_pipeline.ledger.write.names import Choice
+from extend_pipeline.ledger.write.renames_and_choices import Choice
 
 _BOUGHT: Final = LIVE | {AttemptState.STORED}
 

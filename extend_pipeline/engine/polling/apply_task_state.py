@@ -1,7 +1,5 @@
 """Turn the outcome of a query into the attempt's next state, or into the time of the next poll."""
 
-from __future__ import annotations
-
 import random
 from enum import StrEnum
 
@@ -13,13 +11,12 @@ from extend_pipeline.ledger.clock import is_ahead
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.look import LastLook
 from extend_pipeline.ledger.read.attempt_row import AttemptRow, ScheduledAttempt
-from extend_pipeline.ledger.states import POLLED, AttemptState
+from extend_pipeline.ledger.states import POLLED
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import controls, transitions
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskState, TaskView
 from extend_pipeline.providers.registry import spec_of
-
-S = AttemptState
 
 
 class Observed(StrEnum):

@@ -1,8 +1,6 @@
 """Compare what a provider charged for a step with the prediction. A charge above the tolerance stops the account; a
 lower one is booked and reported once."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

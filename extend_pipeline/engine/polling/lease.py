@@ -1,8 +1,6 @@
 """Lease due attempts: only the worker that holds the lease polls the task or fetches the result, and decides about it.
 An error releases the lease."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Collection, Iterator

@@ -1,8 +1,6 @@
 """Poll the tasks that are in flight and due, and record their states. The cost grows with the tasks in flight, not with
 the history."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor

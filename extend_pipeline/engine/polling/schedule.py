@@ -1,8 +1,6 @@
 """Schedule polls, fetches and look-ups: every gap, back-off and lease of the engine, and how far ahead a due time can
 lie because of them. Pure; times in UTC ms."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Final
 

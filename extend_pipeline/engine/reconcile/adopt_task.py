@@ -1,10 +1,8 @@
 """Adopt a task that no attempt holds on the operator's decision: it is queried, booked and fetched."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
-from extend_pipeline.engine.doubt.resolve import Declined, Resolved, actor_of
+from extend_pipeline.engine.decisions.resolve import Declined, Resolved, actor_of
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import chain_names
 from extend_pipeline.engine.reconcile import expected_keys, unmatched_tasks

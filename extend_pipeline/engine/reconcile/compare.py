@@ -1,7 +1,5 @@
 """Compare the ledger's attempts of one account with a statement of the account's provider. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final

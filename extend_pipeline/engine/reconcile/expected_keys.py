@@ -1,8 +1,6 @@
 """Idempotency keys that the current catalogue will generate. A ledger restored from an older backup has no record of
 later purchases; re-submitting a step with the same key finds the existing task. Pure."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Final
 

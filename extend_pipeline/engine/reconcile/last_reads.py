@@ -1,8 +1,6 @@
 """The status of the providers' statements (list, bill, invoice): when each was last read, and how many of its tasks are
 unrelated to this home."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

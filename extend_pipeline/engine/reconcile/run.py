@@ -1,8 +1,6 @@
 """Bring the ledger in line with a provider's statement: adjust amounts, adopt unmatched tasks, and record a verdict on
 every task. Sends only queries; every amount was paid before."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
@@ -17,13 +15,11 @@ from extend_pipeline.engine.reconcile.compare import Comparison, LedgerLine, Sta
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries, reconciliation_queries
 from extend_pipeline.ledger.read.reconciliation_queries import ChargedAttempt
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import reconciliation, statements
 from extend_pipeline.ledger.write.reconciliation import DISAGREEMENTS, ReconciliationItem, ReconciliationVerdict
 from extend_pipeline.providers.protocol import Answer, Found, NotFound, QueryFailed, QueryFault, QueryOutcome, TaskView
 from extend_pipeline.providers.registry import spec_of
-
-S = AttemptState
 
 MAX_QUERIES: Final = 500  # unmatched tasks queried in one comparison, one GET each; the rest wait for the next
 
@@ -108,7 +104,8 @@ def reconcile(
         reconciliation.record(
             tx, account=account_name, source=statement.name, compared=items, only_counted=others_now - queried
         )
-        newest = max((made_ms for task_id in others_now if (made_ms := _made_ms(outcomes.get(task_id)))), default=None)
+        views = [outcome.view for key in others_now if isinstance(outcome := outcomes.get(key), Found)]
+        newest = max((view.created_ms for view in views if view.created_ms), default=None)
         statements.record_read(
             tx, account=account_name, source=statement.name, others=len(others_now), others_newest_at=newest
         )
@@ -123,10 +120,6 @@ def reconcile(
         comparison.complete,
         others=len(others_now),
     )
-
-
-def _made_ms(outcome: QueryOutcome | None) -> int | None:
-    return outcome.view.created_ms if isinstance(outcome, Found) else None
 
 
 def _query_unmatched(

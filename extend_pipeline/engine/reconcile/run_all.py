@@ -1,7 +1,5 @@
 """Reconcile accounts with every statement that their providers offer, or with an invoice."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -20,11 +18,9 @@ from extend_pipeline.engine.reconcile.statements import (
 )
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.read.reconciliation_queries import ChargedAttempt
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import statements
 from extend_pipeline.providers.protocol import TaskView
-
-S = AttemptState
 
 MAX_UNKNOWN: Final = 20  # tasks of an invoice that may all be lost tasks of ours; more belong to another account
 

@@ -1,7 +1,5 @@
 """Read the providers' statements: the list and the bill that can be asked for, and invoices that were saved as CSV."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final

@@ -1,7 +1,5 @@
 """Decide about tasks on a provider's statement that no attempt holds: adopt, leave to an attempt, ask, or ignore."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -20,14 +18,14 @@ from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.reconciliation_queries import Candidate, TaskOwner
-from extend_pipeline.ledger.states import EXPOSED, AttemptState
+from extend_pipeline.ledger.states import EXPOSED
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import reconciliation, transitions
-from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, ReconciliationVerdict, UnmatchedTask
+from extend_pipeline.ledger.write.reconciliation import ReconciliationItem, UnmatchedTask
+from extend_pipeline.ledger.write.reconciliation import ReconciliationVerdict as Verdict
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed, QueryOutcome, TaskView
 from extend_pipeline.providers.registry import spec_of
-
-S = AttemptState
 
 UNRELATED_NOTE: Final = "nothing here has its key or its film: unrelated"
 MAX_ADOPTED: Final = 100  # in one comparison; more are another user's tasks rather than our lost responses
@@ -124,6 +122,32 @@ def proved_unrelated(context: MatchContext, outcomes: Mapping[str, QueryOutcome]
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A task that no attempt holds: its line of the statement, its undecided result, what the provider reports about
+    it, the attempts with its key (oldest claim first), and the attempt that was written off for it."""
+
+    line: StatementLine
+    item: ReconciliationItem
+    view: TaskView
+    keyed: Sequence[AttemptRow]
+    written_off: AttemptRow | None
+
+    def judged(self, verdict: Verdict, note: str) -> ReconciliationItem:
+        """Return the result with a verdict and its reason."""
+        return replace(self.item, verdict=verdict, note=note)
+
+    def asked(self, note: str) -> ReconciliationItem:
+        """Return the result with its reason, for the operator to decide."""
+        return replace(self.item, note=note)
+
+
+def _task(context: MatchContext, line: StatementLine, item: ReconciliationItem, view: TaskView) -> _Task:
+    attempts = [candidate.attempt for candidate in context.candidates] if view.external_task_id else []
+    keyed = [attempt for attempt in attempts if attempt.external_task_id == view.external_task_id]
+    return _Task(line, item, view, keyed, _written_off(keyed, context, view))
+
+
 def resolve_unmatched(
     tx: LedgerTransaction,
     context: MatchContext,
@@ -137,161 +161,117 @@ def resolve_unmatched(
     adopted: list[str] = []
     counted: set[str] = set()
     for line, item in unmatched:
-        if line.task_id in context.accepted:
-            items[line.task_id] = replace(
-                item,
-                verdict=ReconciliationVerdict.ACCEPTED,
-                note="the operator has accepted it under another statement",
-            )
+        task_id = line.task_id
+        if task_id in context.accepted:
+            note = "the operator has accepted it under another statement"
+            items[task_id] = replace(item, verdict=Verdict.ACCEPTED, note=note)
             continue
-        match outcomes.get(line.task_id):
+        match outcomes.get(task_id):
             case None:
                 note = "not looked at yet, there are too many; run it again"
                 shared = context.account.adopt_orphans in ("own", "none")  # most of them are unrelated
-                items[line.task_id] = replace(
-                    item, verdict=ReconciliationVerdict.OPEN if shared else item.verdict, note=note
-                )
+                items[task_id] = replace(item, verdict=Verdict.OPEN if shared else item.verdict, note=note)
             case NotFound() if context.source == "billing":
-                items[line.task_id] = replace(
-                    item, verdict=ReconciliationVerdict.OTHER, note="billed, and no extension"
-                )
+                items[task_id] = replace(item, verdict=Verdict.OTHER, note="billed, and no extension")
             case NotFound(answer):
-                note = f"the provider billed it and knows it no more: {answer.message}"
-                items[line.task_id] = replace(item, note=note)
+                items[task_id] = replace(item, note=f"the provider billed it and knows it no more: {answer.message}")
             case QueryFailed(_, answer):
-                items[line.task_id] = replace(item, note=f"it could not be looked at: {answer.message}; run it again")
+                items[task_id] = replace(item, note=f"it could not be looked at: {answer.message}; run it again")
             case Found(view):
-                is_full = len(adopted) >= MAX_ADOPTED
-                decided = _decide(tx, context, line, view, item, adopt=adopt, is_full=is_full)
-                items[line.task_id] = decided or replace(item, verdict=ReconciliationVerdict.OTHER, note=UNRELATED_NOTE)
-                adopted += [line.task_id] * (decided is not None and decided.attempt_id is not None)
-                counted |= {line.task_id} if decided is None else set()
+                task = _task(context, line, item, view)
+                decided = _decide(tx, context, task, adopt=adopt, is_full=len(adopted) >= MAX_ADOPTED)
+                items[task_id] = decided or task.judged(Verdict.OTHER, UNRELATED_NOTE)
+                adopted += [task_id] * (decided is not None and decided.attempt_id is not None)
+                counted |= {task_id} if decided is None else set()
     return ResolvedUnmatched(items, tuple(adopted), frozenset(counted))
 
 
 def _decide(
-    tx: LedgerTransaction,
-    context: MatchContext,
-    line: StatementLine,
-    view: TaskView,
-    item: ReconciliationItem,
-    *,
-    adopt: bool,
-    is_full: bool,
+    tx: LedgerTransaction, context: MatchContext, task: _Task, *, adopt: bool, is_full: bool
 ) -> ReconciliationItem | None:
     """Return the verdict on a task; None where nothing proves its owner and other users share the account."""
-    keyed = _keyed(context, view)
-    verdict = _other_verdict(tx, context, line, view, item, keyed)
+    verdict = _other_verdict(tx, context, task)
     if verdict is not None:
         return verdict
-    written_off = _written_off(keyed, context, view)
-    if view.parent_video_id is None and not spec_of(context.account.provider).reports_parent:
-        return _unproven(item, context, written_off, line)
-    ours = _why_ours(context, view, keyed, written_off)
+    if task.view.parent_video_id is None and not spec_of(context.account.provider).reports_parent:
+        return _unproven(context, task)
+    ours = _why_ours(context, task)
     policy = context.account.adopt_orphans
     if not ours and policy in ("own", "none"):
         return None
-    if policy == "all" or (policy == "own" and keyed):
+    if policy == "all" or (policy == "own" and task.keyed):
         if adopt and not is_full:
-            return _adopt(tx, context, line, view, item, keyed, written_off)
+            return _adopt(tx, context, task)
         why = f"{MAX_ADOPTED} at a time are the limit; run it again" if adopt else "adopting is off"
-        booked = None if written_off is None else f"; it is {written_off.where}, which was written off and booked"
-        return replace(item, note=f"not adopted: {why}{booked or ''}")
-    if (other := context.open_questions.get(line.task_id)) is not None:
-        return replace(item, verdict=ReconciliationVerdict.OPEN, note=f"it is an open question in the {other} already")
-    name, task = context.account.name, line.task_id
-    yes, no = f"reconcile {name} --adopt {task}", f"reconcile {name} --accept {context.source}/{task}"
+        row = task.written_off
+        booked = None if row is None else f"; it is {row.where}, which was written off and booked"
+        return task.asked(f"not adopted: {why}{booked or ''}")
+    name, task_id = context.account.name, task.line.task_id
+    if (other := context.open_questions.get(task_id)) is not None:
+        return task.judged(Verdict.OPEN, f"it is an open question in the {other} already")
+    yes, no = f"reconcile {name} --adopt {task_id}", f"reconcile {name} --accept {context.source}/{task_id}"
     why = ours or "nothing here has its key or its film"
-    return replace(item, note=f"{why}; if it is yours: extend-pipeline {yes}; if not: extend-pipeline {no}")
+    return task.asked(f"{why}; if it is yours: extend-pipeline {yes}; if not: extend-pipeline {no}")
 
 
 def adopt_for_operator(tx: LedgerTransaction, context: MatchContext, view: TaskView) -> ReconciliationItem:
     """Adopt one task on the operator's decision. Where a check fails, the returned item has no attempt, and its note is
     the reason."""
-    line = StatementLine(view.task_id, view.units_micros)
     item = ReconciliationItem(
         task_id=view.task_id,
-        verdict=ReconciliationVerdict.UPSTREAM_ONLY,
+        verdict=Verdict.UPSTREAM_ONLY,
         attempt_id=None,
         unit=context.account.price.unit,
         ledger_micros=None,
         upstream_micros=view.units_micros,
     )
-    keyed = _keyed(context, view)
-    verdict = _other_verdict(tx, context, line, view, item, keyed)
-    return verdict or _adopt(tx, context, line, view, item, keyed, _written_off(keyed, context, view))
+    task = _task(context, StatementLine(view.task_id, view.units_micros), item, view)
+    return _other_verdict(tx, context, task) or _adopt(tx, context, task)
 
 
-def _keyed(context: MatchContext, view: TaskView) -> list[AttemptRow]:
-    """Return the attempts that have the task's key, oldest claim first."""
-    if not view.external_task_id:
-        return []
-    attempts = (candidate.attempt for candidate in context.candidates)
-    return [attempt for attempt in attempts if attempt.external_task_id == view.external_task_id]
-
-
-def _other_verdict(
-    tx: LedgerTransaction,
-    context: MatchContext,
-    line: StatementLine,
-    view: TaskView,
-    item: ReconciliationItem,
-    keyed: Sequence[AttemptRow],
-) -> ReconciliationItem | None:
+def _other_verdict(tx: LedgerTransaction, context: MatchContext, task: _Task) -> ReconciliationItem | None:
     """Return the verdict on a task that is unrelated, or that an attempt or step of this home may own, so that a
     look-up, a retry or the operator decides; None where it may be adopted."""
-    if not keyed and (reason := _unrelated_reason(context, line, view)) is not None:
-        return replace(item, verdict=ReconciliationVerdict.OTHER, note=reason)
+    keyed, view = task.keyed, task.view
+    if not keyed and (reason := _unrelated_reason(context, task.line, view)) is not None:
+        return task.judged(Verdict.OTHER, reason)
     if (live := next((row for row in keyed if row.state in EXPOSED), None)) is not None:
-        return replace(item, verdict=ReconciliationVerdict.OPEN, note=_look_up_now(tx, context, live))
+        return task.judged(Verdict.OPEN, _look_up_now(tx, context, live))
     if keyed and all(row.state in (S.RELEASED, S.REJECTED) for row in keyed) and _will_retry(context, keyed):
         where = keyed[-1].where
-        note = f"it carries the key of {where}, which was released or rejected; the next try of {where} finds it"
-        return replace(item, note=note)
+        return task.asked(
+            f"it carries the key of {where}, which was released or rejected; the next try of {where} finds it"
+        )
     if not keyed and (step := context.expected_steps.get(view.external_task_id or "")) is not None:
         note = f"it carries the key of {step}, which this ledger has not submitted yet; its next try finds it"
-        return replace(item, note=f"{note}, and pays nothing: extend-pipeline advance")
-    if not view.external_task_id and (possible := _open_match(context, view)):
-        return replace(item, verdict=possible[0], note=possible[1].replace("TASK", line.task_id))
-    return None
+        return task.asked(f"{note}, and pays nothing: extend-pipeline advance")
+    return None if view.external_task_id else _open_match(context, task)
 
 
-def _why_ours(
-    context: MatchContext, view: TaskView, keyed: Sequence[AttemptRow], written_off: AttemptRow | None
-) -> str:
+def _why_ours(context: MatchContext, task: _Task) -> str:
     """Return why a task may be this home's; empty where nothing shows that."""
-    if keyed:
-        return f"it carries the key of {keyed[-1].where}"
-    if written_off is not None:
-        return f"it may be {written_off.where}, which was written off and booked"
-    if view.parent_video_id in context.films:
-        named = context.sources.get(view.parent_video_id or "")
-        return f"it extends {f'the source of {named}' if named else f'film {view.parent_video_id} of this home'}"
+    if task.keyed:
+        return f"it carries the key of {task.keyed[-1].where}"
+    if task.written_off is not None:
+        return f"it may be {task.written_off.where}, which was written off and booked"
+    if (parent := task.view.parent_video_id) in context.films:
+        named = context.sources.get(parent or "")
+        return f"it extends {f'the source of {named}' if named else f'film {parent} of this home'}"
     return ""
 
 
-def _adopt(
-    tx: LedgerTransaction,
-    context: MatchContext,
-    line: StatementLine,
-    view: TaskView,
-    item: ReconciliationItem,
-    keyed: Sequence[AttemptRow],
-    written_off: AttemptRow | None,
-) -> ReconciliationItem:
-    moved = reconciliation.adopt_unmatched(tx, _orphan(context.account, line, view, context.zone))
+def _adopt(tx: LedgerTransaction, context: MatchContext, task: _Task) -> ReconciliationItem:
+    moved = reconciliation.adopt_unmatched(tx, _orphan(context.account, task.line, task.view, context.zone))
     if not isinstance(moved, Moved):
-        return replace(item, verdict=ReconciliationVerdict.OPEN, note="an attempt holds it by now")
-    key = reconciliation.adopted_key(context.account.name, line.task_id)
+        return task.judged(Verdict.OPEN, "an attempt holds it by now")
+    key = reconciliation.adopted_key(context.account.name, task.line.task_id)
     note = f"adopted as {key}: booked, and fetched like any"
-    if written_off is not None:
-        reconciliation.book_billed(tx, written_off.attempt_id, micros=0)
-        note = f"{note}; it is {written_off.where}, which was written off, and whose charge is now booked here"
-    elif keyed:
-        paid = next((row for row in reversed(keyed) if row.task_id), None)
-        if paid is not None:
-            note = f"{note}; {paid.where} is task {paid.task_id} with the same key, so that step was paid twice"
-    return replace(item, attempt_id=moved.attempt_id, note=note)
+    if (row := task.written_off) is not None:
+        reconciliation.book_billed(tx, row.attempt_id, micros=0)
+        note = f"{note}; it is {row.where}, which was written off, and whose charge is now booked here"
+    elif (paid := next((row for row in reversed(task.keyed) if row.task_id), None)) is not None:
+        note = f"{note}; {paid.where} is task {paid.task_id} with the same key, so that step was paid twice"
+    return replace(task.item, attempt_id=moved.attempt_id, note=note)
 
 
 def _unrelated_reason(context: MatchContext, line: StatementLine, view: TaskView) -> str | None:
@@ -322,17 +302,17 @@ def _will_retry(context: MatchContext, keyed: Sequence[AttemptRow]) -> bool:
     return steps[-1] == last.chain_digest
 
 
-def _open_match(context: MatchContext, view: TaskView) -> tuple[ReconciliationVerdict, str] | None:
+def _open_match(context: MatchContext, task: _Task) -> ReconciliationItem | None:
     """Return the verdict on a task without a key that an attempt being sent or in doubt may own; None if none may."""
     attempts = [candidate.attempt for candidate in context.candidates]
     own = [row for row in attempts if row.state in EXPOSED and row.task_id is None]
-    rows = [row for row in own if view.parent_video_id in (None, row.parent_video_id)]
+    rows = [row for row in own if task.view.parent_video_id in (None, row.parent_video_id)]
     if (doubt := next((row for row in rows if row.state == S.IN_DOUBT), None)) is not None:
         where = doubt.where
-        note = f"it may be {where}, which is in doubt: extend-pipeline resolve {where} adopt TASK"
-        return ReconciliationVerdict.UPSTREAM_ONLY, note
+        note = f"it may be {where}, which is in doubt: extend-pipeline resolve {where} adopt {task.line.task_id}"
+        return task.judged(Verdict.UPSTREAM_ONLY, note)
     if (sent := next((row for row in rows if row.state == S.SENDING), None)) is not None:
-        return ReconciliationVerdict.OPEN, f"it may be {sent.where}, which is being sent"
+        return task.judged(Verdict.OPEN, f"it may be {sent.where}, which is being sent")
     return None
 
 
@@ -344,30 +324,27 @@ def _written_off(keyed: Sequence[AttemptRow], context: MatchContext, view: TaskV
     if view.external_task_id:
         return next((row for row in rows if row in keyed), None)
     made_ms = view.created_ms
-    for row in rows:
-        same_parent = view.parent_video_id in (None, row.parent_video_id)
-        if (
-            same_parent
+    return next(
+        (
+            row
+            for row in rows
+            if view.parent_video_id in (None, row.parent_video_id)
             and made_ms is not None
             and row.sending_at is not None
             and abs(made_ms - row.sending_at) <= DAY_MS
-        ):
-            return row
-    return None
+        ),
+        None,
+    )
 
 
-def _unproven(
-    item: ReconciliationItem, context: MatchContext, written_off: AttemptRow | None, line: StatementLine
-) -> ReconciliationItem:
+def _unproven(context: MatchContext, task: _Task) -> ReconciliationItem:
     """Return the verdict on a task of a provider that doesn't report the parent: a source, another product, or an
     extension."""
-    if written_off is None:
-        return replace(
-            item, verdict=ReconciliationVerdict.OTHER, note="nothing shows that it is an extension, and none is missing"
-        )
-    where, accept = written_off.where, f"reconcile {context.account.name} --accept {context.source}/{line.task_id}"
-    note = f"it may be {where}, which was written off and booked; if it is: extend-pipeline {accept}"
-    return replace(item, note=note)
+    if task.written_off is None:
+        return task.judged(Verdict.OTHER, "nothing shows that it is an extension, and none is missing")
+    where, name = task.written_off.where, context.account.name
+    accept = f"reconcile {name} --accept {context.source}/{task.line.task_id}"
+    return task.asked(f"it may be {where}, which was written off and booked; if it is: extend-pipeline {accept}")
 
 
 def max_price_micros(price: Price) -> int:

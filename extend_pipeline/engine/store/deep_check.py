@@ -4,8 +4,6 @@ The position is saved beside the ledger after each folder, so that an interrupte
 bounded by one folder.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -5,8 +5,6 @@ those folders (1/256 of all, or some thousand) and the missing ones. `doubt_abou
 were deleted, or the whole store is not mounted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final

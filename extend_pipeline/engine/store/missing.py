@@ -1,8 +1,6 @@
 """Report on the media store: missing files, until when they can be fetched again, and whether the store itself is
 there."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from extend_pipeline.base.units import from_ms

@@ -1,8 +1,6 @@
 """Restore missing files of the media store without cost: results from their providers, films from their parts, sources
 from their URLs."""
 
-from __future__ import annotations
-
 import logging
 from typing import Final
 

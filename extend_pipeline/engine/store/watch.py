@@ -3,8 +3,6 @@
 The whole store is compared every ten minutes; in between a round only reads the store's mark.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from extend_pipeline.base.private import open_private

@@ -1,7 +1,5 @@
 """Prepare a due step for its submit: its claim, the request that the ledger keeps, and the request that is sent."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,7 +67,7 @@ def claim_request(pipeline: Pipeline, step: DueStep, *, token: str | None = None
         must_be_declared=True,
         callback_digest=None if token is None else token_digest(token),
         purchase=step.purchase,
-        again=step.video.again,
+        buys_again=step.video.again,
         other_upstreams=other_upstreams(account, pipeline.accounts),
         choices=step.choices,
     )

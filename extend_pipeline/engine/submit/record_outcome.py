@@ -1,7 +1,5 @@
 """Record the outcome of a POST. The only place where the response to a submit becomes a state."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from extend_pipeline.config.model.account import Account
@@ -10,7 +8,7 @@ from extend_pipeline.engine.plan.hop_state import UNCLEAR_VALUE, looked_up_by_ke
 from extend_pipeline.engine.polling import schedule
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import controls, transitions, webhook_inbox
 from extend_pipeline.ledger.write.claims import ClaimRequest
 from extend_pipeline.ledger.write.late_acceptance import adopt_late_task
@@ -29,8 +27,6 @@ from extend_pipeline.providers.protocol import (
     TaskView,
     Unknown,
 )
-
-S = AttemptState
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,6 @@
 """Fetch and measure sources before their first hop, where the provider doesn't report the parent. A download of the
 studio's own video costs nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace

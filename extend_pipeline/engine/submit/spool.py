@@ -1,8 +1,6 @@
 """Keep the task ids of accepted POSTs that could not be written into the ledger, so that no paid task is lost because a
 disk was full. The next recovery replays them."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Submit due steps: claim, mark as sending, POST once, record the outcome; always in this order."""
 
-from __future__ import annotations
-
 import contextlib
 import threading
 from collections.abc import Mapping, Sequence

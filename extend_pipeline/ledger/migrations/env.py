@@ -1,4 +1,7 @@
-"""Runs migrations on the connection that `Ledger.migrate` opened; there is no other way in."""
+"""Runs migrations on the connection that `Ledger.migrate` opened; there is no other way in.
+
+No migration has a `downgrade`: a ledger is never taken back; restore a copy instead.
+"""
 
 from alembic import context
 

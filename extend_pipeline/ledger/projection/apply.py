@@ -4,8 +4,6 @@ A projection never decides: checks and compare-and-set are done before an event 
 `controls`). It reads only the row that it changes and the event.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Final
 

@@ -1,7 +1,5 @@
 """The effect of attempts' events on the state tables and the charges."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Final

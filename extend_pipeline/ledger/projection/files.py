@@ -1,7 +1,5 @@
 """The effect of files' events on `missing_files`: one row for each file that was ever found missing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Final
 

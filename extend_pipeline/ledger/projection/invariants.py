@@ -1,8 +1,6 @@
 """The invariants of every ledger, checked by `extend-pipeline doctor` and after every crash test. Each violation is a
 sentence that names the row."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from typing import Any, Final
 
@@ -10,9 +8,8 @@ from sqlalchemy import Connection, func, select
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.database import Ledger
-from extend_pipeline.ledger.states import LIVE, SLOT_HOLDING, AttemptState
-
-S = AttemptState
+from extend_pipeline.ledger.states import LIVE, SLOT_HOLDING
+from extend_pipeline.ledger.states import AttemptState as S
 
 _RESERVED: Final = frozenset({S.CLAIMED, S.SENDING, S.IN_DOUBT, S.SUBMITTED, S.PROCESSING})
 _FREE: Final = frozenset({S.RELEASED, S.REJECTED})

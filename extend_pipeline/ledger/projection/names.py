@@ -1,7 +1,5 @@
 """The effect on the state tables of renamed videos and accounts, and of decisions about edited steps."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Final
 

@@ -1,7 +1,5 @@
 """Applies a ledger's events again from the first and compares, because the state tables must follow from the events."""
 
-from __future__ import annotations
-
 import json
 from typing import Any, Final
 

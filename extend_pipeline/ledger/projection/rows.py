@@ -1,7 +1,5 @@
 """Changes of rows that several projections make: an attempt's state, an account's totals, a charge."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update

@@ -1,7 +1,5 @@
 """Reads the totals that the spending rules evaluate: for a plan in its snapshot, for a claim in its transaction."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from sqlalchemy import Connection

@@ -4,8 +4,6 @@ An attempt is a named tuple, because a plan reads tens of thousands of them, and
 takes twenty times as long to create.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple

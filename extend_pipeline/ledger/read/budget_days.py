@@ -8,8 +8,6 @@ A claim that a wrong clock dated after today was made today, or on the day of th
 counts once, and not against every day until its own date comes.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Reads for plans, status and sensors. Nothing here changes the ledger."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Reads for a comparison with the providers' statements, and its open results. Nothing here changes the ledger."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 

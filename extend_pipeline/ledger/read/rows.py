@@ -1,7 +1,5 @@
 """Rows of the smaller tables as values. The fields are the tables' columns, in their order. Times in UTC ms."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple

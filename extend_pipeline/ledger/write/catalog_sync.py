@@ -1,7 +1,5 @@
 """The catalogue's entries in the ledger: declared, changed, withdrawn, and how far each video has come."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

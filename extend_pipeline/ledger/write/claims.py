@@ -1,12 +1,11 @@
 """Claims: one transaction that takes extensions and reserves their units within every limit, before any request is
 sent.
 
-Many videos may be claimed in one transaction, because the cost is per commit. The claim checks again everything that
-the plan checked, because no other process can write meanwhile: the spending rules with this transaction's numbers, the
-live attempt, and the attempt that the plan saw last.
+Many videos may be claimed in one transaction, because the cost is per commit. The claim checks again what another
+process may have changed since the plan, because no other process can write meanwhile: the spending rules with this
+transaction's numbers, the live attempt, the attempt that the plan saw last, the same purchase, and whether the video is
+still declared. The age of a source, lengths, prices and disk space are checked by the plan alone.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.account_totals import account_totals
 from extend_pipeline.ledger.spending_rules import BlockReason, BudgetLimits, Spending, block_reason
 from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
-from extend_pipeline.ledger.write.names import Choice, bought, choose
+from extend_pipeline.ledger.write.renames_and_choices import Choice, bought, choose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +28,9 @@ class ClaimRequest:
 
     `last_attempt_id` is the newest attempt of this step that the plan saw; `tries_seen` is how many attempts of the hop
     it saw with any parameters (None: not counted). If it `must_be_declared`, it is not claimed once its video has
-    another key or has left the catalogue. `purchase` is the purchase digest: unless `again` is set, the step is not
-    claimed if another video has bought the same, except through one of the `other_upstreams` (accounts at another
-    system). `choices` are the edited steps before it for which paid steps stand.
+    another key or has left the catalogue. `purchase` is the purchase digest: unless it `buys_again` (`again: true` in
+    the catalogue), the step is not claimed if another video has bought the same, except through one of the
+    `other_upstreams` (accounts at another system). `choices` are the edited steps before it for which paid steps stand.
     """
 
     attempt_id: str
@@ -61,7 +60,7 @@ class ClaimRequest:
     must_be_declared: bool = False
     callback_digest: str | None = None
     purchase: str | None = None
-    again: bool = False
+    buys_again: bool = False
     other_upstreams: frozenset[str] = frozenset()
     choices: tuple[Choice, ...] = ()
 
@@ -72,7 +71,7 @@ class ClaimRequest:
 
 _NOT_IN_THE_EVENT: Final = frozenset(
     {"attempt_id", "video_key", "account", "last_attempt_id", "tries_seen", "must_be_declared"}
-    | {"purchase", "again", "other_upstreams", "choices"}
+    | {"purchase", "buys_again", "other_upstreams", "choices"}
 )
 """Fields that the event has a column for, or that are only read while the step is claimed."""
 
@@ -140,7 +139,7 @@ def _block_reason(
         return reason
     if _tried_meanwhile(tx, request) or (request.must_be_declared and not _is_declared(tx, request)):
         return BlockReason.CHANGED
-    if not request.again and _bought_by_another(tx, request):
+    if not request.buys_again and _bought_by_another(tx, request):
         return BlockReason.SAME_PURCHASE
     return None
 

@@ -1,11 +1,9 @@
 """Stops and starts of spending: pauses by operators, stops by evidence, back-offs by rate; and operators' decisions."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
-from sqlalchemy import Select, delete, insert, select, update
+from sqlalchemy import Column, delete, insert, select, update
 
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.clock import MAX_BACKOFF_MS, still_waits
@@ -42,22 +40,20 @@ def resume(tx: LedgerTransaction, account: str = tables.ALL_ACCOUNTS, *, why: st
     return names
 
 
+def _account_value(tx: LedgerTransaction, account: str, column: Column[Any]) -> str | None:
+    return tx.connection.execute(select(column).where(tables.accounts.c.account == account)).scalar()
+
+
 def stop_account(tx: LedgerTransaction, account: str, *, reason: str, message: str) -> None:
     """Stop an account on evidence (no balance, bad credentials) until an operator resumes it. A second stop is not
     recorded."""
-    row = tx.connection.execute(
-        select(tables.accounts.c.stopped_reason).where(tables.accounts.c.account == account)
-    ).scalar()
-    if row is None:
+    if _account_value(tx, account, tables.accounts.c.stopped_reason) is None:
         tx.append("account_stopped", account=account, data={"reason": reason, "message": message})
 
 
 def refused_keys(tx: LedgerTransaction, account: str) -> tuple[str, ...]:
     """Return the marks of the keys that the provider has refused since an operator last resumed the account."""
-    marks = tx.connection.execute(
-        select(tables.accounts.c.refused_keys).where(tables.accounts.c.account == account)
-    ).scalar()
-    return tuple((marks or "").split())
+    return tuple((_account_value(tx, account, tables.accounts.c.refused_keys) or "").split())
 
 
 def key_refused(tx: LedgerTransaction, account: str, *, mark: str, reason: str, message: str) -> None:
@@ -70,9 +66,7 @@ def key_refused(tx: LedgerTransaction, account: str, *, mark: str, reason: str, 
 def key_accepted(tx: LedgerTransaction, account: str, *, reasons: Collection[str]) -> bool:
     """Start an account that was stopped for one of the reasons, because the provider has accepted another key. An
     operator's pause stays. Return whether it was stopped for one of them."""
-    stopped = tx.connection.execute(
-        select(tables.accounts.c.stopped_reason).where(tables.accounts.c.account == account)
-    ).scalar()
+    stopped = _account_value(tx, account, tables.accounts.c.stopped_reason)
     if stopped not in reasons:
         return False
     tx.append("key_accepted", account=account, data={"stopped": stopped})
@@ -118,13 +112,10 @@ def write_off(tx: LedgerTransaction, attempt_id: str, *, data: Mapping[str, Any]
     if isinstance(moved, Moved):
         unschedule(tx, attempt_id)
         if webhook_inbox.named(tx.connection, [attempt_id]):  # by a callback that is not processed yet
-            account = str(tx.connection.execute(_account_of(attempt_id)).scalar_one())
+            query = select(tables.attempts.c.account).where(tables.attempts.c.attempt_id == attempt_id)
+            account = str(tx.connection.execute(query).scalar_one())
             schedule(tx, attempt_id, account=account, due_at=tx.now_ms, while_in=webhook_inbox.ENDED)
     return moved
-
-
-def _account_of(attempt_id: str) -> Select[Any]:
-    return select(tables.attempts.c.account).where(tables.attempts.c.attempt_id == attempt_id)
 
 
 def allow_resubmit(tx: LedgerTransaction, attempt_id: str, *, why: str) -> Moved | Stale:

@@ -10,8 +10,6 @@ change. The missing file is a row of `missing_files`, with one of these states:
     forgotten an operator has acknowledged the loss; it is no longer reported
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum

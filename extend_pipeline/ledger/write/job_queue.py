@@ -1,7 +1,5 @@
 """The queue of due attempts: workers lease them, so that two do not do the same work. Hints only."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 

@@ -1,18 +1,14 @@
 """Adopts the task of an attempt that was written off, once a response of the provider names the task."""
 
-from __future__ import annotations
-
 from sqlalchemy import select
 
 from extend_pipeline.base.days import zone_of
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import reconciliation
 from extend_pipeline.ledger.write.reconciliation import UnmatchedTask
 from extend_pipeline.ledger.write.transitions import Moved, Stale, state_of
-
-S = AttemptState
 
 
 def adopt_late_task(tx: LedgerTransaction, attempt_id: str, *, task_id: str) -> Moved | Stale:

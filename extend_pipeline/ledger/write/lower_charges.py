@@ -1,8 +1,6 @@
 """Prices that a provider charged below those in accounts.yaml. Each is recorded once, for all steps it was charged
 for."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select

@@ -1,8 +1,6 @@
 """The changes by a comparison with a provider's statements: adopted tasks, corrected charges and the comparison itself,
 all as events."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,11 +13,9 @@ from extend_pipeline.base.days import NO_ZONE, day_of
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.attempt_row import ADOPTED
-from extend_pipeline.ledger.states import AttemptState
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import transitions
 from extend_pipeline.ledger.write.transitions import Moved, Stale
-
-S = AttemptState
 
 RANKS: Final = ("list", "billing", "invoice")
 """Statements by rank, for different amounts: a list shows the planned charge of a task, a bill the charge taken, an

@@ -1,8 +1,6 @@
 """The last read of each of a provider's statements (its list, its bill, an invoice), since when it can't be read, and
 how many of its tasks are unrelated to this home."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

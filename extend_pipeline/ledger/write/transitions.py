@@ -5,8 +5,6 @@ Each function takes an open transaction and returns `Moved` or `Stale`. A stale 
 first, or the provider went back in state; the late evidence is kept as an event.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Final

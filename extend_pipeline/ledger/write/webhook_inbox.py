@@ -4,8 +4,6 @@ Rows are hints, not state. A lost row costs a poll. The task in a row counts onl
 has confirmed it (`engine/doubt/callback_lookup.py`).
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,10 +14,9 @@ from sqlalchemy import Connection, and_, func, insert, select, update
 from extend_pipeline.base.scrub import scrub
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
-from extend_pipeline.ledger.states import POLLED, AttemptState
+from extend_pipeline.ledger.states import POLLED
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import transitions
-
-S = AttemptState
 
 MAX_CALLBACK_LOOKUPS: Final = 48  # callbacks per attempt with a task: four changes, each perhaps sent several times
 MAX_UNNAMED: Final = 16  # callbacks per attempt without a task, counted apart so that they don't keep others out

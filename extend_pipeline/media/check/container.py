@@ -4,8 +4,6 @@ Only containers of this list are opened, each with its own demuxer alone. Play l
 that make libav open further files or addresses are not in it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -4,8 +4,6 @@ Only sizes and names; `movie.py` reads the contents. All work is bounded, becaus
 (callers descend into known boxes, to a fixed depth), a maximal number of boxes, and no read beyond a header.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ A file that was cut still declares its full size or duration. Only ids and sizes
 maximal number, because the file may be hostile.
 """
 
-from __future__ import annotations
-
 from typing import BinaryIO, Final
 
 from extend_pipeline.media.check.isobmff import StructureError

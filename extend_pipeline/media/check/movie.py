@@ -8,8 +8,6 @@ that was cut exactly between two fragments is detected if its header has the tot
 complete file, and only the announced length can show the cut.
 """
 
-from __future__ import annotations
-
 import struct
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Final

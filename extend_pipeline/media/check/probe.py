@@ -1,7 +1,5 @@
 """Whether a file is a valid, whole film, and what it holds: counted from its packets, not taken from its header."""
 
-from __future__ import annotations
-
 import math
 import struct
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 This detects a faststart file that was cut: its header, at the front, is whole and still claims every frame.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Sequence
 from itertools import accumulate

@@ -4,8 +4,6 @@ Each walk raises StructureError if the file itself shows that bytes are missing.
 program stream that was cut exactly between two packets, because the rest is a whole stream.
 """
 
-from __future__ import annotations
-
 import struct
 from typing import BinaryIO, Final
 

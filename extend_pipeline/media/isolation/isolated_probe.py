@@ -4,8 +4,6 @@ The functions are those of `probe.py`, `seam.py`, `poster.py` and `film.py`, run
 results are validated as untrusted input, because a film that exploits a decoder controls them.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import math

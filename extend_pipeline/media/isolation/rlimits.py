@@ -4,8 +4,6 @@ They limit the load that a film can cause on this machine. They are no sandbox: 
 read the same files.
 """
 
-from __future__ import annotations
-
 import math
 import resource
 import sys

@@ -9,8 +9,6 @@ It ends when stdin ends, also because the process that started it was killed, an
 or its CPU time is over.
 """
 
-from __future__ import annotations
-
 import base64
 import errno
 import json

@@ -1,8 +1,6 @@
 """Assembly of the full-length film from a parent and a segment (docs/architecture.md, "Four providers, one
 planner")."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

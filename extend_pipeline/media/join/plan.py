@@ -1,7 +1,5 @@
 """Decisions on how two parts become one film: what is copied, what is encoded again, and why. Reads no files."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,8 +1,6 @@
 """Read a response body up to a limit, counted after decompression, so that a small response can't expand into a large
 one."""
 
-from __future__ import annotations
-
 import zlib
 from typing import Final
 

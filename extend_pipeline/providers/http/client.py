@@ -4,10 +4,7 @@ httpx gets complete requests, so that it adds no header, cookie, redirect, proxy
 counts as sent depends only on whether a first byte may have left, not on the type of the error.
 """
 
-from __future__ import annotations
-
 import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from http.cookiejar import CookieJar
@@ -210,7 +207,7 @@ def _exchange(client: httpx.Client, request: httpx.Request, deadline: Deadline, 
                     break
     except _TRANSPORT_ERRORS as error:
         return _failure(error, deadline, status, buffer.data)
-    return Reply(status, headers, buffer.data, buffer.truncated, time.monotonic() - deadline.started)
+    return Reply(status, headers, buffer.data, buffer.truncated)
 
 
 def _failure(

@@ -4,8 +4,6 @@ Code that opens a connection calls this module first and connects to the checked
 to one address for the check and to another for the connection.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import queue
 import re

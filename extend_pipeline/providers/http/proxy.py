@@ -4,8 +4,6 @@ For https the proxy gets the host's name, because the host's certificate proves 
 the address that was checked here, because there is no certificate.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import socket
@@ -72,7 +70,9 @@ def proxy_variable(environment: Mapping[str, str] = os.environ) -> str | None:
 def open_tunnel(sock: socket.socket, proxy: Proxy, authority: str, allowance: Callable[[], float]) -> None:
     """Open a tunnel to `authority` through the proxy that a socket is connected to. `allowance` returns the seconds for
     the next wait. No byte of the request is sent. Raises ProxyRefused, OSError, TimeoutError."""
-    login = f"Proxy-Authorization: Basic {_basic(proxy.login)}\r\n" if proxy.login is not None else ""
+    login = ""
+    if proxy.login is not None:
+        login = f"Proxy-Authorization: Basic {b64encode(proxy.login.encode('utf-8')).decode('ascii')}\r\n"
     sock.settimeout(allowance())
     sock.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n{login}\r\n".encode("ascii"))
     head = b""
@@ -126,7 +126,3 @@ def _login(name: str) -> str:
     if ":" not in value or not value.isprintable():
         raise ProxyRefused(f"the variable {name}, which proxy_login_env names, doesn't hold user:password here")
     return value
-
-
-def _basic(login: str) -> str:
-    return b64encode(login.encode("utf-8")).decode("ascii")

@@ -1,7 +1,5 @@
 """Resume a download: the range to request, and whether a response continues the file. Pure."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

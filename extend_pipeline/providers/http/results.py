@@ -1,7 +1,5 @@
 """The results of an HTTP exchange as types. Imports no HTTP library, so that callers and tests need none."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,7 +14,6 @@ class Reply:
     headers: Mapping[str, str]
     body: bytes
     truncated: bool
-    elapsed_s: float
 
 
 class Setting(StrEnum):

@@ -1,7 +1,5 @@
 """Repeat queries within limits. For queries only, never for a request that may be charged."""
 
-from __future__ import annotations
-
 import random
 import re
 import time

@@ -1,7 +1,5 @@
 """How an account's connections leave this machine: certificates, private network, proxy."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

@@ -24,12 +24,10 @@ LOOK_UP_S: Final = (
 class Deadline:
     """The deadline of one exchange, and whether a byte of it may have left this machine."""
 
-    __slots__ = ("_ends", "limit", "sent", "started")
+    __slots__ = ("_ends", "limit", "sent")
 
     def __init__(self, limit_s: float) -> None:
-        self.started = time.monotonic()
-        self.limit = f"{round(limit_s, 1):g} s"
-        self._ends = self.started + limit_s
+        self.renew(limit_s)
         self.sent = False
 
     def renew(self, limit_s: float) -> None:

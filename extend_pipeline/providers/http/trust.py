@@ -1,7 +1,5 @@
 """The trusted certificates, and the message about one that is refused."""
 
-from __future__ import annotations
-
 import socket
 import ssl
 from functools import cache

@@ -1,7 +1,5 @@
 """Sign in to Kling with a short-lived HS256 token that is made from a key pair, or with an API key."""
 
-from __future__ import annotations
-
 import threading
 import time
 import warnings
@@ -11,10 +9,11 @@ from typing import Final
 
 import jwt
 
+from extend_pipeline.config.model.credentials import ApiKey, KeyPair
 from extend_pipeline.providers.http.retry import clock_skew
 from extend_pipeline.providers.protocol import Answer
 from extend_pipeline.providers.wire.codes import TOKEN_REFUSED
-from extend_pipeline.providers.wire.credentials import Bearer, Credentials, KeyPair, SecretFault, SingleKey, read_secret
+from extend_pipeline.providers.wire.credentials import Bearer, SecretFault, read_secret
 
 LIFETIME_S: Final = 1800  # docs/upstream/kling.md, "Authentication": exp = now + 1800
 BACKDATE_S: Final = 5  # nbf = now − 5
@@ -49,7 +48,7 @@ class KlingAuth:
 
     def __init__(
         self,
-        credentials: Credentials,
+        credentials: KeyPair | ApiKey,
         *,
         now: Callable[[], float] = time.time,
         environment: Mapping[str, str] | None = None,
@@ -66,7 +65,7 @@ class KlingAuth:
     def bearer(self) -> Bearer | SecretFault:
         """Return the API key, or a token that is reused until shortly before its expiry."""
         match self._credentials:
-            case SingleKey(api_key_env=variable):
+            case ApiKey(api_key_env=variable):
                 key = read_secret(variable, self._environment)
                 return key if isinstance(key, SecretFault) else Bearer(key, (key,))
             case KeyPair(access_key_env=access_variable, secret_key_env=secret_variable):

@@ -1,10 +1,8 @@
-"""Read Kling's bills (docs/upstream/kling.md, "Bills"): the deductions by task, and the packs of units.
+"""Read Kling's bills (docs/upstream/kling.md, "Bills"): the deductions by task.
 
 One bill lists deductions from packs, another those from the account's balance; their pages have the same form. All
 routes are read-only, allow one request per second, and are up to 12 h late.
 """
-
-from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
@@ -15,22 +13,16 @@ from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.kling.billing_parse import (
     BilledTask,
     BillingPage,
-    Packs,
     parse_billing_page,
-    parse_packs,
 )
 from extend_pipeline.providers.kling.provider import PAGE_CAP, KlingProvider
 from extend_pipeline.providers.protocol import Answer, QueryFailed, QueryFault
 
-COSTS_PATH: Final = "/account/costs"  # without the /v1 of the other routes
-BILL_PATH: Final = "/account/billing/package"
+BILL_PATH: Final = "/account/billing/package"  # without the /v1 of the other routes
 BALANCE_PATH: Final = "/account/billing/balance"
-LATE_S: Final = 12 * 3600.0  # a younger deduction may not be in the bill yet
 MAX_ROWS: Final = 500
 MAX_PAGES: Final = 200  # 100,000 deductions; for more, query shorter periods
 _INTERVAL_S: Final = 1.1  # one request per second, with a margin for the server's clock
-# Half of each wait is random, so that the shortest is 1.1 s.
-_RETRY: Final = RetryPolicy(attempts=3, wait_initial_s=2.2, wait_max_s=5.0)
 _ONCE: Final = RetryPolicy(attempts=1)  # for a page of a bill; only a request with a refused token is repeated
 
 
@@ -49,19 +41,9 @@ class KlingBilling:
     `pause` waits the given seconds before every request except the first.
     """
 
-    def __init__(
-        self, provider: KlingProvider, *, pause: Callable[[float], None] = time.sleep, retry: RetryPolicy = _RETRY
-    ) -> None:
-        self._client, self._pause, self._retry = provider.client, pause, retry
+    def __init__(self, provider: KlingProvider, *, pause: Callable[[float], None] = time.sleep) -> None:
+        self._client, self._pause = provider.client, pause
         self._requested = False
-
-    def packs(self, since_ms: int, until_ms: int) -> Packs | QueryFailed:
-        """Return the packs that were bought in a period (UTC ms); query more than a year for all that may still contain
-        units. The remaining units are up to 12 h late. Raises ValueError for a period that ends before it begins."""
-        _check(since_ms, until_ms)
-        self._wait_for_rate_limit()
-        params = {"start_time": since_ms, "end_time": until_ms}
-        return self._client.get(COSTS_PATH, params, parse_packs, retry=self._retry)
 
     def bill(
         self, since_ms: int, until_ms: int, *, page_rows: int = MAX_ROWS, max_pages: int = MAX_PAGES

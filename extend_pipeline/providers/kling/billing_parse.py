@@ -1,25 +1,20 @@
-"""Parse the responses of Kling's billing routes (docs/upstream/kling.md, "Bills") into rows and packs. Pure, and never
+"""Parse the responses of Kling's billing routes (docs/upstream/kling.md, "Bills") into rows. Pure, and never
 raises."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-from extend_pipeline.providers.protocol import QueryFailed, QueryFault
-from extend_pipeline.providers.wire.codes import RULES, SUCCESS
+from extend_pipeline.providers.protocol import QueryFailed
+from extend_pipeline.providers.wire.codes import SUCCESS
 from extend_pipeline.providers.wire.guard import Guard
 from extend_pipeline.providers.wire.json import child, integer, timestamp_ms, units_to_micros
 from extend_pipeline.providers.wire.response import (
-    CODE_CAP,
-    MESSAGE_CAP,
     ParsedResponse,
     RawResponse,
     malformed,
     parse_response,
     query_failed,
-    with_hint,
 )
 
 _CURSOR_CAP: Final = 4096
@@ -44,26 +39,6 @@ class BillingPage:
 
     rows: tuple[BilledTask, ...]
     next_cursor: str | None
-    malformed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pack:
-    """A pack of units: bought and remaining units in millionths, its expiry (UTC ms) or None, and Kling's status word
-    (online, toBeOnline, expired, runOut)."""
-
-    name: str
-    total_micros: int
-    left_micros: int
-    expires_ms: int | None
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
-class Packs:
-    """An account's packs; empty for one that pays per task. `malformed` counts those that could not be parsed."""
-
-    packs: tuple[Pack, ...]
     malformed: int
 
 
@@ -94,28 +69,6 @@ def parse_billing_page(raw: RawResponse) -> BillingPage | QueryFailed:
     return BillingPage(known, cursor if more is True else None, len(rows) - len(known))
 
 
-def parse_packs(raw: RawResponse) -> Packs | QueryFailed:
-    """Parse the packs of `GET /account/costs`. The envelope contains another one, and the list is missing if there are
-    no packs."""
-    parsed = parse_response(raw)
-    if not _success(parsed):
-        return _query_failure(parsed)
-    data = child(parsed.value, "data")
-    if not isinstance(data, dict):
-        return malformed(parsed.answer, "the response reports success without data")
-    inner = child(data, "code")
-    if inner is not None and integer(inner) not in SUCCESS:
-        return _inner_refusal(parsed, inner, child(data, "msg"))
-    listed = child(data, "resource_pack_subscribe_infos")
-    if listed is None:
-        listed = []
-    if not isinstance(listed, list):
-        return malformed(parsed.answer, "the response reports success, and its packs are no list")
-    packs = [_pack(row, parsed.guard) for row in listed]
-    known = tuple(pack for pack in packs if pack is not None)
-    return Packs(known, len(packs) - len(known))
-
-
 def _success(parsed: ParsedResponse) -> bool:
     return parsed.ok and integer(child(parsed.value, "code")) in SUCCESS
 
@@ -126,34 +79,11 @@ def _query_failure(parsed: ParsedResponse) -> QueryFailed:
     return query_failed(parsed)
 
 
-def _inner_refusal(parsed: ParsedResponse, inner: object, message: object) -> QueryFailed:
-    number = integer(inner)
-    rule = RULES.get(number) if number is not None else None
-    words = parsed.guard.text(message, cap=MESSAGE_CAP) or "the account's costs are not in the response"
-    answer = replace(parsed.answer, message=words, code=parsed.guard.text(inner, cap=CODE_CAP) or None)
-    if rule is None:
-        return QueryFailed(QueryFault.MALFORMED, answer, parsed.raw.retry_after_s)
-    return QueryFailed(rule.fault, with_hint(answer, rule.advice), parsed.raw.retry_after_s)
-
-
 def _billed(row: object, guard: Guard) -> BilledTask | None:
     task_id, units = guard.id(child(row, "task_id")), _signed_micros(child(row, "deduction_amount"))
     if task_id is None or units is None:
         return None
     return BilledTask(task_id, units, timestamp_ms(child(row, "deduction_time")))
-
-
-def _pack(row: object, guard: Guard) -> Pack | None:
-    total, left = (units_to_micros(child(row, name)) for name in ("total_quantity", "remaining_quantity"))
-    if total is None or left is None:
-        return None
-    return Pack(
-        name=guard.text(child(row, "resource_pack_name"), cap=200),
-        total_micros=total,
-        left_micros=left,
-        expires_ms=timestamp_ms(child(row, "invalid_time")),
-        status=guard.text(child(row, "status"), cap=64),
-    )
 
 
 def _signed_micros(value: object) -> int | None:

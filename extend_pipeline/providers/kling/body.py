@@ -1,7 +1,5 @@
 """The body of a submit to Kling (docs/upstream/kling.md, "Submit"). Pure and deterministic."""
 
-from __future__ import annotations
-
 import math
 import re
 from decimal import Decimal

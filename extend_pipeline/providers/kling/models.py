@@ -1,7 +1,5 @@
 """Kling's part of the catalogue and of the accounts: its fields, limits and prices (docs/upstream/kling.md)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from decimal import Decimal

@@ -3,8 +3,6 @@
 Gateways forward Kling's bodies, so that `read_submit` and `read_query` also parse a gateway's responses.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from extend_pipeline.providers.kling.task import read_task

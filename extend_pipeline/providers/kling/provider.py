@@ -1,7 +1,5 @@
 """The provider for Kling's official API (docs/upstream/kling.md)."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Final
 

@@ -11,7 +11,6 @@ from extend_pipeline.providers.kling.models import MODES, KlingAccount, KlingExt
 from extend_pipeline.providers.protocol import Provider, QueryFailed
 from extend_pipeline.providers.spec import Bill, Deadlines, LookUp, ProviderSpec, ResultKind, SourceKind
 from extend_pipeline.providers.wire.callback_body import named_task
-from extend_pipeline.providers.wire.credentials import credentials_of
 
 if TYPE_CHECKING:
     from extend_pipeline.providers.kling.provider import KlingProvider
@@ -27,7 +26,7 @@ def _build(account: KlingAccount, settings: Deadlines, now: Callable[[], float])
     from extend_pipeline.providers.kling.auth import KlingAuth
     from extend_pipeline.providers.kling.provider import KlingProvider
 
-    return KlingProvider(client_of(account, settings, now, KlingAuth(credentials_of(account), now=now)))
+    return KlingProvider(client_of(account, settings, now, KlingAuth(account.credentials, now=now)))
 
 
 def _bill(provider: Provider, since_ms: int, until_ms: int, *, pause: Callable[[float], None]) -> Bill | QueryFailed:

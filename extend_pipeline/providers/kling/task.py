@@ -1,7 +1,5 @@
 """Parse a task of Kling's from a query or a list row (docs/upstream/kling.md, "Query"). Pure, and never raises."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from extend_pipeline.providers.protocol import Output, TaskState, TaskView

@@ -1,7 +1,5 @@
 """The body of a submit to a Kling gateway (docs/upstream/kling-gateway.md, "Submit"). Pure and deterministic."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import replace
 

@@ -1,8 +1,6 @@
 """The catalogue and account fields of Kling through a reseller, which may forward only some of Kling's fields
 (docs/upstream/kling-gateway.md)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal, get_args
 

@@ -1,8 +1,6 @@
 """Parse a Kling gateway's responses (docs/upstream/kling-gateway.md) into outcomes: forwarded bodies of Kling, and the
 gateway's own errors. Pure, and never raises."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Final
 

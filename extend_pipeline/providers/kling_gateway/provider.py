@@ -1,7 +1,5 @@
 """The provider for Kling through a reseller's gateway (docs/upstream/kling-gateway.md)."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from functools import partial
 

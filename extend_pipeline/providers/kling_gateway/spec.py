@@ -1,7 +1,5 @@
 """The traits of Kling through a reseller's gateway (docs/upstream/kling-gateway.md). Most are Kling's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The path and body of a submit to Luma through a reseller (docs/upstream/luma.md, "Submit")."""
 
-from __future__ import annotations
-
 from typing import Final
 from urllib.parse import quote
 

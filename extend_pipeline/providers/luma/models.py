@@ -1,7 +1,5 @@
 """The catalogue and account fields of Luma through a reseller, with their limits (docs/upstream/luma.md)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal

@@ -4,8 +4,6 @@ The document's schema is Kling's envelope and its example Luma's flat body; rese
 third form is the gateway's own record: `{"gen_api_response": {…}, "gen_api_status": 201, "status": …}`.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 

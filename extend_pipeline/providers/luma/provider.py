@@ -1,7 +1,5 @@
 """The provider for Luma through a reseller (docs/upstream/luma.md)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from typing import Final

@@ -1,7 +1,5 @@
 """The traits of Luma through a reseller (docs/upstream/luma.md)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Final
 

@@ -1,8 +1,6 @@
 """Parse a generation of Luma's from the response to a submit, a query or a batch query (docs/upstream/luma.md). Pure,
 and never raises."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Final
 

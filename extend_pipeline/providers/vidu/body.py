@@ -1,7 +1,5 @@
 """The body of a submit to Vidu through ModelVerse (docs/upstream/vidu.md, "Submit")."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The catalogue and account fields of Vidu through ModelVerse, with their limits (docs/upstream/vidu.md)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Final, Literal

@@ -1,7 +1,5 @@
 """Parse ModelVerse's responses about Vidu (docs/upstream/vidu.md) into outcomes. Pure, and never raises."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Final
 

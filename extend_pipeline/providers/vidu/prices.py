@@ -1,7 +1,5 @@
 """ModelVerse's list prices of Vidu (docs/upstream/vidu.md, "Price"), by model, resolution and seconds."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

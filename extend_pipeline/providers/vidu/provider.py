@@ -1,7 +1,5 @@
 """The provider for Vidu through ModelVerse (docs/upstream/vidu.md)."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The traits of Vidu through ModelVerse (docs/upstream/vidu.md)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Final
 

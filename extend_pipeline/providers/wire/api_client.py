@@ -1,7 +1,5 @@
 """Call one account's API: send a submit once, repeat a query within limits."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -3,8 +3,6 @@
 A callback is only a hint: its state, URLs and deductions are ignored, and the task is queried instead.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from extend_pipeline.providers.wire.json import NotJson, child, read_json, text_id

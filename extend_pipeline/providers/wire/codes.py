@@ -4,8 +4,6 @@
 The code decides, not the HTTP status, because 429 is used both for "slow down" and for "no money".
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Final

@@ -1,8 +1,6 @@
 """Read secrets from the environment for each request. The names of variables are configuration; their values are never
 shown."""
 
-from __future__ import annotations
-
 import hmac
 import os
 from collections.abc import Mapping
@@ -10,27 +8,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from extend_pipeline.config.model.account import Account
-from extend_pipeline.config.model.credentials import ApiKey
-from extend_pipeline.config.model.credentials import KeyPair as KeyPairNames
+from extend_pipeline.config.model.credentials import ApiKey, KeyPair
 from extend_pipeline.providers.protocol import Answer
-
-
-@dataclass(frozen=True, slots=True)
-class KeyPair:
-    """The names of the variables that hold an access key and its secret key."""
-
-    access_key_env: str
-    secret_key_env: str
-
-
-@dataclass(frozen=True, slots=True)
-class SingleKey:
-    """The name of the variable that holds an API key."""
-
-    api_key_env: str
-
-
-Credentials = KeyPair | SingleKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +56,7 @@ class Auth(Protocol):
 class KeyAuth:
     """Sign in with one API key, read for each request. `prefix` precedes it in the header."""
 
-    key: SingleKey
+    key: ApiKey
     prefix: str = "Bearer "
 
     def bearer(self) -> Bearer | SecretFault:
@@ -111,30 +90,21 @@ def read_secret(variable: str, environment: Mapping[str, str] | None = None) -> 
     return value
 
 
-def credentials_of(account: Account) -> Credentials:
-    """Return the names of the variables that hold an account's secrets."""
-    match account.credentials:
-        case KeyPairNames() as keys:
-            return KeyPair(keys.access_key_env, keys.secret_key_env)
-        case ApiKey() as key:
-            return SingleKey(key.api_key_env)
-
-
 def key_auth(account: Account, prefix: str = "Bearer ") -> KeyAuth:
     """Return the Auth of an account that signs in with one key. Raises ValueError for other credentials."""
-    key = credentials_of(account)
-    if not isinstance(key, SingleKey):
+    key = account.credentials
+    if not isinstance(key, ApiKey):
         raise ValueError(f"account {account.name}: {account.provider} signs in with one key: give it as api_key_env")
     return KeyAuth(key, prefix)
 
 
 def variables_of(account: Account) -> tuple[str, ...]:
     """Return the environment variables that hold an account's keys."""
-    match credentials_of(account):
-        case KeyPair(access, secret):
-            return access, secret
-        case SingleKey(key):
-            return (key,)
+    match account.credentials:
+        case KeyPair() as pair:
+            return pair.access_key_env, pair.secret_key_env
+        case ApiKey() as key:
+            return (key.api_key_env,)
 
 
 def key_fault(account: Account) -> str:

@@ -6,8 +6,6 @@ The shapes: the origin's `{code, message, request_id, data?}` · `{"error": {mes
 `{"success": false, "error": {code, message}}`. Of two JSON documents the first counts; HTML has none of these shapes.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, replace
 from typing import Final

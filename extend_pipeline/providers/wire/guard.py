@@ -1,7 +1,5 @@
 """Filter the ids, URLs and texts of a response: only what may be stored, without our own secrets."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 from typing import Final

@@ -1,8 +1,6 @@
 """Images that are sent inside a request's body as data URIs: read, check and encode them, and replace them by their
 sha256 for the ledger (docs/upstream/vidu.md, "Last frame")."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

@@ -3,8 +3,6 @@
 Each function returns None for a value of any other form, and never raises for the content of a body.
 """
 
-from __future__ import annotations
-
 import html
 import json
 import re

@@ -1,7 +1,5 @@
 """The expiry of a presigned URL, from its `X-Amz-Date` and `X-Amz-Expires`. Pure, and never raises."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 from typing import Final

@@ -1,7 +1,5 @@
 """Raw and parsed HTTP responses, and the classification that all providers share. Pure, and never raises."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,8 +1,6 @@
 """Classify requests without a complete response, separately for billable POSTs and for read-only queries. Shared by
 all providers, because these rules decide about money."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from extend_pipeline.providers.http.results import HttpResult, NoResponse, NotSent, Reply, Setting

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from extend_pipeline.config.model.catalogue import root_source
 from extend_pipeline_tests.config.written import NOW, entry, load, only_problem, source, write_home
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -40,7 +41,7 @@ def test_a_time_with_one_meaning_is_taken_and_a_day_alone_is_its_first_moment_in
     value: str, read: datetime, tmp_path: Path
 ) -> None:
     found = load(written(tmp_path, value))
-    assert found.catalogue.source_of("one").created_at == read
+    assert root_source(found.catalogue.videos["one"], found.catalogue.videos).created_at == read
     said = [note for note in found.notes if "catalog.yaml:3 (" in note and "2026-11-01" in note]
     assert len(said) == (read == MIDNIGHT)
 
@@ -50,7 +51,9 @@ def test_a_time_with_one_meaning_is_taken_and_a_day_alone_is_its_first_moment_in
 )
 def test_slashes_are_taken_where_the_numbers_leave_one_day(value: str, day: int, tmp_path: Path) -> None:
     found = load(written(tmp_path, value))
-    assert found.catalogue.source_of("one").created_at == datetime(2026, 11, day, tzinfo=UTC)
+    assert root_source(found.catalogue.videos["one"], found.catalogue.videos).created_at == datetime(
+        2026, 11, day, tzinfo=UTC
+    )
 
 
 @pytest.mark.parametrize(
@@ -95,7 +98,7 @@ def test_a_time_with_no_one_meaning_is_refused_with_an_example(value: str, tmp_p
 def test_a_source_of_tomorrow_is_refused_and_one_of_this_evening_is_taken_and_told(tmp_path: Path) -> None:
     evening, tomorrow = NOW + timedelta(hours=14), NOW + timedelta(hours=25)
     found = load(written(tmp_path / "evening", evening.isoformat()))
-    assert found.catalogue.source_of("one").created_at == evening
+    assert root_source(found.catalogue.videos["one"], found.catalogue.videos).created_at == evening
     (note,) = found.notes
     check_user_text(note)
     assert only_problem(written(tmp_path / "tomorrow", tomorrow.isoformat())).field == "source.created_at"

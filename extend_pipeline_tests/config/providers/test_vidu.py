@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from extend_pipeline.config.model.catalogue import root_source
 from extend_pipeline.config.model.price import Price
 from extend_pipeline.providers.registry import spec_of
 from extend_pipeline.providers.vidu.models import ViduAccount, ViduExtend, ViduSource
@@ -188,7 +189,7 @@ def test_the_length_of_a_source_may_be_left_to_be_measured(tmp_path: Path) -> No
     with (path / "catalog.yaml").open("a") as file:
         file.write(leaf)
     read = load(path).catalogue
-    assert read.source_of("leaf").duration_ms is None
+    assert root_source(read.videos["leaf"], read.videos).duration_ms is None
 
 
 def test_a_branchs_start_is_reckoned_with_its_parents_seconds(tmp_path: Path) -> None:

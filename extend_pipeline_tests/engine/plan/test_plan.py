@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from extend_pipeline.config.model.catalogue import root_source
 from extend_pipeline.engine.plan import chain
 from extend_pipeline.engine.plan.hop_state import UNCLEAR_VALUE
 from extend_pipeline.engine.plan.model import VideoPlan
@@ -125,7 +126,7 @@ def test_thirty_days_after_it_was_made_a_video_is_not_extended(hop: int, tmp_pat
     made = entry("v", "827", steps=3)
     made["source"]["created_at"] = "2026-10-20T00:00:00Z"
     config = configured(tmp_path, [made])
-    born = config.catalogue.source_of("v").created_at
+    born = root_source(config.catalogue.videos["v"], config.catalogue.videos).created_at
     assert born is not None
     attempts = [] if hop == 1 else [attempt(config, "v", completed_at=int(born.timestamp() * 1000))]
     end = int(born.timestamp() * 1000) + 30 * DAY_MS

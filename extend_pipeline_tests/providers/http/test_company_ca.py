@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.providers.http import trust
 from extend_pipeline.providers.http.client import HttpClient
 from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, FaultKind, open_download
@@ -19,7 +20,7 @@ from extend_pipeline.providers.http.trust import check_trust
 from extend_pipeline.providers.kling_gateway.provider import GatewayProvider
 from extend_pipeline.providers.protocol import QueryFailed, QueryFault, Rejected, RejectReason, SubmitRequest
 from extend_pipeline.providers.wire.api_client import ApiClient
-from extend_pipeline.providers.wire.credentials import KeyAuth, SingleKey
+from extend_pipeline.providers.wire.credentials import KeyAuth
 from extend_pipeline.providers.wire.transport_outcome import classify_query, classify_submit
 from extend_pipeline_tests.providers.http.raw_server import RawServer
 from extend_pipeline_tests.support.servers.company_ca import ISSUER, Company, needs_openssl
@@ -109,7 +110,7 @@ def test_a_certificate_for_another_name_is_not_blamed_on_the_ca(
 
 def test_a_provider_says_so_for_submit_and_query(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CA_TEST_KEY", "some-key-or-other")
-    auth = KeyAuth(SingleKey("CA_TEST_KEY"))
+    auth = KeyAuth(ApiKey(api_key_env="CA_TEST_KEY"))
     provider = GatewayProvider(
         ApiClient(base_url=f"https://localhost:{port}", auth=auth, allow_local=True), forwarded_fields=()
     )

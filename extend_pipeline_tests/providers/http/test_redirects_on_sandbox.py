@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from extend_pipeline.config.model.credentials import ApiKey
 from extend_pipeline.providers.http.download import Body, DownloadPolicy, Fault, FaultKind, open_download
 from extend_pipeline.providers.kling.auth import KlingAuth
 from extend_pipeline.providers.kling.provider import KlingProvider
@@ -16,7 +17,7 @@ from extend_pipeline.providers.luma.provider import LumaProvider
 from extend_pipeline.providers.protocol import Found, Provider, QueryFailed, SubmitRequest, Unknown
 from extend_pipeline.providers.vidu.provider import ViduProvider
 from extend_pipeline.providers.wire.api_client import ApiClient
-from extend_pipeline.providers.wire.credentials import KeyAuth, SingleKey
+from extend_pipeline.providers.wire.credentials import KeyAuth
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, Seed, running_sandbox
 from extend_pipeline_tests.support.user_texts import check_user_text
 
@@ -49,10 +50,14 @@ def provider(name: str, base_url: str, monkeypatch: pytest.MonkeyPatch) -> Itera
     monkeypatch.setenv("R_KEY", KEYS[name])
     made: Provider
     if name == "kling":
-        made = KlingProvider(ApiClient(base_url=base_url, auth=KlingAuth(SingleKey("R_KEY")), allow_local=True))
+        made = KlingProvider(
+            ApiClient(base_url=base_url, auth=KlingAuth(ApiKey(api_key_env="R_KEY")), allow_local=True)
+        )
     else:
         kinds = {"kling-gateway": GatewayProvider, "vidu": ViduProvider, "luma": LumaProvider}
-        made = kinds[name](ApiClient(base_url=base_url, auth=KeyAuth(SingleKey("R_KEY"), "Bearer "), allow_local=True))
+        made = kinds[name](
+            ApiClient(base_url=base_url, auth=KeyAuth(ApiKey(api_key_env="R_KEY"), "Bearer "), allow_local=True)
+        )
     yield made
     made.close()
 

@@ -19,17 +19,6 @@ ROW: Final[dict[str, Any]] = {
     "deduction_amount": 3.5,
     "unit_after_deduction": 13033.8,
 }
-PACK: Final[dict[str, Any]] = {
-    "resource_pack_name": "Trial-Video-100Units",
-    "resource_pack_id": "pack-1",
-    "resource_pack_type": "decreasing_total",
-    "total_quantity": 100.0,
-    "remaining_quantity": 91.3,
-    "purchase_time": 1789800000000,
-    "effective_time": 1789800000000,
-    "invalid_time": 1792392000000,
-    "status": "online",
-}
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -41,11 +30,4 @@ def page(*rows: object, more: object = False, cursor: object = "", **changes: An
     """A page of the bill."""
     result = {"detail": list(rows), "count": len(rows)}
     data = {"result": result, "next_cursor": cursor, "has_more": more, **changes}
-    return json.dumps({"code": 0, "message": "SUCCEED", "request_id": "r-1", "data": data}).encode()
-
-
-def costs(*packs: object, **changes: Any) -> bytes:
-    """The answer about packs, with its envelope in the envelope; without packs there is no list."""
-    listed = {"resource_pack_subscribe_infos": list(packs)} if packs else {}
-    data = {"code": 0, "msg": "success", **listed, **changes}
     return json.dumps({"code": 0, "message": "SUCCEED", "request_id": "r-1", "data": data}).encode()

@@ -11,14 +11,12 @@ from typing import Any
 
 import pytest
 
-from extend_pipeline.providers.http.retry import RetryPolicy
+from extend_pipeline.config.model.credentials import ApiKey, KeyPair
 from extend_pipeline.providers.kling.auth import KlingAuth
 from extend_pipeline.providers.kling.billing import Bill, KlingBilling
-from extend_pipeline.providers.kling.billing_parse import Packs
 from extend_pipeline.providers.kling.provider import KlingProvider
 from extend_pipeline.providers.protocol import Accepted, QueryFailed, QueryFault, SubmitRequest
 from extend_pipeline.providers.wire.api_client import ApiClient
-from extend_pipeline.providers.wire.credentials import KeyPair, SingleKey
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, running_sandbox
 from extend_pipeline_tests.providers.http.raw_server import (
     RawServer,
@@ -29,11 +27,10 @@ from extend_pipeline_tests.providers.http.raw_server import (
     in_turn,
     raw_server,
 )
-from extend_pipeline_tests.providers.kling.billing_bodies import PACK, ROW, costs, page, row
+from extend_pipeline_tests.providers.kling.billing_bodies import ROW, page, row
 from extend_pipeline_tests.providers.kling.bodies import failure
 from extend_pipeline_tests.support.user_texts import check_user_text
 
-FAST = RetryPolicy(attempts=3, wait_initial_s=0.01, wait_max_s=0.02, min_left_s=0.01)
 FOREVER = 10**14
 SOURCE = "827000000000000001"
 
@@ -53,13 +50,13 @@ def scripted(script: Script, pauses: list[float] | None = None) -> Iterator[tupl
         provider = KlingProvider(
             ApiClient(
                 base_url=server.base_url,
-                auth=KlingAuth(KeyPair("B_ACCESS", "B_SECRET")),
+                auth=KlingAuth(KeyPair(access_key_env="B_ACCESS", secret_key_env="B_SECRET")),
                 allow_local=True,
                 get_deadline_s=5.0,
             )
         )
         waited: list[float] = [] if pauses is None else pauses
-        yield KlingBilling(provider, pause=waited.append, retry=FAST), server
+        yield KlingBilling(provider, pause=waited.append), server
         provider.close()
 
 
@@ -145,22 +142,12 @@ def test_a_bill_that_never_ends_is_given_up() -> None:
         assert len(server.requests) == 3
 
 
-def test_packs_are_asked_for_again_where_that_may_help() -> None:
-    with scripted(in_turn(answer(500, failure(5000)), answer(200, costs(PACK)))) as (billing, server):
-        packs = billing.packs(5, 9)
-        assert isinstance(packs, Packs)
-        assert [pack.left_micros for pack in packs.packs] == [91_300_000]
-        assert asked(server) == {("GET", "/account/costs?start_time=5&end_time=9")}
-        assert len(server.requests) == 2
-
-
 def test_a_missing_secret_is_told_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     with scripted(always(answer(200, page()))) as (billing, server):
         monkeypatch.delenv("B_SECRET")
-        bill, packs = billing.bill(5, 9), billing.packs(5, 9)
+        bill = billing.bill(5, 9)
         assert isinstance(bill, QueryFailed)
-        assert isinstance(packs, QueryFailed)
-        assert (bill.fault, packs.fault) == (QueryFault.NO_KEY, QueryFault.NO_KEY)
+        assert bill.fault is QueryFault.NO_KEY
         assert "B_SECRET" in bill.answer.message
         assert server.requests == []
 
@@ -185,7 +172,7 @@ def upstream(tmp_path: Path) -> Iterator[Callable[..., tuple[SandboxHandle, Klin
                 )
             )
             provider = KlingProvider(
-                ApiClient(base_url=handle.base_url, auth=KlingAuth(SingleKey("B_API")), allow_local=True)
+                ApiClient(base_url=handle.base_url, auth=KlingAuth(ApiKey(api_key_env="B_API")), allow_local=True)
             )
             stack.callback(provider.close)
             offset = 0.0
@@ -230,21 +217,6 @@ def test_a_bill_of_the_last_hours_is_empty_and_says_nothing(upstream: Callable[.
     bill = billing.bill(1, FOREVER)
     assert isinstance(bill, Bill)
     assert [found.task_id for found in bill.rows] == [old["task_id"]]
-
-
-def test_packs_of_the_sandbox_shrink(upstream: Callable[..., Any]) -> None:
-    handle, _, billing = upstream(balance=Decimal(10))
-    handle.foreign_task()
-    packs = billing.packs(1, FOREVER)
-    assert isinstance(packs, Packs), packs
-    (pack,) = packs.packs
-    assert (pack.total_micros, pack.left_micros, pack.status) == (10_000_000, 8_000_000, "online")
-    assert pack.expires_ms is not None
-
-
-def test_an_account_of_the_sandbox_may_have_no_packs(upstream: Callable[..., Any]) -> None:
-    _, _, billing = upstream()
-    assert billing.packs(1, FOREVER) == Packs((), 0)
 
 
 def test_an_impatient_client_is_told_to_slow_down(upstream: Callable[..., Any]) -> None:

@@ -10,14 +10,11 @@ import pytest
 from extend_pipeline.providers.kling.billing_parse import (
     BilledTask,
     BillingPage,
-    Pack,
-    Packs,
     parse_billing_page,
-    parse_packs,
 )
 from extend_pipeline.providers.protocol import QueryFailed, QueryFault
 from extend_pipeline.providers.wire.response import RawResponse
-from extend_pipeline_tests.providers.kling.billing_bodies import PACK, ROW, costs, page, row
+from extend_pipeline_tests.providers.kling.billing_bodies import ROW, page, row
 from extend_pipeline_tests.providers.kling.bodies import failure
 
 ID = ROW["task_id"]
@@ -130,17 +127,14 @@ def test_an_empty_page_says_so_itself(body: bytes) -> None:
     ("code", "expected"),
     [(1002, QueryFault.AUTH), (1102, QueryFault.BALANCE), (1302, QueryFault.RATE), (1202, QueryFault.MALFORMED)],
 )
-@pytest.mark.parametrize("parse", [parse_billing_page, parse_packs])
-def test_a_refusal_is_told_by_its_code(parse: Any, code: int, expected: QueryFault) -> None:
-    outcome = parse(RawResponse(429 if code in (1102, 1302) else 401, failure(code), retry_after_s=3.0))
+def test_a_refusal_is_told_by_its_code(code: int, expected: QueryFault) -> None:
+    outcome = parse_billing_page(RawResponse(429 if code in (1102, 1302) else 401, failure(code), retry_after_s=3.0))
     assert (fault(outcome), outcome.retry_after_s) == (expected, 3.0)
 
 
-@pytest.mark.parametrize("parse", [parse_billing_page, parse_packs])
 @pytest.mark.parametrize("status", [307, 500, 503])
-def test_another_status_is_no_bill(parse: Any, status: int) -> None:
-    assert isinstance(parse(RawResponse(status, page(ROW))), QueryFailed)
-    assert isinstance(parse(RawResponse(status, costs(PACK))), QueryFailed)
+def test_another_status_is_no_bill(status: int) -> None:
+    assert isinstance(parse_billing_page(RawResponse(status, page(ROW))), QueryFailed)
 
 
 def test_a_secret_never_gets_into_what_is_told() -> None:
@@ -148,39 +142,6 @@ def test_a_secret_never_gets_into_what_is_told() -> None:
     outcome = read_page(page(row(task_id=f"x{secret}"), ROW), secrets=(secret,))
     assert isinstance(outcome, BillingPage)
     assert outcome.malformed == 1
-    refused = parse_packs(RawResponse(200, costs(code=1100, msg=f"account of {secret}"), secrets=(secret,)))
+    refused = parse_billing_page(RawResponse(401, failure(1002, f"account of {secret}"), secrets=(secret,)))
     assert isinstance(refused, QueryFailed)
     assert secret not in repr(refused)
-
-
-def test_packs_are_read_exactly() -> None:
-    expected = Pack("Trial-Video-100Units", 100_000_000, 91_300_000, 1792392000000, "online")
-    assert parse_packs(RawResponse(200, costs(PACK))) == Packs((expected,), 0)
-
-
-def test_a_missing_list_of_packs_means_none() -> None:
-    assert parse_packs(RawResponse(200, costs())) == Packs((), 0)
-    assert parse_packs(RawResponse(200, costs(resource_pack_subscribe_infos=None))) == Packs((), 0)
-
-
-@pytest.mark.parametrize("listed", [{}, "none", 3])
-def test_packs_that_are_no_list_are_malformed(listed: object) -> None:
-    assert fault(parse_packs(RawResponse(200, costs(resource_pack_subscribe_infos=listed)))) is QueryFault.MALFORMED
-
-
-def test_a_pack_that_cannot_be_understood_is_counted() -> None:
-    outcome = parse_packs(
-        RawResponse(200, costs({**PACK, "remaining_quantity": None}, None, {**PACK, "invalid_time": "?"}))
-    )
-    assert isinstance(outcome, Packs)
-    assert outcome.malformed == 2
-    assert outcome.packs[0].expires_ms is None
-
-
-@pytest.mark.parametrize(("inner", "expected"), [(1100, QueryFault.BALANCE), (7, QueryFault.MALFORMED)])
-def test_the_inner_envelope_may_refuse_where_the_outer_one_agrees(inner: int, expected: QueryFault) -> None:
-    outcome = parse_packs(RawResponse(200, costs(PACK, code=inner, msg="account abnormal")))
-    assert fault(outcome) is expected
-    assert isinstance(outcome, QueryFailed)
-    assert outcome.answer.message.startswith("account abnormal")
-    assert outcome.answer.code == str(inner)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from extend_pipeline.config.model.credentials import ApiKey, KeyPair
 from extend_pipeline.providers.http.download import Body, DownloadPolicy, open_download
 from extend_pipeline.providers.kling.auth import KlingAuth
 from extend_pipeline.providers.kling.provider import KlingProvider
@@ -25,7 +26,6 @@ from extend_pipeline.providers.protocol import (
     Unknown,
 )
 from extend_pipeline.providers.wire.api_client import ApiClient
-from extend_pipeline.providers.wire.credentials import KeyPair, SingleKey
 from extend_pipeline.sandbox import SandboxConfig, SandboxHandle, Seed, running_sandbox
 
 SOURCE = "827000000000000001"
@@ -45,7 +45,11 @@ def kling(sandbox: SandboxHandle, monkeypatch: pytest.MonkeyPatch) -> Iterator[K
     monkeypatch.setenv("S_SECRET", config.secret_key)
     monkeypatch.setenv("S_API", config.api_key)
     provider = KlingProvider(
-        ApiClient(base_url=sandbox.base_url, auth=KlingAuth(KeyPair("S_ACCESS", "S_SECRET")), allow_local=True)
+        ApiClient(
+            base_url=sandbox.base_url,
+            auth=KlingAuth(KeyPair(access_key_env="S_ACCESS", secret_key_env="S_SECRET")),
+            allow_local=True,
+        )
     )
     yield provider
     provider.close()
@@ -113,7 +117,9 @@ def test_refusals_are_told_apart(sandbox: SandboxHandle, kling: KlingProvider, m
         None,
         RejectReason.BAD_REQUEST,
     )
-    single = KlingProvider(ApiClient(base_url=sandbox.base_url, auth=KlingAuth(SingleKey("S_API")), allow_local=True))
+    single = KlingProvider(
+        ApiClient(base_url=sandbox.base_url, auth=KlingAuth(ApiKey(api_key_env="S_API")), allow_local=True)
+    )
     assert isinstance(single.list_page(1, 1), Page)
     single.close()
     monkeypatch.setenv("S_SECRET", "another-secret-of-thirty-two-letters")
@@ -142,7 +148,12 @@ def test_a_submit_that_goes_wrong_is_unknown_and_the_look_up_tells_the_truth(
     own_id = f"fault_{fault['kind']}_{made}"
     sandbox.faults([{**fault, "where": "submit"}])
     impatient = KlingProvider(
-        ApiClient(base_url=sandbox.base_url, auth=KlingAuth(SingleKey("S_API")), allow_local=True, post_deadline_s=1.0)
+        ApiClient(
+            base_url=sandbox.base_url,
+            auth=KlingAuth(ApiKey(api_key_env="S_API")),
+            allow_local=True,
+            post_deadline_s=1.0,
+        )
     )
     outcome = impatient.submit(SubmitRequest(own_id, SOURCE))
     impatient.close()

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import jwt
 import pytest
 
+from extend_pipeline.config.model.credentials import ApiKey, KeyPair
 from extend_pipeline.providers.http.retry import RetryPolicy
 from extend_pipeline.providers.kling.auth import KlingAuth
 from extend_pipeline.providers.kling.provider import KlingProvider
@@ -31,7 +32,6 @@ from extend_pipeline.providers.protocol import (
     Unknown,
 )
 from extend_pipeline.providers.wire.api_client import ApiClient
-from extend_pipeline.providers.wire.credentials import Credentials, KeyPair, SingleKey
 from extend_pipeline_tests.providers.http.raw_server import (
     RawServer,
     Script,
@@ -75,7 +75,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def kling(
     script: Script,
     *,
-    credentials: Credentials = KeyPair("K_ACCESS", "K_SECRET"),  # noqa: B008 - a frozen value
+    credentials: KeyPair | ApiKey = KeyPair(access_key_env="K_ACCESS", secret_key_env="K_SECRET"),  # noqa: B008 - a frozen value
     post_deadline_s: float = 5.0,
     get_deadline_s: float = 5.0,
     page_cap: int = 8_000_000,
@@ -101,7 +101,7 @@ def kling(
 
 
 def provider_at(base_url: str) -> KlingProvider:
-    return KlingProvider(ApiClient(base_url=base_url, auth=KlingAuth(SingleKey("K_API")), allow_local=True))
+    return KlingProvider(ApiClient(base_url=base_url, auth=KlingAuth(ApiKey(api_key_env="K_API")), allow_local=True))
 
 
 def accepted() -> bytes:
@@ -179,7 +179,7 @@ def test_the_token_goes_out_as_a_bearer_and_an_api_key_too() -> None:
         assert scheme == "Bearer"
         options = {"verify_exp": False, "verify_nbf": False}
         assert jwt.decode(token, SECRET, algorithms=["HS256"], options=options)["iss"] == ACCESS  # type: ignore[arg-type]
-    with kling(always(accepted()), credentials=SingleKey("K_API")) as (provider, server):
+    with kling(always(accepted()), credentials=ApiKey(api_key_env="K_API")) as (provider, server):
         provider.submit(REQUEST)
         assert server.header("authorization") == f"Bearer {API_KEY}"
 
@@ -296,7 +296,7 @@ def test_no_other_rejection_is_sent_again(code: int, status: int) -> None:
 
 
 def test_a_refused_api_key_is_not_sent_again() -> None:
-    with kling(always(answer(401, failure(1004))), credentials=SingleKey("K_API")) as (provider, server):
+    with kling(always(answer(401, failure(1004))), credentials=ApiKey(api_key_env="K_API")) as (provider, server):
         assert isinstance(provider.submit(REQUEST), Rejected)
         assert len(server.requests) == 1
 

@@ -7,12 +7,13 @@ import threading
 import jwt
 import pytest
 
+from extend_pipeline.config.model.credentials import ApiKey, KeyPair
 from extend_pipeline.providers.kling.auth import KlingAuth, mint
 from extend_pipeline.providers.protocol import Answer
-from extend_pipeline.providers.wire.credentials import Bearer, Credentials, KeyPair, SecretFault, SingleKey, read_secret
+from extend_pipeline.providers.wire.credentials import Bearer, SecretFault, read_secret
 
 ACCESS, SECRET = "canary-access-0123456789", "canary-secret-0123456789abcdefghij"
-PAIR = KeyPair("K_ACCESS", "K_SECRET")
+PAIR = KeyPair(access_key_env="K_ACCESS", secret_key_env="K_SECRET")
 REFUSED = Answer("the token has expired", http_status=401, code="1004")
 START = 1_780_000_000.0
 
@@ -25,7 +26,7 @@ class Clock:
         return self.now
 
 
-def tokens(clock: Clock, credentials: Credentials = PAIR, **changes: str) -> KlingAuth:
+def tokens(clock: Clock, credentials: KeyPair | ApiKey = PAIR, **changes: str) -> KlingAuth:
     return KlingAuth(credentials, now=clock, environment={"K_ACCESS": ACCESS, "K_SECRET": SECRET, **changes})
 
 
@@ -97,7 +98,7 @@ def test_many_threads_get_one_token() -> None:
 
 def test_an_api_key_goes_out_as_it_is() -> None:
     api_key = "api-key-1"
-    source = tokens(Clock(), SingleKey("K_API"), K_API=api_key)
+    source = tokens(Clock(), ApiKey(api_key_env="K_API"), K_API=api_key)
     assert bearer(source).headers == {"authorization": f"Bearer {api_key}"}
     assert not source.renew(bearer(source), REFUSED)
 

@@ -17,14 +17,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from extend_pipeline.providers.kling.billing_parse import BillingPage, Packs, parse_billing_page, parse_packs
+from extend_pipeline.providers.kling.billing_parse import BillingPage, parse_billing_page
 from extend_pipeline.providers.kling.parse import parse_page, parse_query, parse_submit
 from extend_pipeline.providers.kling_gateway.parse import parse_gateway_query, parse_gateway_submit
 from extend_pipeline.providers.luma.parse import parse_luma_many, parse_luma_query, parse_luma_submit
 from extend_pipeline.providers.protocol import Accepted, Found, Page, TaskState, TaskView
 from extend_pipeline.providers.vidu.parse import parse_vidu_query, parse_vidu_submit
 from extend_pipeline.providers.wire.response import RawResponse
-from extend_pipeline_tests.providers.kling.billing_bodies import PACK, ROW, costs, page, row
+from extend_pipeline_tests.providers.kling.billing_bodies import ROW, page, row
 from extend_pipeline_tests.providers.kling.bodies import CREATED, DONE, SINGLE, done, envelope, failure
 from extend_pipeline_tests.providers.wire import upstream_bodies as bodies
 
@@ -48,7 +48,7 @@ ERRORS = [
 MANY = [bodies.body([bodies.generation(), bodies.generation("failed", id="5")]), bodies.body([])]
 
 BILLS = [page(ROW, row(deduction_amount="-2")), page(ROW, more=True, cursor="c2"), page()]
-BELIEVED: Final = (Accepted, Found, BillingPage, Packs)
+BELIEVED: Final = (Accepted, Found, BillingPage)
 
 Parser = Callable[[RawResponse], object]
 
@@ -83,7 +83,6 @@ PARSERS: dict[str, tuple[Parser, list[bytes]]] = {
     "luma query": (lambda raw: parse_luma_query(raw, requested=bodies.LUMA_ID), LUMA),
     "luma many": (_luma_many, MANY + LUMA),
     "kling bill": (parse_billing_page, BILLS),
-    "kling packs": (parse_packs, [costs(PACK, {**PACK, "status": "runOut"}), costs()]),
 }
 
 # values that are nearly right: they get further into a parser than noise does
@@ -108,18 +107,15 @@ def check(status: int, outcomes: object) -> None:
             case Found(view):
                 assert 200 <= status < 300
                 _check_view(view)
-            case BillingPage() | Packs():
+            case BillingPage():
                 assert 200 <= status < 300
                 _check_money(outcome)
             case _:
                 pass
 
 
-def _check_money(told: BillingPage | Packs) -> None:
+def _check_money(told: BillingPage) -> None:
     assert told.malformed >= 0
-    if isinstance(told, Packs):
-        assert all(pack.total_micros >= 0 and pack.left_micros >= 0 for pack in told.packs)
-        return
     assert told.next_cursor != ""
     assert all(billed.task_id and type(billed.units_micros) is int for billed in told.rows)
     assert all(billed.at_ms is None or billed.at_ms > 0 for billed in told.rows)

@@ -11,7 +11,7 @@ from extend_pipeline.providers.wire.transport_outcome import classify_query, cla
 from extend_pipeline_tests.support.user_texts import check_user_text
 
 SECRETS = ("sk-canary-11",)
-WHOLE = Reply(200, {}, b"{}", False, 0.1)
+WHOLE = Reply(200, {}, b"{}", False)
 
 
 def test_only_a_request_of_which_no_byte_left_counts_as_refused() -> None:
@@ -29,8 +29,8 @@ def test_only_a_request_of_which_no_byte_left_counts_as_refused() -> None:
         NoResponse("the connection broke"),
         NoResponse("the connection broke", 500, b'{"code": 1'),
         NoResponse("the connection broke", 400, b'{"code": 1201, "message": "no'),
-        Reply(400, {}, b"x", True, 0.1),
-        Reply(200, {}, b"x", True, 0.1),
+        Reply(400, {}, b"x", True),
+        Reply(200, {}, b"x", True),
     ],
 )
 def test_an_answer_that_is_not_whole_leaves_the_charge_unknown_whatever_its_status(result: HttpResult) -> None:
@@ -50,7 +50,7 @@ def test_what_came_of_a_lost_answer_is_kept_without_its_secrets() -> None:
         (NotSent("no route"), QueryFault.UNREACHABLE, True),
         (NotSent("a private address", refused=True), QueryFault.UNREACHABLE, False),
         (NoResponse("cut"), QueryFault.UNREACHABLE, True),
-        (Reply(200, {}, b"x", True, 0.1), QueryFault.MALFORMED, False),
+        (Reply(200, {}, b"x", True), QueryFault.MALFORMED, False),
     ],
 )
 def test_a_question_is_repeated_where_that_may_help(result: HttpResult, fault: QueryFault, again: bool) -> None:

@@ -1,7 +1,5 @@
 """Collect the issues and notes of an invoice while it is read."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from typing import Final
 

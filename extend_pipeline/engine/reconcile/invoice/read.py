@@ -3,8 +3,6 @@
 Columns are found by their names: a task's id; units or an amount; and optionally a currency and a time.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

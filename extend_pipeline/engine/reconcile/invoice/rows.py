@@ -1,7 +1,5 @@
 """Parse the rows of an invoice: its columns, ids, amounts and times, read exactly or refused with what to do. Pure."""
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -8,8 +8,6 @@ from alembic import op
 
 revision = "0001"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -215,7 +213,3 @@ def upgrade() -> None:
     )
     op.create_index("ix_schedule_due_at", "schedule", ["due_at"], unique=False)
     # ### end Alembic commands ###
-
-
-def downgrade() -> None:
-    raise RuntimeError("a ledger is never taken back: restore a copy instead")

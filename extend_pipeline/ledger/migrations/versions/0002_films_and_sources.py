@@ -8,8 +8,6 @@ from alembic import op
 
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -22,7 +20,3 @@ def upgrade() -> None:
     for name in ("film_sha256", "film_path", "film_note"):
         op.add_column("attempts", sa.Column(name, sa.Text(), nullable=True))
     op.add_column("attempts", sa.Column("film_duration_ms", sa.BigInteger(), nullable=True))
-
-
-def downgrade() -> None:
-    raise RuntimeError("a ledger is never taken back: restore a copy instead")

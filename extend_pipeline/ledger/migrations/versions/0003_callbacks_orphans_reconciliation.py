@@ -8,8 +8,6 @@ from alembic import op
 
 revision = "0003"
 down_revision = "0002"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -45,7 +43,3 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("account", "source", "task_id", name="pk_reconciliations"),
     )
     op.create_index("ix_reconciliations_seq", "reconciliations", ["seq"])
-
-
-def downgrade() -> None:
-    raise RuntimeError("a ledger is never taken back: restore a copy instead")

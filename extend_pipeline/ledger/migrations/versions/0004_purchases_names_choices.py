@@ -12,8 +12,6 @@ from extend_pipeline.config.checks.purchase import purchase_digest, words_digest
 
 revision = "0004"
 down_revision = "0003"
-branch_labels = None
-depends_on = None
 
 _CHUNK = 1_000
 
@@ -68,7 +66,3 @@ def _say_what_was_bought(connection: sa.Connection) -> None:
         if values:
             connection.execute(bought, values)
         after = rows[-1].attempt_id
-
-
-def downgrade() -> None:
-    raise RuntimeError("a ledger is never taken back: restore a copy instead")

@@ -8,13 +8,7 @@ from alembic import op
 
 revision = "0005"
 down_revision = "0004"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
     op.add_column("accounts", sa.Column("refused_keys", sa.Text(), nullable=True))
-
-
-def downgrade() -> None:
-    raise RuntimeError("a ledger is never taken back: restore a copy instead")

@@ -8,8 +8,6 @@ from alembic import op
 
 revision = "0006"
 down_revision = "0005"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -18,7 +16,3 @@ def upgrade() -> None:
     for name in ("origin_seq", "moved_at"):
         op.add_column("ledger_head", sa.Column(name, sa.BigInteger(), nullable=True))
     op.add_column("ledger_head", sa.Column("standing", sa.Text(), nullable=False, server_default="open"))
-
-
-def downgrade() -> None:
-    raise RuntimeError("a ledger is never taken back: restore a copy instead")

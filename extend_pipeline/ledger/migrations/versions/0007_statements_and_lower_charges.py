@@ -8,8 +8,6 @@ from alembic import op
 
 revision = "0007"
 down_revision = "0006"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -39,7 +37,3 @@ def upgrade() -> None:
     )
     op.create_index("ix_attempts_video_id", "attempts", ["video_id"])
     op.create_index("ix_videos_source_video_id", "videos", ["source_video_id"])
-
-
-def downgrade() -> None:
-    raise RuntimeError("a ledger is never taken back: restore a copy instead")

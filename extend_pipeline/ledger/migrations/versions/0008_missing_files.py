@@ -8,8 +8,6 @@ from alembic import op
 
 revision = "0008"
 down_revision = "0007"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
@@ -37,7 +35,3 @@ def upgrade() -> None:
     op.create_index("ix_attempts_file_folder", "attempts", [sa.text("substr(sha256, 1, 2)")])
     op.create_index("ix_attempts_film_folder", "attempts", [sa.text("substr(film_sha256, 1, 2)")])
     op.create_index("ix_videos_source_folder", "videos", [sa.text("substr(source_sha256, 1, 2)")])
-
-
-def downgrade() -> None:
-    raise RuntimeError("a ledger is never taken back: restore a copy instead")

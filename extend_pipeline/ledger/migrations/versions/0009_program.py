@@ -8,13 +8,7 @@ from alembic import op
 
 revision = "0009"
 down_revision = "0008"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:
     op.add_column("ledger_head", sa.Column("program", sa.Text(), nullable=True))
-
-
-def downgrade() -> None:
-    raise RuntimeError("a ledger is never taken back: restore a copy instead")

@@ -12,8 +12,6 @@ from alembic import op
 
 revision = "0010"
 down_revision = "0009"
-branch_labels = None
-depends_on = None
 
 # how a note began, the cause that it meant, and whether the words were there for programs alone
 _PREFIXES = (
@@ -54,7 +52,3 @@ def _meaning(note: str) -> dict[str, Any]:
         if note.startswith(prefix):
             return {"cause": cause, **({"note": note.removeprefix(prefix)} if is_private else {})}
     return {}
-
-
-def downgrade() -> None:
-    raise RuntimeError("a ledger is never taken back: restore a copy instead")

@@ -1,7 +1,5 @@
 """The operator's decisions about one hop: adopt a task, pay again, or write it off. Each is an event with a reason."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -13,12 +11,11 @@ from extend_pipeline.engine.submit.record_outcome import belongs
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read import queries, reconciliation_queries
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
-from extend_pipeline.ledger.states import LIVE, AttemptState
+from extend_pipeline.ledger.states import LIVE
+from extend_pipeline.ledger.states import AttemptState as S
 from extend_pipeline.ledger.write import controls, transitions
 from extend_pipeline.ledger.write.transitions import Moved
 from extend_pipeline.providers.protocol import Found, NotFound, QueryFailed
-
-S = AttemptState
 
 
 @dataclass(frozen=True, slots=True)

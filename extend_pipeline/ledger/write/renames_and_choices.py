@@ -1,7 +1,5 @@
 """Renames of videos and accounts, and decisions about edited steps. Paid attempts continue under the new names."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -11,9 +9,8 @@ from sqlalchemy import Connection, delete, select, update
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.queries import chunks
-from extend_pipeline.ledger.states import LIVE, AttemptState
-
-S = AttemptState
+from extend_pipeline.ledger.states import LIVE
+from extend_pipeline.ledger.states import AttemptState as S
 
 BOUGHT: Final = frozenset({*LIVE, S.STORED, S.RESULT_LOST, S.QUARANTINED, S.WRITTEN_OFF})
 """States of an attempt that was paid for, or may have been. The same purchase needs an operator's decision to be made

@@ -1,0 +1,64 @@
+"""Sensors that evaluate an asset check when its outcome changes, because no run would: a doubt that only an operator
+can resolve triggers none, and nothing is submitted while the ledger is not the one that the home has worked with."""
+
+import hashlib
+
+import dagster as dg
+
+from extend_pipeline.dagster_defs.checks.ledger import LEDGER_IS_KNOWN, NOTHING_IN_DOUBT, evaluation
+from extend_pipeline.dagster_defs.checks.provider import long_in_doubt
+from extend_pipeline.dagster_defs.resources import HomeResource
+from extend_pipeline.engine.guards.ledger_look import look
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Evaluates the asset check nothing_in_doubt when an attempt has been in doubt for an hour, and when "
+    "none is any more.",
+)
+def doubt_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
+    """Evaluate the asset check `nothing_in_doubt` when its outcome changes. The cursor is a digest of the reported
+    attempts; it is empty if there are none."""
+    if reason := home.why_not_set_up():
+        return dg.SkipReason(reason)
+    with home.open() as pipeline:
+        doubts = sorted(doubt.attempt_id for doubt in long_in_doubt(pipeline))
+        reported = _digest("\n".join(doubts))
+        if reported == (context.cursor or ""):
+            return dg.SkipReason(
+                f"{len(doubts)} in doubt for long, as reported before" if doubts else "nothing is in doubt for long"
+            )
+        check = evaluation(pipeline, NOTHING_IN_DOUBT)
+    summary = f"{len(doubts)} in doubt for longer than an hour"
+    if doubts:
+        context.log.warning(check.description or summary)
+    return dg.SensorResult(skip_reason=dg.SkipReason(summary), cursor=reported, asset_events=[check])
+
+
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Evaluates the asset check ledger_is_known when the ledger is not the one that the home remembers, and "
+    "when it is again.",
+)
+def ledger_sensor(context: dg.SensorEvaluationContext, home: HomeResource) -> dg.SensorResult | dg.SkipReason:
+    """Evaluate the asset check `ledger_is_known` when its outcome changes. The cursor is a digest of the reported
+    outcome; it is empty if the ledger is known."""
+    if reason := home.why_not_set_up():
+        return dg.SkipReason(reason)
+    with home.open() as pipeline:
+        ledger = look(pipeline.settings, pipeline.ledger)
+        reported = "" if ledger.may_spend else _digest(ledger.kind.value)
+        if reported == (context.cursor or ""):
+            return dg.SkipReason("the ledger is known" if ledger.may_spend else f"as reported before: {ledger.message}")
+        check = evaluation(pipeline, LEDGER_IS_KNOWN)
+    if not ledger.may_spend:
+        context.log.warning(f"{ledger.message} → {ledger.todo}")
+    return dg.SensorResult(
+        skip_reason=dg.SkipReason(ledger.message or "the ledger is known"), cursor=reported, asset_events=[check]
+    )
+
+
+def _digest(reported: str) -> str:
+    return hashlib.sha256(reported.encode()).hexdigest() if reported else ""
