@@ -184,7 +184,7 @@ def test_audio_of_another_rate_is_reencoded_beside_copied_frames(tmp_path: Path,
 
 
 @pytest.mark.parametrize("trimmed", [0, 1], ids=["parent", "segment"])
-def test_what_an_edit_list_hides_is_not_in_the_film(tmp_path: Path, store: LocalStore, trimmed: int) -> None:
+def test_frames_that_an_edit_list_hides_are_not_in_the_film(tmp_path: Path, store: LocalStore, trimmed: int) -> None:
     parts = pair(tmp_path)
     parts[trimmed] = _first_second_hidden(parts[trimmed])
 

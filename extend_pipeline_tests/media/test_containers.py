@@ -99,7 +99,7 @@ def test_mixed_containers_are_joined_with_a_note(
 
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])
-def test_a_film_that_was_cut_is_never_whole(name: str, share: float, films: dict[str, Path], tmp_path: Path) -> None:
+def test_a_truncated_film_is_never_valid(name: str, share: float, films: dict[str, Path], tmp_path: Path) -> None:
     path = tmp_path / "cut.mp4"
     data = films[name].read_bytes()
     length = round(len(data) * share)

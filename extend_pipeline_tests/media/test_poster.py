@@ -85,7 +85,7 @@ def test_a_segment_starts_with_its_first_frame(clips: tuple[Path, Path], tmp_pat
     assert distance(new, scaled_frame(segment, 0, new)) < 8
 
 
-def test_a_result_no_longer_than_the_parent_is_taken_for_a_segment(clips: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_result_no_longer_than_the_parent_is_treated_as_a_segment(clips: tuple[Path, Path], tmp_path: Path) -> None:
     parent, _ = clips
     segment = make_clip(tmp_path / "segment.mp4", seconds=1, hue=NEW_HUE, start_s=2)
 

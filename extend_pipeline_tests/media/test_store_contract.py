@@ -1,4 +1,4 @@
-"""What every media store guarantees. A new store is one more entry of STORES."""
+"""The guarantees of every media store. A new store is one more entry of STORES."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def test_reordered_callbacks_begin_with_the_end(start: Callable[..., Kling], rec
     assert states(received) == ["succeed", "succeed", "processing", "processing", "submitted", "submitted"]
 
 
-def test_an_order_is_kept_for_a_task_that_has_a_callback_url(
+def test_a_callback_fault_waits_for_a_task_that_has_a_callback_url(
     start: Callable[..., Kling], receiver: tuple[str, Received]
 ) -> None:
     url, _ = receiver
@@ -121,7 +121,7 @@ def test_a_resellers_callback_is_its_origins_body(
     bodies = [json.loads(body) for _, body in received]
     assert [body["task_status"] for body in bodies] == ["submitted", "processing", "succeed"]
     assert all("code" not in body and body["task_id"] == task_id for body in bodies)
-    # what Kling took from the reseller, never what the reseller takes from us
+    # the units that Kling charged the reseller, never the price that the reseller charges
     assert bodies[-1].get("final_unit_deduction") == ("2" if origin_units else None)
 
 

@@ -91,7 +91,7 @@ def test_a_server_error_does_not_show_whether_there_is_a_task(
 
 
 @pytest.mark.parametrize(("code", "after"), [(200, True), (200, False), (502, True), (502, False)])
-def test_an_html_page_may_come_instead(kling: Kling, code: int, after: bool) -> None:
+def test_a_submit_may_return_an_html_page(kling: Kling, code: int, after: bool) -> None:
     kling.handle.faults([{"kind": "html", "code": code, "after": after}])
     name = f"html-{code}-{after}"
     response = kling.submit(kling.source(), external_task_id=name)

@@ -1,4 +1,4 @@
-"""The films: real, growing, and each the exact beginning of the next; and the signed links to them."""
+"""The sandbox's films are real, and each is the exact beginning of the next hop's; their links are signed."""
 
 from __future__ import annotations
 

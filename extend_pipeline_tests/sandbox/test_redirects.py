@@ -59,7 +59,7 @@ def test_a_submit_may_be_sent_to_another_host(kling: Kling) -> None:
 @pytest.mark.parametrize(
     "location", ["http://169.254.169.254/latest/meta-data/", "file:///etc/passwd", "//[::1]/x", ""]
 )
-def test_a_download_leads_where_the_order_says(kling: Kling, location: str) -> None:
+def test_a_download_redirects_to_the_location_of_its_fault(kling: Kling, location: str) -> None:
     task = kling.extend(kling.source())
     url = str(task["task_result"]["videos"][0]["url"])
     order = {"kind": "redirect", "where": "download", "location": location, "match": {"task_id": task["task_id"]}}

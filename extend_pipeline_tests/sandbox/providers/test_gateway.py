@@ -55,7 +55,7 @@ def test_a_task_runs_as_klings_do_and_its_result_can_be_extended(run: Any) -> No
     ],
     ids=lambda field: next(iter(field)),
 )
-def test_a_field_is_taken_only_where_it_is_passed_on(run: Any, gateway: Gateway, field: dict[str, Any]) -> None:
+def test_a_field_is_accepted_only_if_it_is_forwarded(run: Any, gateway: Gateway, field: dict[str, Any]) -> None:
     name = next(iter(field))
     response = gateway.submit(gateway.source(), **field)
     assert (response.status_code, response.json()["code"]) == (400, 1201)
@@ -131,7 +131,7 @@ def test_money_and_slots_run_out(run: Any) -> None:
     assert [busy.submit(source, prompt=text).json()["code"] for text in "ab"] == [0, 1303]
 
 
-def test_a_callback_comes_where_it_is_passed_on(run: Any, receiver: tuple[str, Received]) -> None:
+def test_a_callback_is_posted_if_its_url_is_forwarded(run: Any, receiver: tuple[str, Received]) -> None:
     url, received = receiver
     gateway = run(Gateway, gateway=GatewayConfig(passes=frozenset({"callback_url"})))
     task_id = gateway.extend(gateway.source(), callback_url=url)

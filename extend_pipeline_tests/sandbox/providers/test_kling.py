@@ -131,7 +131,7 @@ def test_a_wrong_field_is_1201_and_named(kling: Kling, fields: dict[str, Any], f
     assert field in response.json()["message"]
 
 
-def test_fields_at_their_limits_are_taken(kling: Kling) -> None:
+def test_fields_at_their_limits_are_accepted(kling: Kling) -> None:
     response = kling.submit(kling.source(), prompt="雾" * 2500, negative_prompt="y" * 2500, cfg_scale=1)
     assert response.status_code == 200
 

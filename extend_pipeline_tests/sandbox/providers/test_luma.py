@@ -77,7 +77,7 @@ def test_the_clean_link_the_length_and_the_reason_are_configurable(run: Any) -> 
     assert list(luma.query(luma.extend(luma.source()))) == KEYS
 
 
-def test_a_failed_generation_says_why_and_may_be_wrapped(luma: Luma) -> None:
+def test_a_failed_generation_has_its_reason_and_may_be_wrapped(luma: Luma) -> None:
     luma.fault("fail_task")
     task_id = luma.extend(luma.source())
     body = luma.query(task_id)
@@ -152,7 +152,7 @@ def test_a_field_that_is_not_as_documented_is_refused(luma: Luma, fields: dict[s
     assert next(iter(fields)) in response.json()["error"]["message"]
 
 
-def test_all_documented_fields_are_taken(luma: Luma) -> None:
+def test_all_documented_fields_are_accepted(luma: Luma) -> None:
     images = {"image_url": "https://example.org/a.png", "image_end_url": "iVBORw0KGgo="}
     assert luma.submit(luma.source(), expand_prompt=False, **images).status_code == 200
 

@@ -1,4 +1,4 @@
-"""What the four surfaces share: one charge book, one list of tasks, whole files and segments, seeds and config."""
+"""The four surfaces share one charge book, one list of tasks, full files and segments, seeds and config."""
 
 from __future__ import annotations
 

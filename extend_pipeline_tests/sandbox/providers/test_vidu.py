@@ -197,7 +197,7 @@ def test_the_charge_is_in_yuan_by_model_resolution_and_seconds(
     ("authorization", "status"),
     [("sandbox-vidu-key", 200), ("Bearer sandbox-vidu-key", 200), ("wrong", 401), ("", 401), ("Bearer wrong", 401)],
 )
-def test_the_key_comes_raw_or_as_bearer(vidu: Vidu, authorization: str, status: int) -> None:
+def test_the_key_is_accepted_raw_or_as_bearer(vidu: Vidu, authorization: str, status: int) -> None:
     headers = {"Authorization": authorization}
     task_id = vidu.extend(vidu.source())
     responses = [
