@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from extend_pipeline.sandbox import SandboxConfig
-from extend_pipeline_tests.chaos.counting import Written
 from extend_pipeline_tests.chaos.homes import CAPPED
 from extend_pipeline_tests.chaos.workers import CREW, Orders
+from extend_pipeline_tests.support.harness.charges import Submission
 
 STEPS: Final = 6
 _ACCOUNTS: Final = ("kling", "kling-gateway", "vidu", "luma")
@@ -158,11 +158,11 @@ def sources(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def naive_writing(path: Path) -> list[Written]:
-    """What its table says: a task that it knows, or nothing."""
+def recorded_submissions(path: Path) -> list[Submission]:
+    """Return the submits that the client's table has: each with its task, since it records no others."""
     with closing(_database(path)) as database:
         rows = database.execute("SELECT account, parent, task_id FROM tasks").fetchall()
-    return [Written(account, parent, None, task_id, may_be_charged=False) for account, parent, task_id in rows]
+    return [Submission(parent, account=account, task_id=task_id) for account, parent, task_id in rows]
 
 
 def _database(path: Path) -> sqlite3.Connection:

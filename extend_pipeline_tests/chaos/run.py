@@ -27,11 +27,11 @@ from extend_pipeline.ledger.read import budget_days, queries
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState
 from extend_pipeline.media.local_store import LocalStore
-from extend_pipeline_tests.chaos.counting import Count, count, ledger_writing
+from extend_pipeline_tests.chaos.counting import Count, count
 from extend_pipeline_tests.chaos.crew import Tally, crew, tail
 from extend_pipeline_tests.chaos.holders import holders
 from extend_pipeline_tests.chaos.homes import LUMA_A_DAY, QUICK, Catalogue, environment, storm_sandbox
-from extend_pipeline_tests.chaos.person import Person
+from extend_pipeline_tests.chaos.person import Operator
 from extend_pipeline_tests.chaos.storm import storm
 from extend_pipeline_tests.chaos.weather import Weather
 from extend_pipeline_tests.chaos.workers import (
@@ -43,6 +43,7 @@ from extend_pipeline_tests.chaos.workers import (
     sandbox_process,
     start,
 )
+from extend_pipeline_tests.support.harness.charges import charge_book, submissions_in
 from extend_pipeline_tests.support.home.engine_home import EngineHome, JumpClock
 from extend_pipeline_tests.support.ledger.committed import Peaks, peaks
 from extend_pipeline_tests.support.ledger.reckoning import Reckoning, reckon, replays_to_the_same
@@ -115,7 +116,7 @@ def run_chaos(folder: Path, ledger_url: str, *, seed: int, seconds: float) -> Ch
             videos = _finish(home, folder, seed, did)
             calmed = time.monotonic()
             LocalStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
-            end = count(sandbox.charges(), ledger_writing(ledger))
+            end = count(charge_book(sandbox), submissions_in(ledger))
             result = Chaos(
                 seed=seed,
                 seconds=seconds,
@@ -175,19 +176,19 @@ class _Meanwhile:
         home = self.catalogue.home
         try:
             with open_home(home.settings) as pipeline:
-                ann = Person(pipeline, home.sandbox, random.Random(self.seed + 2), self.did)
+                operator = Operator(pipeline, home.sandbox, random.Random(self.seed + 2), self.did)
                 checked = time.monotonic()
                 while not self.over.wait(_LOOK_EVERY_S):
                     if self._open(pipeline.ledger) < _MIN_OPEN:
                         self.catalogue.grow(_GROWTH)
                     pipeline.refresh()
-                    ann.look()
+                    operator.look()
                     self.luma_was_full = self.luma_was_full or self._luma_is_full(pipeline)
                     if time.monotonic() - checked > _CHECK_EVERY_S:
                         checked = time.monotonic()
                         # the charge book first: what it has then, the ledger must have afterwards
-                        book = home.sandbox.charges()
-                        self.checks.append(count(book, ledger_writing(pipeline.ledger)))
+                        book = charge_book(home.sandbox)
+                        self.checks.append(count(book, submissions_in(pipeline.ledger)))
         except BaseException as error:  # noqa: BLE001 - raised where the block ends
             self.ill.append(error)
 
@@ -211,7 +212,7 @@ def _finish(home: EngineHome, folder: Path, seed: int, did: Counter[str]) -> tup
     for turn in range(15):
         _advance_once(home, folder, skipped_ms)
         with open_home(home.settings, now_ms=JumpClock(skipped_ms)) as pipeline:
-            decided = Person(pipeline, home.sandbox, random.Random(seed + 3 + turn), did).look(calm=True)
+            decided = Operator(pipeline, home.sandbox, random.Random(seed + 3 + turn), did).look(calm=True)
             videos = plan(plan_input(pipeline)).videos
         if decided:
             continue

@@ -9,10 +9,11 @@ from pathlib import Path
 from extend_pipeline_tests.chaos.counting import Count, count
 from extend_pipeline_tests.chaos.crew import Tally, crew, tail
 from extend_pipeline_tests.chaos.homes import storm_sandbox
-from extend_pipeline_tests.chaos.naive import extend_for_ever, naive_writing, sources
+from extend_pipeline_tests.chaos.naive import extend_for_ever, recorded_submissions, sources
 from extend_pipeline_tests.chaos.storm import storm
 from extend_pipeline_tests.chaos.weather import Weather
 from extend_pipeline_tests.chaos.workers import CREW, Orders, sandbox_process
+from extend_pipeline_tests.support.harness.charges import charge_book
 
 VIDEOS = 40 * CREW
 
@@ -39,4 +40,4 @@ def run_naive(folder: Path, *, seed: int, seconds: float) -> Naive:
             storm(made, sandbox, seconds=seconds)
             made.calm_down()
         assert made.tally.broken == [], f"{made.tally.broken}: {tail(orders.output)}"
-        return Naive(seed, seconds, made.tally, count(sandbox.charges(), naive_writing(database)))
+        return Naive(seed, seconds, made.tally, count(charge_book(sandbox), recorded_submissions(database)))

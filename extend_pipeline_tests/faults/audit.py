@@ -14,13 +14,9 @@ from extend_pipeline.media.local_store import LocalStore
 from extend_pipeline.warehouse.read import reading
 from extend_pipeline_tests.faults.person import unfinished
 from extend_pipeline_tests.faults.scene import Scene
-from extend_pipeline_tests.support.ledger.reckoning import (
-    attempts_in,
-    disagreements,
-    films_in,
-    replays_into,
-    spoiled_files,
-)
+from extend_pipeline_tests.support.harness.audit import disagreements
+from extend_pipeline_tests.support.harness.charges import attempts_in, match_charges, submission_of
+from extend_pipeline_tests.support.ledger.reckoning import films_in, replays_into, spoiled_files
 
 STUMBLED: Final = "the scenario itself stumbled"
 """How a finding begins that is an exception of the harness: it shows nothing of money or files."""
@@ -55,12 +51,13 @@ def check(scene: Scene, trial: Trial, when: str) -> None:
         broken += spoiled_files(scene.settings.media_dir, ledger)
         committed = _committed(ledger, scene.account)
     book = scene.book()
-    told = disagreements(book, attempts)
+    findings = disagreements(book, attempts)
     if committed < book.micros and not scene.may_cost_more:
-        told.append(f"{book.micros} micro-units were charged, and only {committed} are committed")
+        findings.append(f"{book.micros} micro-units were charged, and only {committed} are committed")
     trial.doubles = max(trial.doubles, len(book.doubles))
-    trial.unknown = max(trial.unknown, sum("unknown charge" in each for each in told))
-    trial.findings += [f"{when}: {each}" for each in (*told, *broken)]
+    unmatched = match_charges(book.charges, [submission_of(row) for row in attempts]).unmatched
+    trial.unknown = max(trial.unknown, len(unmatched))
+    trial.findings += [f"{when}: {finding}" for finding in (*findings, *broken)]
 
 
 def close_the_books(scene: Scene, trial: Trial, *, publish: bool = False) -> None:

@@ -7,12 +7,11 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from extend_pipeline.base import failpoints
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import Round, advance
-from extend_pipeline.engine.doubt import resolve
 from extend_pipeline.engine.doubt.resolve import Declined
 from extend_pipeline.engine.drive import MAX_WAIT_MS, next_wait_ms
 from extend_pipeline.engine.guards import ledger_look
@@ -20,9 +19,9 @@ from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.polling import poll
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.ledger.read import queries
-from extend_pipeline.ledger.write import controls
 from extend_pipeline.webhooks.ingest import WebhookRequest, ingest
 from extend_pipeline_tests.faults import disk
+from extend_pipeline_tests.support.harness.operator import OPERATOR, Decision, decide, resume
 from extend_pipeline_tests.support.home.engine_home import JumpClock
 from extend_pipeline_tests.support.processes.compiled import share_compiled
 from extend_pipeline_tests.support.processes.unconfined import read_films_here
@@ -33,15 +32,6 @@ IDLE_LOOKS: Final = 5
 
 DECLINED: Final = 3
 """The exit code of a process whose person was told that a word can't be carried out."""
-
-
-@dataclass(frozen=True)
-class Word:
-    """What a person says: about VIDEO/HOP, about all accounts (`resume`), or about the ledger (`accept`)."""
-
-    verb: Literal["adopt", "resubmit", "write_off", "resume", "accept"]
-    where: str = ""
-    task_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +48,7 @@ class Job:
     submit: bool = True
     publish: bool = False
     videos: tuple[str, ...] | None = None
-    words: tuple[Word, ...] = ()
+    decisions: tuple[Decision, ...] = ()
     letters: tuple[tuple[str, str], ...] = ()
     seen_synced: Path | None = None
     list_worth: int = poll.LIST_WORTH
@@ -104,7 +94,7 @@ def work(job: Job) -> None:
     clock = FileClock(job.clock, job.skipped_ms, behind=job.behind)
     with open_home(Settings(**job.settings), now_ms=clock) as pipeline:
         share_compiled(pipeline.ledger)
-        declined = [told for word in job.words if (told := _carry_out(pipeline, word)) is not None]
+        declined = [reason for decision in job.decisions if (reason := _carry_out(pipeline, decision)) is not None]
         ingest(pipeline, [WebhookRequest(token, body.encode()) for token, body in job.letters])
         failpoints.arm(job.points)
         _advance(pipeline, clock, job)
@@ -113,23 +103,18 @@ def work(job: Job) -> None:
         sys.exit(DECLINED)
 
 
-def _carry_out(pipeline: Pipeline, word: Word) -> str | None:
-    if word.verb == "resume":
-        with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor="ann") as tx:
-            controls.resume(tx, why="mended")
+def _carry_out(pipeline: Pipeline, decision: Decision) -> str | None:
+    """Return the reason why a decision was declined, else None."""
+    if decision.verb == "resume":
+        resume(pipeline)
         return None
-    if word.verb == "accept":
-        found = ledger_look.accept(
-            pipeline.settings, pipeline.ledger, who="ann", why="it is lost", now_ms=pipeline.now_ms()
+    if decision.verb == "accept":
+        look = ledger_look.accept(
+            pipeline.settings, pipeline.ledger, who=OPERATOR, why="it is lost", now_ms=pipeline.now_ms()
         )
-        return None if found.kind.can_be_accepted else f"{word}: it is {found.kind}"
-    if word.verb == "adopt":
-        told = resolve.adopt(pipeline, word.where, word.task_id, who="ann", why="the console shows it")
-    elif word.verb == "write_off":
-        told = resolve.write_off(pipeline, word.where, who="ann", why="the console shows nothing")
-    else:
-        told = resolve.resubmit(pipeline, word.where, who="ann", why="it may be paid for again")
-    return f"{word}: {told.message}" if isinstance(told, Declined) else None
+        return None if look.kind.can_be_accepted else f"{decision}: it is {look.kind}"
+    outcome = decide(pipeline, decision)
+    return f"{decision}: {outcome.message}" if isinstance(outcome, Declined) else None
 
 
 def _advance(pipeline: Pipeline, clock: FileClock, job: Job) -> None:

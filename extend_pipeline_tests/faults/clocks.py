@@ -12,7 +12,7 @@ from extend_pipeline_tests.faults.races import ONE_STEP
 from extend_pipeline_tests.faults.scene import Scene
 from extend_pipeline_tests.faults.stage import Stage
 from extend_pipeline_tests.faults.trial import kill, recover, run
-from extend_pipeline_tests.support.ledger.reckoning import attempts_in
+from extend_pipeline_tests.support.harness.charges import attempts_in
 
 AHEAD_MS: Final = 86_400_000
 AHEAD_CLOCK: Final = "clock-ahead"

@@ -12,8 +12,8 @@ from extend_pipeline_tests.faults.nursery import Forked
 from extend_pipeline_tests.faults.scene import PAST_A_LEASE_MS, Scene
 from extend_pipeline_tests.faults.stage import Stage
 from extend_pipeline_tests.faults.trial import recover, run
+from extend_pipeline_tests.support.harness.charges import attempts_in
 from extend_pipeline_tests.support.home.engine_home import eventually
-from extend_pipeline_tests.support.ledger.reckoning import attempts_in
 
 ONE_STEP: Final = {"kling": 2, "kling-gateway": 1, "luma": 1, "vidu": 0.5}
 """What one step costs in each provider's own unit; for Vidu 4 s of viduq2-turbo in 540p (10 + 3 × 2 credits)."""

@@ -16,9 +16,9 @@ from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.sandbox import SandboxHandle
 from extend_pipeline_tests.faults.child import Job, work
 from extend_pipeline_tests.faults.nursery import Forked, Nursery
+from extend_pipeline_tests.support.harness.charges import ChargeBook, charge_book
 from extend_pipeline_tests.support.home.engine_home import account, entry
 from extend_pipeline_tests.support.home.every_provider import other_account, other_entry
-from extend_pipeline_tests.support.ledger.reckoning import Book, book_of
 from extend_pipeline_tests.support.processes.compiled import share_compiled
 
 SOURCE_S: Final = 5.0
@@ -136,9 +136,9 @@ class Scene:
         """Another ledger, an empty one, to replay into."""
         return _opened(f"sqlite:///{shutil.copyfile(self.template, self.path / 'replayed.sqlite')}")
 
-    def book(self) -> Book:
+    def book(self) -> ChargeBook:
         """What this account was charged."""
-        return book_of(self.sandbox, self.account)
+        return charge_book(self.sandbox, self.account)
 
     def tasks(self) -> list[dict[str, Any]]:
         """The account's tasks, oldest first."""

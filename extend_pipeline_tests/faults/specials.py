@@ -13,7 +13,6 @@ from extend_pipeline.engine.guards.ledger_memory import MEMORY_FILE
 from extend_pipeline.ledger.states import AttemptState
 from extend_pipeline_tests.faults import disk
 from extend_pipeline_tests.faults.audit import Trial, check, close_the_books
-from extend_pipeline_tests.faults.child import Word
 from extend_pipeline_tests.faults.clocks import budget_of_tomorrow, clock_ahead
 from extend_pipeline_tests.faults.people import CHANGES, changed_files
 from extend_pipeline_tests.faults.races import HELD_AT, budget_race, go_on, hold, lease
@@ -22,7 +21,8 @@ from extend_pipeline_tests.faults.stage import Stage
 from extend_pipeline_tests.faults.trial import kill, played, recover, run
 from extend_pipeline_tests.faults.upstream import CLASSES, PROVIDERS
 from extend_pipeline_tests.faults.wrong_files import wrong_files
-from extend_pipeline_tests.support.ledger.reckoning import attempts_in
+from extend_pipeline_tests.support.harness.charges import attempts_in
+from extend_pipeline_tests.support.harness.operator import Decision
 
 Play = Callable[[Stage, Trial], None]
 
@@ -47,7 +47,7 @@ def lost_ledger(point: str, stage: Stage, trial: Trial) -> None:
     run(scene, trial, "asks", skipped_ms=PAST_A_LEASE_MS)
     if len(scene.book().charges) != before:
         trial.findings.append("a ledger that nobody accepted paid")
-    run(scene, trial, "rebuilt", words=(Word("accept"),))
+    run(scene, trial, "rebuilt", decisions=(Decision("accept"),))
     check(scene, trial, "after the ledger was lost")
     close_the_books(scene, trial)
     if not before:

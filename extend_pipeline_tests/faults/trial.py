@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from extend_pipeline_tests.faults.audit import STUMBLED, Trial, check, close_the_books
 from extend_pipeline_tests.faults.child import DECLINED
-from extend_pipeline_tests.faults.person import unfinished, words
+from extend_pipeline_tests.faults.person import decisions, unfinished
 from extend_pipeline_tests.faults.scenarios import Scenario, class_of
 from extend_pipeline_tests.faults.scene import PAST_A_LEASE_MS, Scene
 from extend_pipeline_tests.faults.stage import Stage, own_nursery
@@ -52,9 +52,9 @@ def _play(scenario: Scenario, stage: Stage, trial: Trial) -> None:
         # the fault came first, and left too little to do; a person or time mends that, and it goes on
         check(scene, trial, "before the crash")
         with scene.ledger() as ledger:
-            said = words(scene, ledger)
-        skipped_ms = 0 if said else LATER_MS
-        kill(scene, trial, f"{scenario.point}=kill", words=said, publish=publish, skipped_ms=skipped_ms)
+            decided = decisions(scene, ledger)
+        skipped_ms = 0 if decided else LATER_MS
+        kill(scene, trial, f"{scenario.point}=kill", decisions=decided, publish=publish, skipped_ms=skipped_ms)
     if not trial.kills:
         trial.findings.append(f"{scenario.point} was not reached")
     recover(scene, trial, publish=publish)
@@ -104,14 +104,14 @@ def recover(scene: Scene, trial: Trial, *, publish: bool = False) -> None:
     check(scene, trial, "after the work went on")
     for turn in range(MAX_TURNS):
         with scene.ledger() as ledger:
-            said = words(scene, ledger) if unfinished(ledger) else ()
+            decided = decisions(scene, ledger) if unfinished(ledger) else ()
             if not unfinished(ledger):
                 break
-        trial.adopted += sum(word.verb == "adopt" for word in said)
-        trial.resubmitted += sum(word.verb == "resubmit" for word in said)
+        trial.adopted += sum(decision.verb == "adopt" for decision in decided)
+        trial.resubmitted += sum(decision.verb == "resubmit" for decision in decided)
         # without a word, time helps: something is tried again after a while
-        run(scene, trial, f"turn{turn}", words=said, publish=publish, skipped_ms=0 if said else LATER_MS)
-        check(scene, trial, f"after {', '.join(map(str, said)) or 'ten minutes'}")
+        run(scene, trial, f"turn{turn}", decisions=decided, publish=publish, skipped_ms=0 if decided else LATER_MS)
+        check(scene, trial, f"after {', '.join(map(str, decided)) or 'ten minutes'}")
     close_the_books(scene, trial, publish=publish)
 
 

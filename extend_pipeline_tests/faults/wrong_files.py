@@ -10,7 +10,7 @@ from extend_pipeline.ledger.states import AttemptState, VideoState
 from extend_pipeline_tests.faults.audit import Trial, check
 from extend_pipeline_tests.faults.stage import Stage
 from extend_pipeline_tests.faults.trial import kill, recover, run
-from extend_pipeline_tests.support.ledger.reckoning import attempts_in
+from extend_pipeline_tests.support.harness.charges import attempts_in
 
 
 def wrong_files(provider: str, stage: Stage, trial: Trial) -> None:

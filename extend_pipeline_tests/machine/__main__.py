@@ -11,8 +11,8 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from extend_pipeline_tests.machine.counters import Counters
 from extend_pipeline_tests.machine.rules import Machine
-from extend_pipeline_tests.machine.tally import Tally
 from extend_pipeline_tests.machine.world import Stage
 from extend_pipeline_tests.support.servers.postgres import PostgresServer
 
@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--postgres", action="store_true", help="the ledger on PostgreSQL instead of SQLite")
     parser.add_argument("--no-shrink", action="store_true", help="tell the first failure as it came")
     given = parser.parse_args()
-    tally = Tally()
+    counters = Counters()
     shrinking = () if given.no_shrink else (Phase.shrink,)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ep-machine-")))
@@ -36,7 +36,7 @@ def main() -> None:
             ledgers = (server.new_ledger(f"machine_{number}") for number in itertools.count())
 
         class Chosen(Machine):
-            stage = Stage(folder / "stage", tally, ledgers)
+            stage = Stage(folder / "stage", counters, ledgers)
 
         try:
             run_state_machine_as_test(
@@ -52,7 +52,7 @@ def main() -> None:
                 ),
             )
         finally:
-            print(tally.table(), flush=True)
+            print(counters.table(), flush=True)
 
 
 main()

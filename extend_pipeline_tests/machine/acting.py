@@ -102,11 +102,11 @@ class Acting(RuleBasedStateMachine):
     def count(self, what: str) -> None:
         """Take down that it happened, for Hypothesis and for the floors."""
         event(what)
-        self.world.tally.add(what)
+        self.world.counters.add(what)
 
     def clear_faults(self) -> None:
         """End every fault; those that have struck are counted."""
         for each in self.world.home.sandbox.faults():
             if each["fired"]:
-                self.world.tally.add(f"fault {each['kind']} at {each['where']}", each["fired"])
+                self.world.counters.add(f"fault {each['kind']} at {each['where']}", each["fired"])
         self.world.home.sandbox.clear_faults()

@@ -11,9 +11,8 @@ from extend_pipeline.engine.doubt.callback_lookup import SKEW_MS
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.write.webhook_inbox import token_digest
 from extend_pipeline.webhooks.ingest import IngestResult, WebhookRequest, ingest
-from extend_pipeline_tests.chaos.counting import made_from, written_of
-from extend_pipeline_tests.machine.person import attempts_of
 from extend_pipeline_tests.machine.world import World
+from extend_pipeline_tests.support.harness.charges import as_charge, attempts_in, submission_of
 
 KINDS: Final = ("true", "other task", "unknown task", "wrong token", "rubbish")
 WORDS: Final = ("submitted", "processing", "succeed", "failed")
@@ -24,13 +23,13 @@ def call_back(world: World, pipeline: Pipeline, kind: str, number: int, word: st
     if not world.tokens:
         return
     token = world.tokens[-1 - number % len(world.tokens)]  # small numbers are young addresses, whose tasks still run
-    row = next((each for each in attempts_of(world) if each.callback_digest == token_digest(token)), None)
+    row = next((each for each in attempts_in(world.ledger) if each.callback_digest == token_digest(token)), None)
     if kind == "wrong token":
         token = f"{'x' if token[0] != 'x' else 'y'}{token[1:]}"
     body = _body(world, kind, row, number, word)
     fates = [ingest(pipeline, [WebhookRequest(token, body)])[0] for _ in range(times)]
     for fate in fates:
-        world.tally.add(f"callback, {kind}: {fate.name.lower()}")
+        world.counters.add(f"callback, {kind}: {fate.name.lower()}")
     if kind == "wrong token" or row is None:
         assert set(fates) == {IngestResult.UNKNOWN}
     else:
@@ -68,12 +67,10 @@ def _token(task: dict[str, Any]) -> str:
 def _other_tasks(world: World, row: Row[Any] | None) -> list[str]:
     """Tasks that are not the attempt's. A task of Luma's tells no more of itself than its time: who has the address
     and a task of the same minute that nobody holds is believed, so those are left out."""
-    taken = {each.task_id for each in attempts_of(world)}
+    taken = {each.task_id for each in attempts_in(world.ledger)}
     found = []
     for task in world.home.sandbox.tasks():
-        if row is not None and made_from(
-            written_of(row), {"video_id": task["parent_video_id"], "account": task["account"]}
-        ):
+        if row is not None and submission_of(row, same_accounts=True).extends(as_charge(task)):
             continue
         near = row is not None and abs(task["created_ms"] - (row.sending_at or 0)) <= 2 * SKEW_MS
         if task["surface"] == "luma" and near and task["task_id"] not in taken:

@@ -44,7 +44,7 @@ class Machine(RulesOfProcesses, RulesOfTheWorld, RulesOfAPerson):
 
     @invariant()
     def everything_holds(self) -> None:
-        self.world.tally.add("steps")
+        self.world.counters.add("steps")
         self._look()
 
     def teardown(self) -> None:
@@ -64,5 +64,5 @@ class Machine(RulesOfProcesses, RulesOfTheWorld, RulesOfAPerson):
         assert not found, "\n".join(found)
 
     def _sum_up(self) -> None:
-        self.world.tally.add("examples")
-        self.world.tally.add("charges", len(self.world.home.sandbox.charges()["charges"]))
+        self.world.counters.add("examples")
+        self.world.counters.add("charges", len(self.world.home.sandbox.charges()["charges"]))

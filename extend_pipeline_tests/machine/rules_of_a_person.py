@@ -47,7 +47,7 @@ class RulesOfAPerson(Acting):
 
     @rule(number=PROCESSES, which=NUMBERS, decision=DECISIONS, task=NUMBERS)
     def decide(self, number: int, which: int, decision: str, task: int) -> None:
-        process, rows = self.free(number), person.newest(person.decidable(self.world))
+        process, rows = self.free(number), person.decidable(self.world)
         doubts = [row for row in rows if row.state == "in_doubt"]
         if doubts or decision.startswith("adopt"):
             rows = doubts

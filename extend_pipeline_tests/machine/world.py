@@ -16,8 +16,8 @@ from typing import Any, Final
 
 from extend_pipeline.ledger.database import Ledger, open_ledger
 from extend_pipeline.sandbox import GatewayConfig, SandboxConfig, running_sandbox
+from extend_pipeline_tests.machine.counters import Counters
 from extend_pipeline_tests.machine.processes import Process, build_process
-from extend_pipeline_tests.machine.tally import Tally
 from extend_pipeline_tests.support.home.engine_home import (
     ACCESS_ENV,
     DAY_MS,
@@ -123,13 +123,13 @@ class World:
 
     folder: Path
     home: EngineHome
-    tally: Tally
+    counters: Counters
     now: int = START_MS
     wishes: dict[str, Wish] = field(default_factory=dict)
     budgets: dict[str, dict[str, float]] = field(default_factory=lambda: {k: dict(v) for k, v in _BUDGETS.items()})
     tokens: list[str] = field(default_factory=list)
     foreign: set[str] = field(default_factory=set)
-    words: int = 0  # of a person: hops that may be paid for again
+    resubmits: int = 0  # hops that the operator has allowed to be paid for again
     processes: list[Process] = field(default_factory=list)
     ledger: Ledger = field(init=False)
     _names: Iterator[int] = field(default_factory=itertools.count)
@@ -185,7 +185,7 @@ class World:
         """Forget a process that has crashed; another one takes its place, under another name."""
         process.pipeline.close()
         self.processes[self.processes.index(process)] = self._new_process(looks_dead=looks_dead)
-        self.tally.add("crashes")
+        self.counters.add("crashes")
 
     def _new_process(self, *, looks_dead: bool = False) -> Process:
         return build_process(
@@ -241,8 +241,8 @@ def machine_accounts(base_url: str, budgets: Mapping[str, Mapping[str, float]]) 
 class Stage:
     """Makes worlds one after the other. Films are rendered once, and a ledger's tables are made once."""
 
-    def __init__(self, folder: Path, tally: Tally, ledgers: Iterator[str] | None = None) -> None:
-        self.folder, self.tally, self._ledgers = folder, tally, ledgers
+    def __init__(self, folder: Path, counters: Counters, ledgers: Iterator[str] | None = None) -> None:
+        self.folder, self.counters, self._ledgers = folder, counters, ledgers
         self._numbers = itertools.count()
         self._films = folder / "films"
         self._films.mkdir(parents=True)
@@ -258,7 +258,7 @@ class Stage:
         (folder / "sandbox" / "media").symlink_to(self._films)
         sandbox = stack.enter_context(running_sandbox(folder / "sandbox", machine_sandbox()))
         home = EngineHome(folder / "home", sandbox, self._ledger_url(folder / "home"), dict(_QUICK))
-        world = World(folder, home, self.tally)
+        world = World(folder, home, self.counters)
         stack.callback(world.close)
         world.jump(0)
         world.write_accounts()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Tally:
+class Counters:
     """Counts by name; times in seconds."""
 
     counts: Counter[str] = field(default_factory=Counter)
