@@ -10,8 +10,8 @@ import secrets
 import sys
 from contextlib import ExitStack
 
+from extend_pipeline_tests.chaos.naive.run import run_naive
 from extend_pipeline_tests.chaos.run import run_chaos, working_folder
-from extend_pipeline_tests.chaos.run_naive import run_naive
 from extend_pipeline_tests.chaos.table import chaos_table, naive_table
 from extend_pipeline_tests.support.servers.postgres import PostgresServer
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from extend_pipeline_tests.machine.counters import Counters
-from extend_pipeline_tests.machine.rules import Machine
-from extend_pipeline_tests.machine.world import Stage
+from extend_pipeline_tests.machine.rules.machine import Machine
+from extend_pipeline_tests.machine.world.world import WorldFactory
 from extend_pipeline_tests.support.servers.postgres import PostgresServer
 
 
@@ -36,7 +36,7 @@ def main() -> None:
             ledgers = (server.new_ledger(f"machine_{number}") for number in itertools.count())
 
         class Chosen(Machine):
-            stage = Stage(folder / "stage", counters, ledgers)
+            factory = WorldFactory(folder / "factory", counters, ledgers)
 
         try:
             run_state_machine_as_test(

@@ -1,4 +1,4 @@
-"""What must hold after every step, whatever the step was. Each finding is a sentence."""
+"""Check what must hold after every step. Each finding is a sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from extend_pipeline.base.units import to_micros
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.projection.invariants import findings
 from extend_pipeline.ledger.states import EXPOSED, MOVES, SLOT_HOLDING, AttemptState
-from extend_pipeline_tests.machine.world import MAX_IN_FLIGHT, World
+from extend_pipeline_tests.machine.world.world import MAX_IN_FLIGHT, World
 from extend_pipeline_tests.support.harness.audit import (
     keys_charged_again,
     steps_charged_again,
@@ -164,7 +164,7 @@ def unexpected_charges(
     released = {row.external_task_id for row in attempts if row.state == S.RELEASED and row.submit_class == "A"}
     late = [charge for charge in matches.unmatched if charge["external_task_id"] in released and not at_the_end]
     if late:
-        world.counters.add("looks at a charge that its next try is told of", len(late))
+        world.counters.add("looks at a charge that its next try is refused for", len(late))
     rows = [(submission, charge, submission.attempt) for submission, charge in matches.known]
     own = [(submission, charge) for submission, charge, row in rows if row and row.chain_digest != "orphan"]
     reported = [

@@ -1,4 +1,4 @@
-"""The end of an example: a person decides what is left, the pipeline comes to rest, and every book tells the same."""
+"""The end of an example: the operator decides what is left, the pipeline comes to rest, and all amounts agree."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
-from extend_pipeline_tests.machine import person
-from extend_pipeline_tests.machine.bills import compare_invoice, compare_kling
 from extend_pipeline_tests.machine.checks import unexpected_charges
-from extend_pipeline_tests.machine.world import ACCOUNTS, World, days
+from extend_pipeline_tests.machine.world import operator
+from extend_pipeline_tests.machine.world.statements import compare_invoice, reconcile_kling
+from extend_pipeline_tests.machine.world.world import ACCOUNTS, World, days
 from extend_pipeline_tests.support.harness.charges import attempts_in, charge_book
 from extend_pipeline_tests.support.ledger.reckoning import replays_to_the_same
 
 S = AttemptState
 
 _ROUNDS: Final = 300
-_PACE_S: Final = 120.0  # a person doesn't watch every poll
+_PACE_S: Final = 120.0  # the operator doesn't watch every poll
 _PAY_AGAIN: Final = frozenset({BlockReason.REJECTED, BlockReason.FAILED, BlockReason.WRITTEN_OFF})
 _MAX_DECISIONS: Final = 12  # then the operator gives up: steps that are refused again and again may wait
 
@@ -38,11 +38,11 @@ def come_to_rest(world: World) -> None:
         process.wake()
     pipeline = world.process(0).pipeline
     for name in ACCOUNTS:
-        person.raise_budget(world, name, 50)
-    world.jump(61)  # whatever was claimed by who is gone is over
+        operator.raise_budget(world, name, 50)
+    world.jump(61)  # the leases of processes that have ended are over
     decided = 0
     for _ in range(_ROUNDS):
-        person.resume(world, pipeline, tables.ALL_ACCOUNTS)
+        operator.resume(world, pipeline, tables.ALL_ACCOUNTS)
         now = advance(pipeline, publish=False)
         moment = next_moment_ms(pipeline, now)
         if moment is not None:
@@ -60,17 +60,17 @@ def come_to_rest(world: World) -> None:
 def _decide(world: World, pipeline: Pipeline) -> int:
     """Decide everything that waits for the operator; return the number of decisions."""
     decided = 0
-    for row in person.decidable(world):
+    for row in operator.decidable(world):
         if row.state == S.IN_DOUBT:
-            decision = "adopt" if person.own_tasks(world, row) else "write-off"
-            decided += isinstance(person.decide(world, pipeline, row, decision), Resolved)
+            decision = "adopt" if operator.own_tasks(world, row) else "write-off"
+            decided += isinstance(operator.decide(world, pipeline, row, decision), Resolved)
     for video in plan(plan_input(pipeline, unfinished=True)).needs_person:
         if video.blocker is None or video.blocker.reason not in _PAY_AGAIN:
             continue
-        for row in person.decidable(world):
+        for row in operator.decidable(world):
             again = row.video_key == video.key and row.hop == video.hops_done + 1 and not row.resubmit_allowed
             if again and S(row.state) not in LIVE:
-                decided += isinstance(person.decide(world, pipeline, row, "resubmit"), Resolved)
+                decided += isinstance(operator.decide(world, pipeline, row, "resubmit"), Resolved)
     return decided
 
 
@@ -88,18 +88,18 @@ def _nothing_left_behind(world: World, pipeline: Pipeline) -> None:
     assert not held, [f"{row.video_key}/{row.hop} is {row.state}" for row in held]
 
 
-def all_books_agree(world: World) -> None:
-    """The providers' books are brought in and what they show is fetched. Then every charge is known, all sums are equal
-    and the events tell it all."""
+def all_charges_agree(world: World) -> None:
+    """Import the providers' statements and fetch the tasks that they show. Then check that every charge is known, that
+    all sums are equal, and that a replay yields the same ledger."""
     pipeline = world.process(0).pipeline
-    for _ in range(2):  # what was taken over at first is compared the second time
+    for _ in range(2):  # what was adopted at first is compared the second time
         world.jump(days(2))  # a bill that doesn't show a failed task tells so only when it is surely whole
-        compare_kling(pipeline)
+        reconcile_kling(pipeline)
         for name in ACCOUNTS[1:]:
             compare_invoice(world, pipeline, name)
         world.jump(61)
         for _ in range(40):
-            person.resume(world, pipeline, tables.ALL_ACCOUNTS)
+            operator.resume(world, pipeline, tables.ALL_ACCOUNTS)
             moment = next_moment_ms(pipeline, advance(pipeline, submit=False, publish=False))
             if moment is None or moment - world.now > 86_400_000:
                 break
@@ -118,7 +118,7 @@ def all_books_agree(world: World) -> None:
         here = booked[row.account].get(row.attempt_id, 0)
         there = 0 if charge is None else to_micros(Decimal(charge["units"]))
         if row.state == S.WRITTEN_OFF and not there:
-            continue  # booked by a person's word; where no bill shows it, only a person's word gives it back
+            continue  # booked by the operator; where no bill shows it, only the operator gives it back
         mine[row.account] += here
         theirs[row.account] += there
         if here != there:

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from extend_pipeline_tests.machine.counters import Counters
-from extend_pipeline_tests.machine.rules import Machine
-from extend_pipeline_tests.machine.world import Stage
+from extend_pipeline_tests.machine.rules.machine import Machine
+from extend_pipeline_tests.machine.world.world import WorldFactory
 from extend_pipeline_tests.support.servers.postgres import PostgresServer
 
 _FIXED = settings(
@@ -45,7 +45,7 @@ def test_everything_holds_after_every_step(tmp_path: Path) -> None:
     counters = Counters()
 
     class OnSqlite(Machine):
-        stage = Stage(tmp_path / "stage", counters)
+        factory = WorldFactory(tmp_path / "factory", counters)
 
     run_state_machine_as_test(OnSqlite, settings=settings(_FIXED, max_examples=12, stateful_step_count=50))
     print(counters.table())
@@ -58,7 +58,7 @@ def test_everything_holds_on_postgresql(tmp_path: Path, postgres: PostgresServer
     names = (postgres.new_ledger(f"machine_{number}") for number in itertools.count())
 
     class OnPostgres(Machine):
-        stage = Stage(tmp_path / "stage", counters, names)
+        factory = WorldFactory(tmp_path / "factory", counters, names)
 
     run_state_machine_as_test(OnPostgres, settings=settings(_FIXED, max_examples=3, stateful_step_count=30))
     print(counters.table())

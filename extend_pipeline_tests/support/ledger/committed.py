@@ -1,4 +1,4 @@
-"""The most that was ever committed, in flight and at stake, after every event of a ledger's history."""
+"""The most that was ever committed, in flight and exposed, after every event of a ledger's history."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STATE_OF_KIND: Final = {f"attempt_{state.value}": state for state in S}
 @dataclass
 class Peaks:
     """The largest sums of any prefix of the events: micro-units by account, by account and day, tasks in flight by
-    account, micro-units at stake by account."""
+    account, exposed micro-units by account."""
 
     total: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     day: dict[tuple[str, str], int] = field(default_factory=lambda: defaultdict(int))

@@ -105,7 +105,7 @@ def store(ledger: Ledger, attempt_id: str, *, now_ms: int = NOON) -> Moved | Sta
 
 
 def run_through(ledger: Ledger, video: str = "harbour", hop: int = 1, **changes: Any) -> str:
-    """A hop from claim to stored; answers the attempt id."""
+    """Move a hop from claimed to stored; return the attempt id."""
     wanted = request(video, hop, **changes)
     claim(ledger, wanted)
     send(ledger, wanted.attempt_id)
