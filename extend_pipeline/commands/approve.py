@@ -13,8 +13,7 @@ from extend_pipeline.commands.shared.home import settings_of
 from extend_pipeline.commands.shared.names import NAME, require_videos
 from extend_pipeline.commands.shared.options import who_option, why_option
 from extend_pipeline.engine.advance import declare_catalogue
-from extend_pipeline.engine.doubt.approve import Approved, Decision
-from extend_pipeline.engine.doubt.approve import approve as decide
+from extend_pipeline.engine.decisions.edits import DecidedEdit, Decision, decide_edits
 from extend_pipeline.engine.home import Pipeline, open_home
 
 
@@ -48,14 +47,14 @@ def approve(
     with open_home(settings_of(home)) as pipeline:
         require_videos(videos, pipeline.configuration.catalogue.videos)
         declare_catalogue(pipeline)
-        decided = decide(pipeline, decision=decision, videos=None if everything else videos, who=who, why=why)
+        decided = decide_edits(pipeline, decision=decision, videos=None if everything else videos, who=who, why=why)
         if as_json:
-            documents = [_document(pipeline, approved, decision) for approved in decided]
+            documents = [_document(pipeline, edit) for edit in decided]
             emit({"decision": decision, "who": who, "videos": documents})
             return
-        for approved in decided:
-            say(_line(pipeline, approved, decision))
-        waiting = {approved.video_key for approved in decided}
+        for edit in decided:
+            say(_line(pipeline, edit, decision))
+        waiting = {edit.video_key for edit in decided}
         for key in videos:
             if key not in waiting:
                 say(f"{key}: no edit waits for a decision")
@@ -65,21 +64,15 @@ def approve(
             say(f"→ {with_home_option('extend-pipeline advance', home)} goes on with it")
 
 
-def _micros(approved: Approved, decision: Decision) -> tuple[int, int] | None:
-    return approved.edit.keep_micros if decision == "keep" else approved.edit.pay_micros
-
-
-def _line(pipeline: Pipeline, approved: Approved, decision: Decision) -> str:
-    micros = _micros(approved, decision)
-    price = (
-        "at a price that isn't known" if micros is None else cost(cost_of(pipeline.accounts[approved.account], micros))
-    )
+def _line(pipeline: Pipeline, edit: DecidedEdit, decision: Decision) -> str:
+    micros = edit.left_micros
+    price = "at a price that isn't known" if micros is None else cost(cost_of(pipeline.accounts[edit.account], micros))
     if decision == "keep":
-        return f"{approved.video_key}: what is paid stays, the edit holds from the next hop on; left to spend: {price}"
-    return f"{approved.video_key}: hop {approved.edit.hop} and all that follow are bought anew; left to spend: {price}"
+        return f"{edit.video_key}: what is paid stays, the edit holds from the next hop on; left to spend: {price}"
+    return f"{edit.video_key}: hop {edit.hop} and all that follow are bought anew; left to spend: {price}"
 
 
-def _document(pipeline: Pipeline, approved: Approved, decision: Decision) -> dict[str, Any]:
-    micros = _micros(approved, decision)
-    left = None if micros is None else cost_of(pipeline.accounts[approved.account], micros).document()
-    return {"video": approved.video_key, "hop": approved.edit.hop, "cost_left": left}
+def _document(pipeline: Pipeline, edit: DecidedEdit) -> dict[str, Any]:
+    micros = edit.left_micros
+    left = None if micros is None else cost_of(pipeline.accounts[edit.account], micros).document()
+    return {"video": edit.video_key, "hop": edit.hop, "cost_left": left}

@@ -13,7 +13,7 @@ from extend_pipeline.commands.render.text import plain, with_home_option
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.commands.shared.names import NAME, require_account
 from extend_pipeline.commands.shared.options import who_option, why_option
-from extend_pipeline.engine.doubt.resolve import Declined, Resolved
+from extend_pipeline.engine.decisions.resolve import Declined, Resolved
 from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.engine.publish import publish_last
 from extend_pipeline.engine.reconcile.adopt_task import adopt_task

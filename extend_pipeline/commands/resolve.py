@@ -12,8 +12,8 @@ from extend_pipeline.commands.render.text import plain, visible, with_home_optio
 from extend_pipeline.commands.shared.home import print_mistakes, settings_of
 from extend_pipeline.commands.shared.names import NAME
 from extend_pipeline.commands.shared.options import who_option, why_option
-from extend_pipeline.engine.doubt import resolve as decisions
-from extend_pipeline.engine.doubt.resolve import Declined, Resolved, split_where
+from extend_pipeline.engine.decisions import resolve as decisions
+from extend_pipeline.engine.decisions.resolve import Declined, Resolved, split_where
 from extend_pipeline.engine.home import Pipeline, open_home
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 

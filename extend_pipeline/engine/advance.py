@@ -23,7 +23,7 @@ from extend_pipeline.engine.store.watch import watch_store
 from extend_pipeline.engine.submit.source_probe import PrepareReport, prepare
 from extend_pipeline.engine.submit.submit import SubmitReport, submit_due
 from extend_pipeline.ledger.read import queries
-from extend_pipeline.ledger.write import catalog_sync, names
+from extend_pipeline.ledger.write import catalog_sync, renames_and_choices
 from extend_pipeline.ledger.write.catalog_sync import Progress
 
 
@@ -84,7 +84,7 @@ def declare_catalogue(pipeline: Pipeline) -> catalog_sync.Declared:
     if not renames and not catalog_sync.stale_declarations(known, entries):
         return catalog_sync.Declared((), (), ())
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
-        names.rename(tx, pending_renames(pipeline, tx.connection))
+        renames_and_choices.rename(tx, pending_renames(pipeline, tx.connection))
         return catalog_sync.declare(tx, entries)
 
 
@@ -175,7 +175,7 @@ def record_progress(pipeline: Pipeline, current: Plan) -> list[str]:
     chosen = {video.key: video.choices for video in current.videos if video.choices}
     with pipeline.ledger.read() as connection:
         known = {row.video_key: row for row in queries.videos(connection, keys=progress)}
-        before = names.choices_of(connection, chosen)
+        before = renames_and_choices.choices_of(connection, chosen)
     moved = {
         key: entry
         for key, entry in progress.items()
@@ -190,5 +190,5 @@ def record_progress(pipeline: Pipeline, current: Plan) -> list[str]:
         return []
     with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=pipeline.owner) as tx:
         for key, choices in undecided.items():
-            names.choose(tx, key, choices, why="what is paid for stands for it")
+            renames_and_choices.choose(tx, key, choices, why="what is paid for stands for it")
         return catalog_sync.record_progress(tx, moved)

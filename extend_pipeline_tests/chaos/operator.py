@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
-from extend_pipeline.engine.doubt.resolve import Resolved
+from extend_pipeline.engine.decisions.resolve import Resolved
 from extend_pipeline.engine.home import Pipeline, owner_is_gone
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.planner import plan

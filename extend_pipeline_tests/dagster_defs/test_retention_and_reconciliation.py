@@ -14,7 +14,7 @@ import time_machine
 
 from extend_pipeline.dagster_defs.sensors.retention import MAX_MARKS, cursor_of, marks_in
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.decisions import resolve
 from extend_pipeline.engine.fetch.retention import Expiring, Urgency
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import queries

@@ -8,7 +8,7 @@ from typing import Final
 
 from extend_pipeline.base.units import to_micros
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.doubt.resolve import Resolved
+from extend_pipeline.engine.decisions.resolve import Resolved
 from extend_pipeline.engine.drive import next_moment_ms
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input

@@ -12,7 +12,7 @@ from extend_pipeline.commands.render.table import Column, print_table
 from extend_pipeline.commands.render.text import age, minute, plain, shortened, with_home_option
 from extend_pipeline.commands.render.videos import named
 from extend_pipeline.commands.render.zone import describe_today
-from extend_pipeline.engine.doubt.resolve import split_where
+from extend_pipeline.engine.decisions.resolve import split_where
 from extend_pipeline.engine.fetch.retention import Urgency
 from extend_pipeline.engine.guards.process import DOUBT_TODO
 from extend_pipeline.engine.plan.model import Plan

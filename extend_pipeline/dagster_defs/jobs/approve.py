@@ -9,7 +9,7 @@ from extend_pipeline.base.names import normal_name
 from extend_pipeline.dagster_defs.assets.partitioned import NO_RETRY
 from extend_pipeline.dagster_defs.resources import HomeResource
 from extend_pipeline.engine.advance import declare_catalogue
-from extend_pipeline.engine.doubt.approve import approve
+from extend_pipeline.engine.decisions.edits import decide_edits
 
 
 class ApproveConfig(dg.Config):
@@ -34,8 +34,8 @@ def approve_edits(context: dg.OpExecutionContext, config: ApproveConfig, home: H
             raise dg.Failure(f"the catalogue has no video {', '.join(unknown)}", allow_retries=False)
         declare_catalogue(pipeline)
         chosen = None if config.everything else videos
-        decided = approve(pipeline, decision=config.decision, videos=chosen, who=f"Dagster run {context.run_id}")
-    names = ", ".join(approved.video_key for approved in decided)
+        decided = decide_edits(pipeline, decision=config.decision, videos=chosen, who=f"Dagster run {context.run_id}")
+    names = ", ".join(edit.video_key for edit in decided)
     context.log.info(f"{config.decision}: {names or 'no edit waits for a decision'}")
 
 

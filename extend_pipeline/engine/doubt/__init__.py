@@ -1,1 +1,1 @@
-"""Resolve attempts whose outcome is unknown: look-ups, callbacks, decisions of an operator."""
+"""Resolve attempts whose outcome is unknown: look-ups and callbacks."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from extend_pipeline.engine.doubt.resolve import Declined, Resolved, actor_of, newest_attempt, state_of
+from extend_pipeline.engine.decisions.resolve import Declined, Resolved, actor_of, newest_attempt, state_of
 from extend_pipeline.engine.fetch.collect import keep_film, result_key
 from extend_pipeline.engine.guards.disk_space import require_space
 from extend_pipeline.engine.home import Pipeline

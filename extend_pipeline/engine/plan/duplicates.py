@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.engine.plan.model import DuplicatePurchase, PlanInput, Purchase
-from extend_pipeline.ledger.write.names import Bought, Renames
+from extend_pipeline.ledger.write.renames_and_choices import Bought, Renames
 
 
 def other_upstreams(account: Account, accounts: Mapping[str, Account]) -> frozenset[str]:

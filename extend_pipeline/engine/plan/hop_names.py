@@ -12,7 +12,7 @@ from extend_pipeline.engine.plan.chain import Names
 from extend_pipeline.engine.plan.model import AttemptView, Parent
 from extend_pipeline.ledger.states import LIVE
 from extend_pipeline.ledger.states import AttemptState as S
-from extend_pipeline.ledger.write.names import Choice
+from extend_pipeline.ledger.write.renames_and_choices import Choice
 
 STORED_OR_LIVE: Final = frozenset({*LIVE, S.STORED})
 """States of an attempt that has a stored film, or may still get one."""

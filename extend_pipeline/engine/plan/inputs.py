@@ -25,10 +25,9 @@ from extend_pipeline.ledger.read.account_totals import account_totals
 from extend_pipeline.ledger.read.attempt_row import AttemptRow
 from extend_pipeline.ledger.read.rows import VideoRow
 from extend_pipeline.ledger.states import AttemptState, VideoState
-from extend_pipeline.ledger.write import files, webhook_inbox
-from extend_pipeline.ledger.write import names as names_ledger
+from extend_pipeline.ledger.write import files, renames_and_choices, webhook_inbox
 from extend_pipeline.ledger.write.catalog_sync import Declaration
-from extend_pipeline.ledger.write.names import Renames
+from extend_pipeline.ledger.write.renames_and_choices import Renames
 from extend_pipeline.providers.registry import spec_of
 
 _FINISHED = (VideoState.COMPLETE.value, VideoState.WITHDRAWN.value)
@@ -88,7 +87,7 @@ def plan_input(pipeline: Pipeline, *, videos: Collection[str] | None = None, unf
         )
         hops = next_hops(read)
         purchases = next_purchases(hops)
-        bought = names_ledger.bought(connection, {purchase.digest for purchase in purchases.values()})
+        bought = renames_and_choices.bought(connection, {purchase.digest for purchase in purchases.values()})
     duplicates = find_duplicates(read, purchases, bought, renames, named=pipeline.configuration.entries)
     return replace(read, next_hops=hops, duplicates=duplicates)
 
@@ -97,7 +96,7 @@ def pending_renames(pipeline: Pipeline, connection: Connection) -> Renames:
     """Return the renamings in the files that the ledger doesn't have yet."""
     videos = {v.key: v.was for v in pipeline.configuration.catalogue.videos.values() if v.was is not None}
     accounts = {name: account.was for name, account in pipeline.accounts.items() if account.was is not None}
-    return names_ledger.pending_renames(connection, videos=videos, accounts=accounts)
+    return renames_and_choices.pending_renames(connection, videos=videos, accounts=accounts)
 
 
 def chain_names(pipeline: Pipeline, connection: Connection, keys: Collection[str]) -> chain.Names:
@@ -111,13 +110,13 @@ def chain_names(pipeline: Pipeline, connection: Connection, keys: Collection[str
 
 def _names(connection: Connection, key_of: Mapping[str, str], renames: Renames) -> chain.Names:
     """Return the names for chain digests; `key_of` maps the ledger's keys to the catalogue's."""
-    first_keys, first_accounts = names_ledger.first_names(connection, key_of)
+    first_keys, first_accounts = renames_and_choices.first_names(connection, key_of)
     videos = {new: first_keys.get(old, old) for new, old in renames.videos.items()}
     accounts = {new: first_accounts.get(old, old) for new, old in renames.accounts.items()}
     return chain.Names(
         {**{key_of[key]: first for key, first in first_keys.items()}, **videos},
         {**renames.unknown, **first_accounts, **accounts},
-        {key_of[key]: chosen for key, chosen in names_ledger.choices_of(connection, key_of).items()},
+        {key_of[key]: chosen for key, chosen in renames_and_choices.choices_of(connection, key_of).items()},
     )
 
 

@@ -14,7 +14,7 @@ from extend_pipeline.engine.plan.chain import Names
 from extend_pipeline.ledger.look import LookCause
 from extend_pipeline.ledger.spending_rules import AccountTotals, BlockReason
 from extend_pipeline.ledger.states import AttemptState, VideoState
-from extend_pipeline.ledger.write.names import Choice
+from extend_pipeline.ledger.write.renames_and_choices import Choice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

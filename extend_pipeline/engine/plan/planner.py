@@ -32,7 +32,7 @@ from extend_pipeline.engine.plan.questions import current_parameters, paid_param
 from extend_pipeline.engine.plan.walk import Position, Start, Step, Walk, change_policy, root, stored_hop, walk
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import LIVE, VideoState
-from extend_pipeline.ledger.write.names import Choice
+from extend_pipeline.ledger.write.renames_and_choices import Choice
 from extend_pipeline.providers.registry import spec_of
 
 

@@ -15,7 +15,7 @@ from extend_pipeline.engine.plan.hop_names import Edited, Named, OtherAccount, n
 from extend_pipeline.engine.plan.limits import unknown_kind
 from extend_pipeline.engine.plan.model import AttemptView, Blocker, Parent, PlanInput, SourceView
 from extend_pipeline.ledger.states import LIVE, AttemptState
-from extend_pipeline.ledger.write.names import Choice
+from extend_pipeline.ledger.write.renames_and_choices import Choice
 
 _BOUGHT: Final = LIVE | {AttemptState.STORED}
 

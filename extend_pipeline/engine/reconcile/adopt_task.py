@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from extend_pipeline.engine.doubt.resolve import Declined, Resolved, actor_of
+from extend_pipeline.engine.decisions.resolve import Declined, Resolved, actor_of
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import chain_names
 from extend_pipeline.engine.reconcile import expected_keys, unmatched_tasks

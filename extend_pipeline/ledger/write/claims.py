@@ -19,7 +19,7 @@ from extend_pipeline.ledger.events import LedgerTransaction
 from extend_pipeline.ledger.read.account_totals import account_totals
 from extend_pipeline.ledger.spending_rules import BlockReason, BudgetLimits, Spending, block_reason
 from extend_pipeline.ledger.states import LIVE, AttemptState, VideoState
-from extend_pipeline.ledger.write.names import Choice, bought, choose
+from extend_pipeline.ledger.write.renames_and_choices import Choice, bought, choose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import pytest
 
 from extend_pipeline.config.load import load_configuration
 from extend_pipeline.engine.advance import declare_catalogue
-from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.decisions import resolve
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import VideoPlan

@@ -12,7 +12,7 @@ from sqlalchemy import Row, select
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.decisions import resolve
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import VideoPlan

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from extend_pipeline.engine.advance import advance
+from extend_pipeline.engine.decisions.resolve import Resolved, write_off
 from extend_pipeline.engine.doubt.callback_lookup import MAX_LOOKUPS
-from extend_pipeline.engine.doubt.resolve import Resolved, write_off
 from extend_pipeline.engine.drive import next_wait_ms
 from extend_pipeline.engine.polling.schedule import CALLBACK_LOOKUP_FIRST_MS
 from extend_pipeline.engine.reconcile.adopt_task import adopt_task

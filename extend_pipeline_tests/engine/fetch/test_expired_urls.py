@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.decisions import resolve
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger.spending_rules import BlockReason
 from extend_pipeline.ledger.states import VideoState

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.decisions import resolve
 from extend_pipeline.engine.fetch.collect import CollectReport, collect_due
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger import tables

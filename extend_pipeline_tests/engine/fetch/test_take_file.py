@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from extend_pipeline.engine.doubt.resolve import Declined, Resolved
+from extend_pipeline.engine.decisions.resolve import Declined, Resolved
 from extend_pipeline.engine.fetch.take_file import take_file
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger import tables

@@ -56,7 +56,7 @@ def test_a_chain_is_paid_once_and_fetched_and_all_of_it_goes_through(
             assert video.blocker.reason is BlockReason.ACCOUNT_STOPPED
             assert "log-in" in video.blocker.message
             assert "a-wrong-word" not in video.blocker.message
-            assert status(pipeline).needs_person
+            assert status(pipeline).plan.needs_person
         assert home.sandbox.charges()["charges"] == []
         monkeypatch.setenv(LOGIN, "ann:pass-word")
         with home.open() as pipeline:

@@ -35,7 +35,7 @@ def test_the_account_stops_with_the_reason_and_goes_on_by_itself(
                 assert video.blocker.reason is BlockReason.ACCOUNT_STOPPED
                 assert ISSUER in video.blocker.message
                 assert "unreachable" not in video.blocker.message
-            assert status(pipeline).needs_person
+            assert status(pipeline).plan.needs_person
             (found,) = check_upstream(pipeline.accounts["k"], pipeline.settings, now=lambda: 0.0)
             assert found.level is Level.PROBLEM
             assert ISSUER in found.message

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from extend_pipeline.config.checks.purchase import words_digest
 from extend_pipeline.config.checks.signed_urls import without_signature
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.doubt.approve import approve
+from extend_pipeline.engine.decisions.edits import decide_edits
 from extend_pipeline.engine.plan.inputs import plan_input
 from extend_pipeline.engine.plan.model import VideoPlan
 from extend_pipeline.engine.plan.planner import plan
@@ -192,7 +192,7 @@ def test_a_comma_buys_nothing_until_somebody_decides(finished: EngineHome, tmp_p
         assert video.blocker.reason is BlockReason.REPURCHASE
         assert video.hops_done == 3
         assert reckon(finished, pipeline.ledger).charges == 3
-        assert [a.video_key for a in approve(pipeline, decision="keep", videos=["v000"], who="me")] == ["v000"]
+        assert [a.video_key for a in decide_edits(pipeline, decision="keep", videos=["v000"], who="me")] == ["v000"]
         assert only(drive(pipeline).videos).state is VideoState.COMPLETE
     _edit(finished, steps=4)
     with finished.open() as pipeline:
@@ -208,8 +208,8 @@ def test_paying_anew_buys_the_edited_hop_and_those_after_it_once(finished: Engin
     _edit(finished)
     with finished.open() as pipeline:
         drive(pipeline)
-        approve(pipeline, decision="pay", videos=None, who="me")
-        assert approve(pipeline, decision="pay", videos=None, who="me") == []
+        decide_edits(pipeline, decision="pay", videos=None, who="me")
+        assert decide_edits(pipeline, decision="pay", videos=None, who="me") == []
         assert only(drive(pipeline).videos).state is VideoState.COMPLETE
         assert reckon(finished, pipeline.ledger).charges == 6
     _edit(finished, prompt="the fog lifts")
@@ -297,11 +297,11 @@ def test_a_branch_is_asked_about_when_what_it_grows_from_is_paid_anew(home: Engi
     with home.open() as pipeline:
         night, day = drive(pipeline).videos
         assert (night.state, day.edit is not None) == (VideoState.COMPLETE, True)
-        approve(pipeline, decision="pay", videos=["day"], who="me")
+        decide_edits(pipeline, decision="pay", videos=["day"], who="me")
         night, day = drive(pipeline).videos
         assert (night.edit is not None, day.state) == (True, VideoState.COMPLETE)
         assert reckon(home, pipeline.ledger).charges == 3
-        approve(pipeline, decision="keep", videos=["night"], who="me")
+        decide_edits(pipeline, decision="keep", videos=["night"], who="me")
         assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
         assert reckon(home, pipeline.ledger).charges == 3
 

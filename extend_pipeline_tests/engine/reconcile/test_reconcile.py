@@ -14,7 +14,7 @@ from sqlalchemy import Row, select
 from extend_pipeline.base.days import day_of
 from extend_pipeline.base.units import to_micros
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.doubt.resolve import Resolved, adopt, write_off
+from extend_pipeline.engine.decisions.resolve import Resolved, adopt, write_off
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.reconcile.compare import Statement, StatementLine
 from extend_pipeline.engine.reconcile.invoice.read import InvoiceProblems

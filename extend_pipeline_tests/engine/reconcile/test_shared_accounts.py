@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Row, func, select
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.doubt.resolve import Declined, Resolved, write_off
+from extend_pipeline.engine.decisions.resolve import Declined, Resolved, write_off
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.engine.reconcile.adopt_task import adopt_task
 from extend_pipeline.engine.reconcile.run import Reconciled

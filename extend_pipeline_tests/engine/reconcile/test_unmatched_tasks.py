@@ -18,7 +18,7 @@ from extend_pipeline.base.days import day_of
 from extend_pipeline.base.units import to_micros
 from extend_pipeline.commands.render.tables import print_expiring
 from extend_pipeline.engine.advance import advance, declare_catalogue
-from extend_pipeline.engine.doubt.resolve import Resolved, resubmit, write_off
+from extend_pipeline.engine.decisions.resolve import Resolved, resubmit, write_off
 from extend_pipeline.engine.drive import next_wait_ms
 from extend_pipeline.engine.guards.ledger_look import accept
 from extend_pipeline.engine.home import Pipeline

@@ -16,7 +16,7 @@ from extend_pipeline.base import failpoints
 from extend_pipeline.config.model.account import Account
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.doubt.resolve import Resolved, adopt, write_off
+from extend_pipeline.engine.decisions.resolve import Resolved, adopt, write_off
 from extend_pipeline.engine.status import status
 from extend_pipeline.engine.submit.spool import UnrecordedError
 from extend_pipeline.ledger.states import VideoState

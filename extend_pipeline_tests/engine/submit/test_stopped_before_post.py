@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from extend_pipeline.engine.advance import advance
-from extend_pipeline.engine.doubt import resolve
+from extend_pipeline.engine.decisions import resolve
 from extend_pipeline.engine.status import status
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import AttemptState

@@ -13,7 +13,7 @@ from typing import Any, Final
 from extend_pipeline.base import failpoints
 from extend_pipeline.config.settings import Settings
 from extend_pipeline.engine.advance import Round, advance
-from extend_pipeline.engine.doubt.resolve import Declined
+from extend_pipeline.engine.decisions.resolve import Declined
 from extend_pipeline.engine.drive import MAX_WAIT_MS, next_wait_ms
 from extend_pipeline.engine.guards import ledger_look
 from extend_pipeline.engine.home import Pipeline, open_home

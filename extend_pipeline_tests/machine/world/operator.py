@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Row
 
-from extend_pipeline.engine.doubt.resolve import Declined, Resolved
+from extend_pipeline.engine.decisions.resolve import Declined, Resolved
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger.read import reconciliation_queries
 from extend_pipeline.ledger.states import AttemptState

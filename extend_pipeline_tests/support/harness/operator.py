@@ -9,8 +9,8 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Row
 
-from extend_pipeline.engine.doubt import resolve
-from extend_pipeline.engine.doubt.resolve import Declined, Resolved
+from extend_pipeline.engine.decisions import resolve
+from extend_pipeline.engine.decisions.resolve import Declined, Resolved
 from extend_pipeline.engine.home import Pipeline
 from extend_pipeline.ledger import tables
 from extend_pipeline.ledger.states import LIVE, AttemptState

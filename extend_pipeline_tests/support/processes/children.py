@@ -28,7 +28,7 @@ CONTEXT.set_forkserver_preload(
         "extend_pipeline.commands.advance",
         "extend_pipeline.commands.status",
         "extend_pipeline.engine.advance",
-        "extend_pipeline.engine.doubt.resolve",
+        "extend_pipeline.engine.decisions.resolve",
         "extend_pipeline.engine.status",
         "extend_pipeline.providers.http.download",
         "extend_pipeline.providers.registry",

@@ -1,0 +1,1 @@
+"""Record what an operator has decided: about one hop, or about edits of the catalogue."""

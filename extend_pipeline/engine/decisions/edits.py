@@ -1,0 +1,51 @@
+"""The operator's decision about edits that would pay again for paid hops: keep the paid films, or pay again."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from extend_pipeline.engine.home import Pipeline
+from extend_pipeline.engine.plan.inputs import plan_input
+from extend_pipeline.engine.plan.model import Edit
+from extend_pipeline.engine.plan.planner import plan
+from extend_pipeline.ledger.write.renames_and_choices import Choice, choose
+
+Decision = Literal["keep", "pay"]
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedEdit:
+    """An edit of a video that the operator has decided about, from which hop on, and what is left to spend then, in
+    micro-units (least, most); None without a price."""
+
+    video_key: str
+    account: str
+    hop: int
+    choices: tuple[Choice, ...]
+    left_micros: tuple[int, int] | None
+
+
+def decide_edits(
+    pipeline: Pipeline, *, decision: Decision, videos: Collection[str] | None, who: str, why: str = ""
+) -> list[DecidedEdit]:
+    """Record a decision about the pending edits of the named videos, or of all; submit nothing. Return the edits in
+    catalogue order; videos without a pending edit are left out."""
+    planned = plan(plan_input(pipeline, videos=videos))
+    edits = [(video.key, video.account, video.edit) for video in planned.videos if video.edit is not None]
+    decided = [DecidedEdit(key, account, edit.hop, *_outcome(edit, decision)) for key, account, edit in edits]
+    if not decided:
+        return []
+    with pipeline.ledger.write(now_ms=pipeline.now_ms(), actor=f"{who} ({why})" if why else who) as tx:
+        for edit in decided:
+            choose(tx, edit.video_key, edit.choices, why=decision)
+    return decided
+
+
+def _outcome(edit: Edit, decision: Decision) -> tuple[tuple[Choice, ...], tuple[int, int] | None]:
+    match decision:
+        case "keep":
+            return edit.keep, edit.keep_micros
+        case "pay":
+            return edit.pay, edit.pay_micros
+        case _:  # else a third decision would pay
+            assert_never(decision)
