@@ -45,7 +45,7 @@ def promises_hold(run: Chaos) -> None:
     assert (run.end.lost, run.end.late) == ((), ())
     assert [check for check in run.checks if check.doubles or check.lost] == []
     assert set(run.end.settled) == set(ACCOUNTS)
-    assert all(mine == theirs for mine, theirs in run.end.settled.values()), run.end.settled
+    assert all(settled == charged for settled, charged in run.end.settled.values()), run.end.settled
     for account in storm_accounts(""):
         name, budget = account["name"], account["budget"]
         assert run.peaks.total[name] <= to_micros(budget["total"])

@@ -52,9 +52,10 @@ def table(results: Sequence[ScenarioResult]) -> str:
     names = [field.name for field in fields(Sums)]
     lines = ["  ".join(["class".ljust(8), *(name.rjust(11) for name in names)])]
     groups = sorted({result.group for result in results})
-    for group, rows in [*((each, [t for t in results if t.group == each]) for each in groups), ("all", results)]:
-        found = sums(rows)
-        lines.append("  ".join([group.ljust(8), *(f"{getattr(found, name):11,}" for name in names)]))
+    parts = [(name, [result for result in results if result.group == name]) for name in groups]
+    for group, rows in [*parts, ("all", results)]:
+        total = sums(rows)
+        lines.append("  ".join([group.ljust(8), *(f"{getattr(total, name):11,}" for name in names)]))
     cpu_s = sum(result.cpu_s for result in results)
     lines.append(f"{cpu_s:,.0f} s of CPU, {cpu_s / max(len(results), 1):.2f} s a scenario")
     return "\n".join(lines)

@@ -49,8 +49,8 @@ def nothing_found(results: list[ScenarioResult]) -> None:
     """Every promise held, in every result."""
     failed = [failure_text(result) for result in results if result.findings]
     assert not failed, "\n".join(failed)
-    found = sums(results)
-    assert (found.double, found.unknown) == (0, 0)
+    total = sums(results)
+    assert (total.double, total.unknown) == (0, 0)
 
 
 @pytest.mark.parametrize(("provider", "chosen"), SLICES)
@@ -59,25 +59,25 @@ def test_a_kill_while_a_fault_is_armed_costs_nothing_twice_and_loses_nothing(
 ) -> None:
     results = [run_scenario(scenario, factory) for scenario in chosen]
     nothing_found(results)
-    found = sums(results)
-    assert found.scenarios == len(chosen)
-    assert found.kills == len(chosen)
-    assert found.faults >= len(chosen)
-    assert found.late <= len(chosen) // 4  # a fault that waits for new work says little of the crash
-    assert found.charges >= 2 * len(chosen)
-    assert found.films >= 2 * len(chosen)
+    total = sums(results)
+    assert total.scenarios == len(chosen)
+    assert total.kills == len(chosen)
+    assert total.faults >= len(chosen)
+    assert total.late <= len(chosen) // 4  # a fault that waits for new work says little of the crash
+    assert total.charges >= 2 * len(chosen)
+    assert total.films >= 2 * len(chosen)
     if provider != "kling" and len(chosen) == A_TEST:
-        assert found.adopted + found.resubmitted >= 1  # what only the operator may decide did come up
+        assert total.adopted + total.resubmitted >= 1  # what only the operator may decide did come up
 
 
 @pytest.mark.parametrize("chosen", SPECIAL_PARTS)
 def test_races_losses_and_lies_cost_nothing_twice_and_lose_nothing(chosen: list[str], factory: HomeFactory) -> None:
     results = [SPECIALS[name](factory) for name in chosen]
     nothing_found(results)
-    found = sums(results)
-    assert found.scenarios == len(chosen)
+    total = sums(results)
+    assert total.scenarios == len(chosen)
     assert [name for name, result in zip(chosen, results, strict=True) if needs_kill(name) and not result.kills] == []
-    assert found.charges >= 2 * len(chosen)
+    assert total.charges >= 2 * len(chosen)
 
 
 def test_the_matrix_is_every_failpoint_times_every_fault_times_every_provider() -> None:
@@ -102,11 +102,15 @@ def test_every_failpoint_is_walked_or_excluded_with_a_test_that_covers_it() -> N
     tests = Path(__file__).parents[1]
     for point in POINTS:
         for provider in PROVIDERS:
-            reasons = [each for each in EXCLUDED if point.startswith(each.prefix) and provider in each.providers]
+            reasons = [
+                exclusion
+                for exclusion in EXCLUDED
+                if point.startswith(exclusion.prefix) and provider in exclusion.providers
+            ]
             assert is_walked(point, provider) == (not reasons)
-            for each in reasons:
-                assert each.reason
-                assert all((tests / name.strip()).exists() for name in each.covered_by.split(",")), each
+            for exclusion in reasons:
+                assert exclusion.reason
+                assert all((tests / name.strip()).exists() for name in exclusion.covered_by.split(",")), exclusion
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

@@ -25,13 +25,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same examples")
     parser.add_argument("--postgres", action="store_true", help="the ledger on PostgreSQL instead of SQLite")
     parser.add_argument("--no-shrink", action="store_true", help="tell the first failure as it came")
-    given = parser.parse_args()
+    options = parser.parse_args()
     counters = Counters()
-    shrinking = () if given.no_shrink else (Phase.shrink,)
+    shrinking = () if options.no_shrink else (Phase.shrink,)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ep-machine-")))
         ledgers = None
-        if given.postgres:
+        if options.postgres:
             server = stack.enter_context(PostgresServer.started(folder / "pg"))
             ledgers = (server.new_ledger(f"machine_{number}") for number in itertools.count())
 
@@ -40,10 +40,10 @@ def main() -> None:
 
         try:
             run_state_machine_as_test(
-                seed(given.seed)(Chosen),
+                seed(options.seed)(Chosen),
                 settings=settings(
-                    max_examples=given.examples,
-                    stateful_step_count=given.steps,
+                    max_examples=options.examples,
+                    stateful_step_count=options.steps,
                     deadline=None,
                     database=None,
                     print_blob=True,

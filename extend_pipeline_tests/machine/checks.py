@@ -58,24 +58,24 @@ class Watch:
     def look(self) -> list[str]:
         """Everything that does not hold now."""
         with self.world.ledger.read() as connection:
-            found = findings(connection)
+            differences = findings(connection)
             charges = list(connection.execute(select(tables.charges).order_by(*_CHARGES_BY)))
             attempts = list(connection.execute(select(tables.attempts)))
             events = tables.events
             news = list(connection.execute(select(events).where(events.c.seq > self.seq).order_by(events.c.seq)))
         book = charge_book(self.world.home.sandbox)
-        found += self._history(news, attempts, charges)
-        found += self._ends(attempts)
-        found += unexpected_charges(self.world, book, attempts)
-        found += steps_charged_again(book, lambda double: resubmits_of(double, attempts))
-        found += spoiled_files(self.world.home.settings.media_dir, self.world.ledger)
-        return found
+        differences += self._history(news, attempts, charges)
+        differences += self._ends(attempts)
+        differences += unexpected_charges(self.world, book, attempts)
+        differences += steps_charged_again(book, lambda double: resubmits_of(double, attempts))
+        differences += spoiled_files(self.world.home.settings.media_dir, self.world.ledger)
+        return differences
 
     def _history(
         self, news: Sequence[Row[Any]], attempts: Sequence[Row[Any]], charges: Sequence[Row[Any]]
     ) -> list[str]:
         rows = [tuple(row) for row in charges]
-        found = [] if rows[: len(self.charges)] == self.charges else ["charges that were booked have changed"]
+        differences = [] if rows[: len(self.charges)] == self.charges else ["charges that were booked have changed"]
         by_seq: dict[int, list[Row[Any]]] = defaultdict(list)
         for row in charges[len(self.charges) :]:
             by_seq[row.seq].append(row)
@@ -85,18 +85,20 @@ class Watch:
             for row in by_seq[event.seq]:
                 self.total[row.account] += row.micros
                 self.day[row.account, row.budget_day] += row.micros
-            found += self._moved(event)
+            differences += self._moved(event)
             if event.kind == "attempt_claimed":
-                found += self._over_caps(made[event.attempt_id], made)
+                differences += self._over_caps(made[event.attempt_id], made)
             elif event.kind == "resubmit_allowed":
                 self.resubmits += 1
-                found += (
+                differences += (
                     [] if event.actor.startswith(OPERATOR) else [f"{event.actor} allowed a hop to be paid for again"]
                 )
         if self.resubmits != self.world.resubmits:
-            found.append(f"{self.resubmits} hops may be paid for again, the operator allowed {self.world.resubmits}")
+            differences.append(
+                f"{self.resubmits} hops may be paid for again, the operator allowed {self.world.resubmits}"
+            )
         self.seq = news[-1].seq if news else self.seq
-        return found
+        return differences
 
     def _moved(self, event: Row[Any]) -> list[str]:
         to = _STATE_OF_KIND.get(event.kind)
@@ -112,26 +114,26 @@ class Watch:
     def _over_caps(self, claimed: Row[Any], made: Mapping[str, Row[Any]]) -> list[str]:
         """Caps as they were at the moment of a claim; what is settled or found later may pass them, by no claim."""
         account, budget = claimed.account, self.world.budgets[claimed.account]
-        mine = [
+        held = [
             made[key] for key, state in self.states.items() if made[key].account == account and state in SLOT_HOLDING
         ]
-        stake = sum(row.predicted_micros for row in mine if self.states[row.attempt_id] in EXPOSED)
+        exposed = sum(row.predicted_micros for row in held if self.states[row.attempt_id] in EXPOSED)
         sums = {
             "total": self.total[account],
             "per_day": self.day[account, claimed.budget_day],
-            "in_doubt": stake,
+            "in_doubt": exposed,
         }
-        found = [
+        differences = [
             f"account {account}: {sums[cap]} micro-units against its cap {cap} of {budget[cap]} units at a claim"
             for cap in sums
             if sums[cap] > to_micros(Decimal(str(budget[cap])))
         ]
-        return found + (
-            [f"account {account}: {len(mine)} tasks in flight at a claim"] if len(mine) > MAX_IN_FLIGHT else []
+        return differences + (
+            [f"account {account}: {len(held)} tasks in flight at a claim"] if len(held) > MAX_IN_FLIGHT else []
         )
 
     def _ends(self, attempts: Sequence[Row[Any]]) -> list[str]:
-        found = []
+        differences = []
         seen = {row.attempt_id for row in attempts}
         for row in attempts:
             if MOVES[S(row.state)] <= {S.STORED}:
@@ -139,13 +141,13 @@ class Watch:
                 before = self.ended.setdefault(row.attempt_id, end)
                 # a fetch that was stopped may store what another process gave up meanwhile
                 if before != end and not (row.state == S.STORED and S.STORED in MOVES[S(before[0])]):
-                    found.append(f"attempt {row.attempt_id} had ended as {before}, and is {end}")
+                    differences.append(f"attempt {row.attempt_id} had ended as {before}, and is {end}")
                 self.ended[row.attempt_id] = end
             if self.states.get(row.attempt_id) != row.state:
-                found.append(
+                differences.append(
                     f"attempt {row.attempt_id} is {row.state}, its events say {self.states.get(row.attempt_id)}"
                 )
-        return found + [f"attempt {gone} is gone" for gone in self.states.keys() - seen]
+        return differences + [f"attempt {gone} is gone" for gone in self.states.keys() - seen]
 
 
 def unexpected_charges(

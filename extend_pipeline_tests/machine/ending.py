@@ -105,11 +105,11 @@ def all_charges_agree(world: World) -> None:
                 break
             world.jump(max((moment - world.now) / 1000, _PACE_S))
     book, attempts = charge_book(world.home.sandbox), attempts_in(world.ledger)
-    found = unexpected_charges(world, book, attempts, at_the_end=True)
+    findings = unexpected_charges(world, book, attempts, at_the_end=True)
     with world.ledger.read() as connection:
         booked = {name: reconciliation_queries.booked(connection, name) for name in ACCOUNTS}
-    mine: dict[str, int] = defaultdict(int)
-    theirs: dict[str, int] = defaultdict(int)
+    booked_sums: dict[str, int] = defaultdict(int)
+    charged_sums: dict[str, int] = defaultdict(int)
     kept = {charge["task_id"]: charge for charge in book.kept}
     for row in attempts:
         if row.task_id is None or row.state in (S.SUBMITTED, S.PROCESSING):
@@ -119,12 +119,12 @@ def all_charges_agree(world: World) -> None:
         there = 0 if charge is None else to_micros(Decimal(charge["units"]))
         if row.state == S.WRITTEN_OFF and not there:
             continue  # booked by the operator; where no bill shows it, only the operator gives it back
-        mine[row.account] += here
-        theirs[row.account] += there
+        booked_sums[row.account] += here
+        charged_sums[row.account] += there
         if here != there:
-            found.append(
+            findings.append(
                 f"{row.video_key}/{row.hop} ({row.state}): {here} booked for task {row.task_id}, it cost {there}"
             )
-    assert not found, "\n".join(found)
-    assert mine == theirs, (mine, theirs)
+    assert not findings, "\n".join(findings)
+    assert booked_sums == charged_sums, (booked_sums, charged_sums)
     replays_to_the_same(world.ledger, world.folder)

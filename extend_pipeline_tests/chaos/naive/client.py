@@ -120,10 +120,10 @@ def _extend(database: sqlite3.Connection, client: Any, wire: Wire, video: str, s
             row = (wire.account, video, hop + 1, result, task_id, None)
             database.execute("INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?)", row)
         answer = client.get(f"{wire.base_url}{wire.query(task_id)}", headers=headers, timeout=_PATIENCE_S)
-        found = wire.result_of(answer.raise_for_status().json())
-        if found is not None:
-            client.get(found[1], timeout=_PATIENCE_S).raise_for_status()
-            database.execute("UPDATE tasks SET result = ? WHERE task_id = ?", (found[0], task_id))
+        film = wire.result_of(answer.raise_for_status().json())
+        if film is not None:
+            client.get(film[1], timeout=_PATIENCE_S).raise_for_status()
+            database.execute("UPDATE tasks SET result = ? WHERE task_id = ?", (film[0], task_id))
     except (httpx.HTTPError, ValueError, KeyError, TypeError):
         return  # it comes round again
 

@@ -266,9 +266,9 @@ MUTANTS: Final = (
 
 def problems(mutant: Mutant, text_of: dict[str, str]) -> list[str]:
     """Why a mutant can't be made of the code as it stands, in sentences. `text_of` is each file's text."""
-    found = []
+    issues = []
     for edit in mutant.edits:
         count = text_of[edit.file].count(edit.old)
         if count != 1:
-            found.append(f"{mutant.name}: {edit.file} has {count} times {edit.old!r}; it must be there once")
-    return found
+            issues.append(f"{mutant.name}: {edit.file} has {count} times {edit.old!r}; it must be there once")
+    return issues

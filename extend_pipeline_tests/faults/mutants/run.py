@@ -107,9 +107,9 @@ def inside(scenarios: Sequence[str]) -> dict[str, Any]:
     report: dict[str, Any] = {"packages": [extend_pipeline.__file__, extend_pipeline_tests.__file__]}
     for number, scenario in enumerate(scenarios, start=1):
         (result,) = run_by_name([scenario])
-        found = [finding for finding in result.findings if not finding.startswith(STUMBLED)]
-        if found:
-            return {**report, "scenario": scenario, "finding": found[0], "played": number}
+        findings = [finding for finding in result.findings if not finding.startswith(STUMBLED)]
+        if findings:
+            return {**report, "scenario": scenario, "finding": findings[0], "played": number}
         if result.findings:
             raise RuntimeError(f"{scenario}: {result.findings[0]}")
     return {**report, "scenario": "", "finding": "", "played": len(scenarios)}

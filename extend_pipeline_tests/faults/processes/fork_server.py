@@ -122,8 +122,8 @@ def _serve(asked: Connection, warm_up: Callable[[], None]) -> None:
             if (pid := os.fork()) == 0:
                 signal.set_wakeup_fd(-1)
                 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                for each in (woken, wake, asked.fileno()):
-                    os.close(each)
+                for descriptor in (woken, wake, asked.fileno()):
+                    os.close(descriptor)
                 _live(task, argument, output)
             asked.send(("began", pid))
 

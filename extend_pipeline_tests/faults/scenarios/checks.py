@@ -70,7 +70,7 @@ def check_at_the_end(home: ScenarioHome, result: ScenarioResult, *, publish: boo
         with home.empty_ledger() as copy:
             events = replays_into(ledger, copy)
     hops = sum(home.steps)
-    result.findings += [f"at the end {each}" for each in left]
+    result.findings += [f"at the end {video}" for video in left]
     if len(stored) != hops:
         result.findings.append(f"at the end {len(stored)} of {hops} hops are stored")
     if len(book.kept) != hops:
@@ -97,8 +97,8 @@ def _published_otherwise(home: ScenarioHome, events: int, stored: int) -> list[s
         films = connection.execute("SELECT count(*) FROM warehouse.completed_extensions").fetchone()
     assert seq is not None
     assert films is not None
-    found = [] if seq[0] == events else [f"the warehouse stands at event {seq[0]} of {events}"]
-    found += [] if films[0] == stored else [f"the warehouse shows {films[0]} films, {stored} are stored"]
+    findings = [] if seq[0] == events else [f"the warehouse stands at event {seq[0]} of {events}"]
+    findings += [] if films[0] == stored else [f"the warehouse shows {films[0]} films, {stored} are stored"]
     if list(home.settings.state_dir.glob("*.wal")):
-        found.append("a write-ahead log is left beside the warehouse")
-    return found
+        findings.append("a write-ahead log is left beside the warehouse")
+    return findings

@@ -76,7 +76,7 @@ class Scenario:
 
 def is_walked(point: str, provider: str) -> bool:
     """Whether the matrix kills a process of that provider's at that failpoint."""
-    return not any(point.startswith(each.prefix) and provider in each.providers for each in EXCLUDED)
+    return not any(point.startswith(exclusion.prefix) and provider in exclusion.providers for exclusion in EXCLUDED)
 
 
 def matrix(providers: Sequence[str] = PROVIDERS) -> list[Scenario]:

@@ -162,30 +162,30 @@ def _webhook_request(to: dict[str, Any], *, names: dict[str, Any]) -> tuple[str,
 
 def _all() -> dict[str, tuple[str, SpecialScenario]]:
     """Return the class and the function of each special scenario, by name."""
-    found: dict[str, tuple[str, SpecialScenario]] = {}
+    scenarios: dict[str, tuple[str, SpecialScenario]] = {}
     for provider in PROVIDERS:
         group = CLASSES[provider]
         for change in CHANGES:
-            found[f"special/{change}/{provider}"] = (group, partial(changed_files, provider, change))
-        found[f"special/budget-race/{provider}"] = (group, partial(budget_race, provider))
-        found[f"special/wrong-files/{provider}"] = (group, partial(wrong_files, provider))
-        found[f"special/clock-ahead/{provider}"] = (group, partial(clock_ahead, provider))
-        found[f"special/budget-of-tomorrow/{provider}"] = (group, partial(budget_of_tomorrow, provider))
+            scenarios[f"special/{change}/{provider}"] = (group, partial(changed_files, provider, change))
+        scenarios[f"special/budget-race/{provider}"] = (group, partial(budget_race, provider))
+        scenarios[f"special/wrong-files/{provider}"] = (group, partial(wrong_files, provider))
+        scenarios[f"special/clock-ahead/{provider}"] = (group, partial(clock_ahead, provider))
+        scenarios[f"special/budget-of-tomorrow/{provider}"] = (group, partial(budget_of_tomorrow, provider))
         for point, behind in product(HELD_AT, (False, True)):
             name = f"special/lease/{provider}/{point}{'+behind' if behind else ''}"
-            found[name] = (group, partial(lease, provider, point, behind))
+            scenarios[name] = (group, partial(lease, provider, point, behind))
         for point in CUT_AT:
             for hit, names_too in product(CUTS, (False, True)):
                 name = f"special/power-cut/{provider}/{point}@{hit}{'+names' if names_too else ''}"
-                found[name] = (group, partial(power_cut, provider, point, hit, names_too))
+                scenarios[name] = (group, partial(power_cut, provider, point, hit, names_too))
     for point in LOST_AT:
-        found[f"special/lost-ledger/{point}"] = ("A", partial(lost_ledger, point))
-    found["special/other-ledger"] = ("C", another_ledger)
-    found["special/ledger-changed-meanwhile"] = ("C", ledger_changed_meanwhile)
-    found["special/one-absence"] = ("A", one_absence)
-    found["special/long-absence"] = ("A", long_absence)
-    found["special/forged-callback"] = ("C", forged_callback)
-    return found
+        scenarios[f"special/lost-ledger/{point}"] = ("A", partial(lost_ledger, point))
+    scenarios["special/other-ledger"] = ("C", another_ledger)
+    scenarios["special/ledger-changed-meanwhile"] = ("C", ledger_changed_meanwhile)
+    scenarios["special/one-absence"] = ("A", one_absence)
+    scenarios["special/long-absence"] = ("A", long_absence)
+    scenarios["special/forged-callback"] = ("C", forged_callback)
+    return scenarios
 
 
 def _run_special(name: str, group: str, scenario: SpecialScenario, factory: HomeFactory) -> ScenarioResult:

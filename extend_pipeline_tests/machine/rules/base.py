@@ -106,7 +106,7 @@ class MachineBase(RuleBasedStateMachine):
 
     def clear_faults(self) -> None:
         """End every fault; those that have struck are counted."""
-        for each in self.world.home.sandbox.faults():
-            if each["fired"]:
-                self.world.counters.add(f"fault {each['kind']} at {each['where']}", each["fired"])
+        for fault in self.world.home.sandbox.faults():
+            if fault["fired"]:
+                self.world.counters.add(f"fault {fault['kind']} at {fault['where']}", fault["fired"])
         self.world.home.sandbox.clear_faults()

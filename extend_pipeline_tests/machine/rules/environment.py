@@ -74,8 +74,10 @@ class EnvironmentRules(MachineBase):
         """Another customer uses the account, now and then for one of our own videos."""
         if chance:
             return
-        mine = [wish for wish in self.world.wishes.values() if wish.provider == provider == "kling" and not wish.above]
-        of = {"video_id": source_name("kling", mine[own % len(mine)].number)} if mine and own % 2 else {}
+        wishes = [
+            wish for wish in self.world.wishes.values() if wish.provider == provider == "kling" and not wish.above
+        ]
+        of = {"video_id": source_name("kling", wishes[own % len(wishes)].number)} if wishes and own % 2 else {}
         row = self.world.home.sandbox.foreign_task(provider=provider, age=age, prompt="of another customer", **of)
         self.world.foreign.add(row["task_id"])
         self.count("foreign task")

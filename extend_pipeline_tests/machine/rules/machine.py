@@ -69,8 +69,8 @@ class Machine(ProcessRules, EnvironmentRules, OperatorRules):
             self.stack.close()
 
     def _look(self) -> None:
-        found = self.watch.look()
-        assert not found, "\n".join(found)
+        findings = self.watch.look()
+        assert not findings, "\n".join(findings)
 
     def _sum_up(self) -> None:
         self.world.counters.add("examples")

@@ -42,7 +42,7 @@ class ProcessRules(MachineBase):
     @rule(number=PROCESSES, chosen=st.sets(NUMBERS, max_size=3))
     def backfill(self, number: int, chosen: set[int]) -> None:
         keys = sorted(self.world.wishes)
-        videos: Collection[str] = {keys[each % len(keys)] for each in chosen}
+        videos: Collection[str] = {keys[number_of_video % len(keys)] for number_of_video in chosen}
         self.run(number, "backfill", lambda pipeline: advance(pipeline, videos=videos, publish=False))
 
     @rule(number=PROCESSES, what=st.sampled_from(("submit", "recover", "poll", "collect")))

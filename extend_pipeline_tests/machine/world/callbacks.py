@@ -23,7 +23,9 @@ def call_back(world: World, pipeline: Pipeline, kind: str, number: int, status: 
     if not world.tokens:
         return
     token = world.tokens[-1 - number % len(world.tokens)]  # small numbers are young addresses, whose tasks still run
-    row = next((each for each in attempts_in(world.ledger) if each.callback_digest == token_digest(token)), None)
+    row = next(
+        (attempt for attempt in attempts_in(world.ledger) if attempt.callback_digest == token_digest(token)), None
+    )
     if kind == "wrong token":
         token = f"{'x' if token[0] != 'x' else 'y'}{token[1:]}"
     body = _body(world, kind, row, number, status)
@@ -56,8 +58,8 @@ def _true_task(world: World, row: Row[Any] | None) -> str | None:
     if row.task_id is not None:
         return str(row.task_id)
     tasks = world.home.sandbox.tasks()
-    mine = [task for task in tasks if task["callback_url"] and token_digest(_token(task)) == row.callback_digest]
-    return mine[0]["task_id"] if mine else None
+    own_tasks = [task for task in tasks if task["callback_url"] and token_digest(_token(task)) == row.callback_digest]
+    return own_tasks[0]["task_id"] if own_tasks else None
 
 
 def _token(task: dict[str, Any]) -> str:
@@ -67,13 +69,13 @@ def _token(task: dict[str, Any]) -> str:
 def _other_tasks(world: World, row: Row[Any] | None) -> list[str]:
     """Tasks that are not the attempt's. A task of Luma's tells no more of itself than its time: who has the address
     and a task of the same minute that no attempt holds is believed, so those are left out."""
-    taken = {each.task_id for each in attempts_in(world.ledger)}
-    found = []
+    taken = {attempt.task_id for attempt in attempts_in(world.ledger)}
+    other_tasks = []
     for task in world.home.sandbox.tasks():
         if row is not None and submission_of(row, same_accounts=True).extends(as_charge(task)):
             continue
         near = row is not None and abs(task["created_ms"] - (row.sending_at or 0)) <= 2 * SKEW_MS
         if task["surface"] == "luma" and near and task["task_id"] not in taken:
             continue
-        found.append(task["task_id"])
-    return found
+        other_tasks.append(task["task_id"])
+    return other_tasks

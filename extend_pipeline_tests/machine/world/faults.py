@@ -28,17 +28,17 @@ SILENCES: Final = (
 
 def kinds_at(where: str) -> list[str]:
     """Every kind that can strike at a place, those that take real time last."""
-    found = [kind for kind, rule in RULES.items() if where in rule.places and not (kind in _LIES and where != "submit")]
-    return sorted(found, key=lambda kind: (kind in _SLOW, kind))
+    kinds = [kind for kind, rule in RULES.items() if where in rule.places and not (kind in _LIES and where != "submit")]
+    return sorted(kinds, key=lambda kind: (kind in _SLOW, kind))
 
 
 def order(kind: str, where: str, *, account: str | None, times: int, skip: int, after: bool) -> dict[str, Any]:
     """An order for one fault. Only Kling tells what it takes, so that only there another price can be seen."""
-    given: dict[str, Any] = {"kind": kind, "where": where, "times": times, "skip": skip, "hold": _HOLD_S}
+    fault: dict[str, Any] = {"kind": kind, "where": where, "times": times, "skip": skip, "hold": _HOLD_S}
     if account is not None:
-        given["match"] = {"provider": account}
+        fault["match"] = {"provider": account}
     if kind == "odd_deduction":
-        given |= {"units": "3.5", "match": {"provider": "kling"}}
+        fault |= {"units": "3.5", "match": {"provider": "kling"}}
     if RULES[kind].phases == ("before", "after"):
-        given["after"] = after
-    return given
+        fault["after"] = after
+    return fault

@@ -29,5 +29,5 @@ def compare_invoice(world: World, pipeline: Pipeline, name: str) -> None:
     path = world.folder / "bill.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("task_id", "units", "date"), *rows])
-    found = reconcile_invoice(pipeline, name, path)
-    assert isinstance(found, Reconciled), found
+    outcome = reconcile_invoice(pipeline, name, path)
+    assert isinstance(outcome, Reconciled), outcome
