@@ -49,12 +49,12 @@ def test_no_test_asserts_a_sentence() -> None:
 @pytest.mark.parametrize(
     ("code", "count"),
     [
-        ("assert 'the fog lifts' in told", 1),
-        ("assert f'{key} is not there at {place}' == told, 'this is no comparison'", 1),
+        ("assert 'the fog lifts' in message", 1),
+        ("assert f'{key} is not there at {place}' == message, 'this is no comparison'", 1),
         ("with pytest.raises(ValueError, match='not a whole number'): run()", 1),
         ("assert state == 'in_doubt' and cells == ['two words', 'VIDEO/HOP']", 0),
         ("assert query('SELECT one, two FROM three') == PROMPT", 0),
-        ("told = 'an input of the test'", 0),
+        ("message = 'an input of the test'", 0),
     ],
 )
 def test_what_counts_as_an_asserted_sentence(code: str, count: int) -> None:
