@@ -87,10 +87,10 @@ def killed_and_recovered(home: EngineHome, walk: Walk) -> int:
         know_a_task(home)
     confined = walk.around_a_fetch
     victim = advancing(settings, home.path / "victim.txt", points=walk.armed, confined=confined)
-    assert victim.wait() == -signal.SIGKILL, f"{walk} was not reached; its output: {victim.told}"
+    assert victim.wait() == -signal.SIGKILL, f"{walk} was not reached; its output: {victim.output_text}"
     skipped = PAST_A_LEASE_MS if walk.around_a_fetch else 0
     heir = advancing(settings, home.path / "heir.txt", skipped_ms=skipped, confined=confined)
-    assert heir.wait() == 0, f"output of the next process after {walk}: {heir.told}"
+    assert heir.wait() == 0, f"output of the next process after {walk}: {heir.output_text}"
 
     LocalStore(home.settings.media_dir).sweep(older_than_s=0, now=2**40)
     with home.open() as pipeline:
@@ -153,7 +153,7 @@ def test_a_chain_of_processes_each_killed_elsewhere_pays_once_for_everything(hom
         )
         deaths += child.wait() == -signal.SIGKILL
     last = advancing(settings, home.path / "last.txt", skipped_ms=PAST_A_LEASE_MS * (len(ADVANCED) + 2))
-    assert last.wait() == 0, last.told
+    assert last.wait() == 0, last.output_text
     assert deaths == len(ADVANCED) >= 25
     ledger = open_ledger(home.ledger_url)
     try:

@@ -71,7 +71,7 @@ def killed_and_finished(home: EngineHome, walk: Walk) -> WalkResult:
     settings = {"home": home.path, "ledger_url": home.ledger_url, **home.options}
     confined = walk.point in FETCHES
     victim = advancing(settings, home.path / "victim.txt", points=walk.armed, confined=confined)
-    assert victim.wait() == -signal.SIGKILL, f"{walk} was not reached; its output: {victim.told}"
+    assert victim.wait() == -signal.SIGKILL, f"{walk} was not reached; its output: {victim.output_text}"
     before = home.sandbox.charges()["charges"]
     skipped = PAST_A_LEASE_MS if confined else 0
     heir = advancing(settings, home.path / "heir.txt", skipped_ms=skipped, confined=confined)
@@ -82,7 +82,7 @@ def killed_and_finished(home: EngineHome, walk: Walk) -> WalkResult:
         totals = reckon(home, pipeline.ledger)
         replays_to_the_same(pipeline.ledger, home.path)
         doubts = totals.states.get("in_doubt", 0)
-        assert ended == (1 if doubts else 0), f"output of the next process after {walk}: {heir.told}"
+        assert ended == (1 if doubts else 0), f"output of the next process after {walk}: {heir.output_text}"
         assert totals.states.keys() <= {"stored", "in_doubt", "released"}, walk
         for video in plan(plan_input(pipeline)).videos:
             if video.state is VideoState.COMPLETE:

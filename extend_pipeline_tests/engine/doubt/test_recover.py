@@ -139,7 +139,7 @@ def test_a_process_that_slept_past_its_lease_sends_nothing_when_it_wakes(home: E
             assert sorted(recover(pipeline).released) == ["v000/1", "v001/1"]
             assert {video.state for video in drive(pipeline).videos} == {VideoState.COMPLETE}
             sleeper.go_on()
-            assert sleeper.wait() == 0, sleeper.told
+            assert sleeper.wait() == 0, sleeper.output_text
             totals = reckon(home, pipeline.ledger)
             with pipeline.ledger.read() as connection:
                 table = tables.events
@@ -161,7 +161,7 @@ def test_a_response_after_its_send_was_put_in_doubt_still_counts(home: EngineHom
         with home.open(clock) as pipeline:
             assert recover(pipeline).put_in_doubt == ["v000/1"]
             sleeper.go_on()
-            assert sleeper.wait() == 0, sleeper.told
+            assert sleeper.wait() == 0, sleeper.output_text
             assert drive(pipeline).videos[0].state is VideoState.COMPLETE
             totals = reckon(home, pipeline.ledger)
     finally:

@@ -56,7 +56,7 @@ def test_no_file_and_no_output_holds_a_key_after_a_run_with_failures(
             settings, home.path / f"run{number}.txt", points=points, skipped_ms=number * 10_000, max_seconds=6
         )
         codes.append(run.wait())
-        output += run.told
+        output += run.output_text
     assert codes == [-9, 1, 1]  # killed, crashed, and at the end something needs the operator
     assert any(order["fired"] for order in home.sandbox.faults())
     assert (home.path / "state" / "ledger.sqlite").stat().st_size > 50_000

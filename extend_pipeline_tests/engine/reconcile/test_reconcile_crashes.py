@@ -100,10 +100,10 @@ def test_a_kill_costs_a_comparison_and_books_nothing_twice(
 ) -> None:
     home, pipeline, clock = disturbed
     killed = reconciling_child(home, clock, 0, points=f"{point}=kill@{hit}")  # of the list, of the bill
-    assert killed.wait() == -signal.SIGKILL, killed.told
+    assert killed.wait() == -signal.SIGKILL, killed.output_text
     assert check_invariants(pipeline.ledger) == []
     again = reconciling_child(home, clock, 1)
-    assert again.wait() == 0, again.told
+    assert again.wait() == 0, again.output_text
     assert_booked_once(home, pipeline, tmp_path)
 
 
@@ -115,8 +115,8 @@ def test_three_at_once_book_and_adopt_what_one_would(
     children = [reconciling_child(home, clock, n, points="reconcile.before_write=pause") for n in range(3)]
     for child in children:
         eventually(lambda child=child: child.is_stopped or not child.process.is_alive())
-        assert child.process.is_alive(), child.told
+        assert child.process.is_alive(), child.output_text
     for child in children:
         child.go_on()
-    assert [child.wait() for child in children] == [0, 0, 0], [child.told for child in children]
+    assert [child.wait() for child in children] == [0, 0, 0], [child.output_text for child in children]
     assert_booked_once(home, pipeline, tmp_path)

@@ -49,7 +49,7 @@ def test_a_stopped_process_does_not_send_a_hop_that_was_resubmitted(provider: st
         drive(pipeline)
         assert reckon(home, pipeline.ledger).charges == 1
         stopped.go_on()
-        assert stopped.wait() == 0, stopped.told
+        assert stopped.wait() == 0, stopped.output_text
         totals = reckon(home, pipeline.ledger)
         assert (totals.charges, totals.states) == (1, {"written_off": 1, "stored": 1})
         replays_to_the_same(pipeline.ledger, home.path)

@@ -39,8 +39,8 @@ def test_processes_that_advance_one_home_share_the_work_and_pay_once(
     together = CONTEXT.Barrier(processes)
     outputs = [home.path / f"{number}.txt" for number in range(processes)]
     children = [advancing(settings, output, confined=False, max_seconds=50, together=together) for output in outputs]
-    assert [child.wait() for child in children] == [0] * processes, [child.told for child in children]
-    assert "Traceback" not in "".join(child.told for child in children)
+    assert [child.wait() for child in children] == [0] * processes, [child.output_text for child in children]
+    assert "Traceback" not in "".join(child.output_text for child in children)
 
     ledger = open_ledger(home.ledger_url)
     try:

@@ -74,7 +74,7 @@ class Child:
                 self.process.kill()
             self.process.join()
             code = self.process.exitcode
-        assert in_time, f"a child did not end within {within:g} s; it printed: {self.told}"
+        assert in_time, f"a child did not end within {within:g} s; it printed: {self.output_text}"
         assert code is not None
         return code
 
@@ -89,7 +89,7 @@ class Child:
         os.kill(self.pid, signal.SIGCONT)
 
     @property
-    def told(self) -> str:
+    def output_text(self) -> str:
         """The text that the process wrote to stdout and stderr."""
         return self.output.read_text(encoding="utf-8") if self.output.exists() else ""
 
