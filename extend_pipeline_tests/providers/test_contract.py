@@ -97,7 +97,7 @@ def test_the_figures_fit_together(spec: ProviderSpec) -> None:
     assert 2 * MIN_DIFFERENCE_MS <= least <= most  # otherwise a file's length doesn't show what the file contains
     assert spec.longest_ms is None or spec.source_range_ms is None or spec.source_range_ms[1] <= spec.longest_ms
     assert set(spec.modes) <= set(spec.price_keys)
-    assert spec.source_range_ms is None or not spec.reports_parent  # otherwise the source is never measured
+    assert spec.source_range_ms is None or not spec.reports_source_url  # otherwise the source is never measured
 
 
 @pytest.mark.parametrize("spec", PROVIDERS, ids=NAMES)

@@ -12,6 +12,8 @@ import pytest
 
 import extend_pipeline
 from extend_pipeline.providers.registry import PROVIDERS
+from extend_pipeline_tests.faults import upstream
+from extend_pipeline_tests.support.home import every_provider
 
 PACKAGE = Path(extend_pipeline.__file__).parent
 OWN = (
@@ -53,6 +55,12 @@ def test_no_provider_is_named_outside_its_own_folders() -> None:
     modules = [path for path in PACKAGE.rglob("*.py") if not path.relative_to(PACKAGE).as_posix().startswith(own)]
     assert len(modules) > 300
     assert [place for path in modules for place in named(path, path.read_text("utf-8"))] == []
+
+
+def test_the_suites_that_spend_know_every_provider() -> None:
+    names = sorted(spec.name for spec in PROVIDERS)
+    assert sorted(upstream.PROVIDERS) == names, "the matrix of kills and faults"
+    assert sorted([*every_provider.OTHERS, "kling"]) == names, "chains, doubt and crashes"
 
 
 @pytest.mark.parametrize(
