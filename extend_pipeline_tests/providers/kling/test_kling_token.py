@@ -132,7 +132,7 @@ def test_no_repr_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     credential = credential_of(source)
     assert ACCESS in credential.secrets
     attributes = vars(source)
-    assert credential in [getattr(value, "bearer", None) for value in attributes.values()], "it holds the token"
+    assert credential in [getattr(value, "credential", None) for value in attributes.values()], "it holds the token"
     shown = f"{source!r} {credential!r} {PAIR!r} {attributes!r} {[str(value) for value in attributes.values()]}"
     assert "canary" not in shown
     assert credential.token not in shown
